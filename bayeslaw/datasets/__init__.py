@@ -1,0 +1,54 @@
+"""Measurements to fit laws to: real runs and published tables in the package, larger public files by download.
+
+Every data set has a card (`card(name)`: source with table number, licence, cautions, unit and meaning of every
+column) and loads with canonical column names, so that it needs no mapping.
+"""
+
+import os
+
+import pandas as pd
+
+from bayeslaw.datasets.cards import HERE, Card, Column, card, embedded_file, names
+from bayeslaw.datasets.public import fetch, read
+
+__all__ = ["Card", "Column", "card", "catalogue", "fetch", "load"]
+
+
+def load(name: str, mirror: str | os.PathLike[str] | None = None) -> pd.DataFrame:
+    """Load a data set as a table with canonical columns.
+
+    Parameters
+    ----------
+    name
+        A name of `catalogue()`.
+    mirror
+        Local folder for fetchable data sets, see `fetch`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns as the card lists them: N in parameters, D in tokens, shares in [0, 1], losses in nats per token.
+        `attrs` holds the `dataset` name and its `source`.
+
+    Raises
+    ------
+    UnknownName
+        If there is no such data set; the message suggests the nearest name.
+    DataError, MissingExtra
+        As `fetch` does, for fetchable data sets only.
+    """
+    about = card(name)
+    file = embedded_file(name)
+    if file is None:
+        table = read(name, mirror)
+    else:
+        with (HERE / file).open("rb") as stream:
+            table = pd.read_csv(stream, compression="gzip" if file.endswith(".gz") else None)
+    table.attrs = {"dataset": name, "source": about.source}
+    return table
+
+
+def catalogue() -> pd.DataFrame:
+    """List all data sets: name, rows, what, source, home ("embedded" or "fetchable"), embedded ones first."""
+    cards = sorted(map(card, names()), key=lambda about: about.home)
+    return pd.DataFrame([vars(about) for about in cards])[["name", "rows", "what", "source", "home"]]

@@ -1,0 +1,194 @@
+"""Runs arranged for a law: covariates in reference units, groups, what is measured where and in which order."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayeslaw.errors import DataError, unknown_name
+from bayeslaw.law import Law
+from bayeslaw.runs import Runs
+
+__all__ = ["Design"]
+
+FIRST = 1e6
+"""Distance in log tokens from the first measurement of a run to its predecessor: none, so no correlation is left."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """The measurements of a table as a law sees them.
+
+    Attributes
+    ----------
+    rows : xarray.Dataset
+        Table columns with dim ``row`` (sorted by run, then tokens) and the losses with dims (row, eval).
+    measured : xarray.DataArray
+        (row, eval): whether the loss counts in the likelihood; False outside the law's range.
+    levels : dict
+        The unique levels of every column the law needs.
+    groups : dict
+        The labels of every dimension over which coefficients vary.
+    """
+
+    law: Law
+    reference: Mapping[str, float]
+    rows: xr.Dataset
+    measured: xr.DataArray
+    levels: Mapping[str, np.ndarray]
+    groups: Mapping[str, np.ndarray]
+
+    @classmethod
+    def of(
+        cls, law: Law, runs: Runs, reference: Mapping[str, float], group_dims: tuple[str, ...], include_outside: bool
+    ) -> "Design":
+        """Arrange checked runs for a law.
+
+        Raises
+        ------
+        DataError
+            A column that the law or the pooling needs is missing, or nothing is left to fit.
+        """
+        table = runs.table
+        for column in law.columns:
+            if column not in table:
+                raise DataError(
+                    f"the law {law.name} needs a column {column!r}, which the table does not have; map it: "
+                    f"read_runs(..., {column}='its name in the table')"
+                )
+        for name in runs.evals:
+            if law.evals and name not in law.evals:
+                raise DataError(
+                    f"the law {law.name} does not know a validation set {name!r}: say which it is, for example "
+                    f"loss={{{law.evals[-1]!r}: 'its loss column'}} (known: {', '.join(law.evals)})"
+                )
+        for dim in group_dims:
+            if dim not in table:
+                raise unknown_name("column to pool over", dim, table.columns.difference(runs.loss_columns, sort=False))
+        by_run = ["run", law.path] if law.path in table else ["run"]
+        rows = Runs(table.sort_values(by_run, kind="stable").reset_index(drop=True), runs.evals, runs.baseline).dataset
+        measured = xr.ones_like(rows["loss"], dtype=bool)
+        if not include_outside:
+            measured = measured & inside(law, rows)
+        if not measured.any():
+            raise DataError(f"no row lies inside the range of {law.name} ({ranges(law)}); outside='include' fits them all the same")
+        design = cls(
+            law,
+            reference,
+            rows,
+            measured.transpose("row", "eval"),
+            {c: np.unique(rows[c].values) for c in law.columns},
+            {dim: pd.unique(pd.Series(np.sort(rows[dim].values) if dim in law.columns else rows[dim].values)) for dim in group_dims},
+        )
+        design._check_single_runs()
+        return design
+
+    def _check_single_runs(self) -> None:
+        fixed_in_run = [c for c in self.law.columns if c != self.law.path]
+        if not fixed_in_run:
+            return
+        frame = self.rows.drop_vars("loss").to_dataframe()
+        for label, runs in frame.groupby("domain") if "domain" in frame else [(None, frame)]:
+            if self.law.path in frame and runs["run"].nunique() == 1:
+                of = "" if label is None else f" of domain {label!r}"
+                raise DataError(
+                    f"there is a single run{of} ({runs['run'].iloc[0]!r}): how the loss depends on {', '.join(fixed_in_run)} "
+                    "cannot be learned from it; add runs" + ("" if label is None else " or leave the domain out")
+                )
+
+    @property
+    def evals(self) -> list[str]:
+        """Names of the validation sets."""
+        return [str(e) for e in self.rows["eval"].values]
+
+    @cached_property
+    def cells(self) -> dict[str, np.ndarray]:
+        """Row and validation set of every measurement that counts, as integer positions."""
+        row, ev = np.nonzero(self.measured.values)
+        return {"row": row, "eval": ev}
+
+    @cached_property
+    def log_loss(self) -> np.ndarray:
+        """Log losses of the measurements that count."""
+        return np.log(self.rows["loss"].values[self.cells["row"], self.cells["eval"]])
+
+    @cached_property
+    def on_grid(self) -> bool:
+        """Whether the levels of the columns cross so fully that evaluating the law on their grid is cheaper."""
+        cells = np.prod([len(v) for v in {**self.levels, **self.groups}.values()], dtype=float)
+        return bool(cells <= 2 * self.rows.sizes["row"])
+
+    def inputs(self) -> dict[str, xr.DataArray]:
+        """Covariates in reference units: on the grid of levels (one dim per column), or by row."""
+        if self.on_grid:
+            columns = xr.Dataset(coords={**self.levels, "eval": self.evals})
+            columns = columns.assign({c: columns[c] for c in self.levels})
+        else:
+            columns = self.rows.drop_vars("loss")
+        return {k: v.astype(float) for k, v in self.law.inputs(columns, self.reference).items()}
+
+    def positions(self) -> dict[str, np.ndarray]:
+        """Position of every row along each grid dimension and each group dimension."""
+        along = {**(self.levels if self.on_grid else {}), **self.groups}
+        return {dim: pd.Index(labels).get_indexer(self.rows[dim].values) for dim, labels in along.items()}
+
+    def order(self) -> dict[str, np.ndarray]:
+        """What the error model needs to know of the order of the rows (see `Noise.one_step_ahead`)."""
+        run = pd.factorize(self.rows["run"].values)[0]
+        start = np.searchsorted(run, run)
+        measured = self.measured.values
+        number = np.arange(len(run))[:, None]
+        last = np.maximum.accumulate(np.where(measured, number, -1), axis=0)
+        previous = np.vstack([np.full((1, measured.shape[1]), -1), last[:-1]])
+        first = previous < start[:, None]
+        gap = np.full(measured.shape, FIRST)
+        if self.law.path in self.rows:
+            log_path = np.log(self.rows[self.law.path].values.astype(float))
+            gap = np.where(first | ~measured, FIRST, log_path[:, None] - log_path[np.where(first, number, previous)])
+        return {
+            "measured": measured.astype(float),
+            "previous": np.where(first, number, previous),
+            "gap": gap,
+            "start": start,
+            "eval_number": np.arange(measured.shape[1]),
+        }
+
+    def has_checkpoints(self) -> bool:
+        """Whether some run was measured at several token counts."""
+        run = self.rows["run"].values
+        return len(np.unique(run)) < len(run)
+
+    def only(self, keep: np.ndarray) -> "Design":
+        """Return the same design (levels, groups) with the measurements of some rows taken out."""
+        measured = self.measured & xr.DataArray(np.asarray(keep, bool), dims="row")
+        return Design(self.law, self.reference, self.rows, measured, self.levels, self.groups)
+
+
+def inside(law: Law, columns: xr.Dataset) -> xr.DataArray:
+    """Return whether the covariates lie in the range where the law is claimed to hold."""
+    result = xr.DataArray(True)
+    for value, cov in zip(law.inputs(columns, {c: 1.0 for c in law.covariates}).values(), law.covariates.values(), strict=True):
+        low, high = cov.valid
+        result = result & (value >= low - 1e-9) & (value <= high + 1e-9)
+    return result
+
+
+def ranges(law: Law) -> str:
+    """Return the law's range in words."""
+    parts = [f"{name} {cov.valid[0]:g} to {cov.valid[1]:g}" for name, cov in law.covariates.items() if cov.valid != (0.0, np.inf)]
+    return ", ".join(parts) or "everywhere"
+
+
+def check_reference(design: Design) -> list[str]:
+    """Return the covariates whose runs lie more than a factor of 100 away from the reference run."""
+    far = []
+    for name, value in design.law.inputs(design.rows, design.reference).items():
+        middle = float(np.exp(np.log(np.maximum(value.values, 1e-300)).mean()))
+        if design.reference[name] != 1.0 and not 0.01 <= middle <= 100:
+            far.append(name)
+    return far
+
+

@@ -1,0 +1,48 @@
+"""Every error a user can cause: one sentence that names the thing and the remedy."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = ["BayeslawError", "DataError", "LawError", "MissingExtra", "RangeError", "StoreError", "UnknownName"]
+
+
+class BayeslawError(Exception):
+    """Base of all errors raised on purpose by bayeslaw."""
+
+    def __str__(self) -> str:
+        return " ".join(str(a) for a in self.args)
+
+
+class DataError(BayeslawError, ValueError):
+    """A table of runs that cannot be used as it is."""
+
+
+class LawError(BayeslawError, TypeError):
+    """A law whose declaration does not fit its function."""
+
+
+class RangeError(BayeslawError, ValueError):
+    """A question outside the range in which it has an answer."""
+
+
+class StoreError(BayeslawError, OSError):
+    """A file that cannot be read or written."""
+
+
+class UnknownName(BayeslawError, KeyError):
+    """A name that is not in the list it was looked up in."""
+
+
+class MissingExtra(BayeslawError, ImportError):
+    """A feature that needs an optional dependency."""
+
+    def __init__(self, extra: str, package: str) -> None:
+        super().__init__(f"this needs {package}: pip install 'bayeslaw[{extra}]'")
+
+
+def unknown_name(kind: str, name: object, known: Iterable[object]) -> UnknownName:
+    """Return an error that suggests the nearest known name."""
+    names = [str(k) for k in known]
+    close = get_close_matches(str(name), names, n=1, cutoff=0.5)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return UnknownName(f"no {kind} {str(name)!r}{hint} (known: {', '.join(names) or 'none'})")

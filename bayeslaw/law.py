@@ -1,0 +1,240 @@
+"""A law is a pure function over named arrays, declared together with the priors of its coefficients.
+
+One function body serves the PyMC graph (XTensor), posterior draws (xarray) and plain numbers. It may use
+``+ - * / **``, comparisons, methods the two array types share (``.sum(dim)``, ``.dot``, ``.cumsum``, ``.isel``) and
+the functions of this module.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytensor.xtensor as ptx
+import xarray as xr
+from pytensor.xtensor.type import XTensorVariable
+
+from bayeslaw.errors import LawError, RangeError, unknown_name
+from bayeslaw.priors import Prior
+
+__all__ = ["Coefficient", "Covariate", "Law", "exp", "law", "log", "maximum", "where"]
+
+
+def _namespace(*arrays: Any) -> Any:
+    return ptx.math if any(isinstance(a, XTensorVariable) for a in arrays) else np
+
+
+def exp(x: Any) -> Any:
+    """Return e to the power of `x`, for numbers, xarray and XTensor."""
+    return _namespace(x).exp(x)
+
+
+def log(x: Any) -> Any:
+    """Return the natural logarithm of `x`, for numbers, xarray and XTensor."""
+    return _namespace(x).log(x)
+
+
+def maximum(x: Any, y: Any) -> Any:
+    """Return the elementwise maximum, for numbers, xarray and XTensor."""
+    return _namespace(x, y).maximum(x, y)
+
+
+def where(condition: Any, x: Any, y: Any) -> Any:
+    """Return `x` where `condition` holds and `y` elsewhere, for numbers, xarray and XTensor."""
+    if isinstance(condition, xr.DataArray):
+        return xr.where(condition, x, y)
+    return _namespace(condition, x, y).where(condition, x, y)
+
+
+@dataclass(frozen=True)
+class Coefficient:
+    """One coefficient of a law: its default prior and what it means.
+
+    Parameters
+    ----------
+    prior : Prior
+        Default prior, in `unit`, at the law's reference run.
+    unit, meaning, why : str
+        Unit; what it is, in words; the reason for the prior.
+    between : float
+        Scale of the half-normal prior on its spread between groups when it is pooled (log scale if positive).
+    seen_along : str, optional
+        For an amplitude, which enters the law linearly: the covariate along which the data show its term; ``"level"``
+        for the additive constant. The sampler works with what is seen there instead of the amplitude.
+    """
+
+    prior: Prior
+    unit: str
+    meaning: str
+    why: str
+    between: float = 0.3
+    seen_along: str | None = None
+
+
+@dataclass(frozen=True)
+class Covariate:
+    """One covariate of a law.
+
+    Parameters
+    ----------
+    unit, meaning : str
+        Unit and meaning.
+    reference : float
+        The law sees ``value / reference``; part of what the priors mean, never computed from data.
+    valid : tuple of float
+        Range in which the law is claimed to hold (after `derive`, before division by `reference`).
+    derive : callable, optional
+        Computes the covariate from columns of the table; its argument names are the columns (``eval`` is the name
+        of the validation set).
+    """
+
+    unit: str
+    meaning: str
+    reference: float = 1.0
+    valid: tuple[float, float] = (0.0, np.inf)
+    derive: Callable[..., Any] | None = None
+
+    def columns(self, name: str) -> tuple[str, ...]:
+        """Return the table columns this covariate is made of."""
+        return (name,) if self.derive is None else tuple(p for p in inspect.signature(self.derive).parameters if p != "eval")
+
+
+@dataclass(frozen=True)
+class Law:
+    """A published law: a pure function, the priors of its coefficients, its source and its domain of validity.
+
+    Calling it evaluates the function: covariates (divided by their references) by position, coefficients by name.
+
+    Parameters
+    ----------
+    function : callable
+        Covariates positional-only, coefficients keyword-only.
+    title, source, equation : str
+        Names, with arXiv id; the equation in LaTeX.
+    covariates, coefficients : mapping
+        In the order of the function's signature.
+    falls_in : tuple of str
+        Covariates in which the paper requires the loss to fall.
+    falls_faster : tuple of pairs
+        (x, y): the loss falls faster in x where y is larger.
+    sufficient_shape : callable, optional
+        The paper's sufficient condition for `falls_in`: amounts that must be above 0, from the smallest covariates.
+    paper_units : callable, optional
+        Coefficients as the paper writes them, from the reference and the coefficients.
+    path : str
+        The column along which a run is measured repeatedly.
+    evals : tuple of str
+        The validation sets the law can tell apart; empty: any.
+    notes : tuple of str
+        What the symbols mean and where the law fails.
+    """
+
+    function: Callable[..., Any]
+    title: str
+    source: str
+    equation: str
+    covariates: Mapping[str, Covariate]
+    coefficients: Mapping[str, Coefficient]
+    falls_in: tuple[str, ...] = ()
+    falls_faster: tuple[tuple[str, str], ...] = ()
+    sufficient_shape: Callable[..., Mapping[str, Any]] | None = None
+    paper_units: Callable[..., Mapping[str, Any]] | None = None
+    path: str = "D"
+    evals: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        parameters = inspect.signature(self.function).parameters.values()
+        by_position = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_ONLY)
+        by_name = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+        if by_position != tuple(self.covariates):
+            raise LawError(
+                f"law {self.name}: the function takes {by_position} by position, the covariates declared are "
+                f"{tuple(self.covariates)}; make them the same, in the same order"
+            )
+        if by_name != set(self.coefficients):
+            raise LawError(
+                f"law {self.name}: coefficients without a prior {sorted(by_name - set(self.coefficients))}, priors without "
+                f"a coefficient {sorted(set(self.coefficients) - by_name)}"
+            )
+
+    @property
+    def name(self) -> str:
+        """The name of the law's function."""
+        return self.function.__name__
+
+    def __call__(self, *covariates: Any, **coefficients: Any) -> Any:
+        """Evaluate the law; named arrays must agree on their labels."""
+        with xr.set_options(arithmetic_join="exact"):
+            return self.function(*covariates, **coefficients)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of a runs table that the law needs."""
+        return tuple(dict.fromkeys(c for name, cov in self.covariates.items() for c in cov.columns(name)))
+
+    def reference(self, override: Mapping[str, float] | None = None) -> dict[str, float]:
+        """Return the reference value of every covariate, with a study's own values in place."""
+        override = dict(override or {})
+        for name, value in override.items():
+            if name not in self.covariates:
+                raise unknown_name(f"covariate of {self.name}", name, self.covariates)
+            if not (np.isfinite(value) and value > 0):
+                raise RangeError(f"the reference of {name} is {value}: give a number above 0")
+        return {name: float(override.get(name, cov.reference)) for name, cov in self.covariates.items()}
+
+    def inputs(self, columns: xr.Dataset, reference: Mapping[str, float]) -> dict[str, xr.DataArray]:
+        """Return the covariates as the function wants them, from table columns (named arrays, any dims)."""
+        scaled = {}
+        for name, cov in self.covariates.items():
+            if cov.derive is None:
+                value = columns[name]
+            else:
+                value = cov.derive(**{p: columns[p] for p in inspect.signature(cov.derive).parameters})
+            scaled[name] = value / reference[name]
+        return scaled
+
+    def card(self) -> str:
+        """Return the law's card as Markdown: equation, coefficients with units and priors, source, validity."""
+        lines = [f"# {self.title}", "", f"$$ {self.equation} $$", "", f"Source: {self.source}", "", "## Covariates", ""]
+        lines += ["| name | unit | reference | valid | meaning |", "|---|---|---|---|---|"]
+        for name, cov in self.covariates.items():
+            low, high = cov.valid
+            lines.append(f"| {name} | {cov.unit} | {cov.reference:g} | {low:g} to {high:g} | {cov.meaning} |")
+        lines += ["", "## Coefficients", "", "| name | unit | default prior | meaning | why this prior |", "|---|---|---|---|---|"]
+        for name, c in self.coefficients.items():
+            lines.append(f"| {name} | {c.unit} | {describe(c.prior)} | {c.meaning} | {c.why} |")
+        if self.notes:
+            lines += ["", "## What to know", "", *(f"- {note}" for note in self.notes)]
+        return "\n".join(lines) + "\n"
+
+    def __repr__(self) -> str:
+        return f"Law {self.name}({', '.join(self.covariates)}; {', '.join(self.coefficients)}): {self.title}"
+
+    def _repr_markdown_(self) -> str:
+        return self.card()
+
+
+def describe(prior: Prior) -> str:
+    """Return a prior in words: its median and central 89 % range where it is simple, its own text otherwise."""
+    p = prior.parameters
+    if prior.distribution == "LogNormal" and not isinstance(p["mu"], Prior):
+        low, mid, high = np.exp(p["mu"] + np.array([-1.598, 0, 1.598]) * p["sigma"])
+        return f"log-normal, median {mid:.3g} (89 %: {low:.2g} to {high:.2g})"
+    if prior.distribution == "Normal" and not isinstance(p["mu"], Prior):
+        return f"normal, mean {p['mu']:.3g}, sd {p['sigma']:.3g}"
+    return str(prior)
+
+
+def law(**card: Any) -> Callable[[Callable[..., Any]], Law]:
+    """Declare the decorated function as a law (see `Law` for the fields).
+
+    Positional-only parameters are the covariates, keyword-only parameters the coefficients: the signature is the
+    declaration, and it is checked against the card.
+    """
+
+    def declare(function: Callable[..., Any]) -> Law:
+        return Law(function=function, **card)
+
+    return declare

@@ -1,0 +1,290 @@
+"""A law bound to runs, with priors, pooling and an error model: a plain PyMC model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+import pymc as pm
+import pymc.dims as pmd
+import xarray as xr
+
+from bayeslaw.design import Design
+from bayeslaw.errors import LawError, unknown_name
+from bayeslaw.law import Law, describe, maximum
+from bayeslaw.noise import Noise
+from bayeslaw.priors import Prior, pooled, with_dims
+from bayeslaw.runs import Runs
+
+if TYPE_CHECKING:
+    from bayeslaw.fit import Fit
+
+__all__ = ["Model"]
+
+RISE = 0.01
+"""How soft the shape prior is: a rise of this many nats between neighbouring levels costs half a log unit."""
+
+LEVELS = 7
+"""Number of levels of a covariate between which the shape prior looks at the loss."""
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A law, the runs it is fitted to, priors, pooling and errors.
+
+    Parameters
+    ----------
+    law : Law
+        A law of `bayeslaw.models`, or your own.
+    runs : Runs
+        Checked measurements (`read_runs`).
+    by : mapping, optional
+        ``{coefficient: column}``: partial pooling; the coefficient has one value per label of the column, and its prior
+        becomes the prior of their population. Every coefficient also has one value per validation set, unpooled.
+    priors : mapping, optional
+        ``{coefficient: Prior}`` in place of the card's. A Prior with its own ``dims`` is used as it is (no pooling).
+    noise : Noise, optional
+        Error model; the default follows from the structure of the table.
+    reference : mapping, optional
+        The study's own reference run, for example ``{"N": 2e5, "D": 1e6}``; priors are read there.
+    monotone : {"observed", "paper", None}
+        Shape prior: the loss falls in the covariates the paper names over the observed range; by the paper's
+        sufficient condition; or none.
+    outside : {"exclude", "include"}
+        Whether rows outside the law's range count in the likelihood (and decisions may go there).
+
+    Raises
+    ------
+    DataError, UnknownName, LawError
+        Before anything is compiled.
+    """
+
+    law: Law
+    runs: Runs
+    by: Mapping[str, str] = field(default_factory=dict)
+    priors: Mapping[str, Prior] = field(default_factory=dict)
+    noise: Noise = field(default_factory=Noise)
+    reference: Mapping[str, float] = field(default_factory=dict)
+    monotone: Literal["observed", "paper"] | None = "observed"
+    outside: Literal["exclude", "include"] = "exclude"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.law, Law):
+            raise LawError(f"{self.law!r} is not a Law: take one from bayeslaw.models or declare one with @bayeslaw.law")
+        for what, given in (("by", self.by), ("priors", self.priors)):
+            for name in given:
+                if name not in self.law.coefficients:
+                    raise unknown_name(f"coefficient of {self.law.name} (in {what}=)", name, self.law.coefficients)
+        if self.monotone not in ("observed", "paper", None):
+            raise unknown_name("shape prior", self.monotone, ("observed", "paper", None))
+        if self.outside not in ("exclude", "include"):
+            raise unknown_name("choice for outside=", self.outside, ("exclude", "include"))
+        if self.monotone == "paper" and self.law.sufficient_shape is None:
+            raise LawError(f"the paper of {self.law.name} states no sufficient condition: use monotone='observed' or None")
+        object.__setattr__(self, "reference", self.law.reference(self.reference))
+        object.__setattr__(self, "by", dict(self.by))
+        object.__setattr__(self, "priors", dict(self.priors))
+        settled = self.noise.settled(self.design.has_checkpoints(), len(self.design.evals))
+        object.__setattr__(self, "noise", settled)
+        _ = self.coefficient_priors
+
+    @cached_property
+    def design(self) -> Design:
+        """The runs arranged for the law."""
+        from_priors = (d for p in self.priors.values() for d in (p.dims or ()) if d != "eval")
+        dims = tuple(dict.fromkeys([*self.by.values(), *from_priors]))
+        return Design.of(self.law, self.runs, self.reference, dims, self.outside == "include")
+
+    @cached_property
+    def coefficient_priors(self) -> dict[str, Prior]:
+        """The prior of every coefficient, with its dims."""
+        priors = {}
+        for name, coefficient in self.law.coefficients.items():
+            prior = self.priors.get(name, coefficient.prior)
+            if not isinstance(prior, Prior):
+                raise LawError(f"the prior of {name} is {prior!r}: give bl.positive(...), bl.real(...) or a bl.Prior")
+            if name in self.by:
+                if prior.dims:
+                    raise LawError(f"{name} is pooled by {self.by[name]!r} and its prior has dims {prior.dims}: keep one of the two")
+                prior = pooled(name, prior, (self.by[name],), ("eval",), coefficient.between)
+            elif "eval" not in (prior.dims or ()):
+                prior = with_dims(prior, ("eval", *(prior.dims or ())))
+            priors[name] = prior
+        return priors
+
+    @cached_property
+    def pymc_model(self) -> pm.Model:
+        """The model as a plain `pymc.Model`: priors on the coefficients, the law, the errors."""
+        d, shared = self.design, self._shared()
+        sizes = {dim: np.arange(n) for v in shared.values() for dim, n in zip(v.dims, v.shape, strict=True)}
+        coords = sizes | {"eval": d.evals, **(d.levels if d.on_grid else {}), **d.groups}
+        with pm.Model(coords=coords) as model:
+            data = {k: pmd.Data(k, v.values, dims=v.dims) for k, v in shared.items()}
+            coefficients = {k: p.create_variable(k, xdist=True) for k, p in self.coefficient_priors.items()}
+            errors = {k: p.create_variable(k, xdist=True) for k, p in self.noise.priors(len(d.evals)).items()}
+            if violations := self._violations(coefficients):
+                # a pseudo-observation, since a Potential of named arrays has no gradient in PyMC 6.3
+                total = sum((v**2).sum() for v in violations) + 1e-20
+                pmd.Normal("shape", mu=total**0.5, sigma=RISE, observed=xr.DataArray(0.0))
+            log_mean = pm.dims.math.log(self.law(*(data[f"x_{c}"] for c in self.law.covariates), **self._by_row(coefficients, data)))
+            center, scale = self._likelihood(log_mean, errors, data)
+            distribution = pmd.StudentT if self.noise.robust else pmd.Normal
+            shape = {"nu": 5.0} if self.noise.robust else {}
+            distribution("log_loss", mu=center, sigma=scale, **shape, observed=data["observed"])
+        return model
+
+    def data(self, design: Design | None = None) -> dict[str, np.ndarray]:
+        """Return what changes when the same model is fitted to other rows, by the name of its shared variable."""
+        return {k: v.values for k, v in self._shared(design).items()}
+
+    def _shared(self, design: Design | None = None) -> dict[str, xr.DataArray]:
+        d = design or self.design
+        shared = {f"x_{k}": v for k, v in d.inputs().items()}
+        rows_needed = self.noise.correlated or self.noise.joint
+        pick = ("row" if rows_needed else "measurement",)
+        for dim, position in d.positions().items():
+            shared[f"at_{dim}"] = xr.DataArray(position if rows_needed else position[d.cells["row"]], dims=pick)
+        if rows_needed:
+            dims = {"measured": ("row", "eval"), "previous": ("row", "eval"), "gap": ("row", "eval")}
+            for k, v in d.order().items():
+                shared[k] = xr.DataArray(v, dims=dims.get(k, ("eval",) if k == "eval_number" else ("row",)))
+            shared["log_loss_row"] = np.log(d.rows["loss"].reset_coords(drop=True)).transpose("row", "eval")
+            if not self.noise.correlated:
+                shared = {k: v for k, v in shared.items() if k not in ("previous", "gap", "start", "eval_number")}
+        elif not d.on_grid:
+            shared = {k: v.isel(row=d.cells["row"]).rename(row="measurement") if "row" in v.dims else v for k, v in shared.items()}
+        shared["cell_eval"] = xr.DataArray(d.cells["eval"], dims="measurement")
+        if rows_needed:
+            shared["cell_row"] = xr.DataArray(d.cells["row"], dims="measurement")
+        shared["observed"] = xr.DataArray(d.log_loss, dims="measurement")
+        return shared
+
+    def _by_row(self, coefficients: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
+        """Coefficients as the law's inputs want them: by group on the grid, by row otherwise."""
+        if self.design.on_grid:
+            return dict(coefficients)
+        return {k: c.isel({g: data[f"at_{g}"] for g in self.design.groups if g in c.dims}) for k, c in coefficients.items()}
+
+    def _likelihood(self, log_mean: Any, errors: Mapping[str, Any], data: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Mean and scale of every measurement that counts."""
+        at = {dim: data[f"at_{dim}"] for dim in self.design.positions() if dim in log_mean.dims}
+        if not (self.noise.correlated or self.noise.joint):
+            return log_mean.isel({**at, "eval": data["cell_eval"]}), errors["sigma"].isel(eval=data["cell_eval"])
+        log_mean = log_mean.isel(at).transpose("row", "eval")
+        error = data["measured"] * (data["log_loss_row"] - log_mean)
+        ahead = self.noise.one_step_ahead if self.noise.correlated else self.noise.same_step
+        shift, scale = ahead(error, errors, data)
+        cell = {"row": data["cell_row"], "eval": data["cell_eval"]}
+        return (log_mean + shift).isel(cell), scale.isel(cell)
+
+    def shape_grid(self) -> dict[str, xr.DataArray]:
+        """Covariates in reference units at a few observed levels, every one with a dim of its own."""
+        d = self.design
+        values = self.law.inputs(d.rows, d.reference)
+        grid = {}
+        for name, v in values.items():
+            v, measured = xr.broadcast(v, d.measured)
+            seen = np.unique(v.values[measured.values].round(12))
+            if name in d.groups:
+                grid[name] = xr.DataArray(np.unique(v.values), dims=name)
+                continue
+            if len(seen) > LEVELS:
+                seen = seen[np.linspace(0, len(seen) - 1, LEVELS).round().astype(int)]
+            grid[name] = xr.DataArray(seen, dims=f"{name}_level")
+        return grid
+
+    def rises(self, coefficients: Mapping[str, Any]) -> dict[str, Any]:
+        """How much the law rises (nats) between neighbouring levels of each covariate it should fall in.
+
+        The other covariates are at their smallest and largest observed level.
+        """
+        grid = self.shape_grid()
+        as_input = (lambda v: v) if isinstance(next(iter(coefficients.values())), xr.DataArray) else _constant
+        result = {}
+        for name in self.law.falls_in:
+            dim = f"{name}_level"
+            if dim not in grid[name].dims or grid[name].sizes[dim] < 2:
+                continue
+            ends = {k: v if k == name or k in self.design.groups else v[[0, -1]] if len(v) > 1 else v for k, v in grid.items()}
+            loss = self.law(*(as_input(v) for v in ends.values()), **coefficients)
+            n = grid[name].sizes[dim]
+            result[name] = loss.isel({dim: slice(1, n)}) - loss.isel({dim: slice(0, n - 1)})
+        return result
+
+    def _violations(self, coefficients: Mapping[str, Any]) -> list[Any]:
+        """What the shape prior holds at 0, give or take `RISE`."""
+        if self.monotone == "observed":
+            return [maximum(rise, 0.0) for rise in self.rises(coefficients).values()]
+        if self.monotone == "paper":
+            assert self.law.sufficient_shape is not None
+            lowest = {k: float(v.min()) for k, v in self.shape_grid().items()}
+            margins = call_with(self.law.sufficient_shape, lowest, coefficients)
+            return [maximum(-margin, 0.0) for margin in margins.values()]
+        return []
+
+    def table(self) -> pd.DataFrame:
+        """Every parameter: its prior in words, its dims, and how it is shared."""
+        rows = []
+        for name, prior in self.coefficient_priors.items():
+            groups = [d for d in (prior.dims or ()) if d != "eval"]
+            how = f"pooled by {self.by[name]}" if name in self.by else f"separate by {', '.join(groups)}" if groups else "shared"
+            own = self.priors.get(name, self.law.coefficients[name].prior)
+            rows.append((name, self.law.coefficients[name].unit, describe(own), how, ", ".join(prior.dims or ())))
+        for name, prior in self.noise.priors(len(self.design.evals)).items():
+            rows.append((name, "1", describe(prior), "errors", ", ".join(prior.dims or ())))
+        return pd.DataFrame(rows, columns=["parameter", "unit", "prior", "shared", "dims"]).set_index("parameter")
+
+    def fit(self, **settings: Any) -> "Fit":
+        """Sample the posterior, or find the maximum likelihood; see `bayeslaw.fit.fit`."""
+        from bayeslaw.fit import fit
+
+        return fit(self, **settings)
+
+    def prior_predictive(self, draws: int = 500, seed: int = 0) -> Any:
+        """Sample the prior, shape prior included; see `bayeslaw.fit.prior_predictive`."""
+        from bayeslaw.fit import prior_predictive
+
+        return prior_predictive(self, draws=draws, seed=seed)
+
+    def describe_noise(self) -> str:
+        """One line: which errors, and why."""
+        parts = ["run effect and correlation along tokens" if self.noise.correlated else "independent checkpoints"]
+        if self.noise.joint:
+            parts.append("correlated between validation sets")
+        if self.noise.robust:
+            parts.append("Student-t innovations")
+        return ", ".join(parts)
+
+    def __repr__(self) -> str:
+        pooled_by = ", ".join(f"{k} by {v}" for k, v in self.by.items()) or "none"
+        outside = int((~self.design.measured).sum())
+        lines = [
+            f"Model {self.law.name}: {self.law.title}",
+            f"  measurements     {len(self.design.log_loss)} ({', '.join(self.design.evals)})"
+            + (f"; {outside} outside the law's range kept out" if outside else ""),
+            f"  pooled           {pooled_by}",
+            f"  reference        {', '.join(f'{k} {v:g}' for k, v in self.reference.items())}",
+            f"  shape prior      {self.monotone or 'none'}",
+            f"  errors           {self.describe_noise()}",
+        ]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{self!r}</pre>" + self.table().to_html(border=0)
+
+
+def call_with(function: Any, covariates: Mapping[str, Any], coefficients: Mapping[str, Any]) -> Any:
+    """Call a law's helper with those covariates (by position) and coefficients (by name) that it asks for."""
+    import inspect
+
+    parameters = inspect.signature(function).parameters.values()
+    positional = [covariates[p.name] for p in parameters if p.kind is p.POSITIONAL_ONLY]
+    return function(*positional, **{p.name: coefficients[p.name] for p in parameters if p.kind is p.KEYWORD_ONLY})
+
+
+def _constant(values: xr.DataArray) -> Any:
+    import pytensor.xtensor as ptx
+
+    return ptx.as_xtensor(values.values, dims=values.dims)

@@ -1,0 +1,166 @@
+"""Errors of measured losses around a law, on the log scale.
+
+Checkpoints of one run share what that run got by chance, and neighbours share more; the losses of one run on several
+validation sets move together. An error e of run i, validation set v, at tokens D is
+
+    e = sigma_v * (sqrt(w) * u_i + sqrt(1 - w) * x_i(D)),
+
+u_i standard normal, common to the run; x_i an Ornstein-Uhlenbeck process in log D with correlation length ell; both
+correlated by rho between any two validation sets. The likelihood is written one step ahead: each measurement given the
+earlier ones of its run has a closed-form mean and scale, so the run effects are integrated out exactly and robust
+(Student-t) innovations cost one line.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayeslaw.law import exp, where
+from bayeslaw.priors import Prior, positive, share
+
+__all__ = ["Noise"]
+
+
+@dataclass(frozen=True)
+class Noise:
+    """An error model.
+
+    Parameters
+    ----------
+    correlated : bool, optional
+        Run effect and correlation along the run's tokens; by default when some run has several checkpoints.
+    joint : bool, optional
+        Correlation between the validation sets of one run; by default when there are several.
+    robust : bool
+        Student-t innovations (5 degrees of freedom) instead of normal ones: outliers pull less.
+    """
+
+    correlated: bool | None = None
+    joint: bool | None = None
+    robust: bool = False
+
+    def settled(self, checkpoints: bool, evals: int) -> "Noise":
+        """Return the model with its defaults chosen from the structure of the table."""
+        return replace(
+            self,
+            correlated=checkpoints if self.correlated is None else self.correlated,
+            joint=evals > 1 if self.joint is None else self.joint and evals > 1,
+        )
+
+    def priors(self, evals: int) -> dict[str, Prior]:
+        """Return the priors of the error model's own parameters (settled models only).
+
+        ``sigma``: relative error of a loss; replicated runs in public tables differ by 0.001 to 0.04 nats.
+        ``run_weight``: share of the error variance that all checkpoints of a run have in common.
+        ``correlation_length``: distance in log tokens over which errors along a run forget themselves.
+        ``eval_correlation``: between the errors of one run on two validation sets.
+        """
+        priors = {"sigma": Prior("LogNormal", mu=np.log(0.005), sigma=1.0, dims="eval")}
+        if self.correlated:
+            priors |= {"run_weight": share(0.4, weight=5), "correlation_length": positive(0.5, spread=1.0)}
+        if self.joint:
+            priors["eval_correlation"] = Prior("Uniform", lower=-1.0 / (evals - 1), upper=1.0)
+        return priors
+
+    def one_step_ahead(self, error: Any, parameters: Mapping[str, Any], order: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Return mean and scale of every error given the earlier ones of its run.
+
+        Parameters
+        ----------
+        error : array with dims (row, eval)
+            Log loss minus log law; 0 where not measured. Rows are sorted by run, then tokens.
+        parameters : mapping
+            ``sigma``, ``run_weight``, ``correlation_length``, ``eval_correlation``.
+        order : mapping
+            What `Design` knows of the rows: ``measured`` (row, eval), ``previous`` (row, eval; row number),
+            ``gap`` (row, eval; log tokens since the previous measurement, huge for the first), ``start`` (row;
+            first row of the run).
+        """
+        sigma, w, ell = (parameters[k] for k in ("sigma", "run_weight", "correlation_length"))
+        own = sigma * (1 - w) ** 0.5
+        x = error / own
+        decay = exp(-order["gap"] / ell)
+        step = (1 - decay**2) ** 0.5
+        carried = decay * x.isel(row=order["previous"], eval=order["eval_number"])
+        pull = order["measured"] * (1 - decay) / step
+        innovation = order["measured"] * (x - carried) / step
+        odds = w / (1 - w)
+        weight = _before(pull**2, order["start"])
+        shared = odds / (1 + odds * weight)
+        mean = pull * shared * _before(pull * innovation, order["start"])
+        spread = (1 + pull**2 * shared) ** 0.5
+        scale = own * step * spread
+        shift = own * (carried + step * mean)
+        if self.joint:
+            z = order["measured"] * (innovation - mean) / spread
+            z_mean, z_spread = self._given_other_evals(z, parameters["eval_correlation"], order["measured"])
+            shift, scale = shift + scale * z_mean, scale * z_spread
+        return shift, scale
+
+    def same_step(self, error: Any, parameters: Mapping[str, Any], order: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Return mean and scale of every error given the other validation sets, runs uncorrelated in time."""
+        sigma = parameters["sigma"]
+        z = order["measured"] * error / sigma
+        mean, spread = self._given_other_evals(z, parameters["eval_correlation"], order["measured"])
+        return sigma * mean, sigma * spread
+
+    @staticmethod
+    def _given_other_evals(z: Any, rho: Any, measured: Any) -> tuple[Any, Any]:
+        seen = measured.cumsum("eval") - measured
+        total = z.cumsum("eval") - z
+        pull = rho / (1 + (seen - 1) * rho)
+        mean = where(seen > 0, pull * total, 0.0)
+        return mean, where(seen > 0, 1 - seen * rho * pull, 1.0) ** 0.5
+
+    def sample(
+        self, parameters: xr.Dataset, like: xr.DataArray, log_tokens: xr.DataArray | None, rng: np.random.Generator
+    ) -> xr.DataArray:
+        """Draw the errors of new runs, on the log scale.
+
+        Every cell of `like` (dims chain, draw, eval and any others) is a new run, but cells that differ only in tokens
+        (the dim of `log_tokens`) are checkpoints of one run.
+        """
+        path = log_tokens.dims[0] if log_tokens is not None and log_tokens.ndim and log_tokens.dims[0] in like.dims else None
+
+        def draw(template: xr.DataArray) -> xr.DataArray:
+            z = template.copy(data=rng.standard_normal(template.shape))
+            if self.robust:
+                z = z * np.sqrt(5 / rng.chisquare(5, template.shape))
+            if self.joint and "eval" in z.dims:
+                rho, earlier = parameters["eval_correlation"], []
+                for i in range(z.sizes["eval"]):
+                    pull = rho / (1 + (i - 1) * rho)
+                    given = pull * sum(earlier, xr.zeros_like(rho))
+                    earlier.append(given + np.sqrt(1 - i * rho * pull) * z.isel(eval=i))
+                z = xr.concat(earlier, "eval").assign_coords(eval=template["eval"])
+            return z
+
+        sigma = parameters["sigma"].sel(eval=like["eval"])
+        if not self.correlated:
+            return sigma * draw(like)
+        w, ell = parameters["run_weight"], parameters["correlation_length"]
+        if path is None:
+            return sigma * draw(like)
+        run = draw(like.isel({path: 0}, drop=True))
+        steps: list[xr.DataArray] = []
+        for i in np.argsort(log_tokens.values):
+            fresh = draw(like.isel({path: 0}, drop=True))
+            if steps:
+                decay = exp(-abs(float(log_tokens[i] - log_tokens[last])) / ell)
+                fresh = decay * steps[-1] + np.sqrt(1 - decay**2) * fresh
+            steps.append(fresh)
+            last = i
+        process = xr.concat(steps, path).isel({path: np.argsort(np.argsort(log_tokens.values))})
+        process = process.assign_coords({path: like[path]}) if path in like.coords else process
+        return sigma * (np.sqrt(w) * run + np.sqrt(1 - w) * process)
+
+
+def _before(x: Any, start: Any) -> Any:
+    """Sum over the earlier rows of the same run."""
+    until = x.cumsum("row") - x
+    return until - until.isel(row=start)
+
+

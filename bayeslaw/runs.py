@@ -1,0 +1,226 @@
+"""Tables of training runs: the only place that reads user data, and the door where it is checked."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayeslaw.errors import DataError, unknown_name
+
+__all__ = ["Runs", "read_runs", "read_table"]
+
+NUMBERS = ("N", "D", "step", "lr", "domain_share")
+LABELS = ("run", "domain")
+POSITIVE = ("N",)
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Checked measurements: one row per measured cell, one loss per validation set.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        Canonical columns (`run`, covariates, labels) and ``<eval>_loss`` (nats per token) per validation set.
+    evals : tuple of str
+        Names of the validation sets.
+    baseline : pandas.DataFrame
+        The rows at D = 0, before continual pre-training; never part of a likelihood.
+    """
+
+    table: pd.DataFrame
+    evals: tuple[str, ...]
+    baseline: pd.DataFrame
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def dataset(self) -> xr.Dataset:
+        """The table as a labelled Dataset with dims ``row`` and ``eval``; losses in nats per token."""
+        columns = {c: ("row", self.table[c].to_numpy()) for c in self.table.columns if c not in self.loss_columns}
+        losses = (("row", "eval"), self.table[self.loss_columns].to_numpy(float), {"units": "nats per token"})
+        return xr.Dataset({**columns, "loss": losses}, coords={"eval": list(self.evals)})
+
+    @property
+    def loss_columns(self) -> list[str]:
+        """The columns of losses, in the order of `evals`."""
+        return [f"{e}_loss" for e in self.evals]
+
+    @property
+    def hash(self) -> str:
+        """First 16 hex digits of the SHA-256 of the checked table, baseline included."""
+        text = self.table.to_csv(index=False, float_format="%.12g") + self.baseline.to_csv(index=False, float_format="%.12g")
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def select(self, keep: Any) -> "Runs":
+        """Return the runs of the rows where `keep` (boolean, one per row of `table`) holds; the baseline stays."""
+        return Runs(self.table[np.asarray(keep, bool)].reset_index(drop=True), self.evals, self.baseline)
+
+    def _facts(self) -> list[tuple[str, str]]:
+        t = self.table
+        facts = [("rows", f"{len(t)} in {t['run'].nunique()} runs"), ("validation sets", ", ".join(self.evals))]
+        for c in t.columns.difference(["run", *self.loss_columns], sort=False):
+            values = t[c]
+            if pd.api.types.is_numeric_dtype(values):
+                facts.append((c, f"{values.min():g} to {values.max():g} ({values.nunique()} levels)"))
+            elif values.nunique() <= 8:
+                facts.append((c, ", ".join(map(str, values.unique()))))
+        if len(self.baseline):
+            facts.append(("baseline", f"{len(self.baseline)} rows at D = 0, kept apart"))
+        return facts
+
+    def __repr__(self) -> str:
+        return "Runs\n" + "\n".join(f"  {name:<16} {text}" for name, text in self._facts())
+
+    def _repr_html_(self) -> str:
+        return pd.DataFrame(self._facts(), columns=["", "runs"]).to_html(index=False, border=0)
+
+
+def read_runs(
+    table: pd.DataFrame | str | Path, *, loss: str | Mapping[str, str] | None = None, **columns: str
+) -> Runs:
+    """Read and check a table of training runs.
+
+    Parameters
+    ----------
+    table : DataFrame or path
+        One row per measurement; a path ending in ``.csv``, ``.csv.gz`` or ``.parquet``.
+    loss : str or mapping, optional
+        The column of losses, or ``{validation set: column}``. Left out: a ``loss`` column, else every ``<eval>_loss``.
+    **columns : str
+        ``canonical=column in the table``, for example ``N="params", D="tokens", domain_share="ratio", run="run_id"``.
+        Canonical names: ``N`` (parameters), ``D`` (tokens), ``step``, ``lr``, ``domain_share`` (in [0, 1]),
+        ``weight_<source>``, ``domain``, ``run``. Other columns are kept as labels. Without a run column, rows that
+        share everything but D, step and lr are one run.
+
+    Returns
+    -------
+    Runs
+
+    Raises
+    ------
+    DataError
+        The table cannot be used as it is; the sentence names column, row and remedy.
+    """
+    frame = read_table(table)
+    for canonical, column in columns.items():
+        if column not in frame.columns:
+            raise DataError(f"column for {canonical}: {unknown_name('column', column, frame.columns)}")
+        if canonical != column and canonical in frame.columns:
+            frame = frame.drop(columns=canonical)
+    frame = frame.rename(columns={column: canonical for canonical, column in columns.items()})
+    losses = _loss_columns(frame, loss)
+    frame = frame.rename(columns={column: f"{name}_loss" for name, column in losses.items()})
+    if not len(frame):
+        raise DataError("the table has no rows; give at least one measured loss")
+    evals = tuple(losses)
+    for name in [*(f"{e}_loss" for e in evals), *(c for c in frame.columns if c in NUMBERS or c.startswith("weight_"))]:
+        frame[name] = _numbers(frame, name, losses.get(name.removesuffix("_loss"), name))
+    _check_ranges(frame, losses)
+    frame = _with_runs(frame, evals)
+    start = frame["D"] == 0 if "D" in frame else pd.Series(False, index=frame.index)
+    if start.all():
+        raise DataError("every row has D = 0 (before training): give the losses measured during training too")
+    return Runs(frame[~start].reset_index(drop=True), evals, frame[start].reset_index(drop=True))
+
+
+def read_table(table: pd.DataFrame | str | Path) -> pd.DataFrame:
+    """Return a copy of a DataFrame, or read one from a CSV or Parquet file."""
+    if isinstance(table, pd.DataFrame):
+        return table.reset_index(drop=True).copy()
+    if not isinstance(table, str | Path):
+        raise DataError(f"cannot read a table from {type(table).__name__}: give a pandas DataFrame or a path to CSV or Parquet")
+    path = Path(table)
+    if not path.is_file():
+        raise DataError(f"no file {str(path)!r}: check the path")
+    if not path.stat().st_size:
+        raise DataError(f"{path} is empty; give a CSV or Parquet file with a header and rows")
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        return pd.read_csv(path, encoding="utf-8-sig", skipinitialspace=True)
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError, OSError, ValueError) as e:
+        reason = str(e).splitlines()[0]
+        raise DataError(f"cannot read {path} as {path.suffix.lstrip('.') or 'CSV'} ({reason}); save it as plain CSV") from None
+
+
+def _loss_columns(frame: pd.DataFrame, loss: str | Mapping[str, str] | None) -> dict[str, str]:
+    if isinstance(loss, Mapping):
+        losses = dict(loss)
+    elif loss is not None or "loss" in frame.columns:
+        losses = {"validation": loss or "loss"}
+    else:
+        losses = {c.removesuffix("_loss"): c for c in frame.columns if str(c).endswith("_loss")}
+    if not losses:
+        known = ", ".join(map(str, frame.columns))
+        raise DataError(f"no loss column: name it with loss=..., or call it 'loss' or '<validation set>_loss' (columns: {known})")
+    for column in losses.values():
+        if column not in frame.columns:
+            raise DataError(f"loss: {unknown_name('column', column, frame.columns)}")
+    return losses
+
+
+def _row(mask: Any) -> str:
+    return f"row {int(np.flatnonzero(np.asarray(mask))[0]) + 1}"
+
+
+def _numbers(frame: pd.DataFrame, name: str, column: str) -> pd.Series:
+    shown = column if column == name else f"{column} ({name})"
+    numbers = pd.to_numeric(frame[name], errors="coerce").astype(float)
+    if (missing := frame[name].isna()).any():
+        raise DataError(f"{shown} is missing in {_row(missing)}: fill it in or leave the row out")
+    if (bad := numbers.isna()).any():
+        raise DataError(f"{shown} is {frame[name][bad].iloc[0]!r} in {_row(bad)}, which is not a number: correct it")
+    if (bad := ~np.isfinite(numbers)).any():
+        raise DataError(f"{shown} is infinite in {_row(bad)}: leave diverged measurements out")
+    return numbers
+
+
+def _check_ranges(frame: pd.DataFrame, losses: Mapping[str, str]) -> None:
+    for name, column in losses.items():
+        values = frame[f"{name}_loss"]
+        if (bad := values <= 0).any():
+            raise DataError(f"{column} is {values[bad].iloc[0]:g} in {_row(bad)}: a loss in nats per token is above 0")
+    for name in (c for c in frame.columns if c == "domain_share" or str(c).startswith("weight_")):
+        if (bad := (frame[name] < 0) | (frame[name] > 1)).any():
+            value = frame[name][bad].iloc[0]
+            remedy = "divide the column by 100 if it is in percent" if 1 < value <= 100 else "correct it"
+            raise DataError(f"{name} is {value:g} in {_row(bad)}: shares lie in [0, 1]; {remedy}")
+    for name, unit in (("N", "parameters"), ("D", "tokens")):
+        if name in frame:
+            if (bad := frame[name] < 0).any() or (name in POSITIVE and (bad := frame[name] <= 0).any()):
+                raise DataError(f"{name} is {frame[name][bad].iloc[0]:g} in {_row(bad)}: give the number of {unit}, above 0")
+            if (bad := (frame[name] > 0) & (frame[name] < 1000)).any():
+                raise DataError(
+                    f"{name} is {frame[name][bad].iloc[0]:g} in {_row(bad)}: give {unit}, not billions (multiply by 1e9)"
+                )
+
+
+def _with_runs(frame: pd.DataFrame, evals: tuple[str, ...]) -> pd.DataFrame:
+    along = [c for c in ("D", "step", "lr") if c in frame]
+    for label in (c for c in LABELS if c in frame):
+        if (missing := frame[label].isna()).any():
+            raise DataError(f"{label} is missing in {_row(missing)}: name it")
+        frame[label] = frame[label].astype(str)
+    if "run" not in frame:
+        settings = [c for c in frame.columns if c in (*NUMBERS, *LABELS) or str(c).startswith("weight_")]
+        settings = [c for c in settings if c not in along]
+        number = frame.groupby(settings, sort=False).ngroup() if settings else pd.Series(0, index=frame.index)
+        frame["run"] = "run " + (number + 1).astype(str)
+    cell = ["run", *along]
+    if (bad := frame.duplicated(cell)).any():
+        first = frame.index[(frame[cell] == frame[cell][bad].iloc[0]).all(axis=1)][0]
+        raise DataError(
+            f"{_row(bad)} measures the same cell as row {first + 1} ({', '.join(f'{c} {frame[c][bad].iloc[0]}' for c in cell)}): "
+            "leave one out, or name replicates apart in a run column"
+        )
+    numbers = [c for c in (*NUMBERS, *(c for c in frame.columns if str(c).startswith("weight_"))) if c in frame]
+    losses = [f"{e}_loss" for e in evals]
+    order = ["run", *numbers, *(c for c in frame.columns if c not in ("run", *numbers, *losses)), *losses]
+    return frame[order]

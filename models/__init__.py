@@ -1,0 +1,26 @@
+"""The catalogue: one published law per file. Adding a law is adding a file."""
+
+if __name__ == "models":
+    raise ImportError("import bayeslaw.models instead of models: a second copy of the laws would not be the engine's")
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+from bayeslaw.errors import unknown_name
+from bayeslaw.law import Law
+
+
+def _laws() -> dict[str, Law]:
+    modules = (import_module(f"{__name__}.{info.name}") for info in iter_modules(__path__))
+    found = (value for module in modules for value in vars(module).values() if isinstance(value, Law))
+    return {law.name: law for law in found}
+
+
+catalogue: dict[str, Law] = _laws()
+globals().update(catalogue)
+
+
+def __getattr__(name: str) -> Law:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    raise AttributeError(str(unknown_name("law", name, catalogue)))
