@@ -1,230 +1,314 @@
 """The coordinates in which the sampler moves: what the data see, instead of the coefficients.
 
 The amplitudes of a law (E, A, B, C, ...) enter it linearly and trade against its exponents along curved ridges. The
-sampler therefore moves in
+sampler moves in
 
 - the loss at an anchor run, instead of the additive level;
 - the log of the drop of each term across the design, instead of its amplitude;
-- the standardised deviation from the population, for a pooled coefficient that is not an amplitude;
+- the standardised deviation from the population, for a pooled coefficient that is neither;
 
-each centred and scaled by a least-squares fit. The joint prior and the posterior stay what the model says: its own
-log density is evaluated at the mapped values, and the Jacobian is added. Centring values are data, so refits need no
-compilation. The map is written once, for the graph and for the draws.
+and, in these straighter coordinates, along the principal axes of the curvature at the mode. The posterior is the
+model's own: its density at the mapped values, with the Jacobian added.
 """
 
-from collections.abc import Mapping
+import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-import pymc as pm
-import pytensor
 import xarray as xr
-from pytensor.graph import rewrite_graph
-from pytensor.graph.replace import graph_replace
-from pytensor.xtensor import as_xtensor
+from scipy.optimize import minimize
 
-from bayeslaw.design import Design
-from bayeslaw.law import exp, log
-from bayeslaw.least_squares import Estimate, is_positive, prior_location
-from bayeslaw.model import Model
+from bayeslaw.density import Density, Points, partials
+from bayeslaw.least_squares import Estimate
 
-__all__ = ["Coordinates"]
+__all__ = ["Coordinates", "Frame"]
+
+FLOOR = 1e-3
+"""Smallest curvature that is believed at the mode: flatter directions are stretched no further."""
+
+
+@dataclass(frozen=True)
+class Drops:
+    """Where the drop of an amplitude's term is read, for a coefficient's entries."""
+
+    low: np.ndarray
+    high: np.ndarray
+    owner: np.ndarray
+    weight: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
 class Coordinates:
-    """The map between a model's parameters and the sampler's coordinates."""
+    """The map between a density's parameters and straighter coordinates, and the density in them."""
 
-    model: Model
+    density: Density
+
+    @cached_property
+    def _range(self) -> dict[str, tuple[float, float, float]]:
+        """Lowest, middle and highest value of each covariate among the measurements."""
+        points = self.density.measured
+        result = {}
+        for name, x in zip(self.density.model.law.covariates, points.covariates, strict=True):
+            low, high = float(x.min()), float(x.max())
+            result[name] = (low, math.sqrt(low * high) if low > 0 else (low + high) / 2, high)
+        return result
 
     @cached_property
     def amplitudes(self) -> dict[str, str]:
-        """Amplitudes that are sampled by their drop, with the covariate along which it is seen."""
-        found = {}
-        for name, c in self.model.law.coefficients.items():
-            along = c.seen_along
-            if along and along != "level" and is_positive(self.model, name) and len(self._range(along)) > 1:
-                found[name] = along
-        return found
+        """Amplitudes sampled by their drop, with the covariate along which it is seen."""
+        return {
+            name: c.seen_along
+            for name, c in self.density.model.law.coefficients.items()
+            if c.seen_along not in (None, "level")
+            and self.density.parameters[name].scale == "log"
+            and c.seen_along not in self.density.design.groups
+            and self._range[str(c.seen_along)][2] > self._range[str(c.seen_along)][0] * 1.05
+        }  # type: ignore[return-value]
 
     @cached_property
     def level(self) -> str | None:
-        """The coefficient that is sampled by the loss at the anchor run."""
-        names = [n for n, c in self.model.law.coefficients.items() if c.seen_along == "level" and is_positive(self.model, n)]
-        return names[0] if names else None
+        """The coefficient sampled by the loss at the anchor run."""
+        coefficients = self.density.model.law.coefficients.items()
+        return next((n for n, c in coefficients if c.seen_along == "level" and self.density.parameters[n].scale == "log"), None)
 
     @cached_property
     def standardised(self) -> tuple[str, ...]:
-        """Pooled coefficients that are sampled as deviations from their population."""
-        return tuple(n for n in self.model.by if n not in self.amplitudes and n != self.level)
+        """Pooled coefficients sampled as deviations from their population."""
+        parameters = self.density.parameters
+        pooled = (n for n in self.density.model.law.coefficients if f"{n}_mu" in parameters and f"{n}_sigma" in parameters)
+        return tuple(n for n in pooled if n not in self.amplitudes and n != self.level)
 
-    def _range(self, covariate: str, design: Design | None = None) -> np.ndarray:
-        d = design or self.model.design
-        value, measured = xr.broadcast(self.model.law.inputs(d.rows, d.reference)[covariate], d.measured)
-        seen = value.values[measured.values]
-        return np.unique([seen.min(), seen.max()])
-
-    def anchors(self, design: Design | None = None) -> dict[str, np.ndarray]:
-        """Covariates of the anchor runs (data of the sampler): low, middle and high of each."""
-        d = design or self.model.design
-        result = {}
-        for name, value in self.model.law.inputs(d.rows, d.reference).items():
-            value, measured = xr.broadcast(value, d.measured)
-            seen = value.values[measured.values]
-            result[name] = np.array([seen.min(), np.sqrt(seen.min() * seen.max()), seen.max()])
-        return result
-
-    def _law(self, anchors: Mapping[str, Any], at: Mapping[str, int], coefficients: Mapping[str, Any]) -> Any:
-        return self.model.law.function(*(anchors[c].isel(anchor=at.get(c, 1)) for c in self.model.law.covariates), **coefficients)
-
-    def _terms(self, coefficients: Mapping[str, Any], anchors: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Log drop of every amplitude's term at unit amplitude, and the term's unit value at the anchor run."""
-        zero = {n: 0.0 for n in (*self.amplitudes, *([self.level] if self.level else []))}
-        drops, at_anchor = {}, {}
-        first = {c: 1 if c not in ("N", "D") else 0 for c in self.model.law.covariates}
-        for name, along in self.amplitudes.items():
-            unit = {**coefficients, **zero, name: 1.0}
-            drops[name] = self._law(anchors, {along: 0}, unit) - self._law(anchors, {along: 2}, unit)
-            at_anchor[name] = self._law(anchors, first, unit)
-            if rest := self._rest(coefficients, anchors, first):
-                drops[name], at_anchor[name] = drops[name], at_anchor[name] - rest
-        return drops, at_anchor
-
-    def _rest(self, coefficients: Mapping[str, Any], anchors: Mapping[str, Any], at: Mapping[str, int]) -> Any:
-        """Terms that belong to no amplitude are left where they are."""
-        return None
-
-    def to_coefficients(self, u: Mapping[str, Any], anchors: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
-        """Map coordinates to unconstrained parameters; also the log Jacobian (a sum over everything but draws)."""
-        model, v, jacobian = self.model, dict(u), []
-        for name in self.standardised:
-            spread = u[f"{name}_sigma"]
-            v[name] = u[f"{name}_mu"] + exp(spread) * u[name]
-            jacobian.append(spread + 0 * u[name])
-        coefficients = {n: exp(v[n]) if is_positive(model, n) else v[n] for n in model.law.coefficients}
-        drops, at_anchor = self._terms(coefficients, anchors)
-        for name, drop in drops.items():
-            v[name] = u[name] - _reduced(log(drop), u[name])
-            coefficients[name] = exp(v[name])
-        if self.level:
-            above = sum(_reduced(coefficients[n] * at_anchor[n], u[self.level]) for n in drops)
-            floor = u[self.level] - above
-            v[self.level] = log(floor)
-            jacobian.append(-v[self.level])
-        return v, jacobian
-
-    def from_coefficients(self, v: Mapping[str, xr.DataArray], anchors: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArray]:
-        """Map unconstrained parameters to coordinates (named arrays)."""
-        model, u = self.model, dict(v)
-        coefficients = {n: exp(v[n]) if is_positive(model, n) else v[n] for n in model.law.coefficients}
-        drops, at_anchor = self._terms(coefficients, anchors)
-        for name, drop in drops.items():
-            u[name] = v[name] + _reduced(log(drop), v[name])
-        if self.level:
-            above = sum(_reduced(coefficients[n] * at_anchor[n], v[self.level]) for n in drops)
-            u[self.level] = coefficients[self.level] + above
-        for name in self.standardised:
-            u[name] = (v[name] - v[f"{name}_mu"]) / exp(v[f"{name}_sigma"])
-        return u
-
-    def data(self, estimate: Estimate, design: Design | None = None) -> dict[str, np.ndarray]:
-        """Anchors, centres and scales: what of the coordinates depends on the data."""
-        anchors = self.anchors(design)
-        named = {k: xr.DataArray(a, dims="anchor") for k, a in anchors.items()}
-        v, sd = self._guess(estimate)
-        u = self.from_coefficients(v, named)
-        scale = self._scales(estimate, v, named, sd)
-        result = {f"anchor_{k}": a for k, a in anchors.items()}
-        for name, value in self.model.pymc_model.rvs_to_values.items():
-            key = name.name
-            if key in u:
-                dims = value.type.dims
-                result[f"center_{key}"] = u[key].transpose(*dims).values
-                result[f"scale_{key}"] = scale[key].transpose(*dims).values
-        return result
-
-    def _guess(self, estimate: Estimate) -> tuple[dict[str, xr.DataArray], dict[str, xr.DataArray]]:
-        """First values and scales of every parameter on its unconstrained scale."""
-        model = self.model
-        evals = xr.DataArray(np.zeros(len(model.design.evals)), dims="eval", coords={"eval": model.design.evals})
-        v, sd = {}, {}
-        for name in model.law.coefficients:
-            c = estimate.coefficients[name]
-            v[name] = log(c) if is_positive(model, name) else c
-            if name in model.by:
-                dim = model.by[name]
-                between = model.law.coefficients[name].between
-                n = v[name].sizes[dim]
-                seen = v[name].std(dim)
-                spread = ((seen**2 + 0.25 * between**2) / 2) ** 0.5
-                v[f"{name}_mu"], v[f"{name}_sigma"] = v[name].mean(dim), log(spread)
-                sd[f"{name}_mu"] = (spread**2 / n + 0.05**2) ** 0.5
-                sd[f"{name}_sigma"] = evals + 1 / np.sqrt(2 * n)
-        v["sigma"], sd["sigma"] = log(estimate.sigma), evals + 0.1
-        point = model.pymc_model.initial_point()
-        for rv in model.pymc_model.free_RVs:
-            if rv.name not in v:
-                value = model.pymc_model.rvs_to_values[rv]
-                dims = value.type.dims
-                v[rv.name] = xr.DataArray(np.asarray(point[value.name]), dims=dims, coords={d: model.pymc_model.coords[d] for d in dims})
-                sd[rv.name] = xr.ones_like(v[rv.name]) * 0.5
-        return v, sd
-
-    def _scales(
-        self,
-        estimate: Estimate,
-        v: Mapping[str, xr.DataArray],
-        anchors: Mapping[str, xr.DataArray],
-        sd: Mapping[str, xr.DataArray],
-    ) -> dict[str, xr.DataArray]:
-        """Approximate posterior standard deviations of the coordinates, by the delta method and by simulation."""
-        rng = np.random.default_rng(0)
-        draws = 200
-        simulated = dict(v)
-        for name in self.model.law.coefficients:
-            simulated[name] = xr.concat([v[name]] * draws, "draw").copy()
-        for number, (_, o) in enumerate(estimate.unconstrained.items()):
-            values, vectors = np.linalg.eigh(o.covariance)
-            root = vectors * np.sqrt(np.clip(values, 0, 4.0))
-            step = 0.05 * rng.standard_normal((draws, len(o.theta))) @ root.T
-            for name, place in o.layout.items():
-                block = simulated[name].isel(eval=number)
-                simulated[name][{"eval": number}] = block + step[:, place].reshape(block.shape)
-        u = self.from_coefficients(simulated, anchors)
-        scale = dict(sd)
-        for name in self.model.law.coefficients:
-            scale[name] = (u[name].std("draw") / 0.05).clip(1e-4, 2.0)
-        return scale
+    def _anchor(self, **at: int) -> Points:
+        """The anchor run of every validation set and group: a covariate that is itself a group has the group's value."""
+        design = self.density.design
+        grid = {
+            c: xr.DataArray(design.groups[c] / design.reference[c], dims=c)
+            if c in design.groups
+            else xr.DataArray(self._range[c][at.get(c, 1)])
+            for c in self.density.model.law.covariates
+        }
+        return self.density.everywhere(grid)[0]
 
     @cached_property
-    def pymc_model(self) -> pm.Model:
-        """The same model in the sampler's coordinates: flat variables and one log density."""
-        clean = self.model.pymc_model
-        values = {rv.name: clean.rvs_to_values[rv] for rv in clean.free_RVs}
-        with pm.Model() as model:
-            anchors = {c: _fixed(f"anchor_{c}", np.ones(3), ("anchor",)) for c in self.model.law.covariates}
-            u = {}
-            for name, value in values.items():
-                dims, shape = value.type.dims, [len(clean.coords[d]) for d in value.type.dims]
-                center = _fixed(f"center_{name}", np.zeros(shape), dims)
-                scale = _fixed(f"scale_{name}", np.ones(shape), dims)
-                u[name] = center + scale * as_xtensor(pm.Flat(f"q_{name}", shape=shape), dims=dims)
-            v, jacobian = self.to_coefficients(u, anchors)
-            mapped = {values[n]: v[n].transpose(*values[n].type.dims) for n in values}
-            mapped |= {d: _fixed(d.name, d.get_value(), d.type.dims) for d in clean.data_vars}
-            density = graph_replace(clean.logp(), mapped, strict=False) + sum(j.sum().values for j in jacobian)
-            pm.Potential("posterior", rewrite_graph(density, include=("lower_xtensor",)))
-        return model
+    def _drops(self) -> tuple[Points, dict[str, Drops]] | None:
+        """Every amplitude's term at amplitude 1 and no other, at both ends of its covariate."""
+        names = list(self.density.model.law.coefficients)
+        zero, one = self.density.size, self.density.size + 1
+        points, found = None, {}
+        for name, along in self.amplitudes.items():
+            ends = self._anchor(**{along: 0}) + self._anchor(**{along: 2})
+            entry = ends.entry.copy()
+            owner = entry[names.index(name), : len(ends) // 2].copy()
+            for other in [*self.amplitudes, *([self.level] if self.level else [])]:
+                entry[names.index(other)] = zero
+            entry[names.index(name)] = one
+            start = 0 if points is None else len(points)
+            half = np.arange(len(ends) // 2) + start
+            counts = np.bincount(owner, minlength=self.density.size)
+            found[name] = Drops(half, half + len(ends) // 2, owner, 1.0 / counts[owner])
+            ends = Points(ends.covariates, entry)
+            points = ends if points is None else points + ends
+        return None if points is None else (points, found)
+
+    @cached_property
+    def _level_points(self) -> tuple[Points, np.ndarray, np.ndarray] | None:
+        """The anchor run without the level: what lies above it."""
+        if self.level is None:
+            return None
+        names = list(self.density.model.law.coefficients)
+        low = {c: 0 for c in self.amplitudes.values() if c != "share"}
+        points = self._anchor(**low)
+        entry = points.entry.copy()
+        owner = entry[names.index(self.level)].copy()
+        entry[names.index(self.level)] = self.density.size
+        counts = np.bincount(owner, minlength=self.density.size)
+        return Points(points.covariates, entry), owner, 1.0 / counts[owner]
+
+    def _evaluate(self, points: Points, v: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Log law, its derivatives in the unconstrained coefficients, and their entries."""
+        d = self.density
+        blocks = [d.parameters[k] for k in d.model.law.coefficients]
+        values = np.zeros(d.size + 2)
+        values[d.size + 1] = 1.0
+        values[d.coefficients] = np.concatenate([b.natural(v[b.place]) for b in blocks])
+        at = values[points.entry]
+        outputs = partials(d.model.law)(*points.covariates, *at)
+        slopes = np.array([o * b.slope(a) for o, b, a in zip(outputs[1:], blocks, at, strict=True)])
+        slopes[points.entry >= d.size] = 0.0
+        return outputs[0], slopes, np.minimum(points.entry, d.size - 1)
+
+    def forward(self, u: np.ndarray) -> tuple[np.ndarray, float, tuple]:
+        """Return parameters, log Jacobian and what `backward` needs; NaN where the map has no value."""
+        d, v, jacobian = self.density, u.copy(), 0.0
+        for name in self.standardised:
+            block = d.parameters[name]
+            mu, sigma = (d._parent(name, k, v)[0] for k in ("mu", "sigma"))
+            v[block.place] = (mu + sigma * u[block.place].reshape(block.shape)).ravel()
+            jacobian += float(np.broadcast_to(np.log(sigma), block.shape).sum())
+        drop_memory, level_memory = None, None
+        if self._drops:
+            points, drops = self._drops
+            log_term, slopes, entry = self._evaluate(points, v)
+            term = np.exp(log_term)
+            for name, at in drops.items():
+                drop = term[at.low] - term[at.high]
+                if not (drop > 0).all():
+                    return v, math.nan, ()
+                place = d.parameters[name].place
+                v[place] -= np.bincount(at.owner, np.log(drop) * at.weight, minlength=d.size)[place]
+            drop_memory = (term, slopes, entry)
+        if self._level_points:
+            points, owner, weight = self._level_points
+            log_above, slopes, entry = self._evaluate(points, v)
+            above = np.exp(log_above)
+            place = d.parameters[str(self.level)].place
+            floor = u[place] - np.bincount(owner, above * weight, minlength=d.size)[place]
+            if not (floor > 0).all():
+                return v, math.nan, ()
+            v[place] = np.log(floor)
+            jacobian -= float(v[place].sum())
+            level_memory = (above, slopes, entry, floor)
+        return v, jacobian, (drop_memory, level_memory)
+
+    def backward(self, u: np.ndarray, v: np.ndarray, gradient: np.ndarray, memory: tuple) -> np.ndarray:
+        """Return the gradient in the coordinates, Jacobian included, from the gradient in the parameters."""
+        d, g = self.density, gradient.copy()
+        drop_memory, level_memory = memory
+        if self._level_points and level_memory:
+            _, owner, weight = self._level_points
+            above, slopes, entry, floor = level_memory
+            place = d.parameters[str(self.level)].place
+            g[place] = (g[place] - 1) / floor
+            pull = -g[owner] * weight * above
+            g += np.bincount(entry.ravel(), (slopes * pull).ravel(), minlength=d.size)
+        if self._drops and drop_memory:
+            term, slopes, entry = drop_memory
+            pull = np.zeros(len(term))
+            for at in self._drops[1].values():
+                force = -g[at.owner] * at.weight / (term[at.low] - term[at.high])
+                pull[at.low] += force * term[at.low]
+                pull[at.high] -= force * term[at.high]
+            g += np.bincount(entry.ravel(), (slopes * pull).ravel(), minlength=d.size)
+        for name in self.standardised:
+            block = d.parameters[name]
+            mu, mu_block = d._parent(name, "mu", v)
+            sigma, sigma_block = d._parent(name, "sigma", v)
+            pull = g[block.place].reshape(block.shape)
+            z = u[block.place].reshape(block.shape)
+            for parent, amount in ((mu_block, pull), (sigma_block, pull * sigma * z + 1)):
+                assert parent is not None
+                extra = tuple(i for i, dim in enumerate(block.dims) if dim not in parent.dims)
+                g[parent.place] += amount.sum(axis=extra).ravel()
+            g[block.place] = (pull * sigma).ravel()
+        return g
+
+    def inverse(self, v: np.ndarray) -> np.ndarray:
+        """Return the coordinates of a parameter vector."""
+        d, u = self.density, v.copy()
+        if self._drops:
+            points, drops = self._drops
+            term = np.exp(self._evaluate(points, v)[0])
+            for name, at in drops.items():
+                place = d.parameters[name].place
+                log_drop = np.log(term[at.low] - term[at.high])
+                u[place] += np.bincount(at.owner, log_drop * at.weight, minlength=d.size)[place]
+        if self._level_points:
+            points, owner, weight = self._level_points
+            above = np.exp(self._evaluate(points, v)[0])
+            place = d.parameters[str(self.level)].place
+            u[place] = np.exp(v[place]) + np.bincount(owner, above * weight, minlength=d.size)[place]
+        for name in self.standardised:
+            block = d.parameters[name]
+            mu, sigma = (d._parent(name, k, v)[0] for k in ("mu", "sigma"))
+            u[block.place] = ((v[block.place].reshape(block.shape) - mu) / sigma).ravel()
+        return u
+
+    def __call__(self, u: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return log density and gradient in the coordinates; minus infinity where the map has no value."""
+        v, jacobian, memory = self.forward(u)
+        if math.isnan(jacobian):
+            return -math.inf, np.zeros_like(u)
+        value, gradient = self.density(v)
+        if not math.isfinite(value):
+            return -math.inf, np.zeros_like(u)
+        return value + jacobian, self.backward(u, v, gradient, memory)
 
 
-def _fixed(name: str, values: np.ndarray, dims: tuple[str, ...]) -> Any:
-    """A shared variable of fixed shape: a third of the code to compile, and its values can still be swapped."""
-    return as_xtensor(pytensor.shared(values, name=name, shape=values.shape), dims=dims)
+@dataclass(frozen=True)
+class Frame:
+    """An affine frame around the mode: the sampler's unit cube is about one posterior standard deviation."""
+
+    center: np.ndarray
+    axes: np.ndarray
+
+    @classmethod
+    def at_mode(cls, coordinates: Coordinates, estimate: Estimate) -> "Frame":
+        """Find the mode from a least-squares estimate, and the principal axes of the curvature there."""
+        d = coordinates.density
+        spreads = [p.place for n, p in d.parameters.items() if n.endswith("_sigma") and p.scale == "log"]
+
+        def objective(u: np.ndarray) -> tuple[float, np.ndarray]:
+            value, gradient = coordinates(u)
+            if not math.isfinite(value):
+                return 1e10, np.zeros_like(u)
+            gradient = gradient.copy()
+            for place in spreads:  # keeps the mode away from zero spread, where the density of a hierarchy is unbounded
+                value += float(u[place].sum())
+                gradient[place] += 1.0
+            return -value, -gradient
+
+        start = coordinates.inverse(first_guess(d, estimate))
+        scale = _scale(objective, start)
+        found = minimize(
+            lambda q: _scaled(objective, start, scale, q), np.zeros_like(start), jac=True, method="L-BFGS-B",
+            options={"maxiter": 300, "maxcor": 50},
+        )
+        mode = start + scale * found.x
+        step = 1e-4 * scale
+        columns = []
+        for i in range(len(mode)):
+            shift = np.zeros_like(mode)
+            shift[i] = step[i]
+            columns.append((objective(mode + shift)[1] - objective(mode - shift)[1]) / (2 * step[i]) * scale)
+        curvature = np.array(columns) * scale[:, None]
+        values, vectors = np.linalg.eigh((curvature + curvature.T) / 2)
+        widths = 1 / np.sqrt(np.maximum(np.abs(values), max(FLOOR, 1e-6 * values.max())))
+        return cls(mode, scale[:, None] * vectors * widths)
 
 
-def _reduced(x: Any, like: Any) -> Any:
-    """Average over the dims (draws aside) that `like` does not have."""
-    extra = [d for d in x.dims if d not in like.dims and d not in ("chain", "draw")]
-    return x.mean(extra) if extra else x
+def _scaled(objective, start, scale, q):  # type: ignore[no-untyped-def]
+    value, gradient = objective(start + scale * q)
+    return value, gradient * scale
+
+
+def _scale(objective, start):  # type: ignore[no-untyped-def]
+    """Rough scale of each coordinate from its own curvature."""
+    scale = np.empty_like(start)
+    for i in range(len(start)):
+        shift = np.zeros_like(start)
+        shift[i] = 1e-4
+        second = (objective(start + shift)[1][i] - objective(start - shift)[1][i]) / 2e-4
+        scale[i] = 1 / math.sqrt(max(abs(second), 0.1)) if math.isfinite(second) else 0.1
+    return scale
+
+
+def first_guess(density: Density, estimate: Estimate) -> np.ndarray:
+    """Return a parameter vector near the posterior: least squares for the law, plausible values for the rest."""
+    v = np.zeros(density.size)
+    for name, block in density.parameters.items():
+        if name in estimate.coefficients:
+            v[block.place] = block.unconstrained(estimate.coefficients[name].transpose(*block.dims).values).ravel()
+        elif name == "sigma":
+            v[block.place] = np.log(estimate.sigma.values)
+        elif name == "correlation_length":
+            v[block.place] = math.log(0.5)
+    for name in density.model.law.coefficients:
+        if f"{name}_mu" in density.parameters:
+            block = density.parameters[name]
+            between = density.model.law.coefficients[name].between
+            x = v[block.place].reshape(block.shape)
+            extra = tuple(i for i, dim in enumerate(block.dims) if dim not in density.parameters[f"{name}_mu"].dims)
+            v[density.parameters[f"{name}_mu"].place] = x.mean(axis=extra).ravel()
+            v[density.parameters[f"{name}_sigma"].place] = np.log(np.sqrt((x.var(axis=extra) + between**2 / 4) / 2)).ravel()
+    return v

@@ -66,9 +66,18 @@ class Design:
                     f"loss={{{law.evals[-1]!r}: 'its loss column'}} (known: {', '.join(law.evals)})"
                 )
         for dim in group_dims:
-            if dim not in table:
-                raise unknown_name("column to pool over", dim, table.columns.difference(runs.loss_columns, sort=False))
+            labels = table.columns.difference(runs.loss_columns, sort=False)
+            if dim not in labels:
+                raise unknown_name("column to pool over", dim, labels)
+            if (gap := table[dim].isna()).any():
+                raise DataError(f"{dim} is missing in row {int(np.argmax(gap)) + 1}: name it, to pool over {dim}")
         by_run = ["run", law.path] if law.path in table else ["run"]
+        if law.path in table and (twice := table.duplicated(by_run)).any():
+            run, path = table.loc[twice, by_run].iloc[0]
+            raise DataError(
+                f"the run {run!r} is measured twice at {law.path} {path:g} (row {int(np.argmax(twice)) + 1} of the runs):"
+                " name the runs apart in the run column, or leave one out"
+            )
         rows = Runs(table.sort_values(by_run, kind="stable").reset_index(drop=True), runs.evals, runs.baseline).dataset
         measured = xr.ones_like(rows["loss"], dtype=bool)
         if not include_outside:

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pytensor.tensor as pt
 import pytensor.xtensor as ptx
 import xarray as xr
+from pytensor.graph.basic import Variable
 from pytensor.xtensor.type import XTensorVariable
 
 from bayeslaw.errors import LawError, RangeError, unknown_name
@@ -22,7 +24,9 @@ __all__ = ["Coefficient", "Covariate", "Law", "exp", "law", "log", "maximum", "w
 
 
 def _namespace(*arrays: Any) -> Any:
-    return ptx.math if any(isinstance(a, XTensorVariable) for a in arrays) else np
+    if any(isinstance(a, XTensorVariable) for a in arrays):
+        return ptx.math
+    return pt if any(isinstance(a, Variable) for a in arrays) else np
 
 
 def exp(x: Any) -> Any:

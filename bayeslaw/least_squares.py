@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from scipy.optimize import least_squares
 
@@ -28,7 +29,7 @@ class Estimate:
     sigma : xarray.DataArray
         Root mean square of the residuals on the log scale, per validation set.
     unconstrained : dict
-        Per validation set: the optimum (log of positive coefficients), its covariance, and the layout of both.
+        Per validation set: the optimum (log of positive coefficients) and its layout.
     """
 
     coefficients: xr.Dataset
@@ -38,10 +39,9 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Optimum:
-    """The optimum for one validation set: a vector, its covariance, and where each coefficient lies in it."""
+    """The optimum for one validation set: a vector, and where each coefficient lies in it."""
 
     theta: np.ndarray
-    covariance: np.ndarray
     layout: Mapping[str, slice]
     cost: float
 
@@ -114,7 +114,7 @@ def _one(
         v = v.isel(eval=number) if "eval" in v.dims else v
         inputs.append(np.broadcast_to(v.values, d.rows.sizes["row"]).astype(float)[row])
     layout, index, where_to = {}, {}, 0
-    positions = {g: np.searchsorted(np.sort(labels), d.rows[g].values[row]) if False else _position(labels, d.rows[g].values[row]) for g, labels in d.groups.items()}
+    positions = {g: pd.Index(labels).get_indexer(d.rows[g].values[row]) for g, labels in d.groups.items()}
     for name in model.law.coefficients:
         dims = group_dims(model, name)
         shape = tuple(len(d.groups[g]) for g in dims)
@@ -147,13 +147,8 @@ def _one(
         best = solve(used, best.x)
     if not regularised:
         best = _huber(residual, [best.x, *guesses[1:]])
-        noise_used = 1.0
-    else:
-        noise_used = 1.0
     sigma = max(float(np.sqrt(np.mean(residual(best.x) ** 2))), 1e-6)
-    information = best.jac.T @ best.jac * noise_used
-    covariance = np.linalg.pinv(information, hermitian=True)
-    return Optimum(best.x, covariance, layout, float(best.cost)), sigma
+    return Optimum(best.x, layout, float(best.cost)), sigma
 
 
 def _huber(residual: Callable[[np.ndarray], np.ndarray], guesses: list[np.ndarray]) -> Any:
@@ -161,9 +156,3 @@ def _huber(residual: Callable[[np.ndarray], np.ndarray], guesses: list[np.ndarra
         return least_squares(residual, start, loss="huber", f_scale=HUBER_DELTA, x_scale="jac", max_nfev=500)
 
     return min((solve(g) for g in guesses), key=lambda o: o.cost)
-
-
-def _position(labels: np.ndarray, values: np.ndarray) -> np.ndarray:
-    import pandas as pd
-
-    return pd.Index(labels).get_indexer(values)

@@ -195,21 +195,26 @@ class Model:
             grid[name] = xr.DataArray(seen, dims=f"{name}_level")
         return grid
 
+    def shape_ends(self) -> dict[str, dict[str, xr.DataArray]]:
+        """For each covariate the law should fall in: its levels, and the ends of the other covariates."""
+        grid, result = self.shape_grid(), {}
+        for name in self.law.falls_in:
+            if grid[name].sizes.get(f"{name}_level", 0) > 1:
+                result[name] = {
+                    k: v if k == name or k in self.design.groups else v[[0, -1]] if len(v) > 1 else v for k, v in grid.items()
+                }
+        return result
+
     def rises(self, coefficients: Mapping[str, Any]) -> dict[str, Any]:
         """How much the law rises (nats) between neighbouring levels of each covariate it should fall in.
 
         The other covariates are at their smallest and largest observed level.
         """
-        grid = self.shape_grid()
-        as_input = (lambda v: v) if isinstance(next(iter(coefficients.values())), xr.DataArray) else _constant
+        named = isinstance(next(iter(coefficients.values())), xr.DataArray)
         result = {}
-        for name in self.law.falls_in:
-            dim = f"{name}_level"
-            if dim not in grid[name].dims or grid[name].sizes[dim] < 2:
-                continue
-            ends = {k: v if k == name or k in self.design.groups else v[[0, -1]] if len(v) > 1 else v for k, v in grid.items()}
-            loss = self.law(*(as_input(v) for v in ends.values()), **coefficients)
-            n = grid[name].sizes[dim]
+        for name, ends in self.shape_ends().items():
+            loss = self.law(*(v if named else _constant(v) for v in ends.values()), **coefficients)
+            dim, n = f"{name}_level", ends[name].sizes[f"{name}_level"]
             result[name] = loss.isel({dim: slice(1, n)}) - loss.isel({dim: slice(0, n - 1)})
         return result
 

@@ -134,7 +134,7 @@ class Noise:
                 for i in range(z.sizes["eval"]):
                     pull = rho / (1 + (i - 1) * rho)
                     given = pull * sum(earlier, xr.zeros_like(rho))
-                    earlier.append(given + np.sqrt(1 - i * rho * pull) * z.isel(eval=i))
+                    earlier.append(given + np.sqrt(1 - i * rho * pull) * z.isel(eval=i, drop=True))
                 z = xr.concat(earlier, "eval").assign_coords(eval=template["eval"])
             return z
 

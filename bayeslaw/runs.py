@@ -1,6 +1,7 @@
 """Tables of training runs: the only place that reads user data, and the door where it is checked."""
 
 import hashlib
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,11 +113,9 @@ def read_runs(
     for canonical, column in columns.items():
         if column not in frame.columns:
             raise DataError(f"column for {canonical}: {unknown_name('column', column, frame.columns)}")
-        if canonical != column and canonical in frame.columns:
-            frame = frame.drop(columns=canonical)
-    frame = frame.rename(columns={column: canonical for canonical, column in columns.items()})
+    frame = _renamed(frame, columns)
     losses = _loss_columns(frame, loss)
-    frame = frame.rename(columns={column: f"{name}_loss" for name, column in losses.items()})
+    frame = _renamed(frame, {f"{name}_loss": column for name, column in losses.items()})
     if not len(frame):
         raise DataError("the table has no rows; give at least one measured loss")
     evals = tuple(losses)
@@ -133,7 +132,10 @@ def read_runs(
 def read_table(table: pd.DataFrame | str | Path) -> pd.DataFrame:
     """Return a copy of a DataFrame, or read one from a CSV or Parquet file."""
     if isinstance(table, pd.DataFrame):
-        return table.reset_index(drop=True).copy()
+        frame = table.reset_index(drop=True).rename(columns=str)
+        if (twice := frame.columns.duplicated()).any():
+            raise DataError(f"the table has the column {frame.columns[twice][0]!r} twice: rename or drop one")
+        return frame
     if not isinstance(table, str | Path):
         raise DataError(f"cannot read a table from {type(table).__name__}: give a pandas DataFrame or a path to CSV or Parquet")
     path = Path(table)
@@ -143,11 +145,23 @@ def read_table(table: pd.DataFrame | str | Path) -> pd.DataFrame:
         raise DataError(f"{path} is empty; give a CSV or Parquet file with a header and rows")
     try:
         if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        return pd.read_csv(path, encoding="utf-8-sig", skipinitialspace=True)
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError, OSError, ValueError) as e:
-        reason = str(e).splitlines()[0]
+            return read_table(pd.read_parquet(path))
+        frame = pd.read_csv(path, encoding="utf-8-sig", skipinitialspace=True)
+        if "\0" in "".join(map(str, frame.columns)):
+            raise ValueError("its header is not text")
+        return frame
+    except (OSError, ValueError, EOFError, ImportError, zlib.error) as e:
+        reason = str(e).strip().splitlines()[0]
         raise DataError(f"cannot read {path} as {path.suffix.lstrip('.') or 'CSV'} ({reason}); save it as plain CSV") from None
+
+
+def _renamed(frame: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+    """Rename columns, ``{new: old}``; a namesake of a new name gives way."""
+    for column in (old := list(names.values())):
+        if old.count(column) > 1:
+            raise DataError(f"the column {column!r} is mapped twice: give each name a column of its own")
+    namesakes = [new for new in names if new in frame.columns and new not in old]
+    return frame.drop(columns=namesakes).rename(columns={column: new for new, column in names.items()})
 
 
 def _loss_columns(frame: pd.DataFrame, loss: str | Mapping[str, str] | None) -> dict[str, str]:
@@ -218,7 +232,7 @@ def _with_runs(frame: pd.DataFrame, evals: tuple[str, ...]) -> pd.DataFrame:
         first = frame.index[(frame[cell] == frame[cell][bad].iloc[0]).all(axis=1)][0]
         raise DataError(
             f"{_row(bad)} measures the same cell as row {first + 1} ({', '.join(f'{c} {frame[c][bad].iloc[0]}' for c in cell)}): "
-            "leave one out, or name replicates apart in a run column"
+            "leave one out, map the column that tells them apart, or name replicates apart in a run column"
         )
     numbers = [c for c in (*NUMBERS, *(c for c in frame.columns if str(c).startswith("weight_"))) if c in frame]
     losses = [f"{e}_loss" for e in evals]

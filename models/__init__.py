@@ -6,8 +6,12 @@ if __name__ == "models":
 from importlib import import_module
 from pkgutil import iter_modules
 
-from bayeslaw.errors import unknown_name
+from bayeslaw.errors import UnknownName, unknown_name
 from bayeslaw.law import Law
+
+
+class UnknownLaw(UnknownName, AttributeError):
+    """A law that is not in the catalogue."""
 
 
 def _laws() -> dict[str, Law]:
@@ -23,4 +27,4 @@ globals().update(catalogue)
 def __getattr__(name: str) -> Law:
     if name.startswith("__"):
         raise AttributeError(name)
-    raise AttributeError(str(unknown_name("law", name, catalogue)))
+    raise UnknownLaw(*unknown_name("law", name, catalogue).args)

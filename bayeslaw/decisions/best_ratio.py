@@ -1,0 +1,111 @@
+"""Best ratio when domain tokens are scarce: usage 2 of arXiv:2406.01375."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from scipy.optimize import elementwise
+
+from bayeslaw.decisions.critical_ratio import Line, named, share_columns
+from bayeslaw.quantity import Ratio
+
+if TYPE_CHECKING:
+    from bayeslaw.fit import Fit
+
+__all__ = ["best_ratio", "minimise"]
+
+SMALLEST_SHARE = 1e-3
+"""Below it a fixed amount of domain tokens would mean a thousand times as many tokens in all."""
+
+
+def minimise(function: Callable[[xr.DataArray], xr.DataArray], grid: xr.DataArray) -> xr.DataArray:
+    """Return where each element of a function of position is smallest on the grid's range.
+
+    The grid's best point and its neighbours bracket an optimum inside; an optimum at an end of the grid is that end,
+    exactly.
+    """
+    best = Line.scan(function, grid).fillna(np.inf).argmin("grid")
+    optimum = grid.isel(grid=best)
+    inner = np.flatnonzero((best > 0) & (best < grid.size - 1))
+    if inner.size:
+
+        def at(position: np.ndarray, element: np.ndarray) -> np.ndarray:
+            everywhere = optimum.values.flatten()
+            chosen = element.astype(int)
+            everywhere[chosen] = position
+            values = function(optimum.copy(data=everywhere.reshape(optimum.shape)))
+            chosen_values: np.ndarray = values.transpose(*optimum.dims).values.ravel()[chosen]
+            return chosen_values
+
+        points = best.values.ravel()[inner]
+        bracket = tuple(grid.values[points + step] for step in (-1, 0, 1))
+        found = elementwise.find_minimum(at, bracket, args=(inner.astype(float),))
+        refined = optimum.values.flatten()
+        refined[inner] = np.where(found.success, found.x, refined[inner])
+        optimum = optimum.copy(data=refined.reshape(optimum.shape))
+    return optimum
+
+
+def best_ratio(
+    fit: "Fit",
+    *,
+    N: Any = None,
+    domain_tokens: Any,
+    domain: Any = None,
+    eval: str = "domain",
+    **groups: Any,
+) -> Ratio:
+    """Return the domain share with the smallest loss when the domain tokens are given and general tokens are not.
+
+    Training sees ``D = domain_tokens / domain_share`` tokens. Draws whose optimum lies at an end of the law's range
+    are kept there (`p_never`: lower end, `p_always`: upper end). A new run's error is the same factor at every
+    share, so it does not move the optimum: the answer is one about the mean law.
+
+    Parameters
+    ----------
+    fit : Fit
+        The posterior.
+    N : float or array
+        Model size in parameters; an array gives the result a dim ``N``.
+    domain_tokens : float or array
+        Tokens of the domain, each seen once; an array gives the result a dim ``domain_tokens``.
+    domain : str or array, optional
+        The target domain, where the model tells domains apart; further labels by name in `groups`.
+    eval : str
+        The validation set whose loss is minimised.
+
+    Returns
+    -------
+    Ratio
+
+    Raises
+    ------
+    LawError
+        The law does not know a domain share.
+    RangeError
+        The question lies outside the law's range, or `domain_tokens` is not above 0.
+    UnknownName
+        The validation set or a label does not exist.
+
+    Notes
+    -----
+    Usage 2 of Que et al. 2024, arXiv:2406.01375. Shares below 0.001 are not looked at.
+    """
+    tokens = named(domain_tokens, "domain_tokens")
+    columns = share_columns(fit, N=N, D=float(tokens.max()), domain=domain, **groups)
+    line = Line(
+        fit, eval, lambda share: columns.assign(domain_share=share, D=tokens / share), ends=(SMALLEST_SHARE, 1.0)
+    )
+    grid = line.grid()
+    low, high = grid[0].item(), grid[-1].item()
+    asked = {"N": N, "domain_tokens": domain_tokens, "domain": domain, **groups, "eval": eval, "range": (low, high)}
+    return Ratio(
+        "best_ratio",
+        minimise(line.loss, grid).transpose("chain", "draw", ...),
+        "1",
+        "mean law",
+        {k: v for k, v in asked.items() if v is not None},
+        low=low,
+        high=high,
+    )

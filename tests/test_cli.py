@@ -1,0 +1,338 @@
+"""The command line and the report: what they print, exit with and leave behind. A made-up posterior, no sampling."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from typer.testing import CliRunner
+
+import bayeslaw as bl
+import bayeslaw.fit
+from bayeslaw import models
+from bayeslaw.cli import app
+from bayeslaw.quantity import CI_PROB, Quantity, Ratio
+from bayeslaw.report import replacing, write_report
+
+SAMPLE = {"chain": np.arange(2), "draw": np.arange(50)}
+MIDDLES = {"E": 2.4, "A": 0.4, "alpha": 0.3, "B": 0.15, "beta": 0.3, "eta": 1.2, "C": 0.3, "gamma": 0.35, "eps": 0.1}
+
+
+class Check:
+    def __init__(self, name, passed, text):
+        self.name, self.passed, self.text = name, passed, text
+
+
+class Checks(list):
+    @property
+    def passed(self):
+        return all(one.passed for one in self)
+
+
+class FakeFit:
+    """What the faces use of a Fit, with draws around fixed coefficients."""
+
+    settings, seconds = {"draws": 50, "tune": 50, "chains": 2, "seed": 1}, 1.0
+
+    def __init__(self, healthy=True):
+        table = bl.datasets.load("tinycpt")
+        runs = bl.read_runs(table[(table["set"] == "grid") & table["step"].isin([0, 750, 1500])])
+        self.model = bl.Model(models.dcpt, runs, reference={"N": 2e5, "D": 1e6})
+        self.healthy, self.asked = healthy, {}
+        rng = np.random.default_rng(0)
+        coords = SAMPLE | {"eval": ["general", "domain"]}
+        self.posterior = xr.Dataset(
+            {k: (tuple(coords), v * np.exp(0.05 * rng.standard_normal((2, 50, 2)))) for k, v in MIDDLES.items()}, coords
+        )
+
+    def predict(self, *, new_run=False, **at):
+        arrays = {k: xr.DataArray(v, {k: v} if np.ndim(v) else None, dims=[k] * np.ndim(v)) for k, v in at.items()}
+        columns = xr.Dataset(arrays).assign_coords(eval=["general", "domain"])
+        draws = self.model.law(
+            *self.model.law.inputs(columns, self.model.reference).values(),
+            **{str(k): v for k, v in self.posterior.items()},
+        )
+        return Quantity("loss", draws, "nats per token", "new run" if new_run else "mean law", at)
+
+    def critical_ratio(self, **asked):
+        self.asked = asked
+        draws = xr.DataArray(np.linspace(0.1, 0.8, 100).reshape(2, 50), SAMPLE)
+        inputs = {k: v for k, v in asked.items() if v is not None}
+        return Ratio("critical_ratio", draws, "1", "mean law", inputs, low=0.1, high=0.9)
+
+    def best_ratio(self, **asked):
+        return self.critical_ratio(**asked)
+
+    def allocation(self, **asked):
+        draws = xr.DataArray(np.full((2, 50, 2), [1e8, 2e9]), SAMPLE | {"quantity": ["N", "D"]})
+        return Quantity("allocation", draws, "parameters (N), tokens (D)", "mean law", asked)
+
+    def checks(self):
+        words = "residuals | {look} fine"
+        return Checks([Check("convergence", True, "largest R-hat 1.002"), Check("fit", self.healthy, words)])
+
+    def summary(self):
+        rows = {f"{name}[{label}]": {"mean": 1.0, "r_hat": 1.0} for name in MIDDLES for label in ("general", "domain")}
+        return pd.DataFrame(rows).T
+
+    def save(self, path):
+        path.write_text("posterior")
+
+    def provenance(self):
+        return {"bayeslaw": bl.__version__, "data": self.model.runs.hash}
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Run a command line in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *words: CliRunner().invoke(app, [str(w) for w in words])
+
+
+@pytest.fixture
+def stored(tmp_path, monkeypatch):
+    """A file that loads as the made-up fit."""
+    fit, path = FakeFit(), tmp_path / "fit.nc"
+    path.touch()
+    monkeypatch.setattr(bayeslaw.fit, "load", lambda _: fit)
+    return fit, path
+
+
+def complains(result, *words):
+    """Exit code 2, nothing on standard output and one line on standard error that says `words`."""
+    assert (result.exit_code, result.stdout) == (2, ""), result.output
+    assert result.stderr.startswith("bayeslaw: ") and result.stderr.count("\n") == 1
+    for word in words:
+        assert word in result.stderr
+    return True
+
+
+# ------------------------------------------------------------------------------------------------- catalogues
+def test_laws(run):
+    listed = run("laws")
+    assert listed.exit_code == 0 and {line.split()[0] for line in listed.stdout.splitlines()} == set(models.catalogue)
+    assert run("laws", "dcpt").stdout == models.dcpt.card()
+    assert complains(run("laws", "dcp"), "did you mean 'dcpt'")
+
+
+def test_data(run, tmp_path):
+    assert all(name in run("data").stdout for name in ("tinycpt", "dcpt-table5", "regmix"))
+    assert run("data", "tinycpt").stdout == f"{bl.datasets.card('tinycpt')}\n"
+    assert run("data", "tinycpt", "-o", "new/runs.csv").exit_code == 0
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "new" / "runs.csv"), bl.datasets.load("tinycpt"))
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["runs.csv"]
+
+
+COMMANDS = ["", "laws", "data", "fit", "predict", "decide", "decide critical-ratio", "check", "report", "demo"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example(run, command):
+    result = run(*command.split(), "--help")
+    assert result.exit_code == 0
+    assert command in ("", "decide") or f"Example: bayeslaw {command}" in result.stdout
+
+
+def test_version(run):
+    assert run("--version").stdout == f"bayeslaw {bl.__version__}\n"
+
+
+def test_as_a_module():
+    done = subprocess.run([sys.executable, "-m", "bayeslaw.cli", "laws", "nope"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1].startswith("bayeslaw: no law 'nope'")
+
+
+# ------------------------------------------------------------------------------------------------- bad input
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("", "Missing command"),
+        ("nope", "nope"),
+        ("laws --nope", "--nope"),
+        ("data tinycp -o out", "did you mean 'tinycpt'"),
+        ("data -o out", "name the data set"),
+        ("fit dcpt", "RUNS.csv"),
+        ("fit dcpt missing.csv -o out", "no file 'missing.csv'"),
+        ("fit nope runs.csv -o out", "no law 'nope'"),
+        ("fit dcpt runs.csv -o out", "needs a column 'D'"),
+        ("fit dcpt runs.csv -o out --map D", "--map N=params"),
+        ("fit dcpt runs.csv -o out --map D=token", "did you mean 'tokens'"),
+        ("fit dcpt runs.csv -o out --map D=tokens --map D=tokens", "twice"),
+        ("fit dcpt runs.csv -o out --map D=tokens --prior alpha=0.3", "median:spread"),
+        ("fit dcpt runs.csv -o out --map D=tokens --prior alpa=0.3:0.3", "did you mean 'alpha'"),
+        ("fit dcpt runs.csv -o out --map D=tokens --by E=domian", "no column to pool over 'domian'"),
+        ("fit dcpt runs.csv -o out --map D=tokens --reference N=big", "'big' is not a number"),
+        ("fit dcpt runs.csv -o out --map D=tokens --draws some", "--draws"),
+        ("predict missing.nc runs.csv -o out", "no file 'missing.nc'"),
+        ("check missing.nc", "no file 'missing.nc'"),
+        ("report missing.nc -o out.md", "no file 'missing.nc'"),
+        ("decide critical-ratio missing.nc --N 1e9 --D 1e10", "no file 'missing.nc'"),
+        ("decide nope missing.nc", "nope"),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_nothing(run, tmp_path, words, says):
+    pd.DataFrame(
+        {"N": 1e8, "tokens": [1e9, 2e9, 3e9], "domain_share": [0.2, 0.5, 0.8], "general_loss": 3.0, "domain_loss": 2.0}
+    ).to_csv(tmp_path / "runs.csv", index=False)
+    assert complains(run(*words.split()), says)
+    assert [p.name for p in tmp_path.iterdir()] == ["runs.csv"]
+
+
+def test_a_failing_write_leaves_nothing(tmp_path):
+    with pytest.raises(RuntimeError), replacing(tmp_path / "x.csv") as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(bl.BayeslawError, match="is a folder"), replacing(tmp_path):
+        pass
+
+
+# ------------------------------------------------------------------------------------------------- with a fit
+def test_fit_asks_the_library_for_what_was_written(run, tmp_path, monkeypatch):
+    asked: dict[str, Any] = {}
+
+    def fit(model, **settings):
+        asked.update(model=model, settings=settings)
+        return FakeFit()
+
+    monkeypatch.setattr(bayeslaw.fit, "fit", fit)
+    run("data", "tinycpt", "-o", "all.csv")
+    table = pd.read_csv("all.csv").query("set == 'grid'").rename(columns={"N": "params", "general_loss": "g"})
+    table.to_csv("runs.csv", index=False)
+    words = "--map N=params --loss general=g --loss domain=domain_loss --by E=N"
+    words += " --prior alpha=0.35:0.3 --reference N=2e5"
+    result = run("fit", "dcpt", "runs.csv", "-o", "fit.nc", *words.split(), "--seed=3", "--draws=20", "--robust")
+    assert result.exit_code == 0, result.output
+    assert "pass  convergence: largest R-hat 1.002" in result.stdout
+    assert (tmp_path / "fit.nc").read_text() == "posterior"
+    model = asked["model"]
+    assert (model.by, model.reference["N"], model.noise.robust, model.outside) == ({"E": "N"}, 2e5, True, "exclude")
+    assert model.priors["alpha"].parameters == bl.positive(0.35, spread=0.3).parameters
+    assert {k: asked["settings"][k] for k in ("draws", "chains", "seed")} == {"draws": 20, "chains": 4, "seed": 3}
+
+
+def test_predict_answers_row_by_row_and_by_validation_set(run, stored, tmp_path):
+    fit, path = stored
+    grid = pd.DataFrame({"N": [2e5, 2e5, 1e6], "note": ["a", "b", "c"], "D": 1e6, "domain_share": [0.2, 0.5, 0.2]})
+    grid.to_csv("grid.csv", index=False)
+    assert run("predict", path, "grid.csv", "-o", "out.csv", "--prob", "0.5", "--new-run").exit_code == 0
+    out = pd.read_csv("out.csv")
+    assert list(out.columns) == [*grid.columns, "eval", "mean", "sd", "lower", "upper"]
+    assert out["note"].tolist() == list("aabbcc") and out["eval"].tolist() == ["general", "domain"] * 3
+    draws = fit.predict(N=2e5, D=1e6, domain_share=0.5).draws.sel(eval="domain")
+    row = out.iloc[3]
+    assert row["mean"] == pytest.approx(draws.mean().item())
+    assert row["upper"] == pytest.approx(draws.quantile(0.75).item())
+
+
+@pytest.mark.parametrize(
+    ("grid", "words", "says"),
+    [
+        ("N,D\n1e6,1e6\n", "", "domain_share"),
+        ("N,D,domain_share\n", "", "no rows"),
+        ("N,D,domain_share\n1e6,1e6,\n", "", "domain_share is missing in row 1"),
+        ("N,D,domain_share\n1e6,many,0.5\n", "", "'D'"),
+        ("N,D,domain_share\n1e6,1e6,0.5\n", "--prob 89", "--prob is 89"),
+    ],
+)
+def test_predict_refuses_a_grid_it_cannot_answer(run, stored, tmp_path, grid, words, says):
+    (tmp_path / "grid.csv").write_text(grid)
+    assert complains(run("predict", stored[1], "grid.csv", "-o", "out.csv", *words.split()), says)
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_decide(run, stored):
+    fit, path = stored
+    words = ["--N=1.8e9", "--D=1e10", "--baseline=2.86", "--max-rise=0.03", "--safe=0.3"]
+    printed = run("decide", "critical-ratio", path, *words)
+    assert printed.exit_code == 0 and f"{CI_PROB * 100:g} % interval" in printed.stdout
+    answer = json.loads(run("decide", "critical-ratio", path, *words, "--json", "--prob", "0.5").stdout)
+    assert set(answer) >= {"median", "lower", "upper", "prob", "p_never", "p_interior", "p_always", "N", "max_rise"}
+    assert answer["prob"] == 0.5 and answer["p_never"] == 0.01 and 0 < answer["p_safe_at_0.3"] < 1
+    assert (fit.asked["N"], fit.asked["baseline"], fit.asked["rule"]) == (1.8e9, 2.86, "tolerance")
+
+
+def test_decide_with_scarce_tokens_or_compute(run, stored):
+    fit, path = stored
+    ratio = run("decide", "best-ratio", path, "--N=1.8e9", "--domain-tokens=5e9", "--json")
+    assert json.loads(ratio.stdout)["domain_tokens"] == 5e9 and fit.asked == {"N": 1.8e9, "domain_tokens": 5e9}
+    best = json.loads(run("decide", "allocation", path, "--flops=1e21", "--domain-share=0.5", "--json").stdout)
+    assert (best["median"], best["quantity"], best["domain_share"]) == ([1e8, 2e9], ["N", "D"], 0.5)
+    assert "quantity" in run("decide", "allocation", path, "--flops=1e21", "--prob=0.5").stdout
+
+
+def test_check_exits_with_its_answer(run, monkeypatch, stored):
+    fit, path = stored
+    assert (run("check", path).exit_code, fit.checks().passed) == (0, True)
+    fit.healthy = False
+    failed = run("check", path)
+    assert failed.exit_code == 1 and "FAIL  fit: residuals" in failed.stdout and failed.stderr == ""
+
+
+def test_report(run, stored, tmp_path):
+    fit, path = stored
+    result = run("report", path, "-o", "docs/law.md")
+    assert result.exit_code == 0, result.output
+    text = (tmp_path / "docs" / "law.md").read_text(encoding="utf-8")
+    figures = {p.name for p in (tmp_path / "docs" / "law_files").iterdir()}
+    assert figures == {"shares.png", "critical-ratio.png", "coefficients.png"}
+    assert all(f"(law_files/{name})" in text for name in figures)
+    for part in ("# D-CPT law", "All checks pass", "rise of at most 1 %", bl.__version__, "log-normal, median"):
+        assert part in text
+    assert r"residuals \| \{look\} fine" in text  # data are text, never a command
+    assert sorted(p.name for p in (tmp_path / "docs").iterdir()) == ["law.md", "law_files"]
+    assert complains(run("report", path, "-o", "law.txt"), ".md")
+    assert run("report", path, "-o", "nats.md", "--max-increase=0.05", "--baseline=3").exit_code == 0
+    assert "rise of at most 0.05 nats" in (tmp_path / "nats.md").read_text(encoding="utf-8")
+    assert fit.asked["baseline"] == 3 and "max_rise" not in fit.asked
+
+
+def test_demo(run, tmp_path, monkeypatch):
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(bayeslaw.fit, "fit", lambda model, **settings: asked.update(model=model) or FakeFit())
+    result = run("demo", "--draws=20")
+    assert result.exit_code == 0, result.output
+    assert {p.name for p in (tmp_path / "bayeslaw-demo").iterdir()} == {"fit.nc", "report.md", "report_files"}
+    lines = result.stdout.splitlines()
+    sizes = [line.split()[0] for line in lines if line.lstrip()[:1].isdigit()]
+    assert sizes == ["12,384", "49,344", "221,664", "922,720"] * 2
+    assert "0.3 safe" in result.stdout and "pass  convergence" in result.stdout
+    assert "report.md" in result.stdout
+    assert set(asked["model"].by) == {"E", "B", "C"} and len(asked["model"].runs) == 460
+
+
+def test_a_report_without_a_baseline_says_why(stored, tmp_path, monkeypatch):
+    fit, _ = stored
+
+    def refuse(**_):
+        raise bl.BayeslawError("the runs have no row at D = 0")
+
+    monkeypatch.setattr(fit, "critical_ratio", refuse)
+    text = write_report(fit, tmp_path / "law.md").read_text(encoding="utf-8")
+    assert "No critical ratio: the runs have no row at D = 0" in text and "critical-ratio.png" not in text
+
+
+def test_plots_return_labelled_axes():
+    from matplotlib.figure import Figure
+
+    from bayeslaw.plots import plot_critical_ratio, plot_prior_posterior, plot_quantity, plot_shares
+
+    fit = FakeFit()
+    axes = Figure().subplots(2, 3).ravel()
+    band = fit.predict(N=2e5, D=np.geomspace(1e5, 1e7, 5), domain_share=0.5)
+    assert plot_quantity(band, axes[0]) is axes[0] and axes[0].get_xscale() == "log"
+    assert axes[0].get_legend_handles_labels()[1] == ["general", "domain"]
+    plot_quantity(fit.predict(N=2e5, D=1e6, domain_share=0.5), axes[1])
+    plot_shares(fit, 221664.0, 1.536e6, axes[2])
+    plot_critical_ratio(fit.critical_ratio(N=1e6, D=1e6), axes[3])
+    plot_prior_posterior(fit, axes[4])
+    labels = [ax.get_xlabel() for ax in axes[:5]]
+    assert labels[:3] == ["D (tokens)", "loss (nats per token)", "domain share"] and all(labels)
+    low, middle = axes[2].lines[0].get_ydata()[[0, 20]]
+    assert np.isfinite(middle) and axes[2].collections[1].get_offsets().shape[0] == 9
+    assert np.isfinite(low) and np.isnan(axes[2].lines[0].get_ydata()[-1])  # the general share ends at 0.1

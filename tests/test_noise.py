@@ -1,0 +1,249 @@
+"""The error model against the dense normal distribution it stands for, and its simulated errors against its moments."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from scipy.stats import multivariate_normal, norm
+
+from bayeslaw import models
+from bayeslaw.design import Design
+from bayeslaw.noise import Noise
+from bayeslaw.runs import Runs
+
+EVALS = ("general", "domain", "code")
+W, ELL, RHO = 0.35, 0.7, 0.45
+SIGMA = np.array([0.01, 0.03, 0.02])
+RAGGED = {"a": [1e8, 2e8, 9e8, 4e9], "b": [5e8], "c": [1e8, 1e9], "d": [3e8, 3.1e8, 8e8, 1e9, 7e10]}
+
+
+def design(runs: dict[str, list[float]], evals: int, unmeasured: Sequence[tuple[str, int, int]] = ()) -> Design:
+    """Ragged runs; `unmeasured` are (run, position in the run, validation set) that were not measured."""
+    table = pd.DataFrame(
+        [(run, 1e9 * (1 + i), d) for i, (run, path) in enumerate(runs.items()) for d in path], columns=["run", "N", "D"]
+    )
+    losses = np.random.default_rng(3).uniform(1, 3, (len(table), evals))
+    for i, e in enumerate(EVALS[:evals]):
+        table[f"{e}_loss"] = losses[:, i]
+    full = Design.of(
+        models.chinchilla,
+        Runs(table.sample(frac=1, random_state=0), EVALS[:evals], table.iloc[:0]),
+        {"N": 1, "D": 1},
+        (),
+        True,
+    )
+    measured = full.measured.copy()
+    for label, position, number in unmeasured:
+        measured[np.flatnonzero(full.rows["run"].values == label)[position], number] = False
+    return Design(full.law, full.reference, full.rows, measured, full.levels, full.groups)
+
+
+def parameters(evals: int, **changed: float) -> dict[str, xr.DataArray]:
+    values = {"run_weight": W, "correlation_length": ELL, "eval_correlation": RHO, **changed}
+    sigma = xr.DataArray(SIGMA[:evals], dims="eval", coords={"eval": list(EVALS[:evals])})
+    return {"sigma": sigma, **{k: xr.DataArray(v) for k, v in values.items()}}
+
+
+def order(d: Design) -> dict[str, xr.DataArray]:
+    dims = {"start": ("row",), "eval_number": ("eval",)}
+    return {k: xr.DataArray(v, dims=dims.get(k, ("row", "eval"))) for k, v in d.order().items()}
+
+
+def errors(d: Design, seed: int = 0) -> xr.DataArray:
+    values = np.random.default_rng(seed).normal(0, 0.03, d.measured.shape)
+    return xr.DataArray(values * d.measured.values, dims=("row", "eval"), coords={"eval": d.evals})
+
+
+def step_by_step(d: Design, e: xr.DataArray, p: dict[str, xr.DataArray], noise: Noise) -> float:
+    ahead = noise.one_step_ahead if noise.correlated else noise.same_step
+    mean, scale = ahead(e, p, order(d))
+    at, mu, sd = (v.broadcast_like(d.measured).transpose("row", "eval").values for v in (e, mean, scale))
+    return float(norm.logpdf(at, mu, sd)[d.measured.values].sum())
+
+
+def covariances(d: Design, p: dict[str, xr.DataArray], noise: Noise) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rows and covariance (validation set by row) of every run, written out."""
+    between = np.full((len(d.evals), len(d.evals)), p["eval_correlation"].item() if noise.joint else 0.0)
+    np.fill_diagonal(between, 1.0)
+    w, ell, sigma = (p[k].values for k in ("run_weight", "correlation_length", "sigma"))
+    for run in np.unique(d.rows["run"]):
+        rows = np.flatnonzero(d.rows["run"].values == run)
+        path = np.log(d.rows["D"].values[rows])
+        along = w + (1 - w) * np.exp(-np.abs(path[:, None] - path) / ell) if noise.correlated else np.eye(len(rows))
+        yield rows, np.kron(between * np.outer(sigma, sigma), along)
+
+
+def dense(d: Design, e: xr.DataArray, p: dict[str, xr.DataArray], noise: Noise) -> float:
+    """Normal density of the measured cells."""
+    total = 0.0
+    for rows, covariance in covariances(d, p, noise):
+        keep = d.measured.values[rows].T.ravel()
+        if keep.any():
+            total += multivariate_normal(cov=covariance[np.ix_(keep, keep)]).logpdf(e.values[rows].T.ravel()[keep])
+    return float(total)
+
+
+def drawn(d: Design, p: dict[str, xr.DataArray], noise: Noise, seed: int = 0) -> xr.DataArray:
+    """Errors from that normal distribution."""
+    rng, e = np.random.default_rng(seed), errors(d)
+    for rows, covariance in covariances(d, p, noise):
+        e.values[rows] = (
+            (np.linalg.cholesky(covariance) @ rng.standard_normal(len(covariance))).reshape(-1, len(rows)).T
+        )
+    return e * d.measured.values
+
+
+CORRELATED = Noise(correlated=True, joint=True)
+
+
+@pytest.mark.parametrize(
+    ("evals", "noise"),
+    [(evals, Noise(correlated=True, joint=joint)) for evals in (2, 3) for joint in (True, False)]
+    + [(1, Noise(correlated=True, joint=False)), (2, Noise(False, True)), (3, Noise(False, True))],
+)
+def test_one_step_ahead_is_the_dense_normal_density_of_ragged_runs(evals, noise):
+    d, p = design(RAGGED, evals), parameters(evals)
+    for seed in range(3):
+        e = errors(d, seed)
+        assert step_by_step(d, e, p, noise) == pytest.approx(dense(d, e, p, noise), abs=1e-9, rel=0)
+
+
+@pytest.mark.parametrize("w", [1e-6, 0.5, 0.99])
+@pytest.mark.parametrize("ell", [0.02, 5.0, 100.0])
+@pytest.mark.parametrize("rho", [-0.49, 0.0, 0.95])
+def test_one_step_ahead_is_exact_near_the_ends_of_its_parameters(w, ell, rho):
+    d, p = design(RAGGED, 3), parameters(3, run_weight=w, correlation_length=ell, eval_correlation=rho)
+    e = drawn(d, p, CORRELATED)
+    assert step_by_step(d, e, p, CORRELATED) == pytest.approx(dense(d, e, p, CORRELATED), abs=1e-6, rel=0)
+
+
+EXACT = {
+    "a run unmeasured for one set": [("a", i, 1) for i in range(4)],
+    "a run unmeasured for all sets": [("d", i, e) for i in range(5) for e in range(3)],
+    "a checkpoint unmeasured for all sets": [("d", 2, 0), ("d", 2, 1), ("d", 2, 2)],
+    "a first checkpoint unmeasured for all sets": [("a", 0, e) for e in range(3)],
+    "a set that stops early": [("d", 3, 2), ("d", 4, 2), ("a", 3, 0)],
+    "sets that stop one after the other": [("d", 2, 0), ("d", 3, 0), ("d", 4, 0), ("d", 4, 1)],
+}
+
+
+@pytest.mark.parametrize("unmeasured", EXACT.values(), ids=EXACT)
+def test_unmeasured_cells_leave_the_density_of_the_measured_ones(unmeasured):
+    """Exact whenever the sets measured at a step were measured at the same earlier steps of that run.
+
+    A law's range is one in shares, and a run keeps its share: rows outside the range are whole runs of one validation
+    set, which is such a case.
+    """
+    d, p = design(RAGGED, 3, unmeasured), parameters(3)
+    e = errors(d)
+    assert step_by_step(d, e, p, CORRELATED) == pytest.approx(dense(d, e, p, CORRELATED), abs=1e-9, rel=0)
+
+
+GAPS = {"starts late": [("d", 0, 1), ("d", 1, 1)], "gap": [("d", 2, 1)]}
+
+
+@pytest.mark.parametrize("unmeasured", GAPS.values(), ids=GAPS)
+def test_a_gap_in_one_validation_set_is_approximated(unmeasured):
+    """Not exact where one set alone starts late or pauses: each set sees its own past and the others' same step only.
+
+    The density stays one (a product of normal densities, each given earlier cells), so that it loses a little on
+    average; without correlation between the sets it is exact again.
+    """
+    d = design(RAGGED, 2, unmeasured)
+    e, p, alone = errors(d), parameters(2), parameters(2, eval_correlation=0.0)
+    simulated = (drawn(d, p, CORRELATED, seed) for seed in range(40))
+    lost = [dense(d, x, p, CORRELATED) - step_by_step(d, x, p, CORRELATED) for x in simulated]
+    assert 0 < np.mean(lost) < 0.2
+    assert min(map(abs, lost)) > 1e-9
+    assert step_by_step(d, e, alone, CORRELATED) == pytest.approx(dense(d, e, alone, CORRELATED), abs=1e-9, rel=0)
+
+
+def test_same_step_with_cells_unmeasured_is_exact():
+    noise = Noise(correlated=False, joint=True)
+    d, p = design(RAGGED, 3, [*GAPS["starts late"], *GAPS["gap"], ("b", 0, 0)]), parameters(3)
+    e = errors(d)
+    assert step_by_step(d, e, p, noise) == pytest.approx(dense(d, e, p, noise), abs=1e-9, rel=0)
+
+
+def test_defaults_follow_from_the_table():
+    assert Noise().settled(checkpoints=True, evals=2) == Noise(correlated=True, joint=True)
+    assert Noise().settled(checkpoints=False, evals=1) == Noise(correlated=False, joint=False)
+    assert Noise(correlated=False, joint=True).settled(checkpoints=True, evals=1) == Noise(
+        correlated=False, joint=False
+    )
+    names = {"sigma", "run_weight", "correlation_length", "eval_correlation"}
+    assert set(CORRELATED.priors(3)) == names
+    assert CORRELATED.priors(3)["eval_correlation"].parameters["lower"] == -0.5
+    assert set(Noise(correlated=False, joint=False).priors(1)) == {"sigma"}
+
+
+# ----------------------------------------------------------------------------------------------------- simulated errors
+RUNS = 40_000
+
+
+def sample(noise: Noise, path: list[float] | None, others: dict[str, int] | None = None) -> xr.DataArray:
+    """Errors over `RUNS` draws; the same parameters in each."""
+    sizes = {"chain": 1, "draw": RUNS, "eval": 3, **(others or {}), **({"D": len(path)} if path else {})}
+    like = xr.DataArray(np.zeros(list(sizes.values())), dims=list(sizes), coords={"eval": list(EVALS)})
+    tokens = xr.DataArray(np.log(path), dims="D") if path else None
+    p = xr.Dataset(parameters(3)).expand_dims(chain=1, draw=RUNS)
+    drawn = noise.sample(p, like, tokens, np.random.default_rng(5))
+    assert dict(drawn.sizes) == sizes
+    return drawn.transpose(*sizes)
+
+
+def correlation_is(a: xr.DataArray, b: xr.DataArray, expected: float) -> None:
+    """Within four Monte Carlo standard errors of the sample correlation."""
+    found = np.corrcoef(a.values.ravel(), b.values.ravel())[0, 1]
+    assert abs(found - expected) < 4 * (1 - expected**2 + 1e-3) / np.sqrt(RUNS)
+
+
+def sd_is(a: xr.DataArray, expected: float) -> None:
+    assert abs(a.values.std() / expected - 1) < 4 / np.sqrt(2 * RUNS)
+
+
+def test_sampled_errors_have_the_moments_of_the_model():
+    path = [1e9, 1e8, 4e10, 4e8]  # not in order
+    e = sample(CORRELATED, path)
+    for i, name in enumerate(EVALS):
+        for k in range(4):
+            sd_is(e.sel(eval=name).isel(D=k), SIGMA[i])
+            for m in range(k):
+                along = W + (1 - W) * np.exp(-abs(np.log(path[k] / path[m])) / ELL)
+                one = e.sel(eval=name)
+                correlation_is(one.isel(D=k), one.isel(D=m), along)
+                correlation_is(one.isel(D=k), e.isel(eval=i - 1, D=m), RHO * along)
+        correlation_is(e.sel(eval=name).isel(D=0), e.isel(eval=i - 1, D=0), RHO)
+
+
+def test_other_cells_are_other_runs():
+    e = sample(CORRELATED, [1e9, 2e9], {"N": 2})
+    correlation_is(e.isel(N=0, D=0, eval=0), e.isel(N=1, D=0, eval=0), 0.0)
+    correlation_is(e.isel(N=0, D=0, eval=0), e.isel(N=1, D=1, eval=1), 0.0)
+
+
+@pytest.mark.parametrize(
+    "noise", [CORRELATED, Noise(correlated=False, joint=True), Noise(correlated=False, joint=False)]
+)
+def test_a_single_measurement_has_the_whole_variance(noise):
+    e = sample(noise, None)
+    for i in range(3):
+        sd_is(e.isel(eval=i), SIGMA[i])
+        correlation_is(e.isel(eval=i), e.isel(eval=i - 1), RHO if noise.joint else 0.0)
+
+
+def test_independent_checkpoints_forget_the_run():
+    e = sample(Noise(correlated=False, joint=True), [1e9, 1.1e9])
+    correlation_is(e.isel(D=0, eval=0), e.isel(D=1, eval=0), 0.0)
+    correlation_is(e.isel(D=0, eval=0), e.isel(D=0, eval=1), RHO)
+
+
+def test_robust_errors_have_heavier_tails_around_the_same_middle():
+    plain, robust = (
+        sample(Noise(correlated=False, joint=False, robust=r), None).isel(eval=0).values / SIGMA[0]
+        for r in (False, True)
+    )
+    assert abs(np.median(robust)) < 4 * 1.32 / np.sqrt(RUNS)  # sd of a median: 1 / (2 f(0)) with f(0) = 0.38
+    assert (abs(robust) > 4).mean() > 50 * (abs(plain) > 4).mean()
