@@ -2,25 +2,33 @@
 
 from bayeslaw import datasets
 from bayeslaw.errors import BayeslawError
+from bayeslaw.fit import UNSEEN, Fit, grid
 from bayeslaw.law import Coefficient, Covariate, Law, law
 from bayeslaw.model import Model
 from bayeslaw.noise import Noise
 from bayeslaw.priors import Prior, positive, real, share
+from bayeslaw.quantity import Quantity
 from bayeslaw.runs import Runs, read_runs
+from bayeslaw.store import load
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "UNSEEN",
     "BayeslawError",
     "Coefficient",
     "Covariate",
+    "Fit",
     "Law",
     "Model",
     "Noise",
     "Prior",
+    "Quantity",
     "Runs",
     "datasets",
+    "grid",
     "law",
+    "load",
     "positive",
     "read_runs",
     "real",

@@ -392,7 +392,7 @@ def _law(name: str) -> Any:
 
 
 def _load(path: Path) -> "Fit":
-    from bayeslaw.fit import load
+    from bayeslaw.store import load
 
     if not path.is_file():
         raise StoreError(f"no file {str(path)!r}: give a fit that `bayeslaw fit` wrote")

@@ -346,6 +346,48 @@ class Density:
             gradient[block.place] += g_rho * block.slope(rho)
         return density, -g_error[row, ev]
 
+    def draw_prior(self, draws: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw unconstrained parameter vectors from the priors, the shape prior left out."""
+        v = np.zeros((draws, self.size))
+        parents_first = sorted(self.parameters.items(), key=lambda item: not item[0].endswith(("_mu", "_sigma")))
+        for name, block in parents_first:
+            p, size = block.prior.parameters, (draws, *block.shape)
+            kind = block.prior.distribution
+            if kind in ("LogNormal", "Normal"):
+                mu, sd = (self._parents(name, k, v) for k in ("mu", "sigma"))
+                x = mu + sd * rng.standard_normal(size)
+            elif kind == "HalfNormal":
+                x = np.log(np.abs(rng.standard_normal(size)) * p["sigma"])
+            elif kind in ("Gamma", "Exponential"):
+                a, b = (p["alpha"], p["beta"]) if kind == "Gamma" else (1.0, p.get("lam", 1.0))
+                x = np.log(rng.gamma(a, 1 / b, size))
+            else:
+                low, high = block.ends
+                unit = rng.beta(p["alpha"], p["beta"], size) if kind == "Beta" else rng.random(size)
+                x = block.unconstrained(low + (high - low) * unit)
+            v[:, block.place] = x.reshape(draws, -1)
+        return v
+
+    def _parents(self, name: str, which: str, v: np.ndarray) -> Any:
+        """Location or spread of a variable's prior for many vectors."""
+        block = self.parameters[name]
+        value = block.prior.parameters[which]
+        if not isinstance(value, Prior):
+            return value
+        parent = self.parameters[f"{name}_{which}"]
+        shape = [n if d in parent.dims else 1 for d, n in zip(block.dims, block.shape, strict=True)]
+        return parent.natural(v[:, parent.place]).reshape(len(v), *shape)
+
+    def shape_weight(self, v: np.ndarray) -> np.ndarray:
+        """Return the shape prior's weight, in [0, 1], of many parameter vectors."""
+        if self.model.monotone is None:
+            return np.ones(len(v))
+        named = {k: xr.DataArray(x, dims=("draw", *self.parameters[k].dims)) for k, x in self.named(v).items()}
+        coefficients = {k: named[k] for k in self.model.law.coefficients}
+        with np.errstate(all="ignore"):
+            total = sum((x**2).sum([d for d in x.dims if d != "draw"]) for x in self.model._violations(coefficients))
+        return np.nan_to_num(np.exp(-0.5 * np.asarray(total) / RISE**2), nan=0.0)
+
     def named(self, v: np.ndarray) -> dict[str, np.ndarray]:
         """Return every variable on its natural scale, from vectors of draws (..., parameter)."""
         return {

@@ -93,7 +93,7 @@ class Model:
     @cached_property
     def design(self) -> Design:
         """The runs arranged for the law."""
-        from_priors = (d for p in self.priors.values() for d in (p.dims or ()) if d != "eval")
+        from_priors = (d for p in self.priors.values() if isinstance(p, Prior) for d in (p.dims or ()) if d != "eval")
         dims = tuple(dict.fromkeys([*self.by.values(), *from_priors]))
         return Design.of(self.law, self.runs, self.reference, dims, self.outside == "include")
 

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import bayeslaw as bl
 import bayeslaw.fit
+import bayeslaw.store
 from bayeslaw import models
 from bayeslaw.cli import app
 from bayeslaw.quantity import CI_PROB, Quantity, Ratio
@@ -98,7 +99,7 @@ def stored(tmp_path, monkeypatch):
     """A file that loads as the made-up fit."""
     fit, path = FakeFit(), tmp_path / "fit.nc"
     path.touch()
-    monkeypatch.setattr(bayeslaw.fit, "load", lambda _: fit)
+    monkeypatch.setattr(bayeslaw.store, "load", lambda _: fit)
     return fit, path
 
 
