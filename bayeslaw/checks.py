@@ -91,20 +91,22 @@ def _reference(fit: "Fit") -> CheckResult:
     if not far:
         return CheckResult("reference run", True, "the runs lie within a factor of 100 of it")
     return CheckResult(
-        "reference run", False,
-        f"the runs lie more than a factor of 100 away in {', '.join(far)}, so the priors mean little here; state the study's "
-        f"own, for example reference={{{far[0]!r}: ...}}",
+        "reference run",
+        False,
+        f"the runs lie more than a factor of 100 away in {', '.join(far)}, so the priors mean little here; state the "
+        f"study's own, for example reference={{{far[0]!r}: ...}}",
     )
 
 
 def _range(fit: "Fit") -> CheckResult:
     outside, total = int((~fit.model.design.measured).sum()), fit.model.design.measured.size
+    span = f"the law's range ({ranges(fit.model.law)})"
     if fit.model.outside == "include":
-        return CheckResult("range", True, f"rows outside the law's range ({ranges(fit.model.law)}) were included on request")
+        return CheckResult("range", True, f"rows outside {span} were included on request")
     if not outside:
-        return CheckResult("range", True, f"all {total} measurements lie in the law's range ({ranges(fit.model.law)})")
+        return CheckResult("range", True, f"all {total} measurements lie in {span}")
     passed = outside <= total / 3
-    text = f"{outside} of {total} measurements lie outside the law's range ({ranges(fit.model.law)}) and stayed out of the fit"
+    text = f"{outside} of {total} measurements lie outside {span} and stayed out of the fit"
     return CheckResult("range", passed, text if passed else text + "; outside='include' fits them all the same")
 
 
@@ -118,23 +120,28 @@ def _at_rows(fit: "Fit") -> xr.DataArray:
 def _residuals(fit: "Fit") -> xr.DataArray:
     """Standardised residuals of the posterior mean law, dims row and eval; NaN where not measured."""
     design = fit.model.design
-    mean = np.log(_at_rows(fit)).mean(["chain", "draw"])
-    error = np.log(design.rows["loss"]) - mean
-    return (error / fit.posterior["sigma"].mean(["chain", "draw"])).where(design.measured)
+    mean = xr.ufuncs.log(_at_rows(fit)).mean(["chain", "draw"])
+    error = xr.ufuncs.log(design.rows["loss"]) - mean
+    z: xr.DataArray = error / fit.posterior["sigma"].mean(["chain", "draw"])
+    return z.where(design.measured)
 
 
 def _coverage(fit: "Fit") -> CheckResult:
     """In-sample coverage of the new-run band."""
     design = fit.model.design
     loss = _at_rows(fit)
-    new = loss * np.exp(fit.model.noise.sample(fit.posterior, loss, None, np.random.default_rng(0)))
+    new = loss * np.exp(fit.noise.sample(fit.posterior, loss, None, np.random.default_rng(0)))
     tail = (1 - CI_PROB) / 2
     low, high = new.quantile(tail, ["chain", "draw"]), new.quantile(1 - tail, ["chain", "draw"])
     held = ((design.rows["loss"] >= low) & (design.rows["loss"] <= high)).where(design.measured)
     share = float(held.mean())
     passed = share >= CI_PROB - 0.08
     text = f"{share:.0%} of the measurements lie in their {CI_PROB:.0%} new-run band"
-    return CheckResult("fit to the data", passed, text if passed else text + "; the law or the error model does not fit: try robust errors or pooling")
+    return CheckResult(
+        "fit to the data",
+        passed,
+        text if passed else text + "; the law or the error model does not fit: try robust errors or pooling",
+    )
 
 
 def _misfit(fit: "Fit") -> CheckResult:
@@ -148,15 +155,18 @@ def _misfit(fit: "Fit") -> CheckResult:
     per_run = frame.groupby(["eval", *by, "run"], as_index=False)["z"].agg(["mean", "size"]).reset_index()
     w = float(fit.posterior["run_weight"].mean()) if "run_weight" in fit.posterior else 0.0
     per_run["score"] = per_run["mean"] / np.sqrt(w + (1 - w) / per_run["size"])
-    worst = per_run.loc[per_run["score"].abs().idxmax()]
+    worst = per_run.iloc[int(per_run["score"].abs().argmax())]
     limit = max(MISFIT, float(np.sqrt(2 * np.log(max(len(per_run), 2)))) + 0.5)
     where = ", ".join(f"{c} {worst[c]:g}" for c in by)
-    text = f"the mean residual of a run misses zero by at most {abs(worst['score']):.1f} standard errors ({worst['eval']} loss, {where})"
+    miss = f"{abs(worst['score']):.1f} standard errors ({worst['eval']} loss, {where})"
+    text = f"the mean residual of a run misses zero by at most {miss}"
     if abs(worst["score"]) <= limit:
         return CheckResult("misfit by size and share", True, text)
     return CheckResult(
-        "misfit by size and share", False,
-        text + f", more than chance explains ({limit:.1f}): the law does not bend there; pool more coefficients or trust the band less",
+        "misfit by size and share",
+        False,
+        f"{text}, more than chance explains ({limit:.1f}): the law does not bend there; pool more coefficients or "
+        "trust the band less",
     )
 
 
@@ -166,20 +176,21 @@ def _bend(fit: "Fit") -> CheckResult | None:
     if law.path not in law.falls_in or not design.has_checkpoints():
         return None
     bent: list[str] = []
-    run = design.rows["run"].values
+    run, sigma = design.rows["run"].values, fit.posterior["sigma"].mean(["chain", "draw"]).values
     for name in np.unique(run):
         block = design.rows["loss"].values[run == name]
         measured = design.measured.values[run == name]
         for k, e in enumerate(design.evals):
             x = block[measured[:, k], k]
-            if len(x) >= 3 and x.max() - x[0] > max(RISE, 2.5 * float(fit.posterior["sigma"].mean(["chain", "draw"])[k]) * x[0]):
+            if len(x) >= 3 and x.max() - x[0] > max(RISE, 2.5 * sigma[k] * x[0]):
                 bent.append(f"{name} ({e})")
     if not bent:
         return CheckResult("shape along tokens", True, "no loss rises along a run, as the law requires")
     return CheckResult(
-        "shape along tokens", False,
-        f"the loss rises along {len(bent)} runs, for example {bent[0]}, which {law.name} cannot follow: keep predictions to the "
-        "tokens measured, or use a law that can bend",
+        "shape along tokens",
+        False,
+        f"the loss rises along {len(bent)} runs, for example {bent[0]}, which {law.name} cannot follow: keep "
+        "predictions to the tokens measured, or use a law that can bend",
     )
 
 
@@ -194,4 +205,6 @@ def _trends(fit: "Fit") -> CheckResult | None:
     if not parts:
         return None
     text = "probability that the loss falls over the observed range in " + ", ".join(parts)
-    return CheckResult("trends", worst >= 0.5, text if worst >= 0.5 else text + "; the data disagree with the law's shape")
+    return CheckResult(
+        "trends", worst >= 0.5, text if worst >= 0.5 else text + "; the data disagree with the law's shape"
+    )

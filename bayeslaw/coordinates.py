@@ -12,6 +12,7 @@ model's own: its density at the mapped values, with the Jacobian added.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -23,6 +24,8 @@ from bayeslaw.density import Density, Points, partials
 from bayeslaw.least_squares import Estimate
 
 __all__ = ["Coordinates", "Frame"]
+
+type Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
 FLOOR = 1e-3
 """Smallest curvature that is believed at the mode: flatter directions are stretched no further."""
@@ -64,23 +67,27 @@ class Coordinates:
             and self.density.parameters[name].scale == "log"
             and c.seen_along not in self.density.design.groups
             and self._range[str(c.seen_along)][2] > self._range[str(c.seen_along)][0] * 1.05
-        }  # type: ignore[return-value]
+        }
 
     @cached_property
     def level(self) -> str | None:
         """The coefficient sampled by the loss at the anchor run."""
         coefficients = self.density.model.law.coefficients.items()
-        return next((n for n, c in coefficients if c.seen_along == "level" and self.density.parameters[n].scale == "log"), None)
+        return next(
+            (n for n, c in coefficients if c.seen_along == "level" and self.density.parameters[n].scale == "log"), None
+        )
 
     @cached_property
     def standardised(self) -> tuple[str, ...]:
         """Pooled coefficients sampled as deviations from their population."""
         parameters = self.density.parameters
-        pooled = (n for n in self.density.model.law.coefficients if f"{n}_mu" in parameters and f"{n}_sigma" in parameters)
+        pooled = (
+            n for n in self.density.model.law.coefficients if f"{n}_mu" in parameters and f"{n}_sigma" in parameters
+        )
         return tuple(n for n in pooled if n not in self.amplitudes and n != self.level)
 
     def _anchor(self, **at: int) -> Points:
-        """The anchor run of every validation set and group: a covariate that is itself a group has the group's value."""
+        """Return the anchor run of every validation set and group: a covariate that is a group has its value."""
         design = self.density.design
         grid = {
             c: xr.DataArray(design.groups[c] / design.reference[c], dims=c)
@@ -143,7 +150,7 @@ class Coordinates:
         d, v, jacobian = self.density, u.copy(), 0.0
         for name in self.standardised:
             block = d.parameters[name]
-            mu, sigma = (d._parent(name, k, v)[0] for k in ("mu", "sigma"))
+            mu, sigma = (d.parent(name, k, v)[0] for k in ("mu", "sigma"))
             v[block.place] = (mu + sigma * u[block.place].reshape(block.shape)).ravel()
             jacobian += float(np.broadcast_to(np.log(sigma), block.shape).sum())
         drop_memory, level_memory = None, None
@@ -192,8 +199,8 @@ class Coordinates:
             g += np.bincount(entry.ravel(), (slopes * pull).ravel(), minlength=d.size)
         for name in self.standardised:
             block = d.parameters[name]
-            mu, mu_block = d._parent(name, "mu", v)
-            sigma, sigma_block = d._parent(name, "sigma", v)
+            mu, mu_block = d.parent(name, "mu", v)
+            sigma, sigma_block = d.parent(name, "sigma", v)
             pull = g[block.place].reshape(block.shape)
             z = u[block.place].reshape(block.shape)
             for parent, amount in ((mu_block, pull), (sigma_block, pull * sigma * z + 1)):
@@ -220,7 +227,7 @@ class Coordinates:
             u[place] = np.exp(v[place]) + np.bincount(owner, above * weight, minlength=d.size)[place]
         for name in self.standardised:
             block = d.parameters[name]
-            mu, sigma = (d._parent(name, k, v)[0] for k in ("mu", "sigma"))
+            mu, sigma = (d.parent(name, k, v)[0] for k in ("mu", "sigma"))
             u[block.place] = ((v[block.place].reshape(block.shape) - mu) / sigma).ravel()
         return u
 
@@ -260,9 +267,13 @@ class Frame:
 
         start = coordinates.inverse(first_guess(d, estimate))
         scale = _scale(objective, start)
+
+        def scaled(q: np.ndarray) -> tuple[float, np.ndarray]:
+            value, gradient = objective(start + scale * q)
+            return value, gradient * scale
+
         found = minimize(
-            lambda q: _scaled(objective, start, scale, q), np.zeros_like(start), jac=True, method="L-BFGS-B",
-            options={"maxiter": 300, "maxcor": 50},
+            scaled, np.zeros_like(start), jac=True, method="L-BFGS-B", options={"maxiter": 300, "maxcor": 50}
         )
         mode = start + scale * found.x
         step = 1e-4 * scale
@@ -277,12 +288,7 @@ class Frame:
         return cls(mode, scale[:, None] * vectors * widths)
 
 
-def _scaled(objective, start, scale, q):  # type: ignore[no-untyped-def]
-    value, gradient = objective(start + scale * q)
-    return value, gradient * scale
-
-
-def _scale(objective, start):  # type: ignore[no-untyped-def]
+def _scale(objective: Objective, start: np.ndarray) -> np.ndarray:
     """Rough scale of each coordinate from its own curvature."""
     scale = np.empty_like(start)
     for i in range(len(start)):
@@ -298,7 +304,11 @@ def first_guess(density: Density, estimate: Estimate) -> np.ndarray:
     v = np.zeros(density.size)
     for name, block in density.parameters.items():
         if name in estimate.coefficients:
-            v[block.place] = block.unconstrained(estimate.coefficients[name].transpose(*block.dims).values).ravel()
+            value = estimate.coefficients[name].transpose(*block.dims).values.ravel()
+            if block.scale == "interval":
+                low, high = block.ends
+                value = np.clip(value, low + 0.02 * (high - low), high - 0.02 * (high - low))
+            v[block.place] = block.unconstrained(value)
         elif name == "sigma":
             v[block.place] = np.log(estimate.sigma.values)
         elif name == "correlation_length":
@@ -310,5 +320,7 @@ def first_guess(density: Density, estimate: Estimate) -> np.ndarray:
             x = v[block.place].reshape(block.shape)
             extra = tuple(i for i, dim in enumerate(block.dims) if dim not in density.parameters[f"{name}_mu"].dims)
             v[density.parameters[f"{name}_mu"].place] = x.mean(axis=extra).ravel()
-            v[density.parameters[f"{name}_sigma"].place] = np.log(np.sqrt((x.var(axis=extra) + between**2 / 4) / 2)).ravel()
+            v[density.parameters[f"{name}_sigma"].place] = np.log(
+                np.sqrt((x.var(axis=extra) + between**2 / 4) / 2)
+            ).ravel()
     return v

@@ -39,7 +39,7 @@ def partials(law: Law) -> Callable[..., Any]:
         inputs = [pt.dvector(c) for c in law.covariates]
         coefficients = {k: pt.dvector(k) for k in law.coefficients}
         log_loss = pt.log(law.function(*inputs, **coefficients))
-        derivatives = pt.grad(log_loss.sum(), list(coefficients.values()), disconnected_inputs="ignore")
+        derivatives: Any = pt.grad(log_loss.sum(), list(coefficients.values()), disconnected_inputs="ignore")
         function = pytensor.function(
             [*inputs, *coefficients.values()], [log_loss, *derivatives], mode="NUMBA", on_unused_input="ignore"
         )
@@ -62,7 +62,7 @@ class Points:
     entry: np.ndarray
 
     def __len__(self) -> int:
-        return self.entry.shape[1]
+        return int(self.entry.shape[1])
 
     def __add__(self, other: "Points") -> "Points":
         covariates = [np.concatenate(pair) for pair in zip(self.covariates, other.covariates, strict=True)]
@@ -115,8 +115,13 @@ class Parameter:
 
 
 SCALES = {
-    "LogNormal": "log", "HalfNormal": "log", "Gamma": "log", "Exponential": "log",
-    "Normal": "identity", "Beta": "interval", "Uniform": "interval",
+    "LogNormal": "log",
+    "HalfNormal": "log",
+    "Gamma": "log",
+    "Exponential": "log",
+    "Normal": "identity",
+    "Beta": "interval",
+    "Uniform": "interval",
 }
 
 
@@ -152,7 +157,7 @@ class Density:
     @property
     def size(self) -> int:
         """Number of parameters."""
-        return list(self.parameters.values())[-1].place.stop
+        return int(list(self.parameters.values())[-1].place.stop)
 
     @cached_property
     def coefficients(self) -> slice:
@@ -235,7 +240,9 @@ class Density:
         if not math.isfinite(density):
             return -math.inf, gradient
         evaluate, points = partials(self.model.law), self._points
-        values = np.concatenate([self.parameters[k].natural(v[self.parameters[k].place]) for k in self.model.law.coefficients])
+        values = np.concatenate(
+            [self.parameters[k].natural(v[self.parameters[k].place]) for k in self.model.law.coefficients]
+        )
         at = values[points.entry]
         outputs = evaluate(*points.covariates, *at)
         log_loss = outputs[0]
@@ -263,10 +270,14 @@ class Density:
     @cached_property
     def _normals(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Entries with a normal prior of fixed location and spread on the unconstrained scale."""
-        entry, mu, sd = [], [], []
+        entry: list[int] = []
+        mu: list[float] = []
+        sd: list[float] = []
         for block in self.parameters.values():
             p = block.prior.parameters
-            if block.prior.distribution in ("LogNormal", "Normal") and not any(isinstance(x, Prior) for x in p.values()):
+            if block.prior.distribution in ("LogNormal", "Normal") and not any(
+                isinstance(x, Prior) for x in p.values()
+            ):
                 size = block.place.stop - block.place.start
                 entry += range(block.place.start, block.place.stop)
                 mu += np.broadcast_to(p["mu"], size).tolist()
@@ -288,8 +299,8 @@ class Density:
             x, p = v[block.place], block.prior.parameters
             kind = block.prior.distribution
             if kind in ("LogNormal", "Normal"):
-                mu, mu_spread = self._parent(name, "mu", v)
-                sd, sd_spread = self._parent(name, "sigma", v)
+                mu, mu_spread = self.parent(name, "mu", v)
+                sd, sd_spread = self.parent(name, "sigma", v)
                 z = (x.reshape(block.shape) - mu) / sd
                 repeats = z.size / np.size(sd)
                 density -= 0.5 * float((z**2).sum()) + repeats * float(np.log(sd).sum())
@@ -314,15 +325,17 @@ class Density:
                 gradient[block.place] += a * (1 - inside) - b * inside
         return density
 
-    def _parent(self, name: str, which: str, v: np.ndarray) -> tuple[Any, Parameter | None]:
-        """Location or spread of a variable's prior: a number, or another block shaped to broadcast against it."""
+    def parent(self, name: str, which: str, v: np.ndarray) -> tuple[Any, Parameter | None]:
+        """Return location or spread of a variable's prior: a number, or another block that broadcasts against it."""
         block = self.parameters[name]
         value = block.prior.parameters[which]
         if not isinstance(value, Prior):
             return value, None
         parent = self.parameters[f"{name}_{which}"]
         natural = parent.natural(v[parent.place]).reshape(parent.shape)
-        return natural.reshape([n if d in parent.dims else 1 for d, n in zip(block.dims, block.shape, strict=True)]), parent
+        return natural.reshape(
+            [n if d in parent.dims else 1 for d, n in zip(block.dims, block.shape, strict=True)]
+        ), parent
 
     def _likelihood(self, log_loss: np.ndarray, v: np.ndarray, gradient: np.ndarray) -> tuple[float, np.ndarray]:
         d, noise, order = self.design, self.model.noise, self._order
@@ -335,7 +348,17 @@ class Density:
         rho = float(natural["eval_correlation"][0]) if noise.joint else 0.0
         g_error, g_sigma = np.empty_like(error), np.empty(error.shape[1])
         density, g_w, g_ell, g_rho = density_of_errors(
-            error, order["measured"], order["gap"], order["start"], natural["sigma"], w, ell, rho, noise.robust, g_error, g_sigma
+            error,
+            order["measured"],
+            order["gap"],
+            order["start"],
+            natural["sigma"],
+            w,
+            ell,
+            rho,
+            noise.robust,
+            g_error,
+            g_sigma,
         )
         gradient[self.parameters["sigma"].place] += g_sigma * natural["sigma"]
         if noise.correlated:

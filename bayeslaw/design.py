@@ -75,22 +75,29 @@ class Design:
         if law.path in table and (twice := table.duplicated(by_run)).any():
             run, path = table.loc[twice, by_run].iloc[0]
             raise DataError(
-                f"the run {run!r} is measured twice at {law.path} {path:g} (row {int(np.argmax(twice)) + 1} of the runs):"
-                " name the runs apart in the run column, or leave one out"
+                f"the run {run!r} is measured twice at {law.path} {path:g} (row {int(np.argmax(twice)) + 1} of the "
+                "runs): name the runs apart in the run column, or leave one out"
             )
         rows = Runs(table.sort_values(by_run, kind="stable").reset_index(drop=True), runs.evals, runs.baseline).dataset
         measured = xr.ones_like(rows["loss"], dtype=bool)
         if not include_outside:
             measured = measured & inside(law, rows)
         if not measured.any():
-            raise DataError(f"no row lies inside the range of {law.name} ({ranges(law)}); outside='include' fits them all the same")
+            raise DataError(
+                f"no row lies inside the range of {law.name} ({ranges(law)}); outside='include' fits them all the same"
+            )
         design = cls(
             law,
             reference,
             rows,
             measured.transpose("row", "eval"),
             {c: np.unique(rows[c].values) for c in law.columns},
-            {dim: pd.unique(pd.Series(np.sort(rows[dim].values) if dim in law.columns else rows[dim].values)) for dim in group_dims},
+            {
+                dim: np.asarray(
+                    pd.Series(np.sort(rows[dim].values) if dim in law.columns else rows[dim].values).unique()
+                )
+                for dim in group_dims
+            },
         )
         design._check_single_runs()
         return design
@@ -104,8 +111,9 @@ class Design:
             if self.law.path in frame and runs["run"].nunique() == 1:
                 of = "" if label is None else f" of domain {label!r}"
                 raise DataError(
-                    f"there is a single run{of} ({runs['run'].iloc[0]!r}): how the loss depends on {', '.join(fixed_in_run)} "
-                    "cannot be learned from it; add runs" + ("" if label is None else " or leave the domain out")
+                    f"there is a single run{of} ({runs['run'].iloc[0]!r}): how the loss depends on "
+                    f"{', '.join(fixed_in_run)} cannot be learned from it; add runs"
+                    + ("" if label is None else " or leave the domain out")
                 )
 
     @property
@@ -122,7 +130,8 @@ class Design:
     @cached_property
     def log_loss(self) -> np.ndarray:
         """Log losses of the measurements that count."""
-        return np.log(self.rows["loss"].values[self.cells["row"], self.cells["eval"]])
+        losses: np.ndarray = self.rows["loss"].values[self.cells["row"], self.cells["eval"]]
+        return np.log(losses)
 
     @cached_property
     def on_grid(self) -> bool:
@@ -145,7 +154,7 @@ class Design:
         return {dim: pd.Index(labels).get_indexer(self.rows[dim].values) for dim, labels in along.items()}
 
     def order(self) -> dict[str, np.ndarray]:
-        """What the error model needs to know of the order of the rows (see `Noise.one_step_ahead`)."""
+        """Return what the error model needs to know of the order of the rows (see `Noise.one_step_ahead`)."""
         run = pd.factorize(self.rows["run"].values)[0]
         start = np.searchsorted(run, run)
         measured = self.measured.values
@@ -179,7 +188,9 @@ class Design:
 def inside(law: Law, columns: xr.Dataset) -> xr.DataArray:
     """Return whether the covariates lie in the range where the law is claimed to hold."""
     result = xr.DataArray(True)
-    for value, cov in zip(law.inputs(columns, {c: 1.0 for c in law.covariates}).values(), law.covariates.values(), strict=True):
+    for value, cov in zip(
+        law.inputs(columns, {c: 1.0 for c in law.covariates}).values(), law.covariates.values(), strict=True
+    ):
         low, high = cov.valid
         result = result & (value >= low - 1e-9) & (value <= high + 1e-9)
     return result
@@ -187,7 +198,11 @@ def inside(law: Law, columns: xr.Dataset) -> xr.DataArray:
 
 def ranges(law: Law) -> str:
     """Return the law's range in words."""
-    parts = [f"{name} {cov.valid[0]:g} to {cov.valid[1]:g}" for name, cov in law.covariates.items() if cov.valid != (0.0, np.inf)]
+    parts = [
+        f"{name} {cov.valid[0]:g} to {cov.valid[1]:g}"
+        for name, cov in law.covariates.items()
+        if cov.valid != (0.0, np.inf)
+    ]
     return ", ".join(parts) or "everywhere"
 
 
@@ -199,5 +214,3 @@ def check_reference(design: Design) -> list[str]:
         if design.reference[name] != 1.0 and not 0.01 <= middle <= 100:
             far.append(name)
     return far
-
-

@@ -3,12 +3,13 @@
 import platform
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from os import cpu_count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from zlib import crc32
 
 import arviz as az
 import numpy as np
@@ -19,6 +20,7 @@ from bayeslaw.density import Density
 from bayeslaw.errors import DataError, RangeError, unknown_name
 from bayeslaw.least_squares import estimate
 from bayeslaw.model import Model
+from bayeslaw.noise import Noise
 from bayeslaw.quantity import CI_PROB, Quantity, Ratio
 
 if TYPE_CHECKING:
@@ -62,13 +64,24 @@ class Fit:
         return self.model.design.evals
 
     @property
+    def noise(self) -> Noise:
+        """The error model of new runs: maximum likelihood knows only its spread, so errors are independent there."""
+        noise, known = self.model.noise, self.posterior
+        return replace(
+            noise,
+            correlated=bool(noise.correlated) and "run_weight" in known,
+            joint=bool(noise.joint) and "eval_correlation" in known,
+        )
+
+    @property
     def posterior(self) -> xr.Dataset:
         """Draws of every parameter."""
         return self.idata["posterior"].to_dataset()
 
     def summary(self, prob: float = CI_PROB) -> pd.DataFrame:
         """Return mean, sd, interval, ESS and R-hat of every parameter."""
-        return az.summary(self.idata, ci_prob=prob, ci_kind="eti")
+        table: pd.DataFrame = az.summary(self.idata, ci_prob=prob, ci_kind="eti")
+        return table
 
     def columns(self, **given: Any) -> xr.Dataset:
         """Return covariates and labels as named arrays: scalars stay scalars, a 1-d array gets a dim of its own name.
@@ -92,7 +105,9 @@ class Fit:
             else:
                 a = np.asarray(value)
                 if a.ndim > 1:
-                    raise DataError(f"{name} has {a.ndim} dimensions: give a number, a list, or a DataArray with named dims")
+                    raise DataError(
+                        f"{name} has {a.ndim} dimensions: give a number, a list, or a DataArray with named dims"
+                    )
                 arrays[name] = xr.DataArray(a, dims=(name,) * a.ndim, coords={name: a} if a.ndim else None)
         for name in known:
             if name in arrays:
@@ -126,20 +141,33 @@ class Fit:
         wanted, place = np.unique(labels.values, return_inverse=True)
         parts = []
         for label in wanted:
-            where = np.flatnonzero(np.isclose(known, float(label), rtol=1e-6)) if known.dtype.kind in "fiu" else np.flatnonzero(known == label)
+            where = (
+                np.flatnonzero(np.isclose(known, float(label), rtol=1e-6))
+                if known.dtype.kind in "fiu"
+                else np.flatnonzero(known == label)
+            )
             if len(where):
                 parts.append(c.isel({dim: int(where[0])}, drop=True))
                 continue
             if name not in self.model.by:
-                raise RangeError(f"{name} is separate by {dim} and was not fitted at {dim} {label}: pool it with by={{{name!r}: {dim!r}}}")
+                raise RangeError(
+                    f"{name} is separate by {dim} and was not fitted at {dim} {label}: pool it with "
+                    f"by={{{name!r}: {dim!r}}}"
+                )
             mu, sigma = self.posterior[f"{name}_mu"], self.posterior[f"{name}_sigma"]
             number = list(self.model.law.coefficients).index(name)
-            z = np.random.default_rng([seed, number, abs(hash(str(label))) % 2**32]).standard_normal(mu.shape)
+            z = np.random.default_rng([seed, number, crc32(str(label).encode())]).standard_normal(mu.shape)
             drawn = mu + sigma * z
-            parts.append(np.exp(drawn) if self.model.coefficient_priors[name].distribution == "LogNormal" else drawn)
+            parts.append(
+                xr.ufuncs.exp(drawn) if self.model.coefficient_priors[name].distribution == "LogNormal" else drawn
+            )
         if labels.ndim == 0:
             return parts[0]
-        index = xr.DataArray(place.reshape(labels.shape), dims=labels.dims, coords={k: v for k, v in labels.coords.items() if k in labels.dims})
+        index = xr.DataArray(
+            place.reshape(labels.shape),
+            dims=labels.dims,
+            coords={k: v for k, v in labels.coords.items() if k in labels.dims},
+        )
         return xr.concat(parts, dim="__label").isel(__label=index)
 
     def loss(self, columns: xr.Dataset, new_run: bool = False, seed: int = 0) -> xr.DataArray:
@@ -151,19 +179,21 @@ class Fit:
         law = self.model.law
         full = columns.assign_coords(eval=self.evals)
         inputs = law.inputs(full, self.model.reference)
-        loss = law(*inputs.values(), **self.coefficients(columns, seed))
+        loss: xr.DataArray = law(*inputs.values(), **self.coefficients(columns, seed))
         order = [d for d in ("chain", "draw", "eval") if d in loss.dims]
         loss = loss.transpose(*order, ...)
         if new_run:
             path = columns[law.path] if law.path in columns and columns[law.path].ndim == 1 else None
             rng = np.random.default_rng([seed, 1])
-            log_path = np.log(path) if path is not None else None
-            loss = loss * np.exp(self.model.noise.sample(self.posterior, loss, log_path, rng))
+            log_path = xr.ufuncs.log(path) if path is not None else None
+            loss = loss * xr.ufuncs.exp(self.noise.sample(self.posterior, loss, log_path, rng))
         return loss.rename("loss")
 
     def error(self, seed: int = 0) -> xr.DataArray:
         """Return one error of a new run per draw and validation set, on the log scale."""
-        return self.model.noise.sample(self.posterior, xr.zeros_like(self.posterior["sigma"]), None, np.random.default_rng([seed, 2]))
+        return self.noise.sample(
+            self.posterior, xr.zeros_like(self.posterior["sigma"]), None, np.random.default_rng([seed, 2])
+        )
 
     def predict(self, *, new_run: bool = False, seed: int = 0, **columns: Any) -> Quantity:
         """Predict losses.
@@ -183,7 +213,7 @@ class Fit:
         """
         named = self.columns(**columns)
         what = "new run" if new_run else "mean law"
-        inputs = {k: (v.item() if v.ndim == 0 else f"{v.size} values") for k, v in named.items()}
+        inputs = {str(k): (v.item() if v.ndim == 0 else f"{v.size} values") for k, v in named.items()}
         return Quantity("loss", self.loss(named, new_run, seed), "nats per token", what, inputs)
 
     def critical_ratio(self, **question: Any) -> Ratio:
@@ -227,7 +257,7 @@ class Fit:
         return save(self, path)
 
     def provenance(self) -> dict[str, str]:
-        """What is needed to run it again: versions, data, settings."""
+        """Return what is needed to run it again: versions, data, settings."""
         packages = ("bayeslaw", "pymc", "nutpie", "arviz", "numpy", "scipy", "xarray")
         versions = {}
         for package in packages:
@@ -249,7 +279,11 @@ class Fit:
 
     def __repr__(self) -> str:
         sizes = self.idata["posterior"].sizes
-        draws = f"{sizes['chain']} x {sizes['draw']} draws" if self.settings.get("method") != "mle" else "maximum likelihood"
+        draws = (
+            f"{sizes['chain']} x {sizes['draw']} draws"
+            if self.settings.get("method") != "mle"
+            else "maximum likelihood"
+        )
         return f"Fit of {self.model.law.name}: {draws}, {self.seconds:.0f} s\n{self.model!r}\n{self.checks()!r}"
 
     def _repr_html_(self) -> str:
@@ -262,8 +296,8 @@ def fit(
     draws: int = 1000,
     chains: int = 4,
     seed: int = 0,
-    tune: int = 600,
-    target_accept: float = 0.95,
+    tune: int = 800,
+    target_accept: float = 0.98,
     cores: int | None = None,
     method: Literal["nuts", "mle"] = "nuts",
     progress: bool = True,
@@ -300,12 +334,25 @@ def fit(
     from bayeslaw.sampling import sample
 
     idata = sample(
-        model, draws=draws, tune=tune, chains=chains, seed=seed, target_accept=target_accept,
-        cores=cores or cpu_count() or 1, progress=progress,
+        model,
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        seed=seed,
+        target_accept=target_accept,
+        cores=cores or cpu_count() or 1,
+        progress=progress,
     )
     posterior = idata["posterior"].to_dataset()
     idata["posterior"] = xr.DataTree(_with_paper_units(model, posterior))
-    settings = {"method": "nuts", "draws": draws, "tune": tune, "chains": chains, "seed": seed, "target_accept": target_accept}
+    settings = {
+        "method": "nuts",
+        "draws": draws,
+        "tune": tune,
+        "chains": chains,
+        "seed": seed,
+        "target_accept": target_accept,
+    }
     return Fit(model, idata, settings, time.perf_counter() - start)
 
 
@@ -336,13 +383,16 @@ def prior_predictive(model: Model, *, draws: int = 500, seed: int = 0) -> Fit:
             break
     if len(kept) < draws:
         raise RangeError(
-            f"only {len(kept)} of 400,000 prior draws have the shape that monotone={model.monotone!r} asks for: look at the "
-            "unpooled model, change the priors or set monotone=None"
+            f"only {len(kept)} of 400,000 prior draws have the shape that monotone={model.monotone!r} asks for: look "
+            "at the unpooled model, change the priors or set monotone=None"
         )
     from bayeslaw.sampling import named
 
     index = {"chain": np.arange(1), "draw": np.arange(draws)}
     posterior = named(density, np.array(kept[:draws])[None], index)
-    return Fit(model, xr.DataTree.from_dict({"posterior": _with_paper_units(model, posterior)}), {"method": "prior", "seed": seed}, 0.0)
-
-
+    return Fit(
+        model,
+        xr.DataTree.from_dict({"posterior": _with_paper_units(model, posterior)}),
+        {"method": "prior", "seed": seed},
+        0.0,
+    )

@@ -101,7 +101,11 @@ class Covariate:
 
     def columns(self, name: str) -> tuple[str, ...]:
         """Return the table columns this covariate is made of."""
-        return (name,) if self.derive is None else tuple(p for p in inspect.signature(self.derive).parameters if p != "eval")
+        return (
+            (name,)
+            if self.derive is None
+            else tuple(p for p in inspect.signature(self.derive).parameters if p != "eval")
+        )
 
 
 @dataclass(frozen=True)
@@ -159,8 +163,8 @@ class Law:
             )
         if by_name != set(self.coefficients):
             raise LawError(
-                f"law {self.name}: coefficients without a prior {sorted(by_name - set(self.coefficients))}, priors without "
-                f"a coefficient {sorted(set(self.coefficients) - by_name)}"
+                f"law {self.name}: coefficients without a prior {sorted(by_name - set(self.coefficients))}, "
+                f"priors without a coefficient {sorted(set(self.coefficients) - by_name)}"
             )
 
     @property
@@ -206,7 +210,13 @@ class Law:
         for name, cov in self.covariates.items():
             low, high = cov.valid
             lines.append(f"| {name} | {cov.unit} | {cov.reference:g} | {low:g} to {high:g} | {cov.meaning} |")
-        lines += ["", "## Coefficients", "", "| name | unit | default prior | meaning | why this prior |", "|---|---|---|---|---|"]
+        lines += [
+            "",
+            "## Coefficients",
+            "",
+            "| name | unit | default prior | meaning | why this prior |",
+            "|---|---|---|---|---|",
+        ]
         for name, c in self.coefficients.items():
             lines.append(f"| {name} | {c.unit} | {describe(c.prior)} | {c.meaning} | {c.why} |")
         if self.notes:

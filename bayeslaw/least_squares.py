@@ -131,7 +131,9 @@ def _one(
     def residual(theta: np.ndarray) -> np.ndarray:
         with np.errstate(all="ignore"):
             values = {n: np.exp(np.clip(theta[i], -50, 50)) if positive[n] else theta[i] for n, i in index.items()}
-            return np.nan_to_num(np.log(model.law.function(*inputs, **values)) - y, nan=10.0, posinf=10.0, neginf=-10.0)
+            miss = np.log(model.law.function(*inputs, **values)) - y
+            finite: np.ndarray = np.nan_to_num(miss, nan=10.0, posinf=10.0, neginf=-10.0)
+            return finite
 
     def solve(noise: float, start: np.ndarray) -> Any:
         def objective(theta: np.ndarray) -> np.ndarray:

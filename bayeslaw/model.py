@@ -72,7 +72,9 @@ class Model:
 
     def __post_init__(self) -> None:
         if not isinstance(self.law, Law):
-            raise LawError(f"{self.law!r} is not a Law: take one from bayeslaw.models or declare one with @bayeslaw.law")
+            raise LawError(
+                f"{self.law!r} is not a Law: take one from bayeslaw.models or declare one with @bayeslaw.law"
+            )
         for what, given in (("by", self.by), ("priors", self.priors)):
             for name in given:
                 if name not in self.law.coefficients:
@@ -82,7 +84,9 @@ class Model:
         if self.outside not in ("exclude", "include"):
             raise unknown_name("choice for outside=", self.outside, ("exclude", "include"))
         if self.monotone == "paper" and self.law.sufficient_shape is None:
-            raise LawError(f"the paper of {self.law.name} states no sufficient condition: use monotone='observed' or None")
+            raise LawError(
+                f"the paper of {self.law.name} states no sufficient condition: use monotone='observed' or None"
+            )
         object.__setattr__(self, "reference", self.law.reference(self.reference))
         object.__setattr__(self, "by", dict(self.by))
         object.__setattr__(self, "priors", dict(self.priors))
@@ -107,7 +111,10 @@ class Model:
                 raise LawError(f"the prior of {name} is {prior!r}: give bl.positive(...), bl.real(...) or a bl.Prior")
             if name in self.by:
                 if prior.dims:
-                    raise LawError(f"{name} is pooled by {self.by[name]!r} and its prior has dims {prior.dims}: keep one of the two")
+                    raise LawError(
+                        f"{name} is pooled by {self.by[name]!r} and its prior has dims {prior.dims}: keep one of the "
+                        "two"
+                    )
                 prior = pooled(name, prior, (self.by[name],), ("eval",), coefficient.between)
             elif "eval" not in (prior.dims or ()):
                 prior = with_dims(prior, ("eval", *(prior.dims or ())))
@@ -128,7 +135,9 @@ class Model:
                 # a pseudo-observation, since a Potential of named arrays has no gradient in PyMC 6.3
                 total = sum((v**2).sum() for v in violations) + 1e-20
                 pmd.Normal("shape", mu=total**0.5, sigma=RISE, observed=xr.DataArray(0.0))
-            log_mean = pm.dims.math.log(self.law(*(data[f"x_{c}"] for c in self.law.covariates), **self._by_row(coefficients, data)))
+            log_mean = pm.dims.math.log(
+                self.law(*(data[f"x_{c}"] for c in self.law.covariates), **self._by_row(coefficients, data))
+            )
             center, scale = self._likelihood(log_mean, errors, data)
             distribution = pmd.StudentT if self.noise.robust else pmd.Normal
             shape = {"nu": 5.0} if self.noise.robust else {}
@@ -150,11 +159,14 @@ class Model:
             dims = {"measured": ("row", "eval"), "previous": ("row", "eval"), "gap": ("row", "eval")}
             for k, v in d.order().items():
                 shared[k] = xr.DataArray(v, dims=dims.get(k, ("eval",) if k == "eval_number" else ("row",)))
-            shared["log_loss_row"] = np.log(d.rows["loss"].reset_coords(drop=True)).transpose("row", "eval")
+            shared["log_loss_row"] = xr.ufuncs.log(d.rows["loss"].reset_coords(drop=True)).transpose("row", "eval")
             if not self.noise.correlated:
                 shared = {k: v for k, v in shared.items() if k not in ("previous", "gap", "start", "eval_number")}
         elif not d.on_grid:
-            shared = {k: v.isel(row=d.cells["row"]).rename(row="measurement") if "row" in v.dims else v for k, v in shared.items()}
+            shared = {
+                k: v.isel(row=d.cells["row"]).rename(row="measurement") if "row" in v.dims else v
+                for k, v in shared.items()
+            }
         shared["cell_eval"] = xr.DataArray(d.cells["eval"], dims="measurement")
         if rows_needed:
             shared["cell_row"] = xr.DataArray(d.cells["row"], dims="measurement")
@@ -165,7 +177,9 @@ class Model:
         """Coefficients as the law's inputs want them: by group on the grid, by row otherwise."""
         if self.design.on_grid:
             return dict(coefficients)
-        return {k: c.isel({g: data[f"at_{g}"] for g in self.design.groups if g in c.dims}) for k, c in coefficients.items()}
+        return {
+            k: c.isel({g: data[f"at_{g}"] for g in self.design.groups if g in c.dims}) for k, c in coefficients.items()
+        }
 
     def _likelihood(self, log_mean: Any, errors: Mapping[str, Any], data: Mapping[str, Any]) -> tuple[Any, Any]:
         """Mean and scale of every measurement that counts."""
@@ -201,7 +215,8 @@ class Model:
         for name in self.law.falls_in:
             if grid[name].sizes.get(f"{name}_level", 0) > 1:
                 result[name] = {
-                    k: v if k == name or k in self.design.groups else v[[0, -1]] if len(v) > 1 else v for k, v in grid.items()
+                    k: v if k == name or k in self.design.groups else v[[0, -1]] if len(v) > 1 else v
+                    for k, v in grid.items()
                 }
         return result
 
@@ -219,7 +234,7 @@ class Model:
         return result
 
     def _violations(self, coefficients: Mapping[str, Any]) -> list[Any]:
-        """What the shape prior holds at 0, give or take `RISE`."""
+        """Return what the shape prior holds at 0, give or take `RISE`."""
         if self.monotone == "observed":
             return [maximum(rise, 0.0) for rise in self.rises(coefficients).values()]
         if self.monotone == "paper":
@@ -234,7 +249,13 @@ class Model:
         rows = []
         for name, prior in self.coefficient_priors.items():
             groups = [d for d in (prior.dims or ()) if d != "eval"]
-            how = f"pooled by {self.by[name]}" if name in self.by else f"separate by {', '.join(groups)}" if groups else "shared"
+            how = (
+                f"pooled by {self.by[name]}"
+                if name in self.by
+                else f"separate by {', '.join(groups)}"
+                if groups
+                else "shared"
+            )
             own = self.priors.get(name, self.law.coefficients[name].prior)
             rows.append((name, self.law.coefficients[name].unit, describe(own), how, ", ".join(prior.dims or ())))
         for name, prior in self.noise.priors(len(self.design.evals)).items():
@@ -254,7 +275,7 @@ class Model:
         return prior_predictive(self, draws=draws, seed=seed)
 
     def describe_noise(self) -> str:
-        """One line: which errors, and why."""
+        """Return one line that says which errors are assumed."""
         parts = ["run effect and correlation along tokens" if self.noise.correlated else "independent checkpoints"]
         if self.noise.joint:
             parts.append("correlated between validation sets")
@@ -264,12 +285,13 @@ class Model:
 
     def __repr__(self) -> str:
         pooled_by = ", ".join(f"{k} by {v}" for k, v in self.by.items()) or "none"
+        separate = ", ".join(f"{k} by {', '.join(p.dims)}" for k, p in self.priors.items() if p.dims)
         outside = int((~self.design.measured).sum())
         lines = [
             f"Model {self.law.name}: {self.law.title}",
             f"  measurements     {len(self.design.log_loss)} ({', '.join(self.design.evals)})"
             + (f"; {outside} outside the law's range kept out" if outside else ""),
-            f"  pooled           {pooled_by}",
+            f"  pooled           {pooled_by}" + (f"; separate: {separate}" if separate else ""),
             f"  reference        {', '.join(f'{k} {v:g}' for k, v in self.reference.items())}",
             f"  shape prior      {self.monotone or 'none'}",
             f"  errors           {self.describe_noise()}",
@@ -280,7 +302,7 @@ class Model:
         return f"<pre>{self!r}</pre>" + self.table().to_html(border=0)
 
 
-def call_with(function: Any, covariates: Mapping[str, Any], coefficients: Mapping[str, Any]) -> Any:
+def call_with(function: Any, covariates: Mapping[str, Any], coefficients: Mapping[Any, Any]) -> Any:
     """Call a law's helper with those covariates (by position) and coefficients (by name) that it asks for."""
     import inspect
 
@@ -292,4 +314,4 @@ def call_with(function: Any, covariates: Mapping[str, Any], coefficients: Mappin
 def _constant(values: xr.DataArray) -> Any:
     import pytensor.xtensor as ptx
 
-    return ptx.as_xtensor(values.values, dims=values.dims)
+    return ptx.as_xtensor(values.values, dims=[str(d) for d in values.dims])

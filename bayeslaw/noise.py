@@ -123,14 +123,14 @@ class Noise:
         Every cell of `like` (dims chain, draw, eval and any others) is a new run, but cells that differ only in tokens
         (the dim of `log_tokens`) are checkpoints of one run.
         """
-        path = log_tokens.dims[0] if log_tokens is not None and log_tokens.ndim and log_tokens.dims[0] in like.dims else None
 
         def draw(template: xr.DataArray) -> xr.DataArray:
             z = template.copy(data=rng.standard_normal(template.shape))
             if self.robust:
                 z = z * np.sqrt(5 / rng.chisquare(5, template.shape))
             if self.joint and "eval" in z.dims:
-                rho, earlier = parameters["eval_correlation"], []
+                rho = parameters["eval_correlation"]
+                earlier: list[xr.DataArray] = []
                 for i in range(z.sizes["eval"]):
                     pull = rho / (1 + (i - 1) * rho)
                     given = pull * sum(earlier, xr.zeros_like(rho))
@@ -139,28 +139,22 @@ class Noise:
             return z
 
         sigma = parameters["sigma"].sel(eval=like["eval"])
-        if not self.correlated:
+        along = [d for d in log_tokens.dims if d in like.dims] if log_tokens is not None else []
+        if log_tokens is None or not along or not self.correlated:
             return sigma * draw(like)
-        w, ell = parameters["run_weight"], parameters["correlation_length"]
-        if path is None:
-            return sigma * draw(like)
-        run = draw(like.isel({path: 0}, drop=True))
-        steps: list[xr.DataArray] = []
-        for i in np.argsort(log_tokens.values):
-            fresh = draw(like.isel({path: 0}, drop=True))
-            if steps:
-                decay = exp(-abs(float(log_tokens[i] - log_tokens[last])) / ell)
-                fresh = decay * steps[-1] + np.sqrt(1 - decay**2) * fresh
-            steps.append(fresh)
-            last = i
+        w, ell, path = parameters["run_weight"], parameters["correlation_length"], along[0]
+        template = like.isel({path: 0}, drop=True)
+        run, steps = draw(template), [draw(template)]
+        for gap in np.diff(np.sort(log_tokens.values)):
+            decay = exp(-float(gap) / ell)
+            steps.append(decay * steps[-1] + np.sqrt(1 - decay**2) * draw(template))
         process = xr.concat(steps, path).isel({path: np.argsort(np.argsort(log_tokens.values))})
         process = process.assign_coords({path: like[path]}) if path in like.coords else process
-        return sigma * (np.sqrt(w) * run + np.sqrt(1 - w) * process)
+        error: xr.DataArray = sigma * (np.sqrt(w) * run + np.sqrt(1 - w) * process)
+        return error
 
 
 def _before(x: Any, start: Any) -> Any:
     """Sum over the earlier rows of the same run."""
     until = x.cumsum("row") - x
     return until - until.isel(row=start)
-
-

@@ -71,7 +71,7 @@ def plot_shares(
     ax, model = _axes(ax), fit.model
     table = model.design.rows
     share = table["domain_share"].values
-    at = {"domain": domain} if domain is not None else {}
+    at: dict[str, Any] = {"domain": domain} if domain is not None else {}
     grid = np.linspace(share.min(), share.max(), 41)
     draws = fit.predict(N=N, D=D, domain_share=grid, **at).draws
     evals = model.design.evals

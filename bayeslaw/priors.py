@@ -9,7 +9,7 @@ from bayeslaw.errors import LawError
 __all__ = ["Prior", "positive", "real", "share"]
 
 
-def positive(median: float, spread: float) -> Prior:
+def positive(median: float, spread: float, dims: str | None = None) -> Prior:
     """Return a log-normal prior for a positive quantity.
 
     Parameters
@@ -18,10 +18,12 @@ def positive(median: float, spread: float) -> Prior:
         The value that is as likely to be too high as too low, in the unit of the coefficient.
     spread : float
         Standard deviation of the logarithm: two thirds of the prior lie within a factor ``exp(spread)`` of the median.
+    dims : str, optional
+        A column of the runs: one separate value per label, without pooling.
     """
-    if not (median > 0 and spread > 0):
+    if not (0 < median < math.inf and 0 < spread < math.inf):
         raise LawError(f"positive(median={median}, spread={spread}) needs a median and a spread above 0")
-    return Prior("LogNormal", mu=math.log(median), sigma=float(spread))
+    return Prior("LogNormal", mu=math.log(median), sigma=float(spread), dims=dims)
 
 
 def real(mean: float, sd: float) -> Prior:
@@ -44,7 +46,9 @@ def pooled(name: str, prior: Prior, over: tuple[str, ...], within: tuple[str, ..
     The location of the population (``<name>_mu``: on the log scale for a positive coefficient) keeps the prior; its
     spread (``<name>_sigma``) is half-normal with scale `spread`, learned within each of `within`.
     """
-    if prior.distribution not in ("LogNormal", "Normal") or any(isinstance(p, Prior) for p in prior.parameters.values()):
+    if prior.distribution not in ("LogNormal", "Normal") or any(
+        isinstance(p, Prior) for p in prior.parameters.values()
+    ):
         raise LawError(
             f"cannot pool {name} over {', '.join(over)} with the prior {prior}: give positive(...), real(...) "
             "or a nested Prior with its own dims"
@@ -59,9 +63,7 @@ def pooled(name: str, prior: Prior, over: tuple[str, ...], within: tuple[str, ..
 
 def with_dims(prior: Prior, dims: tuple[str, ...]) -> Prior:
     """Return the same prior over `dims`."""
-    return Prior(
-        prior.distribution, dims=dims, centered=prior.centered, transform=prior.transform, **prior.parameters
-    )
+    return Prior(prior.distribution, dims=dims, centered=prior.centered, transform=prior.transform, **prior.parameters)
 
 
 def read_prior(text: str) -> Prior:

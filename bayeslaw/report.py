@@ -97,8 +97,8 @@ def asks_for_a_ratio(fit: "Fit") -> bool:
 def critical_ratios(fit: "Fit", question: Mapping[str, Any] | None = None) -> pd.DataFrame:
     """Return the critical ratio of every model size (and domain) of the study, one row per size and limit.
 
-    Columns: ``N``, ``domain`` (where there are several), ``D``, ``limit`` and ``critical ratio`` in words,
-    ``p_never``, ``p_interior``, ``p_always``, and the `Ratio` itself.
+    Columns: ``N``, ``domain`` (where there are several), ``D``, ``limit``, ``critical ratio`` (mean law) and ``of a new
+    run`` in words, ``p_never``, ``p_interior``, ``p_always``, and the `Ratio` itself.
     """
     design = fit.model.design
     asked = dict(question or {})
@@ -113,7 +113,9 @@ def critical_ratios(fit: "Fit", question: Mapping[str, Any] | None = None) -> pd
             for domain in domains or [None]:
                 where = {"N": float(N), "D": float(D)} | ({} if domain is None else {"domain": str(domain)})
                 ratio = fit.critical_ratio(**where, **rule, **asked)
+                new = fit.critical_ratio(**where, **rule, **asked, new_run=True)
                 row = {**where, "limit": _limit(rule), "critical ratio": str(ratio.text().item())}
+                row["of a new run"] = str(new.text().item())
                 chances = {p: float(getattr(ratio, p)) for p in ("p_never", "p_interior", "p_always")}
                 rows.append({**row, **chances, "ratio": ratio})
     return pd.DataFrame(rows)

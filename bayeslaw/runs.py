@@ -56,7 +56,9 @@ class Runs:
     @property
     def hash(self) -> str:
         """First 16 hex digits of the SHA-256 of the checked table, baseline included."""
-        text = self.table.to_csv(index=False, float_format="%.12g") + self.baseline.to_csv(index=False, float_format="%.12g")
+        text = self.table.to_csv(index=False, float_format="%.12g") + self.baseline.to_csv(
+            index=False, float_format="%.12g"
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def select(self, keep: Any) -> "Runs":
@@ -83,9 +85,7 @@ class Runs:
         return pd.DataFrame(self._facts(), columns=["", "runs"]).to_html(index=False, border=0)
 
 
-def read_runs(
-    table: pd.DataFrame | str | Path, *, loss: str | Mapping[str, str] | None = None, **columns: str
-) -> Runs:
+def read_runs(table: pd.DataFrame | str | Path, *, loss: str | Mapping[str, str] | None = None, **columns: str) -> Runs:
     """Read and check a table of training runs.
 
     Parameters
@@ -137,7 +137,9 @@ def read_table(table: pd.DataFrame | str | Path) -> pd.DataFrame:
             raise DataError(f"the table has the column {frame.columns[twice][0]!r} twice: rename or drop one")
         return frame
     if not isinstance(table, str | Path):
-        raise DataError(f"cannot read a table from {type(table).__name__}: give a pandas DataFrame or a path to CSV or Parquet")
+        raise DataError(
+            f"cannot read a table from {type(table).__name__}: give a pandas DataFrame or a path to CSV or Parquet"
+        )
     path = Path(table)
     if not path.is_file():
         raise DataError(f"no file {str(path)!r}: check the path")
@@ -152,7 +154,9 @@ def read_table(table: pd.DataFrame | str | Path) -> pd.DataFrame:
         return frame
     except (OSError, ValueError, EOFError, ImportError, zlib.error) as e:
         reason = str(e).strip().splitlines()[0]
-        raise DataError(f"cannot read {path} as {path.suffix.lstrip('.') or 'CSV'} ({reason}); save it as plain CSV") from None
+        raise DataError(
+            f"cannot read {path} as {path.suffix.lstrip('.') or 'CSV'} ({reason}); save it as plain CSV"
+        ) from None
 
 
 def _renamed(frame: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
@@ -173,7 +177,9 @@ def _loss_columns(frame: pd.DataFrame, loss: str | Mapping[str, str] | None) -> 
         losses = {c.removesuffix("_loss"): c for c in frame.columns if str(c).endswith("_loss")}
     if not losses:
         known = ", ".join(map(str, frame.columns))
-        raise DataError(f"no loss column: name it with loss=..., or call it 'loss' or '<validation set>_loss' (columns: {known})")
+        raise DataError(
+            f"no loss column: name it with loss=..., or call it 'loss' or '<validation set>_loss' (columns: {known})"
+        )
     for column in losses.values():
         if column not in frame.columns:
             raise DataError(f"loss: {unknown_name('column', column, frame.columns)}")
@@ -191,7 +197,7 @@ def _numbers(frame: pd.DataFrame, name: str, column: str) -> pd.Series:
         raise DataError(f"{shown} is missing in {_row(missing)}: fill it in or leave the row out")
     if (bad := numbers.isna()).any():
         raise DataError(f"{shown} is {frame[name][bad].iloc[0]!r} in {_row(bad)}, which is not a number: correct it")
-    if (bad := ~np.isfinite(numbers)).any():
+    if (bad := numbers.isin([np.inf, -np.inf])).any():
         raise DataError(f"{shown} is infinite in {_row(bad)}: leave diverged measurements out")
     return numbers
 
@@ -209,10 +215,13 @@ def _check_ranges(frame: pd.DataFrame, losses: Mapping[str, str]) -> None:
     for name, unit in (("N", "parameters"), ("D", "tokens")):
         if name in frame:
             if (bad := frame[name] < 0).any() or (name in POSITIVE and (bad := frame[name] <= 0).any()):
-                raise DataError(f"{name} is {frame[name][bad].iloc[0]:g} in {_row(bad)}: give the number of {unit}, above 0")
+                raise DataError(
+                    f"{name} is {frame[name][bad].iloc[0]:g} in {_row(bad)}: give the number of {unit}, above 0"
+                )
             if (bad := (frame[name] > 0) & (frame[name] < 1000)).any():
                 raise DataError(
-                    f"{name} is {frame[name][bad].iloc[0]:g} in {_row(bad)}: give {unit}, not billions (multiply by 1e9)"
+                    f"{name} is {frame[name][bad].iloc[0]:g} in {_row(bad)}: give {unit}, not billions "
+                    "(multiply by 1e9)"
                 )
 
 
@@ -230,8 +239,9 @@ def _with_runs(frame: pd.DataFrame, evals: tuple[str, ...]) -> pd.DataFrame:
     cell = ["run", *along]
     if (bad := frame.duplicated(cell)).any():
         first = frame.index[(frame[cell] == frame[cell][bad].iloc[0]).all(axis=1)][0]
+        where = ", ".join(f"{c} {frame[c][bad].iloc[0]}" for c in cell)
         raise DataError(
-            f"{_row(bad)} measures the same cell as row {first + 1} ({', '.join(f'{c} {frame[c][bad].iloc[0]}' for c in cell)}): "
+            f"{_row(bad)} measures the same cell as row {first + 1} ({where}): "
             "leave one out, map the column that tells them apart, or name replicates apart in a run column"
         )
     numbers = [c for c in (*NUMBERS, *(c for c in frame.columns if str(c).startswith("weight_"))) if c in frame]

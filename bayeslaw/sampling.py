@@ -5,8 +5,8 @@ import multiprocessing
 from collections.abc import Callable
 from typing import Any
 
-import nutpie
 import numpy as np
+import nutpie
 import xarray as xr
 
 from bayeslaw.coordinates import Coordinates, Frame
@@ -16,7 +16,14 @@ from bayeslaw.model import Model
 
 __all__ = ["sample"]
 
-STATS = {"diverging": bool, "energy": float, "n_steps": int, "step_size": float, "mean_tree_accept": float, "depth": int}
+STATS = {
+    "diverging": bool,
+    "energy": float,
+    "n_steps": int,
+    "step_size": float,
+    "mean_tree_accept": float,
+    "depth": int,
+}
 
 
 class _NoValue(ArithmeticError):
@@ -35,7 +42,8 @@ def sample(
     partials(model.law)
 
     def log_density(q: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = coordinates(frame.center + frame.axes @ q)
+        with np.errstate(all="ignore"):  # of this thread, which is nutpie's
+            value, gradient = coordinates(frame.center + frame.axes @ q)
         if not math.isfinite(value) or not np.isfinite(gradient).all():
             raise _NoValue
         return value, frame.axes.T @ gradient
@@ -54,8 +62,15 @@ def sample(
         own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
         with np.errstate(all="ignore"):
             tree = nutpie.sample(
-                compiled, draws=draws, tune=tune, chains=how_many, cores=1, seed=own_seed, target_accept=target_accept,
-                progress_bar=progress and number == 0, save_warmup=False,
+                compiled,
+                draws=draws,
+                tune=tune,
+                chains=how_many,
+                cores=1,
+                seed=own_seed,
+                target_accept=target_accept,
+                progress_bar=progress and number == 0,
+                save_warmup=False,
             )
         stats = tree["sample_stats"].dataset
         return tree["posterior"]["q"].values, {k: stats[k].values.astype(t) for k, t in STATS.items() if k in stats}
@@ -88,8 +103,8 @@ def _in_processes(run: Callable[[Any], Any], shares: list[tuple[int, int]]) -> l
     def work(share: tuple[int, int], pipe: Any) -> None:
         try:
             pipe.send(run(share))
-        except BaseException as e:  # noqa: BLE001  the parent raises it
-            pipe.send(e)
+        except BaseException as e:  # the parent raises it
+            pipe.send(RuntimeError(f"sampling failed: {type(e).__name__}: {e}"))
 
     jobs = []
     for share in shares:

@@ -53,7 +53,7 @@ def save(fit: "Fit", path: str | Path) -> Path:
     )
     tree.attrs["bayeslaw"] = json.dumps(recipe)
     for node in tree.children.values():
-        for v in node.variables:
+        for v in map(str, node.variables):
             if node[v].dtype == bool:
                 node[v] = node[v].astype("int8")
     temporary = path.with_name(f".{path.name}.part")
@@ -61,7 +61,9 @@ def save(fit: "Fit", path: str | Path) -> Path:
         tree.to_netcdf(temporary, engine="h5netcdf")
         os.replace(temporary, path)
     except OSError as e:
-        raise StoreError(f"cannot write {path} ({e.strerror or e}): choose a folder that exists and can be written") from None
+        raise StoreError(
+            f"cannot write {path} ({e.strerror or e}): choose a folder that exists and can be written"
+        ) from None
     finally:
         temporary.unlink(missing_ok=True)
     return path
@@ -103,17 +105,26 @@ def load(path: str | Path, law: Law | None = None) -> "Fit":
         raise StoreError(f"cannot read {path} ({type(e).__name__}): give a file written by fit.save") from None
     if law is None:
         if recipe["law"] not in models.catalogue:
-            raise unknown_name("law in the catalogue (pass it with load(path, law=...))", recipe["law"], models.catalogue)
+            raise unknown_name(
+                "law in the catalogue (pass it with load(path, law=...))", recipe["law"], models.catalogue
+            )
         law = models.catalogue[recipe["law"]]
     if fingerprint(law) != recipe["law_hash"]:
         warnings.warn(
-            f"the law {law.name} has changed since {path.name} was made: its draws are kept, its predictions use the new law",
+            f"the law {law.name} has changed since {path.name} was made: its draws are kept, its predictions use "
+            "the new law",
             stacklevel=2,
         )
     runs = Runs(_to_frame(tree["runs"].to_dataset()), tuple(recipe["evals"]), _to_frame(tree["baseline"].to_dataset()))
     model = Model(
-        law, runs, by=recipe["by"], priors={k: Prior.from_dict(p) for k, p in recipe["priors"].items()},
-        noise=Noise(**recipe["noise"]), reference=recipe["reference"], monotone=recipe["monotone"], outside=recipe["outside"],
+        law,
+        runs,
+        by=recipe["by"],
+        priors={k: Prior.from_dict(p) for k, p in recipe["priors"].items()},
+        noise=Noise(**recipe["noise"]),
+        reference=recipe["reference"],
+        monotone=recipe["monotone"],
+        outside=recipe["outside"],
     )
     groups = {k: node.to_dataset() for k, node in tree.children.items() if k not in ("runs", "baseline")}
     return Fit(model, xr.DataTree.from_dict(groups), recipe["settings"], recipe["seconds"])
@@ -132,7 +143,10 @@ def _to_dataset(frame: pd.DataFrame) -> xr.Dataset:
     columns: dict[str, Any] = {}
     for c in frame.columns:
         values = frame[c].to_numpy()
-        columns[str(c)] = ("row", values if values.dtype.kind in "fiub" else np.asarray(values.astype(str), dtype=object))
+        columns[str(c)] = (
+            "row",
+            values if values.dtype.kind in "fiub" else np.asarray(values.astype(str), dtype=object),
+        )
     return xr.Dataset(columns, attrs={"columns": json.dumps([str(c) for c in frame.columns])})
 
 

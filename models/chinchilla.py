@@ -8,7 +8,7 @@ from bayeslaw.priors import positive
 
 
 def paper_units(reference, /, *, A, alpha, B, beta):
-    """A and B as the papers write them, for N in parameters and D in tokens."""
+    """Return A and B as the papers write them, for N in parameters and D in tokens."""
     return {"A": A * reference["N"] ** alpha, "B": B * reference["D"] ** beta}
 
 
@@ -22,22 +22,41 @@ def paper_units(reference, /, *, A, alpha, B, beta):
     },
     coefficients={
         "E": Coefficient(
-            positive(1.7, spread=0.4), "nats", "entropy of text, the floor", seen_along="level",
+            positive(1.7, spread=0.4),
+            "nats",
+            "entropy of text, the floor",
+            seen_along="level",
             why="published floors lie between 1.6 and 1.9 nats",
         ),
         "A": Coefficient(
-            positive(0.5, spread=0.7), "nats", "part of the loss that size removes, at N0", between=0.5, seen_along="N",
+            positive(0.5, spread=0.7),
+            "nats",
+            "part of the loss that size removes, at N0",
+            between=0.5,
+            seen_along="N",
             why="a model of 1e9 parameters is a few tenths of a nat above an infinite one",
         ),
         "alpha": Coefficient(
-            positive(0.35, spread=0.4), "1", "exponent of size", between=0.2, why="0.2 to 0.5 in published laws",
+            positive(0.35, spread=0.4),
+            "1",
+            "exponent of size",
+            between=0.2,
+            why="0.2 to 0.5 in published laws",
         ),
         "B": Coefficient(
-            positive(0.5, spread=0.7), "nats", "part that tokens remove, at D0", between=0.5, seen_along="D",
+            positive(0.5, spread=0.7),
+            "nats",
+            "part that tokens remove, at D0",
+            between=0.5,
+            seen_along="D",
             why="1e10 tokens leave a few tenths of a nat",
         ),
         "beta": Coefficient(
-            positive(0.35, spread=0.4), "1", "exponent of tokens", between=0.2, why="0.2 to 0.5 in published laws",
+            positive(0.35, spread=0.4),
+            "1",
+            "exponent of tokens",
+            between=0.2,
+            why="0.2 to 0.5 in published laws",
         ),
     },
     falls_in=("N", "D"),

@@ -20,7 +20,7 @@ def paper_requirement(D, /, *, B, beta, eta, C, gamma, eps):
 
 
 def paper_units(reference, /, *, A, alpha, B, beta):
-    """A and B as the paper writes them, for N and D in billions."""
+    """Return A and B as the paper writes them, for N and D in billions."""
     return {"A": A * (reference["N"] / 1e9) ** alpha, "B": B * (reference["D"] / 1e9) ** beta}
 
 
@@ -37,39 +37,70 @@ def paper_units(reference, /, *, A, alpha, B, beta):
     },
     coefficients={
         "E": Coefficient(
-            positive(1.5, spread=0.5), "nats", "loss floor", between=0.3, seen_along="level",
+            positive(1.5, spread=0.5),
+            "nats",
+            "loss floor",
+            between=0.3,
+            seen_along="level",
             why="validation losses of language models lie between 0.7 (music, code) and 4 nats",
         ),
         "A": Coefficient(
-            positive(0.4, spread=0.7), "nats", "part of the loss that size removes, at N0", between=0.5, seen_along="N",
+            positive(0.4, spread=0.7),
+            "nats",
+            "part of the loss that size removes, at N0",
+            between=0.5,
+            seen_along="N",
             why="Chinchilla's term at 1e9 parameters is 0.36 nats (arXiv:2404.10102)",
         ),
         "alpha": Coefficient(
-            positive(0.3, spread=0.4), "1", "exponent of size", between=0.2,
+            positive(0.3, spread=0.4),
+            "1",
+            "exponent of size",
+            between=0.2,
             why="0.2 to 0.5 in published laws; three sizes cannot tell more",
         ),
         "B": Coefficient(
-            positive(0.15, spread=1.0), "nats", "part that tokens remove, at D0 and share 1", between=0.5, seen_along="D",
+            positive(0.15, spread=1.0),
+            "nats",
+            "part that tokens remove, at D0 and share 1",
+            between=0.5,
+            seen_along="D",
             why="runs of continual pre-training still gain about a tenth of a nat at 1e10 tokens",
         ),
         "beta": Coefficient(
-            positive(0.3, spread=0.4), "1", "exponent of tokens", between=0.2,
+            positive(0.3, spread=0.4),
+            "1",
+            "exponent of tokens",
+            between=0.2,
             why="0.2 to 0.5 in published laws",
         ),
         "eta": Coefficient(
-            positive(1.2, spread=0.3), "1", "how the token term grows with the share", between=0.2,
+            positive(1.2, spread=0.3),
+            "1",
+            "how the token term grows with the share",
+            between=0.2,
             why="the paper requires eta > 1; measured runs also show values below",
         ),
         "C": Coefficient(
-            positive(0.4, spread=0.8), "nats", "part that the corpus' own share removes", between=0.5, seen_along="share",
+            positive(0.4, spread=0.8),
+            "nats",
+            "part that the corpus' own share removes",
+            between=0.5,
+            seen_along="share",
             why="from a tenth of the stream to all of it the loss falls by about 0.1 to 1 nat",
         ),
         "gamma": Coefficient(
-            positive(0.35, spread=0.6), "1", "exponent of the share", between=0.3,
+            positive(0.35, spread=0.6),
+            "1",
+            "exponent of the share",
+            between=0.3,
             why="table 5 of the paper is fitted as well by 0.02 as by 2; the prior keeps to curves that are neither",
         ),
         "eps": Coefficient(
-            positive(0.08, spread=0.8), "1", "offset that keeps the loss finite at share 0", between=0.3,
+            positive(0.08, spread=0.8),
+            "1",
+            "offset that keeps the loss finite at share 0",
+            between=0.3,
             why="the paper: 'typically near 0.1'",
         ),
     },
@@ -79,12 +110,13 @@ def paper_units(reference, /, *, A, alpha, B, beta):
     sufficient_shape=paper_requirement,
     paper_units=paper_units,
     notes=(
-        "There is one law per validation set, with its own coefficients; r is always the share of the corpus whose loss "
-        "is predicted, so both losses fall in their own r.",
-        "The paper prints no fitted coefficients; published are eps near 0.1 and, for law text at 1:1, beta/alpha = 1.668.",
+        "There is one law per validation set, with its own coefficients; r is always the share of the corpus whose "
+        "loss is predicted, so both losses fall in their own r.",
+        "The paper prints no fitted coefficients; published are eps near 0.1 and, for law text at 1:1, "
+        "beta/alpha = 1.668.",
         "The loss does not fall in its own share by itself: by default the prior asks for it over the observed range.",
-        "It fails near share 0: below a share r_i in (0, 0.1) the measured loss rises with tokens (App. I.3), which the "
-        "law cannot do. Rows there stay out of the likelihood unless asked for.",
+        "It fails near share 0: below a share r_i in (0, 0.1) the measured loss rises with tokens (App. I.3), which "
+        "the law cannot do. Rows there stay out of the likelihood unless asked for.",
         "It cannot bend: a general loss that first rises and then falls with tokens is outside its reach.",
         "C, gamma, eps and E trade against each other along a ridge: only the curve they make is identified.",
         "It says nothing about learning-rate schedules or another pre-training budget of the base model.",

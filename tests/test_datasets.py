@@ -6,6 +6,7 @@ import os
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -116,7 +117,7 @@ def test_sources_name_paper_and_place(name):
 def test_dcpt_table5_crosses_the_limit_where_the_paper_says():
     data, numbers = datasets.load("dcpt-table5"), datasets.card("dcpt-table5").numbers
     assert (data["N"] == 1.8e9).all() and (data["D"] == 1e10).all() and (data["domain"] == "chemistry").all()
-    assert data.set_index("domain_share").loc[0.924, ["general_loss", "domain_loss"]].tolist() == [2.9445, 1.7291]
+    assert list(data.set_index("domain_share").loc[0.924, ["general_loss", "domain_loss"]]) == [2.9445, 1.7291]
     rise = 100 * (data["general_loss"] / numbers["baseline_general_loss"] - 1)
     assert rise.round(3).tolist() == [1.573, 2.066, 2.706, 2.947, 3.643, 4.356, 21.205]  # facts, from Table 5
     limit = numbers["baseline_general_loss"] * (1 + numbers["max_rise"])
@@ -126,7 +127,7 @@ def test_dcpt_table5_crosses_the_limit_where_the_paper_says():
 def test_dcpt_table6_has_fixed_domain_tokens_and_its_minimum():
     data, numbers = datasets.load("dcpt-table6"), datasets.card("dcpt-table6").numbers
     np.testing.assert_allclose(data["D"] * data["domain_share"], 5e9, rtol=1e-9)
-    best = data.loc[data["domain_loss"].idxmin()]
+    best = data.iloc[int(data["domain_loss"].argmin())]
     assert best["domain_share"] == numbers["best_domain_share"] == 0.732
     assert best["domain_loss"] == numbers["measured_domain_loss"] == 0.7309
     quadratic = np.polyval(np.polyfit(data["domain_share"], data["domain_loss"], 2), data["domain_share"])
@@ -157,9 +158,9 @@ def test_cmr_table2_predicts_its_held_out_row(size, n, refit):
 def test_replay_spot_values_and_base_rows():
     data = datasets.load("replay").set_index("run")
     columns = ["D", "domain_share", "general_loss", "domain_loss"]
-    assert data.loc["pile-german-405M-replay5", columns].tolist() == [2e11, 0.95, 2.57, 1.12]
-    assert data.loc["pile-slimpajama-405M-replay0.5", columns].tolist() == [3e11, 0.995, 2.27, 2.5]
-    assert data.loc["pile-slimpajama-10B-base", columns].tolist() == [0, 0, 1.75, 2.24]
+    assert list(data.loc["pile-german-405M-replay5", columns]) == [2e11, 0.95, 2.57, 1.12]
+    assert list(data.loc["pile-slimpajama-405M-replay0.5", columns]) == [3e11, 0.995, 2.27, 2.5]
+    assert list(data.loc["pile-slimpajama-10B-base", columns]) == [0, 0, 1.75, 2.24]
     assert not data.index.str.contains("union").any()
     assert data.groupby("set", sort=False).size().tolist() == [6, 7, 3]
     continued = data[data["D"] > 0]
@@ -191,7 +192,7 @@ def test_tinycpt_noise_is_what_the_card_says():
 def test_tinycpt_decayed_schedules_end_lower_as_the_card_says():
     last = datasets.load("tinycpt").query("set == 'sched' and step == 1500").set_index("schedule")
     for loss, (low, high) in {"general_loss": (0.14, 0.17), "domain_loss": (0.115, 0.145)}.items():
-        gain = last.loc["constant", loss] - last.loc[["multistep", "twostage", "wsd"], loss]
+        gain = last[loss]["constant"] - last[loss][["multistep", "twostage", "wsd"]]
         assert gain.between(low, high).all()
 
 
@@ -229,14 +230,14 @@ def test_embedded_values_are_the_measured_ones(name, file):
     """Compared as text, so that no parser can hide a change."""
     measured, ours = pd.read_csv(SHARED / "tinycpt" / file, dtype=str), pd.read_csv(_embedded(name), dtype=str)
     loaded = datasets.load(name)
-    for column in ours:
+    for column in map(str, ours):
         theirs = measured.pop(RENAMED.get(column, column))
         if column == "duration":
             theirs = (theirs.astype(int) / 100).astype(str)
         assert ours[column].to_list() == theirs.to_list()
         if is_float_dtype(loaded[column]):
             np.testing.assert_allclose(loaded[column], [float(text) for text in theirs], rtol=1e-15)
-    assert all(c == "seconds" or c.endswith("_per_byte") or measured[c].nunique() == 1 for c in measured)
+    assert all(c == "seconds" or c.endswith("_per_byte") or measured[c].nunique() == 1 for c in map(str, measured))
 
 
 # ------------------------------------------------------------------------------------------------------- public files
@@ -246,7 +247,7 @@ def toy(tmp_path, monkeypatch):
     file = tmp_path / "mirror" / "toy" / "part" / "a.csv"
     file.parent.mkdir(parents=True)
     file.write_text("step,loss\n1,2.5\n")
-    entry = {"folder": "toy", "repository": "some/where", "commit": "c0ffee", "root": "data"}
+    entry: dict[str, Any] = {"folder": "toy", "repository": "some/where", "commit": "c0ffee", "root": "data"}
     entry["files"] = {"part/a.csv": hashlib.sha256(file.read_bytes()).hexdigest()}
     monkeypatch.setattr(public, "registry", lambda: {"toy": entry})
     return file
@@ -318,7 +319,7 @@ def test_failed_download_is_one_sentence(toy, monkeypatch, failure):
 
 @needs_shared
 def test_registry_agrees_with_the_recorded_hashes():
-    recorded = dict(reversed(line.split()) for line in (SHARED / "SHA256SUMS").read_text().splitlines())
+    recorded = {file: h for h, file in map(str.split, (SHARED / "SHA256SUMS").read_text().splitlines())}
     listed = {f"{e['folder']}/{file}": h for e in public.registry().values() for file, h in e["files"].items()}
     assert listed == recorded
 

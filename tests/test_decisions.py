@@ -3,6 +3,7 @@
 import sys
 from dataclasses import dataclass, field
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from scipy.optimize import brentq, minimize_scalar
 from bayeslaw import models
 from bayeslaw.decisions import allocation, best_ratio, critical_ratio
 from bayeslaw.errors import DataError, LawError, RangeError, UnknownName
+from bayeslaw.law import Law
 
 COMMON = {"E": 1.5, "A": 0.4, "alpha": 0.3, "B": 0.1, "beta": 0.3, "eta": 1.2, "C": 0.4, "gamma": 0.35, "eps": 0.08}
 BASE = 2.8602
@@ -24,7 +26,7 @@ class StubFit:
     """The interface of a fit, on given draws (one dict of coefficients each, the same for every loss)."""
 
     draws: list
-    law: object = models.dcpt
+    law: Law = models.dcpt
     evals: list = field(default_factory=lambda: ["general", "domain"])
     outside: str = "exclude"
     baseline: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -61,6 +63,11 @@ class StubFit:
         return xr.DataArray(noise, dims=("chain", "draw", "eval"), coords=self.labels())
 
 
+def stub(*args: Any, **changed: Any) -> Any:
+    """Return a stub in place of a fit."""
+    return StubFit(*args, **changed)
+
+
 def general(share, N=1.8, D=1.0, **changed):
     """The law by hand: N in 1e9 parameters, D in 1e10 tokens, for the general loss at a domain share."""
     c = COMMON | changed
@@ -74,7 +81,7 @@ def with_E(*E):
 
 
 def test_roots_are_exact_and_every_draw_is_kept():
-    fit = StubFit(with_E(1.6, 1.65, 1.75, 5.0, 0.5))
+    fit = stub(with_E(1.6, 1.65, 1.75, 5.0, 0.5))
     r = critical_ratio(fit, N=1.8e9, D=1e10, baseline=2.55, max_rise=0.03)
     limit = 2.55 * 1.03
     expected = [brentq(lambda s, e=e: general(s, E=e) - limit, 0, 0.9, xtol=1e-14) for e in (1.6, 1.65, 1.75)]
@@ -90,26 +97,26 @@ def test_usage_1_of_the_paper():
     """A general law drawn through the measured 0.9 and 1.0 rows of table 5 crosses 3 % near the paper's 0.924."""
     C, eps, gamma, E = 0.052, 0.0256, 0.747, 2.658
     draw = COMMON | {"E": E, "A": 1e-12, "B": 1e-12, "C": C, "gamma": gamma, "eps": eps}
-    r = critical_ratio(StubFit([draw], outside="include"), N=1.8e9, D=1e10, baseline=BASE, max_rise=0.03)
+    r = critical_ratio(stub([draw], outside="include"), N=1.8e9, D=1e10, baseline=BASE, max_rise=0.03)
     assert r.draws.item() == pytest.approx(0.9245, abs=0.002)
 
 
 def test_confined_to_the_range_unless_rows_outside_were_included():
     draws = with_E(1.5)
-    limit = {"N": 1.8e9, "D": 1e10, "baseline": float(general(0.95)), "max_rise": 0}
-    confined = critical_ratio(StubFit(draws), **limit)
+    limit: dict[str, Any] = {"N": 1.8e9, "D": 1e10, "baseline": float(general(0.95)), "max_rise": 0}
+    confined = critical_ratio(stub(draws), **limit)
     assert confined.high == 0.9 and confined.text() == ">= 0.9" and confined.p_always == 1
-    free = critical_ratio(StubFit(draws, outside="include"), **limit)
+    free = critical_ratio(stub(draws, outside="include"), **limit)
     assert free.draws.item() == pytest.approx(0.95, abs=1e-9)
     assert free.high == 1.0
-    domain = critical_ratio(StubFit(draws), eval="domain", **limit)
+    domain = critical_ratio(stub(draws), eval="domain", **limit)
     assert domain.low == pytest.approx(0.1)
 
 
 def test_only_the_component_of_the_smallest_share_counts():
     """A domain loss that is U-shaped in its share can be safe again further up: that part does not count."""
     draw = COMMON | {"B": 2.0, "eta": 3.0, "C": 0.1, "gamma": 1.0}
-    fit = StubFit([draw])
+    fit = stub([draw])
     shares = np.linspace(0.1, 1, 1001)
     loss = fit.loss(fit.columns(N=1e9, D=1e10, domain_share=shares)).sel(eval="domain").squeeze()
     limit = float(loss[0]) - 0.05
@@ -121,20 +128,21 @@ def test_only_the_component_of_the_smallest_share_counts():
 
 
 def test_limits_and_rules():
-    fit = StubFit(with_E(1.5))
-    ask = {"N": 1.8e9, "D": 1e10, "baseline": 2.4}
+    fit = stub(with_E(1.5))
+    ask: dict[str, Any] = {"N": 1.8e9, "D": 1e10, "baseline": 2.4}
     by_rise = critical_ratio(fit, **ask, max_rise=0.05).draws
     by_nats = critical_ratio(fit, **ask, max_increase=0.12).draws
     np.testing.assert_allclose(by_rise, by_nats, atol=1e-9)
     xr.testing.assert_equal(critical_ratio(fit, **ask).draws, critical_ratio(fit, **ask, rule="break-even").draws)
-    for wrong, error, text in [
+    refused: list[tuple[dict[str, Any], type[Exception], str]] = [
         ({"max_rise": 0.1, "max_increase": 0.1}, RangeError, "not both"),
         ({"max_rise": 3}, RangeError, "0.03"),
         ({"max_increase": np.nan}, RangeError, "finite"),
         ({"rule": "break-even", "max_rise": 0.1}, RangeError, "no tolerance"),
         ({"rule": "breakeven"}, UnknownName, "did you mean 'break-even'"),
         ({"eval": "generl"}, UnknownName, "did you mean 'general'"),
-    ]:
+    ]
+    for wrong, error, text in refused:
         with pytest.raises(error, match=text):
             critical_ratio(fit, **ask, **wrong)
 
@@ -142,8 +150,8 @@ def test_limits_and_rules():
 def test_baseline_forms():
     rows = pd.DataFrame({"N": [1.8e9, 1.8e9, 4e9, 1.8e9], "domain": ["law", "law", "law", "code"]})
     rows["general_loss"] = [2.4, 2.6, 2.3, 9.0]
-    fit = StubFit(with_E(1.5, 1.55), baseline=rows)
-    ask = {"D": 1e10, "domain": "law"}
+    fit = stub(with_E(1.5, 1.55), baseline=rows)
+    ask: dict[str, Any] = {"D": 1e10, "domain": "law"}
     measured = critical_ratio(fit, N=1.8e9, **ask)
     np.testing.assert_allclose(measured.draws, critical_ratio(fit, N=1.8e9, baseline=2.5, **ask).draws, atol=1e-12)
     assert measured.inputs["baseline"] == 2.5
@@ -160,14 +168,14 @@ def test_baseline_forms():
     with pytest.raises(DataError, match="no row at D = 0 with N 7000000000.0, domain law: give baseline="):
         critical_ratio(fit, N=7e9, **ask)
     with pytest.raises(DataError, match="no row at D = 0: give baseline="):
-        critical_ratio(StubFit(with_E(1.5)), N=7e9, D=1e10)
+        critical_ratio(stub(with_E(1.5)), N=7e9, D=1e10)
     for wrong in (-1.0, "high", (2.5, 2.4), [2.5, 2.4, 2.3], np.nan):
         with pytest.raises(DataError, match="a pair \\(value, sd\\)"):
             critical_ratio(fit, N=[1.8e9, 4e9], baseline=wrong, **ask)
 
 
 def test_new_run_has_one_error_over_all_shares():
-    fit = StubFit(with_E(1.5, 1.5, 1.5))
+    fit = stub(with_E(1.5, 1.5, 1.5))
     r = critical_ratio(fit, N=1.8e9, D=1e10, baseline=2.45, max_rise=0.02, new_run=True, seed=4)
     error = fit.error(4).sel(eval="general").values[0]
     expected = [brentq(lambda s, e=e: general(s) * np.exp(e) - 2.45 * 1.02, 0, 0.9) for e in error]
@@ -176,8 +184,8 @@ def test_new_run_has_one_error_over_all_shares():
 
 
 def test_memory_stays_bounded(monkeypatch):
-    fit = StubFit(with_E(*np.linspace(1.4, 1.7, 50)))
-    ask = {"N": [1e9, 2e9, 3e9], "D": 1e10, "baseline": 2.5}
+    fit = stub(with_E(*np.linspace(1.4, 1.7, 50)))
+    ask: dict[str, Any] = {"N": [1e9, 2e9, 3e9], "D": 1e10, "baseline": 2.5}
     whole = critical_ratio(fit, **ask).draws
     monkeypatch.setattr(sys.modules["bayeslaw.decisions.critical_ratio"], "CELLS", 1000)
     fit.sizes.clear()
@@ -187,7 +195,7 @@ def test_memory_stays_bounded(monkeypatch):
 
 def test_a_law_without_shares_is_refused():
     draw = {"E": 1.7, "A": 0.4, "alpha": 0.3, "B": 0.4, "beta": 0.3}
-    fit = StubFit([draw], law=models.chinchilla, evals=["validation"])
+    fit = stub([draw], law=models.chinchilla, evals=["validation"])
     with pytest.raises(LawError, match="does not know a domain share"):
         critical_ratio(fit, N=1e9, D=1e10, baseline=2.5, eval="validation")
     with pytest.raises(LawError, match="does not know a domain share"):
@@ -196,7 +204,7 @@ def test_a_law_without_shares_is_refused():
 
 def test_best_ratio_per_draw():
     draws = [COMMON, COMMON | {"B": 1.0}, COMMON | {"B": 3.0, "C": 0.01}, COMMON | {"B": 1e-6}]
-    r = best_ratio(StubFit(draws), N=1.8e9, domain_tokens=5e9)
+    r = best_ratio(stub(draws), N=1.8e9, domain_tokens=5e9)
 
     def loss(share, c):
         tokens = 0.5 / share
@@ -207,11 +215,11 @@ def test_best_ratio_per_draw():
         assert found == pytest.approx(best, abs=1e-5)
     assert (r.p_never, r.p_interior, r.p_always) == (0.25, 0.5, 0.25)
     assert r.draws.values[0, 2] == r.low and r.draws.values[0, 3] == r.high == 1.0
-    several = best_ratio(StubFit(draws), N=1.8e9, domain_tokens=[1e9, 5e9])
+    several = best_ratio(stub(draws), N=1.8e9, domain_tokens=[1e9, 5e9])
     np.testing.assert_allclose(several.draws.sel(domain_tokens=5e9), r.draws, atol=1e-7)
-    assert best_ratio(StubFit(draws, outside="include"), N=1.8e9, domain_tokens=5e9).low == 1e-3
+    assert best_ratio(stub(draws, outside="include"), N=1.8e9, domain_tokens=5e9).low == 1e-3
     with pytest.raises(RangeError, match="domain_tokens"):
-        best_ratio(StubFit(draws), N=1.8e9, domain_tokens=0)
+        best_ratio(stub(draws), N=1.8e9, domain_tokens=0)
 
 
 def test_allocation_of_the_paper():
@@ -219,7 +227,7 @@ def test_allocation_of_the_paper():
     a, b, G, alpha, A, share = 0.6252, 0.3748, 4.1282, 0.3, 0.4, 0.5
     beta = alpha * a / b
     B = alpha * A / (beta * G ** (alpha + beta)) / (10**beta * share ** COMMON["eta"])  # D0 is 10 billion tokens
-    fit = StubFit([COMMON | {"A": A, "alpha": alpha, "B": B, "beta": beta}])
+    fit = stub([COMMON | {"A": A, "alpha": alpha, "B": B, "beta": beta}])
     q = allocation(fit, flops=5e19, domain_share=share, eval="domain")
     size, tokens = q.draws.sel(quantity="N").item(), q.draws.sel(quantity="D").item()
     assert (size / 1e9, tokens / 1e9) == pytest.approx((15.54, 0.536), rel=1e-3)
@@ -233,7 +241,7 @@ def test_allocation_of_the_paper():
 
 def test_allocation_counts_draws_without_an_optimum():
     law = {"E": 1.7, "A": 0.5, "alpha": 0.35, "B": 0.5, "beta": 0.37}
-    fit = StubFit([law, law | {"B": 0.0}], law=models.chinchilla, evals=["validation"])
+    fit = stub([law, law | {"B": 0.0}], law=models.chinchilla, evals=["validation"])
     q = allocation(fit, flops=1e21)
     assert q.p_interior.values.tolist() == [0.5, 0.5]
     assert q.p_always.sel(quantity="N") == 0.5 and q.p_never.sel(quantity="D") == 0.5
@@ -246,6 +254,6 @@ def test_allocation_counts_draws_without_an_optimum():
 
 
 def test_a_question_outside_the_range_is_refused():
-    fit = StubFit([COMMON])
+    fit = stub([COMMON])
     with pytest.raises(RangeError, match="outside='include'"):
         allocation(fit, flops=5e19, domain_share=0.95, eval="general")

@@ -230,9 +230,6 @@ def test_pooling_and_dims_of_its_own_exclude_each_other():
         model(by={"E": "domain"}, priors={"E": bl.Prior("LogNormal", mu=0.0, sigma=1.0, dims="domain")})
 
 
-@pytest.mark.xfail(
-    raises=AttributeError, strict=False, reason="Model.design asks for the dims of priors not yet checked"
-)
 def test_a_prior_that_is_no_prior_is_refused():
     with pytest.raises(LawError, match="prior of alpha.*bl.positive"):
         model(priors={"alpha": 0.3})

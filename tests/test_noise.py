@@ -60,7 +60,7 @@ def step_by_step(d: Design, e: xr.DataArray, p: dict[str, xr.DataArray], noise: 
     ahead = noise.one_step_ahead if noise.correlated else noise.same_step
     mean, scale = ahead(e, p, order(d))
     at, mu, sd = (v.broadcast_like(d.measured).transpose("row", "eval").values for v in (e, mean, scale))
-    return float(norm.logpdf(at, mu, sd)[d.measured.values].sum())
+    return float(np.asarray(norm.logpdf(at, mu, sd))[d.measured.values].sum())
 
 
 def covariances(d: Design, p: dict[str, xr.DataArray], noise: Noise) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -1,6 +1,7 @@
 """Named draws: intervals, tables, texts, censoring, JSON."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,9 +30,7 @@ def test_interval_is_equal_tailed():
     q = loss()
     ends = q.interval()
     assert CI_PROB == 0.89
-    np.testing.assert_allclose(
-        [ends["lower"], ends["upper"]], np.quantile(q.draws, [0.055, 0.945]), rtol=1e-12
-    )
+    np.testing.assert_allclose([ends["lower"], ends["upper"]], np.quantile(q.draws, [0.055, 0.945]), rtol=1e-12)
     assert q.interval(0.5)["lower"] > ends["lower"]
     np.testing.assert_allclose(q.mean(), q.draws.values.mean())
     np.testing.assert_allclose(q.sd(), q.draws.values.std())
@@ -67,7 +66,8 @@ def test_repr_answers_first_and_never_raises():
     many = loss(D=np.linspace(1e9, 2e9, 100))
     assert len(repr(many).splitlines()) < 20
     assert "<table" in many._repr_html_()
-    broken = Quantity("loss", "no draws", "nats", "mean law")
+    no_draws: Any = "no draws"
+    broken = Quantity("loss", no_draws, "nats", "mean law")
     assert "cannot be shown" in repr(broken) and "cannot be shown" in broken._repr_html_()
 
 
