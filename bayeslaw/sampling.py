@@ -60,18 +60,17 @@ def sample(
             make_initial_point_fn=lambda s: np.random.default_rng(s).uniform(-1, 1, density.size),
         )
         own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-        with np.errstate(all="ignore"):
-            tree = nutpie.sample(
-                compiled,
-                draws=draws,
-                tune=tune,
-                chains=how_many,
-                cores=1,
-                seed=own_seed,
-                target_accept=target_accept,
-                progress_bar=progress and number == 0,
-                save_warmup=False,
-            )
+        tree = nutpie.sample(
+            compiled,
+            draws=draws,
+            tune=tune,
+            chains=how_many,
+            cores=1,
+            seed=own_seed,
+            target_accept=target_accept,
+            progress_bar=progress and number == 0,
+            save_warmup=False,
+        )
         stats = tree["sample_stats"].dataset
         return tree["posterior"]["q"].values, {k: stats[k].values.astype(t) for k, t in STATS.items() if k in stats}
 

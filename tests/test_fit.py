@@ -45,13 +45,13 @@ def model() -> bl.Model:
 
 
 @pytest.fixture(scope="session")
-def fitted(model) -> Fit:
+def fitted(model: Any) -> Fit:
     return model.fit(**SHORT)
 
 
 @pytest.fixture(scope="session")
 def pooled() -> Fit:
-    levels = [[2e8, 1e9, 5e9], [1e9, 1e10, 1e11], list(FLOORS)]
+    levels: list[Any] = [[2e8, 1e9, 5e9], [1e9, 1e10, 1e11], list(FLOORS)]
     table = pd.MultiIndex.from_product(levels, names=["N", "D", "domain"]).to_frame(index=False)
     noise = np.exp(np.random.default_rng(0).normal(0, 0.003, len(table)))
     table["loss"] = chinchilla(table["N"], table["D"], table["domain"].map(FLOORS)) * noise
@@ -222,11 +222,11 @@ def test_what_the_priors_say_before_data(model):
 
 
 # --------------------------------------------------------------------------------------------------------------- files
-QUESTION = dict(N=1.8e9, D=[1e9, 1e10], domain_share=0.5)
+QUESTION: dict[str, Any] = dict(N=1.8e9, D=[1e9, 1e10], domain_share=0.5)
 
 
 @pytest.fixture(scope="session")
-def file(fitted, tmp_path_factory) -> Path:
+def file(fitted: Any, tmp_path_factory: Any) -> Path:
     return fitted.save(tmp_path_factory.mktemp("fits") / "fit.nc")
 
 

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -48,7 +49,7 @@ def test_the_critical_ratio_of_the_first_worked_example(table5):
 @pytest.mark.slow  # 84 s alone on two cores
 def test_the_losses_of_the_run_that_was_left_out(table5):
     fit, held_out = table5
-    asked = {c: float(held_out[c]) for c in ("N", "D", "domain_share")}
+    asked: dict[str, Any] = {c: float(held_out[c]) for c in ("N", "D", "domain_share")}
     ends = fit.predict(new_run=True, **asked).interval()
     for name, measured in (("general", 2.9445), ("domain", 1.7291)):
         assert held_out[f"{name}_loss"] == measured
@@ -64,7 +65,7 @@ def test_the_best_ratio_of_the_second_worked_example_is_weakly_determined():
     ends = ratio.interval()
     assert float(ends["upper"] - ends["lower"]) > 0.2
     assert float(ends["lower"]) <= 0.732 <= float(ends["upper"])
-    asked = {c: float(held_out[c]) for c in ("N", "D", "domain_share")}
+    asked: dict[str, Any] = {c: float(held_out[c]) for c in ("N", "D", "domain_share")}
     band = fit.predict(new_run=True, **asked).interval().sel(eval="domain")
     assert float(band["lower"]) <= bl.datasets.card("dcpt-table6").numbers["predicted_domain_loss"]
     assert float(band["upper"]) >= held_out["domain_loss"]
