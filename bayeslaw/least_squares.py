@@ -28,13 +28,10 @@ class Estimate:
         Coefficients, with their dims.
     sigma : xarray.DataArray
         Root mean square of the residuals on the log scale, per validation set.
-    unconstrained : dict
-        Per validation set: the optimum (log of positive coefficients) and its layout.
     """
 
     coefficients: xr.Dataset
     sigma: xr.DataArray
-    unconstrained: Mapping[str, "Optimum"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ def estimate(
         arrays[name] = (("eval", *dims), np.array(values))
     coords = {"eval": d.evals, **d.groups}
     sigma = xr.DataArray([s for _, s in per_eval.values()], dims="eval", coords={"eval": d.evals})
-    return Estimate(xr.Dataset(arrays, coords=coords), sigma, {e: o for e, (o, _) in per_eval.items()})
+    return Estimate(xr.Dataset(arrays, coords=coords), sigma)
 
 
 def group_dims(model: Model, name: str) -> tuple[str, ...]:
