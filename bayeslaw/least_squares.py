@@ -1,18 +1,15 @@
 """Least squares of a law on log losses: where sampling starts, and the maximum-likelihood fit of the papers."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
-from scipy.optimize import least_squares
+from scipy.optimize import minimize
 
-from bayeslaw.design import Design
+from bayeslaw.density import Density
 from bayeslaw.model import Model
 
-__all__ = ["Estimate", "HUBER_DELTA", "estimate"]
+__all__ = ["HUBER_DELTA", "Estimate", "estimate"]
 
 HUBER_DELTA = 1e-3
 """Where the Huber loss on log loss turns linear; the value of arXiv:2203.15556 and arXiv:2406.01375."""
@@ -34,124 +31,154 @@ class Estimate:
     sigma: xr.DataArray
 
 
-@dataclass(frozen=True)
-class Optimum:
-    """The optimum for one validation set: a vector, and where each coefficient lies in it."""
-
-    theta: np.ndarray
-    layout: Mapping[str, slice]
-    cost: float
-
-
-def estimate(
-    model: Model, *, design: Design | None = None, regularised: bool, starts: int = 8, seed: int = 0
-) -> Estimate:
+def estimate(model: Model, *, regularised: bool, starts: int = 8, seed: int = 0) -> Estimate:
     """Fit the law's coefficients by multi-start least squares on log loss.
 
     Parameters
     ----------
     model : Model
         Coefficients that vary over a dimension get one value per label.
-    design : Design, optional
-        Other rows than the model's own.
     regularised : bool
         Add the priors as residuals (groups around the population's prior): a first guess of the posterior. Otherwise
         the Huber loss of the papers, and no prior.
     starts, seed : int
         Number of starting points, drawn from the priors.
     """
-    d = design or model.design
+    problem = _Problem.of(Density(model))
     rng = np.random.default_rng(seed)
-    per_eval = {e: _one(model, d, i, regularised, starts, rng) for i, e in enumerate(d.evals)}
-    arrays = {}
-    for name in model.law.coefficients:
-        dims = group_dims(model, name)
-        shape = [len(d.groups[g]) for g in dims]
-        values = [natural(model, name, o.theta[o.layout[name]].reshape(shape)) for o, _ in per_eval.values()]
-        arrays[name] = (("eval", *dims), np.array(values))
-    coords = {"eval": d.evals, **d.groups}
-    sigma = xr.DataArray([s for _, s in per_eval.values()], dims="eval", coords={"eval": d.evals})
-    return Estimate(xr.Dataset(arrays, coords=coords), sigma)
-
-
-def group_dims(model: Model, name: str) -> tuple[str, ...]:
-    """Dims of a coefficient besides the validation set."""
-    return tuple(d for d in (model.coefficient_priors[name].dims or ()) if d != "eval")
-
-
-def is_positive(model: Model, name: str) -> bool:
-    """Whether a coefficient is positive, so that it is estimated on the log scale."""
-    return type(model.pymc_model.rvs_to_transforms[model.pymc_model[name]]).__name__ == "LogTransform"
-
-
-def natural(model: Model, name: str, theta: Any) -> Any:
-    """Return a coefficient from its unconstrained value."""
-    return np.exp(theta) if is_positive(model, name) else theta
-
-
-def prior_location(model: Model, name: str) -> tuple[float, float]:
-    """Mean and standard deviation of a coefficient's prior on its unconstrained scale, groups included."""
-    prior = model.priors.get(name, model.law.coefficients[name].prior)
-    mu, sigma = (prior.parameters.get(k) for k in ("mu", "sigma"))
-    if not isinstance(mu, int | float) or not isinstance(sigma, int | float):
-        fallback = model.law.coefficients[name].prior.parameters
-        mu, sigma = fallback["mu"], fallback["sigma"]
-    if name in model.by:
-        sigma = float(np.hypot(sigma, model.law.coefficients[name].between))
-    return float(mu), float(sigma)
-
-
-def _one(
-    model: Model, d: Design, number: int, regularised: bool, starts: int, rng: np.random.Generator
-) -> tuple[Optimum, float]:
-    row = d.cells["row"][d.cells["eval"] == number]
-    y = d.log_loss[d.cells["eval"] == number]
-    inputs = []
-    for v in model.law.inputs(d.rows, d.reference).values():
-        v = v.isel(eval=number) if "eval" in v.dims else v
-        inputs.append(np.broadcast_to(v.values, d.rows.sizes["row"]).astype(float)[row])
-    layout, index, where_to = {}, {}, 0
-    positions = {g: pd.Index(labels).get_indexer(d.rows[g].values[row]) for g, labels in d.groups.items()}
-    for name in model.law.coefficients:
-        dims = group_dims(model, name)
-        shape = tuple(len(d.groups[g]) for g in dims)
-        size = int(np.prod(shape)) if shape else 1
-        layout[name] = slice(where_to, where_to + size)
-        flat = np.ravel_multi_index(tuple(positions[g] for g in dims), shape) if dims else np.zeros(len(row), int)
-        index[name] = where_to + flat
-        where_to += size
-    center, sd = np.empty(where_to), np.empty(where_to)
-    for name, place in layout.items():
-        center[place], sd[place] = prior_location(model, name)
-    positive = {name: is_positive(model, name) for name in layout}
-
-    def residual(theta: np.ndarray) -> np.ndarray:
-        with np.errstate(all="ignore"):
-            values = {n: np.exp(np.clip(theta[i], -50, 50)) if positive[n] else theta[i] for n, i in index.items()}
-            miss = np.log(model.law.function(*inputs, **values)) - y
-            finite: np.ndarray = np.nan_to_num(miss, nan=10.0, posinf=10.0, neginf=-10.0)
-            return finite
-
-    def solve(noise: float, start: np.ndarray) -> Any:
-        def objective(theta: np.ndarray) -> np.ndarray:
-            return np.concatenate([residual(theta) / noise, (theta - center) / sd])
-
-        return least_squares(objective, start, x_scale="jac", max_nfev=200)
-
-    guesses = [center, *(center + 0.7 * sd * rng.standard_normal(where_to) for _ in range(starts - 1))]
-    noise = 0.02
-    best = min((solve(noise, g) for g in guesses), key=lambda o: o.cost)
+    guesses = [problem.center, *(problem.draw(rng) for _ in range(starts - 1))]
+    theta, sigma = problem.least(guesses, np.full(problem.evals, 0.02))
     for _ in range(3):
-        used = max(float(np.sqrt(np.mean(residual(best.x) ** 2))), 1e-4)
-        best = solve(used, best.x)
+        theta, sigma = problem.least([theta], np.maximum(sigma, 1e-4))
     if not regularised:
-        best = _huber(residual, [best.x, *guesses[1:]])
-    sigma = max(float(np.sqrt(np.mean(residual(best.x) ** 2))), 1e-6)
-    return Optimum(best.x, layout, float(best.cost)), sigma
+        theta, sigma = problem.least([theta, *guesses[1:]], None)
+    parameters, design = problem.density.parameters, model.design
+    named = parameters.named(problem.vector(theta))
+    coords = {"eval": design.evals, **design.groups}
+    coefficients = {k: (parameters[k].dims, named[k]) for k in model.law.coefficients}
+    return Estimate(
+        xr.Dataset(coefficients, coords=coords), xr.DataArray(sigma, dims="eval", coords={"eval": design.evals})
+    )
 
 
-def _huber(residual: Callable[[np.ndarray], np.ndarray], guesses: list[np.ndarray]) -> Any:
-    def solve(start: np.ndarray) -> Any:
-        return least_squares(residual, start, loss="huber", f_scale=HUBER_DELTA, x_scale="jac", max_nfev=500)
+@dataclass(frozen=True, eq=False)
+class _Problem:
+    """Residuals of log losses in the coefficients, positive ones on the log scale.
 
-    return min((solve(g) for g in guesses), key=lambda o: o.cost)
+    Validation sets share no coefficient, so that each has an optimum of its own.
+    """
+
+    density: Density
+    center: np.ndarray
+    sd: np.ndarray
+    log: np.ndarray
+    cell: np.ndarray
+    eval_of_row: np.ndarray
+    eval_of_entry: np.ndarray
+
+    @classmethod
+    def of(cls, density: Density) -> "_Problem":
+        parameters, design = density.parameters, density.design
+        size = max(parameters[k].place.stop for k in density.model.law.coefficients)
+        log, eval_of_entry = np.zeros(size, bool), np.zeros(size, int)
+        for name in density.model.law.coefficients:
+            block = parameters[name]
+            log[block.place] = block.scale == "level"
+            if "eval" in block.dims:
+                eval_of_entry[block.place] = np.indices(block.shape)[block.dims.index("eval")].ravel()
+        prior = parameters.draw(2000, np.random.default_rng(0))[:, :size]
+        prior[:, log] = np.log(prior[:, log])
+        row, ev = design.cells["row"], design.cells["eval"]
+        cell = density.measured[1][row, ev]
+        return cls(density, np.median(prior, axis=0), prior.std(axis=0), log, cell, ev, eval_of_entry)
+
+    @property
+    def evals(self) -> int:
+        return len(self.density.design.evals)
+
+    def draw(self, rng: np.random.Generator) -> np.ndarray:
+        guess: np.ndarray = self.center + 0.7 * self.sd * rng.standard_normal(len(self.center))
+        return guess
+
+    def vector(self, theta: np.ndarray) -> np.ndarray:
+        """Return the parameter vector, with zeros beyond the coefficients."""
+        v = np.zeros(self.density.size)
+        v[: len(theta)] = np.where(self.log, np.exp(np.where(self.log, theta, 0.0)), theta)
+        return v
+
+    def residuals(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return log loss minus log law of every measurement, and its Jacobian."""
+        v = self.vector(theta)
+        c, chain = self.density.parameters.natural(v)
+        chain[: len(theta)][self.log] = v[: len(theta)][self.log]
+        block = self.density.measured[0]
+        loss, slopes = block.evaluate(self.density.model.law, c)
+        at = loss[self.cell]
+        jacobian, rows = np.zeros((len(self.cell), len(theta))), np.arange(len(self.cell))
+        for slope, entry in zip(slopes, block.entry, strict=True):
+            column = entry[self.cell % block.shape[-1]]
+            jacobian[rows, column] -= slope.ravel()[self.cell] / at * chain[column]
+        residual = self.density.design.log_loss - np.log(at)
+        return np.nan_to_num(residual, nan=10.0, posinf=10.0, neginf=-10.0), np.nan_to_num(jacobian)
+
+    def least(self, guesses: list[np.ndarray], noise: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Return the best optimum of each validation set, and its residuals' root mean square.
+
+        With the noise (per validation set) given, priors count as residuals; without, the Huber loss is minimised.
+        """
+        best, costs = np.zeros_like(self.center), np.full(self.evals, np.inf)
+        sigma = np.zeros(self.evals)
+        for guess in guesses:
+            theta = self._solve(guess, noise)
+            residual = self.residuals(theta)[0]
+            for k in range(self.evals):
+                mine, own = residual[self.eval_of_row == k], self.eval_of_entry == k
+                if noise is None:
+                    size = np.abs(mine)
+                    cost = np.where(size < HUBER_DELTA, size**2, HUBER_DELTA * (2 * size - HUBER_DELTA)).sum()
+                else:
+                    cost = ((mine / noise[k]) ** 2).sum()
+                    cost += (((theta - self.center) / self.sd)[own] ** 2).sum()
+                if cost < costs[k]:
+                    best[own], costs[k] = theta[own], cost
+                    sigma[k] = max(float(np.sqrt(np.mean(mine**2))), 1e-6) if len(mine) else 0.01
+        return best, sigma
+
+    def _solve(self, guess: np.ndarray, noise: np.ndarray | None) -> np.ndarray:
+        """Minimise by Gauss-Newton steps in a trust region, in units of the prior's spread."""
+        scale = HUBER_DELTA if noise is None else noise[self.eval_of_row]
+        prior = 0.0 if noise is None else 1.0
+
+        def terms(q: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+            theta = guess + self.sd * q
+            residual, jacobian = self.residuals(theta)
+            z, slope = residual / scale, jacobian * (self.sd / np.reshape(scale, (-1, 1)))
+            weight = np.ones_like(z) if prior else 1 / np.maximum(np.abs(z), 1.0)
+            cost = 0.5 * (z**2).sum() if prior else np.where(np.abs(z) < 1, 0.5 * z**2, np.abs(z) - 0.5).sum()
+            away = (theta - self.center) / self.sd
+            gradient = slope.T @ (weight * z) + prior * away
+            return (
+                cost + prior * 0.5 * (away**2).sum(),
+                gradient,
+                slope.T @ (weight[:, None] * slope) + prior * np.eye(len(q)),
+            )
+
+        last: dict[bytes, tuple[float, np.ndarray, np.ndarray]] = {}
+
+        def at(q: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+            if q.tobytes() not in last:
+                last.clear()
+                with np.errstate(all="ignore"):
+                    last[q.tobytes()] = terms(q)
+            return last[q.tobytes()]
+
+        found = minimize(
+            lambda q: at(q)[0],
+            np.zeros_like(guess),
+            jac=lambda q: at(q)[1],
+            hess=lambda q: at(q)[2],
+            method="trust-exact",
+            options={"maxiter": 200, "gtol": 1e-4},
+        )
+        theta: np.ndarray = guess + self.sd * found.x
+        return theta

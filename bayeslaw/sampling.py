@@ -9,8 +9,8 @@ import numpy as np
 import nutpie
 import xarray as xr
 
-from bayeslaw.coordinates import Coordinates, Frame
-from bayeslaw.density import Density, partials
+from bayeslaw.density import Density
+from bayeslaw.frame import Frame
 from bayeslaw.least_squares import estimate
 from bayeslaw.model import Model
 
@@ -36,17 +36,14 @@ def sample(
     model: Model, *, draws: int, tune: int, chains: int, seed: int, target_accept: float, cores: int, progress: bool
 ) -> xr.DataTree:
     """Return posterior draws and sampler statistics, with the groups ``posterior`` and ``sample_stats``."""
-    density = Density(model, model.design)
-    coordinates = Coordinates(density)
-    frame = Frame.at_mode(coordinates, estimate(model, regularised=True))
-    partials(model.law)
+    density = Density(model)
+    frame = Frame.at_mode(density, estimate(model, regularised=True))
 
     def log_density(q: np.ndarray) -> tuple[float, np.ndarray]:
-        with np.errstate(all="ignore"):  # of this thread, which is nutpie's
-            value, gradient = coordinates(frame.center + frame.axes @ q)
+        value, gradient = frame(q)
         if not math.isfinite(value) or not np.isfinite(gradient).all():
             raise _NoValue
-        return value, frame.axes.T @ gradient
+        return value, gradient
 
     def run(share: tuple[int, int]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         number, how_many = share
@@ -77,7 +74,7 @@ def sample(
     shares = [(i, len(part)) for i, part in enumerate(np.array_split(np.arange(chains), min(cores, chains)))]
     parts = _in_processes(run, shares)
     q = np.concatenate([p[0] for p in parts])
-    v = np.array([[coordinates.forward(frame.center + frame.axes @ x)[0] for x in chain] for chain in q])
+    v = np.array([[frame.parameters(x) for x in chain] for chain in q])
     stats = {k: (("chain", "draw"), np.concatenate([p[1][k] for p in parts])) for k in parts[0][1]}
     index = {"chain": np.arange(chains), "draw": np.arange(draws)}
     return xr.DataTree.from_dict(
@@ -89,7 +86,7 @@ def named(density: Density, v: np.ndarray, index: dict[str, np.ndarray]) -> xr.D
     """Return vectors of parameters (last axis) as a labelled Dataset, coefficients in the paper's units included."""
     labels = {"eval": density.design.evals, **density.design.groups}
     dims = {name: (*index, *block.dims) for name, block in density.parameters.items()}
-    data = xr.Dataset({k: (dims[k], x) for k, x in density.named(v).items()}, coords={**index, **labels})
+    data = xr.Dataset({k: (dims[k], x) for k, x in density.parameters.named(v).items()}, coords={**index, **labels})
     return data.drop_vars([d for d in labels if d not in data.dims])
 
 

@@ -1,7 +1,8 @@
 """The error model's log density and its gradient, by hand: the inner loop of sampling.
 
 The same one-step-ahead form as `bayeslaw.noise` (and tested against it), as one pass forward and one back over the rows
-of each run. Compiled once by Numba and kept in its cache on disk.
+of each run. Compiled once by Numba and kept in its cache on disk. ``pull`` is the gradient in the losses of a block,
+to which every function adds.
 """
 
 import math
@@ -9,7 +10,45 @@ import math
 import numpy as np
 from numba import njit
 
-__all__ = ["density_of_errors"]
+__all__ = ["correlated", "density_of_errors", "independent"]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def independent(loss, cell, ev, log_loss, sigma, robust, pull, g_sigma):  # type: ignore[no-untyped-def]
+    """Return the log density of measurements with independent errors on the log scale."""
+    density = 0.0
+    for m in range(len(cell)):
+        value, own = loss[cell[m]], sigma[ev[m]]
+        z = (log_loss[m] - math.log(value)) / own
+        if robust:
+            density -= 3 * math.log(1 + z * z / 5)
+            g_z = -6 * z / (5 + z * z)
+        else:
+            density -= 0.5 * z * z
+            g_z = -z
+        density -= math.log(own)
+        g_sigma[ev[m]] -= (g_z * z + 1) / own
+        pull[cell[m]] -= g_z / (own * value)
+    return density
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def correlated(loss, cell, log_loss, measured, gap, start, sigma, w, ell, rho, robust, pull, g_sigma):  # type: ignore[no-untyped-def]
+    """Return the log density of measurements (row, eval) with correlated errors; derivatives in w, ell and rho."""
+    rows, evals = cell.shape
+    error, g_error = np.zeros((rows, evals)), np.empty((rows, evals))
+    for i in range(rows):
+        for v in range(evals):
+            if measured[i, v]:
+                error[i, v] = log_loss[i, v] - math.log(loss[cell[i, v]])
+    density, g_w, g_ell, g_rho = density_of_errors(
+        error, measured, gap, start, sigma, w, ell, rho, robust, g_error, g_sigma
+    )
+    for i in range(rows):
+        for v in range(evals):
+            if measured[i, v]:
+                pull[cell[i, v]] -= g_error[i, v] / loss[cell[i, v]]
+    return density, g_w, g_ell, g_rho
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

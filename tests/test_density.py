@@ -10,9 +10,10 @@ from scipy.stats import multivariate_normal
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.coordinates import Coordinates, first_guess
+from bayeslaw.coordinates import Coordinates
 from bayeslaw.density import Density
 from bayeslaw.errors import LawError
+from bayeslaw.frame import conditionals, first_guess
 from bayeslaw.least_squares import estimate
 from bayeslaw.runs import read_runs
 from bayeslaw.whitening import density_of_errors
@@ -67,14 +68,14 @@ MODELS: dict[str, Callable[[], bl.Model]] = {
 @pytest.fixture(scope="module", params=MODELS)
 def density(request: Any) -> Density:
     model = MODELS[request.param]()
-    return Density(model, model.design)
+    return Density(model)
 
 
 def vectors(density: Density, count: int, spread: float = 0.3) -> np.ndarray:
     """Random parameter vectors around a plausible one."""
     rng = np.random.default_rng(0)
     if any(block.scale == "interval" for name, block in density.parameters.items() if name in TRUTH):
-        guess = np.median(density.draw_prior(1000, rng), axis=0)
+        guess = np.median(density.parameters.draw(1000, rng), axis=0)
     else:
         guess = first_guess(density, estimate(density.model, regularised=True))
     guess[density.parameters["sigma"].place] = np.log(0.02)
@@ -99,13 +100,16 @@ def test_the_value_is_pymcs_up_to_one_constant(density):
     assert {rv.name for rv in graph.free_RVs} == set(density.parameters)
     offsets = []
     for v in vectors(density, 8):
-        point = {}
+        point, jacobian = {}, 0.0
         for rv, value in graph.rvs_to_values.items():
             if rv.name in density.parameters:
                 block = density.parameters[rv.name]
                 assert tuple(rv.type.dims) == block.dims
                 point[value.name] = v[block.place].reshape(block.shape)
-        offsets.append(float(logp(point)) - density(v)[0])
+                if block.scale == "level":  # PyMC moves its logarithm
+                    point[value.name] = np.log(point[value.name])
+                    jacobian += float(point[value.name].sum())
+        offsets.append(float(logp(point)) - jacobian - density(v)[0])
     assert np.isfinite(offsets).all()
     assert np.ptp(offsets) < 1e-6 * max(1, abs(offsets[0]))
 
@@ -117,9 +121,9 @@ def test_the_gradient_is_that_of_central_differences(density):
 
 
 def test_the_prior_is_drawn_as_it_is_stated(density):
-    v = density.draw_prior(4000, np.random.default_rng(0))
+    v = density.parameters.draw(4000, np.random.default_rng(0))
     assert v.shape == (4000, density.size) and np.isfinite(v).all()
-    named = density.named(v)
+    named = density.parameters.named(v)
     block = density.parameters["sigma"]
     assert np.median(named["sigma"]) == pytest.approx(0.005, rel=0.1)
     assert block.prior.distribution == "LogNormal" and (named["sigma"] > 0).all()
@@ -141,20 +145,39 @@ def test_vectors_without_a_loss_have_no_density(density):
 def test_priors_it_has_no_derivative_for_are_refused(prior):
     m = bl.Model(models.dcpt, read_runs(table()), priors={"eta": prior})
     with pytest.raises(LawError, match="cannot sample eta.*LogNormal.*pymc_model"):
-        _ = Density(m, m.design).parameters
+        _ = Density(m).size
 
 
 def test_the_start_lies_inside_the_priors():
     m = MODELS["Gamma, Beta, Exponential, Uniform"]()
-    d = Density(m, m.design)
+    d = Density(m)
     with np.errstate(all="ignore"):
         assert np.isfinite(first_guess(d, estimate(m, regularised=True))).all()
 
 
+def test_below_the_bend_the_prior_of_a_level_goes_on_smoothly_and_falls():
+    m = MODELS["independent, no shape"]()
+    parameters = Density(m).parameters
+    block = parameters["E"]
+    assert block.bend == pytest.approx(1.5 * np.exp(-4 * 0.5))
+
+    def at(level: float) -> float:
+        v = np.zeros(parameters.size)
+        v[block.place] = (level, 1.5)
+        return parameters.log_prior(v, *parameters.natural(v), np.zeros(parameters.size))
+
+    grid = np.linspace(-0.5, 2 * block.bend, 41)
+    values = np.array([at(x) for x in grid])
+    assert (np.diff(values) > 0).all() and at(1.5) - at(block.bend) > 5
+    assert at(block.bend * (1 - 1e-9)) == pytest.approx(at(block.bend), abs=1e-6)
+
+
 # -------------------------------------------------------------------------------------------------------- coordinates
-@pytest.fixture(scope="module")
-def coordinates(density: Any) -> Coordinates:
-    return Coordinates(density)
+@pytest.fixture(scope="module", params=["plain", "conditionals"])
+def coordinates(density: Any, request: Any) -> Coordinates:
+    if request.param == "plain":
+        return Coordinates(density)
+    return Coordinates(density, conditionals(density, vectors(density, 1)[0]))
 
 
 def test_there_and_back_again(coordinates):

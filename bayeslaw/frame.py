@@ -1,0 +1,234 @@
+"""The affine frame in which sampling starts: principal axes of the curvature at the mode."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize, minimize_scalar
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from bayeslaw.conditionals import Conditionals
+from bayeslaw.coordinates import Coordinates
+from bayeslaw.density import Density
+from bayeslaw.least_squares import Estimate
+from bayeslaw.parameters import Parameters
+
+__all__ = ["Frame", "first_guess"]
+
+FLOOR = 1e-3
+"""Smallest curvature that is believed at the mode: flatter directions are stretched no further."""
+
+ROUNDS = 4
+"""Rounds of expectation and maximisation for noise and spreads."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Coordinates, and an affine frame around the mode: the sampler's unit cube is about one posterior sd."""
+
+    coordinates: Coordinates
+    center: np.ndarray
+    axes: np.ndarray
+
+    @classmethod
+    def at_mode(cls, density: Density, estimate: Estimate) -> "Frame":
+        """Find the mode from a least-squares estimate, and the axes there."""
+        v = _mode(density, first_guess(density, estimate))
+        coordinates = Coordinates(density, conditionals(density, v))
+        center = coordinates.inverse(v)
+        scale = _scale(coordinates, center)
+        values, vectors = np.linalg.eigh(_curvature(coordinates, center, scale))
+        widths = 1 / np.sqrt(np.maximum(np.abs(values), max(FLOOR, 1e-6 * values.max())))
+        return cls(coordinates, center, scale[:, None] * vectors * widths)
+
+    def __call__(self, q: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return log density and gradient at a point of the frame."""
+        value, gradient = self.coordinates(self.center + self.axes @ q)
+        return value, self.axes.T @ gradient
+
+    def parameters(self, q: np.ndarray) -> np.ndarray:
+        """Return the parameter vector at a point of the frame."""
+        return self.coordinates.forward(self.center + self.axes @ q)[0]
+
+
+def _mode(density: Density, v: np.ndarray) -> np.ndarray:
+    """Return the mode given noise and spreads of populations, and these by expectation and maximisation.
+
+    The joint mode is no guide: a hierarchy's density is unbounded where a spread is 0, a small table's where the noise
+    is.
+    """
+    coordinates = Coordinates(density)
+    for _ in range(ROUNDS):
+        start = coordinates.inverse(v)
+        scale = _scale(coordinates, start)
+        scale[_scales_of(density)] = 0.0
+
+        def minus(q: np.ndarray, start: np.ndarray = start, scale: np.ndarray = scale) -> tuple[float, np.ndarray]:
+            value, gradient = coordinates(start + scale * q)
+            return (-value, -gradient * scale) if math.isfinite(value) else (1e10, np.zeros_like(q))
+
+        found = minimize(minus, np.zeros_like(v), jac=True, method="L-BFGS-B", options={"maxiter": 500, "maxcor": 50})
+        v = _with_scales(density, coordinates.forward(start + scale * found.x)[0])
+    return v
+
+
+def _scales_of(density: Density) -> np.ndarray:
+    """Return the entries of the noise and of the populations' spreads."""
+    spread_at, sigma = density.parameters.parents["sigma"], density.parameters["sigma"].place
+    return np.concatenate([np.unique(spread_at[spread_at >= 0]), np.arange(sigma.start, sigma.stop)])
+
+
+def _with_scales(density: Density, v: np.ndarray) -> np.ndarray:
+    """Return the vector with every noise and spread at its most probable value given the coefficients' distribution."""
+    parameters, c, v = density.parameters, density.parameters.natural(v)[0], v.copy()
+    sets = conditionals(density, v)
+    ev, residual = density.residuals(c)
+    first = parameters["sigma"].place.start
+    weight = 6 / (5 + (residual / c[first + ev]) ** 2) if density.model.noise.robust else np.ones_like(residual)
+    squares = {first + e: list((weight * residual**2)[ev == e]) for e in range(len(density.design.evals))}
+    for s in sets:
+        mu, tau = c[s.location_at], c[s.spread_at]
+        for n in range(len(s.entry)):
+            covariance = np.linalg.inv(s.precision[n] + (s.slope[n].T * tau[n] ** -2) @ s.slope[n])
+            variance = np.diag(s.slope[n] @ covariance @ s.slope[n].T)
+            for at, square in zip(s.spread_at[n], (s.expected[n] - mu[n]) ** 2 + variance, strict=True):
+                squares.setdefault(int(at), []).append(float(square))
+    for at, x in squares.items():
+        count = int(np.sum(ev == at - first)) if first <= at < first + len(density.design.evals) else len(x)
+        v[at] = _most_probable(parameters, v, int(at), float(np.sum(x)), count)
+    return v
+
+
+def _most_probable(parameters: Parameters, v: np.ndarray, at: int, total: float, count: int) -> float:
+    """Return the log of a scale, the mode given its prior and the sum of so many squares."""
+
+    def minus(x: float) -> float:
+        moved = v.copy()
+        moved[at] = x
+        prior = parameters.log_prior(moved, *parameters.natural(moved), np.zeros_like(v))
+        return count * x + 0.5 * total * math.exp(-2 * x) - prior
+
+    return float(minimize_scalar(minus, bounds=(v[at] - 5, v[at] + 5), method="bounded").x)
+
+
+def conditionals(density: Density, v: np.ndarray) -> tuple[Conditionals, ...]:
+    """Return what data and populations expect of the pooled coefficients near the mode."""
+    parameters, plain = density.parameters, Coordinates(density)
+    c, u = parameters.natural(v)[0], plain.inverse(v)
+    levels = [block for block in parameters.values() if block.scale == "level"]
+
+    def on_population_scale(x: np.ndarray) -> np.ndarray:
+        for block in levels:
+            x[..., block.place] = np.log(np.maximum(x[..., block.place], block.bend))
+        return x
+
+    def pull(w: np.ndarray) -> np.ndarray:
+        at, _, memory = plain.forward(w)
+        gradient = np.zeros(density.size)
+        density.likelihood(*parameters.natural(at), gradient)
+        return plain.backward(w, at, gradient, memory)
+
+    def shifted(i: int) -> tuple[np.ndarray, np.ndarray]:
+        step = np.zeros(density.size)
+        step[i] = 1e-5
+        above, below = u + step, u - step
+        moved = on_population_scale(plain.forward(above)[0]) - on_population_scale(plain.forward(below)[0])
+        return (pull(below) - pull(above)) / 2e-5, moved / 2e-5
+
+    x = on_population_scale(v.copy())
+    found = []
+    for entry in _tied(density):
+        curvature, moved = (np.array(a) for a in zip(*(shifted(i) for i in entry.ravel()), strict=True))
+        sets, k = entry.shape
+        rows = np.repeat(np.arange(sets), k)
+        precision = np.take_along_axis(curvature, entry[rows], axis=1).reshape(sets, k, k)
+        slope = np.take_along_axis(moved, entry[rows], axis=1).reshape(sets, k, k).transpose(0, 2, 1)
+        location_at, spread_at = parameters.parents["mu"][entry], parameters.parents["sigma"][entry]
+        away = (c[location_at] - x[entry]) * c[spread_at] ** -2
+        found.append(
+            Conditionals(
+                entry,
+                location_at,
+                spread_at,
+                np.array([_positive(p) for p in precision]),
+                slope,
+                u[entry],
+                x[entry],
+                -np.einsum("gni,gn->gi", slope, away),
+            )
+        )
+    return tuple(found)
+
+
+def _tied(density: Density) -> list[np.ndarray]:
+    """Return sets of pooled coefficients that meet in some measurement, as arrays (set, coefficient) by size of set."""
+    entry = density.measured[0].entry
+    pooled = np.flatnonzero(density.parameters.parents["sigma"] >= 0)
+    if not len(pooled):
+        return []
+    points = np.tile(np.arange(entry.shape[1]), len(entry))
+    meets = coo_array((np.ones(entry.size), (entry.ravel(), points)), (density.size, entry.shape[1])).tocsr()[pooled]
+    label = connected_components(meets @ meets.T, directed=False)[1]
+    sets = [pooled[label == n] for n in np.unique(label)]
+    return [np.array([s for s in sets if len(s) == k]) for k in sorted({len(s) for s in sets})]
+
+
+def _positive(matrix: np.ndarray) -> np.ndarray:
+    """Return the nearest symmetric matrix without negative eigenvalues, each coordinate in its own unit."""
+    matrix = (matrix + matrix.T) / 2
+    unit = np.sqrt(np.maximum(np.abs(np.diag(matrix)), 1e-12))
+    values, vectors = np.linalg.eigh(matrix / unit / unit[:, None])
+    positive: np.ndarray = (vectors * np.maximum(values, 0.0)) @ vectors.T * unit * unit[:, None]
+    return positive
+
+
+def _scale(coordinates: Coordinates, at: np.ndarray) -> np.ndarray:
+    """Return the rough scale of each coordinate from its own curvature."""
+    scale = np.empty_like(at)
+    for i in range(len(at)):
+        shift = np.zeros_like(at)
+        shift[i] = 1e-4
+        second = (coordinates(at + shift)[1][i] - coordinates(at - shift)[1][i]) / 2e-4
+        scale[i] = 1 / math.sqrt(max(abs(second), 0.1)) if math.isfinite(second) else 0.1
+    return scale
+
+
+def _curvature(coordinates: Coordinates, at: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Return minus the second derivatives in units of the scale, by central differences of the gradient."""
+    columns = []
+    for i in range(len(at)):
+        shift = np.zeros_like(at)
+        shift[i] = 1e-4 * scale[i]
+        columns.append((coordinates(at - shift)[1] - coordinates(at + shift)[1]) / 2e-4 * scale)
+    matrix = np.array(columns)
+    return (matrix + matrix.T) / 2
+
+
+def first_guess(density: Density, estimate: Estimate) -> np.ndarray:
+    """Return a parameter vector near the posterior: least squares for the law, plausible values for the rest."""
+    v = np.zeros(density.size)
+    for name, block in density.parameters.items():
+        if name in estimate.coefficients:
+            value = estimate.coefficients[name].transpose(*block.dims).values.ravel()
+            if block.scale == "interval":
+                low, high = block.ends
+                value = np.clip(value, low + 0.02 * (high - low), high - 0.02 * (high - low))
+            v[block.place] = block.unconstrained(value)
+        elif name == "sigma":
+            v[block.place] = np.log(estimate.sigma.values)
+        elif name == "correlation_length":
+            v[block.place] = math.log(0.5)
+    for name in density.model.law.coefficients:
+        if f"{name}_mu" in density.parameters:
+            block = density.parameters[name]
+            between = density.model.law.coefficients[name].between
+            x = v[block.place].reshape(block.shape)
+            if block.prior.distribution == "LogNormal":
+                x = np.log(block.natural(x))
+            extra = tuple(i for i, dim in enumerate(block.dims) if dim not in density.parameters[f"{name}_mu"].dims)
+            v[density.parameters[f"{name}_mu"].place] = x.mean(axis=extra).ravel()
+            v[density.parameters[f"{name}_sigma"].place] = np.log(
+                np.sqrt((x.var(axis=extra) + between**2 / 4) / 2)
+            ).ravel()
+    return v

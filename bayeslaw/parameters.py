@@ -1,0 +1,282 @@
+"""The parameters of a model as one unconstrained vector: their places, scales and prior density."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from bayeslaw.errors import LawError
+from bayeslaw.model import Model
+from bayeslaw.priors import Prior
+
+__all__ = ["Parameter", "Parameters"]
+
+SCALES = {
+    "LogNormal": "log",
+    "HalfNormal": "log",
+    "Gamma": "log",
+    "Exponential": "log",
+    "Normal": "identity",
+    "Beta": "interval",
+    "Uniform": "interval",
+}
+
+BEND = 4.0
+"""Prior standard deviations below its median at which the logarithm of a level is continued by its tangent."""
+
+NORMAL, HALF_NORMAL, GAMMA, BETA, LEVEL = range(5)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One block of the parameter vector: a free variable of the PyMC model on its unconstrained scale.
+
+    A level (the additive constant of a law, log-normal) is its own unconstrained value: data pin the sum of the level
+    and the law's terms, and along that sum the logarithm would be a cliff. Where the level all but vanishes
+    (``bend``, four prior standard deviations down) its prior goes on along the tangent of the logarithm: 3e-5 of the prior.
+    """
+
+    name: str
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    place: slice
+    prior: Prior
+    scale: str
+    bend: float = 0.0
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The interval of a variable on the interval scale."""
+        p = self.prior.parameters
+        return (float(p["lower"]), float(p["upper"])) if "lower" in p else (0.0, 1.0)
+
+    def natural(self, v: Any) -> Any:
+        """Return the variable from its unconstrained value."""
+        if self.scale == "log":
+            return np.exp(np.minimum(v, 50.0))
+        if self.scale == "interval":
+            low, high = self.ends
+            return low + (high - low) / (1 + np.exp(-v))
+        return v
+
+    def unconstrained(self, c: Any) -> Any:
+        """Return the unconstrained value of the variable."""
+        if self.scale == "log":
+            return np.log(c)
+        if self.scale == "interval":
+            low, high = self.ends
+            return np.log(c - low) - np.log(high - c)
+        return c
+
+
+@dataclass(frozen=True, eq=False)
+class Parameters(Mapping[str, Parameter]):
+    """The blocks of the parameter vector: coefficients first, then populations, then errors.
+
+    Parameters
+    ----------
+    model : Model
+        Whose free variables these are.
+
+    Raises
+    ------
+    LawError
+        A prior whose density is not written here.
+    """
+
+    model: Model
+
+    @cached_property
+    def blocks(self) -> dict[str, Parameter]:
+        """Every block by the name of its variable."""
+        design, law = self.model.design, self.model.law
+        sizes = {"eval": len(design.evals), **{g: len(v) for g, v in design.groups.items()}}
+        found: dict[str, Prior] = dict(self.model.coefficient_priors)
+        for name, prior in self.model.coefficient_priors.items():
+            found |= {f"{name}_{k}": p for k, p in prior.parameters.items() if isinstance(p, Prior)}
+        found |= self.model.noise.priors(len(design.evals))
+        blocks, start = {}, 0
+        for name, prior in found.items():
+            kind = prior.distribution
+            if kind not in SCALES or prior.transform is not None or not prior.centered:
+                raise LawError(
+                    f"cannot sample {name} with the prior {prior}: use one of {', '.join(SCALES)}, centred and without "
+                    "a transform, or sample model.pymc_model with PyMC"
+                )
+            dims = tuple(prior.dims or ())
+            shape = tuple(sizes[d] for d in dims)
+            place = slice(start, start + math.prod(shape))
+            is_level = name in law.coefficients and law.coefficients[name].seen_along == "level"
+            if is_level and kind == "LogNormal":
+                blocks[name] = Parameter(name, dims, shape, place, prior, "level", _bend(prior))
+            else:
+                blocks[name] = Parameter(name, dims, shape, place, prior, SCALES[kind])
+            start = place.stop
+        return blocks
+
+    def __getitem__(self, name: str) -> Parameter:
+        return self.blocks[name]
+
+    def __iter__(self) -> Any:
+        return iter(self.blocks)
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    @cached_property
+    def size(self) -> int:
+        """Length of the vector."""
+        return int(list(self.blocks.values())[-1].place.stop)
+
+    @cached_property
+    def _scales(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Scale (0 as it is, 1 log, 2 interval) and interval of every entry."""
+        scale, low, high = np.zeros(self.size, int), np.zeros(self.size), np.ones(self.size)
+        for block in self.values():
+            scale[block.place] = {"log": 1, "interval": 2}.get(block.scale, 0)
+            if block.scale == "interval":
+                low[block.place], high[block.place] = block.ends
+        return scale, low, high
+
+    def natural(self, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return every entry on its natural scale, and the derivative in its unconstrained value."""
+        c, slope = np.empty_like(v), np.empty_like(v)
+        _natural(v, *self._scales, c, slope)
+        return c, slope
+
+    @cached_property
+    def parents(self) -> dict[str, np.ndarray]:
+        """Entries of the location (``mu``) and spread (``sigma``) of each population; -1 where they are fixed."""
+        at = {k: np.full(self.size, -1) for k in ("mu", "sigma")}
+        for name, block in self.items():
+            for k in at:
+                if isinstance(block.prior.parameters.get(k), Prior):
+                    parent = self[f"{name}_{k}"]
+                    entries = np.arange(parent.place.start, parent.place.stop).reshape(parent.shape)
+                    at[k][block.place] = np.broadcast_to(
+                        entries.reshape(
+                            [n if d in parent.dims else 1 for d, n in zip(block.dims, block.shape, strict=True)]
+                        ),
+                        block.shape,
+                    ).ravel()
+        return at
+
+    @cached_property
+    def _priors(self) -> tuple[np.ndarray, ...]:
+        """Kind, two numbers, parents and bend of every entry's prior."""
+        kind, a, b, bend = np.zeros(self.size, int), np.zeros(self.size), np.ones(self.size), np.zeros(self.size)
+        for block in self.values():
+            p, at = block.prior.parameters, block.place
+            match block.prior.distribution:
+                case "LogNormal" | "Normal":
+                    kind[at] = LEVEL if block.scale == "level" else NORMAL
+                    bend[at] = block.bend
+                    a[at], b[at] = (0.0 if isinstance(p[k], Prior) else p[k] for k in ("mu", "sigma"))
+                case "HalfNormal":
+                    kind[at], b[at] = HALF_NORMAL, p["sigma"]
+                case "Gamma":
+                    kind[at], a[at], b[at] = GAMMA, p["alpha"], p["beta"]
+                case "Exponential":
+                    kind[at], a[at], b[at] = GAMMA, 1.0, p.get("lam", 1.0)
+                case _:
+                    kind[at], a[at], b[at] = BETA, p.get("alpha", 1.0), p.get("beta", 1.0)
+        return kind, a, b, self.parents["mu"], self.parents["sigma"], bend
+
+    def log_prior(self, v: np.ndarray, c: np.ndarray, slope: np.ndarray, gradient: np.ndarray) -> float:
+        """Return the log prior density of a vector (and its natural values and slopes); add its gradient."""
+        return float(_log_prior(v, c, slope, *self._priors, gradient))
+
+    def draw(self, draws: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw unconstrained vectors (draw, parameter) from the priors."""
+        v = np.zeros((draws, self.size))
+        parents_first = sorted(self.items(), key=lambda item: not item[0].endswith(("_mu", "_sigma")))
+        for _, block in parents_first:
+            p, size = block.prior.parameters, (draws, block.place.stop - block.place.start)
+            kind = block.prior.distribution
+            if kind in ("LogNormal", "Normal"):
+                mu, sd = (self._parent(block, k, v) for k in ("mu", "sigma"))
+                x = mu + sd * rng.standard_normal(size)
+                x = np.exp(x) if block.scale == "level" else x
+            elif kind == "HalfNormal":
+                x = np.log(np.abs(rng.standard_normal(size)) * p["sigma"])
+            elif kind in ("Gamma", "Exponential"):
+                a, b = (p["alpha"], p["beta"]) if kind == "Gamma" else (1.0, p.get("lam", 1.0))
+                x = np.log(rng.gamma(a, 1 / b, size))
+            else:
+                low, high = block.ends
+                unit = rng.beta(p["alpha"], p["beta"], size) if kind == "Beta" else rng.random(size)
+                x = block.unconstrained(low + (high - low) * unit)
+            v[:, block.place] = x
+        return v
+
+    def _parent(self, block: Parameter, which: str, v: np.ndarray) -> Any:
+        if not isinstance(block.prior.parameters[which], Prior):
+            return block.prior.parameters[which]
+        parent, at = self[f"{block.name}_{which}"], self.parents[which][block.place]
+        return parent.natural(v[:, at])
+
+    def named(self, v: np.ndarray) -> dict[str, np.ndarray]:
+        """Return every variable on its natural scale, from vectors of draws (..., parameter)."""
+        return {
+            name: block.natural(v[..., block.place]).reshape((*v.shape[:-1], *block.shape))
+            for name, block in self.items()
+        }
+
+
+def _bend(prior: Prior) -> float:
+    """Return the value `BEND` prior standard deviations below the median of a log-normal prior, population included."""
+    mu, sigma = prior.parameters["mu"], prior.parameters["sigma"]
+    if isinstance(mu, Prior):
+        between = sigma.parameters["sigma"] if isinstance(sigma, Prior) else sigma
+        mu, sigma = mu.parameters["mu"], math.hypot(mu.parameters["sigma"], between)
+    return float(np.min(np.exp(mu - BEND * sigma)))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _natural(v, scale, low, high, c, slope):  # type: ignore[no-untyped-def]
+    for i in range(len(v)):
+        if scale[i] == 1:
+            c[i] = slope[i] = math.exp(min(v[i], 50.0))
+        elif scale[i] == 2:
+            c[i] = low[i] + (high[i] - low[i]) / (1 + math.exp(-v[i]))
+            slope[i] = (c[i] - low[i]) * (high[i] - c[i]) / (high[i] - low[i])
+        else:
+            c[i], slope[i] = v[i], 1.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _log_prior(v, c, slope, kind, a, b, mu_at, sd_at, bend, gradient):  # type: ignore[no-untyped-def]
+    density = 0.0
+    for i in range(len(v)):
+        if kind[i] == NORMAL or kind[i] == LEVEL:
+            mu = c[mu_at[i]] if mu_at[i] >= 0 else a[i]
+            sd = c[sd_at[i]] if sd_at[i] >= 0 else b[i]
+            x, by = v[i], 1.0
+            if kind[i] == LEVEL:
+                by = 1 / max(v[i], bend[i])
+                x = math.log(v[i]) if v[i] > bend[i] else math.log(bend[i]) + v[i] / bend[i] - 1
+                density -= x
+                gradient[i] -= by
+            z = (x - mu) / sd
+            density -= 0.5 * z * z + math.log(sd)
+            gradient[i] -= z / sd * by
+            if mu_at[i] >= 0:
+                gradient[mu_at[i]] += z / sd * slope[mu_at[i]]
+            if sd_at[i] >= 0:
+                gradient[sd_at[i]] += (z * z - 1) / sd * slope[sd_at[i]]
+        elif kind[i] == HALF_NORMAL:
+            ratio = (c[i] / b[i]) ** 2
+            density += v[i] - 0.5 * ratio
+            gradient[i] += 1 - ratio
+        elif kind[i] == GAMMA:
+            density += a[i] * v[i] - b[i] * c[i]
+            gradient[i] += a[i] - b[i] * c[i]
+        else:
+            inside = 1 / (1 + math.exp(-v[i]))
+            density += a[i] * math.log(inside) + b[i] * math.log(1 - inside)
+            gradient[i] += a[i] * (1 - inside) - b[i] * inside
+    return density
