@@ -1,0 +1,206 @@
+"""The CMR laws: loss against the share of the new domain, loss against tokens, and the critical mixture ratio.
+
+Source: Gu et al. 2024, "CMR Scaling Law: Predicting Critical Mixture Ratios for Continual Pre-training of Language
+Models", arXiv:2407.17467 (EMNLP 2024), section 4 and eq. (6) to (8).
+"""
+
+from bayeslaw.law import Coefficient, Covariate, law, log, maximum, where
+from bayeslaw.priors import positive, real
+
+
+def inner_share(domain_share):
+    """Share of the new domain, kept off 0 and 1, where the laws have no value."""
+    return -maximum(-maximum(domain_share, 0.05), -0.95)
+
+
+def box_cox(x, s):
+    """(x^s - 1) / s: a power law that has 0 and slope 1 at x = 1, and is the logarithm at s = 0."""
+    s = where(s * s < 1e-12, 1e-6, s)
+    return (x**s - 1) / s
+
+
+def turning_point(share, /, *, odds_ref, kappa):
+    """Tokens (in reference units) at which the general loss stops rising."""
+    return (share / (1 - share) / odds_ref) ** (1 / kappa)
+
+
+def critical_share(D, /, *, odds_ref, kappa):
+    """Critical mixture ratio after those tokens (in reference units): the inverse of `turning_point`."""
+    odds = odds_ref * D**kappa
+    return odds / (1 + odds)
+
+
+def paper_units(*, odds_ref):
+    """Return the critical mixture ratio at the reference tokens."""
+    return {"R_ref": odds_ref / (1 + odds_ref)}
+
+
+TOKENS = Covariate("tokens", "tokens of continual pre-training", reference=2e10)
+SHARE = Covariate("1", "share of the new domain in the stream, R", 0.5, valid=(0.05, 0.95), derive=inner_share)
+NOTES = (
+    "Shares of 0 and 1 are left out of the fit, as in the paper.",
+    "Three rules are called critical ratio. turning point: the largest share whose general loss has begun to fall "
+    "again by the end of the tokens (the paper's, for a large multiplier lambda). tolerance: the largest share within "
+    "a limit of the general loss. break even: no rise at all. The paper's limit of 0.05 nats never binds below share 1 "
+    "in its own tables.",
+    "Known only up to 20e9 tokens and 3.1e9 parameters in the paper; there is no law in size, so sizes are pooled.",
+    "Its definitions and equations were read in the paper, its tables in a transcription that agrees with the text; "
+    "the optimiser and a table of general losses are not published.",
+)
+
+
+@law(
+    title="CMR: loss against the share of the new domain",
+    source="Gu et al. 2024, arXiv:2407.17467, section 4: loss at the last step",
+    equation=r"L = L_{ref} - k\,\frac{(R/R_0)^{s}-1}{s}",
+    covariates={"share": SHARE},
+    coefficients={
+        "L_ref": Coefficient(
+            positive(2.0, spread=0.5),
+            "nats",
+            "loss at the reference share",
+            seen_along="level",
+            why="losses of language models after continual pre-training lie between 1 and 4 nats",
+        ),
+        "k": Coefficient(
+            real(0.0, sd=0.1),
+            "nats",
+            "fall of the loss as the share grows e-fold; below 0 for the general loss",
+            seen_along="share",
+            why="0.06 to 0.08 for the domain loss in the paper's table 2",
+        ),
+        "s": Coefficient(
+            real(0.4, sd=0.35),
+            "1",
+            "exponent of the share",
+            between=0.2,
+            why="0.16 to 0.20 for the domain loss; about 1 for the general loss",
+        ),
+    },
+    notes=(
+        "The paper writes alpha R^s + beta, whose three coefficients trade off; alpha = -k R0^-s / s.",
+        *NOTES,
+    ),
+)
+def cmr_ratio(share, /, *, L_ref, k, s):
+    return L_ref - k * box_cox(share, s)
+
+
+@law(
+    title="CMR: domain loss against tokens and share",
+    source="Gu et al. 2024, arXiv:2407.17467, eq. (6) and loss against share, joined",
+    equation=r"L = L_{ref} - k_R\,\frac{(R/R_0)^{p}-1}{p} - k_D\,\frac{(D/D_0)^{s}-1}{s}",
+    covariates={"D": TOKENS, "share": SHARE},
+    coefficients={
+        "L_ref": Coefficient(
+            positive(1.8, spread=0.5),
+            "nats",
+            "domain loss at the reference share and tokens",
+            seen_along="level",
+            why="1.3 to 1.5 in the paper, up to 4 for tiny models",
+        ),
+        "k_R": Coefficient(
+            positive(0.08, spread=0.7),
+            "nats",
+            "fall of the loss as the share grows e-fold",
+            seen_along="share",
+            why="0.06 to 0.08 in the paper's table 2",
+        ),
+        "p": Coefficient(
+            real(0.2, sd=0.4),
+            "1",
+            "exponent of the share",
+            between=0.2,
+            why="0.16 to 0.20 in the paper, nearly logarithmic",
+        ),
+        "k_D": Coefficient(
+            positive(0.05, spread=0.7),
+            "nats",
+            "fall of the loss as the tokens grow e-fold",
+            seen_along="D",
+            why="0.045 to 0.06 in the paper's table 4",
+        ),
+        "s": Coefficient(
+            real(0.0, sd=0.3),
+            "1",
+            "exponent of tokens",
+            between=0.2,
+            why="-0.08 to 0.11 in the paper's table 4, mostly 0: a logarithm in disguise",
+        ),
+    },
+    evals=("domain",),
+    falls_in=("D", "share"),
+    notes=(
+        "The paper fits alpha T^s + beta at every share by itself; most of its fits end at s = -0.0002 with alpha near "
+        "260, the logarithm that this form holds at s = 0. That shares and tokens add up is our simplification.",
+        *NOTES,
+    ),
+)
+def cmr_domain(D, share, /, *, L_ref, k_R, p, k_D, s):
+    return L_ref - k_R * box_cox(share, p) - k_D * box_cox(D, s)
+
+
+@law(
+    title="CMR: general loss against tokens and share, with the critical ratio",
+    source="Gu et al. 2024, arXiv:2407.17467, eq. (6) and (8), joined",
+    equation=r"L = L_{start} + h\,(2R)^{p}\,x^{s}\,(1 - s\,\ln x),\quad "
+    r"x = \frac{D}{D_0}\,\left(\frac{\omega_{ref}}{\omega}\right)^{1/\kappa},\quad \omega = \frac{R}{1-R}",
+    covariates={"D": TOKENS, "share": Covariate("1", SHARE.meaning, valid=SHARE.valid, derive=inner_share)},
+    coefficients={
+        "L_start": Coefficient(
+            positive(2.5, spread=0.4),
+            "nats",
+            "general loss that the curves leave from",
+            seen_along="level",
+            why="the loss of the base model, 2 to 4 nats; a baseline that was measured is better",
+        ),
+        "h": Coefficient(
+            positive(0.02, spread=0.7),
+            "nats",
+            "height of the peak where half of the stream is the new domain",
+            between=0.5,
+            why="0.01 to 0.03 in the paper's table 4; runs of tiny models reach tenths, and need a wider prior",
+        ),
+        "p": Coefficient(
+            positive(1.5, spread=0.4),
+            "1",
+            "how the height grows with the share",
+            between=0.2,
+            why="about 1.2 by the paper's table 4, up to 3 in other runs",
+        ),
+        "s": Coefficient(
+            positive(0.5, spread=0.25),
+            "1",
+            "exponent of tokens",
+            between=0.2,
+            why="0.48 to 0.64 in the paper's table 4",
+        ),
+        "odds_ref": Coefficient(
+            positive(0.6, spread=0.6),
+            "1",
+            "odds of the new domain whose general loss turns at the reference tokens",
+            between=0.3,
+            why="critical ratios of 0.30 to 0.48 (odds of 0.4 to 0.9) at 20e9 tokens in the paper",
+        ),
+        "kappa": Coefficient(
+            positive(1.1, spread=0.3),
+            "1",
+            "exponent with which the critical odds grow with tokens",
+            between=0.2,
+            why="0.5 to 2 between the turning points of the paper's table 4",
+        ),
+    },
+    evals=("general",),
+    paper_units=paper_units,
+    notes=(
+        "The paper's two powers of tokens have exponents 0.003 to 0.006 apart and opposite factors; in that limit they "
+        "are T^s (a - b ln T), written here with the turning point (x = 1) and the height of the peak.",
+        "The critical ratio is the share whose turning point lies at those tokens. Its odds are a power of tokens, so "
+        "it stays inside (0, 1); the paper's law of it, a power plus a constant through four points, does not. "
+        "The points of the paper's 3.1B model bend more than a power of the odds can.",
+        *NOTES,
+    ),
+)
+def cmr_general(D, share, /, *, L_start, h, p, s, odds_ref, kappa):
+    x = maximum(D * (odds_ref * (1 - share) / share) ** (1 / kappa), 1e-12)
+    return L_start + h * (2 * share) ** p * x**s * (1 - s * log(x))
