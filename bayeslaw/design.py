@@ -10,6 +10,7 @@ import xarray as xr
 
 from bayeslaw.errors import DataError, unknown_name
 from bayeslaw.law import Law
+from bayeslaw.mixtures import WEIGHT
 from bayeslaw.runs import Runs
 
 __all__ = ["Design"]
@@ -54,10 +55,11 @@ class Design:
         """
         table = runs.table
         for column in law.columns:
-            if column not in table:
+            if column not in runs.dataset:
+                shown = f"{WEIGHT}_<source>" if column == WEIGHT else column
                 raise DataError(
-                    f"the law {law.name} needs a column {column!r}, which the table does not have; map it: "
-                    f"read_runs(..., {column}='its name in the table')"
+                    f"the law {law.name} needs a column {shown!r}, which the table does not have; map it: "
+                    f"read_runs(..., {shown}='its name in the table')"
                 )
         for name in runs.evals:
             if law.evals and name not in law.evals:
@@ -91,7 +93,7 @@ class Design:
             reference,
             rows,
             measured.transpose("row", "eval"),
-            {c: np.unique(rows[c].values) for c in law.columns},
+            {c: np.unique(rows[c].values) for c in law.columns if rows[c].dims == ("row",)},
             {
                 dim: np.asarray(
                     pd.Series(np.sort(rows[dim].values) if dim in law.columns else rows[dim].values).unique()
@@ -103,10 +105,11 @@ class Design:
         return design
 
     def _check_single_runs(self) -> None:
-        fixed_in_run = [c for c in self.law.columns if c != self.law.path]
+        frame = self.rows.drop_dims([d for d in self.rows.dims if d != "row"]).to_dataframe()
+        within = frame.groupby("run").nunique().max()
+        fixed_in_run = [c for c in self.law.columns if c != self.law.path and not within.get(c, 1) > 1]
         if not fixed_in_run:
             return
-        frame = self.rows.drop_vars("loss").to_dataframe()
         for label, runs in frame.groupby("domain") if "domain" in frame else [(None, frame)]:
             if self.law.path in frame and runs["run"].nunique() == 1:
                 of = "" if label is None else f" of domain {label!r}"
@@ -120,6 +123,11 @@ class Design:
     def evals(self) -> list[str]:
         """Names of the validation sets."""
         return [str(e) for e in self.rows["eval"].values]
+
+    @property
+    def over(self) -> dict[str, np.ndarray]:
+        """The labels of every dimension that the law's covariates have of their own."""
+        return {dim: self.rows[dim].values for dim in self.law.over}
 
     @cached_property
     def cells(self) -> dict[str, np.ndarray]:
@@ -135,7 +143,13 @@ class Design:
 
     @cached_property
     def on_grid(self) -> bool:
-        """Whether the levels of the columns cross so fully that evaluating the law on their grid is cheaper."""
+        """Whether the levels of the columns cross so fully that evaluating the law on their grid is cheaper.
+
+        Every covariate has to be made of a column of its own.
+        """
+        used = [c for name, cov in self.law.covariates.items() for c in cov.columns(name)]
+        if len(set(used)) < len(used) or len(used) != len(self.law.covariates) or set(used) != set(self.levels):
+            return False
         cells = np.prod([len(v) for v in {**self.levels, **self.groups}.values()], dtype=float)
         return bool(cells <= 2 * self.rows.sizes["row"])
 
@@ -192,7 +206,8 @@ def inside(law: Law, columns: xr.Dataset) -> xr.DataArray:
         law.inputs(columns, {c: 1.0 for c in law.covariates}).values(), law.covariates.values(), strict=True
     ):
         low, high = cov.valid
-        result = result & (value >= low - 1e-9) & (value <= high + 1e-9)
+        holds = (value >= low - 1e-9) & (value <= high + 1e-9)
+        result = result & holds.all([d for d in law.over if d in holds.dims])
     return result
 
 
@@ -210,7 +225,8 @@ def check_reference(design: Design) -> list[str]:
     """Return the covariates whose runs lie more than a factor of 100 away from the reference run."""
     far = []
     for name, value in design.law.inputs(design.rows, design.reference).items():
-        middle = float(np.exp(np.log(np.maximum(value.values, 1e-300)).mean()))
+        above = value.values[value.values > 0]
+        middle = float(np.exp(np.log(above).mean())) if len(above) else 1.0
         if design.reference[name] != 1.0 and not 0.01 <= middle <= 100:
             far.append(name)
     return far

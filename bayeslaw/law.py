@@ -1,8 +1,9 @@
 """A law is a pure function over named arrays, declared together with the priors of its coefficients.
 
 One function body serves the PyMC graph (XTensor), posterior draws (xarray) and plain numbers. It may use
-``+ - * / **``, comparisons, methods the two array types share (``.sum(dim)``, ``.dot``, ``.cumsum``, ``.isel``) and
-the functions of this module.
+``+ - * / **``, comparisons, methods the two array types share (``.dot``, ``.cumsum``, ``.isel``) and the functions of
+this module. Where a covariate has a dim of its own (the shares of a mixture: ``source``), so do the coefficients that
+are declared ``over`` it, and the body sums it out with ``total``.
 """
 
 import inspect
@@ -18,9 +19,10 @@ from pytensor.graph.basic import Variable
 from pytensor.xtensor.type import XTensorVariable
 
 from bayeslaw.errors import LawError, RangeError, unknown_name
+from bayeslaw.mixtures import WEIGHT
 from bayeslaw.priors import Prior
 
-__all__ = ["Coefficient", "Covariate", "Law", "exp", "law", "log", "maximum", "where"]
+__all__ = ["Coefficient", "Covariate", "Law", "exp", "law", "log", "maximum", "product", "total", "where"]
 
 
 def _namespace(*arrays: Any) -> Any:
@@ -51,6 +53,16 @@ def where(condition: Any, x: Any, y: Any) -> Any:
     return _namespace(condition, x, y).where(condition, x, y)
 
 
+def total(x: Any, dim: str) -> Any:
+    """Return the sum over a named dim; plain arrays (NumPy, PyTensor) have that dim first."""
+    return x.sum(dim) if hasattr(x, "dims") else _namespace(x).sum(x, axis=0)
+
+
+def product(x: Any, dim: str) -> Any:
+    """Return the product over a named dim; plain arrays (NumPy, PyTensor) have that dim first."""
+    return x.prod(dim) if hasattr(x, "dims") else _namespace(x).prod(x, axis=0)
+
+
 @dataclass(frozen=True)
 class Coefficient:
     """One coefficient of a law: its default prior and what it means.
@@ -66,6 +78,10 @@ class Coefficient:
     seen_along : str, optional
         For an amplitude, which enters the law linearly: the covariate along which the data show its term; ``"level"``
         for the additive constant. The sampler works with what is seen there instead of the amplitude.
+    over : str, optional
+        A dim of the covariates over which it has one value per label, for example ``"source"``.
+    floor : bool
+        Whether it lies below every observed loss of its validation set.
     """
 
     prior: Prior
@@ -74,6 +90,8 @@ class Coefficient:
     why: str
     between: float = 0.3
     seen_along: str | None = None
+    over: str | None = None
+    floor: bool = False
 
 
 @dataclass(frozen=True)
@@ -166,6 +184,12 @@ class Law:
                 f"law {self.name}: coefficients without a prior {sorted(by_name - set(self.coefficients))}, "
                 f"priors without a coefficient {sorted(set(self.coefficients) - by_name)}"
             )
+        for name, coefficient in self.coefficients.items():
+            if coefficient.over and coefficient.over not in self.over:
+                raise LawError(
+                    f"law {self.name}: {name} varies over {coefficient.over!r}, a dim that no covariate has; give the "
+                    f"law a covariate {WEIGHT!r}, or leave over= out"
+                )
 
     @property
     def name(self) -> str:
@@ -178,8 +202,13 @@ class Law:
             return self.function(*covariates, **coefficients)
 
     @property
+    def over(self) -> tuple[str, ...]:
+        """Dims that covariates have of their own: ``source`` for the shares of a mixture."""
+        return ("source",) if WEIGHT in self.columns else ()
+
+    @property
     def columns(self) -> tuple[str, ...]:
-        """Columns of a runs table that the law needs."""
+        """Columns of a runs table that the law needs; ``weight`` stands for all ``weight_<source>``."""
         return tuple(dict.fromkeys(c for name, cov in self.covariates.items() for c in cov.columns(name)))
 
     def reference(self, override: Mapping[str, float] | None = None) -> dict[str, float]:

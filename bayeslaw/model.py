@@ -98,7 +98,7 @@ class Model:
     def design(self) -> Design:
         """The runs arranged for the law."""
         from_priors = (d for p in self.priors.values() if isinstance(p, Prior) for d in (p.dims or ()) if d != "eval")
-        dims = tuple(dict.fromkeys([*self.by.values(), *from_priors]))
+        dims = tuple(d for d in dict.fromkeys([*self.by.values(), *from_priors]) if d not in self.law.over)
         return Design.of(self.law, self.runs, self.reference, dims, self.outside == "include")
 
     @cached_property
@@ -115,9 +115,13 @@ class Model:
                         f"{name} is pooled by {self.by[name]!r} and its prior has dims {prior.dims}: keep one of the "
                         "two"
                     )
-                prior = pooled(name, prior, (self.by[name],), ("eval",), coefficient.between)
+                if self.by[name] in self.law.over and self.by[name] != coefficient.over:
+                    raise LawError(f"{name} is one for all {self.by[name]}s: pool it over a column of the runs, or not")
+                within = tuple(d for d in ("eval", coefficient.over) if d and d != self.by[name])
+                prior = pooled(name, prior, (self.by[name],), within, coefficient.between)
             elif "eval" not in (prior.dims or ()):
-                prior = with_dims(prior, ("eval", *(prior.dims or ())))
+                over = (coefficient.over,) if coefficient.over else ()
+                prior = with_dims(prior, tuple(dict.fromkeys(("eval", *(prior.dims or ()), *over))))
             priors[name] = prior
         return priors
 
@@ -126,7 +130,7 @@ class Model:
         """The model as a plain `pymc.Model`: priors on the coefficients, the law, the errors."""
         d, shared = self.design, self._shared()
         sizes = {dim: np.arange(n) for v in shared.values() for dim, n in zip(v.dims, v.shape, strict=True)}
-        coords = sizes | {"eval": d.evals, **(d.levels if d.on_grid else {}), **d.groups}
+        coords = sizes | {"eval": d.evals, **(d.levels if d.on_grid else {}), **d.groups, **d.over}
         with pm.Model(coords=coords) as model:
             data = {k: pmd.Data(k, v.values, dims=v.dims) for k, v in shared.items()}
             coefficients = {k: p.create_variable(k, xdist=True) for k, p in self.coefficient_priors.items()}
@@ -199,6 +203,12 @@ class Model:
         values = self.law.inputs(d.rows, d.reference)
         grid = {}
         for name, v in values.items():
+            if own := [dim for dim in v.dims if dim in d.over]:
+                seen = np.unique(v.transpose("row", *own).values[d.measured.any("eval").values], axis=0)
+                few = np.linspace(0, len(seen) - 1, min(LEVELS, len(seen))).round().astype(int)
+                labels = {dim: d.over[str(dim)] for dim in own}
+                grid[name] = xr.DataArray(seen[few], dims=(f"{name}_level", *own), coords=labels)
+                continue
             v, measured = xr.broadcast(v, d.measured)
             seen = np.unique(v.values[measured.values].round(12))
             if name in d.groups:
@@ -235,14 +245,33 @@ class Model:
 
     def _violations(self, coefficients: Mapping[str, Any]) -> list[Any]:
         """Return what the shape prior holds at 0, give or take `RISE`."""
+        floors = [maximum(coefficients[k] - self._below(k, coefficients), 0.0) for k in self.floors]
         if self.monotone == "observed":
-            return [maximum(rise, 0.0) for rise in self.rises(coefficients).values()]
+            return floors + [maximum(rise, 0.0) for rise in self.rises(coefficients).values()]
         if self.monotone == "paper":
             assert self.law.sufficient_shape is not None
             lowest = {k: float(v.min()) for k, v in self.shape_grid().items()}
             margins = call_with(self.law.sufficient_shape, lowest, coefficients)
-            return [maximum(-margin, 0.0) for margin in margins.values()]
-        return []
+            return floors + [maximum(-margin, 0.0) for margin in margins.values()]
+        return floors
+
+    @cached_property
+    def floors(self) -> dict[str, xr.DataArray]:
+        """The lowest observed loss that each floor of the law has to stay below, with the floor's dims."""
+        result = {}
+        for name, coefficient in self.law.coefficients.items():
+            if coefficient.floor:
+                groups = [str(g) for g in self.coefficient_priors[name].dims if g != "eval"]
+                losses = self.design.rows["loss"].to_dataframe().reset_index()
+                for g in groups:
+                    losses[g] = self.design.rows[g].values[losses["row"]]
+                lowest = losses.groupby(["eval", *groups])["loss"].min().to_xarray().fillna(np.inf)
+                result[name] = lowest.sel({"eval": self.design.evals, **{g: self.design.groups[g] for g in groups}})
+        return result
+
+    def _below(self, name: str, coefficients: Mapping[str, Any]) -> Any:
+        named = isinstance(coefficients[name], xr.DataArray)
+        return self.floors[name] if named else _constant(self.floors[name])
 
     def table(self) -> pd.DataFrame:
         """Every parameter: its prior in words, its dims, and how it is shared."""

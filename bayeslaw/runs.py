@@ -12,10 +12,11 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw.errors import DataError, unknown_name
+from bayeslaw.mixtures import WEIGHT, folded, normalised, sources
 
 __all__ = ["Runs", "read_runs", "read_table"]
 
-NUMBERS = ("N", "D", "step", "lr", "domain_share")
+NUMBERS = ("N", "D", "step", "lr", "domain_share", "duration")
 LABELS = ("run", "domain")
 POSITIVE = ("N",)
 
@@ -32,11 +33,14 @@ class Runs:
         Names of the validation sets.
     baseline : pandas.DataFrame
         The rows at D = 0, before continual pre-training; never part of a likelihood.
+    note : str
+        What was changed when the table was read.
     """
 
     table: pd.DataFrame
     evals: tuple[str, ...]
     baseline: pd.DataFrame
+    note: str = ""
 
     def __len__(self) -> int:
         return len(self.table)
@@ -46,7 +50,8 @@ class Runs:
         """The table as a labelled Dataset with dims ``row`` and ``eval``; losses in nats per token."""
         columns = {c: ("row", self.table[c].to_numpy()) for c in self.table.columns if c not in self.loss_columns}
         losses = (("row", "eval"), self.table[self.loss_columns].to_numpy(float), {"units": "nats per token"})
-        return xr.Dataset({**columns, "loss": losses}, coords={"eval": list(self.evals)})
+        rows = xr.Dataset({**columns, "loss": losses}, coords={"eval": list(self.evals)})
+        return rows.assign({WEIGHT: folded(self.table)}) if sources(self.table) else rows
 
     @property
     def loss_columns(self) -> list[str]:
@@ -63,7 +68,7 @@ class Runs:
 
     def select(self, keep: Any) -> "Runs":
         """Return the runs of the rows where `keep` (boolean, one per row of `table`) holds; the baseline stays."""
-        return Runs(self.table[np.asarray(keep, bool)].reset_index(drop=True), self.evals, self.baseline)
+        return Runs(self.table[np.asarray(keep, bool)].reset_index(drop=True), self.evals, self.baseline, self.note)
 
     def _facts(self) -> list[tuple[str, str]]:
         t = self.table
@@ -76,6 +81,8 @@ class Runs:
                 facts.append((c, ", ".join(map(str, values.unique()))))
         if len(self.baseline):
             facts.append(("baseline", f"{len(self.baseline)} rows at D = 0, kept apart"))
+        if self.note:
+            facts.append(("note", self.note))
         return facts
 
     def __repr__(self) -> str:
@@ -122,11 +129,12 @@ def read_runs(table: pd.DataFrame | str | Path, *, loss: str | Mapping[str, str]
     for name in [*(f"{e}_loss" for e in evals), *(c for c in frame.columns if c in NUMBERS or c.startswith("weight_"))]:
         frame[name] = _numbers(frame, name, losses.get(name.removesuffix("_loss"), name))
     _check_ranges(frame, losses)
+    frame, note = normalised(frame)
     frame = _with_runs(frame, evals)
     start = frame["D"] == 0 if "D" in frame else pd.Series(False, index=frame.index)
     if start.all():
         raise DataError("every row has D = 0 (before training): give the losses measured during training too")
-    return Runs(frame[~start].reset_index(drop=True), evals, frame[start].reset_index(drop=True))
+    return Runs(frame[~start].reset_index(drop=True), evals, frame[start].reset_index(drop=True), note)
 
 
 def read_table(table: pd.DataFrame | str | Path) -> pd.DataFrame:
@@ -207,7 +215,7 @@ def _check_ranges(frame: pd.DataFrame, losses: Mapping[str, str]) -> None:
         values = frame[f"{name}_loss"]
         if (bad := values <= 0).any():
             raise DataError(f"{column} is {values[bad].iloc[0]:g} in {_row(bad)}: a loss in nats per token is above 0")
-    for name in (c for c in frame.columns if c == "domain_share" or str(c).startswith("weight_")):
+    for name in (c for c in frame.columns if c in ("domain_share", "duration") or str(c).startswith("weight_")):
         if (bad := (frame[name] < 0) | (frame[name] > 1)).any():
             value = frame[name][bad].iloc[0]
             remedy = "divide the column by 100 if it is in percent" if 1 < value <= 100 else "correct it"

@@ -1,6 +1,5 @@
 """Decisions on a stub posterior: a handful of coefficient sets, evaluated through the law."""
 
-import sys
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +11,7 @@ import xarray as xr
 from scipy.optimize import brentq, minimize_scalar
 
 from bayeslaw import models
-from bayeslaw.decisions import allocation, best_ratio, critical_ratio
+from bayeslaw.decisions import allocation, best_ratio, critical_ratio, question
 from bayeslaw.errors import DataError, LawError, RangeError, UnknownName
 from bayeslaw.law import Law
 
@@ -147,6 +146,25 @@ def test_limits_and_rules():
             critical_ratio(fit, **ask, **wrong)
 
 
+def test_a_turning_point_takes_a_law_that_bends():
+    ask: dict[str, Any] = {"N": 1.8e9, "D": 1e10, "baseline": 2.4, "rule": "turning-point"}
+    with pytest.raises(LawError, match="the law dcpt has no turning point.* such as cmr_general; use rule='tolerance'"):
+        critical_ratio(stub(with_E(1.5)), **ask)
+    with pytest.raises(RangeError, match="has no tolerance"):
+        critical_ratio(stub(with_E(1.5)), max_rise=0.1, **ask)
+
+
+@pytest.mark.parametrize("D", [5e9, 2e10, 4e10])
+def test_the_turning_point_is_the_laws_own(D):
+    draws = [
+        {"L_start": 2.5, "h": 0.02, "p": 1.5, "s": 0.5, "odds_ref": odds, "kappa": 1.1} for odds in (0.4, 0.7, 500)
+    ]
+    found = critical_ratio(stub(draws, law=models.cmr_general, evals=["general"]), D=D, rule="turning-point")
+    odds = np.array([0.4, 0.7]) * (D / 2e10) ** 1.1
+    np.testing.assert_allclose(found.draws.values[0, :2], odds / (1 + odds), atol=1e-4)
+    assert found.p_always == pytest.approx(1 / 3) and "baseline" not in found.inputs
+
+
 def test_baseline_forms():
     rows = pd.DataFrame({"N": [1.8e9, 1.8e9, 4e9, 1.8e9], "domain": ["law", "law", "law", "code"]})
     rows["general_loss"] = [2.4, 2.6, 2.3, 9.0]
@@ -187,7 +205,7 @@ def test_memory_stays_bounded(monkeypatch):
     fit = stub(with_E(*np.linspace(1.4, 1.7, 50)))
     ask: dict[str, Any] = {"N": [1e9, 2e9, 3e9], "D": 1e10, "baseline": 2.5}
     whole = critical_ratio(fit, **ask).draws
-    monkeypatch.setattr(sys.modules["bayeslaw.decisions.critical_ratio"], "CELLS", 1000)
+    monkeypatch.setattr(question, "CELLS", 1000)
     fit.sizes.clear()
     xr.testing.assert_equal(critical_ratio(fit, **ask).draws, whole)
     assert max(fit.sizes) <= 2 * 1000
@@ -196,9 +214,9 @@ def test_memory_stays_bounded(monkeypatch):
 def test_a_law_without_shares_is_refused():
     draw = {"E": 1.7, "A": 0.4, "alpha": 0.3, "B": 0.4, "beta": 0.3}
     fit = stub([draw], law=models.chinchilla, evals=["validation"])
-    with pytest.raises(LawError, match="does not know a domain share"):
+    with pytest.raises(LawError, match="does not depend on domain_share"):
         critical_ratio(fit, N=1e9, D=1e10, baseline=2.5, eval="validation")
-    with pytest.raises(LawError, match="does not know a domain share"):
+    with pytest.raises(LawError, match="does not depend on domain_share"):
         best_ratio(fit, N=1e9, domain_tokens=1e10, eval="validation")
 
 

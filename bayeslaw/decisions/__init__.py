@@ -1,7 +1,20 @@
 """Questions to a fit that are answered by a decision: every draw decides for itself."""
 
+from bayeslaw.decisions.alignment import alignment, domain_vectors
 from bayeslaw.decisions.allocation import allocation
+from bayeslaw.decisions.best_duration import best_duration
+from bayeslaw.decisions.best_mixture import best_mixture
 from bayeslaw.decisions.best_ratio import best_ratio
 from bayeslaw.decisions.critical_ratio import critical_ratio
+from bayeslaw.decisions.equivalent_compute import equivalent_compute
 
-__all__ = ["allocation", "best_ratio", "critical_ratio"]
+__all__ = [
+    "alignment",
+    "allocation",
+    "best_duration",
+    "best_mixture",
+    "best_ratio",
+    "critical_ratio",
+    "domain_vectors",
+    "equivalent_compute",
+]

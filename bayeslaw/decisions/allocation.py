@@ -4,9 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from bayeslaw.decisions.best_ratio import minimise
-from bayeslaw.decisions.critical_ratio import Line, named
-from bayeslaw.errors import LawError, RangeError
+from bayeslaw.decisions.question import Line, given, minimise, named, open_columns
+from bayeslaw.errors import RangeError
 from bayeslaw.quantity import Censored
 
 if TYPE_CHECKING:
@@ -69,16 +68,12 @@ def allocation(
     -----
     Usage 3 of Que et al. 2024, arXiv:2406.01375, where a closed form exists; the search needs none.
     """
-    law = fit.model.law
-    if missing := {"N", "D"} - set(law.columns):
-        raise LawError(f"the law {law.name} does not depend on {' and '.join(sorted(missing))}: ask a law of N and D")
+    asked = given(domain_share=domain_share, domain=domain, **groups)
+    columns = open_columns(fit, {"N": 1e9, "D": 1e9}, asked)
     product = named(flops, "flops") / FLOPS_PER_TOKEN
     if (product <= SMALLEST**2).any():
         least = FLOPS_PER_TOKEN * SMALLEST**2
         raise RangeError(f"flops is {flops}: give the training compute in FLOPs, above {least:g}")
-    given = {"domain_share": domain_share, "domain": domain, **groups}
-    given = {k: v for k, v in given.items() if v is not None}
-    columns = fit.columns(N=1e9, D=1e9, **given)
 
     def split(position: xr.DataArray) -> dict[str, xr.DataArray]:
         N = SMALLEST * (product / SMALLEST**2) ** position
@@ -100,7 +95,7 @@ def allocation(
         both(optimum).transpose("chain", "draw", "quantity", ...),
         "parameters (N), tokens (D)",
         "mean law",
-        {"flops": flops, **given, "eval": loss_of},
+        {"flops": flops, **asked, "eval": loss_of},
         "" if inside == 1 else f"{(1 - inside) * 100:.2g} % of the draws have no optimum in the searched range",
         low=xr.where(smallest < largest, smallest, largest) * (1 + ROUNDING),
         high=xr.where(smallest < largest, largest, smallest) * (1 - ROUNDING),

@@ -1,50 +1,17 @@
 """Best ratio when domain tokens are scarce: usage 2 of arXiv:2406.01375."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import xarray as xr
-from scipy.optimize import elementwise
-
-from bayeslaw.decisions.critical_ratio import Line, named, share_columns
+from bayeslaw.decisions.question import Line, given, minimise, named, open_columns
 from bayeslaw.quantity import Ratio
 
 if TYPE_CHECKING:
     from bayeslaw.fit import Fit
 
-__all__ = ["best_ratio", "minimise"]
+__all__ = ["best_ratio"]
 
 SMALLEST_SHARE = 1e-3
 """Below it a fixed amount of domain tokens would mean a thousand times as many tokens in all."""
-
-
-def minimise(function: Callable[[xr.DataArray], xr.DataArray], grid: xr.DataArray) -> xr.DataArray:
-    """Return where each element of a function of position is smallest on the grid's range.
-
-    The grid's best point and its neighbours bracket an optimum inside; an optimum at an end of the grid is that end,
-    exactly.
-    """
-    best = Line.scan(function, grid).fillna(np.inf).argmin("grid")
-    optimum = grid.isel(grid=best)
-    inner = np.flatnonzero((best > 0) & (best < grid.size - 1))
-    if inner.size:
-
-        def at(position: np.ndarray, element: np.ndarray) -> np.ndarray:
-            everywhere = optimum.values.flatten()
-            chosen = element.astype(int)
-            everywhere[chosen] = position
-            values = function(optimum.copy(data=everywhere.reshape(optimum.shape)))
-            chosen_values: np.ndarray = values.transpose(*optimum.dims).values.ravel()[chosen]
-            return chosen_values
-
-        points = best.values.ravel()[inner]
-        bracket = tuple(grid.values[points + step] for step in (-1, 0, 1))
-        found = elementwise.find_minimum(at, bracket, args=(inner.astype(float),))
-        refined = optimum.values.flatten()
-        refined[inner] = np.where(found.success, found.x, refined[inner])
-        optimum = optimum.copy(data=refined.reshape(optimum.shape))
-    return optimum
 
 
 def best_ratio(
@@ -93,19 +60,19 @@ def best_ratio(
     Usage 2 of Que et al. 2024, arXiv:2406.01375. Shares below 0.001 are not looked at.
     """
     tokens = named(domain_tokens, "domain_tokens")
-    columns = share_columns(fit, N=N, D=float(tokens.max()), domain=domain, **groups)
+    asked = given(N=N, domain=domain, **groups)
+    columns = open_columns(fit, {"domain_share": 0.5, "D": 1e9}, asked)
     line = Line(
         fit, eval, lambda share: columns.assign(domain_share=share, D=tokens / share), ends=(SMALLEST_SHARE, 1.0)
     )
     grid = line.grid()
     low, high = grid[0].item(), grid[-1].item()
-    asked = {"N": N, "domain_tokens": domain_tokens, "domain": domain, **groups, "eval": eval, "range": (low, high)}
     return Ratio(
         "best_ratio",
         minimise(line.loss, grid).transpose("chain", "draw", ...),
         "1",
         "mean law",
-        {k: v for k, v in asked.items() if v is not None},
+        {"domain_tokens": domain_tokens, **asked, "eval": eval, "range": (low, high)},
         low=low,
         high=high,
     )

@@ -1,97 +1,26 @@
 """Critical ratio: the largest domain share at which a loss stays within a limit (usage 1 of arXiv:2406.01375)."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from bayeslaw.design import inside, ranges
+from bayeslaw.decisions.question import Line, given, last_below, open_columns
 from bayeslaw.errors import DataError, LawError, RangeError, unknown_name
 from bayeslaw.quantity import Ratio
 
 if TYPE_CHECKING:
     from bayeslaw.fit import Fit
 
-__all__ = ["Line", "critical_ratio", "named"]
+__all__ = ["bends", "critical_ratio", "has_critical_ratio", "of_the_study"]
 
-POINTS = 201
-"""Points at which a line is looked at before a crossing or an optimum is refined."""
+STEP = 1e-3
+"""Relative distance in tokens over which the loss is looked at to see whether it falls."""
 
-CELLS = 2_000_000
-"""Losses held in memory at once while a line is looked at."""
+MOST = 6
+"""A study is asked about at most this many model sizes, and domains."""
 
-HALVINGS = 45
-"""Halvings of a bracket of 1 / 200: below the precision of a float."""
-
-RULES = ("tolerance", "break-even")
-
-
-@dataclass(frozen=True)
-class Line:
-    """The loss of one validation set along a line through the covariates, by position in [0, 1].
-
-    Attributes
-    ----------
-    fit : Fit
-        The posterior.
-    eval : str
-        The validation set.
-    at : callable
-        Table columns (a Dataset) at positions (named array with any dims, those of the draws included).
-    ends : tuple of float
-        Ends of the line that may be looked at, before the law's range is applied.
-
-    Raises
-    ------
-    UnknownName
-        The fit has no such validation set.
-    """
-
-    fit: "Fit"
-    eval: str
-    at: Callable[[xr.DataArray], xr.Dataset]
-    ends: tuple[float, float] = (0.0, 1.0)
-
-    def __post_init__(self) -> None:
-        if self.eval not in self.fit.evals:
-            raise unknown_name("validation set", self.eval, self.fit.evals)
-
-    def loss(self, position: xr.DataArray) -> xr.DataArray:
-        """Return the mean loss (nats) of every draw; dims (chain, draw), those of the question and of `position`."""
-        loss: xr.DataArray = self.fit.loss(self.at(position)).sel(eval=self.eval, drop=True)
-        return loss.reset_coords(drop=True)
-
-    def grid(self) -> xr.DataArray:
-        """Return the positions to look at: the part of the line where the law is claimed to hold.
-
-        Raises
-        ------
-        RangeError
-            The law holds nowhere on the line.
-        """
-        low, high = self.ends
-        if self.fit.model.outside != "include":
-            law = self.fit.model.law
-            positions = xr.DataArray(np.linspace(0, 1, 1001), dims="grid")
-            positions = positions[(positions >= low) & (positions <= high)]
-            holds = inside(law, self.at(positions).assign_coords(eval=self.eval))
-            holds = holds.all([d for d in holds.dims if d != "grid"]).broadcast_like(positions)
-            if holds.sum() < 2:
-                raise RangeError(
-                    f"the question lies outside the range of {law.name} ({ranges(law)}); ask within it, or fit with "
-                    "outside='include'"
-                )
-            low, high = (float(positions[holds.values][i]) for i in (0, -1))
-        return xr.DataArray(np.linspace(low, high, POINTS), dims="grid")
-
-    @staticmethod
-    def scan(function: Callable[[xr.DataArray], xr.DataArray], grid: xr.DataArray) -> xr.DataArray:
-        """Return the function on the grid (dim ``grid``), evaluated a piece at a time so that memory stays bounded."""
-        length = max(1, CELLS // function(grid[:1]).size)
-        values = [function(grid[start : start + length]) for start in range(0, grid.size, length)]
-        return xr.concat(values, "grid", join="exact", coords="minimal", compat="override")
+RULES = ("tolerance", "break-even", "turning-point")
 
 
 def critical_ratio(
@@ -138,8 +67,9 @@ def critical_ratio(
         Safe for a new run, with its error, instead of in the law's mean.
     seed : int
         Seed of the errors of a new run and of an uncertain baseline.
-    rule : {"tolerance", "break-even"}
-        Break-even is a tolerance of 0.
+    rule : {"tolerance", "break-even", "turning-point"}
+        Break-even is a tolerance of 0. Turning point (arXiv:2407.17467): the loss has begun to fall again by `D`; it
+        takes a law whose loss can rise and then fall with tokens, and neither limit nor baseline.
 
     Returns
     -------
@@ -150,7 +80,7 @@ def critical_ratio(
     DataError
         There is no baseline.
     LawError
-        The law does not know a domain share.
+        The law does not know a domain share, or has no turning point.
     RangeError
         A limit, or the question, has no meaning.
     UnknownName
@@ -161,71 +91,77 @@ def critical_ratio(
     Usage 1 of Que et al. 2024, arXiv:2406.01375. The ends of the range are found to 0.001, a crossing inside to 1e-12;
     an excursion above the limit narrower than 1 / 200 of the range can be missed.
     """
-    limits = _limits(rule, max_rise, max_increase)
-    columns = share_columns(fit, N=N, D=D, domain=domain, **groups)
+    asked = given(N=N, D=D, domain=domain, **groups)
+    columns = open_columns(fit, {"domain_share": 0.5}, asked)
+    limits = _limits(fit, rule, max_rise, max_increase)
     line = Line(fit, eval, lambda share: columns.assign(domain_share=share))
     grid = line.grid()
-    sample = fit.error(seed).sel(eval=eval, drop=True).reset_coords(drop=True)
-    error = np.exp(sample) if new_run else 1.0
-    start = _baseline(fit, baseline, columns, eval, sample, seed)
-    limit = start * (1 + limits.get("max_rise", 0.0)) + limits.get("max_increase", 0.0)
-
-    def safe(share: xr.DataArray) -> xr.DataArray:
-        return line.loss(share) * error <= limit
-
-    is_safe = line.scan(safe, grid)
-    always, never = is_safe.all("grid"), ~is_safe.isel(grid=0, drop=True)
-    crossing = (~is_safe).argmax("grid").clip(min=1)
-    low, high = grid.isel(grid=crossing - 1), grid.isel(grid=crossing)
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        safe_there = safe(middle)
-        low, high = xr.where(safe_there, middle, low), xr.where(safe_there, high, middle)
-    draws = low.where(~always, grid[-1].item()).where(~never, grid[0].item())
-    asked = {"N": N, "D": D, "domain": domain, **groups, "eval": eval, "rule": rule}
-    asked |= limits | {"baseline": start if baseline is None else baseline}
+    if rule == "turning-point":
+        later = Line(fit, eval, lambda share: columns.assign(domain_share=share, D=columns["D"] * (1 + STEP)))
+        sooner = Line(fit, eval, lambda share: columns.assign(domain_share=share, D=columns["D"] * (1 - STEP)))
+        draws = last_below(lambda share: later.loss(share) - sooner.loss(share), grid)
+        start = None
+    else:
+        sample = fit.error(seed).sel(eval=eval, drop=True).reset_coords(drop=True)
+        error = np.exp(sample) if new_run else 1.0
+        start = _baseline(fit, baseline, columns, eval, sample, seed)
+        limit = start * (1 + limits.get("max_rise", 0.0)) + limits.get("max_increase", 0.0)
+        draws = last_below(lambda share: line.loss(share) * error - limit, grid)
+    asked |= given(eval=eval, rule=rule, **limits, baseline=start if baseline is None else baseline)
     return Ratio(
         "critical_ratio",
         draws.transpose("chain", "draw", ...),
         "1",
         "new run" if new_run else "mean law",
-        {k: v for k, v in asked.items() if v is not None} | {"range": (grid[0].item(), grid[-1].item())},
+        asked | {"range": (grid[0].item(), grid[-1].item())},
         low=grid[0].item(),
         high=grid[-1].item(),
     )
 
 
-def named(value: Any, name: str) -> xr.DataArray:
-    """Return a number, or a 1-d array with a dim of its own name, as a named array; above 0 or RangeError."""
-    values = np.asarray(value, float)
-    if not (np.isfinite(values).all() and (values > 0).all()):
-        raise RangeError(f"{name} is {value}: give numbers above 0")
-    return xr.DataArray(values, dims=[name] * values.ndim, coords={name: values} if values.ndim else None)
+def has_critical_ratio(fit: "Fit") -> bool:
+    """Return whether a critical ratio is a question to this law and these runs."""
+    return {"D", "domain_share"} <= set(fit.model.law.columns) and "general" in fit.evals
 
 
-def share_columns(fit: "Fit", **given: Any) -> xr.Dataset:
-    """Return the columns of a question about a domain share, which is itself still to be found."""
-    law = fit.model.law
-    if "domain_share" not in law.columns:
-        raise LawError(f"the law {law.name} does not know a domain share: ask a law that does, for example dcpt")
-    columns: xr.Dataset = fit.columns(domain_share=0.5, **{k: v for k, v in given.items() if v is not None})
-    return columns
+def bends(fit: "Fit") -> bool:
+    """Return whether the law's loss can rise and then fall with tokens."""
+    return "D" in fit.model.law.columns and "D" not in fit.model.law.falls_in
 
 
-def _limits(rule: str, max_rise: float | None, max_increase: float | None) -> dict[str, float]:
+def of_the_study(fit: "Fit") -> dict[str, Any]:
+    """Return the question of the study itself: its model sizes and domains, six each at most, and its most tokens."""
+    design = fit.model.design
+    asked: dict[str, Any] = {"D": design.levels["D"].max()}
+    if "N" in design.levels:
+        N = design.levels["N"]
+        asked["N"] = N[np.unique(np.linspace(0, len(N) - 1, MOST).round().astype(int))]
+    if "domain" in design.groups:
+        asked["domain"] = design.groups["domain"][:MOST]
+    return asked
+
+
+def _limits(fit: "Fit", rule: str, max_rise: float | None, max_increase: float | None) -> dict[str, float]:
     if rule not in RULES:
         raise unknown_name("rule", rule, RULES)
-    given = {k: v for k, v in {"max_rise": max_rise, "max_increase": max_increase}.items() if v is not None}
-    if rule == "break-even" and given:
-        raise RangeError(f"rule 'break-even' has no tolerance: leave {' and '.join(given)} out or use rule='tolerance'")
-    if len(given) == 2:
+    limits = given(max_rise=max_rise, max_increase=max_increase)
+    if rule != "tolerance" and limits:
+        raise RangeError(f"rule {rule!r} has no tolerance: leave {' and '.join(limits)} out or use rule='tolerance'")
+    if rule == "turning-point":
+        if not bends(fit):
+            raise LawError(
+                f"the law {fit.model.law.name} has no turning point: that takes a law whose loss rises and then falls "
+                "with tokens, such as cmr_general; use rule='tolerance' or 'break-even'"
+            )
+        return {}
+    if len(limits) == 2:
         raise RangeError("give max_rise (relative, 0.03 is 3 %) or max_increase (nats), not both")
-    for name, value in given.items():
+    for name, value in limits.items():
         if not np.isfinite(value):
             raise RangeError(f"{name} is {value}: give a finite number")
     if max_rise is not None and not -1 < max_rise < 1:
         raise RangeError(f"max_rise is {max_rise}: it is relative, so 3 % is 0.03; a limit in nats is max_increase")
-    return given or {"max_rise": 0.0}
+    return limits or {"max_rise": 0.0}
 
 
 def _baseline(

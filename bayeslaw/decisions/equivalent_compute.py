@@ -1,0 +1,98 @@
+"""Equivalent compute: how much longer another mixture would have to train to reach the same loss."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from bayeslaw.decisions.best_mixture import importance
+from bayeslaw.decisions.question import given, named, open_columns
+from bayeslaw.mixtures import WEIGHT, as_weights
+from bayeslaw.quantity import Censored
+
+if TYPE_CHECKING:
+    from bayeslaw.fit import Fit
+
+__all__ = ["equivalent_compute"]
+
+FARTHEST = 1000.0
+"""Largest factor of tokens that is looked at, and one over the smallest."""
+
+HALVINGS = 50
+
+
+def equivalent_compute(
+    fit: "Fit",
+    *,
+    mixture: Any,
+    than: Any,
+    D: Any,
+    N: Any = None,
+    goal: str | Mapping[str, float] | None = None,
+    **groups: Any,
+) -> Censored:
+    """Return the factor of tokens that another mixture needs for the loss that a mixture has after `D` tokens.
+
+    A factor of 1.5 says that the other mixture would have to train half as long again. A mixture is worth any amount of
+    tokens where the other never gets there: such draws are kept at the upper end (`p_always`). Tokens are taken to be
+    fresh: repetition makes them worth less.
+
+    Parameters
+    ----------
+    fit : Fit
+        The posterior of a law of shares and tokens.
+    mixture, than : mapping, Series or DataArray
+        Shares by source: of the mixture, and of the one it is compared with (see `bayeslaw.mixtures.as_weights`).
+    D : float or array
+        Tokens that the mixture trains on; an array gives the result a dim ``D``.
+    N : float or array, optional
+        Model size in parameters, where the law knows it.
+    goal : str or mapping, optional
+        The validation set, or ``{validation set: importance}`` for the weighted mean loss; left out: all count alike.
+    **groups
+        Labels of what coefficients vary over.
+
+    Returns
+    -------
+    Censored
+        Dims (chain, draw) and those of the question.
+
+    Raises
+    ------
+    DataError
+        A mixture is none.
+    LawError
+        The law does not know shares and tokens.
+    RangeError
+        `D` is not above 0.
+    UnknownName
+        A source, validation set or label does not exist.
+    """
+    weights, tokens = importance(goal, fit.evals), named(D, "D")
+    known = fit.model.design.over.get("source", np.array(["any"]))
+    even: Any = {WEIGHT: dict.fromkeys(known, 1 / len(known)), "D": tokens}
+    columns = open_columns(fit, even, given(N=N, **groups))
+
+    def loss(shares: Any, factor: Any) -> xr.DataArray:
+        at = columns.assign({WEIGHT: as_weights(shares, known), "D": tokens * factor})
+        mean: xr.DataArray = xr.dot(fit.loss(at).sel(eval=weights["eval"]), weights, dim="eval")
+        return mean
+
+    wanted = loss(mixture, 1.0)
+    low, high = (xr.full_like(wanted, end) for end in (-np.log(FARTHEST), np.log(FARTHEST)))
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        above = loss(than, np.exp(middle)) > wanted
+        low, high = xr.where(above, middle, low), xr.where(above, high, middle)
+    factor: xr.DataArray = xr.ufuncs.exp((low + high) / 2)
+    asked = given(D=D, N=N, **groups)
+    return Censored(
+        "equivalent_compute",
+        factor.transpose("chain", "draw", ...),
+        "1",
+        "mean law",
+        {**asked, "goal": weights.to_series().to_dict()},
+        low=(1 + 1e-9) / FARTHEST,
+        high=(1 - 1e-9) * FARTHEST,
+    )
