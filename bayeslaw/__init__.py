@@ -1,7 +1,10 @@
 """Bayesian scaling laws of (continual) pre-training: which mixture ratio, and how sure."""
 
-from bayeslaw import datasets
+from bayeslaw import datasets, schedules, splits
+from bayeslaw.comparison import compare
+from bayeslaw.curves import read_curves
 from bayeslaw.errors import BayeslawError
+from bayeslaw.evaluate import Evaluation, evaluate
 from bayeslaw.fit import UNSEEN, Fit, grid
 from bayeslaw.law import Coefficient, Covariate, Law, law
 from bayeslaw.model import Model
@@ -18,6 +21,7 @@ __all__ = [
     "BayeslawError",
     "Coefficient",
     "Covariate",
+    "Evaluation",
     "Fit",
     "Law",
     "Model",
@@ -25,12 +29,17 @@ __all__ = [
     "Prior",
     "Quantity",
     "Runs",
+    "compare",
     "datasets",
+    "evaluate",
     "grid",
     "law",
     "load",
     "positive",
+    "read_curves",
     "read_runs",
     "real",
+    "schedules",
     "share",
+    "splits",
 ]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bayeslaw.fit import Fit
+    from bayeslaw.model import Model
 
 __all__ = ["app"]
 
@@ -74,6 +75,31 @@ Domain = Annotated[str | None, typer.Option(help="Target domain, where the fit h
 Baseline = Annotated[float | None, typer.Option(help="General loss before, in nats; left out: the D = 0 rows.")]
 MaxRise = Annotated[float | None, typer.Option(help="Limit relative to the baseline: 0.03 is 3 %.")]
 MaxIncrease = Annotated[float | None, typer.Option(help="Limit in nats.")]
+RunsFile = Annotated[Path, typer.Argument(metavar="RUNS.csv", help="The measurements.")]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option("--map", metavar="NAME=COLUMN", help="N=params: a canonical name and the column it is in."),
+]
+Losses = Annotated[
+    list[str] | None,
+    typer.Option("--loss", metavar="EVAL=COLUMN", help="general=ppl_en: a validation set and its column of losses."),
+]
+By = Annotated[
+    list[str] | None,
+    typer.Option("--by", metavar="COEFFICIENT=COLUMN", help="E=domain: partial pooling over a column."),
+]
+Priors = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--prior", metavar="COEFFICIENT=MEDIAN:SPREAD", help="alpha=0.35:0.3: log-normal, spread on the log scale."
+    ),
+]
+References = Annotated[
+    list[str] | None,
+    typer.Option("--reference", metavar="NAME=VALUE", help="N=2e5: the study's own reference run."),
+]
+Outside = Annotated[bool, typer.Option("--outside", help="Fit rows outside the law's range too.")]
+Robust = Annotated[bool, typer.Option("--robust", help="Student-t errors: outliers pull less.")]
 Seed = Annotated[int, typer.Option(help="Seed of the sampler.")]
 Draws = Annotated[int, typer.Option(min=10, help="Draws per chain.")]
 Chains = Annotated[int, typer.Option(min=1, help="Number of chains.")]
@@ -143,43 +169,52 @@ def data(
 @app.command()
 def fit(
     law: Annotated[str, typer.Argument(metavar="LAW", help="A name of `bayeslaw laws`.")],
-    runs: Annotated[Path, typer.Argument(metavar="RUNS.csv", help="The measurements.")],
+    runs: RunsFile,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FIT.nc", help="Where the fit goes.")],
-    columns: Annotated[
-        list[str] | None,
-        typer.Option("--map", metavar="NAME=COLUMN", help="N=params: a canonical name and the column it is in."),
-    ] = None,
-    loss: Annotated[
-        list[str] | None,
-        typer.Option(metavar="EVAL=COLUMN", help="general=ppl_en: a validation set and its column of losses."),
-    ] = None,
-    by: Annotated[
-        list[str] | None, typer.Option(metavar="COEFFICIENT=COLUMN", help="E=domain: partial pooling over a column.")
-    ] = None,
-    prior: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COEFFICIENT=MEDIAN:SPREAD", help="alpha=0.35:0.3: log-normal, spread on the log scale."),
-    ] = None,
-    reference: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="N=2e5: the study's own reference run.")
-    ] = None,
+    columns: Columns = None,
+    loss: Losses = None,
+    by: By = None,
+    prior: Priors = None,
+    reference: References = None,
     seed: Seed = 1,
     draws: Draws = 1000,
     chains: Chains = 4,
-    outside: Annotated[bool, typer.Option("--outside", help="Fit rows outside the law's range too.")] = False,
-    robust: Annotated[bool, typer.Option("--robust", help="Student-t errors: outliers pull less.")] = False,
+    outside: Outside = False,
+    robust: Robust = False,
 ) -> None:
     """Fit a law to a table of runs and keep the posterior.
 
     Example: bayeslaw fit dcpt runs.csv -o fit.nc --map N=params --by E=domain --prior alpha=0.35:0.3
     """
+    from bayeslaw.report import replacing
+
+    model = _model(law, runs, columns, loss, by, prior, reference, outside, robust)
+    with replacing(output) as temporary:
+        result = model.fit(draws=draws, chains=chains, seed=seed, progress=True)
+        result.save(temporary)
+    typer.echo(repr(model))
+    typer.echo(result.summary().to_string(float_format="{:.4g}".format))
+    _print_checks(result)
+    typer.echo(f"{output}: {chains} chains of {draws} draws in {result.seconds:.0f} s")
+
+
+def _model(
+    law: str,
+    runs: Path,
+    columns: Iterable[str] | None,
+    loss: Iterable[str] | None,
+    by: Iterable[str] | None,
+    prior: Iterable[str] | None,
+    reference: Iterable[str] | None,
+    outside: bool,
+    robust: bool,
+) -> "Model":
     from bayeslaw import Model, Noise, read_runs
     from bayeslaw.priors import read_prior
-    from bayeslaw.report import replacing
 
     entry = _law(law)
     losses: dict[str, str] | str | None = _pairs(loss, "--loss", "general=general_loss") or None
-    model = Model(
+    return Model(
         entry,
         read_runs(runs, loss=losses, **_pairs(columns, "--map", "N=params")),
         by=_pairs(by, "--by", "E=domain"),
@@ -188,13 +223,86 @@ def fit(
         noise=Noise(robust=robust),
         outside="include" if outside else "exclude",
     )
-    with replacing(output) as temporary:
-        result = model.fit(draws=draws, chains=chains, seed=seed, progress=True)
-        result.save(temporary)
-    typer.echo(repr(model))
-    typer.echo(result.summary().to_string(float_format="{:.4g}".format))
-    _print_checks(result)
-    typer.echo(f"{output}: {chains} chains of {draws} draws in {result.seconds:.0f} s")
+
+
+@app.command()
+def evaluate(
+    law: Annotated[str, typer.Argument(metavar="LAW", help="A name of `bayeslaw laws`.")],
+    runs: RunsFile,
+    splits: Annotated[
+        str,
+        typer.Option(metavar="SPLITS", help="by:N, by:N,domain_share, largest:N, late:D:0.6, segments:D:3 or runs:5."),
+    ],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="SCORES.csv", help="Write the scores of every fold there.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep finished folds there; do not fit those again.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Folds fitted at a time; -1: one per core.")] = 1,
+    columns: Columns = None,
+    loss: Losses = None,
+    by: By = None,
+    prior: Priors = None,
+    reference: References = None,
+    seed: Seed = 1,
+    draws: Draws = 500,
+    chains: Chains = 4,
+    outside: Outside = False,
+    robust: Robust = False,
+    prob: Prob = None,
+) -> None:
+    """Refit a law without each part of the runs and score its predictions there.
+
+    Example: bayeslaw evaluate dcpt runs.csv --splits by:domain_share --folder folds -o scores.csv
+    """
+    from contextlib import nullcontext
+
+    import bayeslaw as bl
+    from bayeslaw.report import replacing
+    from bayeslaw.splits import read_splits
+
+    asked = read_splits(splits, seed)
+    model = _model(law, runs, columns, loss, by, prior, reference, outside, robust)
+    with nullcontext() if output is None else replacing(output) as temporary:
+        found = bl.evaluate(
+            model,
+            asked,
+            draws=draws,
+            chains=chains,
+            seed=seed,
+            prob=_prob(prob),
+            folder=folder,
+            jobs=jobs,
+        )
+        if temporary is not None:
+            found.frame().to_csv(temporary, index=False)
+    typer.echo(repr(found))
+    typer.echo(found.frame().to_string(index=False, float_format="{:.4g}".format))
+
+
+@app.command()
+def compare(
+    fits: Annotated[list[Path], typer.Argument(metavar="FIT.nc FIT.nc ...", help="Fits of the same measurements.")],
+) -> None:
+    """Compare fits by how well they predict runs that they have not seen; the best comes first.
+
+    Example: bayeslaw compare pooled.nc by-domain.nc
+    """
+    import warnings
+
+    import bayeslaw as bl
+
+    alike = len({path.stem for path in fits}) < len(fits)
+    named = {str(path) if alike else path.stem: path for path in fits}
+    if len(named) < len(fits):
+        raise RangeError("a fit is named twice: give each file once")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        found = bl.compare({name: _load(path) for name, path in named.items()})
+    typer.echo(found.to_string(float_format="{:.4g}".format))
+    for warning in caught:
+        typer.echo(f"note: {warning.message}")
 
 
 @app.command()
@@ -247,6 +355,7 @@ class Rule(StrEnum):
 
     tolerance = "tolerance"
     break_even = "break-even"
+    turning_point = "turning-point"
 
 
 @decide.command("critical-ratio")
@@ -324,12 +433,12 @@ def check(fit_file: FitFile) -> None:
 @app.command()
 def report(
     fit_file: FitFile,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="NAME.md", help="Where the report goes.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="NAME.md", help="Where it goes: .md or .html.")],
     baseline: Baseline = None,
     max_rise: MaxRise = None,
     max_increase: MaxIncrease = None,
 ) -> None:
-    """Write a report: MyST Markdown, figures beside it; without a limit it answers for no rise and for 1 %.
+    """Write a report, MyST Markdown or one HTML file; without a limit it answers for no rise and for 1 %.
 
     Example: bayeslaw report fit.nc -o docs/reports/law.md
     """

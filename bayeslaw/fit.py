@@ -19,6 +19,7 @@ import xarray as xr
 from bayeslaw.density import Density
 from bayeslaw.errors import DataError, RangeError, unknown_name
 from bayeslaw.least_squares import estimate
+from bayeslaw.mixtures import WEIGHT, as_weights
 from bayeslaw.model import Model
 from bayeslaw.noise import Noise
 from bayeslaw.quantity import CI_PROB, Quantity, Ratio
@@ -100,7 +101,9 @@ class Fit:
                 raise unknown_name(f"column of a fit of {self.model.law.name}", name, known)
             if value is None:
                 continue
-            if isinstance(value, xr.DataArray):
+            if name == WEIGHT:
+                arrays[name] = as_weights(value, design.rows["source"].values)
+            elif isinstance(value, xr.DataArray):
                 arrays[name] = value
             else:
                 a = np.asarray(value)
@@ -233,6 +236,24 @@ class Fit:
         from bayeslaw.decisions import allocation
 
         return allocation(self, **question)
+
+    def best_mixture(self, **question: Any) -> Any:
+        """Return the best shares of many sources; see `bayeslaw.decisions`."""
+        from bayeslaw.decisions import best_mixture
+
+        return best_mixture(self, **question)
+
+    def equivalent_compute(self, **question: Any) -> Any:
+        """Return how much longer another mixture would have to train; see `bayeslaw.decisions`."""
+        from bayeslaw.decisions import equivalent_compute
+
+        return equivalent_compute(self, **question)
+
+    def best_duration(self, **question: Any) -> Any:
+        """Return the best length of an upsampling window at the end of training; see `bayeslaw.decisions`."""
+        from bayeslaw.decisions import best_duration
+
+        return best_duration(self, **question)
 
     @cached_property
     def _checks(self) -> "Checks":
@@ -374,10 +395,10 @@ def prior_predictive(model: Model, *, draws: int = 500, seed: int = 0) -> Fit:
         Fewer than one in 10,000 independent draws has the shape asked for.
     """
     rng = np.random.default_rng(seed)
-    density = Density(model, model.design)
+    density = Density(model)
     kept: list[np.ndarray] = []
     for _ in range(200):
-        v = density.draw_prior(2000, rng)
+        v = density.parameters.draw(2000, rng)
         kept += list(v[rng.random(len(v)) < density.shape_weight(v)])
         if len(kept) >= draws:
             break

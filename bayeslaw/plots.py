@@ -11,15 +11,16 @@ import numpy as np
 import xarray as xr
 
 from bayeslaw.design import inside
-from bayeslaw.priors import Prior
 from bayeslaw.quantity import CI_PROB, Quantity, Ratio
+from bayeslaw.sensitivity import at_rows, in_prior_units
+from bayeslaw.words import amount
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from bayeslaw.fit import Fit
 
-__all__ = ["amount", "in_prior_units", "plot_critical_ratio", "plot_prior_posterior", "plot_quantity", "plot_shares"]
+__all__ = ["plot_critical_ratio", "plot_fit", "plot_prior_posterior", "plot_quantity", "plot_shares"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's colours, told apart by colour-blind readers."""
@@ -84,23 +85,59 @@ def plot_shares(
     away = np.abs(np.log(table["D"].values / D))
     nearest = [rows[np.argmin(away[rows])] for rows in _rows_by_run(table["run"].values, here)]
     rows = np.array([r for r in nearest if away[r] <= np.log(NEAR)], int)
-    for colour, name in zip(_colours(), evals, strict=False):
+    for colour, marker, name in zip(_colours(), _markers(), evals, strict=False):
         _band(ax, draws.sel(eval=name).squeeze(drop=True), "domain_share", colour, f"{name} loss", prob)
         loss = table["loss"].sel(eval=name).values[rows]
         counts = model.design.measured.sel(eval=name).values[rows]
-        ax.scatter(share[rows], loss, s=16, facecolors=np.where(counts, colour, "white"), edgecolors=colour, zorder=3)
+        faces = np.where(counts, colour, "white")
+        ax.scatter(share[rows], loss, s=16, marker=marker, facecolors=faces, edgecolors=colour, zorder=3)
     ax.set(xlabel=_axis("domain_share"), ylabel="loss (nats per token)")
     return _finish(ax, f"N = {amount(N)}, D = {amount(D)}" + (f", {domain}" if domain else ""))
 
 
+def plot_fit(fit: "Fit", ax: "Axes | None" = None, prob: float = CI_PROB) -> "Axes":
+    """Plot the losses of the mean law, with their interval, against the measured ones, in nats per token.
+
+    Points on the grey line agree; hollow ones lie outside the law's range and did not count in the fit.
+    """
+    ax, design = _axes(ax), fit.model.design
+    losses, low_high = at_rows(fit), []
+    for colour, marker, name in zip(_colours(), _markers(), design.evals, strict=False):
+        measured = design.rows["loss"].sel(eval=name).values
+        counts = design.measured.sel(eval=name).values
+        low, middle, high = _quantiles(losses.sel(eval=name), prob)
+        ax.vlines(measured, low, high, color=colour, lw=1, alpha=0.6)
+        faces = np.where(counts, colour, "white")
+        ax.scatter(measured, middle, s=14, marker=marker, facecolors=faces, edgecolors=colour, lw=0.8)
+        ax.scatter([], [], s=14, marker=marker, color=colour, label=f"{name} loss")
+        low_high += [measured.min(), measured.max()]
+    ends = [min(low_high), max(low_high)]
+    ax.plot(ends, ends, color="0.6", lw=1, zorder=0)
+    ax.set(xlabel="measured loss (nats per token)", ylabel="predicted loss (nats per token)")
+    return _finish(ax, f"mean law, {prob:.0%} intervals")
+
+
 def plot_critical_ratio(ratio: Ratio, ax: "Axes | None" = None, title: str = "", prob: float = CI_PROB) -> "Axes":
-    """Plot the posterior of a critical ratio; draws without a limit inside the range lie at its ends."""
+    """Plot the posterior of a critical ratio, close up; the strip above it shows where it lies between 0 and 1.
+
+    The grey part of the strip is the range in which the ratio was looked for; draws without a limit inside it lie at
+    its ends.
+    """
     ax = _axes(ax)
+    low, high = (float(v) for v in ratio.draws.quantile([0.002, 0.998]))
+    middle, half = (low + high) / 2, max(0.65 * (high - low), 0.02)
+    ends = (max(middle - half, 0.0), min(middle + half, 1.0))
+    strip = ax.inset_axes((0.0, 1.04, 1.0, 0.035))
+    strip.axvspan(float(ratio.low), float(ratio.high), color="0.85", lw=0)
     for colour, (label, part) in zip(_colours(), _each(ratio.draws), strict=False):
-        _density(ax, part, colour, label, prob, bins=np.linspace(0, 1, 51))
-    ax.set(xlabel="critical domain share", ylabel="posterior density", xlim=(0, 1))
+        _density(ax, part, colour, label, prob, bins=np.linspace(*ends, 41))
+        strip.axvspan(*_quantiles(part, prob)[[0, 2]], color=colour, lw=1)
+    strip.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[])
+    strip.spines[:].set_color("0.7")
+    ax.set(xlabel="critical domain share", ylabel="posterior density", xlim=ends)
+    ax.locator_params("x", nbins=5)
     answer = str(ratio.text(prob).item()) if not _labels(ratio.draws) else ""
-    return _finish(ax, "\n".join(line for line in (title, answer) if line))
+    return _finish(ax, "\n".join(line for line in (title, answer) if line), pad=12)
 
 
 def plot_prior_posterior(fit: "Fit", ax: "Axes | None" = None, prob: float = CI_PROB) -> "Axes":
@@ -130,34 +167,6 @@ def plot_prior_posterior(fit: "Fit", ax: "Axes | None" = None, prob: float = CI_
     return _finish(ax, f"intervals: {prob:.0%}", loc="upper left", bbox_to_anchor=(1, 1))
 
 
-def in_prior_units(fit: "Fit") -> dict[str, xr.DataArray]:
-    """Return every coefficient's draws in standard deviations from the middle of its prior.
-
-    Positive coefficients on the log scale. The prior is the card's or the user's, without the shape prior; for a pooled
-    coefficient it is that of one group, population and spread together. Coefficients whose prior has no closed form
-    of this kind are left out.
-    """
-    model, result = fit.model, {}
-    for name, coefficient in model.law.coefficients.items():
-        prior = model.priors.get(name, coefficient.prior)
-        mu, sigma = (prior.parameters.get(p) for p in ("mu", "sigma"))
-        if prior.distribution not in ("LogNormal", "Normal") or isinstance(mu, Prior) or isinstance(sigma, Prior):
-            continue
-        draws = fit.posterior[name]
-        value = np.log(draws) if prior.distribution == "LogNormal" else draws
-        spread = coefficient.between if name in model.by else 0.0
-        result[name] = (value - mu) / np.hypot(sigma, spread)
-    return result
-
-
-def amount(number: float) -> str:
-    """Write parameters or tokens the way people say them: 922720 is 923 k."""
-    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if number >= 0.9995 * size:
-            return f"{float(f'{number / size:.3g}'):g} {letter}"
-    return f"{number:.3g}"
-
-
 def _half_width(prob: float) -> float:
     from statistics import NormalDist
 
@@ -172,14 +181,20 @@ def _axes(ax: "Axes | None") -> "Axes":
     return plt.subplots(figsize=(5, 3.2), layout="constrained")[1]
 
 
-def _finish(ax: "Axes", title: str = "", **legend: Any) -> "Axes":
-    """Give axes the house style."""
+def _finish(ax: "Axes", title: str = "", pad: float = 6, **legend: Any) -> "Axes":
+    """Give axes the house style; the legend stands above the data, or beside them where it is long."""
+    labels = [label for label in ax.get_legend_handles_labels()[1] if label]
+    if not legend and len(labels) > 3:
+        legend = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
+    elif not legend:
+        legend = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 3, "borderaxespad": 0.1, "columnspacing": 1}
+        pad += 14 if labels else 0
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(color="0.92", lw=0.6)
     ax.set_axisbelow(True)
-    ax.set_title(_plain(title), fontsize=9, loc="left", color="0.3")
-    if any(label for label in ax.get_legend_handles_labels()[1]):
-        ax.legend(frameon=False, fontsize=8, **legend)
+    ax.set_title(_plain(title), fontsize=9, loc="left", color="0.3", pad=pad)
+    if labels:
+        ax.legend(frameon=False, fontsize=8, handletextpad=0.5, **legend)
     return ax
 
 
@@ -188,13 +203,18 @@ def _colours() -> Iterator[str]:
         yield from COLOURS
 
 
+def _markers() -> Iterator[str]:
+    while True:
+        yield from "osD^v"
+
+
 def _plain(text: str) -> str:
     """Keep matplotlib from reading a user's label as mathematics."""
     return text.replace("$", r"\$")
 
 
 def _axis(name: str) -> str:
-    return {"N": "N (parameters)", "D": "D (tokens)", "domain_share": "domain share"}.get(name, name)
+    return {"N": "N (parameters)", "D": "D (tokens)", "domain_share": "domain share (of the tokens)"}.get(name, name)
 
 
 def _labels(draws: xr.DataArray) -> list[str]:

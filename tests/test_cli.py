@@ -16,7 +16,8 @@ import bayeslaw.fit
 import bayeslaw.store
 from bayeslaw import models
 from bayeslaw.cli import app
-from bayeslaw.quantity import CI_PROB, Quantity, Ratio
+from bayeslaw.fit import Fit
+from bayeslaw.quantity import CI_PROB, Censored, Quantity, Ratio
 from bayeslaw.report import replacing, write_report
 
 SAMPLE = {"chain": np.arange(2), "draw": np.arange(50)}
@@ -35,9 +36,9 @@ class Checks(list):
 
 
 class FakeFit:
-    """What the faces use of a Fit, with draws around fixed coefficients."""
+    """A fit with made-up draws around fixed coefficients, which keeps what a decision was asked."""
 
-    settings, seconds = {"draws": 50, "tune": 50, "chains": 2, "seed": 1}, 1.0
+    settings, seconds = {"method": "mle", "draws": 50, "tune": 50, "chains": 2, "seed": 1}, 1.0
 
     def __init__(self, healthy=True):
         table = bl.datasets.load("tinycpt")
@@ -49,6 +50,10 @@ class FakeFit:
         self.posterior = xr.Dataset(
             {k: (tuple(coords), v * np.exp(0.05 * rng.standard_normal((2, 50, 2)))) for k, v in MIDDLES.items()}, coords
         )
+        self.real = Fit(self.model, xr.DataTree.from_dict({"posterior": self.posterior}), self.settings)
+
+    def __getattr__(self, name):
+        return getattr(self.real, name)
 
     def predict(self, *, new_run=False, **at):
         arrays = {k: xr.DataArray(v, {k: v} if np.ndim(v) else None, dims=[k] * np.ndim(v)) for k, v in at.items()}
@@ -61,7 +66,9 @@ class FakeFit:
 
     def critical_ratio(self, **asked):
         self.asked = asked
-        draws = xr.DataArray(np.linspace(0.1, 0.8, 100).reshape(2, 50), SAMPLE)
+        several = {k: asked[k] for k in ("N", "domain") if np.ndim(asked.get(k, 0))}
+        draws = xr.DataArray(np.linspace(0.1, 0.8, 100).reshape(2, 50), SAMPLE).expand_dims(several)
+        draws = draws.transpose("chain", "draw", ...)
         inputs = {k: v for k, v in asked.items() if v is not None}
         return Ratio("critical_ratio", draws, "1", "mean law", inputs, low=0.1, high=0.9)
 
@@ -70,7 +77,7 @@ class FakeFit:
 
     def allocation(self, **asked):
         draws = xr.DataArray(np.full((2, 50, 2), [1e8, 2e9]), SAMPLE | {"quantity": ["N", "D"]})
-        return Quantity("allocation", draws, "parameters (N), tokens (D)", "mean law", asked)
+        return Censored("allocation", draws, "parameters (N), tokens (D)", "mean law", asked, low=1e3, high=1e18)
 
     def checks(self):
         words = "residuals | {look} fine"
@@ -128,7 +135,20 @@ def test_data(run, tmp_path):
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["runs.csv"]
 
 
-COMMANDS = ["", "laws", "data", "fit", "predict", "decide", "decide critical-ratio", "check", "report", "demo"]
+COMMANDS = [
+    "",
+    "laws",
+    "data",
+    "fit",
+    "evaluate",
+    "compare",
+    "predict",
+    "decide",
+    "decide critical-ratio",
+    "check",
+    "report",
+    "demo",
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -283,9 +303,9 @@ def test_report(run, stored, tmp_path):
     figures = {p.name for p in (tmp_path / "docs" / "law_files").iterdir()}
     assert figures == {"shares.png", "critical-ratio.png", "coefficients.png"}
     assert all(f"(law_files/{name})" in text for name in figures)
-    for part in ("# D-CPT law", "All checks pass", "rise of at most 1 %", bl.__version__, "log-normal, median"):
+    for part in ("# D-CPT law", "No check failed", "rise of at most 1 %", bl.__version__, "| prior |"):
         assert part in text
-    assert r"residuals \| \{look\} fine" in text  # data are text, never a command
+    assert r"Residuals \| \{look\} fine" in text  # data are text, never a command
     assert sorted(p.name for p in (tmp_path / "docs").iterdir()) == ["law.md", "law_files"]
     assert complains(run("report", path, "-o", "law.txt"), ".md")
     assert run("report", path, "-o", "nats.md", "--max-increase=0.05", "--baseline=3").exit_code == 0
@@ -333,7 +353,76 @@ def test_plots_return_labelled_axes():
     plot_critical_ratio(fit.critical_ratio(N=1e6, D=1e6), axes[3])
     plot_prior_posterior(fit, axes[4])
     labels = [ax.get_xlabel() for ax in axes[:5]]
-    assert labels[:3] == ["D (tokens)", "loss (nats per token)", "domain share"] and all(labels)
+    assert labels[:3] == ["D (tokens)", "loss (nats per token)", "domain share (of the tokens)"] and all(labels)
     low, middle = axes[2].lines[0].get_ydata()[[0, 20]]
     assert np.isfinite(middle) and axes[2].collections[1].get_offsets().shape[0] == 9
     assert np.isfinite(low) and np.isnan(axes[2].lines[0].get_ydata()[-1])  # the general share ends at 0.1
+
+
+# ------------------------------------------------------------------------------------------------- evaluate, compare
+@pytest.fixture
+def study(tmp_path):
+    """A small simulated study of the Chinchilla law, as a table of other names."""
+    rows = pd.MultiIndex.from_product([[2e8, 1e9, 4e9], [1e9, 1e10, 4e10]], names=["params", "D"]).to_frame(index=False)
+    noise = np.exp(0.004 * np.random.default_rng(0).standard_normal(len(rows)))
+    truth = {"E": 1.8, "A": 0.35, "alpha": 0.35, "B": 0.4, "beta": 0.37}
+    rows["loss"] = models.chinchilla(rows["params"] / 1e9, rows["D"] / 1e10, **truth) * noise
+    rows.to_csv(tmp_path / "runs.csv", index=False)
+    return truth
+
+
+def test_evaluate(run, study, tmp_path, monkeypatch):
+    fitted, asked = bayeslaw.fit.fit, []
+
+    def fit(model, **settings):
+        asked.append((model, settings))
+        return fitted(model, method="mle", seed=settings["seed"])
+
+    monkeypatch.setattr(bayeslaw.fit, "fit", fit)
+    words = "--map N=params --splits largest:N --prior alpha=0.35:0.3 --robust --draws=20 --seed=3 --folder folds"
+    result = run("evaluate", "chinchilla", "runs.csv", "-o", "new/scores.csv", *words.split())
+    assert result.exit_code == 0, result.output
+    ((model, settings),) = asked
+    assert model.runs.table["N"].max() == 1e9 and model.noise.robust and "alpha" in model.priors
+    assert {k: settings[k] for k in ("draws", "chains", "seed")} == {"draws": 20, "chains": 4, "seed": 3}
+    scores = pd.read_csv(tmp_path / "new" / "scores.csv")
+    assert scores["fold"].tolist() == ["N 4e+09"] and scores["n"].tolist() == [3] and scores["mae"].item() < 0.1
+    assert "1 refit, largest(N), whole runs" in result.stdout and "interval_score" in result.stdout
+    again = run("evaluate", "chinchilla", "runs.csv", *words.split())
+    assert (len(asked), again.stdout) == (1, result.stdout), "the finished fold was kept"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("evaluate chinchilla runs.csv --map N=params", "--splits"),
+        ("evaluate chinchilla runs.csv --map N=params --splits size", "no splits 'size'"),
+        ("evaluate chinchilla runs.csv --map N=params --splits runs:many -o s.csv", "cannot read the splits"),
+        ("evaluate chinchilla runs.csv --map N=params --splits by:M -o s.csv", "no column to split by 'M'"),
+        ("evaluate chinchilla runs.csv --map N=params --splits by:N --jobs 0 -o s.csv", "jobs is 0"),
+        ("evaluate chinchilla missing.csv --splits by:N", "no file 'missing.csv'"),
+        ("compare missing.nc other.nc", "no file 'missing.nc'"),
+        ("compare missing.nc missing.nc", "named twice"),
+        ("compare", "FIT.nc"),
+    ],
+)
+def test_mistakes_of_evaluate_and_compare_leave_nothing(run, study, tmp_path, words, says):
+    assert complains(run(*words.split()), says)
+    assert [p.name for p in tmp_path.iterdir()] == ["runs.csv"]
+
+
+def test_compare(run, study, tmp_path):
+    model = bl.Model(models.chinchilla, bl.read_runs(tmp_path / "runs.csv", N="params"), noise=bl.Noise(False, False))
+    rng, coords = np.random.default_rng(0), {"chain": [0, 1], "draw": np.arange(50), "eval": ["validation"]}
+    for name, floor, spread in (("right", 1.8, 0.001), ("wrong", 1.75, 0.001), ("loose", 1.8, 0.02)):
+        middles = study | {"E": floor, "sigma": 0.01}
+        draws = {k: (tuple(coords), v * np.exp(spread * rng.standard_normal((2, 50, 1)))) for k, v in middles.items()}
+        tree = xr.DataTree.from_dict({"posterior": xr.Dataset(draws, coords)})
+        bayeslaw.fit.Fit(model, tree, {"method": "nuts", "seed": 1}, 1.0).save(tmp_path / f"{name}.nc")
+    result = run("compare", "wrong.nc", "right.nc")
+    assert result.exit_code == 0, result.output
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert lines[0][:3] == ["rank", "elpd", "se"] and [words[0] for words in lines[2:]] == ["right", "wrong"]
+    doubtful = run("compare", "right.nc", "loose.nc").stdout.splitlines()[-1]
+    assert doubtful.startswith("note: the score of 'loose' cannot be trusted") and "refit" in doubtful
+    assert complains(run("compare", "right.nc"), "at least two models")

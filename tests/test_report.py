@@ -1,0 +1,258 @@
+"""The report and its figures, on a made-up posterior: what an analyst reads, in Markdown and in HTML."""
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import bayeslaw as bl
+from bayeslaw import models, note, plots, report
+from bayeslaw.checks import CheckResult
+from bayeslaw.errors import StoreError
+from bayeslaw.fit import Fit
+from bayeslaw.note import coefficients, critical_ratios, largest_run
+from bayeslaw.page import EQUATION, page
+from bayeslaw.quantity import Ratio
+
+MIDDLES = {
+    "dcpt": {"E": 2.4, "A": 0.4, "alpha": 0.3, "B": 0.15, "beta": 0.3, "eta": 1.2, "C": 0.3, "gamma": 0.35, "eps": 0.1},
+    "chinchilla": {"E": 1.7, "A": 0.4, "alpha": 0.3, "B": 0.4, "beta": 0.3},
+}
+
+
+def made_up(model: bl.Model, draws: int = 100, seed: int = 0) -> Fit:
+    """A fit whose posterior lies around the middles of the law's coefficients."""
+    rng = np.random.default_rng(seed)
+    dims: dict[str, Any] = {"chain": np.arange(2), "draw": np.arange(draws), "eval": model.design.evals}
+    shape = tuple(len(v) for v in dims.values())
+    middles = MIDDLES[model.law.name] | {"sigma": 0.005}
+    posterior = xr.Dataset(
+        {k: (tuple(dims), v * np.exp(0.02 * rng.standard_normal(shape))) for k, v in middles.items()}, dims
+    )
+    shared = {"run_weight": 0.3, "correlation_length": 0.5, "eval_correlation": 0.2}
+    posterior = posterior.assign({k: (("chain", "draw"), np.full(shape[:2], v)) for k, v in shared.items()})
+    errors = model.noise.priors(len(model.design.evals))
+    posterior = posterior[[*model.law.coefficients, *errors]]
+    return Fit(model, xr.DataTree.from_dict({"posterior": posterior}), {"seed": seed}, 1.0)
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Fit:
+    table = bl.datasets.load("tinycpt")
+    some = (table["set"] == "grid") & table["step"].isin([0, 750, 1500]) & table["size"].isin(["S", "L"])
+    some &= table["domain_share"].isin([0.0, 0.2, 0.5, 0.8, 1.0])
+    return made_up(bl.Model(models.dcpt, bl.read_runs(table[some]), reference={"N": 2e5, "D": 1e6}))
+
+
+@pytest.fixture(scope="module")
+def sizes() -> Fit:
+    rows = pd.MultiIndex.from_product([[2e8, 1e9, 5e9], [1e9, 1e10, 1e11]], names=["N", "D"]).to_frame(index=False)
+    rows["loss"] = models.chinchilla(rows["N"] / 1e9, rows["D"] / 1e10, **MIDDLES["chinchilla"])
+    return made_up(bl.Model(models.chinchilla, bl.read_runs(rows)))
+
+
+@pytest.fixture(autouse=True)
+def papers_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The papers' fit takes seconds, and is tested with the checks."""
+    monkeypatch.setattr(report, "beside_papers_fit", lambda _: CheckResult("papers' fit", True, "the two agree"))
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[..., str]:
+    def write(fit: Fit, name: str, **settings: Any) -> str:
+        return report.write_report(fit, tmp_path / name, **settings).read_text(encoding="utf-8")
+
+    return write
+
+
+SECTIONS = [
+    "The question",
+    "The answer",
+    "What to do",
+    "What supports it",
+    "What could be wrong",
+    "The fit beside the data",
+    "Coefficients",
+    "How much the priors matter",
+    "Model and data",
+    "Provenance",
+]
+
+
+def test_it_reads_like_an_analysts_note(tiny, written, tmp_path):
+    text = written(tiny, "law.md")
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == SECTIONS
+    assert "Which share of the new domain can continual pre-training take over 1.54 M tokens" in text
+    assert re.search(r"- N 923 k, no rise: .* in the mean law; .*of a new run ", text)
+    assert "with probability 0.95" in text and "Power scaling" in text
+    for name in ("shares", "critical-ratio", "coefficients"):
+        assert f"(law_files/{name}.png)" in text and (tmp_path / "law_files" / f"{name}.png").stat().st_size > 5000
+    for check in tiny.checks():
+        assert ("- **failed: " if not check.passed else "- ") + check.name in text
+    assert models.dcpt.equation in text and EQUATION not in text
+    assert not re.search(r"\bnan\b|None|Timestamp", text)
+
+
+def test_html_is_one_file_with_the_same_content(tiny, written, tmp_path):
+    text = written(tiny, "law.html")
+    assert [p.name for p in tmp_path.iterdir()] == ["law.html"]
+    assert re.findall(r"<h2>(.*?)</h2>", text) == SECTIONS
+    assert text.count('src="data:image/png;base64,') == text.count("<img") == 3
+    assert not re.search(r"<(script|link|iframe)|(src|href)=\"(?!data:|#)|url\((?!#)|@import", text), (
+        "needs nothing else"
+    )
+    assert "prefers-color-scheme: dark" in text and 'name="viewport"' in text
+    assert 'role="img" aria-label="L = E' in text and "currentColor" in text and EQUATION not in text
+    assert (
+        "<table>" in text and "| --- |" not in text and "**" not in re.sub(r"<svg.*?</svg>", "", text, flags=re.DOTALL)
+    )
+    assert unbalanced(text) == []
+
+
+def unbalanced(text: str) -> list[str]:
+    """Return the tags of a page that do not close."""
+    open_tags: list[str] = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, _: Any) -> None:
+            if tag not in ("meta", "img", "br", "hr"):
+                open_tags.append(tag)
+
+        def handle_startendtag(self, tag: str, _: Any) -> None:
+            pass
+
+        def handle_endtag(self, tag: str) -> None:
+            assert open_tags.pop() == tag
+
+    Reader().feed(text)
+    return open_tags
+
+
+def test_names_in_a_table_are_text_and_never_commands():
+    hostile = "<script>alert(1)</script> [x](javascript:alert) `a` | b"
+    frame = pd.DataFrame({"label": [hostile], "value": [0.123456]})
+    shown = page(report._table(frame), "<b>", r"\alpha")
+    assert "<script>" not in shown and "<a " not in shown and "&lt;script&gt;" in shown
+    assert "<title>&lt;b&gt;" in shown
+    assert shown.count("<td") == 2 and 'text-align:right">0.123' in shown
+
+
+def test_an_equation_that_cannot_be_set_is_shown_as_it_is():
+    assert r"<code>\begin{x} &lt; 1</code>" in page(EQUATION, "law", r"\begin{x} < 1")
+
+
+@pytest.mark.parametrize("name", models.catalogue)
+def test_the_equation_of_every_law_can_be_set(name):
+    assert "<svg" in page(EQUATION, "law", models.catalogue[name].equation)
+
+
+def test_a_law_without_a_critical_ratio_predicts_and_allocates(sizes, written):
+    text = written(sizes, "sizes.md")
+    assert "Which loss does the law predict for the largest run of the study (N 5 B, D 100 B)" in text
+    assert re.search(r"- Validation loss: 2\.1\d+ \\\[.* in the mean law, .* for a new run; measured 2\.1", text)
+    assert re.search(r"- With 3e\+21 FLOPs \(1 x the largest run\) train .* parameters on .* tokens\.", text)
+    assert "(sizes_files/predictions.png)" in text and "critical ratio" not in text
+    assert re.search(r"\| best N at 3e\+21 FLOPs \| +[\d.]", text)
+
+
+def test_a_question_of_ones_own(tiny, written):
+    text = written(tiny, "own.md", question={"max_increase": 0.05, "baseline": 4.0})
+    assert "rise of at most 0.05 nats" in text and "no rise" not in text
+
+
+def test_without_a_baseline_it_says_why_and_predicts(tiny, written):
+    runs = bl.Runs(tiny.model.runs.table, tiny.model.runs.evals, tiny.model.runs.baseline.iloc[:0])
+    fit = Fit(bl.Model(models.dcpt, runs, reference={"N": 2e5, "D": 1e6}), tiny.idata, tiny.settings)
+    text = written(fit, "law.md")
+    assert "No critical ratio: the runs have no row at D = 0" in text and "critical-ratio.png" not in text
+    assert "- General loss: " in text
+
+
+def test_other_endings_are_refused_and_nothing_is_left(tiny, tmp_path):
+    with pytest.raises(StoreError, match=r"ends in \.md or \.html"):
+        report.write_report(tiny, tmp_path / "law.pdf")
+    with pytest.raises(StoreError, match="is a folder"):
+        (tmp_path / "x.html").mkdir()
+        report.write_report(tiny, tmp_path / "x.html")
+    assert [p.name for p in tmp_path.iterdir()] == ["x.html"]
+
+
+def test_critical_ratios_are_a_table(tiny):
+    table = critical_ratios(tiny)
+    assert list(table) == [
+        "N",
+        "D",
+        "limit",
+        "critical ratio",
+        "of a new run",
+        "safe share",
+        "p_never",
+        "p_interior",
+        "p_always",
+        "ratio",
+    ]
+    assert len(table) == 4 and table["limit"].tolist() == ["no rise"] * 2 + ["rise of at most 1 %"] * 2
+    row = table.iloc[-1]
+    new = tiny.critical_ratio(N=row["N"], D=row["D"], max_rise=0.01, new_run=True)
+    assert float(new.probability_safe(row["safe share"])) >= 0.94
+
+
+def test_what_to_do_follows_from_the_draws():
+    for draws, words in (
+        (np.linspace(0.6, 0.64, 101), "take at most 0.60; a new run keeps the limit there with probability 0.95"),
+        (np.zeros(101), "no share of the law's range is safe for a new run"),
+        (np.linspace(0.1, 0.8, 101), "the runs do not decide this one: add runs with shares from 0.14 to 0.76"),
+    ):
+        values = xr.DataArray(draws[None], dims=("chain", "draw"))
+        ratio = Ratio("critical_ratio", values, "1", "mean law", low=0.0, high=0.9)
+        assert any(words in action for action in note._actions(ratio, note._safe_share(ratio))), words
+
+
+def test_coefficients_have_their_prior_beside_them(tiny):
+    table = coefficients(tiny)
+    assert set(table["coefficient"]) == set(tiny.model.table().index)
+    eps = table[(table["coefficient"] == "eps") & (table["of"] == "general")].iloc[0]
+    assert eps["prior"] == "0.08 [0.0223, 0.287]" and re.fullmatch(r"0\.1\d* \[0\.09\d*, 0\.10\d*\]", eps["posterior"])
+    assert table.loc[table["coefficient"] == "eval_correlation", "prior"].item().startswith("Prior(")
+    assert eps["contraction"] > 0.99 and eps["distance"] == pytest.approx(np.log(0.1 / 0.08) / 0.8, abs=0.02)
+    assert table["prior sensitivity"].notna().all()
+
+
+def test_the_largest_run_is_the_headline(sizes):
+    row = largest_run(sizes)
+    assert (row["N"].item(), row["D"].item()) == (5e9, 1e11)
+
+
+def test_every_plot_takes_axes_and_gives_them_back(tiny, sizes):
+    from matplotlib.figure import Figure
+
+    ratio = tiny.critical_ratio(N=922720.0, D=1.536e6, max_rise=0.01)
+    for draw in (
+        lambda ax: plots.plot_quantity(tiny.predict(N=1e6, D=np.geomspace(1e5, 1e7, 5), domain_share=0.5), ax),
+        lambda ax: plots.plot_shares(tiny, 922720.0, 1.536e6, ax),
+        lambda ax: plots.plot_critical_ratio(ratio, ax),
+        lambda ax: plots.plot_prior_posterior(tiny, ax),
+        lambda ax: plots.plot_fit(sizes, ax),
+    ):
+        ax = Figure().subplots()
+        assert draw(ax) is ax
+        assert ax.get_xlabel() and (ax.get_ylabel() or ax.get_yticklabels())
+
+
+def test_a_critical_ratio_is_shown_close_up():
+    from matplotlib.figure import Figure
+
+    draws = xr.DataArray(np.random.default_rng(0).normal(0.62, 0.006, (2, 500)), dims=("chain", "draw"))
+    ax = plots.plot_critical_ratio(
+        Ratio("critical_ratio", draws, "1", "mean law", low=0.1, high=0.9), Figure().subplots()
+    )
+    low, high = ax.get_xlim()
+    assert 0.58 < low < 0.61 and 0.63 < high < 0.66
+    (strip,) = ax.child_axes
+    assert strip.get_xlim() == (0, 1)
