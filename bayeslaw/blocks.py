@@ -21,33 +21,43 @@ from bayeslaw.law import Law
 
 __all__ = ["Block", "partials"]
 
-_COMPILED: dict[Callable[..., Any], Callable[..., Any]] = {}
+_COMPILED: dict[tuple[Callable[..., Any], int], Callable[..., Any]] = {}
 
 
-def partials(law: Law) -> Callable[..., Any]:
+def partials(law: Law, over: int = 0) -> Callable[..., Any]:
     """Return a compiled function of a block's covariates and coefficients: the loss and its partial derivatives.
 
     The first result is the loss in nats, the others its derivatives in the coefficients, in the order of the card; all
-    have the shape of the block.
+    have the shape of the block. A covariate or coefficient with a dim of its own is as many arguments as that dim has
+    labels (`over`), one after the other.
     """
-    if law.function not in _COMPILED:
+    if (law.function, over) not in _COMPILED:
         n = len(law.covariates)
-        inputs = [
-            pt.tensor(name, dtype="float64", shape=(*(None if i == k else 1 for i in range(n)), None))
+        covariates = [
+            [
+                pt.tensor(dtype="float64", shape=(*(None if i == k else 1 for i in range(n)), None))
+                for _ in range(over if name in law.vectors else 1)
+            ]
             for k, name in enumerate(law.covariates)
         ]
-        coefficients = {k: pt.tensor(k, dtype="float64", shape=(*(1,) * n, None)) for k in law.coefficients}
-        loss = law.function(*inputs, **coefficients)
-        slopes = [pushforward(loss, c, pt.ones_like(c), disconnected_outputs="ignore") for c in coefficients.values()]
+        coefficients = {
+            name: [pt.tensor(dtype="float64", shape=(*(1,) * n, None)) for _ in range(over if c.over else 1)]
+            for name, c in law.coefficients.items()
+        }
+        stacked = {k: pt.stack(c) if law.coefficients[k].over else c[0] for k, c in coefficients.items()}
+        named = zip(law.covariates, covariates, strict=True)
+        loss = law.function(*(pt.stack(c) if name in law.vectors else c[0] for name, c in named), **stacked)
+        flat = [c for entries in coefficients.values() for c in entries]
+        slopes = [pushforward(loss, c, pt.ones_like(c), disconnected_outputs="ignore") for c in flat]
         everywhere = loss * 0
         function = pytensor.function(
-            [*inputs, *coefficients.values()],
+            [*(c for entries in covariates for c in entries), *flat],
             [loss, *(everywhere if s is None else everywhere + s for s in slopes)],
             mode="NUMBA",
             on_unused_input="ignore",
         )
-        _COMPILED[law.function] = function.vm.jit_fn
-    return _COMPILED[law.function]
+        _COMPILED[law.function, over] = function.vm.jit_fn
+    return _COMPILED[law.function, over]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,18 +67,19 @@ class Block:
     Attributes
     ----------
     covariates : tuple of array
-        In reference units; each with its levels along its own axis, all with the points along the last one.
+        In reference units; each with its levels along its own axis, all with the points along the last one. One with a
+        dim of its own (the shares of a mixture) is an array for every label, one after the other.
     entry : array (coefficient, point)
-        Where each point's coefficients lie in the vector of parameters.
+        Where each point's coefficients lie in the vector of parameters; a row for every label likewise.
     """
 
     covariates: tuple[np.ndarray, ...]
     entry: np.ndarray
 
     @classmethod
-    def of_rows(cls, covariates: Sequence[np.ndarray], entry: np.ndarray) -> "Block":
+    def of_rows(cls, law: Law, covariates: Sequence[np.ndarray], entry: np.ndarray) -> "Block":
         """Make a block of points that do not cross: one value of every covariate per point."""
-        ones = (1,) * len(covariates)
+        ones = (1,) * len(law.covariates)
         return cls(tuple(np.asarray(c, float).reshape(*ones, -1) for c in covariates), entry)
 
     @cached_property
@@ -91,7 +102,8 @@ class Block:
     def evaluate(self, law: Law, values: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
         """Return the loss (cell) and its partial derivatives (covariate cell, point) from a vector of parameters."""
         at = values[self.entry].reshape(self._coefficient_shape)
-        loss, *slopes = partials(law)(*self.covariates, *at)
+        over = len(self.covariates) - len(law.covariates) + 1 if law.vectors else 0
+        loss, *slopes = partials(law, over)(*self.covariates, *at)
         return loss.reshape(-1), tuple(s.reshape(-1, self.shape[-1]) for s in slopes)
 
     def pull_back(

@@ -98,6 +98,15 @@ References = Annotated[
     list[str] | None,
     typer.Option("--reference", metavar="NAME=VALUE", help="N=2e5: the study's own reference run."),
 ]
+Warmup = Annotated[
+    int | None, typer.Option(metavar="STEPS", help="Curves: steps of the warm-up, where the log starts after it.")
+]
+Before = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE.csv", help="Curves: step, lr (and run) of the pre-training before them; 'unknown': an open model."
+    ),
+]
 Outside = Annotated[bool, typer.Option("--outside", help="Fit rows outside the law's range too.")]
 Robust = Annotated[bool, typer.Option("--robust", help="Student-t errors: outliers pull less.")]
 Seed = Annotated[int, typer.Option(help="Seed of the sampler.")]
@@ -181,14 +190,16 @@ def fit(
     chains: Chains = 4,
     outside: Outside = False,
     robust: Robust = False,
+    warmup: Warmup = None,
+    before: Before = None,
 ) -> None:
-    """Fit a law to a table of runs and keep the posterior.
+    """Fit a law to a table of runs and keep the posterior; laws of curves read run, step, lr and losses.
 
     Example: bayeslaw fit dcpt runs.csv -o fit.nc --map N=params --by E=domain --prior alpha=0.35:0.3
     """
     from bayeslaw.report import replacing
 
-    model = _model(law, runs, columns, loss, by, prior, reference, outside, robust)
+    model = _model(law, runs, columns, loss, by, prior, reference, outside, robust, warmup, before)
     with replacing(output) as temporary:
         result = model.fit(draws=draws, chains=chains, seed=seed, progress=True)
         result.save(temporary)
@@ -208,15 +219,21 @@ def _model(
     reference: Iterable[str] | None,
     outside: bool,
     robust: bool,
+    warmup: int | None,
+    before: str | None,
 ) -> "Model":
-    from bayeslaw import Model, Noise, read_runs
+    from bayeslaw import Model, Noise, read_curves, read_runs
+    from bayeslaw.curves import is_curve_law
     from bayeslaw.priors import read_prior
 
-    entry = _law(law)
+    entry, curves = _law(law), _given(warmup=warmup, before=_before(before))
     losses: dict[str, str] | str | None = _pairs(loss, "--loss", "general=general_loss") or None
+    named = _pairs(columns, "--map", "N=params")
+    if curves and not is_curve_law(entry):
+        raise RangeError(f"the law {law} has no schedule: leave --{' and --'.join(curves)} out")
     return Model(
         entry,
-        read_runs(runs, loss=losses, **_pairs(columns, "--map", "N=params")),
+        read_curves(runs, loss=losses, **curves, **named) if is_curve_law(entry) else read_runs(runs, losses, **named),
         by=_pairs(by, "--by", "E=domain"),
         priors={k: read_prior(v) for k, v in _pairs(prior, "--prior", "alpha=0.35:0.3").items()},
         reference={k: _number(v, "--reference") for k, v in _pairs(reference, "--reference", "N=2e5").items()},
@@ -250,6 +267,8 @@ def evaluate(
     chains: Chains = 4,
     outside: Outside = False,
     robust: Robust = False,
+    warmup: Warmup = None,
+    before: Before = None,
     prob: Prob = None,
 ) -> None:
     """Refit a law without each part of the runs and score its predictions there.
@@ -263,7 +282,7 @@ def evaluate(
     from bayeslaw.splits import read_splits
 
     asked = read_splits(splits, seed)
-    model = _model(law, runs, columns, loss, by, prior, reference, outside, robust)
+    model = _model(law, runs, columns, loss, by, prior, reference, outside, robust, warmup, before)
     with nullcontext() if output is None else replacing(output) as temporary:
         found = bl.evaluate(
             model,
@@ -312,17 +331,25 @@ def predict(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="PRED.csv", help="Where the table goes.")],
     prob: Prob = None,
     new_run: NewRun = False,
+    warmup: Warmup = None,
+    before: Before = None,
 ) -> None:
-    """Predict losses row by row: the columns of the grid, then mean, sd, lower, upper.
+    """Predict losses row by row: the columns of the grid, then mean, sd, lower, upper; laws of curves need step and lr.
 
     Example: bayeslaw predict fit.nc grid.csv -o predicted.csv --new-run
     """
+    from bayeslaw.curves import curve_columns, is_curve_law
     from bayeslaw.runs import read_table
 
     result, table = _load(fit_file), read_table(grid)
     if not len(table):
         raise DataError(f"{grid} has no rows: give at least one to predict")
-    predicted = _predict(result, table, _prob(prob), new_run)
+    known, curves = table, _given(warmup=warmup, before=_before(before))
+    if is_curve_law(result.model.law):
+        known = curve_columns(table, result.model.runs, **curves)
+    elif curves:
+        raise RangeError(f"the law {result.model.law.name} has no schedule: leave --{' and --'.join(curves)} out")
+    predicted = _predict(result, known, _prob(prob), new_run).drop(columns=known.columns.difference(table.columns))
     _write_csv(predicted, output)
     what = "a new run" if new_run else "the mean law"
     typer.echo(f"{output}: {len(predicted)} rows, {what}, {_prob(prob):.0%} intervals")
@@ -361,8 +388,8 @@ class Rule(StrEnum):
 @decide.command("critical-ratio")
 def critical_ratio(
     fit_file: FitFile,
-    N: Annotated[float, typer.Option("--N", help="Model size in parameters.")],
     D: Annotated[float, typer.Option("--D", help="Tokens of continual pre-training.")],
+    N: Annotated[float | None, typer.Option("--N", help="Model size in parameters, where the law has one.")] = None,
     baseline: Baseline = None,
     rule: Annotated[Rule, typer.Option(help="break-even: no rise; tolerance: up to a limit.")] = Rule.tolerance,
     max_rise: MaxRise = None,
@@ -377,8 +404,8 @@ def critical_ratio(
 
     Example: bayeslaw decide critical-ratio fit.nc --N 1.8e9 --D 1e10 --baseline 2.8602 --max-rise 0.03
     """
-    given = _given(domain=domain, baseline=baseline, max_rise=max_rise, max_increase=max_increase)
-    ratio = _load(fit_file).critical_ratio(N=N, D=D, rule=rule.value, new_run=new_run, **given)
+    given = _given(N=N, domain=domain, baseline=baseline, max_rise=max_rise, max_increase=max_increase)
+    ratio = _load(fit_file).critical_ratio(D=D, rule=rule.value, new_run=new_run, **given)
     extra = {} if safe is None else {f"p_safe_at_{safe:g}": float(ratio.probability_safe(safe))}
     _print_answer(ratio, _prob(prob), as_json, extra)
 
@@ -520,6 +547,12 @@ def _pairs(values: Iterable[str] | None, option: str, example: str) -> dict[str,
             raise RangeError(f"{option} names {name!r} twice: keep one of the two")
         pairs[name] = value
     return pairs
+
+
+def _before(text: str | None) -> Any:
+    from bayeslaw import schedules
+
+    return schedules.unknown() if text == "unknown" else text
 
 
 def _given(**options: Any) -> dict[str, Any]:

@@ -49,15 +49,20 @@ def log_likelihood(fit: "Fit", design: Design | None = None) -> xr.DataArray:
     """
     d = fit.model.design if design is None else design
     run = d.rows["run"].values
-    counts = d.measured.any("eval").values
-    labels = list(dict.fromkeys(run[counts]))
-    parts = [_of_one_run(fit, part(d, run == label)) for label in labels]
-    return xr.concat(parts, "run").assign_coords(run=labels).transpose(*SAMPLE, "run").rename("log_likelihood")
+    first = np.flatnonzero(np.r_[True, run[1:] != run[:-1]])
+    rows = max(1, AT_ONCE // (fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"] * len(d.evals)))
+    cuts = np.flatnonzero(np.diff(first // rows)) + 1
+    ends = [*first[cuts], len(run)]
+    pieces = [slice(*ends_of) for ends_of in zip([0, *ends], ends, strict=False)]
+    density = xr.concat([_of_runs(fit, part(d, piece)) for piece in pieces], "run")
+    counts = np.logical_or.reduceat(d.measured.any("eval").values, first)
+    density = density.assign_coords(run=run[first]).isel(run=counts)
+    return density.transpose(*SAMPLE, "run").rename("log_likelihood")
 
 
-def part(design: Design, keep: np.ndarray) -> Design:
+def part(design: Design, keep: np.ndarray | slice) -> Design:
     """Return a design of some of the rows, with the groups of the whole."""
-    at = {"row": np.flatnonzero(keep)}
+    at = {"row": keep if isinstance(keep, slice) else np.flatnonzero(keep)}
     return replace(design, rows=design.rows.isel(at), measured=design.measured.isel(at))
 
 
@@ -67,7 +72,7 @@ def at_rows(fit: "Fit", design: Design) -> xr.DataArray:
     return fit.loss(design.rows[list(needed)])
 
 
-def _of_one_run(fit: "Fit", d: Design) -> xr.DataArray:
+def _of_runs(fit: "Fit", d: Design) -> xr.DataArray:
     error = xr.where(d.measured, xr.ufuncs.log(d.rows["loss"]) - xr.ufuncs.log(at_rows(fit, d)), 0.0)
     pieces = np.array_split(np.arange(error.sizes["draw"]), max(1, min(error.sizes["draw"], error.size // AT_ONCE)))
     return xr.concat([_density(fit, d, error.isel(draw=p), fit.posterior.isel(draw=p)) for p in pieces], "draw")
@@ -75,7 +80,8 @@ def _of_one_run(fit: "Fit", d: Design) -> xr.DataArray:
 
 def _density(fit: "Fit", d: Design, error: xr.DataArray, posterior: xr.Dataset) -> xr.DataArray:
     noise, parameters = fit.noise, cast(Mapping[str, xr.DataArray], posterior)
-    order = {k: xr.DataArray(v, dims=ORDER.get(k, ("row", "eval"))) for k, v in d.order().items()}
+    numbers = d.order()
+    order = {k: xr.DataArray(v, dims=ORDER.get(k, ("row", "eval"))) for k, v in numbers.items()}
     if noise.correlated:
         mean, scale = noise.one_step_ahead(error, parameters, order)
     elif noise.joint:
@@ -84,8 +90,9 @@ def _density(fit: "Fit", d: Design, error: xr.DataArray, posterior: xr.Dataset) 
         mean, scale = 0.0, parameters["sigma"]
     z = (error - mean) / scale
     density = z.copy(data=(stats.t(5) if noise.robust else stats.norm).logpdf(z.values)) - xr.ufuncs.log(scale)
-    total: xr.DataArray = density.where(d.measured, 0.0).sum(["row", "eval"])
-    return total
+    by_row = density.where(d.measured, 0.0).sum("eval").transpose(*SAMPLE, "row")
+    by_run = np.add.reduceat(by_row.values, np.unique(numbers["start"]), axis=-1)
+    return xr.DataArray(by_run, dims=(*SAMPLE, "run"), coords={k: v for k, v in by_row.coords.items() if k in SAMPLE})
 
 
 def compare(entries: "Mapping[str, Fit] | Mapping[str, Evaluation]") -> pd.DataFrame:

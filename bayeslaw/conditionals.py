@@ -2,14 +2,14 @@
 
 A group that is well measured should move by itself, one that is not should move with its population; which of the two
 holds changes with the spread of the population, and between them lies the funnel where samplers stall. Near the mode
-the data give a group's coordinates w the precision P, and the coefficients that have the population as their prior are
-theta0 + M (w - w0). Given location mu and spread tau of the populations, w is about normal with
+the data give a group's coordinates w the precision P, and its coefficients are off those of the population by
+M (w - m), m the population's location in the same coordinates. Given m and the spreads tau, w is about normal with
 
-    precision  Q = P + M' T M,    T = diag(tau^-2),
-    mean       w0 + Q^-1 (c + M' T (mu - theta0)),
+    precision  Q = P + S,    S = M' diag(tau^-2) M,
+    mean       w0 + Q^-1 (c + S (m - w0)),
 
 c such that the mean at the mode is w0. The sampler moves u, w = mean + L'^-1 u with Q = L L': nearly standard normal
-whatever mu and tau are. A shift and scale that depend on mu and tau only: exact, with the Jacobian of L.
+whatever m and tau are. A shift and scale that depend on m and tau only: exact, with the Jacobian of L.
 """
 
 import math
@@ -33,8 +33,8 @@ class Conditionals:
         P.
     slope : array (set, coefficient, coefficient)
         M: derivative of each coefficient on the scale of its population (first) in the coordinates (second).
-    center, expected, constant : array (set, coefficient)
-        w0, theta0 and c.
+    center, constant : array (set, coefficient)
+        w0 and c.
     """
 
     entry: np.ndarray
@@ -43,7 +43,6 @@ class Conditionals:
     precision: np.ndarray
     slope: np.ndarray
     center: np.ndarray
-    expected: np.ndarray
     constant: np.ndarray
 
     def place(self, u: np.ndarray, w: np.ndarray, c: np.ndarray) -> float:
@@ -64,25 +63,27 @@ class Conditionals:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _conditional(c, n, location_at, spread_at, precision, slope, expected, constant, root, mean):  # type: ignore[no-untyped-def]
-    """Fill in L and Q^-1 (c + M' T (mu - theta0)) of set n."""
-    k = location_at.shape[1]
+def _conditional(w, c, n, location_at, spread_at, precision, slope, center, constant, root, mean):  # type: ignore[no-untyped-def]
+    """Fill in L and Q^-1 (c + S (m - w0)) of set n."""
+    k = len(mean)
     for i in range(k):
         mean[i] = constant[n, i]
         for j in range(i + 1):
             root[i, j] = precision[n, i, j]
-    for m in range(k):
-        mu, tau = c[location_at[n, m]], c[spread_at[n, m]]
+    for r in range(k):
+        weight, away = c[spread_at[n, r]] ** -2, 0.0
         for i in range(k):
-            pull = slope[n, m, i] * tau**-2
-            mean[i] += pull * (mu - expected[n, m])
+            away += slope[n, r, i] * (w[location_at[n, i]] - center[n, i])
+        for i in range(k):
+            pull = slope[n, r, i] * weight
+            mean[i] += pull * away
             for j in range(i + 1):
-                root[i, j] += pull * slope[n, m, j]
+                root[i, j] += pull * slope[n, r, j]
     for i in range(k):
         for j in range(i + 1):
             total = root[i, j]
-            for m in range(j):
-                total -= root[i, m] * root[j, m]
+            for r in range(j):
+                total -= root[i, r] * root[j, r]
             root[i, j] = math.sqrt(total) if i == j else total / root[j, j]
     _forward(root, mean)
     _back(root, mean)
@@ -107,35 +108,12 @@ def _back(root, x):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _place(
-    u,
-    w,
-    c,
-    entry,
-    location_at,
-    spread_at,
-    precision,
-    slope,
-    center,
-    expected,
-    constant,
-):  # type: ignore[no-untyped-def]
+def _place(u, w, c, entry, location_at, spread_at, precision, slope, center, constant):  # type: ignore[no-untyped-def]
     sets, k = entry.shape
     root, mean, z = np.zeros((k, k)), np.empty(k), np.empty(k)
     jacobian = 0.0
     for n in range(sets):
-        _conditional(
-            c,
-            n,
-            location_at,
-            spread_at,
-            precision,
-            slope,
-            expected,
-            constant,
-            root,
-            mean,
-        )
+        _conditional(u, c, n, location_at, spread_at, precision, slope, center, constant, root, mean)
         for i in range(k):
             z[i] = u[entry[n, i]]
             jacobian -= math.log(root[i, i])
@@ -146,34 +124,11 @@ def _place(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _displace(
-    w,
-    u,
-    c,
-    entry,
-    location_at,
-    spread_at,
-    precision,
-    slope,
-    center,
-    expected,
-    constant,
-):  # type: ignore[no-untyped-def]
+def _displace(w, u, c, entry, location_at, spread_at, precision, slope, center, constant):  # type: ignore[no-untyped-def]
     sets, k = entry.shape
     root, mean = np.zeros((k, k)), np.empty(k)
     for n in range(sets):
-        _conditional(
-            c,
-            n,
-            location_at,
-            spread_at,
-            precision,
-            slope,
-            expected,
-            constant,
-            root,
-            mean,
-        )
+        _conditional(w, c, n, location_at, spread_at, precision, slope, center, constant, root, mean)
         for i in range(k):
             u[entry[n, i]] = 0.0
             for j in range(i, k):
@@ -181,36 +136,12 @@ def _displace(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _pull_back(
-    g,
-    u,
-    c,
-    chain,
-    entry,
-    location_at,
-    spread_at,
-    precision,
-    slope,
-    center,
-    expected,
-    constant,
-):  # type: ignore[no-untyped-def]
+def _pull_back(g, u, c, chain, entry, location_at, spread_at, precision, slope, center, constant):  # type: ignore[no-untyped-def]
     sets, k = entry.shape
     root, by_root, mean = np.zeros((k, k)), np.zeros((k, k)), np.empty(k)
-    z, by_u, by_mean, along = np.empty(k), np.empty(k), np.empty(k), np.empty(k)
+    z, by_u, by_mean = np.empty(k), np.empty(k), np.empty(k)
     for n in range(sets):
-        _conditional(
-            c,
-            n,
-            location_at,
-            spread_at,
-            precision,
-            slope,
-            expected,
-            constant,
-            root,
-            mean,
-        )
+        _conditional(u, c, n, location_at, spread_at, precision, slope, center, constant, root, mean)
         for i in range(k):
             z[i] = u[entry[n, i]]
             by_u[i] = g[entry[n, i]]
@@ -227,18 +158,17 @@ def _pull_back(
         for i in range(k):
             for j in range(k):
                 by_precision[i, j] -= 0.5 * (by_mean[i] * mean[j] + mean[i] * by_mean[j])
-        for m in range(k):
-            mu, tau = c[location_at[n, m]], c[spread_at[n, m]]
-            pull, by_weight = 0.0, 0.0
+        for r in range(k):
+            pull, away, by_weight, spread = 0.0, 0.0, 0.0, spread_at[n, r]
             for i in range(k):
-                pull += slope[n, m, i] * by_mean[i]
-                along[i] = 0.0
+                pull += slope[n, r, i] * by_mean[i]
+                away += slope[n, r, i] * (u[location_at[n, i]] - center[n, i])
                 for j in range(k):
-                    along[i] += by_precision[i, j] * slope[n, m, j]
-                by_weight += slope[n, m, i] * along[i]
-            by_weight += pull * (mu - expected[n, m])
-            g[location_at[n, m]] += pull * tau**-2 * chain[location_at[n, m]]
-            g[spread_at[n, m]] -= 2 * by_weight * tau**-3 * chain[spread_at[n, m]]
+                    by_weight += slope[n, r, i] * by_precision[i, j] * slope[n, r, j]
+            by_weight += pull * away
+            for i in range(k):
+                g[location_at[n, i]] += pull * c[spread] ** -2 * slope[n, r, i]
+            g[spread] -= 2 * by_weight * c[spread] ** -3 * chain[spread]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -5,17 +5,20 @@ sampler moves in
 
 - the mean loss over the design, instead of the additive level;
 - the log of the drop of each term across the design, instead of its amplitude;
-- their deviations from what data, priors and noise expect of them together (`bayeslaw.conditionals`), instead of these.
+- for pooled coefficients, their deviations from what data and population expect of them together
+  (`bayeslaw.conditionals`); the population's own location moves in the coordinates of the law at that location.
 
 The posterior is the model's own: its density at the mapped values, with the Jacobian added.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from numba import njit
 
 from bayeslaw.blocks import Block
@@ -47,15 +50,19 @@ class Coordinates:
     def _levels(self) -> dict[str, np.ndarray]:
         """Low, middle and high level of each covariate as measured: (level, point); a single one for a group's own."""
         d, result = self.density.design, {}
-        ev = self.density.labels["eval"]
         for name, value in self.density.model.law.inputs(d.rows, d.reference).items():
             if name in d.groups:
                 result[name] = (d.groups[name] / d.reference[name])[self.density.labels[name]][None]
-                continue
-            x = value.broadcast_like(d.measured).transpose("row", "eval").values
-            levels = [np.quantile(x[d.measured.values[:, e], e], LEVELS) for e in range(len(d.evals))]
-            result[name] = np.array(levels).T[:, ev]
+            elif name not in self.density.model.law.vectors:
+                result[name] = self._by_eval(value, lambda x: np.quantile(x, LEVELS))
         return result
+
+    def _by_eval(self, value: xr.DataArray, summary: Callable[[np.ndarray], Any]) -> np.ndarray:
+        """Return a summary of a covariate where each point's validation set was measured: (summary, point)."""
+        measured = self.density.design.measured
+        x = value.broadcast_like(measured).transpose("row", "eval").values
+        found = [np.atleast_1d(summary(x[own, e])) for e, own in enumerate(measured.values.T)]
+        return np.array(found).T[:, self.density.labels["eval"]]
 
     @cached_property
     def amplitudes(self) -> dict[str, str]:
@@ -74,7 +81,7 @@ class Coordinates:
         return tuple(
             name
             for name, along in self.amplitudes.items()
-            if len(levels[along]) > 1 and (levels[along][-1] > 1.05 * levels[along][0]).all()
+            if len(levels.get(along, ())) > 1 and (levels[along][-1] > 1.05 * levels[along][0]).all()
         )
 
     @cached_property
@@ -84,27 +91,58 @@ class Coordinates:
         return next((n for n, c in coefficients if c.seen_along == "level" and parameters[n].scale != "log"), None)
 
     @cached_property
+    def _locations(self) -> np.ndarray:
+        """Entries of the log of a population's location, whose exponential is a coefficient."""
+        parameters = self.density.parameters
+        logs = [
+            p.place for n, p in parameters.items() if f"{n}_mu" in parameters and p.prior.distribution == "LogNormal"
+        ]
+        found = [parameters.parents["mu"][place] for place in logs]
+        return np.unique(np.concatenate(found)) if found else np.empty(0, int)
+
+    @cached_property
+    def _homes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Entries (coefficient, point) of the parameters that hold the coefficients of every point, and what is owned.
+
+        First the points of the groups, then, if there are populations, the same with every pooled coefficient at the
+        location of its population; the second owns only those.
+        """
+        entries = self.density.entries(self.density.labels)
+        location = self.density.parameters.parents["mu"][entries]
+        if (location < 0).all():
+            return entries, np.ones_like(entries, bool)
+        homes = np.where(location >= 0, location, entries)
+        return np.hstack([entries, homes]), np.hstack([np.ones_like(entries, bool), location >= 0])
+
+    @cached_property
     def _units(self) -> Block:
         """Each term at unit amplitude, over the levels of all covariates; last what is in the law beside the terms."""
-        d, names = self.density, list(self.density.model.law.coefficients)
+        d, names = self.density, self.density.flat
         zero, one = d.size, d.size + 1
+        value_at = np.arange(d.size)
+        value_at[self._locations] = d.size + 2 + np.arange(len(self._locations))
         entries = []
         for name in (*self.amplitudes, None):
-            entry = d.entries(d.labels)
+            entry = value_at[self._homes[0]]
             for other in (*self.amplitudes, *([self.level] if self.level else [])):
                 entry[names.index(other)] = one if other == name else zero
             entries.append(entry)
+        times = sum(e.shape[1] for e in entries) // len(d.labels["eval"])
         covariates = []
-        for number, levels in enumerate(self._levels.values()):
-            shape = [1] * len(self._levels)
-            shape[number] = len(levels)
-            covariates.append(np.tile(levels, len(entries)).reshape(*shape, -1))
+        for number, (name, value) in enumerate(d.model.law.inputs(d.design.rows, d.design.reference).items()):
+            arrays = (
+                [self._levels[name]] if name in self._levels else [self._by_eval(x, np.mean) for x in d.by_label(value)]
+            )
+            for levels in arrays:
+                shape = [1] * len(d.model.law.covariates)
+                shape[number] = len(levels)
+                covariates.append(np.tile(levels, times).reshape(*shape, -1))
         return Block(tuple(covariates), np.concatenate(entries, axis=1))
 
     @cached_property
     def _contrasts(self) -> np.ndarray:
         """Weights (amplitude, cell) of a term's values in its drop: 0 where it is not sampled by its drop."""
-        shape, axes = self._units.shape[:-1], list(self._levels)
+        shape, axes = self._units.shape[:-1], list(self.density.model.law.covariates)
         weights = np.zeros((len(self.amplitudes), *shape))
         for number, (name, along) in enumerate(self.amplitudes.items()):
             if name in self.dropped:
@@ -114,22 +152,32 @@ class Coordinates:
 
     @cached_property
     def _plan(self) -> tuple[np.ndarray, ...]:
-        """What the compiled maps need: where amplitudes and levels lie, over how many points, and the drops."""
-        d, names = self.density, list(self.density.model.law.coefficients)
-        entries = d.entries(d.labels)
-        terms = np.array([entries[names.index(n)] for n in self.amplitudes], int)
-        terms = terms.reshape(len(self.amplitudes), len(self.density.labels["eval"]))
-        level = entries[names.index(self.level)] if self.level else np.empty(0, int)
-        count = np.zeros(d.size)
-        for owners in (*terms, level):
-            np.add.at(count, owners, 1.0)
-        return terms, level, 1 / np.maximum(count, 1.0), self._contrasts
+        """What the compiled maps need.
 
-    def _evaluate_units(self, v: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
+        Entries (amplitude, point) of the amplitudes and (point) of the level; the share of each point in its entry;
+        the drops; the locations of levels that are logs, and where those bend.
+        """
+        d, names = self.density, self.density.flat
+        homes, owned = self._homes
+        rows = [names.index(n) for n in (*self.amplitudes, *([self.level] if self.level else []))]
+        count = np.zeros(d.size)
+        for row in rows:
+            np.add.at(count, homes[row], owned[row].astype(float))
+        weight = np.where(owned, 1 / np.maximum(count[homes], 1.0), 0.0)
+        size, k = homes.shape[1], len(self.amplitudes)
+        terms, term_weight = (x[rows[:k]].reshape(k, size) for x in (homes, weight))
+        level, level_weight = (x[rows[k]] if self.level else x[0, :0] for x in (homes, weight))
+        logs = np.intersect1d(level, self._locations)
+        bend = np.full(len(logs), d.parameters[self.level].bend if self.level else 0.0)
+        return terms, term_weight, level, level_weight, self._contrasts, logs, bend
+
+    def _evaluate_units(self, v: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
         c, chain = self.density.parameters.natural(v)
-        unit, slopes = self._units.evaluate(self.density.model.law, np.append(c, (0.0, 1.0)))
-        shape = (-1, len(self.amplitudes) + 1, len(self.density.labels["eval"]))
-        return unit.reshape(shape), c, chain, slopes
+        located = np.exp(v[self._locations])
+        nothing = np.zeros(2)
+        unit, slopes = self._units.evaluate(self.density.model.law, np.concatenate([c, (0.0, 1.0), located]))
+        shape = (-1, len(self.amplitudes) + 1, self._homes[0].shape[1])
+        return unit.reshape(shape), np.concatenate([chain, nothing, located]), slopes
 
     def forward(self, u: np.ndarray) -> tuple[np.ndarray, float, tuple[Any, ...]]:
         """Return parameters, log Jacobian and what `backward` needs; NaN where the map has no value."""
@@ -137,27 +185,28 @@ class Coordinates:
         natural = self.density.parameters.natural(u)
         for sets in self.conditionals:
             jacobian += sets.place(u, v, natural[0])
-        unit, _, chain, slopes = self._evaluate_units(v)
-        if not (math.isfinite(jacobian) and _place_terms(v, unit, *self._plan)):
-            return v, math.nan, ()
+        unit, chain, slopes = self._evaluate_units(v)
+        jacobian += _place_terms(v, unit, *self._plan)
         return v, jacobian, (natural, unit, slopes, chain)
 
     def backward(self, u: np.ndarray, v: np.ndarray, gradient: np.ndarray, memory: tuple[Any, ...]) -> np.ndarray:
         """Return the gradient in the coordinates, Jacobian included, from the gradient in the parameters."""
         natural, unit, slopes, chain = memory
-        g, pull = gradient.copy(), np.zeros_like(unit)
+        g, pull = np.zeros(len(chain)), np.zeros_like(unit)
+        g[: len(u)] = gradient
         _pull_terms(g, v, unit, pull, *self._plan)
         self._units.pull_back(pull, slopes, chain, g)
+        g[self._locations] += g[len(u) + 2 :]
+        g = g[: len(u)]
         for sets in self.conditionals:
             sets.pull_back(g, u, *natural)
         return g
 
     def inverse(self, v: np.ndarray) -> np.ndarray:
         """Return the coordinates of a parameter vector."""
-        unit, c, _, _ = self._evaluate_units(v)
         w = v.copy()
-        _displace_terms(w, v, unit, *self._plan)
-        u = w.copy()
+        _displace_terms(w, v, self._evaluate_units(v)[0], *self._plan)
+        u, c = w.copy(), self.density.parameters.natural(v)[0]
         for sets in self.conditionals:
             sets.displace(w, u, c)
         return u
@@ -193,35 +242,50 @@ def _above(v, unit, terms, p):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _place_terms(v, unit, terms, level, weight, contrasts):  # type: ignore[no-untyped-def]
-    """Log drops to log amplitudes, then the mean loss to the level; False where a term does not drop."""
+def _place_terms(v, unit, terms, term_weight, level, level_weight, contrasts, logs, bend):  # type: ignore[no-untyped-def]
+    """Log drops to log amplitudes, then mean losses to levels; log Jacobian, or NaN where a term does not drop."""
     for a in range(len(terms)):
         if contrasts[a, 0] != 0:
             for p in range(terms.shape[1]):
                 fall = _fall(unit, contrasts, a, p)
                 if not fall > 0:
-                    return False
-                v[terms[a, p]] -= weight[terms[a, p]] * math.log(fall)
+                    return math.nan
+                v[terms[a, p]] -= term_weight[a, p] * math.log(fall)
     for p in range(len(level)):
-        v[level[p]] -= weight[level[p]] * _above(v, unit, terms, p)
-    return True
+        v[level[p]] -= level_weight[p] * _above(v, unit, terms, p)
+    jacobian = 0.0
+    for i in range(len(logs)):
+        at, low = v[logs[i]], bend[i]
+        v[logs[i]] = math.log(at) if at > low else math.log(low) + at / low - 1
+        jacobian -= math.log(max(at, low))
+    return jacobian
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _displace_terms(u, v, unit, terms, level, weight, contrasts):  # type: ignore[no-untyped-def]
+def _displace_terms(u, v, unit, terms, term_weight, level, level_weight, contrasts, logs, bend):  # type: ignore[no-untyped-def]
+    for i in range(len(logs)):
+        u[logs[i]] = _unlog(v[logs[i]], bend[i])
     for p in range(len(level)):
-        u[level[p]] += weight[level[p]] * _above(v, unit, terms, p)
+        u[level[p]] += level_weight[p] * _above(v, unit, terms, p)
     for a in range(len(terms)):
         if contrasts[a, 0] != 0:
             for p in range(terms.shape[1]):
-                u[terms[a, p]] += weight[terms[a, p]] * math.log(_fall(unit, contrasts, a, p))
+                u[terms[a, p]] += term_weight[a, p] * math.log(_fall(unit, contrasts, a, p))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _pull_terms(g, v, unit, pull, terms, level, weight, contrasts):  # type: ignore[no-untyped-def]
+def _unlog(x, low):  # type: ignore[no-untyped-def]
+    return math.exp(x) if x > math.log(low) else low * (x - math.log(low) + 1)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _pull_terms(g, v, unit, pull, terms, term_weight, level, level_weight, contrasts, logs, bend):  # type: ignore[no-untyped-def]
     cells = len(unit)
+    for i in range(len(logs)):
+        at = _unlog(v[logs[i]], bend[i])
+        g[logs[i]] = (g[logs[i]] - 1) / at if at > bend[i] else g[logs[i]] / bend[i]
     for p in range(len(level)):
-        force = -g[level[p]] * weight[level[p]] / cells
+        force = -g[level[p]] * level_weight[p] / cells
         for m in range(cells):
             pull[m, -1, p] += force
         for a in range(len(terms)):
@@ -233,6 +297,6 @@ def _pull_terms(g, v, unit, pull, terms, level, weight, contrasts):  # type: ign
     for a in range(len(terms)):
         if contrasts[a, 0] != 0:
             for p in range(terms.shape[1]):
-                force = -g[terms[a, p]] * weight[terms[a, p]] / _fall(unit, contrasts, a, p)
+                force = -g[terms[a, p]] * term_weight[a, p] / _fall(unit, contrasts, a, p)
                 for m in range(cells):
                     pull[m, a, p] += force * contrasts[a, m]

@@ -15,15 +15,17 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.errors import DataError, RangeError, unknown_name
+from bayeslaw.law import Law
 from bayeslaw.runs import Runs, read_runs, read_table
 from bayeslaw.schedules import MEMORY, Schedule, Tail, WarmupCounted, from_table
 
-__all__ = ["curve_columns", "read_curves"]
+__all__ = ["area_columns", "area_settings", "curve_columns", "is_curve_law", "read_curves"]
 
 type Schedules = Schedule | Mapping[str, Schedule | None] | pd.DataFrame | str | Path
 
 ANNEALED = {"S2": "annealed", "S2pt": "annealed_pt", "S2cpt": "annealed_cpt"}
 AREAS = ("S1", "S1pt", "S1cpt", *ANNEALED, *ANNEALED.values())
+SETTINGS = ("memory", "warmup_counted", "tail")
 BITS = re.compile(r"(^|_)(bits?|bp[bctw])(_|$)", re.I)
 AGREE = 0.01
 """A logged rate may differ from the schedule's by this share of the peak, and by one step."""
@@ -124,11 +126,9 @@ def curve_columns(
     DataError
         The table cannot be used as it is, or `like` holds no curves.
     """
-    if missing := [c for c in ("memory", "warmup_counted", "tail") if c not in like.table]:
-        raise DataError(f"these runs have no column {missing[0]!r}, so they are no curves: read them with read_curves")
+    settings = area_settings(like)
     if "S1cpt" in like.table and before is None:
         raise DataError("the fit is one of continual pre-training: say with before= what the schedule before it was")
-    settings = {c: like.table[c].iloc[0] for c in ("memory", "warmup_counted", "tail")}
     if warmup is None and schedule is None and like.table["warmup"].nunique() == 1:
         warmup = int(like.table["warmup"].iloc[0])
     frame = read_table(table)
@@ -143,6 +143,30 @@ def curve_columns(
     return _with_areas(
         _checked(frame.assign(run=frame["run"].astype(str)), many=True), schedule, before, warmup, settings
     )
+
+
+def is_curve_law(law: Law) -> bool:
+    """Return whether a law's columns are areas under a schedule, so that its runs are read with `read_curves`."""
+    return not set(AREAS).isdisjoint(law.columns)
+
+
+def area_settings(runs: Runs) -> dict[str, Any]:
+    """Return how the areas of those curves were computed: the options of `Schedule.areas`.
+
+    Raises
+    ------
+    DataError
+        They are no curves.
+    """
+    if missing := [c for c in SETTINGS if c not in runs.table]:
+        raise DataError(f"these runs have no column {missing[0]!r}, so they are no curves: read them with read_curves")
+    return {c: runs.table[c].iloc[0] for c in SETTINGS}
+
+
+def area_columns(schedule: Schedule, settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Return the areas under a schedule after every step, by the names of the columns that laws ask for."""
+    columns = {str(name): area.values for name, area in schedule.areas(**settings).data_vars.items()}
+    return columns | {rate: (1 - settings["memory"]) * columns[S2] for S2, rate in ANNEALED.items() if S2 in columns}
 
 
 def _refuse_bits(loss: str | Mapping[str, str] | None, frame: pd.DataFrame) -> None:
@@ -209,7 +233,7 @@ def _with_areas(
         raise DataError("a curve needs a column 'lr' with the learning rate, or schedule= with the whole schedule")
     own = _logged(frame, warmup) if schedule is None else _schedules("schedule", schedule, names)
     first = {} if before is None else _schedules("before", before, names)
-    known: dict[tuple[int, int], Any] = {}
+    known: dict[tuple[int, int], dict[str, np.ndarray]] = {}
     parts = []
     for run, rows in frame.groupby("run", sort=False):
         planned, start = own[str(run)], first.get(str(run))
@@ -226,10 +250,9 @@ def _with_areas(
         key = (id(planned), id(start))
         if key not in known:
             alone = planned if before is None else replace(planned, transfer=len(planned))
-            known[key] = (alone if start is None else start.then(planned)).areas(**settings)
-        areas = known[key].isel(step=at - 1 + (0 if start is None else len(start)))
-        columns = {str(name): area.values for name, area in areas.data_vars.items()}
-        columns |= {rate: (1 - settings["memory"]) * columns[S2] for S2, rate in ANNEALED.items() if S2 in columns}
+            known[key] = area_columns(alone if start is None else start.then(planned), settings)
+        done = at - 1 + (0 if start is None else len(start))
+        columns = {name: area[done] for name, area in known[key].items()}
         lr = rows["lr"] if "lr" in frame else planned.lr[at - 1]
         length = planned.warmups[0][1] if planned.warmups and planned.warmups[0][0] == 0 else 0
         parts.append(rows.assign(lr=lr, **columns, warmup=length))

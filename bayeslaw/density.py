@@ -59,14 +59,27 @@ class Density:
         number = np.unravel_index(np.arange(math.prod(sizes.values())), tuple(sizes.values()))
         return dict(zip(sizes, number, strict=True))
 
+    @cached_property
+    def flat(self) -> tuple[str, ...]:
+        """Name of the coefficient in every row of `entries`: once for every label of a dim of its own."""
+        sizes = {dim: len(labels) for dim, labels in self.design.over.items()}
+        coefficients = self.model.law.coefficients.items()
+        return tuple(name for name, c in coefficients for _ in range(sizes[c.over] if c.over else 1))
+
     def entries(self, labels: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return the entries (coefficient, point) of the coefficients that apply to labelled points."""
         found = []
-        for name in self.model.law.coefficients:
-            block = self.parameters[name]
-            number = np.ravel_multi_index(tuple(labels[d] for d in block.dims), block.shape) if block.dims else 0
-            found.append(np.broadcast_to(block.place.start + number, labels["eval"].shape))
+        for row, name in enumerate(self.flat):
+            block, over = self.parameters[name], self.model.law.coefficients[name].over
+            own = {over: np.full_like(labels["eval"], row - self.flat.index(name))} if over else {}
+            at = tuple({**labels, **own}[d] for d in block.dims)
+            found.append(block.place.start + np.ravel_multi_index(at, block.shape))
         return np.array(found)
+
+    def by_label(self, value: xr.DataArray) -> list[xr.DataArray]:
+        """Return a covariate as it is, or one array for each label of its own dim."""
+        own = [dim for dim in value.dims if dim in self.design.over]
+        return [value.isel({own[0]: i}, drop=True) for i in range(value.sizes[own[0]])] if own else [value]
 
     @cached_property
     def measured(self) -> tuple[Block, np.ndarray]:
@@ -74,11 +87,11 @@ class Density:
         d = self.design
         row, ev = np.indices(d.measured.shape)
         if not d.on_grid:
-            columns = self.model.law.inputs(d.rows, d.reference).values()
+            columns = [c for v in self.model.law.inputs(d.rows, d.reference).values() for c in self.by_label(v)]
             both = [v.broadcast_like(d.measured).transpose("row", "eval").values.ravel() for v in columns]
             labels = {g: pd.Index(v).get_indexer(d.rows[g].values)[row.ravel()] for g, v in d.groups.items()}
             cell = np.arange(row.size).reshape(row.shape)
-            return Block.of_rows(both, self.entries({"eval": ev.ravel(), **labels})), cell
+            return Block.of_rows(self.model.law, both, self.entries({"eval": ev.ravel(), **labels})), cell
         axes, covariates = list(self.model.law.covariates), []
         for number, value in enumerate(d.inputs().values()):
             own = [dim for dim in value.dims if dim not in ("eval", *d.groups)]
@@ -101,13 +114,13 @@ class Density:
     def everywhere(self, grid: Mapping[str, xr.DataArray]) -> tuple[Block, xr.DataArray]:
         """Return rows over a grid of covariates, for every validation set and group; and their numbers, labelled."""
         sizes = {"eval": len(self.design.evals), **{g: len(v) for g, v in self.design.groups.items()}}
-        parts = {k: v.drop_vars(v.coords) for k, v in grid.items()}
-        parts |= {f"at {d}": xr.DataArray(np.arange(n), dims=d) for d, n in sizes.items()}
+        parts = {(k, i): a.drop_vars(a.coords) for k, v in grid.items() for i, a in enumerate(self.by_label(v))}
+        parts |= {(f"at {d}", 0): xr.DataArray(np.arange(n), dims=d) for d, n in sizes.items()}
         full = xr.broadcast(*parts.values())
         by_name = {k: a.values.ravel() for k, a in zip(parts, full, strict=True)}
-        block = Block.of_rows(
-            [by_name[c] for c in self.model.law.covariates], self.entries({d: by_name[f"at {d}"] for d in sizes})
-        )
+        covariates = [by_name[k] for c in self.model.law.covariates for k in by_name if k[0] == c]
+        entry = self.entries({d: by_name[f"at {d}", 0] for d in sizes})
+        block = Block.of_rows(self.model.law, covariates, entry)
         return block, full[0].copy(data=np.arange(len(block)).reshape(full[0].shape))
 
     @cached_property
@@ -130,6 +143,11 @@ class Density:
         gradient = np.zeros(len(v))
         c, chain = self.parameters.natural(v)
         density = self.parameters.log_prior(v, c, chain, gradient) + self.likelihood(c, chain, gradient)
+        for name, lowest in self._floors:
+            place = self.parameters[name].place
+            excess = np.maximum(c[place] - lowest, 0.0) / RISE
+            density -= 0.5 * float(excess @ excess)
+            gradient[place] -= excess / RISE * chain[place]
         if self.shape and math.isfinite(density):
             block, lower, upper = self.shape
             loss, slopes = block.evaluate(self.model.law, c)
@@ -137,6 +155,11 @@ class Density:
             density += _shape(loss, lower, upper, pull)
             block.pull_back(pull, slopes, chain, gradient)
         return (density, gradient) if math.isfinite(density) else (-math.inf, gradient)
+
+    @cached_property
+    def _floors(self) -> list[tuple[str, np.ndarray]]:
+        floors = self.model.floors.items()
+        return [(k, x.transpose(*self.parameters[k].dims).values.ravel()) for k, x in floors]
 
     @cached_property
     def _data(self) -> tuple[Any, ...]:
@@ -161,12 +184,12 @@ class Density:
             names = ("run_weight", "correlation_length", "eval_correlation")
             places = [at[k].place.start if k in at else -1 for k in names]
             w, ell, rho = (c[i] if i >= 0 else default for i, default in zip(places, (0.0, 1.0, 0.0), strict=True))
-            density, *g = correlated(loss, *self._data, sigma, w, ell, rho, noise.robust, pull, g_sigma)
+            density, *g = correlated(loss, *self._data, sigma, w, ell, rho, noise.robust, pull, g_sigma)  # type: ignore[call-arg]
             for i, by in zip(places, g, strict=True):
                 if i >= 0:
                     gradient[i] += by * chain[i]
         else:
-            density = independent(loss, *self._data, sigma, noise.robust, pull, g_sigma)
+            density = independent(loss, *self._data, sigma, noise.robust, pull, g_sigma)  # type: ignore[call-arg]
         gradient[at["sigma"].place] += g_sigma * chain[at["sigma"].place]
         block.pull_back(pull, slopes, chain, gradient)
         return float(density)

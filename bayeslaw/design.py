@@ -193,11 +193,6 @@ class Design:
         run = self.rows["run"].values
         return len(np.unique(run)) < len(run)
 
-    def only(self, keep: np.ndarray) -> "Design":
-        """Return the same design (levels, groups) with the measurements of some rows taken out."""
-        measured = self.measured & xr.DataArray(np.asarray(keep, bool), dims="row")
-        return Design(self.law, self.reference, self.rows, measured, self.levels, self.groups)
-
 
 def inside(law: Law, columns: xr.Dataset) -> xr.DataArray:
     """Return whether the covariates lie in the range where the law is claimed to hold."""

@@ -1,13 +1,11 @@
 """Refits of a model without some of its measurements, and how well they predict those."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import arviz as az
-import joblib
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -16,7 +14,7 @@ from scipy.special import logsumexp
 from bayeslaw.comparison import at_rows, log_likelihood, part
 from bayeslaw.design import Design
 from bayeslaw.errors import DataError, RangeError
-from bayeslaw.folds import file_of, labels, read, write
+from bayeslaw.folds import file_of, finish, labels, settled
 from bayeslaw.model import Model
 from bayeslaw.quantity import CI_PROB
 from bayeslaw.scores import crps, scores
@@ -164,27 +162,10 @@ def evaluate(
     """
     if not 0 < prob < 1:
         raise RangeError(f"prob is {prob}: give a probability between 0 and 1, for example {CI_PROB}")
-    if jobs == 0:
-        raise RangeError("jobs is 0: give how many folds to fit at a time, or -1 for one per core")
-    settings = {"draws": draws, "chains": chains, "seed": seed, "progress": False, **settings}
-    if jobs != 1:
-        settings.setdefault("cores", max(1, (os.cpu_count() or 1) // joblib.effective_n_jobs(jobs)))
-    tasks = _tasks(model, splits, settings)
-    done: dict[str, Any] = {}
-    files = {label: file_of(folder, label, model, held, prob, settings) for label, (_, held) in tasks.items()}
-    for label, file in files.items():
-        if file is not None and file.is_file():
-            done[label] = read(file)
-    work = (
-        joblib.delayed(_fold)(label, trained, held, prob, settings)
-        for label, (trained, held) in tasks.items()
-        if label not in done
-    )
-    for result in joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(work):
-        done[result["fold"]] = result
-        if (file := files[result["fold"]]) is not None:
-            write(file, result)
-    parts = [done[label] for label in tasks]
+    settings = settled(jobs, draws=draws, chains=chains, seed=seed, **settings)
+    folds = _tasks(model, splits, settings)
+    files = {label: file_of(folder, label, model, held, prob, settings) for label, (_, held) in folds.items()}
+    parts = finish(_fold, {label: (*fold, prob, settings) for label, fold in folds.items()}, files, jobs)
     rows, runs = (pd.concat([pd.DataFrame(p[k]) for p in parts], ignore_index=True) for k in ("rows", "runs"))
     return Evaluation(model, splits, prob, rows, runs, pd.DataFrame([{"fold": p["fold"], **p["fit"]} for p in parts]))
 
@@ -240,7 +221,7 @@ def _fold(label: str, model: Model, held: Design, prob: float, settings: Mapping
         "fold": label,
         "rows": rows.to_dict("list"),
         "runs": runs.to_dict("list"),
-        "fit": {"rows": len(model.runs), **_convergence(fit), "seconds": fit.seconds},
+        "fit": {"rows": len(model.runs), **convergence(fit), "seconds": fit.seconds},
     }
 
 
@@ -273,7 +254,8 @@ def _predictions(fit: "Fit", held: Design, prob: float) -> pd.DataFrame:
     )
 
 
-def _convergence(fit: "Fit") -> dict[str, float]:
+def convergence(fit: "Fit") -> dict[str, float]:
+    """Return the largest R-hat and the number of divergences of a fit."""
     if "sample_stats" not in fit.idata.children:
         return {"r_hat": float("nan"), "divergences": 0}
     sampled = fit.posterior[[n for n in fit.posterior.data_vars if not str(n).endswith("_paper")]]

@@ -192,6 +192,12 @@ class Fit:
             loss = loss * xr.ufuncs.exp(self.noise.sample(self.posterior, loss, log_path, rng))
         return loss.rename("loss")
 
+    def bands(self, columns: xr.Dataset, **settings: Any) -> pd.DataFrame:
+        """Summarise predicted losses row by row, in pieces that fit into memory; see `bayeslaw.bands.bands`."""
+        from bayeslaw.bands import bands
+
+        return bands(self, columns, **settings)
+
     def error(self, seed: int = 0) -> xr.DataArray:
         """Return one error of a new run per draw and validation set, on the log scale."""
         return self.noise.sample(
@@ -254,6 +260,30 @@ class Fit:
         from bayeslaw.decisions import best_duration
 
         return best_duration(self, **question)
+
+    def curve(self, schedule: Any, **question: Any) -> Quantity:
+        """Return the loss along a learning-rate schedule; see `bayeslaw.decisions`."""
+        from bayeslaw.decisions import curve
+
+        return curve(self, schedule, **question)
+
+    def best_schedule(self, candidates: Any, **question: Any) -> Any:
+        """Return the losses at the end of schedules, and how probably each is best; see `bayeslaw.decisions`."""
+        from bayeslaw.decisions import best_schedule
+
+        return best_schedule(self, candidates, **question)
+
+    def turning_length(self, schedule: Any, **question: Any) -> Any:
+        """Return the steps after which a loss that rose is back at its start; see `bayeslaw.decisions`."""
+        from bayeslaw.decisions import turning_length
+
+        return turning_length(self, schedule, **question)
+
+    def critical_point(self, **question: Any) -> Any:
+        """Return the pre-training after which a loss that rises does not come back; see `bayeslaw.decisions`."""
+        from bayeslaw.decisions import critical_point
+
+        return critical_point(self, **question)
 
     @cached_property
     def _checks(self) -> "Checks":
@@ -318,7 +348,7 @@ def fit(
     chains: int = 4,
     seed: int = 0,
     tune: int = 800,
-    target_accept: float = 0.98,
+    target_accept: float = 0.97,
     cores: int | None = None,
     method: Literal["nuts", "mle"] = "nuts",
     progress: bool = True,

@@ -1,18 +1,19 @@
-"""Finished folds of an evaluation on disk: one small JSON file each, so that reading executes nothing."""
+"""Refits by the dozen: in processes, each kept on disk as a small JSON file, so that reading executes nothing."""
 
 import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 
 from bayeslaw.design import Design
-from bayeslaw.errors import StoreError
+from bayeslaw.errors import RangeError, StoreError
 from bayeslaw.law import Law
 from bayeslaw.mixtures import WEIGHT
 from bayeslaw.model import Model
@@ -21,7 +22,7 @@ from bayeslaw.priors import Prior
 from bayeslaw.runs import Runs
 from bayeslaw.store import fingerprint
 
-__all__ = ["file_of", "labels", "read", "write"]
+__all__ = ["file_of", "finish", "labels", "settled"]
 
 
 def labels(held: Design) -> dict[str, np.ndarray]:
@@ -29,6 +30,31 @@ def labels(held: Design) -> dict[str, np.ndarray]:
     shares = [str(c) for c in held.rows.data_vars if str(c).startswith(f"{WEIGHT}_")]
     names = dict.fromkeys(["run", *held.law.columns, *shares, *held.groups])
     return {c: held.rows[c].values for c in names if held.rows[c].dims == ("row",)}
+
+
+def settled(jobs: int, **settings: Any) -> dict[str, Any]:
+    """Return the settings of refits that share the cores between `jobs` processes."""
+    if jobs == 0:
+        raise RangeError("jobs is 0: give how many refits to run at a time, or -1 for one per core")
+    if jobs != 1:
+        settings.setdefault("cores", max(1, (os.cpu_count() or 1) // joblib.effective_n_jobs(jobs)))
+    return {"progress": False, **settings}
+
+
+def finish(
+    work: Callable[..., dict[str, Any]],
+    tasks: Mapping[str, tuple[Any, ...]],
+    files: Mapping[str, Path | None],
+    jobs: int,
+) -> list[dict[str, Any]]:
+    """Return ``work(label, *arguments)`` for every task, from its file where it is there; write the others'."""
+    done = {label: _read(file) for label, file in files.items() if file is not None and file.is_file()}
+    missing = (joblib.delayed(work)(label, *task) for label, task in tasks.items() if label not in done)
+    for result in joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(missing):
+        done[result["fold"]] = result
+        if (file := files[result["fold"]]) is not None:
+            _write(file, result)
+    return [done[label] for label in tasks]
 
 
 def file_of(
@@ -69,18 +95,18 @@ def _plain(value: Any) -> Any:
     return np.asarray(value).tolist()
 
 
-def read(file: Path) -> dict[str, Any]:
+def _read(file: Path) -> dict[str, Any]:
     """Return a finished fold."""
     try:
         result = json.loads(file.read_text(encoding="utf-8"))
-        if not {"fold", "rows", "runs", "fit"} <= set(result):
+        if not {"fold", "rows", "fit"} <= set(result):
             raise ValueError
     except (OSError, ValueError, TypeError):
         raise StoreError(f"cannot read the finished fold {file}: delete it, and it is fitted again") from None
     return dict(result)
 
 
-def write(file: Path, result: Mapping[str, Any]) -> None:
+def _write(file: Path, result: Mapping[str, Any]) -> None:
     """Write a finished fold, beside the file first and then renamed: what is there is whole."""
     temporary = file.with_name(f".{file.name}.part")
     try:

@@ -82,17 +82,17 @@ def _scales_of(density: Density) -> np.ndarray:
 def _with_scales(density: Density, v: np.ndarray) -> np.ndarray:
     """Return the vector with every noise and spread at its most probable value given the coefficients' distribution."""
     parameters, c, v = density.parameters, density.parameters.natural(v)[0], v.copy()
-    sets = conditionals(density, v)
+    sets, x = conditionals(density, v), _on_population_scale(density, v)
     ev, residual = density.residuals(c)
     first = parameters["sigma"].place.start
     weight = 6 / (5 + (residual / c[first + ev]) ** 2) if density.model.noise.robust else np.ones_like(residual)
     squares = {first + e: list((weight * residual**2)[ev == e]) for e in range(len(density.design.evals))}
     for s in sets:
-        mu, tau = c[s.location_at], c[s.spread_at]
+        away, tau = x[s.entry] - c[s.location_at], c[s.spread_at]
         for n in range(len(s.entry)):
             covariance = np.linalg.inv(s.precision[n] + (s.slope[n].T * tau[n] ** -2) @ s.slope[n])
             variance = np.diag(s.slope[n] @ covariance @ s.slope[n].T)
-            for at, square in zip(s.spread_at[n], (s.expected[n] - mu[n]) ** 2 + variance, strict=True):
+            for at, square in zip(s.spread_at[n], away[n] ** 2 + variance, strict=True):
                 squares.setdefault(int(at), []).append(float(square))
     for at, x in squares.items():
         count = int(np.sum(ev == at - first)) if first <= at < first + len(density.design.evals) else len(x)
@@ -116,12 +116,6 @@ def conditionals(density: Density, v: np.ndarray) -> tuple[Conditionals, ...]:
     """Return what data and populations expect of the pooled coefficients near the mode."""
     parameters, plain = density.parameters, Coordinates(density)
     c, u = parameters.natural(v)[0], plain.inverse(v)
-    levels = [block for block in parameters.values() if block.scale == "level"]
-
-    def on_population_scale(x: np.ndarray) -> np.ndarray:
-        for block in levels:
-            x[..., block.place] = np.log(np.maximum(x[..., block.place], block.bend))
-        return x
 
     def pull(w: np.ndarray) -> np.ndarray:
         at, _, memory = plain.forward(w)
@@ -133,10 +127,10 @@ def conditionals(density: Density, v: np.ndarray) -> tuple[Conditionals, ...]:
         step = np.zeros(density.size)
         step[i] = 1e-5
         above, below = u + step, u - step
-        moved = on_population_scale(plain.forward(above)[0]) - on_population_scale(plain.forward(below)[0])
+        moved = _on_population_scale(density, plain.forward(above)[0])
+        moved -= _on_population_scale(density, plain.forward(below)[0])
         return (pull(below) - pull(above)) / 2e-5, moved / 2e-5
 
-    x = on_population_scale(v.copy())
     found = []
     for entry in _tied(density):
         curvature, moved = (np.array(a) for a in zip(*(shifted(i) for i in entry.ravel()), strict=True))
@@ -145,20 +139,20 @@ def conditionals(density: Density, v: np.ndarray) -> tuple[Conditionals, ...]:
         precision = np.take_along_axis(curvature, entry[rows], axis=1).reshape(sets, k, k)
         slope = np.take_along_axis(moved, entry[rows], axis=1).reshape(sets, k, k).transpose(0, 2, 1)
         location_at, spread_at = parameters.parents["mu"][entry], parameters.parents["sigma"][entry]
-        away = (c[location_at] - x[entry]) * c[spread_at] ** -2
-        found.append(
-            Conditionals(
-                entry,
-                location_at,
-                spread_at,
-                np.array([_positive(p) for p in precision]),
-                slope,
-                u[entry],
-                x[entry],
-                -np.einsum("gni,gn->gi", slope, away),
-            )
-        )
+        pulled = (slope.transpose(0, 2, 1) * c[spread_at][:, None] ** -2) @ slope
+        constant = -np.einsum("gij,gj->gi", pulled, u[location_at] - u[entry])
+        precision = np.array([_positive(p) for p in precision])
+        found.append(Conditionals(entry, location_at, spread_at, precision, slope, u[entry], constant))
     return tuple(found)
+
+
+def _on_population_scale(density: Density, v: np.ndarray) -> np.ndarray:
+    """Return a vector with levels on the log scale of their priors."""
+    x = v.copy()
+    for block in density.parameters.values():
+        if block.scale == "level":
+            x[block.place] = np.log(np.maximum(x[block.place], block.bend))
+    return x
 
 
 def _tied(density: Density) -> list[np.ndarray]:
@@ -202,7 +196,8 @@ def _curvature(coordinates: Coordinates, at: np.ndarray, scale: np.ndarray) -> n
         shift[i] = 1e-4 * scale[i]
         columns.append((coordinates(at - shift)[1] - coordinates(at + shift)[1]) / 2e-4 * scale)
     matrix = np.array(columns)
-    return (matrix + matrix.T) / 2
+    half: np.ndarray = (matrix + matrix.T) / 2
+    return half
 
 
 def first_guess(density: Density, estimate: Estimate) -> np.ndarray:

@@ -207,6 +207,11 @@ class Law:
         return ("source",) if WEIGHT in self.columns else ()
 
     @property
+    def vectors(self) -> tuple[str, ...]:
+        """Covariates that have a dim of their own."""
+        return tuple(name for name, cov in self.covariates.items() if WEIGHT in cov.columns(name))
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Columns of a runs table that the law needs; ``weight`` stands for all ``weight_<source>``."""
         return tuple(dict.fromkeys(c for name, cov in self.covariates.items() for c in cov.columns(name)))

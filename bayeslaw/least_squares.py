@@ -54,7 +54,7 @@ def estimate(model: Model, *, regularised: bool, starts: int = 8, seed: int = 0)
         theta, sigma = problem.least([theta, *guesses[1:]], None)
     parameters, design = problem.density.parameters, model.design
     named = parameters.named(problem.vector(theta))
-    coords = {"eval": design.evals, **design.groups}
+    coords = {"eval": design.evals, **design.groups, **design.over}
     coefficients = {k: (parameters[k].dims, named[k]) for k in model.law.coefficients}
     return Estimate(
         xr.Dataset(coefficients, coords=coords), xr.DataArray(sigma, dims="eval", coords={"eval": design.evals})
@@ -172,7 +172,7 @@ class _Problem:
                     last[q.tobytes()] = terms(q)
             return last[q.tobytes()]
 
-        found = minimize(
+        found = minimize(  # type: ignore[call-overload]
             lambda q: at(q)[0],
             np.zeros_like(guess),
             jac=lambda q: at(q)[1],

@@ -148,12 +148,8 @@ class Model:
             distribution("log_loss", mu=center, sigma=scale, **shape, observed=data["observed"])
         return model
 
-    def data(self, design: Design | None = None) -> dict[str, np.ndarray]:
-        """Return what changes when the same model is fitted to other rows, by the name of its shared variable."""
-        return {k: v.values for k, v in self._shared(design).items()}
-
-    def _shared(self, design: Design | None = None) -> dict[str, xr.DataArray]:
-        d = design or self.design
+    def _shared(self) -> dict[str, xr.DataArray]:
+        d = self.design
         shared = {f"x_{k}": v for k, v in d.inputs().items()}
         rows_needed = self.noise.correlated or self.noise.joint
         pick = ("row" if rows_needed else "measurement",)

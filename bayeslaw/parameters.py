@@ -37,7 +37,7 @@ class Parameter:
 
     A level (the additive constant of a law, log-normal) is its own unconstrained value: data pin the sum of the level
     and the law's terms, and along that sum the logarithm would be a cliff. Where the level all but vanishes
-    (``bend``, four prior standard deviations down) its prior goes on along the tangent of the logarithm: 3e-5 of the prior.
+    (``bend``, four prior standard deviations down) its prior goes on along the tangent of the logarithm: 3e-5 of it.
     """
 
     name: str
@@ -94,7 +94,7 @@ class Parameters(Mapping[str, Parameter]):
     def blocks(self) -> dict[str, Parameter]:
         """Every block by the name of its variable."""
         design, law = self.model.design, self.model.law
-        sizes = {"eval": len(design.evals), **{g: len(v) for g, v in design.groups.items()}}
+        sizes = {"eval": len(design.evals), **{d: len(v) for d, v in {**design.groups, **design.over}.items()}}
         found: dict[str, Prior] = dict(self.model.coefficient_priors)
         for name, prior in self.model.coefficient_priors.items():
             found |= {f"{name}_{k}": p for k, p in prior.parameters.items() if isinstance(p, Prior)}
@@ -188,7 +188,7 @@ class Parameters(Mapping[str, Parameter]):
 
     def log_prior(self, v: np.ndarray, c: np.ndarray, slope: np.ndarray, gradient: np.ndarray) -> float:
         """Return the log prior density of a vector (and its natural values and slopes); add its gradient."""
-        return float(_log_prior(v, c, slope, *self._priors, gradient))
+        return float(_log_prior(v, c, slope, *self._priors, gradient))  # type: ignore[call-arg]
 
     def draw(self, draws: int, rng: np.random.Generator) -> np.ndarray:
         """Draw unconstrained vectors (draw, parameter) from the priors."""

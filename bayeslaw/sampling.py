@@ -84,7 +84,7 @@ def sample(
 
 def named(density: Density, v: np.ndarray, index: dict[str, np.ndarray]) -> xr.Dataset:
     """Return vectors of parameters (last axis) as a labelled Dataset, coefficients in the paper's units included."""
-    labels = {"eval": density.design.evals, **density.design.groups}
+    labels = {"eval": density.design.evals, **density.design.groups, **density.design.over}
     dims = {name: (*index, *block.dims) for name, block in density.parameters.items()}
     data = xr.Dataset({k: (dims[k], x) for k, x in density.parameters.named(v).items()}, coords={**index, **labels})
     return data.drop_vars([d for d in labels if d not in data.dims])

@@ -242,14 +242,6 @@ def test_independent_errors_for_single_measurements():
     assert model().noise.correlated
 
 
-def test_other_rows_of_the_same_model_have_the_same_variables():
-    m = model()
-    held_out = m.design.only(m.design.rows["N"].values < 4e9)
-    assert set(m.data(held_out)) == set(m.data())
-    assert held_out.on_grid == m.design.on_grid
-    assert len(held_out.log_loss) * 3 == len(m.design.log_loss) * 2
-
-
 def test_runs_far_from_the_reference_are_named():
     assert check_reference(model().design) == []
     assert check_reference(model(reference={"N": 2e5}).design) == ["N"]

@@ -7,6 +7,8 @@ from bayeslaw.decisions.best_mixture import best_mixture
 from bayeslaw.decisions.best_ratio import best_ratio
 from bayeslaw.decisions.critical_ratio import critical_ratio
 from bayeslaw.decisions.equivalent_compute import equivalent_compute
+from bayeslaw.decisions.schedule import best_schedule, curve
+from bayeslaw.decisions.turning import critical_point, turning_length
 
 __all__ = [
     "alignment",
@@ -14,7 +16,11 @@ __all__ = [
     "best_duration",
     "best_mixture",
     "best_ratio",
+    "best_schedule",
+    "critical_point",
     "critical_ratio",
+    "curve",
     "domain_vectors",
     "equivalent_compute",
+    "turning_length",
 ]

@@ -1,0 +1,235 @@
+"""The loss along a learning-rate schedule, and the best one of several (arXiv:2408.11029, arXiv:2505.07796)."""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayeslaw.curves import curve_columns, is_curve_law
+from bayeslaw.decisions.best_mixture import importance
+from bayeslaw.decisions.question import POINTS, given
+from bayeslaw.errors import DataError, LawError, RangeError
+from bayeslaw.quantity import SAMPLE, Quantity
+from bayeslaw.schedules import Schedule
+
+if TYPE_CHECKING:
+    from bayeslaw.fit import Fit
+
+__all__ = ["Best", "best_schedule", "check_law", "curve"]
+
+BEYOND = 1.02
+"""A candidate may leave the range of the runs by this factor before the answer says so."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Best(Quantity):
+    """The losses of candidates, dim ``candidate``, every draw ranking them for itself."""
+
+    @property
+    def p_best(self) -> xr.DataArray:
+        """Probability that each candidate has the smallest loss."""
+        smallest = self.draws.argmin("candidate")
+        place = xr.DataArray(np.arange(self.draws.sizes["candidate"]), dims="candidate")
+        return (smallest == place.assign_coords(candidate=self.draws["candidate"])).mean(SAMPLE)
+
+    @property
+    def p_order(self) -> xr.DataArray:
+        """Probability that each candidate (dim ``candidate``) ends below each other (dim ``other``)."""
+        return (self.draws < self.draws.rename(candidate="other")).mean(SAMPLE)
+
+    @property
+    def recommended(self) -> Hashable:
+        """The candidate with the smallest expected loss.
+
+        Raises
+        ------
+        RangeError
+            The question has dims of its own, so there is one for each of their labels.
+        """
+        expected = self.mean()
+        if expected.ndim > 1:
+            raise RangeError("there is one for every label: choose with .mean().idxmin('candidate')")
+        label: Hashable = expected["candidate"].values[expected.argmin("candidate")].item()
+        return label
+
+    def _shares_of_draws(self) -> dict[str, xr.DataArray]:
+        return {"p_best": self.p_best}
+
+    def _answers(self) -> pd.DataFrame:
+        table = xr.Dataset({"median [interval]": self.text(), "p_best": self.p_best})
+        return table.reset_coords(drop=True).to_dataframe()
+
+
+def curve(
+    fit: "Fit",
+    schedule: Schedule,
+    *,
+    steps: Any = None,
+    before: Schedule | None = None,
+    new_run: bool = False,
+    seed: int = 0,
+    **columns: Any,
+) -> Quantity:
+    """Return the loss along a schedule that need not have been run.
+
+    Parameters
+    ----------
+    fit : Fit
+        A posterior of a law of training curves.
+    schedule : Schedule
+        The schedule; that of continual pre-training, where the fit is of it.
+    steps : int or array of int, optional
+        Steps asked for, from 1; left out: about 200, evenly spaced after the warm-up, the last one included.
+    before : Schedule, optional
+        The schedule of pre-training, where the fit is of continual pre-training.
+    new_run : bool
+        For one new run, with its error along the steps, instead of in the law's mean.
+    seed : int
+        Seed of the errors of a new run.
+    **columns
+        What else the law needs (``N``, ``domain_share``).
+
+    Returns
+    -------
+    Quantity
+        Losses in nats per token, dims chain, draw, eval, step.
+
+    Raises
+    ------
+    LawError, DataError
+        The law has no schedule; `before` is missing; a step lies after the end of the schedule.
+    """
+    check_law(fit)
+    first = schedule.warmups[0][1] if schedule.warmups and schedule.warmups[0][0] == 0 else 0
+    if steps is None:
+        steps = np.unique(np.linspace(first + 1, len(schedule), min(POINTS, len(schedule) - first)).round())
+    rows = pd.DataFrame({"step": np.atleast_1d(steps)})
+    areas = curve_columns(rows, fit.model.runs, schedule=schedule, before=before)
+    step = areas["step"].to_numpy(int)
+    known = {c: xr.DataArray(areas[c], dims="step", coords={"step": step}) for c in _areas_of(fit, areas)}
+    named = fit.columns(**columns, **known).assign_coords(step=step)
+    asked = {**given(**columns), "schedule": repr(schedule)}
+    note = _beyond(fit, {"the schedule": schedule}, areas.assign(run="the schedule"))
+    return Quantity(
+        "loss", fit.loss(named, new_run, seed), "nats per token", "new run" if new_run else "mean law", asked, note
+    )
+
+
+def best_schedule(
+    fit: "Fit",
+    candidates: Mapping[Any, Schedule],
+    *,
+    goal: str | Mapping[str, float] | None = None,
+    before: Schedule | Mapping[Any, Schedule] | None = None,
+    new_run: bool = False,
+    seed: int = 0,
+    **columns: Any,
+) -> Best:
+    """Return the loss at the end of each candidate, and how probably each is the best.
+
+    The candidates may be a family: peak rates, lengths, shares of replay or loss potentials (the last rate of
+    pre-training over its peak) as labels, with the schedule, `before` and columns that belong to each.
+
+    Parameters
+    ----------
+    fit : Fit
+        A posterior of a law of training curves.
+    candidates : mapping of label to Schedule
+        At least two, texts or numbers as labels; of continual pre-training, where the fit is of it.
+    goal : str or mapping, optional
+        The validation set that counts, or ``{set: weight}``; left out: all alike. For candidates that continue the same
+        pre-training, the weighted loss ranks them as the weighted changes of eq. (5) of arXiv:2505.07796 do.
+    before : Schedule or mapping, optional
+        The schedule of pre-training, or that of each candidate.
+    new_run : bool
+        Each candidate as one new run, with its own error, instead of in the law's mean.
+    seed : int
+        Seed of the errors of new runs.
+    **columns
+        What else the law needs: one value, or a mapping by candidate (``domain_share={"a": 0.2, "b": 0.3}``).
+
+    Returns
+    -------
+    Best
+        Weighted losses in nats per token, dims chain, draw, candidate. Its note names the candidates that leave the
+        range of the runs, where the law is known to reward what does not help: a whole schedule scaled up, and steps at
+        rate 0.
+
+    Raises
+    ------
+    DataError, LawError, RangeError, UnknownName
+        Fewer than two candidates, a missing `before` or column, an unknown validation set.
+    """
+    check_law(fit)
+    labels = list(candidates)
+    if len(labels) < 2:
+        raise RangeError("there is nothing to choose from: give at least two candidates")
+    names = [str(i) for i in range(len(labels))]
+    plans = dict(zip(names, candidates.values(), strict=True))
+    bases = None if before is None else dict(zip(names, _each(before, labels, "before"), strict=True))
+    rows = pd.DataFrame({"run": names, "step": [len(plan) for plan in plans.values()]})
+    areas = curve_columns(rows, fit.model.runs, schedule=plans, before=bases)
+    at = {"candidate": labels}
+    known = {c: xr.DataArray(areas[c].to_numpy(), dims="candidate", coords=at) for c in _areas_of(fit, areas)}
+    for name, value in columns.items():
+        if isinstance(value, Mapping):
+            known[name] = xr.DataArray(_each(value, labels, name), dims="candidate", coords=at)
+        else:
+            known[name] = value
+    weights = importance(goal, fit.evals)
+    losses = fit.loss(fit.columns(**known), new_run, seed).sel(eval=weights["eval"])
+    draws = xr.dot(losses, weights, dim="eval").reset_coords(drop=True).assign_coords(at)
+    asked = {**given(**columns), "goal": weights.to_series().to_dict()}
+    called = dict(zip(names, map(str, labels), strict=True))
+    note = _beyond(fit, {called[k]: plan for k, plan in plans.items()}, areas.assign(run=areas["run"].map(called)))
+    what = "new run" if new_run else "mean law"
+    return Best("final_loss", draws.transpose(*SAMPLE, ...), "nats per token", what, asked, note)
+
+
+def check_law(fit: "Fit", *needed: str) -> None:
+    """Refuse a law that has no schedule, or not the columns needed, with a LawError."""
+    law = fit.model.law
+    if not is_curve_law(law):
+        raise LawError(f"the law {law.name} has no schedule: ask a law of training curves, such as lr_annealing")
+    if missing := [c for c in needed if c not in law.columns]:
+        raise LawError(f"the law {law.name} does not know {missing[0]}: ask cpt_dynamics, or a version of it")
+
+
+def _areas_of(fit: "Fit", areas: pd.DataFrame) -> list[str]:
+    return [c for c in fit.model.law.columns if c in areas]
+
+
+def _each(values: Any, labels: list[Any], what: str) -> list[Any]:
+    """Return the value of every candidate: their own by label, or one for all."""
+    if not isinstance(values, Mapping):
+        return [values] * len(labels)
+    if missing := [label for label in labels if label not in values]:
+        raise DataError(f"{what} has nothing for the candidate {missing[0]!r}: give one value for each, or one for all")
+    return [values[label] for label in labels]
+
+
+def _beyond(fit: "Fit", plans: Mapping[str, Schedule], areas: pd.DataFrame) -> str:
+    """Say in words where schedules leave the range of the runs."""
+    table, notes = fit.model.runs.table, []
+    peak = table["lr"].max()
+    for name, plan in plans.items():
+        parts = []
+        if plan.lr.max() > BEYOND * peak:
+            parts.append(
+                f"a peak rate of {plan.lr.max():.3g}, above the {peak:.3g} of the runs, always helps in the law"
+            )
+        if (idle := int((plan.lr == 0).sum())) > 1:
+            parts.append(f"{idle} steps at rate 0 help in the law only")
+        own = areas[areas["run"] == name]
+        for column in _areas_of(fit, areas):
+            low, high = table[column].min(), table[column].max()
+            slack = (BEYOND - 1) * max(abs(low), abs(high), 1e-12)
+            smallest, largest = own[column].min(), own[column].max()
+            ends = [end for end, off in ((smallest, smallest < low - slack), (largest, largest > high + slack)) if off]
+            parts += [f"{column} {end:.3g}, in the runs {low:.3g} to {high:.3g}" for end in ends]
+        if parts:
+            notes.append(f"{name} leaves the range of the runs ({'; '.join(parts)})")
+    return "; ".join(notes)

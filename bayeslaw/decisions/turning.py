@@ -1,0 +1,140 @@
+"""When continual pre-training gives back what it took: turning length and critical point (arXiv:2505.07796)."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from bayeslaw.curves import area_columns, area_settings
+from bayeslaw.decisions.best_mixture import importance
+from bayeslaw.decisions.question import POINTS, Line, given, last_below
+from bayeslaw.decisions.schedule import check_law
+from bayeslaw.quantity import SAMPLE, Censored
+from bayeslaw.schedules import Schedule
+
+if TYPE_CHECKING:
+    from bayeslaw.fit import Fit
+
+__all__ = ["critical_point", "turning_length"]
+
+AREA = (1e-4, 1e6)
+"""Forward areas of pre-training (rate x steps) between which the critical point is looked for."""
+
+
+def turning_length(
+    fit: "Fit", schedule: Schedule, *, before: Schedule, goal: str | Mapping[str, float] = "general", **columns: Any
+) -> Censored:
+    """Return after how many steps of continual pre-training a loss that rose is back at its start.
+
+    Parameters
+    ----------
+    fit : Fit
+        A posterior of a law of continual pre-training curves.
+    schedule : Schedule
+        Continual pre-training, as long as it may get.
+    before : Schedule
+        Pre-training.
+    goal : str or mapping
+        The validation set, or ``{set: weight}`` for a weighted change.
+    **columns
+        What else the law needs.
+
+    Returns
+    -------
+    Censored
+        Steps. `p_never`: the loss never rises above its start; `p_always`: it is not back by the end of `schedule`.
+
+    Raises
+    ------
+    DataError, LawError, RangeError, UnknownName
+        The law has no continual pre-training, a column is missing, or the validation set is unknown.
+
+    Notes
+    -----
+    Section 4 of arXiv:2505.07796, for any schedule. A rise and return between two of the 400 steps looked at first is
+    missed.
+    """
+    check_law(fit, "S1cpt")
+    weights = importance(goal, fit.evals)
+    joined = area_columns(before.then(schedule), area_settings(fit.model.runs))
+    areas = {c: a[len(before) - 1 :] for c, a in joined.items() if c in fit.model.law.columns}
+    length = len(schedule)
+
+    def change(step: xr.DataArray) -> xr.DataArray:
+        known = {c: xr.DataArray(a[step.values], dims=step.dims) for c, a in areas.items()}
+        losses = fit.loss(fit.columns(**columns, **known)).sel(eval=weights["eval"])
+        return xr.dot(losses, weights, dim="eval").reset_coords(drop=True)
+
+    start = change(xr.DataArray(0))
+    spaced = np.r_[0, np.geomspace(1, length, POINTS), np.linspace(1, length, POINTS)]
+    grid = xr.DataArray(np.unique(spaced.round().astype(int)), dims="grid")
+    above = Line.scan(lambda step: change(step) - start, grid) > 0
+    rose = above.cumsum("grid") > 0
+    back = rose & ~above
+    first = back.argmax("grid").clip(min=1)
+    lower, upper = grid[first - 1], grid[first]
+    while ((upper - lower) > 1).any():
+        middle = (lower + upper) // 2
+        still = change(middle) > start
+        lower, upper = middle.where(still, lower), middle.where(~still, upper)
+    draws = upper.where(back.any("grid"), length).where(rose.isel(grid=-1, drop=True), 0).astype(float)
+    return Censored(
+        "turning_length",
+        draws.transpose(*SAMPLE, ...),
+        "steps",
+        "mean law",
+        {**given(**columns), "goal": weights.to_series().to_dict(), "schedule": repr(schedule)},
+        "p_never: it never rises above its start; p_always: it is not back by the last step",
+        low=0.0,
+        high=float(length),
+    )
+
+
+def critical_point(fit: "Fit", *, goal: str | Mapping[str, float] = "general", **columns: Any) -> Censored:
+    """Return the forward area of pre-training from which on a loss that rises does not come back.
+
+    At a constant rate, as in arXiv:2505.07796: for one validation set it is ``(A / B)^(1 / alpha)`` of its eq. (4).
+    Pre-training that stopped earlier has so much left to learn that the new corpus lowers the old loss in the end. The
+    comparison is with endless steps: by the constants of its figure 3 a loss beyond this point may be back for a while.
+
+    Parameters
+    ----------
+    fit : Fit
+        A posterior of a law of continual pre-training curves.
+    goal : str or mapping
+        The validation set, or ``{set: weight}`` for a weighted change.
+    **columns
+        What else the law needs.
+
+    Returns
+    -------
+    Censored
+        Rate x steps: divided by a rate, the steps at that rate. `p_always`: the loss comes back from any pre-training.
+
+    Raises
+    ------
+    DataError, LawError, UnknownName
+        The law does not know both stages, a column is missing, or the validation set is unknown.
+    """
+    check_law(fit, "S1", "S1cpt")
+    weights = importance(goal, fit.evals)
+    constant = dict.fromkeys((c for c in fit.model.law.columns if c.startswith("annealed")), 0.0)
+
+    def loss(S1: Any, S1cpt: float) -> xr.DataArray:
+        losses = fit.loss(fit.columns(**columns, **constant, S1=S1, S1cpt=S1cpt)).sel(eval=weights["eval"])
+        return xr.dot(losses, weights, dim="eval").reset_coords(drop=True)
+
+    end = loss(np.inf, np.inf)
+    grid = xr.DataArray(np.linspace(*np.log(AREA), POINTS), dims="grid")
+    low, high = (float(np.exp(grid[i])) for i in (0, -1))
+    draws = last_below(lambda log_area: end - loss(np.exp(log_area), 0.0), grid)
+    return Censored(
+        "critical_point",
+        xr.ufuncs.exp(draws).transpose(*SAMPLE, ...),
+        "rate x steps",
+        "mean law",
+        {**given(**columns), "goal": weights.to_series().to_dict()},
+        low=low,
+        high=high,
+    )
