@@ -51,7 +51,7 @@ def bands(
             loss = loss * xr.ufuncs.exp(fit.noise.sample(fit.posterior, loss, None, rng))
         draws = loss.transpose("row", "eval", "chain", "draw").values.reshape(loss.sizes["row"], len(fit.evals), -1)
         lower, upper = np.quantile(draws, ends, axis=-1)
-        summary = {"mean": draws.mean(axis=-1), "sd": draws.std(axis=-1, ddof=1), "lower": lower, "upper": upper}
+        summary = {"mean": draws.mean(axis=-1), "sd": draws.std(axis=-1), "lower": lower, "upper": upper}
         row, ev = np.indices(draws.shape[:2])
         labels = {"row": start + row.ravel(), "eval": np.asarray(fit.evals)[ev.ravel()]}
         parts.append(pd.DataFrame(labels | {k: x.ravel() for k, x in summary.items()}))

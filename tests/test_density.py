@@ -65,6 +65,21 @@ MODELS: dict[str, Callable[[], bl.Model]] = {
 }
 
 
+def mixtures() -> pd.DataFrame:
+    """Losses of a few mixtures of three sources (simulated)."""
+    rng = np.random.default_rng(3)
+    shares = rng.dirichlet(np.ones(3) * 3, 12)
+    rows = pd.DataFrame(shares, columns=["weight_web", "weight_code", "weight_books"])
+    for name, t in (("a", [-1.0, -3.0, 0.0]), ("b", [-2.0, -0.5, -1.0])):
+        rows[f"{name}_loss"] = (2 + np.exp(shares @ np.array(t))) * np.exp(rng.normal(0, 0.003, len(rows)))
+    return rows
+
+
+MODELS["shares of a mixture, floors"] = lambda: bl.Model(
+    models.data_mixing, read_runs(mixtures(), loss={"a": "a_loss", "b": "b_loss"}), by={"t": "source"}
+)
+
+
 @pytest.fixture(scope="module", params=MODELS)
 def density(request: Any) -> Density:
     model = MODELS[request.param]()
@@ -134,7 +149,7 @@ def test_the_prior_is_drawn_as_it_is_stated(density):
 
 def test_vectors_without_a_loss_have_no_density(density):
     v = vectors(density, 1)[0]
-    v[density.parameters["E"].place] = np.inf
+    v[density.parameters["c" if "c" in density.parameters else "E"].place] = np.inf
     with np.errstate(all="ignore"):
         assert density(v)[0] == -np.inf
 
