@@ -4,6 +4,10 @@
 #   make demo     install it and run its demonstration
 #   make test     install the test tools too and run the fast tests
 #   make lint     ruff and mypy
+#   make bench    measure the speed side by side and write docs/benchmarks.md (about 25 minutes, on a quiet machine)
+#   make calibrate  simulate, refit, and count how often intervals hold the truth: docs/calibration.md
+#   make report   run the demonstration and write its report to docs/reports/tinycpt.md
+#   make docs     build the pages of docs/ as a site in docs/_build
 #   make clean    remove everything that make and the tools made
 #
 # PYTHON=/path/to/python3.13 chooses the interpreter of a new .venv.
@@ -21,13 +25,27 @@ demo: .venv/.installed
 test: .venv/.installed-test
 	@$(BIN)/python -m pytest -q
 
+calibrate: .venv/.installed-test
+	@$(BIN)/python -m tests.calibration
+
 lint: .venv/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m mypy bayeslaw tests
 
+report: .venv/.installed
+	@$(BIN)/bayeslaw demo -o build/demo
+	@$(BIN)/bayeslaw report build/demo/fit.nc -o docs/reports/tinycpt.md
+
+docs: .venv/.installed-docs
+	@$(BIN)/python -m sphinx -q -W --keep-going docs docs/_build
+
+bench: .venv/.installed-test
+	@$(BIN)/python -m tests.benchmarks $(BENCH)
+
 clean:
-	@rm -rf .venv build dist bayeslaw.egg-info bayeslaw-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv build dist docs/_build $(filter-out docs/laws/index.md,$(wildcard docs/laws/*.md)) \
+	  bayeslaw.egg-info bayeslaw-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -type d -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/.installed: pyproject.toml constraints.txt
@@ -40,6 +58,13 @@ clean:
 .venv/.installed-test: pyproject.toml constraints.txt
 	@$(find-or-make-venv)
 	@echo "Installing bayeslaw and its test tools into .venv (the first time: a download of about 270 MB, a minute or two) ..."
+	@$(pip-install)
+	@touch .venv/.installed $@
+
+.venv/.installed-docs: EXTRAS = [docs]
+.venv/.installed-docs: pyproject.toml constraints.txt
+	@$(find-or-make-venv)
+	@echo "Installing bayeslaw and Sphinx into .venv ..."
 	@$(pip-install)
 	@touch .venv/.installed $@
 
@@ -65,10 +90,10 @@ endef
 # Resolve everything anew, and record it. Run it with .venv on the Python that .python-version names.
 constraints: .venv/.installed
 	@$(BIN)/python -m venv --clear build/constraints
-	@build/constraints/bin/python $(PIP) install --only-binary :all: -e '.[data,test]'
+	@build/constraints/bin/python $(PIP) install --only-binary :all: -e '.[data,docs,test]'
 	@build/constraints/bin/python $(PIP) freeze --exclude-editable >build/constraints.txt
 	@mv build/constraints.txt constraints.txt
 	@rm -rf build/constraints
 
-.PHONY: install demo test lint clean constraints
+.PHONY: install demo test bench calibrate lint report docs clean constraints
 .NOTPARALLEL:

@@ -1,6 +1,7 @@
 """Bayesian scaling laws of (continual) pre-training: which mixture ratio, and how sure."""
 
 from bayeslaw import datasets, schedules, splits
+from bayeslaw.calibrate import Calibration, calibrate
 from bayeslaw.comparison import compare
 from bayeslaw.curves import read_curves
 from bayeslaw.errors import BayeslawError
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 __all__ = [
     "UNSEEN",
     "BayeslawError",
+    "Calibration",
     "Coefficient",
     "Covariate",
     "Evaluation",
@@ -29,6 +31,7 @@ __all__ = [
     "Prior",
     "Quantity",
     "Runs",
+    "calibrate",
     "compare",
     "datasets",
     "evaluate",

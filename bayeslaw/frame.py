@@ -94,9 +94,9 @@ def _with_scales(density: Density, v: np.ndarray) -> np.ndarray:
             variance = np.diag(s.slope[n] @ covariance @ s.slope[n].T)
             for at, square in zip(s.spread_at[n], away[n] ** 2 + variance, strict=True):
                 squares.setdefault(int(at), []).append(float(square))
-    for at, x in squares.items():
-        count = int(np.sum(ev == at - first)) if first <= at < first + len(density.design.evals) else len(x)
-        v[at] = _most_probable(parameters, v, int(at), float(np.sum(x)), count)
+    for at, found in squares.items():
+        count = int(np.sum(ev == at - first)) if first <= at < first + len(density.design.evals) else len(found)
+        v[at] = _most_probable(parameters, v, int(at), float(np.sum(found)), count)
     return v
 
 

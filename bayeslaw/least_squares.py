@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 
 from bayeslaw.density import Density
 from bayeslaw.model import Model
@@ -31,6 +32,7 @@ class Estimate:
     sigma: xr.DataArray
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")  # threads cost more than these small matrices
 def estimate(model: Model, *, regularised: bool, starts: int = 8, seed: int = 0) -> Estimate:
     """Fit the law's coefficients by multi-start least squares on log loss.
 

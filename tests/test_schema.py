@@ -20,7 +20,7 @@ PAGE = (Path(__file__).parents[1] / "docs" / "schema.md").read_text(encoding="ut
 
 def documented(row: str, column: int = 1) -> list[str]:
     """The names in backticks in one cell of the page's tables."""
-    (line,) = (line for line in PAGE.splitlines() if line.startswith(f"| `{row}"))
+    (line,) = (line for line in PAGE.splitlines() if line.startswith((f"| `{row}", f"| {row}")))
     return re.findall(r"`([^`]+)`", line.split("|")[1 + column])
 
 
@@ -94,6 +94,41 @@ def test_tables(fit):
     table = sensitivity(fit, fit.posterior[["E", "alpha"]])
     assert list(table.columns) == documented("bayeslaw.sensitivity.sensitivity")
     assert np.isfinite(table[["prior", "likelihood", "shift"]]).all(axis=None)
+
+
+@pytest.fixture(scope="module")
+def mixtures() -> Fit:
+    rng = np.random.default_rng(1)
+    rows = pd.DataFrame(rng.dirichlet([2.0, 2.0, 2.0], 20), columns=["weight_web", "weight_code", "weight_books"])
+    rows["loss"] = 3.0 + rng.normal(0, 0.01, 20)
+    return bl.Model(models.regmix, bl.read_runs(rows)).prior_predictive(draws=50)
+
+
+def test_mixtures(mixtures):
+    assert mixtures.model.runs.dataset["weight"].dims == ("row", "source")
+    assert mixtures.posterior["w"].dims == ("chain", "draw", "eval", "source")
+    assert mixtures.predict(weight={"web": 0.7, "code": 0.3}).draws.dims == ("chain", "draw", "eval")
+    best = mixtures.best_mixture()
+    assert best.draws.dims == ("chain", "draw", "source")
+    assert list(best.frame()) == documented("fit.best_mixture")
+
+
+def test_curves():
+    log = pd.DataFrame({"run": "a", "step": range(1, 41), "lr": 1e-3, "loss": np.linspace(4, 3, 40)})
+    one = set(bl.read_curves(log, warmup=0).table) - set(log) - {"validation_loss"}
+    assert one == {*documented("bl.read_curves(table)`"), *documented("every curve")}
+    both = set(bl.read_curves(log, warmup=0, before=bl.schedules.unknown()).table) - set(log) - {"validation_loss"}
+    assert both == one | set(documented("bl.read_curves(table, before"))
+
+
+def test_evaluation_and_comparison(sampled):
+    found = bl.evaluate(sampled.model, bl.splits.largest("N"), draws=20, tune=60, chains=2, cores=1)
+    assert list(found.frame()) == documented("bl.evaluate(...).frame")
+    law = [*found.model.law.columns, *found.model.design.groups]
+    assert [c for c in found.rows if c not in law] == documented("bl.evaluate(...).rows")
+    assert list(found.runs) == documented("bl.evaluate(...).runs")
+    assert list(found.folds) == documented("bl.evaluate(...).folds")
+    assert list(bl.compare({"a": found, "b": found})) == documented("bl.compare")
 
 
 def test_columns_of_a_runs_table(fit):
