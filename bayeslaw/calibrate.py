@@ -72,14 +72,11 @@ class Calibration:
     @cached_property
     def pit(self) -> xr.DataArray:
         """Ranks as numbers in (0, 1), spread evenly within each rank; dims quantity, simulation."""
-        wide = self.rows.pivot(index="quantity", columns="simulation", values="rank").loc[self._quantities]
+        wide = self.rows.pivot(index="quantity", columns="simulation", values="rank")
+        wide = wide.loc[self.rows["quantity"].unique()]
         within = np.random.default_rng(0).random(wide.shape)
         coords = {"quantity": wide.index.to_numpy(str), "simulation": wide.columns.to_numpy()}
         return xr.DataArray((wide.to_numpy() + within) / (RANKS + 1), coords=coords, dims=list(coords), name="pit")
-
-    @property
-    def _quantities(self) -> pd.Index:
-        return pd.Index(self.rows["quantity"].unique(), name="quantity")
 
     def summary(self) -> pd.DataFrame:
         """Return how each quantity fared.
@@ -128,7 +125,7 @@ class Calibration:
         for ax, (kind, quantities) in zip(axes, kinds.items(), strict=True):
             for quantity in quantities:
                 x, share, low, high = ecdf_pit(self.pit.sel(quantity=quantity).values, CI_PROB, n_simulations=1000)
-                ax.step(x, share - x, where="post", lw=0.8)
+                ax.plot(x, share - x, lw=0.8)
             ax.fill_between(x, low - x, high - x, color="0.85", zorder=0)
             ax.set(title=f"{kind} ({len(quantities)})", xlabel="rank / number of draws")
             ax.spines[["top", "right"]].set_visible(False)
@@ -216,9 +213,7 @@ def calibrate(
     if not 0 < prob < 1:
         raise RangeError(f"prob is {prob}: give a probability between 0 and 1, for example {CI_PROB}")
     if draws * chains < RANKS:
-        raise RangeError(
-            f"{chains} x {draws} draws are fewer than the {RANKS} that a truth is ranked among: ask for more"
-        )
+        raise RangeError(f"{chains} x {draws} draws are too few to rank a truth among: ask for {RANKS} at least")
     if settings.get("method", "nuts") != "nuts":
         raise RangeError("maximum likelihood has no posterior to rank the truth in: leave method= out")
     settings = settled(jobs, draws=draws, chains=chains, seed=seed, **settings)

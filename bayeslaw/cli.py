@@ -228,12 +228,12 @@ def _model(
 
     entry, curves = _law(law), _given(warmup=warmup, before=_before(before))
     losses: dict[str, str] | str | None = _pairs(loss, "--loss", "general=general_loss") or None
-    named = _pairs(columns, "--map", "N=params")
+    named: dict[str, Any] = {"loss": losses, **_pairs(columns, "--map", "N=params")}
     if curves and not is_curve_law(entry):
         raise RangeError(f"the law {law} has no schedule: leave --{' and --'.join(curves)} out")
     return Model(
         entry,
-        read_curves(runs, loss=losses, **curves, **named) if is_curve_law(entry) else read_runs(runs, losses, **named),
+        read_curves(runs, **curves, **named) if is_curve_law(entry) else read_runs(runs, **named),
         by=_pairs(by, "--by", "E=domain"),
         priors={k: read_prior(v) for k, v in _pairs(prior, "--prior", "alpha=0.35:0.3").items()},
         reference={k: _number(v, "--reference") for k, v in _pairs(reference, "--reference", "N=2e5").items()},
@@ -357,6 +357,7 @@ def predict(
 
 def _predict(result: "Fit", table: "pd.DataFrame", prob: float, new_run: bool) -> "pd.DataFrame":
     import pandas as pd
+    import xarray as xr
 
     needed = dict.fromkeys([*result.model.law.columns, *result.model.design.groups])
     for column in needed:
@@ -367,13 +368,12 @@ def _predict(result: "Fit", table: "pd.DataFrame", prob: float, new_run: bool) -
         if (missing := table[column].isna()).any():
             first = int(missing.to_numpy().argmax()) + 1
             raise DataError(f"{column} is missing in row {first} of the grid: fill it in")
-    kept = [*(["eval"] if len(result.model.design.evals) > 1 else []), "mean", "sd", "lower", "upper"]
-    parts = []
-    for number, row in enumerate(table[list(needed)].to_dict("records")):
-        answer = result.predict(**{str(k): v for k, v in row.items()}, new_run=new_run).frame(prob)[kept]
-        parts.append(answer.set_index(pd.Index([number] * len(answer))))
-    answers = pd.concat(parts)
-    joined: pd.DataFrame = table.drop(columns=answers.columns, errors="ignore").join(answers)
+    asked = {str(c): xr.DataArray(table[c].to_numpy(), dims="row") for c in needed}
+    answers = result.bands(result.columns(**asked), prob=prob, new_run=new_run).set_index("row")
+    if len(result.evals) == 1:
+        answers = answers.drop(columns="eval")
+    kept = table.reset_index(drop=True).drop(columns=answers.columns, errors="ignore")
+    joined: pd.DataFrame = kept.join(answers)
     return joined.reset_index(drop=True)
 
 
@@ -388,8 +388,8 @@ class Rule(StrEnum):
 @decide.command("critical-ratio")
 def critical_ratio(
     fit_file: FitFile,
-    D: Annotated[float, typer.Option("--D", help="Tokens of continual pre-training.")],
     N: Annotated[float | None, typer.Option("--N", help="Model size in parameters, where the law has one.")] = None,
+    D: Annotated[float | None, typer.Option("--D", help="Tokens, where the law has them.")] = None,
     baseline: Baseline = None,
     rule: Annotated[Rule, typer.Option(help="break-even: no rise; tolerance: up to a limit.")] = Rule.tolerance,
     max_rise: MaxRise = None,
@@ -404,8 +404,8 @@ def critical_ratio(
 
     Example: bayeslaw decide critical-ratio fit.nc --N 1.8e9 --D 1e10 --baseline 2.8602 --max-rise 0.03
     """
-    given = _given(N=N, domain=domain, baseline=baseline, max_rise=max_rise, max_increase=max_increase)
-    ratio = _load(fit_file).critical_ratio(D=D, rule=rule.value, new_run=new_run, **given)
+    given = _given(N=N, D=D, domain=domain, baseline=baseline, max_rise=max_rise, max_increase=max_increase)
+    ratio = _load(fit_file).critical_ratio(rule=rule.value, new_run=new_run, **given)
     extra = {} if safe is None else {f"p_safe_at_{safe:g}": float(ratio.probability_safe(safe))}
     _print_answer(ratio, _prob(prob), as_json, extra)
 

@@ -29,6 +29,8 @@ SETTINGS = ("memory", "warmup_counted", "tail")
 BITS = re.compile(r"(^|_)(bits?|bp[bctw])(_|$)", re.I)
 AGREE = 0.01
 """A logged rate may differ from the schedule's by this share of the peak, and by one step."""
+DENSE, SPACING = 60, 1.2
+"""A run with more logged steps than this is thinned to one per this factor, unless asked otherwise."""
 
 
 def read_curves(
@@ -40,6 +42,7 @@ def read_curves(
     memory: float = MEMORY,
     warmup_counted: WarmupCounted = "linear",
     tail: Tail = "frozen",
+    spacing: float | None = None,
     loss: str | Mapping[str, str] | None = None,
     **columns: str,
 ) -> Runs:
@@ -60,6 +63,10 @@ def read_curves(
         Steps of the linear warm-up, without `schedule`; needed where the log starts later than step 1.
     memory, warmup_counted, tail
         How the areas are computed; see `Schedule.areas`.
+    spacing : float, optional
+        Of each run, one logged step is kept per factor of this, the last one always (1 keeps all; areas are those of
+        the whole log either way). Left out: 1.2 where a run has more than 60 logged steps: neighbours say the same
+        twice, and what the law misses between them would count for more than the rest of the curve.
     loss, **columns
         As in `read_runs`.
 
@@ -90,6 +97,7 @@ def read_curves(
         raise DataError("every row is at step 0 (before training): give the losses measured during training too")
     settings = {"memory": memory, "warmup_counted": warmup_counted, "tail": tail}
     curves = _with_areas(logged[~start].reset_index(drop=True), schedule, before, warmup, settings)
+    curves = _thinned(curves, spacing)
     order = [c for c in curves if c not in runs.loss_columns]
     baseline = pd.concat([runs.baseline, logged[start]], ignore_index=True)
     return replace(runs, table=curves[[*order, *runs.loss_columns]], baseline=baseline)
@@ -257,6 +265,21 @@ def _with_areas(
         length = planned.warmups[0][1] if planned.warmups and planned.warmups[0][0] == 0 else 0
         parts.append(rows.assign(lr=lr, **columns, warmup=length))
     return pd.concat(parts).loc[frame.index].assign(**settings)
+
+
+def _thinned(curves: pd.DataFrame, spacing: float | None) -> pd.DataFrame:
+    if spacing is None:
+        spacing = SPACING if curves["run"].value_counts().max() > DENSE else 1.0
+    if not 1 <= spacing < np.inf:
+        raise RangeError(
+            f"spacing is {spacing}: give a factor between logged steps, for example {SPACING}; 1 keeps all"
+        )
+    if spacing == 1:
+        return curves
+    last = curves.groupby("run")["step"].transform("max")
+    place = (np.log(last / curves["step"]) / np.log(spacing)).round()
+    kept = ~pd.DataFrame({"run": curves["run"], "place": place}).duplicated(keep="last")
+    return curves[kept].reset_index(drop=True)
 
 
 def _logged(frame: pd.DataFrame, warmup: int | None) -> dict[str, Schedule]:

@@ -123,8 +123,9 @@ class Fit:
                 arrays[name] = xr.DataArray(design.groups[name][0])
         for name in labels:
             if name in arrays and name not in self.model.law.columns:
-                known_labels = [str(x) for x in np.unique(design.rows[name].values)]
-                for label in np.unique(arrays[name].values):
+                known_labels, asked = [str(x) for x in np.unique(design.rows[name].values)], arrays[name].values
+                numbers = asked.dtype.kind in "iu" and design.rows[name].dtype.kind == "f"
+                for label in np.unique(asked.astype(float) if numbers else asked):
                     if str(label) not in known_labels and label != UNSEEN:
                         raise unknown_name(f"{name} (bl.UNSEEN stands for a new one)", label, known_labels)
         return xr.Dataset(arrays)

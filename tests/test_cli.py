@@ -17,7 +17,7 @@ import bayeslaw.store
 from bayeslaw import models
 from bayeslaw.cli import app
 from bayeslaw.fit import Fit
-from bayeslaw.quantity import CI_PROB, Censored, Quantity, Ratio
+from bayeslaw.quantity import CI_PROB, Censored, Ratio
 from bayeslaw.report import replacing, write_report
 
 SAMPLE = {"chain": np.arange(2), "draw": np.arange(50)}
@@ -50,19 +50,11 @@ class FakeFit:
         self.posterior = xr.Dataset(
             {k: (tuple(coords), v * np.exp(0.05 * rng.standard_normal((2, 50, 2)))) for k, v in MIDDLES.items()}, coords
         )
+        self.posterior["sigma"] = xr.full_like(self.posterior["E"], 0.01)
         self.real = Fit(self.model, xr.DataTree.from_dict({"posterior": self.posterior}), self.settings)
 
     def __getattr__(self, name):
         return getattr(self.real, name)
-
-    def predict(self, *, new_run=False, **at):
-        arrays = {k: xr.DataArray(v, {k: v} if np.ndim(v) else None, dims=[k] * np.ndim(v)) for k, v in at.items()}
-        columns = xr.Dataset(arrays).assign_coords(eval=["general", "domain"])
-        draws = self.model.law(
-            *self.model.law.inputs(columns, self.model.reference).values(),
-            **{str(k): v for k, v in self.posterior.items()},
-        )
-        return Quantity("loss", draws, "nats per token", "new run" if new_run else "mean law", at)
 
     def critical_ratio(self, **asked):
         self.asked = asked
@@ -241,7 +233,7 @@ def test_predict_answers_row_by_row_and_by_validation_set(run, stored, tmp_path)
     fit, path = stored
     grid = pd.DataFrame({"N": [2e5, 2e5, 1e6], "note": ["a", "b", "c"], "D": 1e6, "domain_share": [0.2, 0.5, 0.2]})
     grid.to_csv("grid.csv", index=False)
-    assert run("predict", path, "grid.csv", "-o", "out.csv", "--prob", "0.5", "--new-run").exit_code == 0
+    assert run("predict", path, "grid.csv", "-o", "out.csv", "--prob", "0.5").exit_code == 0
     out = pd.read_csv("out.csv")
     assert list(out.columns) == [*grid.columns, "eval", "mean", "sd", "lower", "upper"]
     assert out["note"].tolist() == list("aabbcc") and out["eval"].tolist() == ["general", "domain"] * 3
@@ -249,6 +241,8 @@ def test_predict_answers_row_by_row_and_by_validation_set(run, stored, tmp_path)
     row = out.iloc[3]
     assert row["mean"] == pytest.approx(draws.mean().item())
     assert row["upper"] == pytest.approx(draws.quantile(0.75).item())
+    assert run("predict", path, "grid.csv", "-o", "new.csv", "--new-run").exit_code == 0
+    assert (pd.read_csv("new.csv")["sd"] > out["sd"]).all()
 
 
 @pytest.mark.parametrize(
@@ -426,3 +420,67 @@ def test_compare(run, study, tmp_path):
     doubtful = run("compare", "right.nc", "loose.nc").stdout.splitlines()[-1]
     assert doubtful.startswith("note: the score of 'loose' cannot be trusted") and "refit" in doubtful
     assert complains(run("compare", "right.nc"), "at least two models")
+
+
+# ------------------------------------------------------------------------------------------------------------- curves
+@pytest.fixture
+def curves(tmp_path, monkeypatch):
+    """Logs of two schedules by the annealing law, without noise, and a command line that fits by least squares."""
+    fitted = bayeslaw.fit.fit
+    monkeypatch.setattr(bayeslaw.fit, "fit", lambda model, **settings: fitted(model, method="mle"))
+    monkeypatch.setattr(Fit, "checks", lambda _: Checks())
+    step = np.arange(300, 2001, 100)
+    plans = {"fall": bl.schedules.linear(2000, 3e-4, warmup=200), "flat": bl.schedules.constant(2000, 3e-4, warmup=200)}
+    truth, parts = {"L0": 2.7, "A": 0.5, "alpha": 0.5, "C": 0.1}, []
+    for name, plan in plans.items():
+        areas = plan.areas().sel(step=step)
+        loss = models.lr_annealing(areas["S1"], 0.001 * areas["S2"] / 2e-4, **truth)
+        parts.append(pd.DataFrame({"run": name, "step": step, "lr": plan.lr[step - 1], "loss": loss}))
+    table = pd.concat(parts)
+    table.to_csv(tmp_path / "curves.csv", index=False)
+    return table
+
+
+def test_curves_are_fitted_and_predicted_row_by_row(run, curves):
+    fitted = run("fit", "lr_annealing", "curves.csv", "-o", "fit.nc", "--warmup", "200")
+    assert fitted.exit_code == 0, fitted.output
+    rows = curves.drop(columns="loss").assign(note="kept").iloc[::2]
+    rows.to_csv("plan.csv", index=False)
+    done = run("predict", "fit.nc", "plan.csv", "-o", "out.csv")
+    assert done.exit_code == 0, done.output
+    out = pd.read_csv("out.csv")
+    assert (
+        list(out) == [*rows.columns, "mean", "sd", "lower", "upper"] and out["step"].tolist() == rows["step"].tolist()
+    )
+    np.testing.assert_allclose(out["mean"], curves["loss"].iloc[::2], rtol=0.01)  # lines between logged rates
+
+
+def test_continual_pre_training_needs_what_was_before(run, curves, monkeypatch):
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(bayeslaw.fit, "fit", lambda model, **settings: asked.update(model=model) or FakeFit())
+    pd.DataFrame({"step": [1, 4000], "lr": 3e-4}).to_csv("before.csv", index=False)
+    words = ["curves.csv", "-o", "fit.nc", "--warmup=200"]
+    assert complains(run("fit", "cpt_dynamics", *words), "needs a column 'S1cpt'")
+    for law, before, area in (("cpt_dynamics", "before.csv", 1.2), ("cpt_dynamics_open", "unknown", 0.0)):
+        assert run("fit", law, *words, f"--before={before}").exit_code == 0
+        assert asked["model"].runs.table["S1pt"].to_numpy() == pytest.approx(area)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("fit lr_annealing curves.csv -o out", "starts at step 300: say how the learning rate came there"),
+        ("fit lr_annealing curves.csv -o out --warmup=200 --map lr=rate", "rate"),
+        ("fit chinchilla curves.csv -o out --warmup=200", "chinchilla has no schedule: leave --warmup out"),
+        ("fit cpt_dynamics curves.csv -o out --warmup=200 --before=missing.csv", "no file 'missing.csv'"),
+    ],
+)
+def test_curves_that_cannot_be_read_leave_nothing(run, curves, tmp_path, words, says):
+    assert complains(run(*words.split()), says)
+    assert [p.name for p in tmp_path.iterdir()] == ["curves.csv"]
+
+
+def test_a_critical_ratio_of_a_law_without_size(run, stored):
+    fit, path = stored
+    assert run("decide", "critical-ratio", path, "--D=1e10", "--rule=break-even").exit_code == 0
+    assert "N" not in fit.asked and fit.asked["rule"] == "break-even"

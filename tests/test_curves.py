@@ -10,7 +10,7 @@ import bayeslaw as bl
 from bayeslaw import models, schedules
 from bayeslaw.curves import curve_columns
 from bayeslaw.design import check_reference
-from bayeslaw.errors import DataError
+from bayeslaw.errors import DataError, RangeError
 
 COSINE = schedules.cosine(2000, 3e-4, 3e-5, warmup=200)
 FLAT = schedules.constant(2000, 3e-4, warmup=200)
@@ -101,6 +101,19 @@ def test_predictions_use_the_areas_of_the_fit(tmp_path):
     exact = curve_columns(plan.drop(columns="lr"), like, schedule=wsd)
     np.testing.assert_array_equal(exact["S2"], wsd.areas(memory=0.998)["S2"].sel(step=plan["step"].to_numpy()))
     assert list(rows["step"]) == list(plan["step"])
+
+
+def test_dense_logs_are_thinned_but_not_their_areas():
+    dense = log(every=8)
+    thin, whole, sparse = (bl.read_curves(dense, warmup=200, spacing=s).table for s in (None, 1, 1.5))
+    assert len(whole) == len(dense) and 20 < len(thin) < 30 and len(sparse) < len(thin)
+    for table in (thin, sparse):
+        assert table.groupby("run")["step"].max().tolist() == dense.groupby("run")["step"].max().tolist()
+        assert np.diff(np.log(table["step"])).max() < 0.5
+        same = table.merge(whole, on=["run", "step"], suffixes=("", "_whole"))
+        np.testing.assert_array_equal(same["S2"], same["S2_whole"])
+    with pytest.raises(RangeError, match="spacing is 0.5: give a factor"):
+        bl.read_curves(dense, warmup=200, spacing=0.5)
 
 
 def test_one_curve_is_enough_for_a_law_of_curves():

@@ -69,12 +69,9 @@ def at_rows(fit: Fit) -> xr.Dataset:
 
 
 # ---------------------------------------------------------------------------------------------------- what is recovered
-@pytest.mark.xfail(strict=False, reason="2 short chains: R-hat 1.029 at 300 draws once, below 1.02 in CI")
-def test_the_chains_agree(fitted):
-    sampled = [v for v in fitted.posterior.data_vars if not str(v).endswith("_paper")]
-    summary = fitted.summary().astype(float)
-    assert len(summary) >= len(sampled)
-    assert summary["r_hat"].max() <= 1.02
+def test_the_chains_agree(model):
+    summary = model.fit(draws=1000, tune=600, chains=4, progress=False).summary().astype(float)
+    assert summary["r_hat"].max() <= 1.01
 
 
 def test_nothing_diverges(fitted):

@@ -64,7 +64,8 @@ def turning_length(
     def change(step: xr.DataArray) -> xr.DataArray:
         known = {c: xr.DataArray(a[step.values], dims=step.dims) for c, a in areas.items()}
         losses = fit.loss(fit.columns(**columns, **known)).sel(eval=weights["eval"])
-        return xr.dot(losses, weights, dim="eval").reset_coords(drop=True)
+        weighted: xr.DataArray = xr.dot(losses, weights, dim="eval").reset_coords(drop=True)
+        return weighted
 
     start = change(xr.DataArray(0))
     spaced = np.r_[0, np.geomspace(1, length, POINTS), np.linspace(1, length, POINTS)]
@@ -123,10 +124,11 @@ def critical_point(fit: "Fit", *, goal: str | Mapping[str, float] = "general", *
 
     def loss(S1: Any, S1cpt: float) -> xr.DataArray:
         losses = fit.loss(fit.columns(**columns, **constant, S1=S1, S1cpt=S1cpt)).sel(eval=weights["eval"])
-        return xr.dot(losses, weights, dim="eval").reset_coords(drop=True)
+        weighted: xr.DataArray = xr.dot(losses, weights, dim="eval").reset_coords(drop=True)
+        return weighted
 
     end = loss(np.inf, np.inf)
-    grid = xr.DataArray(np.linspace(*np.log(AREA), POINTS), dims="grid")
+    grid = xr.DataArray(np.log(np.geomspace(*AREA, POINTS)), dims="grid")
     low, high = (float(np.exp(grid[i])) for i in (0, -1))
     draws = last_below(lambda log_area: end - loss(np.exp(log_area), 0.0), grid)
     return Censored(

@@ -1,0 +1,33 @@
+"""One evaluation of the log density and its gradient, as the sampler asks for it: at a known point, in its frame."""
+
+import time
+
+import numpy as np
+import xarray as xr
+
+from bayeslaw import Model
+from bayeslaw.coordinates import Coordinates
+from bayeslaw.density import Density
+from bayeslaw.frame import Frame, conditionals, first_guess
+from bayeslaw.least_squares import Estimate
+
+__all__ = ["seconds_per_gradient"]
+
+
+def seconds_per_gradient(model: Model, truth: xr.Dataset, budget: float = 0.5) -> float:
+    """Return the median seconds of one evaluation near the truth, over about `budget` seconds of them."""
+    density = Density(model)
+    evals = density.design.evals
+    estimate = Estimate(truth.sel(eval=evals), xr.DataArray([0.005] * len(evals), dims="eval", coords={"eval": evals}))
+    v = first_guess(density, estimate)
+    coordinates = Coordinates(density, conditionals(density, v))
+    frame = Frame(coordinates, coordinates.inverse(v), 1e-3 * np.eye(density.size))
+    q = np.zeros(density.size)
+    if not np.isfinite(frame(q)[0]):
+        raise ArithmeticError("the density has no value at the truth")
+    taken: list[float] = []
+    while len(taken) < 5 or sum(taken) < budget:
+        start = time.perf_counter()
+        frame(q)
+        taken.append(time.perf_counter() - start)
+    return float(np.median(taken))
