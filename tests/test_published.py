@@ -42,7 +42,7 @@ def test_the_critical_ratio_of_the_first_worked_example(table5):
     # 0.9245: where the measured losses, the held-out one included, cross the limit
     assert float(ends["lower"]) <= 0.9245 <= float(ends["upper"])
     assert float(ends["upper"] - ends["lower"]) < 0.02
-    assert float(ratio.p_interior) == 1
+    assert float(ratio.p_interior) > 0.99
     assert float(ratio.median()) == pytest.approx(numbers["best_domain_share"], abs=0.003)
 
 
