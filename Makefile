@@ -44,7 +44,7 @@ bench: .venv/.installed-test
 	@$(BIN)/python -m tests.benchmarks $(BENCH)
 
 clean:
-	@rm -rf .venv build dist docs/_build $(filter-out docs/laws/index.md,$(wildcard docs/laws/*.md)) \
+	@rm -rf .venv build dist docs/_build docs/jupyter_execute $(filter-out docs/laws/index.md,$(wildcard docs/laws/*.md)) \
 	  bayeslaw.egg-info bayeslaw-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -type d -name __pycache__ -prune -exec rm -rf {} +
 

@@ -9,7 +9,7 @@ from bayeslaw import models
 project = "bayeslaw"
 version = release = bayeslaw.__version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
-exclude_patterns = ["_build", "benchmarks_files"]
+exclude_patterns = ["jupyter_execute", "_build", "benchmarks_files"]
 html_theme = "pydata_sphinx_theme"
 html_title = "bayeslaw"
 html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
