@@ -6,58 +6,17 @@ differ and broadcast over the rest. Rows that do not cross are a block whose cov
 one compiled function serves all blocks of a law.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-import pytensor
-import pytensor.tensor as pt
 from numba import njit
-from pytensor.gradient import pushforward
 
+from bayeslaw.kernels import kernel
 from bayeslaw.law import Law
 
-__all__ = ["Block", "partials"]
-
-_COMPILED: dict[tuple[Callable[..., Any], int], Callable[..., Any]] = {}
-
-
-def partials(law: Law, over: int = 0) -> Callable[..., Any]:
-    """Return a compiled function of a block's covariates and coefficients: the loss and its partial derivatives.
-
-    The first result is the loss in nats, the others its derivatives in the coefficients, in the order of the card; all
-    have the shape of the block. A covariate or coefficient with a dim of its own is as many arguments as that dim has
-    labels (`over`), one after the other.
-    """
-    if (law.function, over) not in _COMPILED:
-        n = len(law.covariates)
-        covariates = [
-            [
-                pt.tensor(dtype="float64", shape=(*(None if i == k else 1 for i in range(n)), None))
-                for _ in range(over if name in law.vectors else 1)
-            ]
-            for k, name in enumerate(law.covariates)
-        ]
-        coefficients = {
-            name: [pt.tensor(dtype="float64", shape=(*(1,) * n, None)) for _ in range(over if c.over else 1)]
-            for name, c in law.coefficients.items()
-        }
-        stacked = {k: pt.stack(c) if law.coefficients[k].over else c[0] for k, c in coefficients.items()}
-        named = zip(law.covariates, covariates, strict=True)
-        loss = law.function(*(pt.stack(c) if name in law.vectors else c[0] for name, c in named), **stacked)
-        flat = [c for entries in coefficients.values() for c in entries]
-        slopes = [pushforward(loss, c, pt.ones_like(c), disconnected_outputs="ignore") for c in flat]
-        everywhere = loss * 0
-        function = pytensor.function(
-            [*(c for entries in covariates for c in entries), *flat],
-            [loss, *(everywhere if s is None else everywhere + s for s in slopes)],
-            mode="NUMBA",
-            on_unused_input="ignore",
-        )
-        _COMPILED[law.function, over] = function.vm.jit_fn
-    return _COMPILED[law.function, over]
+__all__ = ["Block"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +39,11 @@ class Block:
     def of_rows(cls, law: Law, covariates: Sequence[np.ndarray], entry: np.ndarray) -> "Block":
         """Make a block of points that do not cross: one value of every covariate per point."""
         ones = (1,) * len(law.covariates)
-        return cls(tuple(np.asarray(c, float).reshape(*ones, -1) for c in covariates), entry)
+        return cls(tuple(np.reshape(c, (*ones, -1)) for c in covariates), entry)
+
+    def __post_init__(self) -> None:
+        """Lay the covariates out alike, so that one compiled function takes those of every block."""
+        object.__setattr__(self, "covariates", tuple(np.array(c, float, order="C") for c in self.covariates))
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
@@ -96,19 +59,17 @@ class Block:
         return Block(tuple(covariates), np.concatenate([self.entry, other.entry], axis=1))
 
     @cached_property
-    def _coefficient_shape(self) -> tuple[int, ...]:
-        return (len(self.entry), *(1,) * (len(self.shape) - 1), self.shape[-1])
+    def _levels(self) -> tuple[np.ndarray, ...]:
+        return tuple(c.reshape(-1, self.shape[-1]) for c in self.covariates)
 
-    def evaluate(self, law: Law, values: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-        """Return the loss (cell) and its partial derivatives (covariate cell, point) from a vector of parameters."""
-        at = values[self.entry].reshape(self._coefficient_shape)
+    def evaluate(self, law: Law, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the loss (cell) and its partial derivatives (coefficient, covariate cell, point) from parameters."""
         over = len(self.covariates) - len(law.covariates) + 1 if law.vectors else 0
-        loss, *slopes = partials(law, over)(*self.covariates, *at)
-        return loss.reshape(-1), tuple(s.reshape(-1, self.shape[-1]) for s in slopes)
+        out = np.empty((1 + len(self.entry), *self.shape))
+        kernel(law, over)(self._levels, values[self.entry], out)
+        return out[0].reshape(-1), out[1:].reshape(len(self.entry), -1, self.shape[-1])
 
-    def pull_back(
-        self, pull: np.ndarray, slopes: tuple[np.ndarray, ...], chain: np.ndarray, gradient: np.ndarray
-    ) -> None:
+    def pull_back(self, pull: np.ndarray, slopes: np.ndarray, chain: np.ndarray, gradient: np.ndarray) -> None:
         """Add to a gradient in the parameters what a gradient in the losses (cell) contributes.
 
         ``chain`` is the derivative of each natural value in its parameter; entries beyond its end are constants.
@@ -121,11 +82,10 @@ def _pull_back(pull, slopes, entry, chain, gradient):  # type: ignore[no-untyped
     cells, points = pull.shape
     total = np.empty(points)
     for k in range(len(slopes)):
-        slope = slopes[k]
         total[:] = 0.0
         for m in range(cells):
             for p in range(points):
-                total[p] += pull[m, p] * slope[m, p]
+                total[p] += pull[m, p] * slopes[k, m, p]
         for p in range(points):
             i = entry[k, p]
             if i < len(chain):

@@ -171,7 +171,7 @@ class Coordinates:
         bend = np.full(len(logs), d.parameters[self.level].bend if self.level else 0.0)
         return terms, term_weight, level, level_weight, self._contrasts, logs, bend
 
-    def _evaluate_units(self, v: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
+    def _evaluate_units(self, v: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         c, chain = self.density.parameters.natural(v)
         located = np.exp(v[self._locations])
         nothing = np.zeros(2)
@@ -185,13 +185,14 @@ class Coordinates:
         natural = self.density.parameters.natural(u)
         for sets in self.conditionals:
             jacobian += sets.place(u, v, natural[0])
+        placed = v.copy() if self.conditionals else v
         unit, chain, slopes = self._evaluate_units(v)
         jacobian += _place_terms(v, unit, *self._plan)
-        return v, jacobian, (natural, unit, slopes, chain)
+        return v, jacobian, (natural, placed, unit, slopes, chain)
 
     def backward(self, u: np.ndarray, v: np.ndarray, gradient: np.ndarray, memory: tuple[Any, ...]) -> np.ndarray:
         """Return the gradient in the coordinates, Jacobian included, from the gradient in the parameters."""
-        natural, unit, slopes, chain = memory
+        natural, placed, unit, slopes, chain = memory
         g, pull = np.zeros(len(chain)), np.zeros_like(unit)
         g[: len(u)] = gradient
         _pull_terms(g, v, unit, pull, *self._plan)
@@ -199,7 +200,7 @@ class Coordinates:
         g[self._locations] += g[len(u) + 2 :]
         g = g[: len(u)]
         for sets in self.conditionals:
-            sets.pull_back(g, u, *natural)
+            sets.pull_back(g, u, placed, *natural)
         return g
 
     def inverse(self, v: np.ndarray) -> np.ndarray:

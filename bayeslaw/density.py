@@ -22,7 +22,7 @@ from bayeslaw.design import Design
 from bayeslaw.errors import LawError
 from bayeslaw.model import RISE, Model
 from bayeslaw.parameters import Parameters
-from bayeslaw.whitening import correlated, independent
+from bayeslaw.whitening import correlated, independent, timings
 
 __all__ = ["Density"]
 
@@ -92,16 +92,7 @@ class Density:
             labels = {g: pd.Index(v).get_indexer(d.rows[g].values)[row.ravel()] for g, v in d.groups.items()}
             cell = np.arange(row.size).reshape(row.shape)
             return Block.of_rows(self.model.law, both, self.entries({"eval": ev.ravel(), **labels})), cell
-        axes, covariates = list(self.model.law.covariates), []
-        for number, value in enumerate(d.inputs().values()):
-            own = [dim for dim in value.dims if dim not in ("eval", *d.groups)]
-            at = {dim: xr.DataArray(self.labels[str(dim)], dims="point") for dim in value.dims if dim not in own}
-            points = xr.DataArray(np.zeros(len(self.labels["eval"])), dims="point")
-            array = (value.isel(at) + points).transpose(*own, "point").values
-            shape = [1] * len(axes)
-            shape[number] = len(array) if own else 1
-            covariates.append(array.reshape(*shape, -1))
-        block = Block(tuple(covariates), self.entries(self.labels))
+        block = self._crossed(d.inputs())
         position = d.positions()
         by_point = [position[g][row] for g in d.groups]
         point = np.ravel_multi_index((ev, *by_point), (len(d.evals), *(len(v) for v in d.groups.values())))
@@ -111,32 +102,31 @@ class Density:
             by_axis.append(np.zeros_like(row) if column in d.groups else position[column][row])
         return block, np.ravel_multi_index((*by_axis, point), block.shape)
 
-    def everywhere(self, grid: Mapping[str, xr.DataArray]) -> tuple[Block, xr.DataArray]:
-        """Return rows over a grid of covariates, for every validation set and group; and their numbers, labelled."""
-        sizes = {"eval": len(self.design.evals), **{g: len(v) for g, v in self.design.groups.items()}}
-        parts = {(k, i): a.drop_vars(a.coords) for k, v in grid.items() for i, a in enumerate(self.by_label(v))}
-        parts |= {(f"at {d}", 0): xr.DataArray(np.arange(n), dims=d) for d, n in sizes.items()}
-        full = xr.broadcast(*parts.values())
-        by_name = {k: a.values.ravel() for k, a in zip(parts, full, strict=True)}
-        covariates = [by_name[k] for c in self.model.law.covariates for k in by_name if k[0] == c]
-        entry = self.entries({d: by_name[f"at {d}", 0] for d in sizes})
-        block = Block.of_rows(self.model.law, covariates, entry)
-        return block, full[0].copy(data=np.arange(len(block)).reshape(full[0].shape))
+    def _crossed(self, inputs: Mapping[str, xr.DataArray]) -> Block:
+        """Return a block of the levels of every covariate, crossed, for every validation set and group."""
+        covariates = []
+        for number, by_label in enumerate(map(self.by_label, inputs.values())):
+            for value in by_label:
+                own = [dim for dim in value.dims if dim not in ("eval", *self.design.groups)]
+                at = {dim: xr.DataArray(self.labels[str(dim)], dims="point") for dim in value.dims if dim not in own}
+                points = xr.DataArray(np.zeros(len(self.labels["eval"])), dims="point")
+                array = (value.isel(at) + points).transpose(*own, "point").values
+                shape = [1] * len(inputs)
+                shape[number] = len(array) if own else 1
+                covariates.append(array.reshape(*shape, -1))
+        return Block(tuple(covariates), self.entries(self.labels))
 
     @cached_property
-    def shape(self) -> tuple[Block, np.ndarray, np.ndarray] | None:
-        """Points of the shape prior, and the numbers of those between which the loss must fall."""
+    def shape(self) -> list[tuple[Block, np.ndarray, np.ndarray]]:
+        """Blocks of points of the shape prior, and the numbers of the cells between which the loss must fall."""
         if self.model.monotone is None:
-            return None
-        block, lower, upper = None, [], []
+            return []
+        found = []
         for name, ends in self.model.shape_ends().items():
-            more, number = self.everywhere(ends)
-            offset = 0 if block is None else len(block)
-            block = more if block is None else block + more
-            dim = f"{name}_level"
-            lower.append(number.isel({dim: slice(None, -1)}).values.ravel() + offset)
-            upper.append(number.isel({dim: slice(1, None)}).values.ravel() + offset)
-        return None if block is None else (block, np.concatenate(lower), np.concatenate(upper))
+            block = self._crossed(ends)
+            number = np.moveaxis(np.arange(len(block)).reshape(block.shape), list(ends).index(name), 0)
+            found.append((block, number[:-1].ravel(), number[1:].ravel()))
+        return found
 
     def __call__(self, v: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the log density (up to a constant) and its gradient at an unconstrained parameter vector."""
@@ -148,8 +138,7 @@ class Density:
             excess = np.maximum(c[place] - lowest, 0.0) / RISE
             density -= 0.5 * float(excess @ excess)
             gradient[place] -= excess / RISE * chain[place]
-        if self.shape and math.isfinite(density):
-            block, lower, upper = self.shape
+        for block, lower, upper in self.shape if math.isfinite(density) else ():
             loss, slopes = block.evaluate(self.model.law, c)
             pull = np.zeros(len(loss))
             density += _shape(loss, lower, upper, pull)
@@ -171,7 +160,7 @@ class Density:
         log_loss = np.where(d.measured, np.log(d.rows["loss"].transpose("row", "eval").values), 0.0)
         order = d.order()
         start = order["start"] if self.model.noise.correlated else np.arange(len(log_loss))
-        return cell, log_loss, d.measured.values, order["gap"], start
+        return cell, log_loss, timings(d.measured.values, order["gap"], start)
 
     def likelihood(self, c: np.ndarray, chain: np.ndarray, gradient: np.ndarray) -> float:
         """Return the log likelihood of natural values; add its gradient."""

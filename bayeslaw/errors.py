@@ -3,7 +3,17 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["BayeslawError", "DataError", "LawError", "MissingExtra", "RangeError", "StoreError", "UnknownName"]
+__all__ = [
+    "BayeslawError",
+    "DataError",
+    "LawError",
+    "MissingExtra",
+    "RangeError",
+    "RefitError",
+    "SamplingError",
+    "StoreError",
+    "UnknownName",
+]
 
 
 class BayeslawError(Exception):
@@ -23,6 +33,14 @@ class LawError(BayeslawError, TypeError):
 
 class RangeError(BayeslawError, ValueError):
     """A question outside the range in which it has an answer."""
+
+
+class RefitError(BayeslawError, RuntimeError):
+    """Refits that could not be made where they were asked for."""
+
+
+class SamplingError(BayeslawError, RuntimeError):
+    """Sampling that broke off."""
 
 
 class StoreError(BayeslawError, OSError):

@@ -59,12 +59,12 @@ def _mode(density: Density, v: np.ndarray) -> np.ndarray:
     is.
     """
     coordinates = Coordinates(density)
+    scale = _scale(coordinates, coordinates.inverse(v))
+    scale[_scales_of(density)] = 0.0
     for _ in range(ROUNDS):
         start = coordinates.inverse(v)
-        scale = _scale(coordinates, start)
-        scale[_scales_of(density)] = 0.0
 
-        def minus(q: np.ndarray, start: np.ndarray = start, scale: np.ndarray = scale) -> tuple[float, np.ndarray]:
+        def minus(q: np.ndarray, start: np.ndarray = start) -> tuple[float, np.ndarray]:
             value, gradient = coordinates(start + scale * q)
             return (-value, -gradient * scale) if math.isfinite(value) else (1e10, np.zeros_like(q))
 
@@ -88,12 +88,10 @@ def _with_scales(density: Density, v: np.ndarray) -> np.ndarray:
     weight = 6 / (5 + (residual / c[first + ev]) ** 2) if density.model.noise.robust else np.ones_like(residual)
     squares = {first + e: list((weight * residual**2)[ev == e]) for e in range(len(density.design.evals))}
     for s in sets:
-        away, tau = x[s.entry] - c[s.location_at], c[s.spread_at]
-        for n in range(len(s.entry)):
-            covariance = np.linalg.inv(s.precision[n] + (s.slope[n].T * tau[n] ** -2) @ s.slope[n])
-            variance = np.diag(s.slope[n] @ covariance @ s.slope[n].T)
-            for at, square in zip(s.spread_at[n], away[n] ** 2 + variance, strict=True):
-                squares.setdefault(int(at), []).append(float(square))
+        covariance = np.linalg.inv(s.precision + (s.slope.transpose(0, 2, 1) * c[s.spread] ** -2) @ s.slope)
+        variance = np.einsum("gri,gij,grj->gr", s.slope, covariance, s.slope)
+        for at, square in zip(s.spread, ((x[s.entry] - c[s.location]) ** 2 + variance).T, strict=True):
+            squares.setdefault(int(at), []).extend(square)
     for at, found in squares.items():
         count = int(np.sum(ev == at - first)) if first <= at < first + len(density.design.evals) else len(found)
         v[at] = _most_probable(parameters, v, int(at), float(np.sum(found)), count)
@@ -113,7 +111,10 @@ def _most_probable(parameters: Parameters, v: np.ndarray, at: int, total: float,
 
 
 def conditionals(density: Density, v: np.ndarray) -> tuple[Conditionals, ...]:
-    """Return what data and populations expect of the pooled coefficients near the mode."""
+    """Return what data and populations expect of the pooled coefficients near the mode.
+
+    Groups meet in no measurement, so a coefficient is shifted in all groups at a time.
+    """
     parameters, plain = density.parameters, Coordinates(density)
     c, u = parameters.natural(v)[0], plain.inverse(v)
 
@@ -123,26 +124,28 @@ def conditionals(density: Density, v: np.ndarray) -> tuple[Conditionals, ...]:
         density.likelihood(*parameters.natural(at), gradient)
         return plain.backward(w, at, gradient, memory)
 
-    def shifted(i: int) -> tuple[np.ndarray, np.ndarray]:
+    def shifted(entries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         step = np.zeros(density.size)
-        step[i] = 1e-5
+        step[entries] = 1e-5
         above, below = u + step, u - step
         moved = _on_population_scale(density, plain.forward(above)[0])
         moved -= _on_population_scale(density, plain.forward(below)[0])
         return (pull(below) - pull(above)) / 2e-5, moved / 2e-5
 
+    families = _families(density)
+    used = np.bincount([i for _, location, _ in families for i in location], minlength=density.size)
     found = []
-    for entry in _tied(density):
-        curvature, moved = (np.array(a) for a in zip(*(shifted(i) for i in entry.ravel()), strict=True))
-        sets, k = entry.shape
-        rows = np.repeat(np.arange(sets), k)
-        precision = np.take_along_axis(curvature, entry[rows], axis=1).reshape(sets, k, k)
-        slope = np.take_along_axis(moved, entry[rows], axis=1).reshape(sets, k, k).transpose(0, 2, 1)
-        location_at, spread_at = parameters.parents["mu"][entry], parameters.parents["sigma"][entry]
-        pulled = (slope.transpose(0, 2, 1) * c[spread_at][:, None] ** -2) @ slope
-        constant = -np.einsum("gij,gj->gi", pulled, u[location_at] - u[entry])
+    for entry, location, spread in families:
+        curvature, moved = (np.array(a) for a in zip(*map(shifted, entry.T), strict=True))
+        precision, slope = curvature[:, entry].transpose(1, 0, 2), moved[:, entry].transpose(1, 2, 0)
+        pulled = (slope.transpose(0, 2, 1) * c[spread] ** -2) @ slope
+        constant = np.einsum("gij,gj->gi", pulled, u[entry] - u[location])
+        prior = np.empty((0, 0))
+        if (used[location] == 1).all():
+            by_location = np.array([shifted(i)[1][location] for i in location]).T
+            prior = by_location.T / parameters.prior_sd[location] ** 2 @ by_location
         precision = np.array([_positive(p) for p in precision])
-        found.append(Conditionals(entry, location_at, spread_at, precision, slope, u[entry], constant))
+        found.append(Conditionals(entry, location, spread, precision, slope, u[entry], constant, u[location], prior))
     return tuple(found)
 
 
@@ -155,17 +158,21 @@ def _on_population_scale(density: Density, v: np.ndarray) -> np.ndarray:
     return x
 
 
-def _tied(density: Density) -> list[np.ndarray]:
-    """Return sets of pooled coefficients that meet in some measurement, as arrays (set, coefficient) by size of set."""
-    entry = density.measured[0].entry
-    pooled = np.flatnonzero(density.parameters.parents["sigma"] >= 0)
-    if not len(pooled):
-        return []
+def _families(density: Density) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Return pooled coefficients that meet in some measurement (group, coefficient), by their population.
+
+    With each the entries (coefficient) of the population's location and spread.
+    """
+    entry, parents = density.measured[0].entry, density.parameters.parents
+    pooled = np.flatnonzero(parents["sigma"] >= 0)
     points = np.tile(np.arange(entry.shape[1]), len(entry))
     meets = coo_array((np.ones(entry.size), (entry.ravel(), points)), (density.size, entry.shape[1])).tocsr()[pooled]
-    label = connected_components(meets @ meets.T, directed=False)[1]
-    sets = [pooled[label == n] for n in np.unique(label)]
-    return [np.array([s for s in sets if len(s) == k]) for k in sorted({len(s) for s in sets})]
+    label = connected_components(meets @ meets.T, directed=False)[1] if len(pooled) else pooled
+    families: dict[tuple[int, ...], list[np.ndarray]] = {}
+    for n in np.unique(label):
+        group = pooled[label == n]
+        families.setdefault((*parents["mu"][group], *parents["sigma"][group]), []).append(group)
+    return [(np.array(groups), *np.reshape(at, (2, -1))) for at, groups in families.items()]
 
 
 def _positive(matrix: np.ndarray) -> np.ndarray:

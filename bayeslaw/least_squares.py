@@ -1,10 +1,12 @@
 """Least squares of a law on log losses: where sampling starts, and the maximum-likelihood fit of the papers."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import xarray as xr
-from scipy.optimize import minimize
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from threadpoolctl import threadpool_limits
 
 from bayeslaw.density import Density
@@ -14,6 +16,10 @@ __all__ = ["HUBER_DELTA", "Estimate", "estimate"]
 
 HUBER_DELTA = 1e-3
 """Where the Huber loss on log loss turns linear; the value of arXiv:2203.15556 and arXiv:2406.01375."""
+
+STEPS = 200
+TOLERANCE = 1e-9
+"""Steps of a descent at most, and the relative decrease of the cost at which it ends."""
 
 
 @dataclass(frozen=True)
@@ -49,25 +55,25 @@ def estimate(model: Model, *, regularised: bool, starts: int = 8, seed: int = 0)
     problem = _Problem.of(Density(model))
     rng = np.random.default_rng(seed)
     guesses = [problem.center, *(problem.draw(rng) for _ in range(starts - 1))]
-    theta, sigma = problem.least(guesses, np.full(problem.evals, 0.02))
+    theta = problem.least(guesses, np.full(problem.evals, 0.02))
     for _ in range(3):
-        theta, sigma = problem.least([theta], np.maximum(sigma, 1e-4))
+        theta = problem.least([theta], np.maximum(problem.spread(theta), 1e-4))
     if not regularised:
-        theta, sigma = problem.least([theta, *guesses[1:]], None)
+        theta = problem.least([theta, *guesses[1:]], None)
     parameters, design = problem.density.parameters, model.design
     named = parameters.named(problem.vector(theta))
     coords = {"eval": design.evals, **design.groups, **design.over}
     coefficients = {k: (parameters[k].dims, named[k]) for k in model.law.coefficients}
-    return Estimate(
-        xr.Dataset(coefficients, coords=coords), xr.DataArray(sigma, dims="eval", coords={"eval": design.evals})
-    )
+    sigma = xr.DataArray(problem.spread(theta), dims="eval", coords={"eval": design.evals})
+    return Estimate(xr.Dataset(coefficients, coords=coords), sigma)
 
 
 @dataclass(frozen=True, eq=False)
 class _Problem:
     """Residuals of log losses in the coefficients, positive ones on the log scale.
 
-    Validation sets share no coefficient, so that each has an optimum of its own.
+    Coefficients that no measurement brings together (of other validation sets, of other groups) are problems of their
+    own, solved side by side.
     """
 
     density: Density
@@ -76,27 +82,37 @@ class _Problem:
     log: np.ndarray
     cell: np.ndarray
     eval_of_row: np.ndarray
-    eval_of_entry: np.ndarray
+    part: np.ndarray
+    part_of_row: np.ndarray
 
     @classmethod
     def of(cls, density: Density) -> "_Problem":
         parameters, design = density.parameters, density.design
         size = max(parameters[k].place.stop for k in density.model.law.coefficients)
-        log, eval_of_entry = np.zeros(size, bool), np.zeros(size, int)
+        log = np.zeros(size, bool)
         for name in density.model.law.coefficients:
-            block = parameters[name]
-            log[block.place] = block.scale == "level"
-            if "eval" in block.dims:
-                eval_of_entry[block.place] = np.indices(block.shape)[block.dims.index("eval")].ravel()
+            log[parameters[name].place] = parameters[name].scale == "level"
         prior = parameters.draw(2000, np.random.default_rng(0))[:, :size]
         prior[:, log] = np.log(prior[:, log])
-        row, ev = design.cells["row"], design.cells["eval"]
-        cell = density.measured[1][row, ev]
-        return cls(density, np.median(prior, axis=0), prior.std(axis=0), log, cell, ev, eval_of_entry)
+        block, cell = density.measured
+        cell = cell[design.cells["row"], design.cells["eval"]]
+        together = coo_array(
+            (np.ones(block.entry.size), (block.entry.ravel(), np.tile(np.arange(block.shape[-1]), len(block.entry)))),
+            (size, block.shape[-1]),
+        )
+        part = connected_components(together @ together.T, directed=False)[1]
+        part_of_row = part[block.entry[0, cell % block.shape[-1]]]
+        center, sd = np.median(prior, axis=0), prior.std(axis=0)
+        return cls(density, center, sd, log, cell, design.cells["eval"], part, part_of_row)
 
     @property
     def evals(self) -> int:
         return len(self.density.design.evals)
+
+    @cached_property
+    def parts(self) -> list[np.ndarray]:
+        """Entries of the coefficients of each part."""
+        return [np.flatnonzero(self.part == n) for n in range(self.part.max() + 1)]
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
         guess: np.ndarray = self.center + 0.7 * self.sd * rng.standard_normal(len(self.center))
@@ -108,79 +124,87 @@ class _Problem:
         v[: len(theta)] = np.where(self.log, np.exp(np.where(self.log, theta, 0.0)), theta)
         return v
 
-    def residuals(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return log loss minus log law of every measurement, and its Jacobian."""
+    def spread(self, theta: np.ndarray) -> np.ndarray:
+        """Return the root mean square of the residuals of each validation set."""
+        squares = self._evaluate(theta)[0] ** 2
+        mean = [
+            squares[self.eval_of_row == k].mean() if (self.eval_of_row == k).any() else 1e-4 for k in range(self.evals)
+        ]
+        return np.maximum(np.sqrt(mean), 1e-6)
+
+    def _evaluate(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return log loss minus log law of every measurement; slopes of the log law, and the scale of each entry."""
         v = self.vector(theta)
         c, chain = self.density.parameters.natural(v)
         chain[: len(theta)][self.log] = v[: len(theta)][self.log]
         block = self.density.measured[0]
-        loss, slopes = block.evaluate(self.density.model.law, c)
-        at = loss[self.cell]
-        jacobian, rows = np.zeros((len(self.cell), len(theta))), np.arange(len(self.cell))
-        for slope, entry in zip(slopes, block.entry, strict=True):
-            column = entry[self.cell % block.shape[-1]]
-            jacobian[rows, column] -= slope.ravel()[self.cell] / at * chain[column]
-        residual = self.density.design.log_loss - np.log(at)
-        return np.nan_to_num(residual, nan=10.0, posinf=10.0, neginf=-10.0), np.nan_to_num(jacobian)
+        with np.errstate(all="ignore"):
+            loss, slopes = block.evaluate(self.density.model.law, c)
+            residual = self.density.design.log_loss - np.log(loss[self.cell])
+            slopes = np.nan_to_num(slopes / loss.reshape(slopes.shape[1:]), posinf=0.0, neginf=0.0)
+        return np.nan_to_num(residual, nan=10.0, posinf=10.0, neginf=-10.0), slopes, chain
 
-    def least(self, guesses: list[np.ndarray], noise: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """Return the best optimum of each validation set, and its residuals' root mean square.
+    def _terms(self, theta: np.ndarray, noise: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the cost of each part, and gradient and Gauss-Newton curvature in units of the prior's spread."""
+        residual, slopes, chain = self._evaluate(theta)
+        scale = HUBER_DELTA if noise is None else noise[self.eval_of_row]
+        z = residual / scale
+        if noise is None:
+            size, away = np.abs(z), np.zeros_like(theta)
+            weight = 1 / np.maximum(size, 1.0)
+            cost = np.where(size < 1, 0.5 * z**2, size - 0.5)
+        else:
+            weight, cost, away = np.ones_like(z), 0.5 * z**2, (theta - self.center) / self.sd
+        block = self.density.measured[0]
+        cells = slopes[0].shape
+
+        def by_cell(x: np.ndarray) -> np.ndarray:
+            return np.bincount(self.cell, x, minlength=len(block)).reshape(cells)
+
+        unit = self.sd * chain[: len(theta)]
+        mine = (slopes * unit[block.entry][:, None]).transpose(2, 0, 1)
+        gradient, curvature = away.copy(), np.diag(np.full(len(theta), 0.0 if noise is None else 1.0))
+        pull = (mine @ by_cell(weight * z / scale).T[:, :, None])[..., 0].T
+        np.subtract.at(gradient, block.entry, pull)
+        local = mine @ (by_cell(weight / scale**2).T[:, :, None] * mine.transpose(0, 2, 1))
+        at = block.entry.T
+        np.add.at(curvature, (at[:, :, None], at[:, None, :]), local)
+        costs = np.bincount(self.part_of_row, cost, minlength=len(self.parts))
+        return costs + 0.5 * np.bincount(self.part, away**2), gradient, curvature
+
+    def least(self, guesses: list[np.ndarray], noise: np.ndarray | None) -> np.ndarray:
+        """Return the best optimum of each part.
 
         With the noise (per validation set) given, priors count as residuals; without, the Huber loss is minimised.
         """
-        best, costs = np.zeros_like(self.center), np.full(self.evals, np.inf)
-        sigma = np.zeros(self.evals)
+        best, least = np.zeros_like(self.center), np.full(len(self.parts), np.inf)
         for guess in guesses:
-            theta = self._solve(guess, noise)
-            residual = self.residuals(theta)[0]
-            for k in range(self.evals):
-                mine, own = residual[self.eval_of_row == k], self.eval_of_entry == k
-                if noise is None:
-                    size = np.abs(mine)
-                    cost = np.where(size < HUBER_DELTA, size**2, HUBER_DELTA * (2 * size - HUBER_DELTA)).sum()
-                else:
-                    cost = ((mine / noise[k]) ** 2).sum()
-                    cost += (((theta - self.center) / self.sd)[own] ** 2).sum()
-                if cost < costs[k]:
-                    best[own], costs[k] = theta[own], cost
-                    sigma[k] = max(float(np.sqrt(np.mean(mine**2))), 1e-6) if len(mine) else 0.01
-        return best, sigma
+            theta, cost = self._descend(guess, noise)
+            better = cost < least
+            best = np.where(better[self.part], theta, best)
+            least = np.where(better, cost, least)
+        return best
 
-    def _solve(self, guess: np.ndarray, noise: np.ndarray | None) -> np.ndarray:
-        """Minimise by Gauss-Newton steps in a trust region, in units of the prior's spread."""
-        scale = HUBER_DELTA if noise is None else noise[self.eval_of_row]
-        prior = 0.0 if noise is None else 1.0
-
-        def terms(q: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-            theta = guess + self.sd * q
-            residual, jacobian = self.residuals(theta)
-            z, slope = residual / scale, jacobian * (self.sd / np.reshape(scale, (-1, 1)))
-            weight = np.ones_like(z) if prior else 1 / np.maximum(np.abs(z), 1.0)
-            cost = 0.5 * (z**2).sum() if prior else np.where(np.abs(z) < 1, 0.5 * z**2, np.abs(z) - 0.5).sum()
-            away = (theta - self.center) / self.sd
-            gradient = slope.T @ (weight * z) + prior * away
-            return (
-                cost + prior * 0.5 * (away**2).sum(),
-                gradient,
-                slope.T @ (weight[:, None] * slope) + prior * np.eye(len(q)),
-            )
-
-        last: dict[bytes, tuple[float, np.ndarray, np.ndarray]] = {}
-
-        def at(q: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-            if q.tobytes() not in last:
-                last.clear()
-                with np.errstate(all="ignore"):
-                    last[q.tobytes()] = terms(q)
-            return last[q.tobytes()]
-
-        found = minimize(  # type: ignore[call-overload]
-            lambda q: at(q)[0],
-            np.zeros_like(guess),
-            jac=lambda q: at(q)[1],
-            hess=lambda q: at(q)[2],
-            method="trust-exact",
-            options={"maxiter": 200, "gtol": 1e-4},
-        )
-        theta: np.ndarray = guess + self.sd * found.x
-        return theta
+    def _descend(self, theta: np.ndarray, noise: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Return the optimum near a guess and the cost of each part, by Levenberg's steps, damped part by part."""
+        cost, gradient, curvature = self._terms(theta, noise)
+        damping, active = np.ones(len(self.parts)), np.ones(len(self.parts), bool)
+        for _ in range(STEPS):
+            step = np.zeros_like(theta)
+            for n in np.flatnonzero(active):
+                own = self.parts[n]
+                matrix = curvature[np.ix_(own, own)] + damping[n] * np.eye(len(own))
+                step[own] = -np.linalg.solve(matrix, gradient[own])
+            trial = theta + self.sd * step
+            new_cost, new_gradient, new_curvature = self._terms(trial, noise)
+            better = active & (new_cost < cost)
+            done = better & (cost - new_cost < TOLERANCE * (1 + cost)) | (damping > 1e12)
+            moved = better[self.part]
+            theta, gradient = np.where(moved, trial, theta), np.where(moved, new_gradient, gradient)
+            curvature[moved] = new_curvature[moved]
+            cost = np.where(better, new_cost, cost)
+            damping = np.where(better, np.maximum(damping / 5, 1e-9), damping * 4)
+            active &= ~done
+            if not active.any():
+                break
+        return theta, cost

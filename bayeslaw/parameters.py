@@ -186,6 +186,12 @@ class Parameters(Mapping[str, Parameter]):
                     kind[at], a[at], b[at] = BETA, p.get("alpha", 1.0), p.get("beta", 1.0)
         return kind, a, b, self.parents["mu"], self.parents["sigma"], bend
 
+    @property
+    def prior_sd(self) -> np.ndarray:
+        """Standard deviation of every entry's normal prior, on its unconstrained scale."""
+        sd: np.ndarray = self._priors[2]
+        return sd
+
     def log_prior(self, v: np.ndarray, c: np.ndarray, slope: np.ndarray, gradient: np.ndarray) -> float:
         """Return the log prior density of a vector (and its natural values and slopes); add its gradient."""
         return float(_log_prior(v, c, slope, *self._priors, gradient))  # type: ignore[call-arg]

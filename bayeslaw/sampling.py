@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import nutpie
 import xarray as xr
+from threadpoolctl import threadpool_limits
 
 from bayeslaw.density import Density
+from bayeslaw.errors import SamplingError
 from bayeslaw.frame import Frame
 from bayeslaw.least_squares import estimate
 from bayeslaw.model import Model
@@ -32,6 +34,7 @@ class _NoValue(ArithmeticError):
     is_recoverable = True
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")  # chains are what runs in parallel
 def sample(
     model: Model, *, draws: int, tune: int, chains: int, seed: int, target_accept: float, cores: int, progress: bool
 ) -> xr.DataTree:
@@ -45,37 +48,42 @@ def sample(
             raise _NoValue
         return value, gradient
 
-    def run(share: tuple[int, int]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        number, how_many = share
-        compiled = nutpie.compiled_pyfunc.from_pyfunc(
-            density.size,
-            lambda: log_density,
-            lambda *_: lambda q: {"q": q},
-            [np.dtype("float64")],
-            [(density.size,)],
-            ["q"],
-            make_initial_point_fn=lambda s: np.random.default_rng(s).uniform(-1, 1, density.size),
-        )
-        own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-        tree = nutpie.sample(
+    compiled = nutpie.compiled_pyfunc.from_pyfunc(
+        density.size,
+        lambda: log_density,
+        lambda *_: lambda q: {"q": q},
+        [np.dtype("float64")],
+        [(density.size,)],
+        ["q"],
+        make_initial_point_fn=lambda s: np.random.default_rng(s).uniform(-1, 1, density.size),
+    )
+
+    def chain(number: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        sampler = nutpie.sample(
             compiled,
             draws=draws,
             tune=tune,
-            chains=how_many,
+            chains=1,
             cores=1,
-            seed=own_seed,
+            seed=int(np.random.SeedSequence([seed, number]).generate_state(1)[0]),
             target_accept=target_accept,
             progress_bar=progress and number == 0,
             save_warmup=False,
+            blocking=False,
         )
+        try:
+            tree = sampler.wait()
+        except BaseException:
+            sampler.cancel()
+            raise
         stats = tree["sample_stats"].dataset
-        return tree["posterior"]["q"].values, {k: stats[k].values.astype(t) for k, t in STATS.items() if k in stats}
+        return tree["posterior"]["q"].values[0], {
+            k: stats[k].values[0].astype(t) for k, t in STATS.items() if k in stats
+        }
 
-    shares = [(i, len(part)) for i, part in enumerate(np.array_split(np.arange(chains), min(cores, chains)))]
-    parts = _in_processes(run, shares)
-    q = np.concatenate([p[0] for p in parts])
-    v = np.array([[frame.parameters(x) for x in chain] for chain in q])
-    stats = {k: (("chain", "draw"), np.concatenate([p[1][k] for p in parts])) for k in parts[0][1]}
+    parts = _in_processes(chain, np.array_split(np.arange(chains), min(cores, chains)))
+    v = np.array([[frame.parameters(q) for q in part[0]] for part in parts])
+    stats = {k: (("chain", "draw"), np.array([part[1][k] for part in parts])) for k in parts[0][1]}
     index = {"chain": np.arange(chains), "draw": np.arange(draws)}
     return xr.DataTree.from_dict(
         {"posterior": named(density, v, index), "sample_stats": xr.Dataset(stats, coords=index)}
@@ -90,17 +98,17 @@ def named(density: Density, v: np.ndarray, index: dict[str, np.ndarray]) -> xr.D
     return data.drop_vars([d for d in labels if d not in data.dims])
 
 
-def _in_processes(run: Callable[[Any], Any], shares: list[tuple[int, int]]) -> list[Any]:
+def _in_processes(run: Callable[[int], Any], shares: list[np.ndarray]) -> list[Any]:
     """Run the chains in forked processes, where the system has them: Python threads would take turns."""
     if len(shares) == 1 or "fork" not in multiprocessing.get_all_start_methods():
-        return [run(share) for share in shares]
+        return [run(int(number)) for share in shares for number in share]
     context = multiprocessing.get_context("fork")
 
-    def work(share: tuple[int, int], pipe: Any) -> None:
+    def work(share: np.ndarray, pipe: Any) -> None:
         try:
-            pipe.send(run(share))
+            pipe.send([run(int(number)) for number in share])
         except BaseException as e:  # the parent raises it
-            pipe.send(RuntimeError(f"sampling failed: {type(e).__name__}: {e}"))
+            pipe.send(SamplingError(f"sampling failed: {type(e).__name__}: {e}"))
 
     jobs = []
     for share in shares:
@@ -114,10 +122,12 @@ def _in_processes(run: Callable[[Any], Any], shares: list[tuple[int, int]]) -> l
         for process, receiver in jobs:
             results.append(receiver.recv())
             process.join()
+    except EOFError:
+        raise SamplingError("a process that sampled was killed, perhaps for want of memory: start again") from None
     finally:
         for process, _ in jobs:
             process.terminate()
     for result in results:
-        if isinstance(result, BaseException):
+        if isinstance(result, SamplingError):
             raise result
-    return results
+    return [part for share in results for part in share]

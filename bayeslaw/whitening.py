@@ -6,11 +6,13 @@ to which every function adds.
 """
 
 import math
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numba import njit
 
-__all__ = ["correlated", "density_of_errors", "independent"]
+__all__ = ["correlated", "density_of_errors", "independent", "timings"]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -32,132 +34,203 @@ def independent(loss, cell, ev, log_loss, sigma, robust, pull, g_sigma):  # type
     return density
 
 
+def timings(measured: np.ndarray, gap: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return what runs have in common in the way they were measured.
+
+    How an error follows from the earlier ones depends on when a run was measured, not on what was found: runs with the
+    same checkpoints share it.
+
+    Parameters
+    ----------
+    measured, gap : array (row, eval)
+        What counts; log tokens since the run's previous measurement (huge for the first).
+    start : array (row)
+        First row of the row's run; rows sorted by run, then tokens.
+
+    Returns
+    -------
+    first : array (run)
+        First row of each run, and after the last one the number of rows.
+    timing : array (run)
+        Where the run's rows begin in those of the distinct runs, which follow.
+    measured, gap, start : array (distinct row, ...)
+    times : array (distinct row)
+        How many rows are like it.
+    """
+    first = np.append(np.flatnonzero(start == np.arange(len(start))), len(start))
+    places: dict[bytes, int] = {}
+    rows: list[np.ndarray] = []
+    timing = np.empty(len(first) - 1, int)
+    for n, (a, b) in enumerate(pairwise(first)):
+        key = measured[a:b].tobytes() + gap[a:b].tobytes()
+        if key not in places:
+            places[key] = len(rows)
+            rows.extend(np.arange(a, b))
+        timing[n] = places[key]
+    like = np.concatenate([np.arange(t, t + b - a) for t, (a, b) in zip(timing, pairwise(first), strict=True)])
+    ahead = np.array(rows) - start[rows]
+    return first, timing, measured[rows], gap[rows], np.arange(len(rows)) - ahead, np.bincount(like)
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def correlated(loss, cell, log_loss, measured, gap, start, sigma, w, ell, rho, robust, pull, g_sigma):  # type: ignore[no-untyped-def]
+def correlated(loss, cell, log_loss, timing, sigma, w, ell, rho, robust, pull, g_sigma):  # type: ignore[no-untyped-def]
     """Return the log density of measurements (row, eval) with correlated errors; derivatives in w, ell and rho."""
+    measured = timing[2]
     rows, evals = cell.shape
     error, g_error = np.zeros((rows, evals)), np.empty((rows, evals))
+    for n in range(len(timing[1])):
+        for i in range(timing[0][n], timing[0][n + 1]):
+            for v in range(evals):
+                if measured[timing[1][n] + i - timing[0][n], v]:
+                    error[i, v] = log_loss[i, v] - math.log(loss[cell[i, v]])
+    density, g_w, g_ell, g_rho = density_of_errors(error, timing, sigma, w, ell, rho, robust, g_error, g_sigma)
     for i in range(rows):
         for v in range(evals):
-            if measured[i, v]:
-                error[i, v] = log_loss[i, v] - math.log(loss[cell[i, v]])
-    density, g_w, g_ell, g_rho = density_of_errors(
-        error, measured, gap, start, sigma, w, ell, rho, robust, g_error, g_sigma
-    )
-    for i in range(rows):
-        for v in range(evals):
-            if measured[i, v]:
+            if g_error[i, v] != 0:
                 pull[cell[i, v]] -= g_error[i, v] / loss[cell[i, v]]
     return density, g_w, g_ell, g_rho
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def density_of_errors(error, measured, gap, start, sigma, w, ell, rho, robust, g_error, g_sigma):  # type: ignore[no-untyped-def]
+def density_of_errors(error, timing, sigma, w, ell, rho, robust, g_error, g_sigma):  # type: ignore[no-untyped-def]
     """Return the log density (constants dropped) and its derivatives in w, ell and rho; fill those in error and sigma.
 
     Parameters
     ----------
-    error, measured, gap : array (row, eval)
-        Log loss minus log law; whether it counts; log tokens since the run's previous measurement (huge for the first).
-    start : array (row)
-        First row of the row's run; rows sorted by run, then tokens.
+    error : array (row, eval)
+        Log loss minus log law.
+    timing : tuple of array
+        See `timings`.
     sigma : array (eval)
     w, ell, rho : float
         Run weight, correlation length, correlation between validation sets.
     robust : bool
         Student-t with 5 degrees of freedom.
     g_error, g_sigma : arrays like error and sigma
-        Filled with derivatives.
+        Filled with derivatives: 0 where nothing was measured.
     """
-    rows, evals = error.shape
+    first, begins, measured, gap, start, times = timing
+    evals = error.shape[1]
+    own = sigma * math.sqrt(1 - w)
     odds = w / (1 - w)
-    root = math.sqrt(1 - w)
-    store = np.zeros((10, rows, evals))
-    x, phi, s, d, o, before_p, before_q, share, spread, z = store
-    previous = np.full((rows, evals), -1)
-    last = np.full(evals, -1)
-    p, q = np.zeros(evals), np.zeros(evals)
-    total_density = 0.0
-    g_z = np.zeros((rows, evals))
-    g_w = g_ell = g_rho = 0.0
-    for i in range(rows):
-        if start[i] == i:
-            for v in range(evals):
-                last[v], p[v], q[v] = -1, 0.0, 0.0
-        seen, total = 0, 0.0
+    density = 0.0
+
+    # Of each distinct row: decay of the process since the measurement before and what it adds anew; weight of the new
+    # in what tells of the run effect, that effect's mean a unit of what was told, scale of what is left; pull of the
+    # validation sets before and what they leave.
+    store: Any = np.ones((8, *measured.shape))
+    decay, fresh, weight, told, shared, left, pull, rest = store
+    before = np.full(measured.shape, -1)
+    for t in range(len(measured)):
+        seen = 0
         for v in range(evals):
-            if not measured[i, v]:
+            if not measured[t, v]:
                 continue
-            own = sigma[v] * root
-            x[i, v] = error[i, v] / own
-            j = last[v]
-            previous[i, v] = j
-            x_previous = x[j, v] if j >= 0 else 0.0
-            phi[i, v] = math.exp(-gap[i, v] / ell) if j >= 0 else 0.0
-            s[i, v] = math.sqrt(1 - phi[i, v] ** 2)
-            d[i, v] = (x[i, v] - phi[i, v] * x_previous) / s[i, v]
-            o[i, v] = (1 - phi[i, v]) / s[i, v]
-            before_p[i, v], before_q[i, v] = p[v], q[v]
-            share[i, v] = odds / (1 + odds * p[v])
-            spread[i, v] = math.sqrt(1 + o[i, v] ** 2 * share[i, v])
-            z[i, v] = (d[i, v] - o[i, v] * share[i, v] * q[v]) / spread[i, v]
-            p[v] += o[i, v] ** 2
-            q[v] += o[i, v] * d[i, v]
-            last[v] = i
-            total_density -= math.log(own * s[i, v] * spread[i, v])
-            denominator = 1 + (seen - 1) * rho if seen else 1.0
-            pull = rho / denominator if seen else 0.0
-            variance = 1 - seen * rho * pull
-            rest = (z[i, v] - pull * total) / math.sqrt(variance)
-            if robust:
-                total_density -= 3 * math.log(1 + rest**2 / 5)
-                g_rest = -6 * rest / (5 + rest**2)
-            else:
-                total_density -= 0.5 * rest**2
-                g_rest = -rest
-            total_density -= 0.5 * math.log(variance)
-            g_z[i, v] += g_rest / math.sqrt(variance)
-            if seen:
-                pull_by_rho = 1 / denominator**2
-                g_pull = -g_rest * total / math.sqrt(variance)
-                g_variance = -0.5 * g_rest * rest / variance - 0.5 / variance
-                g_rho += g_pull * pull_by_rho - g_variance * seen * (pull + rho * pull_by_rho)
-                for u in range(v):
-                    if measured[i, u]:
-                        g_z[i, u] -= g_rest * pull / math.sqrt(variance)
+            j = t - 1
+            while j >= start[t] and not measured[j, v]:
+                j -= 1
+            decay[t, v] = told[t, v] = 0.0
+            if j >= start[t]:
+                before[t, v] = t - j
+                decay[t, v] = math.exp(-gap[t, v] / ell)
+                told[t, v] = told[j, v] + weight[j, v] ** 2
+            fresh[t, v] = math.sqrt(1 - decay[t, v] ** 2)
+            weight[t, v] = (1 - decay[t, v]) / fresh[t, v]
+            shared[t, v] = odds / (1 + odds * told[t, v])
+            left[t, v] = math.sqrt(1 + weight[t, v] ** 2 * shared[t, v])
+            pull[t, v] = rho / (1 + (seen - 1) * rho) if seen else 0.0
+            rest[t, v] = math.sqrt(1 - seen * rho * pull[t, v])
+            density -= times[t] * math.log(own[v] * fresh[t, v] * left[t, v] * rest[t, v])
             seen += 1
-            total += z[i, v]
-    g_x = np.zeros((rows, evals))
-    g_p, g_q = np.zeros(evals), np.zeros(evals)
-    g_odds = 0.0
+
+    per_own, per_fresh, per_left, per_rest = 1 / own, 1 / fresh, 1 / left, 1 / rest
+    by_store: Any = np.zeros(store.shape)
+    by_decay, by_fresh, by_weight, by_told, by_shared, by_left, by_pull, by_rest = by_store
+    longest = 0
+    for n in range(len(begins)):
+        longest = max(longest, first[n + 1] - first[n])
+    memory: Any = np.empty((4, longest, evals))
+    x, new, known, z = memory
+    by_memory: Any = np.empty((2, longest, evals))
+    by_x, by_z = by_memory
+    q, by_q = np.empty(evals), np.empty(evals)
     g_sigma[:] = 0.0
-    g_error[:] = 0.0
-    for i in range(rows - 1, -1, -1):
+    for n in range(len(begins)):
+        size = first[n + 1] - first[n]
+        q[:] = 0.0
+        by_q[:] = 0.0
+        for k in range(size):
+            i, t = first[n] + k, begins[n] + k
+            total = 0.0
+            for v in range(evals):
+                by_x[k, v] = by_z[k, v] = 0.0
+                if not measured[t, v]:
+                    continue
+                x[k, v] = error[i, v] * per_own[v]
+                new[k, v] = x[k, v]
+                if before[t, v] > 0:
+                    new[k, v] = (x[k, v] - decay[t, v] * x[k - before[t, v], v]) * per_fresh[t, v]
+                known[k, v] = q[v]
+                z[k, v] = (new[k, v] - weight[t, v] * shared[t, v] * q[v]) * per_left[t, v]
+                q[v] += weight[t, v] * new[k, v]
+                y = (z[k, v] - pull[t, v] * total) * per_rest[t, v]
+                if robust:
+                    density -= 3 * math.log(1 + y * y / 5)
+                    force = -6 * y / (5 + y * y) * per_rest[t, v]
+                else:
+                    density -= 0.5 * y * y
+                    force = -y * per_rest[t, v]
+                by_z[k, v] += force
+                by_rest[t, v] -= force * y
+                by_pull[t, v] -= force * total
+                for u in range(v):
+                    if measured[t, u]:
+                        by_z[k, u] -= force * pull[t, v]
+                total += z[k, v]
+        for k in range(size - 1, -1, -1):
+            i, t = first[n] + k, begins[n] + k
+            for v in range(evals):
+                if not measured[t, v]:
+                    g_error[i, v] = 0.0
+                    continue
+                force = by_z[k, v] * per_left[t, v]
+                by_left[t, v] -= force * z[k, v]
+                by_weight[t, v] += by_q[v] * new[k, v] - force * shared[t, v] * known[k, v]
+                by_shared[t, v] -= force * weight[t, v] * known[k, v]
+                by_new = (force + by_q[v] * weight[t, v]) * per_fresh[t, v]
+                by_q[v] -= force * weight[t, v] * shared[t, v]
+                by_x[k, v] += by_new
+                if before[t, v] > 0:
+                    j = k - before[t, v]
+                    by_x[j, v] -= by_new * decay[t, v]
+                    by_decay[t, v] -= by_new * x[j, v]
+                    by_fresh[t, v] -= by_new * new[k, v]
+                g_error[i, v] = by_x[k, v] * per_own[v]
+                g_sigma[v] -= by_x[k, v] * x[k, v]
+
+    g_w = g_odds = g_ell = g_rho = 0.0
+    for t in range(len(measured) - 1, -1, -1):
+        seen = 0
         for v in range(evals):
-            if measured[i, v]:
-                own = sigma[v] * root
-                j = previous[i, v]
-                x_previous = x[j, v] if j >= 0 else 0.0
-                g_o = 2 * g_p[v] * o[i, v] + g_q[v] * d[i, v]
-                g_d = g_q[v] * o[i, v] + g_z[i, v] / spread[i, v]
-                g_mean = -g_z[i, v] / spread[i, v]
-                g_variance = (-g_z[i, v] * z[i, v] - 1) / (2 * spread[i, v] ** 2)
-                g_o += 2 * g_variance * o[i, v] * share[i, v] + g_mean * share[i, v] * before_q[i, v]
-                g_share = g_variance * o[i, v] ** 2 + g_mean * o[i, v] * before_q[i, v]
-                g_q[v] += g_mean * o[i, v] * share[i, v]
-                g_odds += g_share / (1 + odds * before_p[i, v]) ** 2
-                g_p[v] -= g_share * share[i, v] ** 2
-                g_x[i, v] += g_d / s[i, v]
-                if j >= 0:
-                    g_x[j, v] -= g_d * phi[i, v] / s[i, v]
-                    g_s = -(g_d * d[i, v] + g_o * o[i, v] + 1) / s[i, v]
-                    g_phi = -(g_d * x_previous + g_o) / s[i, v] - g_s * phi[i, v] / s[i, v]
-                    g_ell += g_phi * phi[i, v] * gap[i, v] / ell**2
-                g_error[i, v] = g_x[i, v] / own
-                g_own = -(g_x[i, v] * x[i, v] + 1) / own
-                g_sigma[v] += g_own * root
-                g_w -= g_own * sigma[v] / (2 * root)
-        if start[i] == i:
-            g_p[:] = 0.0
-            g_q[:] = 0.0
-    return total_density, g_w + g_odds / (1 - w) ** 2, g_ell, g_rho
+            if not measured[t, v]:
+                continue
+            if seen:
+                by_variance = 0.5 * (by_rest[t, v] - times[t] / rest[t, v]) / rest[t, v]
+                slope = (pull[t, v] / rho) ** 2 if rho else 1.0
+                g_rho += by_pull[t, v] * slope - by_variance * seen * (pull[t, v] + rho * slope)
+            g_sigma[v] -= times[t]
+            by_variance = 0.5 * (by_left[t, v] - times[t] / left[t, v]) / left[t, v]
+            by_shared[t, v] += by_variance * weight[t, v] ** 2
+            by_weight[t, v] += 2 * (by_variance * shared[t, v] + by_told[t, v]) * weight[t, v]
+            g_odds += by_shared[t, v] / (1 + odds * told[t, v]) ** 2
+            by_told[t, v] -= by_shared[t, v] * shared[t, v] ** 2
+            if before[t, v] > 0:
+                by_told[t - before[t, v], v] += by_told[t, v]
+                by_fresh[t, v] -= (by_weight[t, v] * weight[t, v] + times[t]) / fresh[t, v]
+                by_decay[t, v] -= (by_weight[t, v] + by_fresh[t, v] * decay[t, v]) / fresh[t, v]
+                g_ell += by_decay[t, v] * decay[t, v] * gap[t, v] / ell**2
+            seen += 1
+    for v in range(evals):
+        g_w -= g_sigma[v] / (2 * (1 - w))
+        g_sigma[v] /= sigma[v]
+    return density, g_w + g_odds / (1 - w) ** 2, g_ell, g_rho

@@ -16,7 +16,7 @@ from bayeslaw.errors import LawError
 from bayeslaw.frame import conditionals, first_guess
 from bayeslaw.least_squares import estimate
 from bayeslaw.runs import read_runs
-from bayeslaw.whitening import density_of_errors
+from bayeslaw.whitening import density_of_errors, timings
 
 TRUTH = dict(E=1.6, A=0.3, alpha=0.3, B=0.05, beta=0.3, eta=1.2, C=0.4, gamma=0.4, eps=0.1)
 
@@ -246,7 +246,7 @@ def evaluate(e: np.ndarray, x: np.ndarray, holes: bool, robust: bool) -> tuple[f
     _, measured, gap, start, _ = ragged(holes)
     g_error, g_sigma = np.empty_like(e), np.empty(3)
     value, g_w, g_ell, g_rho = density_of_errors(
-        e, measured, gap, start, np.exp(x[:3]), x[3], x[4], x[5], robust, g_error, g_sigma
+        e, timings(measured, gap, start), np.exp(x[:3]), x[3], x[4], x[5], robust, g_error, g_sigma
     )
     return value, np.concatenate([g_error[measured], g_sigma * np.exp(x[:3]), [g_w, g_ell, g_rho]])
 
@@ -284,7 +284,7 @@ def test_one_validation_set_with_holes_has_the_dense_normal_density():
         e = rng.normal(0, 0.03, (len(path), 1)) * seen[:, None]
         sigma, w, ell = SIGMA[[v]], 0.35, 0.7
         value, *_ = density_of_errors(
-            e, seen[:, None], gap[:, [v]], start, sigma, w, ell, 0.0, False, np.empty_like(e), np.empty(1)
+            e, timings(seen[:, None], gap[:, [v]], start), sigma, w, ell, 0.0, False, np.empty_like(e), np.empty(1)
         )
         along = (start[:, None] == start) * (w + (1 - w) * np.exp(-abs(path[:, None] - path) / ell)) * sigma**2
         expected = multivariate_normal(cov=along[np.ix_(seen, seen)]).logpdf(e[seen, 0])

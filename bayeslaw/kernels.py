@@ -1,0 +1,184 @@
+"""A law and its partial derivatives as one compiled function over blocks of points crossed with levels.
+
+PyTensor traces the law at one cell, differentiates and simplifies it. What is left is written out as loops: what
+depends on no covariate is computed once a point, what depends on tokens alone once for each level of the tokens, and
+only the rest for every cell. Numba compiles that and keeps it on disk.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+from numba import njit
+from pytensor.gradient import grad
+from pytensor.graph.basic import Constant, Variable
+from pytensor.graph.fg import FunctionGraph
+from pytensor.graph.rewriting.basic import MergeOptimizer, in2out, node_rewriter
+from pytensor.graph.rewriting.utils import rewrite_graph
+from pytensor.link.numba.cache import compile_numba_function_src
+
+from bayeslaw.errors import LawError
+from bayeslaw.law import Law
+
+__all__ = ["kernel"]
+
+OPERATORS = {
+    "Add": "+",
+    "Sub": "-",
+    "Mul": "*",
+    "TrueDiv": "/",
+    "Pow": "**",
+    "EQ": "==",
+    "NEQ": "!=",
+    "LT": "<",
+    "LE": "<=",
+    "GT": ">",
+    "GE": ">=",
+}
+FUNCTIONS = {
+    "Abs": "abs({})",
+    "AND": "({} and {})",
+    "Cast": "{}",
+    "Cosh": "math.cosh({})",
+    "Cos": "math.cos({})",
+    "Erf": "math.erf({})",
+    "Exp": "math.exp({})",
+    "Expm1": "math.expm1({})",
+    "Identity": "{}",
+    "Log": "math.log({})",
+    "Log1p": "math.log1p({})",
+    "Maximum": "max({}, {})",
+    "Minimum": "min({}, {})",
+    "Neg": "-{}",
+    "OR": "({} or {})",
+    "Reciprocal": "1.0 / {}",
+    "Sigmoid": "1.0 / (1.0 + math.exp(-{}))",
+    "Sign": "np.sign({})",
+    "Sinh": "math.sinh({})",
+    "Sin": "math.sin({})",
+    "Softplus": "np.logaddexp(0.0, {})",
+    "Sqr": "{0} * {0}",
+    "Sqrt": "math.sqrt({})",
+    "Switch": "({1} if {0} else {2})",
+    "Tanh": "math.tanh({})",
+}
+"""What a law may be made of, by the name of PyTensor's scalar operation."""
+
+_COMPILED: dict[tuple[Callable[..., Any], int], Callable[..., Any]] = {}
+
+
+def kernel(law: Law, over: int = 0) -> Callable[..., Any]:
+    """Return a compiled function that fills in a law's loss and its derivatives on a block.
+
+    Its arguments are a tuple of covariates (level, point), the coefficients (coefficient, point), and the array to
+    fill: (1 + coefficient, level of the first covariate, ..., point), the loss in nats first, then its derivatives in
+    the coefficients, in the order of the card. A covariate or coefficient with a dim of its own counts as many times as
+    that dim has labels (`over`), one after the other.
+
+    Raises
+    ------
+    LawError
+        The law uses an operation that cannot be compiled.
+    """
+    if (law.function, over) not in _COMPILED:
+        source = _source(law, over)
+        key = hashlib.sha256(f"{__name__}\n{source}".encode()).hexdigest()
+        function = compile_numba_function_src(
+            source, "law_on_block", {"__name__": __name__, "math": math, "np": np}, cache_key=key
+        )
+        _COMPILED[law.function, over] = njit(function, cache=True, nogil=True, error_model="numpy")
+    return _COMPILED[law.function, over]
+
+
+def _traced(law: Law, over: int) -> tuple[list[tuple[Variable, int]], list[Variable], FunctionGraph]:
+    """Return the scalar covariates with their axes, the coefficients, and the graph of the loss and its derivatives."""
+    vectors = {*law.vectors, *(k for k, c in law.coefficients.items() if c.over)}
+    covariates, coefficients = (
+        {k: [pt.dscalar(k) for _ in range(over if k in vectors else 1)] for k in names}
+        for names in (law.covariates, law.coefficients)
+    )
+    at = {
+        k: np.array([*v, None], dtype=object)[:-1] if k in vectors else v[0]
+        for k, v in (covariates | coefficients).items()
+    }
+    loss = law.function(*(at[k] for k in covariates), **{k: at[k] for k in coefficients})
+    flat = [c for entries in coefficients.values() for c in entries]
+    slopes: Any = grad(loss, flat, disconnected_inputs="ignore")
+    graph = FunctionGraph(outputs=[loss, *slopes], clone=False)
+    rewrite_graph(graph, include=("canonicalize", "stabilize", "specialize"))
+    in2out(_power, ignore_newtrees=True).rewrite(graph)
+    MergeOptimizer().rewrite(graph)
+    axes = [(x, axis) for axis, entries in enumerate(covariates.values()) for x in entries]
+    return axes, flat, graph
+
+
+@node_rewriter([pt.pow])
+def _power(fgraph: FunctionGraph, node: Any) -> list[Variable] | None:
+    """Write a power as the exponential of a logarithm, which its derivative needs as well."""
+    base, exponent = node.inputs
+    return None if isinstance(exponent, Constant) else [pt.exp(exponent * pt.log(base))]
+
+
+def _source(law: Law, over: int) -> str:
+    """Write the kernel: a loop over points, in it one loop nest for each set of axes on which something depends."""
+    covariates, coefficients, graph = _traced(law, over)
+    axes = range(len(law.covariates))
+    every = tuple(axes)
+    text: dict[Variable, str] = {}
+    scope: dict[Variable, tuple[int, ...]] = {}
+    for number, (x, axis) in enumerate(covariates):
+        text[x], scope[x] = f"x{number}", (axis,)
+    for number, c in enumerate(coefficients):
+        text[c], scope[c] = f"c{number}", ()
+    body: dict[tuple[int, ...], list[str]] = {(): [f"c{n} = coefficients[{n}, p]" for n in range(len(coefficients))]}
+    for number, (_, axis) in enumerate(covariates):
+        body.setdefault((axis,), []).append(f"x{number} = covariates[{number}][i{axis}, p]")
+    kept: dict[Variable, tuple[int, ...]] = {}
+
+    def use(x: Variable, where: tuple[int, ...]) -> str:
+        if isinstance(x, Constant):
+            return f"({float(x.data)!r})" if np.isfinite(x.data) else f"float('{x.data}')"
+        if scope[x] in (where, ()):
+            return text[x]
+        kept[x] = scope[x]
+        return f"{text[x]}_at[{', '.join(f'i{a}' for a in scope[x])}]"
+
+    names = (f"t{n}" for n in count())
+    for node in graph.toposort():
+        own = tuple(sorted({a for x in node.inputs if not isinstance(x, Constant) for a in scope[x]}))
+        (out,) = node.outputs
+        text[out], scope[out] = next(names), own
+        line = _expression(law, node.op, [use(x, own) for x in node.inputs])
+        body.setdefault(own, []).append(f"{text[out]} = {line}")
+    body.setdefault(every, []).extend(
+        f"out[{n}, {', '.join(f'i{a}' for a in axes)}, p] = {use(x, every)}" for n, x in enumerate(graph.outputs)
+    )
+    stored = {x: f"{text[x]}_at[{', '.join(f'i{a}' for a in scope[x])}] = {text[x]}" for x in kept}
+    lines = ["def law_on_block(covariates, coefficients, out):"]
+    lines += [f"    n{a} = out.shape[{a + 1}]" for a in axes]
+    lines += [f"    {text[x]}_at = np.empty(({', '.join(f'n{a}' for a in at)},))" for x, at in kept.items()]
+    lines += ["    for p in range(out.shape[-1]):"]
+    for where in sorted(body, key=lambda s: (len(s), s)):
+        indent = "        "
+        for a in where:
+            lines.append(f"{indent}for i{a} in range(n{a}):")
+            indent += "    "
+        lines += [indent + line for line in body[where]]
+        lines += [indent + line for x, line in stored.items() if scope[x] == where]
+    return "\n".join(lines) + "\n"
+
+
+def _expression(law: Law, op: Any, inputs: Sequence[str]) -> str:
+    name = type(getattr(op, "scalar_op", op)).__name__
+    if name in OPERATORS:
+        return f" {OPERATORS[name]} ".join(inputs)
+    if name in FUNCTIONS:
+        return FUNCTIONS[name].format(*inputs)
+    raise LawError(
+        f"law {law.name} uses {name}, which the sampler cannot compile: write it with + - * / ** and the functions of "
+        "bayeslaw.law, or sample model.pymc_model with PyMC"
+    )

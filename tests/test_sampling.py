@@ -1,0 +1,66 @@
+"""The sampler as a process: what interrupts it, and what its draws depend on."""
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import bayeslaw as bl
+from bayeslaw.errors import LawError, SamplingError
+from bayeslaw.kernels import kernel
+from bayeslaw.sampling import _in_processes
+from tests.test_speed import model, study
+
+
+@pytest.fixture(scope="module")
+def small() -> bl.Model:
+    return model(study(3, 6, 5))
+
+
+def test_draws_depend_on_the_seed_and_not_on_the_cores(small):
+    one, two = (small.fit(draws=10, tune=20, chains=3, cores=k, seed=3, progress=False) for k in (1, 2))
+    np.testing.assert_array_equal(one.posterior["E"], two.posterior["E"])
+    other = small.fit(draws=10, tune=20, chains=3, cores=2, seed=4, progress=False)
+    assert not np.isin(other.posterior["E"], one.posterior["E"]).any()
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_an_interrupt_ends_sampling_at_once(small, cores):
+    start = time.perf_counter()
+    threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        small.fit(draws=50_000, tune=50_000, chains=2, cores=cores, progress=False)
+    assert time.perf_counter() - start < 15
+
+
+def test_a_killed_process_is_one_sentence():
+    with pytest.raises(SamplingError, match="was killed.*start again"):
+        _in_processes(lambda number: os.kill(os.getpid(), signal.SIGKILL), [np.array([0]), np.array([1])])
+
+
+def test_what_goes_wrong_in_a_process_is_told():
+    def run(number: int) -> None:
+        raise ArithmeticError(f"chain {number}")
+
+    with pytest.raises(SamplingError, match="ArithmeticError: chain 0"):
+        _in_processes(run, [np.array([0]), np.array([1])])
+
+
+def test_a_law_that_cannot_be_compiled_is_named():
+    import pytensor.tensor as pt
+
+    @bl.law(
+        title="t",
+        source="s",
+        equation="e",
+        covariates={"D": bl.Covariate("tokens", "tokens")},
+        coefficients={"E": bl.Coefficient(bl.positive(1.5, 0.3), "nats", "level", "simulated")},
+    )
+    def odd(D, /, *, E):
+        return E + pt.gammaln(D)
+
+    with pytest.raises(LawError, match="law odd uses GammaLn, which the sampler cannot compile"):
+        kernel(odd)
