@@ -5,40 +5,27 @@ over many simulations the rank of the truth among independent posterior draws is
 et al. 2018, arXiv:1804.06788). Where it is not, law, density, error model or sampler disagree with one another.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import arviz as az
 import numpy as np
 import pandas as pd
 import xarray as xr
 from arviz_stats.ecdf_utils import ecdf_pit
 
-from bayeslaw.comparison import at_rows, log_likelihood, part
-from bayeslaw.design import Design
 from bayeslaw.errors import RangeError
-from bayeslaw.evaluate import convergence
-from bayeslaw.folds import file_of, finish, labels, settled
+from bayeslaw.folds import file_of, finish, settled, told
 from bayeslaw.model import Model
 from bayeslaw.quantity import CI_PROB
-from bayeslaw.runs import Runs
-from bayeslaw.words import place
+from bayeslaw.simulation import POINTS, RANKS, simulation, with_losses
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from bayeslaw.fit import Fit
-
 __all__ = ["Calibration", "calibrate"]
-
-RANKS = 99
-"""Posterior draws that a truth is ranked among; the others are thinned away, since neighbours are not independent."""
-
-POINTS = 4
-"""Rows of the design at which predicted losses are ranked, per validation set."""
 
 RHAT = 1.05
 VAST = 1e6
@@ -62,12 +49,15 @@ class Calibration:
     fits : pandas.DataFrame
         One row per refit: ``simulation``, largest ``r_hat``, ``divergences``, smallest bulk ``ess`` of a quantity,
         ``seconds``. None is left out of the ranks, however it went.
+    failed : pandas.DataFrame
+        One row per refit that came to no posterior: ``fold`` (``simulation 3``), ``error`` (its type) and ``reason``.
     """
 
     model: Model
     prob: float
     rows: pd.DataFrame
     fits: pd.DataFrame
+    failed: pd.DataFrame
 
     @cached_property
     def pit(self) -> xr.DataArray:
@@ -145,6 +135,7 @@ class Calibration:
             f"{min(1.0, smallest * len(table)):.2g}",
             f"refits: {self.diverged} with divergences, {self.unmixed} with R-hat above {RHAT}, {self.dependent} with "
             f"fewer than {RANKS} effective draws of some quantity; all count",
+            *told(self.failed, n),
         ]
 
     def __repr__(self) -> str:
@@ -166,6 +157,8 @@ def calibrate(
     prob: float = CI_PROB,
     folder: str | Path | None = None,
     jobs: int = 1,
+    scheduler: str | None = None,
+    progress: bool = True,
     **settings: Any,
 ) -> Calibration:
     """Simulate losses from the model's prior, refit them, and rank the truth in every posterior.
@@ -189,10 +182,14 @@ def calibrate(
     prob : float
         Probability of the equal-tailed intervals.
     folder : path, optional
-        Where every finished refit is kept, a small JSON file each; those already there are not fitted again.
+        Where every refit is kept as soon as it is finished, a small JSON file each; those already there are not made
+        again.
     jobs : int
-        Refits at a time, in processes; -1: one per core. Inside ``joblib.parallel_config(backend="dask")`` they run on
-        a Dask cluster.
+        Refits at a time, in processes of this machine; -1: one per core.
+    scheduler : str, optional
+        Address of a Dask scheduler, for example ``"tcp://127.0.0.1:8786"``: its workers make the refits.
+    progress : bool
+        Show how many refits are finished and the time left, in a terminal or notebook.
     **settings
         Others of `bayeslaw.fit.fit`: ``tune``, ``target_accept``.
 
@@ -207,6 +204,8 @@ def calibrate(
         one in 10,000, as happens with many pooled coefficients).
     StoreError
         The folder cannot be used.
+    MissingExtra, RefitError
+        Dask is not installed, the scheduler cannot be used, a process was killed, or every refit failed.
     """
     if n < 1:
         raise RangeError(f"n is {n}: give how many simulations, for example 100")
@@ -216,96 +215,20 @@ def calibrate(
         raise RangeError(f"{chains} x {draws} draws are too few to rank a truth among: ask for {RANKS} at least")
     if settings.get("method", "nuts") != "nuts":
         raise RangeError("maximum likelihood has no posterior to rank the truth in: leave method= out")
-    settings = settled(jobs, draws=draws, chains=chains, seed=seed, **settings)
+    settings = settled(jobs, scheduler, draws=draws, chains=chains, seed=seed, **settings)
     path = model.law.path
     by_run = ["run", path] if path in model.runs.table else ["run"]
     table = model.runs.table.sort_values(by_run, kind="stable").reset_index(drop=True)  # in the order of the design
-    blank = replace(model, runs=_with_losses(model.runs, table, np.full((len(table), len(model.runs.evals)), VAST)))
+    blank = replace(model, runs=with_losses(model.runs, table, np.full((len(table), len(model.runs.evals)), VAST)))
     truths = blank.prior_predictive(draws=n, seed=seed).posterior
     names = {f"simulation {i + 1}": i for i in range(n)}
     recipe = settings | {"ranks": RANKS, "points": POINTS}
     files = {name: file_of(folder, name, blank, blank.design, prob, recipe) for name in names}
     tasks = {name: (blank, i, truths.isel(draw=[i]), prob, settings) for name, i in names.items()}
-    done = finish(_simulation, tasks, files, jobs)
-    rows = pd.concat([pd.DataFrame(d["rows"]).assign(simulation=i + 1) for i, d in enumerate(done)], ignore_index=True)
+    done, failed = finish(simulation, tasks, files, jobs, scheduler, progress)
+    numbers = [names[d["fold"]] + 1 for d in done]
+    rows = pd.concat([pd.DataFrame(d["rows"]).assign(simulation=i) for i, d in zip(numbers, done, strict=True)])
     rows["covered"] = (rows["lower"] <= rows["true"]) & (rows["true"] <= rows["upper"])
-    rows = rows[["simulation", *rows.columns.drop("simulation")]]
-    return Calibration(model, prob, rows, pd.DataFrame([{"simulation": i + 1, **d["fit"]} for i, d in enumerate(done)]))
-
-
-def _with_losses(runs: Runs, table: pd.DataFrame, losses: np.ndarray) -> Runs:
-    """Return runs with other losses (row, eval)."""
-    return replace(runs, table=table.assign(**dict(zip(runs.loss_columns, losses.T, strict=True))))
-
-
-def _simulation(
-    label: str, blank: Model, number: int, truth: xr.Dataset, prob: float, settings: dict[str, Any]
-) -> dict[str, Any]:
-    """Simulate, refit and rank; plain numbers and texts, ready for a file."""
-    from bayeslaw.fit import Fit
-
-    true = Fit(blank, xr.DataTree.from_dict({"posterior": truth}))
-    losses = _simulated(true, blank.design, np.random.default_rng([settings["seed"], number]))
-    model = replace(blank, runs=_with_losses(blank.runs, blank.runs.table, losses))
-    own_seed = int(np.random.SeedSequence([settings["seed"], number]).generate_state(1)[0])
-    fit = model.fit(**{**settings, "seed": own_seed})
-    found, expected = _quantities(fit), _quantities(replace(true, model=model))
-    rows = []
-    for (name, kind, of_truth), (_, _, sampled) in zip(_flat(expected, model), _flat(found, model), strict=True):
-        value = float(of_truth[0])
-        thinned = sampled[np.linspace(0, len(sampled) - 1, RANKS).round().astype(int)]
-        lower, upper = np.quantile(sampled, [(1 - prob) / 2, (1 + prob) / 2])
-        rank = int((thinned < value).sum())
-        rows.append({"quantity": name, "kind": kind, "true": value, "rank": rank, "lower": lower, "upper": upper})
-    ess = min(float(v.min()) for v in az.ess(found).data_vars.values())
-    return {"fold": label, "rows": rows, "fit": {**convergence(fit), "ess": ess, "seconds": fit.seconds}}
-
-
-def _simulated(true: "Fit", design: Design, rng: np.random.Generator) -> np.ndarray:
-    """Return losses (row, eval) of a truth's own new runs, measured where the design's runs are."""
-    losses = at_rows(true, design)
-    run, path = design.rows["run"].values, true.model.law.path
-    errors = []
-    for label in dict.fromkeys(run):
-        of_run = {"row": np.flatnonzero(run == label)}
-        log_path = xr.ufuncs.log(design.rows[path].isel(of_run)) if path in design.rows else None
-        errors.append(true.noise.sample(true.posterior, losses.isel(of_run), log_path, rng))
-    new = losses * xr.ufuncs.exp(xr.concat(errors, "row"))
-    result: np.ndarray = new.isel(chain=0, draw=0).transpose("row", "eval").values
-    return result
-
-
-def _quantities(fit: "Fit") -> xr.Dataset:
-    """Return what is ranked, dims chain, draw and those of each quantity."""
-    design = fit.model.design
-    sampled = fit.posterior[[n for n in fit.posterior.data_vars if not str(n).endswith("_paper")]]
-    losses = at_rows(fit, _few(design))
-    likelihood = log_likelihood(fit).sum("run")
-    return sampled.assign(loss=losses.drop_vars("row", errors="ignore"), log_likelihood=likelihood)
-
-
-def _few(design: Design) -> Design:
-    """Return the rows at which losses are ranked."""
-    number = np.arange(design.rows.sizes["row"])
-    return part(design, np.isin(number, np.linspace(0, number[-1], POINTS).round()))
-
-
-def _flat(quantities: xr.Dataset, model: Model) -> Iterator[tuple[str, str, np.ndarray]]:
-    """Name, kind and draws of every number among the quantities."""
-    few = labels(_few(model.design))
-    few["run"] = np.array([str(r).removeprefix("run ") for r in few["run"]])
-    where = [place(dict(zip(few, row, strict=True))) for row in zip(*few.values(), strict=True)]
-    errors = model.noise.priors(len(model.design.evals))
-    for name, values in quantities.data_vars.items():
-        kind = (
-            "coefficient"
-            if name in model.law.coefficients
-            else "error"
-            if name in errors
-            else {"loss": "loss", "log_likelihood": "likelihood"}.get(str(name), "population")
-        )
-        dims = [d for d in values.dims if d not in ("chain", "draw")]
-        stacked = values.transpose("chain", "draw", *dims)
-        for at in np.ndindex(*(values.sizes[d] for d in dims)):
-            label = [where[i] if d == "row" else str(values[d].values[i]) for d, i in zip(dims, at, strict=True)]
-            yield f"{name}[{', '.join(label)}]" if label else str(name), kind, stacked.values[..., *at].ravel()
+    rows = rows[["simulation", *rows.columns.drop("simulation")]].reset_index(drop=True)
+    fits = pd.DataFrame([{"simulation": i, **d["fit"]} for i, d in zip(numbers, done, strict=True)])
+    return Calibration(model, prob, rows, fits, failed)

@@ -14,7 +14,7 @@ from scipy.special import logsumexp
 from bayeslaw.comparison import at_rows, log_likelihood, part
 from bayeslaw.design import Design
 from bayeslaw.errors import DataError, RangeError
-from bayeslaw.folds import file_of, finish, labels, settled
+from bayeslaw.folds import file_of, finish, labels, settled, told
 from bayeslaw.model import Model
 from bayeslaw.quantity import CI_PROB
 from bayeslaw.scores import crps, scores
@@ -52,6 +52,9 @@ class Evaluation:
         One row per held-out run and fold: ``n`` measurements and ``elpd``, the log of their joint predictive density.
     folds : pandas.DataFrame
         One row per refit: ``rows`` trained on, ``r_hat`` (largest), ``divergences``, ``seconds``.
+    failed : pandas.DataFrame
+        One row per fold whose refit failed and which is in none of the others: ``fold``, ``error`` (its type) and
+        ``reason``.
     """
 
     model: Model
@@ -60,6 +63,7 @@ class Evaluation:
     rows: pd.DataFrame
     runs: pd.DataFrame
     folds: pd.DataFrame
+    failed: pd.DataFrame
 
     def frame(self) -> pd.DataFrame:
         """Return the scores, one row per fold and validation set.
@@ -97,7 +101,7 @@ class Evaluation:
         ]
         if bad := self.unconverged:
             lines.append(f"not converged (R-hat above {RHAT} or divergences): {len(bad)} of {n}, for example {bad[0]}")
-        return lines
+        return lines + told(self.failed, n)
 
     def __repr__(self) -> str:
         first, *others = self._about()
@@ -120,6 +124,8 @@ def evaluate(
     prob: float = CI_PROB,
     folder: str | Path | None = None,
     jobs: int = 1,
+    scheduler: str | None = None,
+    progress: bool = True,
     **settings: Any,
 ) -> Evaluation:
     """Refit a model without each fold of its measurements and score its predictions there.
@@ -128,7 +134,7 @@ def evaluate(
     coefficients from its population. With `splits.late` and `splits.segments` the runs were seen in part; predicting
     them as new ones ignores what their seen part told about their own error, so these scores are conservative. Rows
     outside the law's range are not scored (unless the model has ``outside="include"``), and a fold without others is
-    left out.
+    left out. A refit that fails is listed in `Evaluation.failed`, and the others go on.
 
     Parameters
     ----------
@@ -141,12 +147,16 @@ def evaluate(
     prob : float
         Probability of the equal-tailed intervals.
     folder : path, optional
-        Where every finished fold is kept, a small JSON file each; those already there are not fitted again.
+        Where every fold is kept as soon as it is finished, a small JSON file each; those already there are not fitted
+        again.
     jobs : int
-        Folds fitted at a time, in processes; -1: one per core. Inside ``joblib.parallel_config(backend="dask")`` they
-        run on a Dask cluster.
+        Folds fitted at a time, in processes of this machine; -1: one per core.
+    scheduler : str, optional
+        Address of a Dask scheduler, for example ``"tcp://127.0.0.1:8786"``: its workers fit the folds.
+    progress : bool
+        Show how many folds are finished and the time left, in a terminal or notebook.
     **settings
-        Others of `bayeslaw.fit.fit`: ``tune``, ``target_accept``, ``method="mle"``, ``progress``.
+        Others of `bayeslaw.fit.fit`: ``tune``, ``target_accept``, ``method="mle"``.
 
     Returns
     -------
@@ -159,15 +169,19 @@ def evaluate(
         labels whose coefficients cannot be known.
     StoreError
         The folder cannot be used.
+    MissingExtra, RefitError
+        Dask is not installed, the scheduler cannot be used, a process was killed, or every refit failed.
     """
     if not 0 < prob < 1:
         raise RangeError(f"prob is {prob}: give a probability between 0 and 1, for example {CI_PROB}")
-    settings = settled(jobs, draws=draws, chains=chains, seed=seed, **settings)
+    settings = settled(jobs, scheduler, draws=draws, chains=chains, seed=seed, **settings)
     folds = _tasks(model, splits, settings)
     files = {label: file_of(folder, label, model, held, prob, settings) for label, (_, held) in folds.items()}
-    parts = finish(_fold, {label: (*fold, prob, settings) for label, fold in folds.items()}, files, jobs)
+    tasks = {label: (*fold, prob, settings) for label, fold in folds.items()}
+    parts, failed = finish(_fold, tasks, files, jobs, scheduler, progress)
     rows, runs = (pd.concat([pd.DataFrame(p[k]) for p in parts], ignore_index=True) for k in ("rows", "runs"))
-    return Evaluation(model, splits, prob, rows, runs, pd.DataFrame([{"fold": p["fold"], **p["fit"]} for p in parts]))
+    refits = pd.DataFrame([{"fold": p["fold"], **p["fit"]} for p in parts])
+    return Evaluation(model, splits, prob, rows, runs, refits, failed)
 
 
 def _tasks(model: Model, splits: Splits, settings: Mapping[str, Any]) -> dict[str, tuple[Model, Design]]:

@@ -1,19 +1,25 @@
-"""Refits by the dozen: in processes, each kept on disk as a small JSON file, so that reading executes nothing."""
+"""Refits by the dozen, each kept on disk as a small JSON file, so that reading executes nothing."""
 
 import hashlib
 import json
+import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import joblib
 import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
 from bayeslaw.design import Design
-from bayeslaw.errors import RangeError, StoreError
+from bayeslaw.engines import Failure, run
+from bayeslaw.errors import RangeError, RefitError, StoreError
 from bayeslaw.law import Law
 from bayeslaw.mixtures import WEIGHT
 from bayeslaw.model import Model
@@ -22,7 +28,7 @@ from bayeslaw.priors import Prior
 from bayeslaw.runs import Runs
 from bayeslaw.store import fingerprint
 
-__all__ = ["file_of", "finish", "labels", "settled"]
+__all__ = ["file_of", "finish", "labels", "settled", "told"]
 
 
 def labels(held: Design) -> dict[str, np.ndarray]:
@@ -32,13 +38,17 @@ def labels(held: Design) -> dict[str, np.ndarray]:
     return {c: held.rows[c].values for c in names if held.rows[c].dims == ("row",)}
 
 
-def settled(jobs: int, **settings: Any) -> dict[str, Any]:
-    """Return the settings of refits that share the cores between `jobs` processes."""
+def settled(jobs: int, scheduler: str | None, **settings: Any) -> dict[str, Any]:
+    """Return the settings of refits that share the cores of this machine, or have one each on a cluster."""
     if jobs == 0:
         raise RangeError("jobs is 0: give how many refits to run at a time, or -1 for one per core")
-    if jobs != 1:
+    if scheduler is not None:
+        if jobs != 1:
+            raise RangeError("how many refits run at a time is up to the scheduler's workers: leave jobs out")
+        settings.setdefault("cores", 1)  # a worker of Dask may not start processes
+    elif jobs != 1:
         settings.setdefault("cores", max(1, (os.cpu_count() or 1) // joblib.effective_n_jobs(jobs)))
-    return {"progress": False, **settings}
+    return settings | {"progress": False}
 
 
 def finish(
@@ -46,15 +56,87 @@ def finish(
     tasks: Mapping[str, tuple[Any, ...]],
     files: Mapping[str, Path | None],
     jobs: int,
-) -> list[dict[str, Any]]:
-    """Return ``work(label, *arguments)`` for every task, from its file where it is there; write the others'."""
+    scheduler: str | None,
+    progress: bool,
+) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+    """Return ``work(label, *arguments)`` for every task, from its file where it is there; write the others'.
+
+    Parameters
+    ----------
+    work, tasks, jobs, scheduler
+        See `bayeslaw.engines.run`.
+    files : mapping
+        Where each result is kept, or None.
+    progress : bool
+        Show how many are finished and the time left, in a terminal or notebook.
+
+    Returns
+    -------
+    done : list of dict
+        The results, in the order of the tasks.
+    failed : pandas.DataFrame
+        One row per task that failed: ``fold``, the type of the ``error`` and its ``reason``. Such a task has no file,
+        so that the next start tries it again.
+
+    Raises
+    ------
+    RefitError
+        Every task failed, or as in `bayeslaw.engines.run`.
+    StoreError
+        A file cannot be read or written.
+    """
     done = {label: _read(file) for label, file in files.items() if file is not None and file.is_file()}
-    missing = (joblib.delayed(work)(label, *task) for label, task in tasks.items() if label not in done)
-    for result in joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(missing):
-        done[result["fold"]] = result
-        if (file := files[result["fold"]]) is not None:
-            _write(file, result)
-    return [done[label] for label in tasks]
+    missing = {label: task for label, task in tasks.items() if label not in done}
+    failures: dict[str, Failure] = {}
+    with _counter(len(tasks), len(done), progress) as count:
+        for label, result in run(work, missing, jobs, scheduler) if missing else ():
+            if isinstance(result, Failure):
+                failures[label] = result
+            else:
+                done[label] = result
+                if (file := files[label]) is not None:
+                    _write(file, result)
+            count(len(failures))
+    rows = [{"fold": label, **vars(failures[label])} for label in tasks if label in failures]
+    failed = pd.DataFrame(rows, columns=["fold", "error", "reason"])
+    if not done:
+        raise RefitError(f"every refit failed; the first, {_first(failed)}")
+    return [done[label] for label in tasks if label in done], failed
+
+
+def told(failed: pd.DataFrame, done: int) -> list[str]:
+    """Return a line on the refits that failed, if any did."""
+    if failed.empty:
+        return []
+    return [f"failed and left out: {len(failed)} of {len(failed) + done}; the first, {_first(failed)}"]
+
+
+def _first(failed: pd.DataFrame) -> str:
+    return "{fold}: {error}: {reason}".format(**failed.iloc[0])
+
+
+@contextmanager
+def _counter(total: int, done: int, progress: bool) -> Iterator[Callable[[int], None]]:
+    """Show a bar on standard error; yield what counts one more, told how many have failed."""
+    console = Console(stderr=True)
+    columns = (
+        "{task.description}",
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        "left",
+        TimeRemainingColumn(),
+    )
+    shown = progress and (console.is_terminal or console.is_jupyter)
+    with Progress(*columns, console=console, disable=not shown, speed_estimate_period=math.inf) as bar:
+        task = bar.add_task("refits", total=total, completed=done)
+        bar.advance(task, 0)  # from when the speed is measured
+
+        def count(failed: int) -> None:
+            bar.update(task, description=f"refits, {failed} failed" if failed else "refits")
+            bar.advance(task)
+
+        yield count
 
 
 def file_of(

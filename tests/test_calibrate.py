@@ -11,9 +11,10 @@ import xarray as xr
 import bayeslaw as bl
 import bayeslaw.fit
 from bayeslaw import models
-from bayeslaw.calibrate import RANKS, Calibration, calibrate
-from bayeslaw.errors import RangeError
+from bayeslaw.calibrate import Calibration, calibrate
+from bayeslaw.errors import RangeError, RefitError
 from bayeslaw.fit import Fit
+from bayeslaw.simulation import RANKS
 
 N, D = [2e8, 1e9, 4e9], [2e9, 1e10]
 CHEAP: dict[str, Any] = {"draws": 100, "chains": 2}
@@ -84,6 +85,28 @@ def test_simulations_do_not_depend_on_how_many_there_are(prior_as_posterior, tmp
     assert not np.allclose(other.rows["true"], few.rows["true"][few.rows["simulation"] == 1])
     assert len(list(tmp_path.iterdir())) == 4
     assert "rank" in json.loads(next(iter(kept)).read_text())["rows"][0]
+
+
+def test_a_refit_that_fails_does_not_stop_the_others(prior_as_posterior, monkeypatch, tmp_path):
+    whole, number = calibrate(MODEL, 3, **CHEAP), iter(range(9))
+
+    def second_fails(asked: bl.Model, **settings: Any) -> Fit:
+        if next(number) == 1:
+            raise FloatingPointError("no step size is small enough")
+        return right(asked, **settings)
+
+    right = bayeslaw.fit.fit
+    with monkeypatch.context() as patched:
+        patched.setattr(bayeslaw.fit, "fit", second_fails)
+        found = calibrate(MODEL, 3, folder=tmp_path, **CHEAP)
+    assert found.fits["simulation"].tolist() == [1, 3] and set(found.rows["simulation"]) == {1, 3}
+    reason = ["simulation 2", "FloatingPointError", "no step size is small enough"]
+    assert found.failed.to_numpy().tolist() == [reason]
+    assert "left out: 1 of 3; the first, simulation 2: FloatingPointError: no step" in repr(found)
+    pd.testing.assert_frame_equal(calibrate(MODEL, 3, folder=tmp_path, **CHEAP).rows, whole.rows)
+    monkeypatch.setattr(bayeslaw.fit, "fit", lambda *_, **__: 1 / 0)
+    with pytest.raises(RefitError, match="every refit failed; the first, simulation 1: ZeroDivisionError: division"):
+        calibrate(MODEL, 2, **CHEAP)
 
 
 def test_measured_losses_play_no_part(prior_as_posterior):

@@ -1,5 +1,6 @@
 """The command line and the report: what they print, exit with and leave behind. A made-up posterior, no sampling."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -384,6 +385,65 @@ def test_evaluate(run, study, tmp_path, monkeypatch):
     assert "1 refit, largest(N), whole runs" in result.stdout and "interval_score" in result.stdout
     again = run("evaluate", "chinchilla", "runs.csv", *words.split())
     assert (len(asked), again.stdout) == (1, result.stdout), "the finished fold was kept"
+
+
+@pytest.fixture
+def fitted(run, study, monkeypatch):
+    """The fit of that study, by least squares, as a file; what refits are asked, and without what they fail."""
+    by_least_squares = bayeslaw.fit.fit
+    asked: list[Any] = []
+    broken: set[float] = set()
+
+    def fit(model, **settings):
+        asked.append((model, settings))
+        if missing := broken - set(model.runs.table["N"]):
+            raise ValueError(f"no fit without {missing.pop():g}")
+        found = by_least_squares(model, method="mle", seed=settings["seed"])
+        return dataclasses.replace(found, settings={k: settings[k] for k in ("draws", "chains", "seed")})
+
+    monkeypatch.setattr(bayeslaw.fit, "fit", fit)
+    monkeypatch.setattr(Fit, "checks", lambda _: Checks())
+    words = "--map N=params --prior alpha=0.35:0.3 --robust --draws=30 --seed=3"
+    assert run("fit", "chinchilla", "runs.csv", "-o", "fit.nc", *words.split()).exit_code == 0
+    asked.clear()
+    return asked, broken
+
+
+def test_evaluate_a_fit(run, fitted, tmp_path):
+    asked, broken = fitted
+    result = run("evaluate", "fit.nc", "--by", "N", "--folder", "folds", "-o", "scores.csv")
+    assert result.exit_code == 0, result.output
+    assert pd.read_csv(tmp_path / "scores.csv")["fold"].tolist() == ["N 200000000", "N 1e+09", "N 4e+09"]
+    for model, settings in asked:
+        assert model.noise.robust and "alpha" in model.priors
+        assert {k: settings[k] for k in ("draws", "chains", "seed")} == {"draws": 30, "chains": 4, "seed": 3}
+    assert run("evaluate", "fit.nc", "--splits", "by:N", "--folder", "folds").exit_code == 0
+    assert len(asked) == 3, "the same folds"
+    assert run("evaluate", "fit.nc", "--by=N", "--by=run", "--chains=1").exit_code == 0
+    assert len(asked) == 6 and asked[-1][1]["chains"] == 1 and asked[-1][1]["draws"] == 30
+    broken.add(1e9)
+    failing = run("evaluate", "fit.nc", "--by", "N")
+    assert failing.exit_code == 1 and "FAIL  N 1e+09: ValueError: no fit without 1e+09" in failing.stdout
+    assert "2 refits, by(N)" in failing.stdout and failing.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("fit.nc", "what to hold out: --by N, or other splits such as --splits largest:N"),
+        ("fit.nc --by N --splits by:N", "say once what to hold out"),
+        ("fit.nc --by M", "no column to split by 'M'"),
+        ("fit.nc runs.csv --by N", "fit.nc has its own runs and model: leave RUNS.csv out"),
+        ("fit.nc --by N --by E=N --robust", "leave --by and --robust out"),
+        ("other.nc --by N", "no file 'other.nc'"),
+        ("chinchilla --by N", "name the measurements after the law, as in: bayeslaw evaluate chinchilla runs.csv"),
+        ("fit.nc --by N --scheduler nonsense -o s.csv", "no scheduler answers at 'nonsense'"),
+        ("fit.nc --by N --scheduler nonsense --jobs 2 -o s.csv", "leave jobs out"),
+    ],
+)
+def test_mistakes_of_evaluating_a_fit_leave_nothing(run, fitted, tmp_path, words, says):
+    assert complains(run("evaluate", *words.split()), says)
+    assert {p.name for p in tmp_path.iterdir()} == {"runs.csv", "fit.nc"} and not fitted[0]
 
 
 @pytest.mark.parametrize(

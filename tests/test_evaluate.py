@@ -13,7 +13,7 @@ import bayeslaw as bl
 import bayeslaw.fit
 from bayeslaw import models, splits
 from bayeslaw.comparison import log_likelihood
-from bayeslaw.errors import BayeslawError, DataError, RangeError, StoreError, UnknownName
+from bayeslaw.errors import BayeslawError, DataError, RangeError, RefitError, StoreError, UnknownName
 from bayeslaw.fit import Fit
 from bayeslaw.scores import crps, huber, interval_score, scores
 
@@ -335,6 +335,54 @@ def test_finished_folds_are_kept_and_not_fitted_again(made_up, tmp_path):
     with pytest.raises(StoreError, match="cannot make the folder"):
         bl.evaluate(MODEL, bl.splits.by("N"), folder=files[2])
     assert json.loads(files[2].read_text())["fold"].startswith("N ")
+
+
+def test_a_fold_that_fails_does_not_stop_the_others(monkeypatch, tmp_path):
+    broken = {1e9}
+
+    def fit(model: bl.Model, **settings: Any) -> Fit:
+        if missing := broken - set(model.runs.table["N"]):
+            raise ValueError(f"nothing converges\nwithout {missing.pop():g}")
+        return around_the_truth(model, **settings)
+
+    monkeypatch.setattr(bayeslaw.fit, "fit", fit)
+    found = bl.evaluate(MODEL, bl.splits.by("N"), folder=tmp_path)
+    assert found.failed.to_numpy().tolist() == [["N 1e+09", "ValueError", "nothing converges without 1e+09"]]
+    assert found.folds["fold"].tolist() == ["N 200000000", "N 500000000", "N 4e+09"]
+    assert "left out: 1 of 4; the first, N 1e+09: ValueError: nothing converges without 1e+09" in repr(found)
+    assert len(list(tmp_path.iterdir())) == 3, "it is not finished"
+    broken.clear()
+    again = bl.evaluate(MODEL, bl.splits.by("N"), folder=tmp_path)
+    assert again.failed.empty and len(again.folds) == 4 and "left out" not in repr(again)
+    broken |= set(SIZES)
+    with pytest.raises(RefitError, match="every refit failed; the first, N 200000000: ValueError: nothing converges"):
+        bl.evaluate(MODEL, bl.splits.by("N"))
+
+
+def test_an_interrupt_stops_the_folds_and_leaves_the_finished_ones(made_up, monkeypatch, tmp_path):
+    quick = bayeslaw.fit.fit
+
+    def fit(model: bl.Model, **settings: Any) -> Fit:
+        if len(made_up) == 2:
+            raise KeyboardInterrupt
+        return quick(model, **settings)
+
+    monkeypatch.setattr(bayeslaw.fit, "fit", fit)
+    with pytest.raises(KeyboardInterrupt):
+        bl.evaluate(MODEL, bl.splits.by("N"), folder=tmp_path)
+    assert len(made_up) == len(list(tmp_path.iterdir())) == 2
+
+
+def test_progress_is_shown_in_a_terminal(made_up, monkeypatch, capsys):
+    bl.evaluate(MODEL, bl.splits.by("N"))
+    assert capsys.readouterr() == ("", ""), "not where nobody looks"
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes standard error for a terminal
+    monkeypatch.setenv("TERM", "xterm")
+    bl.evaluate(MODEL, bl.splits.by("N"))
+    out, err = capsys.readouterr()
+    assert out == "" and "refits" in err and "4/4" in err and "left" in err
+    bl.evaluate(MODEL, bl.splits.by("N"), progress=False)
+    assert capsys.readouterr() == ("", "")
 
 
 def test_refits_that_did_not_converge_are_named(monkeypatch):

@@ -128,6 +128,7 @@ def test_evaluation_and_comparison(sampled):
     assert [c for c in found.rows if c not in law] == documented("bl.evaluate(...).rows")
     assert list(found.runs) == documented("bl.evaluate(...).runs")
     assert list(found.folds) == documented("bl.evaluate(...).folds")
+    assert list(found.failed) == documented("bl.evaluate(...).failed")
     assert list(bl.compare({"a": found, "b": found})) == documented("bl.compare")
 
 

@@ -1,0 +1,107 @@
+"""One simulation of a calibration: losses of runs that the model made up, a posterior from them, the truth's ranks."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import arviz as az
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayeslaw.comparison import at_rows, log_likelihood, part
+from bayeslaw.design import Design
+from bayeslaw.evaluate import convergence
+from bayeslaw.folds import labels
+from bayeslaw.model import Model
+from bayeslaw.runs import Runs
+from bayeslaw.words import place
+
+if TYPE_CHECKING:
+    from bayeslaw.fit import Fit
+
+__all__ = ["POINTS", "RANKS", "simulation", "with_losses"]
+
+RANKS = 99
+"""Posterior draws that a truth is ranked among; the others are thinned away, since neighbours are not independent."""
+
+POINTS = 4
+"""Rows of the design at which predicted losses are ranked, per validation set."""
+
+
+def with_losses(runs: Runs, table: pd.DataFrame, losses: np.ndarray) -> Runs:
+    """Return runs with other losses (row, eval)."""
+    return replace(runs, table=table.assign(**dict(zip(runs.loss_columns, losses.T, strict=True))))
+
+
+def simulation(
+    label: str, blank: Model, number: int, truth: xr.Dataset, prob: float, settings: dict[str, Any]
+) -> dict[str, Any]:
+    """Simulate, refit and rank; plain numbers and texts, ready for a file."""
+    from bayeslaw.fit import Fit
+
+    true = Fit(blank, xr.DataTree.from_dict({"posterior": truth}))
+    losses = _simulated(true, blank.design, np.random.default_rng([settings["seed"], number]))
+    model = replace(blank, runs=with_losses(blank.runs, blank.runs.table, losses))
+    own_seed = int(np.random.SeedSequence([settings["seed"], number]).generate_state(1)[0])
+    fit = model.fit(**{**settings, "seed": own_seed})
+    found, expected = _quantities(fit), _quantities(replace(true, model=model))
+    rows = []
+    for (name, kind, of_truth), (_, _, sampled) in zip(_flat(expected, model), _flat(found, model), strict=True):
+        value = float(of_truth[0])
+        thinned = sampled[np.linspace(0, len(sampled) - 1, RANKS).round().astype(int)]
+        lower, upper = np.quantile(sampled, [(1 - prob) / 2, (1 + prob) / 2])
+        rank = int((thinned < value).sum())
+        rows.append({"quantity": name, "kind": kind, "true": value, "rank": rank, "lower": lower, "upper": upper})
+    ess = min(float(v.min()) for v in az.ess(found).data_vars.values())
+    return {"fold": label, "rows": rows, "fit": {**convergence(fit), "ess": ess, "seconds": fit.seconds}}
+
+
+def _simulated(true: "Fit", design: Design, rng: np.random.Generator) -> np.ndarray:
+    """Return losses (row, eval) of a truth's own new runs, measured where the design's runs are."""
+    losses = at_rows(true, design)
+    run, path = design.rows["run"].values, true.model.law.path
+    errors = []
+    for label in dict.fromkeys(run):
+        of_run = {"row": np.flatnonzero(run == label)}
+        log_path = xr.ufuncs.log(design.rows[path].isel(of_run)) if path in design.rows else None
+        errors.append(true.noise.sample(true.posterior, losses.isel(of_run), log_path, rng))
+    new = losses * xr.ufuncs.exp(xr.concat(errors, "row"))
+    result: np.ndarray = new.isel(chain=0, draw=0).transpose("row", "eval").values
+    return result
+
+
+def _quantities(fit: "Fit") -> xr.Dataset:
+    """Return what is ranked, dims chain, draw and those of each quantity."""
+    design = fit.model.design
+    sampled = fit.posterior[[n for n in fit.posterior.data_vars if not str(n).endswith("_paper")]]
+    losses = at_rows(fit, _few(design))
+    likelihood = log_likelihood(fit).sum("run")
+    return sampled.assign(loss=losses.drop_vars("row", errors="ignore"), log_likelihood=likelihood)
+
+
+def _few(design: Design) -> Design:
+    """Return the rows at which losses are ranked."""
+    number = np.arange(design.rows.sizes["row"])
+    return part(design, np.isin(number, np.linspace(0, number[-1], POINTS).round()))
+
+
+def _flat(quantities: xr.Dataset, model: Model) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Name, kind and draws of every number among the quantities."""
+    few = labels(_few(model.design))
+    few["run"] = np.array([str(r).removeprefix("run ") for r in few["run"]])
+    where = [place(dict(zip(few, row, strict=True))) for row in zip(*few.values(), strict=True)]
+    errors = model.noise.priors(len(model.design.evals))
+    for name, values in quantities.data_vars.items():
+        kind = (
+            "coefficient"
+            if name in model.law.coefficients
+            else "error"
+            if name in errors
+            else {"loss": "loss", "log_likelihood": "likelihood"}.get(str(name), "population")
+        )
+        dims = [d for d in values.dims if d not in ("chain", "draw")]
+        stacked = values.transpose("chain", "draw", *dims)
+        for at in np.ndindex(*(values.sizes[d] for d in dims)):
+            label = [where[i] if d == "row" else str(values[d].values[i]) for d, i in zip(dims, at, strict=True)]
+            yield f"{name}[{', '.join(label)}]" if label else str(name), kind, stacked.values[..., *at].ravel()
