@@ -171,8 +171,10 @@ def _groups(fit: "Fit") -> pd.DataFrame:
     """Mean residuals of groups of measurements, in standard errors that know what checkpoints of one run share."""
     law, design, z = fit.model.law, fit.model.design, _residuals(fit)
     sigma = fit.posterior["sigma"].mean(["chain", "draw"])
-    columns = [c for c in design.levels if c != law.path]
-    frame = design.rows[["run", *design.levels]].to_dataframe().reset_index(drop=True)
+    known = dict.fromkeys(["run", *([law.path] if law.path in design.rows else []), *design.levels])
+    frame = design.rows[list(known)].to_dataframe().reset_index(drop=True)
+    within = frame.groupby("run").nunique().max()
+    columns = [c for c in design.levels if c != law.path and within[c] == 1]  # areas under a schedule never recur
     alike = {" and ".join(columns): list(columns)}
     if law.over:  # mixing laws jump where a source is left out
         absent = design.rows[WEIGHT] == 0
@@ -181,7 +183,7 @@ def _groups(fit: "Fit") -> pd.DataFrame:
             alike[source] = [source]
     if design.has_checkpoints() and law.path in frame:
         frame["part"] = _parts(frame["run"])
-        alike |= {c: [c, "part"] for c in columns}
+        alike |= {c: [c, "part"] for c in columns} if columns else {"part": ["part"]}
     found = []
     for e in design.evals:
         one = frame.assign(z=z.sel(eval=e).values).dropna(subset="z")

@@ -1,8 +1,8 @@
 """Training curves: the losses of a run at its logged steps, with the areas under its learning-rate schedule.
 
 A curve law stays a pure function over columns: its covariates are the areas that the whole schedule, steps between the
-logged ones included, has covered at each logged step. How they were computed (``memory``, ``warmup_counted``, ``tail``)
-is written into columns too, so that predictions of other schedules are made in the same way.
+logged ones included, has covered at each logged step. How they were computed (``memory``, ``warmup_counted``,
+``tail``, ``power_...``) is written into columns too, so that predictions of other schedules are made in the same way.
 """
 
 import re
@@ -16,6 +16,7 @@ import pandas as pd
 
 from bayeslaw.errors import DataError, RangeError, unknown_name
 from bayeslaw.law import Law
+from bayeslaw.power import POWER, PowerMemory, annealed_power
 from bayeslaw.runs import Runs, read_runs, read_table
 from bayeslaw.schedules import MEMORY, Schedule, Tail, WarmupCounted, from_table
 
@@ -24,8 +25,8 @@ __all__ = ["area_columns", "area_settings", "curve_columns", "is_curve_law", "re
 type Schedules = Schedule | Mapping[str, Schedule | None] | pd.DataFrame | str | Path
 
 ANNEALED = {"S2": "annealed", "S2pt": "annealed_pt", "S2cpt": "annealed_cpt"}
-AREAS = ("S1", "S1pt", "S1cpt", *ANNEALED, *ANNEALED.values())
-SETTINGS = ("memory", "warmup_counted", "tail")
+AREAS = ("S1", "S1pt", "S1cpt", *ANNEALED, *ANNEALED.values(), "annealed_power")
+SETTINGS = ("memory", "warmup_counted", "tail", "power_C", "power_beta", "power_gamma")
 BITS = re.compile(r"(^|_)(bits?|bp[bctw])(_|$)", re.I)
 AGREE = 0.01
 """A logged rate may differ from the schedule's by this share of the peak, and by one step."""
@@ -42,6 +43,7 @@ def read_curves(
     memory: float = MEMORY,
     warmup_counted: WarmupCounted = "linear",
     tail: Tail = "frozen",
+    power: PowerMemory = POWER,
     spacing: float | None = None,
     loss: str | Mapping[str, str] | None = None,
     **columns: str,
@@ -63,6 +65,8 @@ def read_curves(
         Steps of the linear warm-up, without `schedule`; needed where the log starts later than step 1.
     memory, warmup_counted, tail
         How the areas are computed; see `Schedule.areas`.
+    power : PowerMemory
+        How the multi-power law remembers falls of the rate; see `bayeslaw.power`.
     spacing : float, optional
         Of each run, one logged step is kept per factor of this, the last one always (1 keeps all; areas are those of
         the whole log either way). Left out: 1.2 where a run has more than 60 logged steps: neighbours say the same
@@ -74,8 +78,9 @@ def read_curves(
     -------
     Runs
         With the columns ``S1`` and ``S2`` (rate x steps), ``annealed`` (``(1 - memory) S2``, the learning rate annealed
-        away) and, with `before`, the same of both stages (``S1pt``, ``S1cpt``, ``annealed_pt``, ...); ``memory``,
-        ``warmup_counted``, ``tail``, ``warmup``.
+        away), ``annealed_power`` (the same as the multi-power law remembers it) and, with `before`, the areas of both
+        stages (``S1pt``, ``S1cpt``, ``annealed_pt``, ...); ``memory``, ``warmup_counted``, ``tail``, ``power_C``,
+        ``power_beta``, ``power_gamma``, ``warmup``.
 
     Raises
     ------
@@ -96,6 +101,7 @@ def read_curves(
     if start.all():
         raise DataError("every row is at step 0 (before training): give the losses measured during training too")
     settings = {"memory": memory, "warmup_counted": warmup_counted, "tail": tail}
+    settings |= {f"power_{k}": value for k, value in vars(power).items()}
     curves = _with_areas(logged[~start].reset_index(drop=True), schedule, before, warmup, settings)
     curves = _thinned(curves, spacing)
     order = [c for c in curves if c not in runs.loss_columns]
@@ -159,7 +165,7 @@ def is_curve_law(law: Law) -> bool:
 
 
 def area_settings(runs: Runs) -> dict[str, Any]:
-    """Return how the areas of those curves were computed: the options of `Schedule.areas`.
+    """Return how the areas of those curves were computed: the options of `Schedule.areas`, and the power memory.
 
     Raises
     ------
@@ -173,7 +179,8 @@ def area_settings(runs: Runs) -> dict[str, Any]:
 
 def area_columns(schedule: Schedule, settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Return the areas under a schedule after every step, by the names of the columns that laws ask for."""
-    columns = {str(name): area.values for name, area in schedule.areas(**settings).data_vars.items()}
+    options = {k: settings[k] for k in ("memory", "warmup_counted", "tail")}
+    columns = {str(name): area.values for name, area in schedule.areas(**options).data_vars.items()}
     return columns | {rate: (1 - settings["memory"]) * columns[S2] for S2, rate in ANNEALED.items() if S2 in columns}
 
 
@@ -241,7 +248,8 @@ def _with_areas(
         raise DataError("a curve needs a column 'lr' with the learning rate, or schedule= with the whole schedule")
     own = _logged(frame, warmup) if schedule is None else _schedules("schedule", schedule, names)
     first = {} if before is None else _schedules("before", before, names)
-    known: dict[tuple[int, int], dict[str, np.ndarray]] = {}
+    power = PowerMemory(*(settings[f"power_{k}"] for k in ("C", "beta", "gamma")))
+    known: dict[tuple[int, int], tuple[Schedule, dict[str, np.ndarray]]] = {}
     parts = []
     for run, rows in frame.groupby("run", sort=False):
         planned, start = own[str(run)], first.get(str(run))
@@ -258,9 +266,12 @@ def _with_areas(
         key = (id(planned), id(start))
         if key not in known:
             alone = planned if before is None else replace(planned, transfer=len(planned))
-            known[key] = area_columns(alone if start is None else start.then(planned), settings)
-        done = at - 1 + (0 if start is None else len(start))
-        columns = {name: area[done] for name, area in known[key].items()}
+            whole = alone if start is None else start.then(planned)
+            known[key] = whole, area_columns(whole, settings)
+        whole, areas = known[key]
+        done = at + (0 if start is None else len(start))
+        columns = {name: area[done - 1] for name, area in areas.items()}
+        columns["annealed_power"] = annealed_power(whole, done, power, settings["warmup_counted"])
         lr = rows["lr"] if "lr" in frame else planned.lr[at - 1]
         length = planned.warmups[0][1] if planned.warmups and planned.warmups[0][0] == 0 else 0
         parts.append(rows.assign(lr=lr, **columns, warmup=length))

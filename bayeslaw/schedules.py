@@ -87,6 +87,21 @@ class Schedule:
         joined = self + continued
         return Schedule(joined.lr, joined.warmups, len(self))
 
+    def counted(self, warmup_counted: WarmupCounted = "linear") -> tuple[np.ndarray, np.ndarray]:
+        """Return the rate and the fall of the rate at every step, as the areas count them (see `areas`)."""
+        if warmup_counted not in get_args(WarmupCounted):
+            raise unknown_name("choice for warmup_counted=", warmup_counted, get_args(WarmupCounted))
+        lr = self.lr
+        if warmup_counted == "peak" and self.warmups:
+            lr = lr.copy()
+            for start, stop in self.warmups:
+                lr[start:stop] = lr[stop - 1]
+        drops = -np.diff(lr, prepend=lr[0])
+        for start, stop in self.warmups:
+            if start == 0:
+                drops[:stop] = 0.0
+        return lr, drops
+
     def areas(
         self, *, memory: float = MEMORY, warmup_counted: WarmupCounted = "linear", tail: Tail = "frozen"
     ) -> xr.Dataset:
@@ -123,18 +138,9 @@ class Schedule:
         """
         if not 0 <= memory < 1:
             raise RangeError(f"memory is {memory:g}: give lambda in [0, 1), for example {MEMORY}")
-        for what, value, known in (("warmup_counted", warmup_counted, WarmupCounted), ("tail", tail, Tail)):
-            if value not in get_args(known):
-                raise unknown_name(f"choice for {what}=", value, get_args(known))
-        lr = self.lr
-        if warmup_counted == "peak" and self.warmups:
-            lr = lr.copy()
-            for start, stop in self.warmups:
-                lr[start:stop] = lr[stop - 1]
-        drops = -np.diff(lr, prepend=lr[0])
-        for start, stop in self.warmups:
-            if start == 0:
-                drops[:stop] = 0.0
+        if tail not in get_args(Tail):
+            raise unknown_name("choice for tail=", tail, get_args(Tail))
+        lr, drops = self.counted(warmup_counted)
         step = np.arange(1, len(self) + 1)
         if self.transfer is None:
             areas = {"S1": np.cumsum(lr), "S2": _annealed(drops, memory)}

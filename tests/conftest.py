@@ -14,6 +14,7 @@ LEVELS = {
     "D": [1e8, 1e9, 1e10, 5e10],
     "domain_share": [0.0, 0.1, 0.5, 0.9, 1.0],
     "S1": [0.3, 2.0, 20.0],
+    "annealed_power": [-1e-4, 0.0, 2e-4],
     "annealed": [-1e-4, 0.0, 2e-4],
     "S1cpt": [0.01, 1.0, 10.0],
     "annealed_pt": [0.0, 2e-4],
@@ -21,6 +22,9 @@ LEVELS = {
     "L_general": [2.5, 3.0],
     "L_domain": [2.0, 3.5],
     "duration": [0.0, 0.05, 0.1, 0.3],
+    "k1": [1.5, 2.5],
+    "k2": [0.1, 0.5],
+    "k3": [0.2],
 }
 """Levels of every column a law may need, its ends included."""
 

@@ -73,6 +73,21 @@ def test_paper_units_of_the_annealing_laws_give_the_same_loss():
     assert ours == pytest.approx(models.lr_annealing_size(6.0, 1e-4, 1e9, L0=1.8, **paper), rel=1e-12)
 
 
+@pytest.mark.parametrize("law", [models.lr_annealing, models.multi_power], ids=lambda law: law.name)
+def test_the_checks_look_at_the_parts_of_simulated_curves(law):
+    plans = {"cosine": schedules.cosine(8000, 3e-4, 3e-5, warmup=500), "flat": schedules.constant(8000, 3e-4, 500)}
+    rows = pd.DataFrame(
+        {"run": np.repeat(list(plans), 15), "step": np.tile(np.arange(1000, 8001, 500), 2), "loss": 3.0}
+    )
+    table = bl.read_curves(rows, schedule=plans).table
+    off = np.where((table["run"] == "flat") & (table["step"] == 8000), 0.05, 0.0)
+    noise = np.random.default_rng(0).normal(0, 0.001, len(rows))
+    rows["loss"] = (2.7 + 0.5 * table["S1"] ** -0.5 - 400 * table["annealed"]) * np.exp(off + noise)
+    fit = bl.Model(law, bl.read_curves(rows, schedule=plans)).fit(draws=60, tune=100, chains=2, seed=1, progress=False)
+    (found,) = [check for check in fit.checks() if check.name == "misfit by group"]
+    assert "of the runs" in found.text or "in between" in found.text
+
+
 # --------------------------------------------------------------------------------------------------------- CPT dynamics
 def printed(rows: pd.DataFrame, c: Mapping[str, float]) -> Any:
     """Equation (4) of arXiv:2505.07796 as printed."""

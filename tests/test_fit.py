@@ -70,7 +70,7 @@ def at_rows(fit: Fit) -> xr.Dataset:
 
 # ---------------------------------------------------------------------------------------------------- what is recovered
 def test_the_chains_agree(model):
-    summary = model.fit(draws=1000, tune=600, chains=4, progress=False).summary().astype(float)
+    summary = model.fit(draws=2000, progress=False).summary().astype(float)
     assert summary["r_hat"].max() <= 1.01
 
 
