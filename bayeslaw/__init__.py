@@ -4,6 +4,7 @@ from bayeslaw import datasets, schedules, splits
 from bayeslaw.calibrate import Calibration, calibrate
 from bayeslaw.comparison import compare
 from bayeslaw.curves import read_curves
+from bayeslaw.early_features import early_features
 from bayeslaw.errors import BayeslawError
 from bayeslaw.evaluate import Evaluation, evaluate
 from bayeslaw.fit import UNSEEN, Fit, grid
@@ -12,6 +13,7 @@ from bayeslaw.model import Model
 from bayeslaw.noise import Noise
 from bayeslaw.priors import Prior, positive, real, share
 from bayeslaw.quantity import Quantity
+from bayeslaw.requirements import requirements
 from bayeslaw.runs import Runs, read_runs
 from bayeslaw.store import load
 
@@ -34,6 +36,7 @@ __all__ = [
     "calibrate",
     "compare",
     "datasets",
+    "early_features",
     "evaluate",
     "grid",
     "law",
@@ -42,6 +45,7 @@ __all__ = [
     "read_curves",
     "read_runs",
     "real",
+    "requirements",
     "schedules",
     "share",
     "splits",

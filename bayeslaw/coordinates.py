@@ -53,6 +53,10 @@ class Coordinates:
         for name, value in self.density.model.law.inputs(d.rows, d.reference).items():
             if name in d.groups:
                 result[name] = (d.groups[name] / d.reference[name])[self.density.labels[name]][None]
+            elif (of := self.density.model.law.covariates[name].of or "") in d.groups:
+                own = d.feature(name, {of: xr.DataArray(d.groups[of])})
+                assert own is not None
+                result[name] = (own.values / d.reference[name])[self.density.labels[of]][None]
             elif name not in self.density.model.law.vectors:
                 result[name] = self._by_eval(value, lambda x: np.quantile(x, LEVELS))
         return result
@@ -116,7 +120,7 @@ class Coordinates:
 
     @cached_property
     def _units(self) -> Block:
-        """Each term at unit amplitude, over the levels of all covariates; last what is in the law beside the terms."""
+        """The law with one term at unit amplitude and no other, over the levels of all covariates; last with none."""
         d, names = self.density, self.density.flat
         zero, one = d.size, d.size + 1
         value_at = np.arange(d.size)
@@ -176,8 +180,9 @@ class Coordinates:
         located = np.exp(v[self._locations])
         nothing = np.zeros(2)
         unit, slopes = self._units.evaluate(self.density.model.law, np.concatenate([c, (0.0, 1.0), located]))
-        shape = (-1, len(self.amplitudes) + 1, self._homes[0].shape[1])
-        return unit.reshape(shape), np.concatenate([chain, nothing, located]), slopes
+        unit = unit.reshape(-1, len(self.amplitudes) + 1, self._homes[0].shape[1])
+        unit[:, :-1] -= unit[:, -1:]
+        return unit, np.concatenate([chain, nothing, located]), slopes
 
     def forward(self, u: np.ndarray) -> tuple[np.ndarray, float, tuple[Any, ...]]:
         """Return parameters, log Jacobian and what `backward` needs; NaN where the map has no value."""
@@ -196,6 +201,7 @@ class Coordinates:
         g, pull = np.zeros(len(chain)), np.zeros_like(unit)
         g[: len(u)] = gradient
         _pull_terms(g, v, unit, pull, *self._plan)
+        pull[:, -1] -= pull[:, :-1].sum(1)
         self._units.pull_back(pull, slopes, chain, g)
         g[self._locations] += g[len(u) + 2 :]
         g = g[: len(u)]

@@ -108,7 +108,7 @@ class Design:
         frame = self.rows.drop_dims([d for d in self.rows.dims if d != "row"]).to_dataframe()
         within = frame.groupby("run").nunique().max()
         fixed_in_run = [c for c in self.law.columns if c != self.law.path and not within.get(c, 1) > 1]
-        if not fixed_in_run:
+        if not fixed_in_run or "domain" in self.groups:  # a domain that is pooled learns from the others
             return
         for label, runs in frame.groupby("domain") if "domain" in frame else [(None, frame)]:
             if self.law.path in frame and runs["run"].nunique() == 1:
@@ -161,6 +161,19 @@ class Design:
         else:
             columns = self.rows.drop_vars("loss")
         return {k: v.astype(float) for k, v in self.law.inputs(columns, self.reference).items()}
+
+    def feature(self, column: str, labels: Mapping[str, xr.DataArray]) -> xr.DataArray | None:
+        """Return a column that is a feature of labels (of a domain: its early training), where they were measured."""
+        covariate = self.law.covariates.get(column)
+        if covariate is None or covariate.of is None or covariate.of not in labels:
+            return None
+        asked = labels[covariate.of]
+        by_label = pd.Series(self.rows[column].values, self.rows[covariate.of].values)
+        by_label = by_label[~by_label.index.duplicated()]
+        known = np.isin(asked.values, by_label.index)
+        return (
+            asked.copy(data=by_label.loc[asked.values.ravel()].to_numpy().reshape(asked.shape)) if known.all() else None
+        )
 
     def positions(self) -> dict[str, np.ndarray]:
         """Position of every row along each grid dimension and each group dimension."""

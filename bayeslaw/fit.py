@@ -23,6 +23,7 @@ from bayeslaw.mixtures import WEIGHT, as_weights
 from bayeslaw.model import Model
 from bayeslaw.noise import Noise
 from bayeslaw.quantity import CI_PROB, Quantity, Ratio
+from bayeslaw.runs import Runs
 
 if TYPE_CHECKING:
     from bayeslaw.checks import Checks
@@ -114,6 +115,9 @@ class Fit:
                 arrays[name] = xr.DataArray(a, dims=(name,) * a.ndim, coords={name: a} if a.ndim else None)
         for name in known:
             if name in arrays:
+                continue
+            if (value := design.feature(name, arrays)) is not None:
+                arrays[name] = value
                 continue
             if name in self.model.law.columns:
                 raise DataError(f"{name} is missing: {self.model.law.name} needs {', '.join(self.model.law.columns)}")
@@ -286,6 +290,12 @@ class Fit:
 
         return critical_point(self, **question)
 
+    def new_domain(self, early_runs: Runs, **settings: Any) -> "Fit":
+        """Return the posterior with one more domain, without a refit; see `bayeslaw.new_domain`."""
+        from bayeslaw.new_domain import new_domain
+
+        return new_domain(self, early_runs, **settings)
+
     @cached_property
     def _checks(self) -> "Checks":
         from bayeslaw.checks import run_checks
@@ -396,7 +406,7 @@ def fit(
         progress=progress,
     )
     posterior = idata["posterior"].to_dataset()
-    idata["posterior"] = xr.DataTree(_with_paper_units(model, posterior))
+    idata["posterior"] = xr.DataTree(with_paper_units(model, posterior))
     settings = {
         "method": "nuts",
         "draws": draws,
@@ -408,7 +418,8 @@ def fit(
     return Fit(model, idata, settings, time.perf_counter() - start)
 
 
-def _with_paper_units(model: Model, posterior: xr.Dataset) -> xr.Dataset:
+def with_paper_units(model: Model, posterior: xr.Dataset) -> xr.Dataset:
+    """Return draws with the coefficients as the law's paper writes them."""
     if model.law.paper_units is None:
         return posterior
     from bayeslaw.model import call_with
@@ -444,7 +455,7 @@ def prior_predictive(model: Model, *, draws: int = 500, seed: int = 0) -> Fit:
     posterior = named(density, np.array(kept[:draws])[None], index)
     return Fit(
         model,
-        xr.DataTree.from_dict({"posterior": _with_paper_units(model, posterior)}),
+        xr.DataTree.from_dict({"posterior": with_paper_units(model, posterior)}),
         {"method": "prior", "seed": seed},
         0.0,
     )

@@ -109,6 +109,8 @@ class Covariate:
     derive : callable, optional
         Computes the covariate from columns of the table; its argument names are the columns (``eval`` is the name
         of the validation set).
+    of : str, optional
+        The column of labels that it is a feature of: every ``"domain"`` has one value, which predictions look up.
     """
 
     unit: str
@@ -116,6 +118,7 @@ class Covariate:
     reference: float = 1.0
     valid: tuple[float, float] = (0.0, np.inf)
     derive: Callable[..., Any] | None = None
+    of: str | None = None
 
     def columns(self, name: str) -> tuple[str, ...]:
         """Return the table columns this covariate is made of."""

@@ -16,7 +16,7 @@ from bayeslaw.mixtures import WEIGHT, folded, normalised, sources
 
 __all__ = ["Runs", "read_runs", "read_table"]
 
-NUMBERS = ("N", "D", "step", "lr", "domain_share", "duration")
+NUMBERS = ("N", "D", "step", "lr", "domain_share", "duration", "k1", "k2", "k3")
 LABELS = ("run", "domain")
 POSITIVE = ("N",)
 

@@ -24,86 +24,91 @@ def paper_units(reference, /, *, A, alpha, B, beta):
     return {"A": A * (reference["N"] / 1e9) ** alpha, "B": B * (reference["D"] / 1e9) ** beta}
 
 
+COVARIATES = {
+    "N": Covariate("parameters", "model size", reference=1e9),
+    "D": Covariate("tokens", "tokens of continual pre-training", reference=1e10),
+    "share": Covariate(
+        "1", "share of the corpus whose loss is predicted, the paper's r", valid=(0.1, 1.0), derive=own_share
+    ),
+}
+
+COEFFICIENTS = {
+    "E": Coefficient(
+        positive(1.5, spread=0.5),
+        "nats",
+        "loss floor",
+        between=0.3,
+        seen_along="level",
+        why="validation losses of language models lie between 0.7 (music, code) and 4 nats",
+    ),
+    "A": Coefficient(
+        positive(0.4, spread=0.7),
+        "nats",
+        "part of the loss that size removes, at N0",
+        between=0.5,
+        seen_along="N",
+        why="Chinchilla's term at 1e9 parameters is 0.36 nats (arXiv:2404.10102)",
+    ),
+    "alpha": Coefficient(
+        positive(0.3, spread=0.4),
+        "1",
+        "exponent of size",
+        between=0.2,
+        why="0.2 to 0.5 in published laws; three sizes cannot tell more",
+    ),
+    "B": Coefficient(
+        positive(0.15, spread=1.0),
+        "nats",
+        "part that tokens remove, at D0 and share 1",
+        between=0.5,
+        seen_along="D",
+        why="runs of continual pre-training still gain about a tenth of a nat at 1e10 tokens",
+    ),
+    "beta": Coefficient(
+        positive(0.3, spread=0.4),
+        "1",
+        "exponent of tokens",
+        between=0.2,
+        why="0.2 to 0.5 in published laws",
+    ),
+    "eta": Coefficient(
+        positive(1.2, spread=0.3),
+        "1",
+        "how the token term grows with the share",
+        between=0.2,
+        why="the paper requires eta > 1; measured runs also show values below",
+    ),
+    "C": Coefficient(
+        positive(0.4, spread=0.8),
+        "nats",
+        "part that the corpus' own share removes",
+        between=0.5,
+        seen_along="share",
+        why="from a tenth of the stream to all of it the loss falls by about 0.1 to 1 nat",
+    ),
+    "gamma": Coefficient(
+        positive(0.35, spread=0.6),
+        "1",
+        "exponent of the share",
+        between=0.3,
+        why="table 5 of the paper is fitted as well by 0.02 as by 2; the prior keeps to curves that are neither",
+    ),
+    "eps": Coefficient(
+        positive(0.08, spread=0.8),
+        "1",
+        "offset that keeps the loss finite at share 0",
+        between=0.3,
+        why="the paper: 'typically near 0.1'",
+    ),
+}
+
+
 @law(
     title="D-CPT law (L3)",
     source="Que et al. 2024, arXiv:2406.01375 (NeurIPS 2024), parameterisation L3",
     equation=r"L = E + A\,(N/N_0)^{-\alpha} + B\,r^{\eta}\,(D/D_0)^{-\beta} + C\,(r+\varepsilon)^{-\gamma}",
-    covariates={
-        "N": Covariate("parameters", "model size", reference=1e9),
-        "D": Covariate("tokens", "tokens of continual pre-training", reference=1e10),
-        "share": Covariate(
-            "1", "share of the corpus whose loss is predicted, the paper's r", valid=(0.1, 1.0), derive=own_share
-        ),
-    },
-    coefficients={
-        "E": Coefficient(
-            positive(1.5, spread=0.5),
-            "nats",
-            "loss floor",
-            between=0.3,
-            seen_along="level",
-            why="validation losses of language models lie between 0.7 (music, code) and 4 nats",
-        ),
-        "A": Coefficient(
-            positive(0.4, spread=0.7),
-            "nats",
-            "part of the loss that size removes, at N0",
-            between=0.5,
-            seen_along="N",
-            why="Chinchilla's term at 1e9 parameters is 0.36 nats (arXiv:2404.10102)",
-        ),
-        "alpha": Coefficient(
-            positive(0.3, spread=0.4),
-            "1",
-            "exponent of size",
-            between=0.2,
-            why="0.2 to 0.5 in published laws; three sizes cannot tell more",
-        ),
-        "B": Coefficient(
-            positive(0.15, spread=1.0),
-            "nats",
-            "part that tokens remove, at D0 and share 1",
-            between=0.5,
-            seen_along="D",
-            why="runs of continual pre-training still gain about a tenth of a nat at 1e10 tokens",
-        ),
-        "beta": Coefficient(
-            positive(0.3, spread=0.4),
-            "1",
-            "exponent of tokens",
-            between=0.2,
-            why="0.2 to 0.5 in published laws",
-        ),
-        "eta": Coefficient(
-            positive(1.2, spread=0.3),
-            "1",
-            "how the token term grows with the share",
-            between=0.2,
-            why="the paper requires eta > 1; measured runs also show values below",
-        ),
-        "C": Coefficient(
-            positive(0.4, spread=0.8),
-            "nats",
-            "part that the corpus' own share removes",
-            between=0.5,
-            seen_along="share",
-            why="from a tenth of the stream to all of it the loss falls by about 0.1 to 1 nat",
-        ),
-        "gamma": Coefficient(
-            positive(0.35, spread=0.6),
-            "1",
-            "exponent of the share",
-            between=0.3,
-            why="table 5 of the paper is fitted as well by 0.02 as by 2; the prior keeps to curves that are neither",
-        ),
-        "eps": Coefficient(
-            positive(0.08, spread=0.8),
-            "1",
-            "offset that keeps the loss finite at share 0",
-            between=0.3,
-            why="the paper: 'typically near 0.1'",
-        ),
-    },
+    covariates=COVARIATES,
+    coefficients=COEFFICIENTS,
     evals=("general", "domain"),
     falls_in=("N", "D", "share"),
     falls_faster=(("D", "share"),),

@@ -33,7 +33,6 @@ def table5() -> tuple[Fit, pd.Series]:
     return bl.Model(models.dcpt, runs, outside="include").fit(**SHORT), held_out
 
 
-@pytest.mark.slow  # 84 s alone on two cores
 def test_the_critical_ratio_of_the_first_worked_example(table5):
     numbers = bl.datasets.card("dcpt-table5").numbers
     fit, _ = table5
@@ -46,7 +45,6 @@ def test_the_critical_ratio_of_the_first_worked_example(table5):
     assert float(ratio.median()) == pytest.approx(numbers["best_domain_share"], abs=0.003)
 
 
-@pytest.mark.slow  # 84 s alone on two cores
 def test_the_losses_of_the_run_that_was_left_out(table5):
     fit, held_out = table5
     asked: dict[str, Any] = {c: float(held_out[c]) for c in ("N", "D", "domain_share")}

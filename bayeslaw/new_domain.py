@@ -1,0 +1,336 @@
+"""A domain that was not fitted, from a few of its early checkpoints: what the others taught is not learned again.
+
+The posterior of the old runs stays as it is. For every draw of what the domains share (coefficients, populations,
+noise) the new domain's own coefficients get a prior, their population at that draw, and a likelihood, the early
+runs. They are proposed around the mode of the two (Student-t, its width from the curvature there), and every
+proposal is weighted by prior times likelihood over the proposal's density. Weighted so, draws of the shared part count
+by how well they announced the new domain, and the whole is the posterior of all runs together: exact but for
+Monte Carlo error, whose size Pareto's k tells. The proposals are then drawn anew in proportion to their weights.
+"""
+
+import math
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from arviz_stats.base import array_stats
+from scipy.optimize import minimize
+
+from bayeslaw.density import Density
+from bayeslaw.errors import DataError, LawError, RangeError
+from bayeslaw.model import Model
+from bayeslaw.parameters import Parameter
+from bayeslaw.runs import Runs
+
+if TYPE_CHECKING:
+    from bayeslaw.fit import Fit
+
+__all__ = ["new_domain"]
+
+DOMAIN = "domain"
+
+SHARED = 1000
+"""Draws of the shared part that are looked at."""
+
+PROPOSALS = 10
+"""Proposals for each of them."""
+
+FREEDOM = 5.0
+"""Degrees of freedom of the proposals."""
+
+STEP = 1e-4
+"""Step of the differences that give the curvature at the mode."""
+
+FLATTEST = 0.1
+"""Smallest curvature that is believed: proposals reach no farther than some three e-folds of a coefficient."""
+
+NOTHING = -1e10
+"""Log weight of a proposal at which the density has no value."""
+
+HIGHEST_K = 0.7
+"""Pareto's k above which importance weights are not to be believed (arXiv:1507.02646)."""
+
+FEWEST = 100
+"""Effective draws below which neither are they."""
+
+
+def new_domain(fit: "Fit", early_runs: Runs, *, draws: int = 1000, seed: int = 0) -> "Fit":
+    """Return the posterior with one more domain, from a few of its measurements and without a refit.
+
+    Parameters
+    ----------
+    fit : Fit
+        A sampled posterior with coefficients that are pooled by domain.
+    early_runs : Runs
+        Measurements of one domain that was not fitted; the same validation sets.
+    draws : int
+        Number of draws of the result.
+    seed : int
+        Same seed, same draws.
+
+    Returns
+    -------
+    Fit
+        Of all runs together, old and early, with one chain: it predicts, decides and checks like any other. Its
+        settings hold Pareto's k and the number of effective draws.
+
+    Raises
+    ------
+    DataError
+        The early runs are of no domain, of several, or of one that was fitted.
+    LawError
+        No coefficient is pooled by domain, or one has a separate value for each.
+    RangeError
+        The early runs say so much about what the domains share that weights cannot carry it: fit all runs together.
+        Or `draws` is below 1.
+
+    Notes
+    -----
+    Early runs outside of the old runs' range widen the range over which the shape prior looks at the new domain, not at
+    the old ones.
+    """
+    from bayeslaw.fit import Fit, with_paper_units
+
+    if draws < 1:
+        raise RangeError(f"draws is {draws}: give at least 1")
+    label = _label(fit, early_runs)
+    joint = replace(fit.model, runs=_together(fit.model.runs, early_runs))
+    thin = max(1, fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"] // SHARED)
+    posterior = fit.posterior.stack(sample=("chain", "draw"), create_index=False).isel(sample=slice(None, None, thin))
+    settings = {f.name: getattr(fit.model, f.name) for f in fields(Model)}
+    alone = _Alone(Density(_Early(**settings | {"runs": early_runs}, among=joint)), posterior)
+    rng = np.random.default_rng(seed)
+    proposals, log_weight = alone.propose(rng)
+    own = alone.named(proposals)
+    smooth, pareto_k = array_stats.psislw(-log_weight.ravel())  # as of log likelihoods, whose inverses are the weights
+    weight = np.exp(smooth)
+    effective = 1 / float((weight**2).sum())
+    if not float(pareto_k) <= HIGHEST_K or effective < FEWEST:
+        raise RangeError(
+            f"the runs of {label!r} tell too much about what the domains share (Pareto's k {float(pareto_k):.2f}, "
+            f"{effective:.0f} effective draws): give earlier ones only, or fit all runs together"
+        )
+    position = (rng.random() + np.arange(draws)) / draws
+    chosen = rng.permutation(np.minimum(np.searchsorted(np.cumsum(weight), position), weight.size - 1))
+    found = _with_domain(posterior, own, label, joint, *np.divmod(chosen, PROPOSALS))
+    how = {
+        "method": "new domain",
+        "domain": label,
+        "draws": draws,
+        "seed": seed,
+        "pareto_k": round(float(pareto_k), 2),
+        "effective_draws": round(effective),
+    }
+    return Fit(joint, xr.DataTree.from_dict({"posterior": with_paper_units(joint, found)}), how)
+
+
+def _with_domain(
+    posterior: xr.Dataset, own: xr.Dataset, label: str, joint: Model, sample: np.ndarray, proposal: np.ndarray
+) -> xr.Dataset:
+    """Return the chosen draws of the old posterior with the chosen proposals as one more domain; one chain."""
+    old = posterior.isel(sample=sample).drop_vars([str(n) for n in posterior if str(n).endswith("_paper")])
+    new = own.isel(sample=xr.DataArray(sample, dims="sample"), proposal=xr.DataArray(proposal, dims="sample"))
+    both = {name: xr.concat([old[name], new[name].assign_coords({DOMAIN: [label]})], DOMAIN) for name in own}
+    found = old.drop_dims(DOMAIN).assign(both)
+    found = found.sel({dim: labels for dim, labels in joint.design.groups.items() if dim in found.dims})
+    found = found.drop_vars(["chain", "draw"]).rename(sample="draw").assign_coords(draw=np.arange(len(sample)))
+    return found.expand_dims(chain=[0]).transpose("chain", "draw", "eval", ...)
+
+
+def _label(fit: "Fit", early_runs: Runs) -> str:
+    """Return the name of the new domain."""
+    model = fit.model
+    if DOMAIN not in model.by.values():
+        raise LawError("no coefficient is pooled by domain, so that nothing is a new domain's own: fit with by=")
+    for name, prior in model.coefficient_priors.items():
+        if DOMAIN in (prior.dims or ()) and name not in model.by:
+            raise LawError(f"{name} is separate for each domain, so that the others say nothing about it: pool it")
+    if not all(f"{name}_mu" in fit.posterior for name in model.by):
+        raise LawError("least squares knows no populations: fit with method='nuts'")
+    names = list(early_runs.table[DOMAIN].unique()) if DOMAIN in early_runs.table else []
+    if len(names) != 1:
+        raise DataError(f"the early runs are of {len(names)} domains: give those of one, named in the column 'domain'")
+    if names[0] in model.design.groups[DOMAIN]:
+        raise DataError(
+            f"the domain {names[0]!r} is among those that were fitted: add its runs to theirs and fit again"
+        )
+    for dim, known in model.design.groups.items():
+        if dim != DOMAIN and dim in early_runs.table and not (found := early_runs.table[dim].isin(known)).all():
+            raise DataError(
+                f"{dim} {early_runs.table[dim][~found].iloc[0]} is not among those that were fitted, and coefficients "
+                "vary by it: leave these rows out"
+            )
+    if early_runs.evals != model.runs.evals:
+        raise DataError(
+            f"the early runs have losses on {', '.join(early_runs.evals)}, the fit on {', '.join(model.runs.evals)}: "
+            "give the same"
+        )
+    return str(names[0])
+
+
+def _together(old: Runs, new: Runs) -> Runs:
+    """Return all runs in one table; a run of the new ones whose name is taken gets another."""
+    taken = set(old.table["run"]) | set(old.baseline.get("run", []))
+    table, baseline = (
+        t.assign(run=[f"{r} (new)" if r in taken else r for r in t["run"]]) if len(t) else t
+        for t in (new.table, new.baseline)
+    )
+    parts = [(old.table, table), (old.baseline, baseline)]
+    both = [pd.concat([t for t in pair if len(t)] or [pair[0]], ignore_index=True) for pair in parts]
+    return Runs(both[0], old.evals, both[1], old.note)
+
+
+@dataclass(frozen=True, eq=False)
+class _Early(Model):
+    """The model of the new domain's runs alone, whose shape prior looks at the range of all runs."""
+
+    among: Model | None = None
+
+    def shape_grid(self) -> dict[str, xr.DataArray]:
+        """Return the levels of all runs; of a covariate that coefficients vary by, those of its own."""
+        assert self.among is not None
+        wide, own = self.among.shape_grid(), super().shape_grid()
+        return {name: own[name] if name in self.design.groups else levels for name, levels in wide.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class _Alone:
+    """The new domain by itself, given draws of what it shares with the others.
+
+    Parameters
+    ----------
+    density : Density
+        Of the model of the new domain's runs alone.
+    posterior : xarray.Dataset
+        Draws, with the dim ``sample``.
+    """
+
+    density: Density
+    posterior: xr.Dataset
+
+    @property
+    def model(self) -> Model:
+        return self.density.model
+
+    @property
+    def own(self) -> list[str]:
+        """Names of the coefficients that are the new domain's own."""
+        return [name for name, by in self.model.by.items() if by == DOMAIN]
+
+    def shared(self) -> np.ndarray:
+        """Return a parameter vector for each draw, the new domain's own coefficients where their populations are."""
+        parameters, groups = self.density.parameters, self.model.design.groups
+        v = np.zeros((self.posterior.sizes["sample"], self.density.size))
+        for name, block in parameters.items():
+            if name not in self.own:
+                labels = {d: groups[d] for d in block.dims if d in groups}
+                value = self.posterior[name].sel(labels).transpose("sample", *block.dims).values
+                v[:, block.place] = block.unconstrained(value.reshape(len(v), -1))
+        for name in self.own:
+            block = parameters[name]
+            location = v[:, parameters.parents["mu"][block.place]]
+            v[:, block.place] = np.exp(location).clip(min=block.bend) if block.scale == "level" else location
+        return v
+
+    def rest(self, v: np.ndarray, entry: np.ndarray) -> float:
+        """Return the log prior of all but the own coefficients, from a vector where these lie at their populations."""
+        parameters = self.density.parameters
+        c, slope = parameters.natural(v)
+        everything = parameters.log_prior(v, c, slope, np.zeros_like(v))
+        mu, sd = (c[parameters.parents[k][entry]] for k in ("mu", "sigma"))
+        level = np.isin(entry, [i for n in self.own if parameters[n].scale == "level" for i in _entries(parameters[n])])
+        x = np.where(level, np.log(np.where(level, v[entry], 1.0)), v[entry])
+        return everything - float((-0.5 * ((x - mu) / sd) ** 2 - np.log(sd) - np.where(level, x, 0.0)).sum())
+
+    def propose(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Return proposals (draw, proposal, own entry) for the own coefficients, and their log weights.
+
+        Amplitudes, in which the law is linear, are proposed as they are, since there the likelihood is nearly normal.
+        """
+        parameters, coefficients = self.density.parameters, self.model.law.coefficients
+        blocks = [parameters[name] for name in self.own]
+        entry = np.concatenate([_entries(block) for block in blocks])
+        linear = np.concatenate(
+            [
+                np.full(b.place.stop - b.place.start, b.scale == "log" and bool(coefficients[b.name].seen_along))
+                for b in blocks
+            ]
+        )
+        vectors = self.shared()
+        proposals = np.empty((len(vectors), PROPOSALS, len(entry)))
+        log_weight = np.empty(proposals.shape[:2])
+        start, root = np.where(linear, np.exp(vectors[0, entry]), vectors[0, entry]), 0.1 * np.eye(len(entry))
+        for n, v in enumerate(vectors):
+            at = _At(self.density, v.copy(), entry, linear)
+            start = _mode(at, start, root)
+            root = _root(at, start)
+            steps = _student(rng, (PROPOSALS, len(entry)))
+            proposals[n] = start + steps @ root.T
+            log_q = -0.5 * (FREEDOM + len(entry)) * np.log1p((steps**2).sum(1) / FREEDOM)
+            log_q -= math.log(abs(np.linalg.det(root)))
+            log_weight[n] = np.array([at(x)[0] for x in proposals[n]]) - self.rest(v, entry) - log_q
+        proposals[..., linear] = np.log(np.maximum(proposals[..., linear], 1e-300))
+        return proposals, np.nan_to_num(log_weight, nan=NOTHING, neginf=NOTHING)
+
+    def named(self, proposals: np.ndarray) -> xr.Dataset:
+        """Return the proposals on their natural scale, dims sample, proposal, and those of the coefficients."""
+        found, start = {}, 0
+        for name in self.own:
+            block = self.density.parameters[name]
+            size = block.place.stop - block.place.start
+            value = block.natural(proposals[..., start : start + size]).reshape((*proposals.shape[:2], *block.shape))
+            found[name] = (("sample", "proposal", *block.dims), value)
+            start += size
+        coords = {"eval": self.model.design.evals, **self.model.design.groups}
+        data = xr.Dataset(found)
+        return data.assign_coords({d: coords[d] for d in map(str, data.dims) if d in coords})
+
+
+@dataclass(frozen=True, eq=False)
+class _At:
+    """Log density, and its gradient, by some entries of a vector; those that are `linear` on their natural scale."""
+
+    density: Density
+    vector: np.ndarray
+    entry: np.ndarray
+    linear: np.ndarray
+
+    def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        if not (x[self.linear] > 0).all():
+            return -math.inf, np.zeros_like(x)
+        scale = np.where(self.linear, x, 1.0)
+        self.vector[self.entry] = np.where(self.linear, np.log(scale), x)
+        value, gradient = self.density(self.vector)
+        return value - float(np.log(scale).sum()), (gradient[self.entry] - self.linear) / scale
+
+
+def _entries(block: Parameter) -> np.ndarray:
+    return np.arange(block.place.start, block.place.stop)
+
+
+def _student(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Return rows of standard multivariate Student-t variables."""
+    z: np.ndarray = rng.standard_normal(shape) / np.sqrt(rng.chisquare(FREEDOM, (shape[0], 1)) / FREEDOM)
+    return z
+
+
+def _mode(at: _At, start: np.ndarray, root: np.ndarray) -> np.ndarray:
+    """Return where the log density is highest, in steps of a square root of a covariance like that there."""
+
+    def minus(q: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = at(start + root @ q)
+        return (-value, -root.T @ gradient) if math.isfinite(value) else (1e10, np.zeros_like(q))
+
+    mode: np.ndarray = start + root @ minimize(minus, np.zeros_like(start), jac=True, method="BFGS").x
+    return mode
+
+
+def _root(at: _At, mode: np.ndarray) -> np.ndarray:
+    """Return a square root of the covariance that the curvature at the mode gives."""
+    columns = [(at(mode - step)[1] - at(mode + step)[1]) / (2 * STEP) for step in STEP * np.eye(len(mode))]
+    curvature = np.nan_to_num((np.array(columns) + np.array(columns).T) / 2)
+    values, vectors = np.linalg.eigh(curvature)
+    root: np.ndarray = vectors / np.sqrt(np.maximum(np.abs(values), FLATTEST))
+    return root
