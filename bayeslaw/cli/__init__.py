@@ -1,0 +1,65 @@
+"""The command line. A face: it parses, calls the library, prints; heavy imports happen inside the commands.
+
+Results go to standard output. A mistake is one line on standard error, exit code 2, and nothing is written.
+"""
+
+from typing import Annotated
+
+import typer
+
+from bayeslaw.cli import deciding
+from bayeslaw.cli.catalogue import data, laws
+from bayeslaw.cli.fitting import fit
+from bayeslaw.cli.mistakes import OneLineErrors
+from bayeslaw.cli.predicting import predict
+from bayeslaw.cli.reporting import check, demo, report
+from bayeslaw.cli.scoring import compare, evaluate
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    cls=OneLineErrors,
+    add_completion=False,
+    rich_markup_mode=None,
+    help="Bayesian scaling laws of (continual) pre-training: which mixture ratio, and how sure.",
+)
+decide = typer.Typer(rich_markup_mode=None, help="Answer a question, with a credible interval.")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from bayeslaw import __version__
+
+        typer.echo(f"bayeslaw {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def start(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version.")
+    ] = False,
+) -> None:
+    """Bayesian scaling laws of (continual) pre-training: which mixture ratio, and how sure."""
+
+
+app.command()(laws)
+app.command()(data)
+app.command()(fit)
+app.command()(evaluate)
+app.command()(compare)
+app.command()(predict)
+app.add_typer(decide, name="decide")
+app.command()(check)
+app.command()(report)
+app.command()(demo)
+
+decide.command()(deciding.critical_ratio)
+decide.command()(deciding.best_ratio)
+decide.command()(deciding.allocation)
+decide.command()(deciding.best_mixture)
+decide.command()(deciding.equivalent_compute)
+decide.command()(deciding.best_duration)
+decide.command()(deciding.best_schedule)
+decide.command()(deciding.turning_length)
+decide.command()(deciding.critical_point)

@@ -1,0 +1,5 @@
+"""The command line as ``python -m bayeslaw.cli``."""
+
+from bayeslaw.cli import app
+
+app()

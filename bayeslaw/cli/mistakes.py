@@ -1,0 +1,45 @@
+"""Mistakes: one line on standard error, exit code 2."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from bayeslaw.errors import BayeslawError
+
+__all__ = ["OneLineErrors"]
+
+
+class OneLineErrors(TyperGroup):
+    """Commands whose mistakes are one line on standard error."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command line and leave with its exit code; see `typer.core.TyperGroup.main`."""
+        try:
+            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+        except BayeslawError as e:
+            code = _complain(str(e))
+        except typer.TyperException as e:
+            code = _complain(f"{e.format_message().rstrip('.')}; --help shows an example")
+        except typer.Abort:
+            code = 130
+        except BrokenPipeError:  # the reader of a pipe has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 1
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(sentence: str) -> int:
+    typer.echo(f"bayeslaw: {' '.join(sentence.split())}", err=True)
+    return 2

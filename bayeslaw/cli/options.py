@@ -1,0 +1,175 @@
+"""Options that several commands share, and the readers of what they hold."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bayeslaw.errors import DataError, RangeError, StoreError, unknown_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayeslaw.fit import Fit
+    from bayeslaw.schedules import Schedule
+
+FitFile = Annotated[Path, typer.Argument(metavar="FIT.nc", help="A fit that `bayeslaw fit` wrote.")]
+Prob = Annotated[float | None, typer.Option(help="Probability of the interval (equal-tailed).  [default: 0.89]")]
+NewRun = Annotated[
+    bool, typer.Option("--new-run", help="For one new run, with its own error, instead of the mean law.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Domain = Annotated[str | None, typer.Option(help="Target domain, where the fit has several.")]
+Size = Annotated[float | None, typer.Option("--N", help="Model size in parameters, where the law has one.")]
+Tokens = Annotated[float | None, typer.Option("--D", help="Tokens, where the law has them.")]
+Share = Annotated[float | None, typer.Option(min=0, max=1, help="Domain share, where the law has one.")]
+Goals = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--goal", metavar="EVAL[=WEIGHT]", help="general=0.3: the validation sets that count, and how much each."
+    ),
+]
+Baseline = Annotated[float | None, typer.Option(help="General loss before, in nats; left out: the D = 0 rows.")]
+MaxRise = Annotated[float | None, typer.Option(help="Limit relative to the baseline: 0.03 is 3 %.")]
+MaxIncrease = Annotated[float | None, typer.Option(help="Limit in nats.")]
+RunsFile = Annotated[Path, typer.Argument(metavar="RUNS.csv", help="The measurements.")]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option("--map", metavar="NAME=COLUMN", help="N=params: a canonical name and the column it is in."),
+]
+Losses = Annotated[
+    list[str] | None,
+    typer.Option("--loss", metavar="EVAL=COLUMN", help="general=ppl_en: a validation set and its column of losses."),
+]
+By = Annotated[
+    list[str] | None,
+    typer.Option("--by", metavar="COEFFICIENT=COLUMN", help="E=domain: partial pooling over a column."),
+]
+Priors = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--prior", metavar="COEFFICIENT=MEDIAN:SPREAD", help="alpha=0.35:0.3: log-normal, spread on the log scale."
+    ),
+]
+References = Annotated[
+    list[str] | None,
+    typer.Option("--reference", metavar="NAME=VALUE", help="N=2e5: the study's own reference run."),
+]
+Warmup = Annotated[
+    int | None, typer.Option(metavar="STEPS", help="Curves: steps of the warm-up, where the log starts after it.")
+]
+Before = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE.csv", help="Curves: step, lr (and run) of the pre-training before them; 'unknown': an open model."
+    ),
+]
+Outside = Annotated[bool, typer.Option("--outside", help="Fit rows outside the law's range too.")]
+Robust = Annotated[bool, typer.Option("--robust", help="Student-t errors: outliers pull less.")]
+Seed = Annotated[int, typer.Option(help="Seed of the sampler.")]
+Draws = Annotated[int, typer.Option(min=10, help="Draws per chain.")]
+Chains = Annotated[int, typer.Option(min=1, help="Number of chains.")]
+
+
+def law_named(name: str) -> Any:
+    """Return a law of the catalogue."""
+    from bayeslaw import models
+
+    if name not in models.catalogue:
+        raise unknown_name("law", name, models.catalogue)
+    return models.catalogue[name]
+
+
+def load_fit(path: Path) -> "Fit":
+    """Return a fit from its file."""
+    from bayeslaw.store import load
+
+    if not path.is_file():
+        raise StoreError(f"no file {str(path)!r}: give a fit that `bayeslaw fit` wrote")
+    return load(path)
+
+
+def pairs(values: Iterable[str] | None, option: str, example: str) -> dict[str, str]:
+    """Return what an option that is given as ``name=value``, perhaps several times, says."""
+    found: dict[str, str] = {}
+    for text in values or ():
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise RangeError(f"cannot read {option} {text!r}: write it like {option} {example}")
+        if name in found:
+            raise RangeError(f"{option} names {name!r} twice: keep one of the two")
+        found[name] = value
+    return found
+
+
+def numbers(values: Iterable[str] | None, option: str, example: str) -> dict[str, float]:
+    """Return what such an option says where every value is a number."""
+    return {name: number(value, option) for name, value in pairs(values, option, example).items()}
+
+
+def read_goal(values: Iterable[str] | None) -> dict[str, float] | None:
+    """Return validation sets and their importance, 1 where none is given."""
+    return numbers((text if "=" in text else f"{text}=1" for text in values or ()), "--goal", "general=0.3") or None
+
+
+def read_before(text: str | None) -> Any:
+    """Return the schedules of pre-training: 'unknown', or the path of a table."""
+    from bayeslaw import schedules
+
+    return schedules.unknown() if text == "unknown" else text
+
+
+def read_schedule(path: str | Path, warmup: int | None = 0) -> "Schedule":
+    """Return one schedule: a table of step and lr, from step 1 on where no warm-up is known."""
+    from bayeslaw import schedules
+    from bayeslaw.runs import read_table
+
+    table = read_table(path)
+    if not len(table):
+        raise DataError(f"{path} has no rows: give step and lr")
+    step, lr = (_numbers_in(table, name, path) for name in ("step", "lr"))
+    if warmup is None and step.iloc[0] > 1:
+        raise DataError(
+            f"{path} starts at step {step.iloc[0]:g}: say how the rate came there with --warmup STEPS (0: without one)"
+        )
+    try:
+        return schedules.from_table(step, lr, warmup=warmup or 0)
+    except RangeError as e:
+        raise DataError(f"{path}: {e}") from None
+
+
+def _numbers_in(table: "pd.DataFrame", column: str, path: str | Path) -> "pd.Series[float]":
+    import pandas as pd
+
+    if column not in table:
+        raise DataError(f"{path}: {unknown_name('column', column, table.columns)}")
+    values = pd.to_numeric(table[column], errors="coerce")
+    if (missing := values.isna()).any():
+        row = int(missing.to_numpy().argmax()) + 1
+        raise DataError(f"{path}: {column} is missing or no number in row {row}; fill it in")
+    return values
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """Return the options that were given."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def number(text: str, option: str) -> float:
+    """Return the number in a text."""
+    try:
+        return float(text)
+    except ValueError:
+        raise RangeError(f"{option}: {text!r} is not a number") from None
+
+
+def probability(prob: float | None) -> float:
+    """Return the probability of an interval, or its default."""
+    from bayeslaw.quantity import CI_PROB
+
+    if prob is None:
+        return CI_PROB
+    if not 0 < prob < 1:
+        raise RangeError(f"--prob is {prob:g}: give a probability between 0 and 1, for example 0.89")
+    return prob

@@ -1,0 +1,93 @@
+"""Whether a fit can be trusted, and what it says, on a page."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bayeslaw.cli.options import (
+    Baseline,
+    Chains,
+    Draws,
+    FitFile,
+    MaxIncrease,
+    MaxRise,
+    Seed,
+    given,
+    load_fit,
+    probability,
+)
+from bayeslaw.cli.printing import print_checks
+
+__all__ = ["check", "demo", "report"]
+
+
+def check(fit_file: FitFile) -> None:
+    """Say whether a fit can be trusted: exit code 0 if all checks pass, 1 if one fails.
+
+    Example: bayeslaw check fit.nc && bayeslaw report fit.nc -o report.md
+    """
+    if not print_checks(load_fit(fit_file)):
+        raise typer.Exit(1)
+
+
+def report(
+    fit_file: FitFile,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="NAME.md", help="Where it goes: .md or .html.")],
+    baseline: Baseline = None,
+    max_rise: MaxRise = None,
+    max_increase: MaxIncrease = None,
+) -> None:
+    """Write a report, MyST Markdown or one HTML file; without a limit it answers for no rise and for 1 %.
+
+    Example: bayeslaw report fit.nc -o docs/reports/law.md
+    """
+    from bayeslaw.report import write_report
+
+    question = given(baseline=baseline, max_rise=max_rise, max_increase=max_increase)
+    typer.echo(str(write_report(load_fit(fit_file), output, question=question)))
+
+
+def demo(
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where fit and report go.")] = Path(
+        "bayeslaw-demo"
+    ),
+    seed: Seed = 1,
+    draws: Draws = 1000,
+    chains: Chains = 4,
+) -> None:
+    """Fit the D-CPT law to real runs of four tiny models and decide on their mixture ratio.
+
+    Example: bayeslaw demo -o bayeslaw-demo
+    """
+    import bayeslaw as bl
+    from bayeslaw import models
+    from bayeslaw.report import critical_ratios, replacing, write_report
+
+    table = bl.datasets.load("tinycpt")
+    settled = (table["step"] == 0) | (table["step"] >= 300)
+    design = table["set"].isin(["grid", "rep"]) & (table["domain"] == "python") & (table["schedule"] == "constant")
+    model = bl.Model(
+        models.dcpt,
+        bl.read_runs(table[design & settled]),
+        by={"B": "N", "C": "N"},
+        priors={"E": bl.positive(1.5, spread=0.5, dims="N")},
+        reference={"N": 2e5, "D": 1e6},
+    )
+    typer.echo(f"Data: tinycpt, real continual pre-training of four tiny models on Python code.\n{model!r}\n")
+    with replacing(output / "fit.nc") as temporary:
+        fit = model.fit(draws=draws, chains=chains, seed=seed, progress=True)
+        fit.save(temporary)
+    ratios = critical_ratios(fit)
+    ratios["0.3 safe"] = [float(ratio.probability_safe(0.3)) for ratio in ratios["ratio"]]
+    shown = ratios[["N", "limit", "critical ratio", "of a new run", "0.3 safe"]]
+    formats = {"N": "{:,.0f}".format} | {"0.3 safe": "{:.2f}".format}
+    typer.echo(f"\nCritical ratio at D = {ratios['D'].iloc[0]:.4g} tokens: the largest share of Python that keeps the")
+    typer.echo(
+        f"general loss within the limit, with its {probability(None):.0%} interval: in the mean law, and in a single "
+        "new run, whose\nown luck counts too; '0.3 safe': probability that a share of 0.3 is, in the mean law.\n"
+    )
+    typer.echo(shown.to_string(index=False, formatters=formats) + "\n")
+    print_checks(fit)
+    typer.echo(f"\nFitted in {fit.seconds:.0f} s. Report: {write_report(fit, output / 'report.md')}")
+    typer.echo(f"Go on:  bayeslaw decide critical-ratio {output / 'fit.nc'} --N 922720 --D 1.536e6 --max-rise 0.01")

@@ -1,0 +1,137 @@
+"""How well laws predict runs that they have not seen."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bayeslaw.cli.fitting import model_of
+from bayeslaw.cli.options import (
+    Before,
+    Columns,
+    Losses,
+    Outside,
+    Priors,
+    Prob,
+    References,
+    Robust,
+    Warmup,
+    given,
+    load_fit,
+    probability,
+)
+from bayeslaw.errors import RangeError
+
+__all__ = ["compare", "evaluate"]
+
+
+def evaluate(
+    law: Annotated[
+        str, typer.Argument(metavar="FIT.nc | LAW", help="A fit, to refit its model, or a name of `bayeslaw laws`.")
+    ],
+    runs: Annotated[Path | None, typer.Argument(metavar="[RUNS.csv]", help="The measurements, after a LAW.")] = None,
+    splits: Annotated[
+        str | None,
+        typer.Option(metavar="SPLITS", help="by:N, by:N,domain_share, largest:N, late:D:0.6, segments:D:3 or runs:5."),
+    ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--by",
+            metavar="COLUMN",
+            help="N: short for --splits by:N. After a LAW also COEFFICIENT=COLUMN, E=domain: partial pooling.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="SCORES.csv", help="Write the scores of every fold there.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep finished folds there; do not fit those again.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Folds fitted at a time; -1: one per core.")] = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="tcp://127.0.0.1:8786: fit on the workers of a Dask scheduler."),
+    ] = None,
+    columns: Columns = None,
+    loss: Losses = None,
+    prior: Priors = None,
+    reference: References = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the sampler.  [default: 1, or the fit's]")] = None,
+    draws: Annotated[int | None, typer.Option(min=10, help="Draws per chain.  [default: 500, or the fit's]")] = None,
+    chains: Annotated[int | None, typer.Option(min=1, help="Number of chains.  [default: 4, or the fit's]")] = None,
+    outside: Outside = False,
+    robust: Robust = False,
+    warmup: Warmup = None,
+    before: Before = None,
+    prob: Prob = None,
+) -> None:
+    """Refit without each part of the runs and score the predictions there; exit 1 if a refit fails.
+
+    Example: bayeslaw evaluate fit.nc --by N --folder folds -o scores.csv
+    """
+    from contextlib import nullcontext
+
+    import bayeslaw as bl
+    from bayeslaw.report import replacing
+    from bayeslaw.splits import read_splits
+
+    held_out = [column for column in by or () if "=" not in column]
+    pooled = [pair for pair in by or () if "=" in pair]
+    if (splits is None) != bool(held_out):
+        raise RangeError("say once what to hold out: --by N, or other splits such as --splits largest:N")
+    settings: dict[str, Any] = given(seed=seed, draws=draws, chains=chains)
+    if law.endswith(".nc"):
+        own: dict[str, Any] = {
+            "--map": columns,
+            "--loss": loss,
+            "--by": pooled,
+            "--prior": prior,
+            "--reference": reference,
+        }
+        own |= {"--outside": outside, "--robust": robust, "--warmup": warmup, "--before": before, "RUNS.csv": runs}
+        if unwanted := [name for name, value in own.items() if value]:
+            raise RangeError(f"{law} has its own runs and model: leave {' and '.join(unwanted)} out")
+        result = load_fit(Path(law))
+        model, settings = result.model, {**result.settings, **settings}
+    elif runs is None:
+        raise RangeError(f"name the measurements after the law, as in: bayeslaw evaluate {law} runs.csv --by N")
+    else:
+        model = model_of(law, runs, columns, loss, pooled, prior, reference, outside, robust, warmup, before)
+        settings = {"seed": 1, **settings}
+    asked = read_splits(splits or f"by:{','.join(held_out)}", settings["seed"])
+    with nullcontext() if output is None else replacing(output) as temporary:
+        found = bl.evaluate(
+            model, asked, prob=probability(prob), folder=folder, jobs=jobs, scheduler=scheduler, **settings
+        )
+        if temporary is not None:
+            found.frame().to_csv(temporary, index=False)
+    typer.echo(repr(found))
+    typer.echo(found.frame().to_string(index=False, float_format="{:.4g}".format))
+    for fold in found.failed.itertuples():
+        typer.echo(f"FAIL  {fold.fold}: {fold.error}: {fold.reason}")
+    if len(found.failed):
+        raise typer.Exit(1)
+
+
+def compare(
+    fits: Annotated[list[Path], typer.Argument(metavar="FIT.nc FIT.nc ...", help="Fits of the same measurements.")],
+) -> None:
+    """Compare fits by how well they predict runs that they have not seen; the best comes first.
+
+    Example: bayeslaw compare pooled.nc by-domain.nc
+    """
+    import warnings
+
+    import bayeslaw as bl
+
+    alike = len({path.stem for path in fits}) < len(fits)
+    named = {str(path) if alike else path.stem: path for path in fits}
+    if len(named) < len(fits):
+        raise RangeError("a fit is named twice: give each file once")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        found = bl.compare({name: load_fit(path) for name, path in named.items()})
+    typer.echo(found.to_string(float_format="{:.4g}".format))
+    for warning in caught:
+        typer.echo(f"note: {warning.message}")
