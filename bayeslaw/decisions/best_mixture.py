@@ -16,7 +16,7 @@ from bayeslaw.decisions.question import given, open_columns
 from bayeslaw.errors import RangeError, unknown_name
 from bayeslaw.law import Law
 from bayeslaw.mixtures import WEIGHT, as_weights, blend, bounds
-from bayeslaw.quantity import Censored, Quantity
+from bayeslaw.quantity import CI_PROB, Censored, Quantity
 
 if TYPE_CHECKING:
     from bayeslaw.fit import Fit
@@ -41,6 +41,13 @@ class Mixture(Censored):
 
     goal: Callable[[xr.DataArray], xr.DataArray] = field(kw_only=True)
     recommended: xr.DataArray = field(kw_only=True)
+
+    def plot(self, ax: Any = None, prob: float = CI_PROB) -> Any:
+        """Draw it; see `bayeslaw.plots.plot_mixture`, and where there are several `bayeslaw.plots.plot_quantity`."""
+        from bayeslaw.plots import plot_mixture
+
+        several = any(dim != "source" for dim in self.recommended.dims)
+        return super().plot(ax, prob) if several else plot_mixture(self, ax, prob)
 
     def regret(self, candidate: Any = None) -> Quantity:
         """Return how many nats a candidate lies above each draw's own best; its mean is the expected regret.

@@ -1,0 +1,22 @@
+"""Figures of the answers, in one house style. A face: nothing imports it while loading.
+
+Every function draws on the axes it is given, or on new ones, and returns them.
+"""
+
+from bayeslaw.plots.answers import plot_critical_ratio, plot_quantity
+from bayeslaw.plots.curves import plot_along, plot_curve, plot_turning_point
+from bayeslaw.plots.fits import plot_fit, plot_prior_posterior, plot_shares
+from bayeslaw.plots.mixtures import plot_mixture, plot_regret
+
+__all__ = [
+    "plot_along",
+    "plot_critical_ratio",
+    "plot_curve",
+    "plot_fit",
+    "plot_mixture",
+    "plot_prior_posterior",
+    "plot_quantity",
+    "plot_regret",
+    "plot_shares",
+    "plot_turning_point",
+]
