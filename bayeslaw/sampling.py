@@ -120,6 +120,9 @@ def _in_processes(run: Callable[[int], Any], shares: list[np.ndarray]) -> list[A
     results = []
     try:
         for process, receiver in jobs:
+            while not receiver.poll(0.2):  # an interrupt that reaches another thread is noticed between two polls
+                if not process.is_alive() and not receiver.poll():
+                    raise EOFError
             results.append(receiver.recv())
             process.join()
     except EOFError:

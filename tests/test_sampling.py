@@ -32,7 +32,7 @@ def test_an_interrupt_ends_sampling_at_once(small, cores):
     start = time.perf_counter()
     threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
-        small.fit(draws=50_000, tune=50_000, chains=2, cores=cores, progress=False)
+        small.fit(draws=20_000, tune=20_000, chains=2, cores=cores, progress=False)
     assert time.perf_counter() - start < 15
 
 
