@@ -2,8 +2,10 @@
 
 import os
 import signal
-import threading
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,13 +29,29 @@ def test_draws_depend_on_the_seed_and_not_on_the_cores(small):
     assert not np.isin(other.posterior["E"], one.posterior["E"]).any()
 
 
+INTERRUPTED = """
+from tests.test_speed import model, study
+small = model(study(3, 6, 5))
+small.fit(draws=10, tune=10, chains=1, cores=1, progress=False)
+print("sampling", flush=True)
+try:
+    small.fit(draws=20_000, tune=20_000, chains=2, cores={cores}, progress=False)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
 @pytest.mark.parametrize("cores", [1, 2])
-def test_an_interrupt_ends_sampling_at_once(small, cores):
-    start = time.perf_counter()
-    threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(KeyboardInterrupt):
-        small.fit(draws=20_000, tune=20_000, chains=2, cores=cores, progress=False)
-    assert time.perf_counter() - start < 15
+def test_an_interrupt_ends_sampling_at_once(cores):
+    root = Path(__file__).parents[1]
+    command = [sys.executable, "-c", INTERRUPTED.format(cores=cores)]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "sampling\n"
+        time.sleep(1.5)
+        process.send_signal(signal.SIGINT)
+        start = time.perf_counter()
+        assert process.stdout.readline() == "interrupted\n"
+        assert time.perf_counter() - start < 15
 
 
 def test_a_killed_process_is_one_sentence():
