@@ -6,6 +6,7 @@
 #   make lint     ruff and mypy
 #   make bench    measure the speed side by side and write docs/benchmarks.md (about 25 minutes, on a quiet machine)
 #   make calibrate  simulate, refit, and count how often intervals hold the truth: docs/calibration.md
+#   make studies  fit the laws to real and simulated runs: docs/studies (hours; make studies STUDIES=schedules for one)
 #   make report   run the demonstration and write its report to docs/reports/tinycpt.md
 #   make docs     build the pages of docs/ as a site in docs/_build
 #   make clean    remove everything that make and the tools made
@@ -27,6 +28,10 @@ test: .venv/.installed-test
 
 calibrate: .venv/.installed-test
 	@$(BIN)/python -m tests.calibration
+
+STUDIES = $(filter-out page,$(basename $(notdir $(wildcard tests/studies/*.py))))
+studies: .venv/.installed-test
+	@for study in $(STUDIES); do $(BIN)/python -m tests.studies.$$study || exit 1; done
 
 lint: .venv/.installed-test
 	$(BIN)/ruff check .
@@ -95,5 +100,5 @@ constraints: .venv/.installed
 	@mv build/constraints.txt constraints.txt
 	@rm -rf build/constraints
 
-.PHONY: install demo test bench calibrate lint report docs clean constraints
+.PHONY: install demo test bench calibrate studies lint report docs clean constraints
 .NOTPARALLEL:
