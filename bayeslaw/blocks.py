@@ -1,7 +1,7 @@
 """Where a law is evaluated: blocks of points, each with coefficients of its own, crossed with levels of the covariates.
 
-Training sweeps are factorial, so most of a law's work is the same in many measurements. A block has one axis per
-covariate and a last one for points (a validation set and a group of each): the law is evaluated where the numbers
+Training sweeps are factorial, so most of a law's work is the same in many measurements. A block has an axis for points
+(a validation set and a group of each) and one per covariate: the law is evaluated where the numbers
 differ and broadcast over the rest. Rows that do not cross are a block whose covariate axes have length 1. Either way
 one compiled function serves all blocks of a law.
 """
@@ -47,8 +47,9 @@ class Block:
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
-        """Number of levels of each covariate, and of points."""
-        return np.broadcast_shapes(*(c.shape for c in self.covariates))
+        """Number of points, and of levels of each covariate."""
+        *levels, points = np.broadcast_shapes(*(c.shape for c in self.covariates))
+        return points, *levels
 
     def __len__(self) -> int:
         return int(np.prod(self.shape))
@@ -60,33 +61,31 @@ class Block:
 
     @cached_property
     def _levels(self) -> tuple[np.ndarray, ...]:
-        return tuple(c.reshape(-1, self.shape[-1]) for c in self.covariates)
+        return tuple(c.reshape(-1, self.shape[0]) for c in self.covariates)
 
     def evaluate(self, law: Law, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the loss (cell) and its partial derivatives (coefficient, covariate cell, point) from parameters."""
+        """Return the loss (cell) and its partial derivatives (coefficient, point, cell of it) from parameters."""
         over = len(self.covariates) - len(law.covariates) + 1 if law.vectors else 0
         out = np.empty((1 + len(self.entry), *self.shape))
         kernel(law, over)(self._levels, values[self.entry], out)
-        return out[0].reshape(-1), out[1:].reshape(len(self.entry), -1, self.shape[-1])
+        return out[0].reshape(-1), out[1:].reshape(len(self.entry), self.shape[0], -1)
 
     def pull_back(self, pull: np.ndarray, slopes: np.ndarray, chain: np.ndarray, gradient: np.ndarray) -> None:
         """Add to a gradient in the parameters what a gradient in the losses (cell) contributes.
 
         ``chain`` is the derivative of each natural value in its parameter; entries beyond its end are constants.
         """
-        _pull_back(pull.reshape(-1, self.shape[-1]), slopes, self.entry, chain, gradient)
+        _pull_back(pull.reshape(self.shape[0], -1), slopes, self.entry, chain, gradient)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
 def _pull_back(pull, slopes, entry, chain, gradient):  # type: ignore[no-untyped-def]
-    cells, points = pull.shape
-    total = np.empty(points)
+    points, cells = pull.shape
     for k in range(len(slopes)):
-        total[:] = 0.0
-        for m in range(cells):
-            for p in range(points):
-                total[p] += pull[m, p] * slopes[k, m, p]
         for p in range(points):
             i = entry[k, p]
             if i < len(chain):
-                gradient[i] += total[p] * chain[i]
+                total = 0.0
+                for m in range(cells):
+                    total += pull[p, m] * slopes[k, p, m]
+                gradient[i] += total * chain[i]

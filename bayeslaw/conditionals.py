@@ -15,7 +15,7 @@ spreads are. Shifts and scales depend on tau, and those of w on m too: exact, wi
 """
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
@@ -53,21 +53,37 @@ class Conditionals:
     home: np.ndarray
     prior: np.ndarray
 
-    def place(self, u: np.ndarray, w: np.ndarray, c: np.ndarray) -> float:
-        """Fill in the coordinates from their deviations; return the log Jacobian."""
-        return float(_place(u, w, c, *self._numbers))
+    def place(self, u: np.ndarray, w: np.ndarray, c: np.ndarray) -> tuple[float, tuple[np.ndarray, ...]]:
+        """Fill in the coordinates from their deviations; return the log Jacobian and what `pull_back` needs."""
+        memory = self._factors(c)
+        return float(_place(u, w, *self._at, *memory, self.center, self.constant, self.home, self._moved)), memory
 
     def displace(self, w: np.ndarray, u: np.ndarray, c: np.ndarray) -> None:
         """Fill in the deviations from the coordinates."""
-        _displace(w, u, c, *self._numbers)
+        _displace(w, u, *self._at, *self._factors(c), self.center, self.constant, self.home, self._moved)
 
-    def pull_back(self, g: np.ndarray, u: np.ndarray, w: np.ndarray, c: np.ndarray, chain: np.ndarray) -> None:
+    def pull_back(
+        self, g: np.ndarray, u: np.ndarray, c: np.ndarray, chain: np.ndarray, memory: tuple[np.ndarray, ...]
+    ) -> None:
         """Turn a gradient in the coordinates into one in their deviations, Jacobian included."""
-        _pull_back(g, u, w, c, chain, *self._numbers)
+        _pull_back(g, u, c, chain, *self._at, *memory, self.spread, self.slope, self._moved)
+
+    def _factors(self, c: np.ndarray) -> tuple[np.ndarray, ...]:
+        groups, k = self.entry.shape
+        memory = (*np.zeros((3, groups, k, k)), *np.zeros((3, groups, k)), np.zeros((k, k)), np.zeros(k))
+        _factors(c, self.spread, self.precision, self.slope, self.center, self.constant, self.home, self.prior, *memory)
+        return memory
 
     @property
-    def _numbers(self) -> tuple[np.ndarray, ...]:
-        return tuple(getattr(self, f.name) for f in fields(self))
+    def _at(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.entry, self.location
+
+    @property
+    def _moved(self) -> bool:
+        return len(self.prior) > 0
+
+
+# Loops instead of array expressions: those take Numba ten times as long to compile.
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -89,6 +105,22 @@ def _back(root, x):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _solve(root, columns):  # type: ignore[no-untyped-def]
+    """Solve L L' x = b in place for every column."""
+    k = len(root)
+    for i in range(k):
+        for j in range(k):
+            for r in range(i):
+                columns[i, j] -= root[i, r] * columns[r, j]
+            columns[i, j] /= root[i, i]
+    for i in range(k - 1, -1, -1):
+        for j in range(k):
+            for r in range(i + 1, k):
+                columns[i, j] -= root[r, i] * columns[r, j]
+            columns[i, j] /= root[i, i]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _cholesky(a):  # type: ignore[no-untyped-def]
     """Put L, a = L L', into the lower triangle of a."""
     for i in range(len(a)):
@@ -100,169 +132,180 @@ def _cholesky(a):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _times(a, x):  # type: ignore[no-untyped-def]
-    y = np.zeros(len(a))
+def _add(a, x, y):  # type: ignore[no-untyped-def]
+    """Add a x to y."""
     for i in range(len(a)):
         for j in range(len(x)):
             y[i] += a[i, j] * x[j]
-    return y
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _product(a, b):  # type: ignore[no-untyped-def]
-    c = np.zeros((len(a), b.shape[1]))
-    for i in range(len(a)):
-        for r in range(len(b)):
-            for j in range(b.shape[1]):
-                c[i, j] += a[i, r] * b[r, j]
-    return c
+def _factors(  # type: ignore[no-untyped-def]
+    c, spread, precision, slope, center, constant, home, prior, pooling, root, shrunk, told, mean, away, own, shift
+):
+    """Fill in what only the spreads decide.
 
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _solved(root, b):  # type: ignore[no-untyped-def]
-    """Return (L L')^-1 b."""
-    x = b.T.copy()
-    for column in x:
-        _forward(root, column)
-        _back(root, column)
-    return x.T
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _pooling(c, spread, precision, slope):  # type: ignore[no-untyped-def]
-    """Return S, and L of Q = L L', of every group."""
-    groups, k = slope.shape[:2]
-    pooling, root = np.zeros((groups, k, k)), precision.copy()
+    S, and L of Q = L L', of every group; if the location is moved, also Q^-1 P and what a group tells of it, and L of
+    R = L L' and the mean less the home of the location.
+    """
+    groups, k = told.shape
     for n in range(groups):
         for r in range(k):
-            weight = c[spread[r]] ** -2
             for i in range(k):
+                pull = slope[n, r, i] / c[spread[r]] ** 2
                 for j in range(k):
-                    pooling[n, i, j] += slope[n, r, i] * weight * slope[n, r, j]
-        root[n] += pooling[n]
+                    pooling[n, i, j] += pull * slope[n, r, j]
+        for i in range(k):
+            for j in range(k):
+                root[n, i, j] = precision[n, i, j] + pooling[n, i, j]
         _cholesky(root[n])
-    return pooling, root
+    if len(prior) == 0:
+        return
+    for i in range(k):
+        for j in range(k):
+            own[i, j] = prior[i, j]
+    for n in range(groups):
+        for i in range(k):
+            away[n, i] = center[n, i] - home[i]
+            told[n, i] = constant[n, i]
+            shift[i] -= constant[n, i]
+            for j in range(k):
+                shrunk[n, i, j] = precision[n, i, j]
+        _solve(root[n], shrunk[n])
+        for i in range(k):
+            for r in range(k):
+                for j in range(k):
+                    own[i, j] += pooling[n, i, r] * shrunk[n, r, j]
+        _add(precision[n], away[n], told[n])
+        _forward(root[n], told[n])
+        _back(root[n], told[n])
+        _add(pooling[n], told[n], shift)
+    _cholesky(own)
+    _forward(own, shift)
+    _back(own, shift)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _of_location(pooling, root, precision, center, constant, home, prior):  # type: ignore[no-untyped-def]
-    """Return L of R = L L', and the mean less the home of the location."""
-    total, linear = prior.copy(), np.zeros(len(home))
-    for n in range(len(root)):
-        total += _product(pooling[n], _solved(root[n], precision[n]))
-        told = constant[n] + _times(precision[n], center[n] - home)
-        _forward(root[n], told)
-        _back(root[n], told)
-        linear += _times(pooling[n], told) - constant[n]
-    total = 0.5 * (total + total.T)
-    _cholesky(total)
-    _forward(total, linear)
-    _back(total, linear)
-    return total, linear
+def _expect(n, w, location, pooling, root, mean, away, center, constant):  # type: ignore[no-untyped-def]
+    """Fill in how far the population is away from a group's center, and Q^-1 (c + S (m - w0))."""
+    for i in range(len(location)):
+        away[n, i] = w[location[i]] - center[n, i]
+        mean[n, i] = constant[n, i]
+    _add(pooling[n], away[n], mean[n])
+    _forward(root[n], mean[n])
+    _back(root[n], mean[n])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _mean(pooling, root, constant, away):  # type: ignore[no-untyped-def]
-    """Return Q^-1 (c + S (m - w0))."""
-    mean = constant + _times(pooling, away)
-    _forward(root, mean)
-    _back(root, mean)
-    return mean
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _place(u, w, c, entry, location, spread, precision, slope, center, constant, home, prior):  # type: ignore[no-untyped-def]
-    pooling, root = _pooling(c, spread, precision, slope)
+def _place(  # type: ignore[no-untyped-def]
+    u, w, entry, location, pooling, root, shrunk, told, mean, away, own, shift, center, constant, home, moved
+):
+    groups, k = entry.shape
     jacobian = 0.0
-    if len(prior):
-        own, mean = _of_location(pooling, root, precision, center, constant, home, prior)
-        z = u[location]
+    z = np.empty(k)
+    if moved:
+        for i in range(k):
+            z[i] = u[location[i]]
         _back(own, z)
-        for i in range(len(location)):
-            w[location[i]] = home[i] + mean[i] + z[i]
+        for i in range(k):
+            w[location[i]] = home[i] + shift[i] + z[i]
             jacobian -= math.log(own[i, i])
-    for n in range(len(entry)):
-        z = u[entry[n]]
+    for n in range(groups):
+        _expect(n, w, location, pooling, root, mean, away, center, constant)
+        for i in range(k):
+            z[i] = u[entry[n, i]]
         _back(root[n], z)
-        z += center[n] + _mean(pooling[n], root[n], constant[n], w[location] - center[n])
-        for i in range(len(z)):
-            w[entry[n, i]] = z[i]
+        for i in range(k):
+            w[entry[n, i]] = center[n, i] + mean[n, i] + z[i]
             jacobian -= math.log(root[n, i, i])
     return jacobian
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _displace(w, u, c, entry, location, spread, precision, slope, center, constant, home, prior):  # type: ignore[no-untyped-def]
-    pooling, root = _pooling(c, spread, precision, slope)
-    k = len(location)
-    for n in range(len(entry)):
-        z = w[entry[n]] - center[n] - _mean(pooling[n], root[n], constant[n], w[location] - center[n])
+def _displace(  # type: ignore[no-untyped-def]
+    w, u, entry, location, pooling, root, shrunk, told, mean, away, own, shift, center, constant, home, moved
+):
+    groups, k = entry.shape
+    for n in range(groups):
+        _expect(n, w, location, pooling, root, mean, away, center, constant)
         for i in range(k):
             u[entry[n, i]] = 0.0
             for j in range(i, k):
-                u[entry[n, i]] += root[n, j, i] * z[j]
-    if len(prior):
-        own, mean = _of_location(pooling, root, precision, center, constant, home, prior)
-        z = w[location] - home - mean
+                u[entry[n, i]] += root[n, j, i] * (w[entry[n, j]] - center[n, j] - mean[n, j])
+    if moved:
         for i in range(k):
             u[location[i]] = 0.0
             for j in range(i, k):
-                u[location[i]] += own[j, i] * z[j]
+                u[location[i]] += own[j, i] * (w[location[j]] - home[j] - shift[j])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _pull_deviation(g, z, mean, root):  # type: ignore[no-untyped-def]
-    """Turn the gradient in mean + L'^-1 z into that in z; return those in Q (the mean's linear term held) and in it."""
-    k = len(z)
-    moved = z.copy()
-    _back(root, moved)
-    _forward(root, g)
-    by_linear = g.copy()
-    _back(root, by_linear)
-    by_root = np.zeros((k, k))
+def _pull_deviation(g, u, at, mean, root, by_linear, by_precision):  # type: ignore[no-untyped-def]
+    """Turn the gradient in mean + L'^-1 z into that in z; fill in those in Q (the mean's linear term held) and in it."""
+    k = len(at)
+    moved, by_root = np.empty(k), np.zeros((k, k))
     for i in range(k):
+        moved[i], by_linear[i] = u[at[i]], g[at[i]]
+    _back(root, moved)
+    _forward(root, by_linear)
+    for i in range(k):
+        g[at[i]] = by_linear[i]
         for j in range(i + 1):
-            by_root[i, j] = -moved[i] * g[j]
+            by_root[i, j] = -moved[i] * by_linear[j]
         by_root[i, i] -= 1 / root[i, i]
-    by_precision = _cholesky_pull_back(root, by_root)
+    _back(root, by_linear)
+    _pull_cholesky(root, by_root, by_precision)
     for i in range(k):
         for j in range(k):
             by_precision[i, j] -= 0.5 * (by_linear[i] * mean[j] + mean[i] * by_linear[j])
-    return by_precision, by_linear
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _pull_back(g, u, w, c, chain, entry, location, spread, precision, slope, center, constant, home, prior):  # type: ignore[no-untyped-def]
-    pooling, root = _pooling(c, spread, precision, slope)
+def _pull_cholesky(root, by_root, middle):  # type: ignore[no-untyped-def]
+    """Fill in the symmetric gradient in Q = L L' from the gradient in the lower triangle of L (arXiv:1602.07527)."""
+    k = len(root)
+    for i in range(k):
+        for j in range(i + 1):
+            total = 0.0
+            for n in range(i, k):
+                total += root[n, i] * by_root[n, j]
+            middle[i, j] = middle[j, i] = 0.5 * total
+    for j in range(k):
+        _back(root, middle[:, j])
+    for i in range(k):
+        _back(root, middle[i])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _pull_back(  # type: ignore[no-untyped-def]
+    g, u, c, chain, entry, location, pooling, root, shrunk, told, mean, away, own, shift, spread, slope, moved
+):
     groups, k = entry.shape
-    by_pooling = np.empty((groups, k, k))
+    by_linear, pulled, by_total = np.empty(k), np.empty(k), np.empty((k, k))
+    by_pooling, half = np.empty((groups, k, k)), np.empty((k, k))
     for n in range(groups):
-        away = w[location] - center[n]
-        mean = _mean(pooling[n], root[n], constant[n], away)
-        own = g[entry[n]]
-        by_pooling[n], by_linear = _pull_deviation(own, u[entry[n]], mean, root[n])
-        pulled = _times(pooling[n], by_linear)
+        _pull_deviation(g, u, entry[n], mean[n], root[n], by_linear, by_pooling[n])
         for i in range(k):
-            g[entry[n, i]] = own[i]
-            g[location[i]] += pulled[i]
             for j in range(k):
-                by_pooling[n, i, j] += 0.5 * (by_linear[i] * away[j] + away[i] * by_linear[j])
-    if len(prior):
-        factor, mean = _of_location(pooling, root, precision, center, constant, home, prior)
-        own = g[location]
-        by_total, by_linear = _pull_deviation(own, u[location], mean, factor)
-        for i in range(k):
-            g[location[i]] = own[i]
+                g[location[i]] += pooling[n, i, j] * by_linear[j]
+                by_pooling[n, i, j] += 0.5 * (by_linear[i] * away[n, j] + away[n, i] * by_linear[j])
+    if moved:
+        _pull_deviation(g, u, location, shift, own, by_linear, by_total)
         for n in range(groups):
-            shrunk = _solved(root[n], precision[n])
-            by_pooling[n] += _product(shrunk, _product(by_total, shrunk.T))
-            told = constant[n] + _times(precision[n], center[n] - home)
-            _forward(root[n], told)
-            _back(root[n], told)
-            pulled = _times(shrunk, by_linear)
+            for i in range(k):
+                pulled[i] = 0.0
+                for j in range(k):
+                    half[i, j] = 0.0
+                for r in range(k):
+                    pulled[i] += shrunk[n, i, r] * by_linear[r]
+                    for j in range(k):
+                        half[i, j] += shrunk[n, i, r] * by_total[r, j]
             for i in range(k):
                 for j in range(k):
-                    by_pooling[n, i, j] += 0.5 * (pulled[i] * told[j] + told[i] * pulled[j])
+                    total = 0.5 * (pulled[i] * told[n, j] + told[n, i] * pulled[j])
+                    for r in range(k):
+                        total += half[i, r] * shrunk[n, j, r]
+                    by_pooling[n, i, j] += total
     for r in range(k):
         by_weight = 0.0
         for n in range(groups):
@@ -270,30 +313,3 @@ def _pull_back(g, u, w, c, chain, entry, location, spread, precision, slope, cen
                 for j in range(k):
                     by_weight += slope[n, r, i] * by_pooling[n, i, j] * slope[n, r, j]
         g[spread[r]] -= 2 * by_weight * c[spread[r]] ** -3 * chain[spread[r]]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _cholesky_pull_back(root, by_root):  # type: ignore[no-untyped-def]
-    """Return the symmetric gradient in Q = L L' from the gradient in the lower triangle of L (arXiv:1602.07527)."""
-    k = len(root)
-    middle = np.zeros((k, k))
-    for i in range(k):
-        for j in range(i + 1):
-            for n in range(i, k):
-                middle[i, j] += root[n, i] * by_root[n, j]
-        middle[i, i] *= 0.5
-    for i in range(k):
-        for j in range(i):
-            middle[i, j] = middle[j, i] = 0.5 * middle[i, j]
-    column = np.empty(k)
-    for j in range(k):
-        for i in range(k):
-            column[i] = middle[i, j]
-        _back(root, column)
-        middle[:, j] = column
-    for i in range(k):
-        for j in range(k):
-            column[j] = middle[i, j]
-        _back(root, column)
-        middle[i, :] = column
-    return middle

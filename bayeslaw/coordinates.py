@@ -146,7 +146,7 @@ class Coordinates:
     @cached_property
     def _contrasts(self) -> np.ndarray:
         """Weights (amplitude, cell) of a term's values in its drop: 0 where it is not sampled by its drop."""
-        shape, axes = self._units.shape[:-1], list(self.density.model.law.covariates)
+        shape, axes = self._units.shape[1:], list(self.density.model.law.covariates)
         weights = np.zeros((len(self.amplitudes), *shape))
         for number, (name, along) in enumerate(self.amplitudes.items()):
             if name in self.dropped:
@@ -180,17 +180,19 @@ class Coordinates:
         located = np.exp(v[self._locations])
         nothing = np.zeros(2)
         unit, slopes = self._units.evaluate(self.density.model.law, np.concatenate([c, (0.0, 1.0), located]))
-        unit = unit.reshape(-1, len(self.amplitudes) + 1, self._homes[0].shape[1])
-        unit[:, :-1] -= unit[:, -1:]
+        unit = unit.reshape(len(self.amplitudes) + 1, self._homes[0].shape[1], -1)
+        unit[:-1] -= unit[-1]
         return unit, np.concatenate([chain, nothing, located]), slopes
 
     def forward(self, u: np.ndarray) -> tuple[np.ndarray, float, tuple[Any, ...]]:
         """Return parameters, log Jacobian and what `backward` needs; NaN where the map has no value."""
         v, jacobian = u.copy(), 0.0
         natural = self.density.parameters.natural(u)
+        placed = []
         for sets in self.conditionals:
-            jacobian += sets.place(u, v, natural[0])
-        placed = v.copy() if self.conditionals else v
+            by_scale, memory = sets.place(u, v, natural[0])
+            jacobian += by_scale
+            placed.append(memory)
         unit, chain, slopes = self._evaluate_units(v)
         jacobian += _place_terms(v, unit, *self._plan)
         return v, jacobian, (natural, placed, unit, slopes, chain)
@@ -201,12 +203,12 @@ class Coordinates:
         g, pull = np.zeros(len(chain)), np.zeros_like(unit)
         g[: len(u)] = gradient
         _pull_terms(g, v, unit, pull, *self._plan)
-        pull[:, -1] -= pull[:, :-1].sum(1)
+        pull[-1] -= pull[:-1].sum(0)
         self._units.pull_back(pull, slopes, chain, g)
         g[self._locations] += g[len(u) + 2 :]
         g = g[: len(u)]
-        for sets in self.conditionals:
-            sets.pull_back(g, u, placed, *natural)
+        for sets, own in zip(self.conditionals, placed, strict=True):
+            sets.pull_back(g, u, *natural, own)
         return g
 
     def inverse(self, v: np.ndarray) -> np.ndarray:
@@ -232,8 +234,8 @@ class Coordinates:
 @njit(cache=True, nogil=True, error_model="numpy")
 def _fall(unit, contrasts, a, p):  # type: ignore[no-untyped-def]
     fall = 0.0
-    for m in range(len(unit)):
-        fall += contrasts[a, m] * unit[m, a, p]
+    for m in range(unit.shape[2]):
+        fall += contrasts[a, m] * unit[a, p, m]
     return fall
 
 
@@ -241,11 +243,13 @@ def _fall(unit, contrasts, a, p):  # type: ignore[no-untyped-def]
 def _above(v, unit, terms, p):  # type: ignore[no-untyped-def]
     """Mean over the design of what the law adds to its level."""
     above = 0.0
-    for m in range(len(unit)):
-        above += unit[m, -1, p]
-        for a in range(len(terms)):
-            above += math.exp(v[terms[a, p]]) * unit[m, a, p]
-    return above / len(unit)
+    for m in range(unit.shape[2]):
+        above += unit[-1, p, m]
+    for a in range(len(terms)):
+        amplitude = math.exp(v[terms[a, p]])
+        for m in range(unit.shape[2]):
+            above += amplitude * unit[a, p, m]
+    return above / unit.shape[2]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -287,23 +291,23 @@ def _unlog(x, low):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _pull_terms(g, v, unit, pull, terms, term_weight, level, level_weight, contrasts, logs, bend):  # type: ignore[no-untyped-def]
-    cells = len(unit)
+    cells = unit.shape[2]
     for i in range(len(logs)):
         at = _unlog(v[logs[i]], bend[i])
         g[logs[i]] = (g[logs[i]] - 1) / at if at > bend[i] else g[logs[i]] / bend[i]
     for p in range(len(level)):
         force = -g[level[p]] * level_weight[p] / cells
         for m in range(cells):
-            pull[m, -1, p] += force
+            pull[-1, p, m] += force
         for a in range(len(terms)):
             amplitude, total = math.exp(v[terms[a, p]]), 0.0
             for m in range(cells):
-                pull[m, a, p] += force * amplitude
-                total += unit[m, a, p]
+                pull[a, p, m] += force * amplitude
+                total += unit[a, p, m]
             g[terms[a, p]] += force * amplitude * total
     for a in range(len(terms)):
         if contrasts[a, 0] != 0:
             for p in range(terms.shape[1]):
                 force = -g[terms[a, p]] * term_weight[a, p] / _fall(unit, contrasts, a, p)
                 for m in range(cells):
-                    pull[m, a, p] += force * contrasts[a, m]
+                    pull[a, p, m] += force * contrasts[a, m]

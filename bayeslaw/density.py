@@ -100,7 +100,7 @@ class Density:
         for name, cov in self.model.law.covariates.items():
             (column,) = cov.columns(name)
             by_axis.append(np.zeros_like(row) if column in d.groups else position[column][row])
-        return block, np.ravel_multi_index((*by_axis, point), block.shape)
+        return block, np.ravel_multi_index((point, *by_axis), block.shape)
 
     def _crossed(self, inputs: Mapping[str, xr.DataArray]) -> Block:
         """Return a block of the levels of every covariate, crossed, for every validation set and group."""
@@ -124,7 +124,7 @@ class Density:
         found = []
         for name, ends in self.model.shape_ends().items():
             block = self._crossed(ends)
-            number = np.moveaxis(np.arange(len(block)).reshape(block.shape), list(ends).index(name), 0)
+            number = np.moveaxis(np.arange(len(block)).reshape(block.shape), list(ends).index(name) + 1, 0)
             found.append((block, number[:-1].ravel(), number[1:].ravel()))
         return found
 

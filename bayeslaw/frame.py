@@ -13,6 +13,7 @@ from bayeslaw.coordinates import Coordinates
 from bayeslaw.density import Density
 from bayeslaw.least_squares import Estimate
 from bayeslaw.parameters import Parameters
+from bayeslaw.priors import typical
 
 __all__ = ["Frame", "first_guess"]
 
@@ -224,13 +225,11 @@ def first_guess(density: Density, estimate: Estimate) -> np.ndarray:
     for name in density.model.law.coefficients:
         if f"{name}_mu" in density.parameters:
             block = density.parameters[name]
-            between = density.model.law.coefficients[name].between
+            between = typical(block.prior.parameters["sigma"])
             x = v[block.place].reshape(block.shape)
             if block.prior.distribution == "LogNormal":
                 x = np.log(block.natural(x))
             extra = tuple(i for i, dim in enumerate(block.dims) if dim not in density.parameters[f"{name}_mu"].dims)
             v[density.parameters[f"{name}_mu"].place] = x.mean(axis=extra).ravel()
-            v[density.parameters[f"{name}_sigma"].place] = np.log(
-                np.sqrt((x.var(axis=extra) + between**2 / 4) / 2)
-            ).ravel()
+            v[density.parameters[f"{name}_sigma"].place] = np.log((x.var(axis=extra) + between**2).ravel() / 2) / 2
     return v

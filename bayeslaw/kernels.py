@@ -75,7 +75,7 @@ def kernel(law: Law, over: int = 0) -> Callable[..., Any]:
     """Return a compiled function that fills in a law's loss and its derivatives on a block.
 
     Its arguments are a tuple of covariates (level, point), the coefficients (coefficient, point), and the array to
-    fill: (1 + coefficient, level of the first covariate, ..., point), the loss in nats first, then its derivatives in
+    fill: (1 + coefficient, point, level of the first covariate, ...), the loss in nats first, then its derivatives in
     the coefficients, in the order of the card. A covariate or coefficient with a dim of its own counts as many times as
     that dim has labels (`over`), one after the other.
 
@@ -155,13 +155,13 @@ def _source(law: Law, over: int) -> str:
         line = _expression(law, node.op, [use(x, own) for x in node.inputs])
         body.setdefault(own, []).append(f"{text[out]} = {line}")
     body.setdefault(every, []).extend(
-        f"out[{n}, {', '.join(f'i{a}' for a in axes)}, p] = {use(x, every)}" for n, x in enumerate(graph.outputs)
+        f"out[{n}, p, {', '.join(f'i{a}' for a in axes)}] = {use(x, every)}" for n, x in enumerate(graph.outputs)
     )
     stored = {x: f"{text[x]}_at[{', '.join(f'i{a}' for a in scope[x])}] = {text[x]}" for x in kept}
     lines = ["def law_on_block(covariates, coefficients, out):"]
-    lines += [f"    n{a} = out.shape[{a + 1}]" for a in axes]
+    lines += [f"    n{a} = out.shape[{a + 2}]" for a in axes]
     lines += [f"    {text[x]}_at = np.empty(({', '.join(f'n{a}' for a in at)},))" for x, at in kept.items()]
-    lines += ["    for p in range(out.shape[-1]):"]
+    lines += ["    for p in range(out.shape[1]):"]
     for where in sorted(body, key=lambda s: (len(s), s)):
         indent = "        "
         for a in where:

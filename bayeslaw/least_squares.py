@@ -97,11 +97,11 @@ class _Problem:
         block, cell = density.measured
         cell = cell[design.cells["row"], design.cells["eval"]]
         together = coo_array(
-            (np.ones(block.entry.size), (block.entry.ravel(), np.tile(np.arange(block.shape[-1]), len(block.entry)))),
-            (size, block.shape[-1]),
+            (np.ones(block.entry.size), (block.entry.ravel(), np.tile(np.arange(block.shape[0]), len(block.entry)))),
+            (size, block.shape[0]),
         )
         part = connected_components(together @ together.T, directed=False)[1]
-        part_of_row = part[block.entry[0, cell % block.shape[-1]]]
+        part_of_row = part[block.entry[0, cell // (len(block) // block.shape[0])]]
         center, sd = np.median(prior, axis=0), prior.std(axis=0)
         return cls(density, center, sd, log, cell, design.cells["eval"], part, part_of_row)
 
@@ -162,11 +162,11 @@ class _Problem:
             return np.bincount(self.cell, x, minlength=len(block)).reshape(cells)
 
         unit = self.sd * chain[: len(theta)]
-        mine = (slopes * unit[block.entry][:, None]).transpose(2, 0, 1)
+        mine = (slopes * unit[block.entry][..., None]).transpose(1, 0, 2)
         gradient, curvature = away.copy(), np.diag(np.full(len(theta), 0.0 if noise is None else 1.0))
-        pull = (mine @ by_cell(weight * z / scale).T[:, :, None])[..., 0].T
+        pull = (mine @ by_cell(weight * z / scale)[..., None])[..., 0].T
         np.subtract.at(gradient, block.entry, pull)
-        local = mine @ (by_cell(weight / scale**2).T[:, :, None] * mine.transpose(0, 2, 1))
+        local = mine @ (by_cell(weight / scale**2)[..., None] * mine.transpose(0, 2, 1))
         at = block.entry.T
         np.add.at(curvature, (at[:, :, None], at[:, None, :]), local)
         costs = np.bincount(self.part_of_row, cost, minlength=len(self.parts))

@@ -11,7 +11,7 @@ from numba import njit
 
 from bayeslaw.errors import LawError
 from bayeslaw.model import Model
-from bayeslaw.priors import Prior
+from bayeslaw.priors import Prior, typical
 
 __all__ = ["Parameter", "Parameters"]
 
@@ -237,8 +237,7 @@ def _bend(prior: Prior) -> float:
     """Return the value `BEND` prior standard deviations below the median of a log-normal prior, population included."""
     mu, sigma = prior.parameters["mu"], prior.parameters["sigma"]
     if isinstance(mu, Prior):
-        between = sigma.parameters["sigma"] if isinstance(sigma, Prior) else sigma
-        mu, sigma = mu.parameters["mu"], math.hypot(mu.parameters["sigma"], between)
+        mu, sigma = mu.parameters["mu"], math.hypot(mu.parameters["sigma"], typical(sigma))
     return float(np.min(np.exp(mu - BEND * sigma)))
 
 

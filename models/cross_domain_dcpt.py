@@ -14,9 +14,9 @@ EQUATION = (
     r" + F\,K^{-\mu},\quad K = "
 )
 
-K1 = Covariate("nats", "the domain's loss after 1,000 steps", reference=2.0, of="domain")
-K2 = Covariate("nats", "its drop from before training to 5,000 steps", 0.5, (1e-3, float("inf")), of="domain")
-K3 = Covariate("nats", "that drop less the one from 5,000 to 10,000 steps", 0.4, (1e-3, float("inf")), of="domain")
+K1 = Covariate("nats", "the domain's loss after 1,000 steps", 2.0, (0.1, 10), of="domain")
+K2 = Covariate("nats", "its drop from before training to 5,000 steps", 0.5, (1e-3, 10), of="domain")
+K3 = Covariate("nats", "that drop less the one from 5,000 to 10,000 steps", 0.4, (1e-3, 10), of="domain")
 
 SHARED = {
     **COEFFICIENTS,
@@ -24,7 +24,7 @@ SHARED = {
         positive(0.8, spread=0.5),
         "nats",
         "loss floor, without the domain's part; pooled by domain, what its early training does not tell",
-        between=0.2,
+        between=0.15,
         seen_along="level",
         why="the easiest domain (music, code) ends at 0.7 nats or more; what lies above it is for F",
     ),
@@ -32,14 +32,14 @@ SHARED = {
         positive(0.7, spread=0.7),
         "nats",
         "the domain's part of the floor at K = 1",
-        between=0.4,
+        between=0.3,
         why="floors of published domains lie up to 2.5 nats apart (music to medicine)",
     ),
     "mu": Coefficient(
         positive(1.0, spread=0.5),
         "1",
         "exponent of the learnability K",
-        between=0.2,
+        between=0.15,
         why="1 makes the domain's part proportional to the loss early in training; few domains can tell little more",
     ),
 }

@@ -29,7 +29,7 @@ from bayeslaw.priors import positive, real
             "1",
             "log of the nats above the floor after training on this meta-domain alone",
             over="source",
-            between=1.0,
+            between=0.7,
             why="there are more meta-domains than data sets, so most of t is the prior's: narrower than between data "
             "sets",
         ),

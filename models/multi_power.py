@@ -32,7 +32,7 @@ def paper_units(reference, /, *, A, alpha, B):
             positive(2.7, spread=0.3),
             "nats",
             "floor of this model on this data at a constant rate",
-            between=0.2,
+            between=0.15,
             seen_along="level",
             why="2.37 to 3.04 in the published fits to 400M, 100M and 25M; a larger model has a lower one",
         ),
@@ -47,7 +47,7 @@ def paper_units(reference, /, *, A, alpha, B):
             positive(0.47, spread=0.3),
             "1",
             "exponent of the forward area",
-            between=0.2,
+            between=0.15,
             why="0.43 to 0.51 in the published fits",
         ),
         "B": Coefficient(

@@ -18,7 +18,7 @@ from bayeslaw.priors import positive
             "nats",
             "loss after training on this source alone",
             over="source",
-            between=0.3,
+            between=0.2,
             why="validation losses of small models lie between 1 and 8 nats, on text unlike their own at the upper end",
         ),
     },

@@ -148,7 +148,7 @@ def test_the_density_is_what_the_model_says(crossed, robust):
     assert found["E"] == pytest.approx(
         stats.lognorm(v["E_sigma"][:, None], scale=np.exp(v["E_mu"])[:, None]).logpdf(v["E"]).sum()
     )
-    assert found["E_sigma"] == pytest.approx(stats.halfnorm(scale=0.3).logpdf(v["E_sigma"]).sum())
+    assert found["E_sigma"] == pytest.approx(stats.lognorm(0.5, scale=0.2).logpdf(v["E_sigma"]).sum())
 
 
 @pytest.mark.parametrize("B", [0.02, 2.0])

@@ -30,7 +30,8 @@ def test_the_log_prior_is_that_of_what_was_stated():
         stated = coefficients[name.removesuffix("_mu")].prior.parameters
         np.testing.assert_allclose(found[name], stats.norm(stated["mu"], stated["sigma"]).logpdf(value), atol=1e-6)
     spread = coefficients["E"].between
-    np.testing.assert_allclose(found["E_sigma"], stats.halfnorm(scale=spread).logpdf(draws["E_sigma"]), atol=1e-6)
+    log_spread = stats.norm(np.log(spread), 0.5).logpdf(np.log(draws["E_sigma"]))
+    np.testing.assert_allclose(found["E_sigma"], log_spread, atol=1e-6)
     np.testing.assert_allclose(found["run_weight"], stats.beta(2, 3).logpdf(draws["run_weight"]), atol=1e-6)
     assert all(v.dims == ("chain", "draw") for v in found.data_vars.values())
 

@@ -87,10 +87,8 @@ def ours(likelihood: str, draws: int, domains: int, seed: int) -> Row:
             "share": Covariate("1", "share", derive=own_share),
         },
         coefficients={
-            k: Coefficient(
-                bl.positive(median, spread=sd), "nats or 1", k, "yardstick", between=s, seen_along=seen_along.get(k)
-            )
-            for k, (median, sd, s) in module.PRIOR.items()
+            k: Coefficient(bl.positive(median, spread=sd), "nats or 1", k, "yardstick", seen_along=seen_along.get(k))
+            for k, (median, sd, _) in module.PRIOR.items()
         },
     )
     def dcpt_textbook(N, D, share, /, *, E, A, alpha, B, beta, eta, C, gamma):
@@ -104,7 +102,15 @@ def ours(likelihood: str, draws: int, domains: int, seed: int) -> Row:
     model = bl.Model(
         dcpt_textbook,
         bl.read_runs(table),
-        by={k: "domain" for k in module.PRIOR},
+        priors={
+            k: bl.Prior(
+                "LogNormal",
+                mu=bl.Prior("Normal", mu=float(np.log(median)), sigma=sd, dims=("eval",)),
+                sigma=bl.Prior("HalfNormal", sigma=between, dims=("eval",)),
+                dims=("eval", "domain"),
+            )
+            for k, (median, sd, between) in module.PRIOR.items()
+        },
         noise=bl.Noise(
             correlated=False, joint=False, robust=likelihood == "student_t", sigma=bl.positive(0.01, spread=0.7)
         ),
