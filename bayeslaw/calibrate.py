@@ -5,7 +5,7 @@ over many simulations the rank of the truth among independent posterior draws is
 et al. 2018, arXiv:1804.06788). Where it is not, law, density, error model or sampler disagree with one another.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,11 +19,14 @@ from arviz_stats.ecdf_utils import ecdf_pit
 from bayeslaw.errors import RangeError
 from bayeslaw.folds import file_of, finish, settled, told
 from bayeslaw.model import Model
+from bayeslaw.noise import Noise
 from bayeslaw.quantity import CI_PROB
 from bayeslaw.simulation import POINTS, RANKS, simulation, with_losses
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from bayeslaw.fit import Fit
 
 __all__ = ["Calibration", "calibrate"]
 
@@ -44,8 +47,8 @@ class Calibration:
         Probability of the intervals.
     rows : pandas.DataFrame
         One row per simulation and quantity: ``simulation``, ``quantity``, ``kind`` (coefficient, population, error,
-        loss or likelihood), ``true`` value, ``rank`` of the truth among `RANKS` thinned draws, ``lower`` and ``upper``
-        end of the equal-tailed interval, ``covered``.
+        loss, likelihood or decision), ``true`` value, ``rank`` of the truth among `RANKS` thinned draws, ``lower`` and
+        ``upper`` end of the equal-tailed interval, ``covered``.
     fits : pandas.DataFrame
         One row per refit: ``simulation``, largest ``r_hat``, ``divergences``, smallest bulk ``ess`` of a quantity,
         ``seconds``. None is left out of the ranks, however it went.
@@ -155,6 +158,8 @@ def calibrate(
     chains: int = 2,
     seed: int = 0,
     prob: float = CI_PROB,
+    fitted_noise: Noise | None = None,
+    also: "Callable[[Fit], xr.Dataset] | None" = None,
     folder: str | Path | None = None,
     jobs: int = 1,
     scheduler: str | None = None,
@@ -181,6 +186,10 @@ def calibrate(
         seed and number only, so that a larger n adds to what a folder holds.
     prob : float
         Probability of the equal-tailed intervals.
+    fitted_noise : Noise, optional
+        Errors that the refits assume instead of those simulated: what it costs to be wrong about them.
+    also : callable, optional
+        Takes a Fit and returns further numbers to rank, dims chain and draw: an answer, for example.
     folder : path, optional
         Where every refit is kept as soon as it is finished, a small JSON file each; those already there are not made
         again.
@@ -222,9 +231,10 @@ def calibrate(
     blank = replace(model, runs=with_losses(model.runs, table, np.full((len(table), len(model.runs.evals)), VAST)))
     truths = blank.prior_predictive(draws=n, seed=seed).posterior
     names = {f"simulation {i + 1}": i for i in range(n)}
-    recipe = settings | {"ranks": RANKS, "points": POINTS}
+    recipe = settings | {"ranks": RANKS, "points": POINTS, "fitted_noise": fitted_noise}
+    recipe |= {"also": also and f"{also.__module__}.{also.__qualname__}"}
     files = {name: file_of(folder, name, blank, blank.design, prob, recipe) for name in names}
-    tasks = {name: (blank, i, truths.isel(draw=[i]), prob, settings) for name, i in names.items()}
+    tasks = {name: (blank, i, truths.isel(draw=[i]), prob, fitted_noise, also, settings) for name, i in names.items()}
     done, failed = finish(simulation, tasks, files, jobs, scheduler, progress)
     numbers = [names[d["fold"]] + 1 for d in done]
     rows = pd.concat([pd.DataFrame(d["rows"]).assign(simulation=i) for i, d in zip(numbers, done, strict=True)])

@@ -1,6 +1,6 @@
 """One simulation of a calibration: losses of runs that the model made up, a posterior from them, the truth's ranks."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from bayeslaw.design import Design
 from bayeslaw.evaluate import convergence
 from bayeslaw.folds import labels
 from bayeslaw.model import Model
+from bayeslaw.noise import Noise
 from bayeslaw.runs import Runs
 from bayeslaw.words import place
 
@@ -35,7 +36,14 @@ def with_losses(runs: Runs, table: pd.DataFrame, losses: np.ndarray) -> Runs:
 
 
 def simulation(
-    label: str, blank: Model, number: int, truth: xr.Dataset, prob: float, settings: dict[str, Any]
+    label: str,
+    blank: Model,
+    number: int,
+    truth: xr.Dataset,
+    prob: float,
+    fitted_noise: Noise | None,
+    also: "Callable[[Fit], xr.Dataset] | None",
+    settings: dict[str, Any],
 ) -> dict[str, Any]:
     """Simulate, refit and rank; plain numbers and texts, ready for a file."""
     from bayeslaw.fit import Fit
@@ -44,8 +52,13 @@ def simulation(
     losses = _simulated(true, blank.design, np.random.default_rng([settings["seed"], number]))
     model = replace(blank, runs=with_losses(blank.runs, blank.runs.table, losses))
     own_seed = int(np.random.SeedSequence([settings["seed"], number]).generate_state(1)[0])
-    fit = model.fit(**{**settings, "seed": own_seed})
-    found, expected = _quantities(fit), _quantities(replace(true, model=model))
+    fitted = model if fitted_noise is None else replace(model, noise=fitted_noise)
+    fit = fitted.fit(**{**settings, "seed": own_seed})
+    found, expected = (_quantities(f, also) for f in (fit, replace(true, model=model)))
+    if fitted_noise is not None:
+        found, expected = (q.drop_vars("log_likelihood") for q in (found, expected))
+        common = [name for name in expected.data_vars if name in found]
+        found, expected = found[common], expected[common]
     rows = []
     for (name, kind, of_truth), (_, _, sampled) in zip(_flat(expected, model), _flat(found, model), strict=True):
         value = float(of_truth[0])
@@ -71,13 +84,14 @@ def _simulated(true: "Fit", design: Design, rng: np.random.Generator) -> np.ndar
     return result
 
 
-def _quantities(fit: "Fit") -> xr.Dataset:
+def _quantities(fit: "Fit", also: "Callable[[Fit], xr.Dataset] | None") -> xr.Dataset:
     """Return what is ranked, dims chain, draw and those of each quantity."""
     design = fit.model.design
     sampled = fit.posterior[[n for n in fit.posterior.data_vars if not str(n).endswith("_paper")]]
     losses = at_rows(fit, _few(design))
     likelihood = log_likelihood(fit).sum("run")
-    return sampled.assign(loss=losses.drop_vars("row", errors="ignore"), log_likelihood=likelihood)
+    ranked = sampled.assign(loss=losses.drop_vars("row", errors="ignore"), log_likelihood=likelihood)
+    return ranked if also is None else ranked.assign(also(fit).data_vars)
 
 
 def _few(design: Design) -> Design:
@@ -91,15 +105,12 @@ def _flat(quantities: xr.Dataset, model: Model) -> Iterator[tuple[str, str, np.n
     few = labels(_few(model.design))
     few["run"] = np.array([str(r).removeprefix("run ") for r in few["run"]])
     where = [place(dict(zip(few, row, strict=True))) for row in zip(*few.values(), strict=True)]
-    errors = model.noise.priors(len(model.design.evals))
+    kinds = dict.fromkeys(model.law.coefficients, "coefficient")
+    kinds |= dict.fromkeys(model.noise.priors(len(model.design.evals)), "error")
+    kinds |= {"loss": "loss", "log_likelihood": "likelihood"}
     for name, values in quantities.data_vars.items():
-        kind = (
-            "coefficient"
-            if name in model.law.coefficients
-            else "error"
-            if name in errors
-            else {"loss": "loss", "log_likelihood": "likelihood"}.get(str(name), "population")
-        )
+        of_population = str(name).removesuffix("_mu").removesuffix("_sigma") in model.by
+        kind = kinds.get(str(name), "population" if of_population else "decision")
         dims = [d for d in values.dims if d not in ("chain", "draw")]
         stacked = values.transpose("chain", "draw", *dims)
         for at in np.ndindex(*(values.sizes[d] for d in dims)):
