@@ -56,27 +56,32 @@ class Conditionals:
     def place(self, u: np.ndarray, w: np.ndarray, c: np.ndarray) -> tuple[float, tuple[np.ndarray, ...]]:
         """Fill in the coordinates from their deviations; return the log Jacobian and what `pull_back` needs."""
         memory = self._factors(c)
-        return float(_place(u, w, *self._at, *memory, self.center, self.constant, self.home, self._moved)), memory
+        jacobian = _place(u, w, *self._at, *memory, *self._from, self._moved)  # type: ignore[call-arg]
+        return float(jacobian), memory
 
     def displace(self, w: np.ndarray, u: np.ndarray, c: np.ndarray) -> None:
         """Fill in the deviations from the coordinates."""
-        _displace(w, u, *self._at, *self._factors(c), self.center, self.constant, self.home, self._moved)
+        _displace(w, u, *self._at, *self._factors(c), *self._from, self._moved)  # type: ignore[call-arg]
 
     def pull_back(
         self, g: np.ndarray, u: np.ndarray, c: np.ndarray, chain: np.ndarray, memory: tuple[np.ndarray, ...]
     ) -> None:
         """Turn a gradient in the coordinates into one in their deviations, Jacobian included."""
-        _pull_back(g, u, c, chain, *self._at, *memory, self.spread, self.slope, self._moved)
+        _pull_back(g, u, c, chain, *self._at, *memory, self.spread, self.slope, self._moved)  # type: ignore[call-arg]
 
     def _factors(self, c: np.ndarray) -> tuple[np.ndarray, ...]:
         groups, k = self.entry.shape
         memory = (*np.zeros((3, groups, k, k)), *np.zeros((3, groups, k)), np.zeros((k, k)), np.zeros(k))
-        _factors(c, self.spread, self.precision, self.slope, self.center, self.constant, self.home, self.prior, *memory)
+        _factors(c, self.spread, self.precision, self.slope, *self._from, self.prior, *memory)
         return memory
 
     @property
     def _at(self) -> tuple[np.ndarray, np.ndarray]:
         return self.entry, self.location
+
+    @property
+    def _from(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self.center, self.constant, self.home
 
     @property
     def _moved(self) -> bool:

@@ -208,7 +208,7 @@ class Coordinates:
         g[self._locations] += g[len(u) + 2 :]
         g = g[: len(u)]
         for sets, own in zip(self.conditionals, placed, strict=True):
-            sets.pull_back(g, u, *natural, own)
+            sets.pull_back(g, u, natural[0], natural[1], own)
         return g
 
     def inverse(self, v: np.ndarray) -> np.ndarray:

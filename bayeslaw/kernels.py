@@ -105,7 +105,7 @@ def _traced(law: Law, over: int) -> tuple[list[tuple[Variable, int]], list[Varia
         k: np.array([*v, None], dtype=object)[:-1] if k in vectors else v[0]
         for k, v in (covariates | coefficients).items()
     }
-    loss = law.function(*(at[k] for k in covariates), **{k: at[k] for k in coefficients})
+    loss = law(*(at[k] for k in covariates), **{k: at[k] for k in coefficients})
     flat = [c for entries in coefficients.values() for c in entries]
     slopes: Any = grad(loss, flat, disconnected_inputs="ignore")
     graph = FunctionGraph(outputs=[loss, *slopes], clone=False)

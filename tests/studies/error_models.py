@@ -23,7 +23,7 @@ LEVELS = {
     "D": [1e9, 2e9, 4e9, 8e9, 1.6e10, 3.2e10],
     "domain_share": [0.1, 0.33, 0.67, 0.9],
 }
-FITS: dict[str, Any] = {"draws": 400, "chains": 2, "tune": 300, "seed": 7}
+FITS: dict[str, Any] = {"draws": 200, "chains": 2, "tune": 200, "seed": 7}
 SHARES = np.linspace(0.1, 0.9, 161)
 RISE = 0.03
 ENVELOPE = 0.95
@@ -119,9 +119,9 @@ def main() -> None:
         f"With right intervals, the coverage of all {len(table)} quantities lies between {ends[0]:.3f} and "
         f"{ends[1]:.3f} with probability {ENVELOPE:.0%} (simultaneous binomial envelope). Inside: {inside} of "
         f"{len(table)} with the default errors, {within} of {len(table)} with independent ones. *critical_ratio* is "
-        f"the largest domain share up to which the general loss of 1.8 B parameters at 10 B tokens is at most {RISE:.0%} "
-        "above that at a share of 0.1; a *loss* is that of the mean law at a row of the design; the *width ratio* "
-        "divides the median width of the default's intervals by that of independent errors."
+        f"the largest domain share up to which the general loss of 1.8 B parameters at 10 B tokens is at most "
+        f"{RISE:.0%} above that at a share of 0.1; a *loss* is that of the mean law at a row of the design; the "
+        "*width ratio* divides the median width of the default's intervals by that of independent errors."
     )
     page.table(table)
     for name, one in found.items():
