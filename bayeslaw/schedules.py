@@ -250,7 +250,7 @@ def inverse_sqrt(steps: int, peak: float, warmup: int) -> Schedule:
     return _schedule(steps, peak, warmup, lambda t: peak * np.sqrt(warmup / (warmup + t * rest)))
 
 
-def from_table(step: ArrayLike, lr: ArrayLike, *, warmup: int = 0) -> Schedule:
+def from_table(step: ArrayLike, lr: ArrayLike, *, warmup: int | None = None) -> Schedule:
     """Return a schedule from logged steps: straight lines between them.
 
     Parameters
@@ -259,8 +259,9 @@ def from_table(step: ArrayLike, lr: ArrayLike, *, warmup: int = 0) -> Schedule:
         Steps (the first is 1), rising.
     lr : array
         Rates at them.
-    warmup : int
+    warmup : int, optional
         Steps of a linear warm-up to the first rate logged at or after its end; rows inside it are used as they are.
+        Left out: the steps, from step 1 on, over which the rates rise.
 
     Raises
     ------
@@ -275,11 +276,14 @@ def from_table(step: ArrayLike, lr: ArrayLike, *, warmup: int = 0) -> Schedule:
         raise RangeError(f"step {at[i + 1]:g} comes after step {at[i]:g}: steps must rise")
     if at[0] < 1 or (at != np.round(at)).any():
         raise RangeError(f"steps start at {at[0]:g}: give whole numbers, the first step is 1")
-    if not 0 <= warmup <= at[-1]:
-        raise RangeError(f"warmup is {warmup}: give a number of steps from 0 to {at[-1]:g}")
     if (bad := ~(np.isfinite(rate) & (rate >= 0))).any():
         i = int(np.argmax(bad))
         raise RangeError(f"the learning rate is {rate[i]:g} at step {at[i]:g}: rates are 0 or above")
+    if warmup is None:
+        rises = int(np.argmin(np.append(np.diff(rate) > 0, False)))
+        warmup = int(at[rises]) if at[0] == 1 and rises else 0
+    if not 0 <= warmup <= at[-1]:
+        raise RangeError(f"warmup is {warmup}: give a number of steps from 0 to {at[-1]:g}")
     if warmup and warmup not in at:
         late = int(np.searchsorted(at, warmup))
         at, rate = np.insert(at, late, warmup), np.insert(rate, late, rate[late])

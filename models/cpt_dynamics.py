@@ -110,8 +110,8 @@ C_CPT = Coefficient(
 )
 NOTES = (
     "One set of coefficients per validation set, shared by all schedules and transfer points.",
-    "Runs that all continue one model do not say where the loss would be without the new corpus: L0 and a shift that is "
-    "over before the first measurement then trade against each other. Give the curve of pre-training too, as a run "
+    "Runs that all continue one model do not say where the loss would be without the new corpus: L0 and a shift that "
+    "is over before the first measurement then trade against each other. Give the curve of pre-training too, as a run "
     "whose before= is None.",
     "Coordinates: the paper's B, beta and E run away along a ridge (B = 29, beta = 0.001 in its figure 16), so the "
     "amplitude is the shift at the reference area; B = shift / (1 - (1 + E)^-beta).",

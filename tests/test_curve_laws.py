@@ -96,9 +96,11 @@ def printed(rows: pd.DataFrame, c: Mapping[str, float]) -> Any:
     return c["L0"] + c["A"] * rows["S1"] ** -c["alpha"] - annealing + shift
 
 
-@pytest.fixture(scope="module")
-def paper_setting() -> tuple[Fit, pd.DataFrame]:
-    """Simulated from the constants of figure 3: two runs of pre-training and twelve that continue one."""
+def simulated() -> tuple[Runs, pd.DataFrame, dict[str, Any]]:
+    """Simulate the paper's settings from the constants of figure 3, errors 0.001, both losses.
+
+    Returns two runs of pre-training and eleven that continue one; the rows of two more; and how all were scheduled.
+    """
     first = {
         "early": schedules.constant(10_000, 2e-4, warmup=500),
         "flat": schedules.constant(40_000, 2e-4, warmup=500),
@@ -120,13 +122,21 @@ def paper_setting() -> tuple[Fit, pd.DataFrame]:
     for name in ("flat", "done"):
         parts.append(pd.DataFrame({"run": name, "step": np.arange(1000, 40_001, 1000), "loss": 3.0}))
         plans[name], before[name] = first[name], None
-    table = bl.read_curves(pd.concat(parts), schedule=plans, before=before).table.drop(columns="validation_loss")
+    scheduled: dict[str, Any] = {"schedule": plans, "before": before}
+    table = bl.read_curves(pd.concat(parts), **scheduled).table.drop(columns="validation_loss")
     rng = np.random.default_rng(0)
     for name, c in FIGURE_3.items():
         table[f"{name}_loss"] = printed(table, c) * np.exp(rng.normal(0, 0.001, len(table)))
     held_out = table["run"].isin(["half low", "done wsd"])
     known = Runs(table[~held_out].reset_index(drop=True), ("general", "domain"), table[:0])
-    return bl.Model(models.cpt_dynamics, known).fit(method="mle"), table[held_out]
+    return known, table[held_out].reset_index(drop=True), scheduled
+
+
+@pytest.fixture(scope="module")
+def paper_setting() -> tuple[Fit, pd.DataFrame]:
+    """Maximum likelihood of the simulated runs, and the rows that were left out."""
+    known, held_out, _ = simulated()
+    return bl.Model(models.cpt_dynamics, known).fit(method="mle"), held_out
 
 
 @pytest.mark.parametrize("name", FIGURE_3)

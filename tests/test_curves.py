@@ -61,7 +61,9 @@ def test_schedules_come_as_tables_too(tmp_path):
     every.to_csv(tmp_path / "rates.csv", index=False)
     by_table = bl.read_curves(log(), schedule=tmp_path / "rates.csv").table
     by_plan = bl.read_curves(log(), schedule=PLANS).table
-    np.testing.assert_allclose(by_table["S1"], by_plan["S1"])  # a table knows no warm-up, so its S2 differs
+    np.testing.assert_allclose(by_table[["S1", "S2"]], by_plan[["S1", "S2"]])
+    whole = bl.read_curves(log(first=1, every=1, loss=3.0), spacing=1).table  # its first rise is its warm-up
+    np.testing.assert_allclose(whole["S2"].iloc[-1], by_plan["S2"].iloc[-1], atol=1e-12)
 
 
 def test_continual_pre_training_has_the_areas_of_both_stages():

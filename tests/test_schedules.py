@@ -146,6 +146,8 @@ def test_a_table_gives_the_schedule_back():
     assert float(abs(read.areas()["S2"] - plan.areas()["S2"]).max()) < 5e-4
     every = schedules.from_table(np.arange(1, 2001), plan.lr)
     np.testing.assert_array_equal(every.lr, plan.lr)
+    assert every.warmups == ((0, 200),) and not schedules.from_table([1, 2, 3], [1.0, 2.0, 3.0], warmup=0).warmups
+    np.testing.assert_allclose(every.areas()["S2"], plan.areas()["S2"])
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Critical ratio: the largest domain share at which a loss stays within a limit (usage 1 of arXiv:2406.01375)."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,9 @@ STEP = 1e-3
 MOST = 6
 """A study is asked about at most this many model sizes, and domains."""
 
+ALONG = "tokens asked for"
+"""Stands for the dim D while tokens are varied around those asked for."""
+
 RULES = ("tolerance", "break-even", "turning-point")
 
 
@@ -36,6 +40,8 @@ def critical_ratio(
     new_run: bool = False,
     seed: int = 0,
     rule: str = "tolerance",
+    weight: float | None = None,
+    beside: "Fit | None" = None,
     **groups: Any,
 ) -> Ratio:
     """Return the largest domain share at which the predicted loss stays within a limit above the baseline.
@@ -64,12 +70,19 @@ def critical_ratio(
     eval : str
         The validation set whose loss is limited.
     new_run : bool
-        Safe for a new run, with its error, instead of in the law's mean.
+        Safe for a new run, with its error, instead of in the law's mean. A turning point is the same for both: the
+        error is taken to lift a whole curve.
     seed : int
         Seed of the errors of a new run and of an uncertain baseline.
     rule : {"tolerance", "break-even", "turning-point"}
         Break-even is a tolerance of 0. Turning point (arXiv:2407.17467): the loss has begun to fall again by `D`; it
         takes a law whose loss can rise and then fall with tokens, and neither limit nor baseline.
+    weight : float, optional
+        Turning point only: what has begun to fall is domain loss + `weight` x general loss, the paper's goal with
+        its multiplier lambda (100 to 7000 there). The general loss alone if left out: the limit of large weights.
+    beside : Fit, optional
+        With `weight`: the fit of the domain loss of the same runs, where `fit` has none. The two posteriors are paired
+        draw by draw, so that errors common to both losses of a run are not carried over.
 
     Returns
     -------
@@ -90,16 +103,29 @@ def critical_ratio(
     -----
     Usage 1 of Que et al. 2024, arXiv:2406.01375. The ends of the range are found to 0.001, a crossing inside to 1e-12;
     an excursion above the limit narrower than 1 / 200 of the range can be missed.
+
+    The definition of arXiv:2407.17467 also limits the rise to 0.05 nats, which never binds below a share of 1 in its
+    own tables: ask for it with ``rule="tolerance", max_increase=0.05``. `Ratio.probability_safe` says how probably a
+    share is safe by the rule asked.
     """
     asked = given(N=N, D=D, domain=domain, **groups)
     columns = open_columns(fit, {"domain_share": 0.5}, asked)
     limits = _limits(fit, rule, max_rise, max_increase)
+    if rule != "turning-point" and given(weight=weight, beside=beside):
+        raise RangeError(f"rule {rule!r} weighs no losses: leave weight and beside out or use rule='turning-point'")
     line = Line(fit, eval, lambda share: columns.assign(domain_share=share))
     grid = line.grid()
     if rule == "turning-point":
-        later = Line(fit, eval, lambda share: columns.assign(domain_share=share, D=columns["D"] * (1 + STEP)))
-        sooner = Line(fit, eval, lambda share: columns.assign(domain_share=share, D=columns["D"] * (1 - STEP)))
-        draws = last_below(lambda share: later.loss(share) - sooner.loss(share), grid)
+        rise = _rise(fit, eval, columns)
+        if weight is None:
+            draws = last_below(rise, grid)
+        else:
+            domain = _domain_fit(fit, beside, weight)
+            fall = _rise(domain, "domain", open_columns(domain, {"domain_share": 0.5}, asked))
+            draws = last_below(lambda share: weight * rise(share) + fall(share), grid)
+            asked["weight"] = weight
+        if ALONG in draws.dims:
+            draws = draws.rename({ALONG: "D"}).assign_coords(D=columns["D"])
         start = None
     else:
         sample = fit.error(seed).sel(eval=eval, drop=True).reset_coords(drop=True)
@@ -133,11 +159,12 @@ def of_the_study(fit: "Fit") -> dict[str, Any]:
     """Return the question of the study itself: its model sizes and domains, six each at most, and its most tokens."""
     design = fit.model.design
     asked: dict[str, Any] = {"D": design.levels["D"].max()}
-    if "N" in design.levels:
-        N = design.levels["N"]
+    if (N := design.levels.get("N", design.groups.get("N"))) is not None:
         asked["N"] = N[np.unique(np.linspace(0, len(N) - 1, MOST).round().astype(int))]
     if "domain" in design.groups:
         asked["domain"] = design.groups["domain"][:MOST]
+    elif any(covariate.of == "domain" for covariate in fit.model.law.covariates.values()):
+        asked["domain"] = np.unique(design.rows["domain"].values)[:MOST]
     return asked
 
 
@@ -162,6 +189,37 @@ def _limits(fit: "Fit", rule: str, max_rise: float | None, max_increase: float |
     if max_rise is not None and not -1 < max_rise < 1:
         raise RangeError(f"max_rise is {max_rise}: it is relative, so 3 % is 0.03; a limit in nats is max_increase")
     return limits or {"max_rise": 0.0}
+
+
+def _rise(fit: "Fit", eval: str, columns: xr.Dataset) -> Callable[[xr.DataArray], xr.DataArray]:
+    """Return the function of the share that says how much a loss rises over a small step in tokens (nats)."""
+    if "D" in columns.dims:
+        columns = columns.rename_dims(D=ALONG)
+    D, others = columns["D"].variable, columns.drop_vars("D")
+
+    def line(tokens: xr.Variable) -> Line:
+        return Line(fit, eval, lambda share: others.assign(domain_share=share, D=tokens))
+
+    later, sooner = line(D * (1 + STEP)), line(D * (1 - STEP))
+    return lambda share: later.loss(share) - sooner.loss(share)
+
+
+def _domain_fit(fit: "Fit", beside: "Fit | None", weight: float) -> "Fit":
+    """Return the fit that knows the domain loss, its draws as many as those of `fit`."""
+    if not (np.isfinite(weight) and weight > 0):
+        raise RangeError(
+            f"weight is {weight}: give a finite number above 0, or leave it out for the general loss alone"
+        )
+    domain = beside or fit
+    if "domain" not in domain.evals:
+        raise DataError("weight= needs the domain loss: give its fit as beside=, or fit both losses by one law")
+    wanted, got = (f.posterior.sizes for f in (fit, domain))
+    if any(wanted[d] != got[d] for d in ("chain", "draw")):
+        raise DataError(
+            f"the fits have {wanted['chain']} x {wanted['draw']} and {got['chain']} x {got['draw']} draws, which "
+            "cannot be paired: fit both with the same chains and draws"
+        )
+    return domain
 
 
 def _baseline(

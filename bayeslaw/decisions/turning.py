@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayeslaw.curves import area_columns, area_settings
+from bayeslaw.areas import area_columns, area_settings
 from bayeslaw.decisions.best_mixture import importance
 from bayeslaw.decisions.question import POINTS, Line, given, last_below
 from bayeslaw.decisions.schedule import check_law

@@ -3,10 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
-from bayeslaw.curves import is_curve_law
-from bayeslaw.errors import LawError, unknown_name
+from bayeslaw.areas import AREAS
+from bayeslaw.decisions.schedule import check_law
+from bayeslaw.errors import unknown_name
 from bayeslaw.plots.style import axes_or_new, axis, band, colours, finish, mark, markers, points
 from bayeslaw.quantity import CI_PROB, Censored, Quantity
 from bayeslaw.words import place
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from bayeslaw.fit import Fit
     from bayeslaw.runs import Runs
+    from bayeslaw.schedules import Schedule
 
 __all__ = ["plot_along", "plot_curve", "plot_turning_point"]
 
@@ -29,10 +32,15 @@ def plot_curve(
     axes: Any = None,
     *,
     runs: "Runs | None" = None,
+    schedule: "Schedule | None" = None,
+    before: "Schedule | None" = None,
+    goal: str | None = None,
     new_run: bool = False,
     prob: float = CI_PROB,
 ) -> np.ndarray:
     """Plot a training curve: the learning rate above, measured losses and their band below, over the same steps.
+
+    Filled points were fitted, hollow ones were not.
 
     Parameters
     ----------
@@ -44,6 +52,13 @@ def plot_curve(
         Where to draw the rate and the loss.
     runs : Runs, optional
         Where the run is, if it was not fitted; see `bayeslaw.read_curves`.
+    schedule : Schedule, optional
+        The schedule of the run: the rate and the band are then drawn along all of it. Left out: at the logged steps,
+        which blurs a jump of the rate between two of them.
+    before : Schedule, optional
+        The schedule of pre-training, with `schedule`.
+    goal : str, optional
+        The validation set to draw; left out: all.
     new_run : bool
         The band of one new run, with its error, instead of the mean law's.
     prob : float
@@ -59,33 +74,43 @@ def plot_curve(
     LawError
         The law has no schedule.
     UnknownName
-        There is no such run.
+        There is no such run or validation set.
     """
-    law, measured = fit.model.law, fit.model.runs if runs is None else runs
-    if not is_curve_law(law):
-        raise LawError(f"the law {law.name} has no schedule: draw a fit of training curves, such as lr_annealing")
+    check_law(fit)
+    measured = fit.model.runs if runs is None else runs
     if run not in (names := measured.table["run"].unique()):
         raise unknown_name("run", run, names)
+    if goal not in (None, *fit.evals):
+        raise unknown_name("validation set", goal, fit.evals)
     rows = measured.dataset.isel(row=(measured.table["run"] == run).to_numpy())
     step = rows["step"].values.astype(int)
-    asked = dict.fromkeys([*law.columns, *fit.model.design.groups])
-    known: dict[str, Any] = {
-        c: xr.DataArray(rows[c].values, dims="step", coords={"step": step}) for c in asked if c in rows
-    }
-    draws = fit.predict(new_run=new_run, **known).draws
+    asked = dict.fromkeys([*fit.model.law.columns, *fit.model.design.groups])
+    if schedule is None:
+        along: dict[str, Any] = {
+            c: xr.DataArray(rows[c].values, dims="step", coords={"step": step}) for c in asked if c in rows
+        }
+        draws, rate = fit.predict(new_run=new_run, **along).draws, pd.Series(rows["lr"].values, step)
+    else:
+        same = {c: rows[c].values[0] for c in asked if c in rows and c not in AREAS}
+        draws = fit.curve(schedule, before=before, new_run=new_run, **same).draws
+        rate = pd.Series(schedule.lr, np.arange(1, len(schedule) + 1))
+    fitted = fit.model.runs.table
+    counted = np.isin(step, fitted.loc[fitted["run"] == run, "step"])
     if axes is None:
         import matplotlib.pyplot as plt
 
         axes = plt.subplots(2, figsize=(5, 4), sharex=True, height_ratios=[1, 3], layout="constrained")[1]
     above, below = axes
-    above.fill_between(step, rows["lr"].values, color="0.8", lw=0)
-    above.plot(step, rows["lr"].values, color="0.35", lw=1)
+    above.fill_between(rate.index, rate, color="0.8", lw=0)
+    above.plot(rate, color="0.35", lw=1)
     above.set(ylabel="rate", ylim=(0, None))
     above.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
     above.yaxis.get_offset_text().set_fontsize(7)
     for colour, marker, name in zip(colours(), markers(), fit.evals, strict=False):
+        if goal not in (None, name):
+            continue
         band(below, draws.sel(eval=name), "step", colour, f"{name} loss", prob)
-        points(below, step, rows["loss"].sel(eval=name).values, True, colour, marker, size=10)
+        points(below, step, rows["loss"].sel(eval=name).values, counted, colour, marker, size=10)
     below.set(xlabel="step", ylabel="loss (nats per token)")
     what = "a new run" if new_run else "the mean law"
     finish(above, f"{run}; band: {prob:.0%}, {what}")
@@ -118,10 +143,8 @@ def plot_along(
     UnknownName
         The law has no such column.
     """
-    ax, design = axes_or_new(ax), fit.model.design
-    if along not in fit.model.law.columns:
-        raise unknown_name(f"column of {fit.model.law.name}", along, fit.model.law.columns)
-    draws = fit.predict(**{along: _between(design.rows[along].values), **at}).draws
+    draws, design = fit.predict(**{along: _scan(fit, along), **at}).draws, fit.model.design
+    ax = axes_or_new(ax)
     here = np.ones(design.rows.sizes["row"], bool)
     for name, value in at.items():
         values = design.rows[name].values
@@ -133,7 +156,8 @@ def plot_along(
         points(ax, x, design.rows["loss"].sel(eval=name).values[here], counts, colour, marker)
     if best is not None:
         mark(ax, best, prob)
-    _scale(ax, draws[along].values)
+    if _wide(*draws[along].values[[0, -1]]):
+        ax.set_xscale("log")
     ax.set(xlabel=axis(along), ylabel="loss (nats per token)")
     return finish(ax, "; ".join(part for part in (place(at), f"band: {prob:.0%}") if part))
 
@@ -175,19 +199,20 @@ def plot_turning_point(
     """
     if goal not in fit.evals:
         raise unknown_name("validation set", goal, fit.evals)
-    if along not in fit.model.law.columns:
-        raise unknown_name(f"column of {fit.model.law.name}", along, fit.model.law.columns)
-    x = _between(fit.model.design.rows[along].values)
+    x = _scan(fit, along)
     line = fit.predict(**{along: x, **at}).draws.sel(eval=goal).squeeze(drop=True)
     peak = Censored("turning_point", line.idxmax(along), along, "mean law", low=x[0], high=x[-1])
     return plot_along(fit, along, ax, best=peak, prob=prob, **at)
 
 
-def _between(values: np.ndarray) -> np.ndarray:
+def _scan(fit: "Fit", along: str) -> np.ndarray:
+    """Return places between the ends of what was measured along a column, even in the logarithm over a wide range."""
+    if along not in fit.model.law.columns:
+        raise unknown_name(f"column of {fit.model.law.name}", along, fit.model.law.columns)
+    values = fit.model.design.rows[along].values
     low, high = float(values.min()), float(values.max())
-    return np.geomspace(low, high, FINE) if low > 0 and high / low > 30 else np.linspace(low, high, FINE)
+    return np.geomspace(low, high, FINE) if _wide(low, high) else np.linspace(low, high, FINE)
 
 
-def _scale(ax: "Axes", x: np.ndarray) -> None:
-    if x[0] > 0 and x[-1] / x[0] > 30:
-        ax.set_xscale("log")
+def _wide(low: float, high: float) -> bool:
+    return low > 0 and high / low > 30

@@ -3,18 +3,46 @@
 import importlib.metadata
 import platform
 import time
+import warnings
 from pathlib import Path
+from typing import Any
 
+import arviz as az
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-__all__ = ["DATA", "DOCS", "Page"]
+import bayeslaw as bl
+from bayeslaw.fit import Fit
+
+__all__ = ["BUILD", "DATA", "DOCS", "Page", "convergence", "pairs"]
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
 """Public tables that are not part of the package."""
 DOCS = ROOT / "docs"
+BUILD = ROOT / "build" / "studies"
+"""Fits that a study keeps."""
+
+
+def convergence(fit: Fit) -> dict[str, float]:
+    """Return how well a posterior was sampled, and in what time."""
+    stats, ess = fit.idata["sample_stats"].to_dataset(), az.ess(fit.posterior)
+    return {
+        "seconds": round(fit.seconds),
+        "R-hat": float(az.rhat(fit.posterior).to_array().max()),
+        "bulk ESS": round(float(ess.to_array().min())),
+        "divergences": int(stats["diverging"].sum()),
+        "steps a draw": round(float(stats["n_steps"].mean())),
+    }
+
+
+def pairs(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, list[Any]]:
+    """Return a figure of curves, and the two axes of each: of the rate, and below it of the loss."""
+    figure = plt.figure(figsize=size, layout="constrained")
+    parts: Any = figure.subfigures(rows, columns, squeeze=False)
+    return figure, [part.subplots(2, sharex=True, height_ratios=[1, 4]) for part in parts.flat]
 
 
 class Page:
@@ -32,6 +60,22 @@ class Page:
         self.name, self.began = name, time.perf_counter()
         self.figures = DOCS / "studies" / f"{name}_files"
         self.pieces = [f"# {title}"]
+
+    def fit(self, name: str, model: bl.Model, **sampling: Any) -> Fit:
+        """Return the posterior of 4 x 1,000 draws: that of an earlier run of the study, if its model was the same."""
+        sampling = {"draws": 1000, "chains": 4, "seed": 1, **sampling}
+        path = BUILD / self.name / f"{name}.nc"
+        if path.is_file():
+            with warnings.catch_warnings(record=True) as changed:
+                kept = bl.load(path)
+            same = all(repr(of(kept.model)) == repr(of(model)) for of in (lambda m: m, lambda m: m.coefficient_priors))
+            same &= kept.model.runs.hash == model.runs.hash and sampling.items() <= kept.settings.items()
+            if same and not changed:
+                return kept
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fit = model.fit(progress=False, **sampling)
+        fit.save(path)
+        return fit
 
     def text(self, markdown: str) -> None:
         """Add a paragraph or a heading."""
