@@ -5,7 +5,7 @@ training", arXiv:2406.03476. The paper measures and states no law; the forms are
 the window crowds out. Scores enter as error rates, 1 - score, so that less is better as with a loss.
 """
 
-from bayeslaw.law import Coefficient, Covariate, exp, law
+from bayeslaw.law import Coefficient, Covariate, exp, law, maximum
 from bayeslaw.priors import positive, real
 
 SOURCE = "Blakeney et al. 2024, arXiv:2406.03476 (COLM 2024); the form is ours"
@@ -97,10 +97,14 @@ def domain_upsampling(duration, /, *, a, g, tau, c):
             between=0.3,
         ),
     },
-    notes=(RATE, "As domain_upsampling, with equal steps of the score itself; 0.01 is one percentage point.", FEW),
+    notes=(
+        RATE,
+        "As domain_upsampling, in equal steps of the score itself (0.01 is one percentage point), which ends at 0.999.",
+        FEW,
+    ),
 )
 def domain_upsampling_points(duration, /, *, a, g, tau, c):
-    return 1 - (a + (g + c) * reached(duration, tau) - c * duration)
+    return maximum(1 - (a + (g + c) * reached(duration, tau) - c * duration), 0.001)
 
 
 @law(

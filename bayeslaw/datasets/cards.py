@@ -1,5 +1,6 @@
 """The card of a data set: what it is, where it comes from, and what each column means."""
 
+import html
 import textwrap
 import tomllib
 from dataclasses import dataclass
@@ -53,6 +54,9 @@ class Card:
     notes: tuple[str, ...]
     columns: dict[str, Column]
     numbers: dict[str, float]
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
 
     def __str__(self) -> str:
         """Give the card as plain text, at most 100 characters wide where words allow."""
