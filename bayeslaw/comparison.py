@@ -7,7 +7,7 @@ its neighbours in and flatters whatever follows the noise.
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import arviz as az
 import numpy as np
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bayeslaw.evaluate import Evaluation
     from bayeslaw.fit import Fit
 
-__all__ = ["at_rows", "compare", "log_likelihood", "part"]
+__all__ = ["at_rows", "compare", "log_likelihood", "part", "standardised_errors"]
 
 SAMPLE = ["chain", "draw"]
 ORDER = {"start": ("row",), "eval_number": ("eval",)}
@@ -73,25 +73,44 @@ def at_rows(fit: "Fit", design: Design) -> xr.DataArray:
 
 
 def _of_runs(fit: "Fit", d: Design) -> xr.DataArray:
-    error = xr.where(d.measured, xr.ufuncs.log(d.rows["loss"]) - xr.ufuncs.log(at_rows(fit, d)), 0.0)
+    error = _errors(fit, d)
     pieces = np.array_split(np.arange(error.sizes["draw"]), max(1, min(error.sizes["draw"], error.size // AT_ONCE)))
     return xr.concat([_density(fit, d, error.isel(draw=p), fit.posterior.isel(draw=p)) for p in pieces], "draw")
 
 
-def _density(fit: "Fit", d: Design, error: xr.DataArray, posterior: xr.Dataset) -> xr.DataArray:
+def standardised_errors(fit: "Fit") -> xr.DataArray:
+    """Return every error as the error model sees it, given the earlier ones of its run; dims chain, draw, row, eval.
+
+    Where the model holds they are independent with unit scale: standard normal, or Student-t for robust errors.
+    """
+    d = fit.model.design
+    z = _standardised(fit, d, _errors(fit, d), fit.posterior)[0]
+    return z.transpose(*SAMPLE, "row", "eval")
+
+
+def _errors(fit: "Fit", d: Design) -> xr.DataArray:
+    error: xr.DataArray = xr.where(d.measured, xr.ufuncs.log(d.rows["loss"]) - xr.ufuncs.log(at_rows(fit, d)), 0.0)
+    return error
+
+
+def _standardised(fit: "Fit", d: Design, error: xr.DataArray, posterior: xr.Dataset) -> tuple[xr.DataArray, Any]:
     noise, parameters = fit.noise, cast(Mapping[str, xr.DataArray], posterior)
-    numbers = d.order()
-    order = {k: xr.DataArray(v, dims=ORDER.get(k, ("row", "eval"))) for k, v in numbers.items()}
+    order = {k: xr.DataArray(v, dims=ORDER.get(k, ("row", "eval"))) for k, v in d.order().items()}
+    mean: Any = 0.0
     if noise.correlated:
         mean, scale = noise.one_step_ahead(error, parameters, order)
     elif noise.joint:
         mean, scale = noise.same_step(error, parameters, order)
     else:
-        mean, scale = 0.0, parameters["sigma"]
-    z = (error - mean) / scale
-    density = z.copy(data=(stats.t(5) if noise.robust else stats.norm).logpdf(z.values)) - xr.ufuncs.log(scale)
+        scale = parameters["sigma"]
+    return (error - mean) / scale, scale
+
+
+def _density(fit: "Fit", d: Design, error: xr.DataArray, posterior: xr.Dataset) -> xr.DataArray:
+    z, scale = _standardised(fit, d, error, posterior)
+    density = z.copy(data=(stats.t(5) if fit.noise.robust else stats.norm).logpdf(z.values)) - xr.ufuncs.log(scale)
     by_row = density.where(d.measured, 0.0).sum("eval").transpose(*SAMPLE, "row")
-    by_run = np.add.reduceat(by_row.values, np.unique(numbers["start"]), axis=-1)
+    by_run = np.add.reduceat(by_row.values, np.unique(d.order()["start"]), axis=-1)
     return xr.DataArray(by_run, dims=(*SAMPLE, "run"), coords={k: v for k, v in by_row.coords.items() if k in SAMPLE})
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayeslaw.early_features import check_features
 from bayeslaw.errors import DataError, unknown_name
 from bayeslaw.law import Law
 from bayeslaw.mixtures import WEIGHT
@@ -67,6 +68,7 @@ class Design:
                     f"the law {law.name} does not know a validation set {name!r}: say which it is, for example "
                     f"loss={{{law.evals[-1]!r}: 'its loss column'}} (known: {', '.join(law.evals)})"
                 )
+        check_features(law, table)
         for dim in group_dims:
             labels = table.columns.difference(runs.loss_columns, sort=False)
             if dim not in labels:
@@ -234,7 +236,7 @@ def check_reference(design: Design) -> list[str]:
     far = []
     for name, value in design.law.inputs(design.rows, design.reference).items():
         above = value.values[value.values > 0]
-        middle = float(np.exp(np.log(above).mean())) if len(above) else 1.0
+        middle = float(above.mean()) if len(above) else 1.0
         if design.reference[name] != 1.0 and not 0.01 <= middle <= 100:
             far.append(name)
     return far

@@ -15,6 +15,9 @@ __all__ = [
     "UnknownName",
 ]
 
+MOST = 16
+"""Known names that an error lists."""
+
 
 class BayeslawError(Exception):
     """Base of all errors raised on purpose by bayeslaw."""
@@ -63,4 +66,5 @@ def unknown_name(kind: str, name: object, known: Iterable[object]) -> UnknownNam
     names = [str(k) for k in known]
     close = get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    return UnknownName(f"no {kind} {str(name)!r}{hint} (known: {', '.join(names) or 'none'})")
+    shown = ", ".join(names[:MOST]) + (f" and {len(names) - MOST} more" if len(names) > MOST else "")
+    return UnknownName(f"no {kind} {str(name)[:80]!r}{hint} (known: {shown or 'none'})")

@@ -127,7 +127,10 @@ class Fit:
                 arrays[name] = xr.DataArray(design.groups[name][0])
         for name in labels:
             if name in arrays and name not in self.model.law.columns:
-                known_labels, asked = [str(x) for x in np.unique(design.rows[name].values)], arrays[name].values
+                known_labels = [str(x) for x in np.unique(design.rows[name].values)]
+                if design.rows[name].dtype.kind not in "fiub":  # a domain called 7 is no number
+                    arrays[name] = arrays[name].astype(str)
+                asked = arrays[name].values
                 numbers = asked.dtype.kind in "iu" and design.rows[name].dtype.kind == "f"
                 for label in np.unique(asked.astype(float) if numbers else asked):
                     if str(label) not in known_labels and label != UNSEEN:
@@ -302,15 +305,22 @@ class Fit:
 
         return run_checks(self)
 
-    def checks(self) -> "Checks":
-        """Return what could be wrong, one sentence and a remedy each."""
-        return self._checks
+    def checks(self, **planned: Any) -> "Checks":
+        """Return what could be wrong, one sentence and a remedy each.
 
-    def report(self, path: str | Path) -> Path:
-        """Write a report: MyST Markdown with its figures beside it."""
-        from bayeslaw.report import write_report
+        With a prediction that is planned (``N=7e9, D=1e11``), also whether it lies too far beyond the runs.
+        """
+        from bayeslaw.checks import extrapolation
 
-        return write_report(self, path)
+        if not planned:
+            return self._checks
+        return replace(self._checks, results=(*self._checks, extrapolation(self, **planned)))
+
+    def report(self, path: str | Path, **settings: Any) -> Path:
+        """Write a report, Markdown with its figures beside it or one HTML file; see `bayeslaw.report`."""
+        from bayeslaw.report import report
+
+        return report(self, path, **settings)
 
     def save(self, path: str | Path) -> Path:
         """Write draws, runs and recipe to one netCDF file; see `bayeslaw.load`."""
@@ -333,6 +343,10 @@ class Fit:
             "law": f"{self.model.law.name} ({self.model.law.source})",
             "data": f"{len(self.model.runs)} rows, SHA-256 {self.model.runs.hash}",
             "reference": ", ".join(f"{k} {v:g}" for k, v in self.model.reference.items()),
+            "pooling": ", ".join(f"{k} by {v}" for k, v in self.model.by.items()) or "none",
+            "own priors": ", ".join(f"{k} = {p}" for k, p in self.model.priors.items()) or "none",
+            "errors": self.model.describe_noise(),
+            "shape prior, range": f"{self.model.monotone or 'none'}, {self.model.outside}",
             "settings": ", ".join(f"{k} {v}" for k, v in self.settings.items()),
             "seconds": f"{self.seconds:.1f}",
             "versions": ", ".join(f"{k} {v}" for k, v in versions.items()),
@@ -359,7 +373,7 @@ def fit(
     chains: int = 4,
     seed: int = 0,
     tune: int = 800,
-    target_accept: float = 0.97,
+    target_accept: float = 0.95,
     cores: int | None = None,
     method: Literal["nuts", "mle"] = "nuts",
     progress: bool = True,

@@ -12,55 +12,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pytensor.tensor as pt
-import pytensor.xtensor as ptx
 import xarray as xr
-from pytensor.graph.basic import Variable
-from pytensor.xtensor.type import XTensorVariable
 
-from bayeslaw.errors import LawError, RangeError, unknown_name
+from bayeslaw.algebra import exp, log, maximum, product, total, where
+from bayeslaw.errors import BayeslawError, LawError, RangeError, unknown_name
 from bayeslaw.mixtures import WEIGHT
 from bayeslaw.priors import Prior
 
+RESERVED = {
+    **dict.fromkeys(("sigma", "run_weight", "correlation_length", "eval_correlation"), "the error model"),
+    **dict.fromkeys(("chain", "draw", "eval", "row", "measurement", "source", WEIGHT), "a dim"),
+    **dict.fromkeys(("loss", "log_loss", "log_likelihood", "shape", "observed", "measured"), "the measurements"),
+}
+"""Names that a coefficient cannot have, and whose they are."""
+
 __all__ = ["Coefficient", "Covariate", "Law", "exp", "law", "log", "maximum", "product", "total", "where"]
-
-
-def _namespace(*arrays: Any) -> Any:
-    if any(isinstance(a, XTensorVariable) for a in arrays):
-        return ptx.math
-    return pt if any(isinstance(a, Variable) for a in arrays) else np
-
-
-def exp(x: Any) -> Any:
-    """Return e to the power of `x`, for numbers, xarray and XTensor."""
-    return _namespace(x).exp(x)
-
-
-def log(x: Any) -> Any:
-    """Return the natural logarithm of `x`, for numbers, xarray and XTensor."""
-    return _namespace(x).log(x)
-
-
-def maximum(x: Any, y: Any) -> Any:
-    """Return the elementwise maximum, for numbers, xarray and XTensor."""
-    return _namespace(x, y).maximum(x, y)
-
-
-def where(condition: Any, x: Any, y: Any) -> Any:
-    """Return `x` where `condition` holds and `y` elsewhere, for numbers, xarray and XTensor."""
-    if isinstance(condition, xr.DataArray):
-        return xr.where(condition, x, y)
-    return _namespace(condition, x, y).where(condition, x, y)
-
-
-def total(x: Any, dim: str) -> Any:
-    """Return the sum over a named dim; plain arrays (NumPy, PyTensor) have that dim first."""
-    return x.sum(dim) if hasattr(x, "dims") else _namespace(x).sum(x, axis=0)
-
-
-def product(x: Any, dim: str) -> Any:
-    """Return the product over a named dim; plain arrays (NumPy, PyTensor) have that dim first."""
-    return x.prod(dim) if hasattr(x, "dims") else _namespace(x).prod(x, axis=0)
 
 
 @dataclass(frozen=True)
@@ -74,7 +40,7 @@ class Coefficient:
     unit, meaning, why : str
         Unit; what it is, in words; the reason for the prior.
     between : float
-        Scale of the half-normal prior on its spread between groups when it is pooled (log scale if positive).
+        Its standard deviation between groups, as likely too high as too low, when it is pooled (log scale if positive).
     seen_along : str, optional
         For an amplitude, which enters the law linearly: the covariate along which the data show its term; ``"level"``
         for the additive constant. The sampler works with what is seen there instead of the amplitude.
@@ -88,10 +54,16 @@ class Coefficient:
     unit: str
     meaning: str
     why: str
-    between: float = 0.3
+    between: float = 0.2
     seen_along: str | None = None
     over: str | None = None
     floor: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.prior, Prior):
+            raise LawError(f"the prior {self.prior!r} is none: give bl.positive(...), bl.real(...) or a bl.Prior")
+        if not 0 < self.between < np.inf:
+            raise LawError(f"between={self.between} is no spread: give a number above 0")
 
 
 @dataclass(frozen=True)
@@ -119,6 +91,12 @@ class Covariate:
     valid: tuple[float, float] = (0.0, np.inf)
     derive: Callable[..., Any] | None = None
     of: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.reference < np.inf:
+            raise LawError(f"the reference of a covariate is {self.reference}: give a number above 0")
+        if len(self.valid) != 2 or not self.valid[0] < self.valid[1]:
+            raise LawError(f"valid={self.valid} is no range: give its lower and its upper end")
 
     def columns(self, name: str) -> tuple[str, ...]:
         """Return the table columns this covariate is made of."""
@@ -174,9 +152,16 @@ class Law:
     notes: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
+        if not (callable(self.function) and hasattr(self.function, "__name__")):
+            raise LawError(f"{self.function!r} is no function: write the law as a function and declare it with @law")
         parameters = inspect.signature(self.function).parameters.values()
         by_position = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_ONLY)
         by_name = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+        if other := [str(p) for p in parameters if p.name not in by_position and p.name not in by_name]:
+            raise LawError(
+                f"law {self.name}: {', '.join(other)} is neither covariate nor coefficient; write (covariates, /, *, "
+                "coefficients)"
+            )
         if by_position != tuple(self.covariates):
             raise LawError(
                 f"law {self.name}: the function takes {by_position} by position, the covariates declared are "
@@ -187,12 +172,29 @@ class Law:
                 f"law {self.name}: coefficients without a prior {sorted(by_name - set(self.coefficients))}, "
                 f"priors without a coefficient {sorted(set(self.coefficients) - by_name)}"
             )
+        for kind, declared in ((Covariate, self.covariates), (Coefficient, self.coefficients)):
+            for name, one in declared.items():
+                if not isinstance(one, kind):
+                    raise LawError(f"law {self.name}: {name} is {one!r}, not a {kind.__name__}; declare it as one")
+        for name in self.falls_in:
+            if name not in self.covariates:
+                raise unknown_name(f"covariate of {self.name} (in falls_in=)", name, self.covariates)
         for name, coefficient in self.coefficients.items():
+            self._check_name(name)
             if coefficient.over and coefficient.over not in self.over:
                 raise LawError(
                     f"law {self.name}: {name} varies over {coefficient.over!r}, a dim that no covariate has; give the "
                     f"law a covariate {WEIGHT!r}, or leave over= out"
                 )
+
+    def _check_name(self, name: str) -> None:
+        """Refuse a coefficient that has the name of something else."""
+        own = name.removesuffix("_mu").removesuffix("_sigma").removesuffix("_paper")
+        whose = RESERVED.get(name) or ("a column of its runs" if name in self.columns else None)
+        if own != name and own in self.coefficients:
+            whose = f"what belongs to {own}"
+        if whose:
+            raise LawError(f"law {self.name}: the coefficient {name} has the name of {whose}; call it something else")
 
     @property
     def name(self) -> str:
@@ -201,8 +203,17 @@ class Law:
 
     def __call__(self, *covariates: Any, **coefficients: Any) -> Any:
         """Evaluate the law; named arrays must agree on their labels."""
-        with xr.set_options(arithmetic_join="exact"):
-            return self.function(*covariates, **coefficients)
+        try:
+            with xr.set_options(arithmetic_join="exact"):
+                return self.function(*covariates, **coefficients)
+        except (AttributeError, NameError, NotImplementedError, TypeError) as e:
+            if isinstance(e, BayeslawError):
+                raise
+            reason = " ".join(str(e).split())[:160]
+            raise LawError(
+                f"law {self.name} cannot be evaluated ({type(e).__name__}: {reason}): use + - * / ** and the functions "
+                "of bayeslaw.law"
+            ) from e
 
     @property
     def over(self) -> tuple[str, ...]:
@@ -270,6 +281,8 @@ class Law:
 def describe(prior: Prior) -> str:
     """Return a prior in words: its median and central 89 % range where it is simple, its own text otherwise."""
     p = prior.parameters
+    if prior.distribution == "LogNormal" and np.ndim(p["mu"]):
+        return f"log-normal, medians {np.exp(p['mu'].min()):.3g} to {np.exp(p['mu'].max()):.3g}, one for each"
     if prior.distribution == "LogNormal" and not isinstance(p["mu"], Prior):
         low, mid, high = np.exp(p["mu"] + np.array([-1.598, 0, 1.598]) * p["sigma"])
         return f"log-normal, median {mid:.3g} (89 %: {low:.2g} to {high:.2g})"

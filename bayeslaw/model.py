@@ -98,7 +98,7 @@ class Model:
     def design(self) -> Design:
         """The runs arranged for the law."""
         from_priors = (d for p in self.priors.values() if isinstance(p, Prior) for d in (p.dims or ()) if d != "eval")
-        dims = tuple(d for d in dict.fromkeys([*self.by.values(), *from_priors]) if d not in self.law.over)
+        dims = tuple(d for d in dict.fromkeys([*self.by.values(), *from_priors]) if d not in (*self.law.over, "eval"))
         return Design.of(self.law, self.runs, self.reference, dims, self.outside == "include")
 
     @cached_property

@@ -38,12 +38,15 @@ class Noise:
         Student-t innovations (5 degrees of freedom) instead of normal ones: outliers pull less.
     sigma : Prior
         Relative error of a loss, per validation set; replicated runs in public tables differ by 0.001 to 0.04 nats.
+    run_weight : Prior
+        Share of the error variance that all checkpoints of a run have in common: the run effect.
     """
 
     correlated: bool | None = None
     joint: bool | None = None
     robust: bool = False
     sigma: Prior = field(default_factory=lambda: positive(0.005, spread=1.0))
+    run_weight: Prior = field(default_factory=lambda: share(0.4, weight=5))
 
     def settled(self, checkpoints: bool, evals: int) -> "Noise":
         """Return the model with its defaults chosen from the structure of the table."""
@@ -56,13 +59,12 @@ class Noise:
     def priors(self, evals: int) -> dict[str, Prior]:
         """Return the priors of the error model's own parameters (settled models only).
 
-        ``run_weight``: share of the error variance that all checkpoints of a run have in common.
         ``correlation_length``: distance in log tokens over which errors along a run forget themselves.
         ``eval_correlation``: between the errors of one run on two validation sets.
         """
         priors = {"sigma": with_dims(self.sigma, ("eval",))}
         if self.correlated:
-            priors |= {"run_weight": share(0.4, weight=5), "correlation_length": positive(0.5, spread=1.0)}
+            priors |= {"run_weight": self.run_weight, "correlation_length": positive(0.5, spread=1.0)}
         if self.joint:
             priors["eval_correlation"] = Prior("Uniform", lower=-1.0 / (evals - 1), upper=1.0)
         return priors

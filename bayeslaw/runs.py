@@ -1,7 +1,7 @@
 """Tables of training runs: the only place that reads user data, and the door where it is checked."""
 
 import hashlib
-import zlib
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,20 @@ import xarray as xr
 
 from bayeslaw.errors import DataError, unknown_name
 from bayeslaw.mixtures import WEIGHT, folded, normalised, sources
+from bayeslaw.tables import read_table
 
-__all__ = ["Runs", "read_runs", "read_table"]
+__all__ = ["Runs", "read_runs"]
 
 NUMBERS = ("N", "D", "step", "lr", "domain_share", "duration", "k1", "k2", "k3")
 LABELS = ("run", "domain")
-POSITIVE = ("N",)
+TAKEN = ("row", "eval", "chain", "draw", "measurement", WEIGHT, "source")
+"""Names of dims, which no column of a table may have."""
+
+PLAUSIBLE = {"N": (1e3, 1e18, "parameters"), "D": (1e3, 1e21, "tokens")}
+"""Range of a count in the right unit."""
+
+LOSSES = (1e-6, 100.0)
+"""Range of a loss in nats per token: a vocabulary of a million words guessed at random costs 14."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +124,12 @@ def read_runs(table: pd.DataFrame | str | Path, *, loss: str | Mapping[str, str]
     DataError
         The table cannot be used as it is; the sentence names column, row and remedy.
     """
-    frame = read_table(table)
+    frame = read_table(table, [columns.get(label, label) for label in LABELS])
     for canonical, column in columns.items():
+        if not isinstance(column, str):
+            raise DataError(
+                f"the column for {canonical} is {column!r}: give its name, for example {canonical}='params'"
+            )
         if column not in frame.columns:
             raise DataError(f"column for {canonical}: {unknown_name('column', column, frame.columns)}")
     frame = _renamed(frame, columns)
@@ -128,6 +140,9 @@ def read_runs(table: pd.DataFrame | str | Path, *, loss: str | Mapping[str, str]
     evals = tuple(losses)
     for name in [*(f"{e}_loss" for e in evals), *(c for c in frame.columns if c in NUMBERS or c.startswith("weight_"))]:
         frame[name] = _numbers(frame, name, losses.get(name.removesuffix("_loss"), name))
+    for name in frame.columns.difference([*NUMBERS, *(f"{e}_loss" for e in evals)], sort=False):
+        if not name.startswith("weight_"):
+            frame[name] = _label(frame[name], name)
     _check_ranges(frame, losses)
     frame, note = normalised(frame)
     frame = _with_runs(frame, evals)
@@ -135,36 +150,6 @@ def read_runs(table: pd.DataFrame | str | Path, *, loss: str | Mapping[str, str]
     if start.all():
         raise DataError("every row has D = 0 (before training): give the losses measured during training too")
     return Runs(frame[~start].reset_index(drop=True), evals, frame[start].reset_index(drop=True), note)
-
-
-def read_table(table: pd.DataFrame | str | Path) -> pd.DataFrame:
-    """Return a copy of a DataFrame, or read one from a CSV or Parquet file."""
-    if isinstance(table, pd.DataFrame):
-        frame = table.reset_index(drop=True).rename(columns=str)
-        if (twice := frame.columns.duplicated()).any():
-            raise DataError(f"the table has the column {frame.columns[twice][0]!r} twice: rename or drop one")
-        return frame
-    if not isinstance(table, str | Path):
-        raise DataError(
-            f"cannot read a table from {type(table).__name__}: give a pandas DataFrame or a path to CSV or Parquet"
-        )
-    path = Path(table)
-    if not path.is_file():
-        raise DataError(f"no file {str(path)!r}: check the path")
-    if not path.stat().st_size:
-        raise DataError(f"{path} is empty; give a CSV or Parquet file with a header and rows")
-    try:
-        if path.suffix == ".parquet":
-            return read_table(pd.read_parquet(path))
-        frame = pd.read_csv(path, encoding="utf-8-sig", skipinitialspace=True)
-        if "\0" in "".join(map(str, frame.columns)):
-            raise ValueError("its header is not text")
-        return frame
-    except (OSError, ValueError, EOFError, ImportError, zlib.error) as e:
-        reason = str(e).strip().splitlines()[0]
-        raise DataError(
-            f"cannot read {path} as {path.suffix.lstrip('.') or 'CSV'} ({reason}); save it as plain CSV"
-        ) from None
 
 
 def _renamed(frame: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
@@ -180,15 +165,19 @@ def _loss_columns(frame: pd.DataFrame, loss: str | Mapping[str, str] | None) -> 
     if isinstance(loss, Mapping):
         losses = dict(loss)
     elif loss is not None or "loss" in frame.columns:
-        losses = {"validation": loss or "loss"}
+        losses = {"validation": "loss" if loss is None else loss}
     else:
-        losses = {c.removesuffix("_loss"): c for c in frame.columns if str(c).endswith("_loss")}
+        losses = {c.removesuffix("_loss"): c for c in frame.columns if c.endswith("_loss")}
     if not losses:
-        known = ", ".join(map(str, frame.columns))
+        known = ", ".join(frame.columns)
         raise DataError(
             f"no loss column: name it with loss=..., or call it 'loss' or '<validation set>_loss' (columns: {known})"
         )
-    for column in losses.values():
+    for name, column in losses.items():
+        if not (isinstance(name, str) and name and isinstance(column, str)):
+            raise DataError(
+                f"the loss {name!r} in {column!r} has no name: give loss={{'validation set': 'its column'}}"
+            )
         if column not in frame.columns:
             raise DataError(f"loss: {unknown_name('column', column, frame.columns)}")
     return losses
@@ -200,14 +189,42 @@ def _row(mask: Any) -> str:
 
 def _numbers(frame: pd.DataFrame, name: str, column: str) -> pd.Series:
     shown = column if column == name else f"{column} ({name})"
-    numbers = pd.to_numeric(frame[name], errors="coerce").astype(float)
-    if (missing := frame[name].isna()).any():
+    given = frame[name]
+    if given.dtype.kind in "bcmM":
+        raise DataError(f"{shown} is {given.iloc[0]} in row 1, which is not a number: correct it")
+    numbers = pd.Series(pd.to_numeric(given, errors="coerce").to_numpy(float, na_value=np.nan), given.index)
+    if (missing := given.isna()).any():
         raise DataError(f"{shown} is missing in {_row(missing)}: fill it in or leave the row out")
     if (bad := numbers.isna()).any():
-        raise DataError(f"{shown} is {frame[name][bad].iloc[0]!r} in {_row(bad)}, which is not a number: correct it")
+        raise DataError(
+            f"{shown} is {str(given[bad].iloc[0])[:80]!r} in {_row(bad)}, which is not a number: correct it "
+            "(numbers look like 1234.5 or 1.2e3)"
+        )
     if (bad := numbers.isin([np.inf, -np.inf])).any():
         raise DataError(f"{shown} is infinite in {_row(bad)}: leave diverged measurements out")
     return numbers
+
+
+def _label(values: pd.Series, name: str) -> pd.Series:
+    """Return a column that is no covariate: numbers and truth values as they are, anything else as text with gaps."""
+    if name in TAKEN:
+        raise DataError(f"the table has a column {name!r}, which bayeslaw calls something else: rename or drop it")
+    if values.dtype.kind in "fiub" and name not in LABELS:
+        gaps = bool(values.isna().any())
+        return pd.Series(values.to_numpy(float, na_value=np.nan) if gaps else values.to_numpy(), values.index)
+    given = [None if gap else value for value, gap in zip(values, values.isna(), strict=True)]
+    seen: dict[str, tuple[str, bool]] = {}
+    for written, is_text in dict.fromkeys((str(v), isinstance(v, str)) for v in given if v is not None):
+        if any(unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t" for c in written):
+            raise DataError(f"{name} is {written[:80]!r}, which holds characters that are no text: correct it")
+        alike = unicodedata.normalize("NFKC", " ".join(written.split()))
+        first = seen.setdefault(alike, (written, is_text))
+        if name in LABELS and first != (written, is_text):
+            raise DataError(
+                f"{name} has two labels that look alike, {first[0][:80]!a} and {written[:80]!a} (blanks, accents, or a "
+                "number and its text): write them one way"
+            )
+    return pd.Series([None if v is None else str(v) for v in given], values.index)
 
 
 def _check_ranges(frame: pd.DataFrame, losses: Mapping[str, str]) -> None:
@@ -215,34 +232,42 @@ def _check_ranges(frame: pd.DataFrame, losses: Mapping[str, str]) -> None:
         values = frame[f"{name}_loss"]
         if (bad := values <= 0).any():
             raise DataError(f"{column} is {values[bad].iloc[0]:g} in {_row(bad)}: a loss in nats per token is above 0")
-    for name in (c for c in frame.columns if c in ("domain_share", "duration") or str(c).startswith("weight_")):
+        if (bad := ~values.between(*LOSSES)).any():
+            raise DataError(
+                f"{column} is {values[bad].iloc[0]:g} in {_row(bad)}: losses in nats per token lie between "
+                f"{LOSSES[0]:g} and {LOSSES[1]:g}; of a perplexity take the logarithm"
+            )
+    for name in (c for c in frame.columns if c in ("domain_share", "duration") or c.startswith("weight_")):
         if (bad := (frame[name] < 0) | (frame[name] > 1)).any():
             value = frame[name][bad].iloc[0]
             remedy = "divide the column by 100 if it is in percent" if 1 < value <= 100 else "correct it"
             raise DataError(f"{name} is {value:g} in {_row(bad)}: shares lie in [0, 1]; {remedy}")
-    for name, unit in (("N", "parameters"), ("D", "tokens")):
+    for name, (low, high, unit) in PLAUSIBLE.items():
         if name in frame:
-            if (bad := frame[name] < 0).any() or (name in POSITIVE and (bad := frame[name] <= 0).any()):
+            if (bad := (frame[name] < 0) | ((frame[name] == 0) & (name == "N"))).any():
                 raise DataError(
                     f"{name} is {frame[name][bad].iloc[0]:g} in {_row(bad)}: give the number of {unit}, above 0"
                 )
-            if (bad := (frame[name] > 0) & (frame[name] < 1000)).any():
+            if (bad := (frame[name] > 0) & (frame[name] < low)).any():
                 raise DataError(
                     f"{name} is {frame[name][bad].iloc[0]:g} in {_row(bad)}: give {unit}, not billions "
                     "(multiply by 1e9)"
+                )
+            if (bad := frame[name] > high).any():
+                raise DataError(
+                    f"{name} is {frame[name][bad].iloc[0]:g} in {_row(bad)}: no run has as many {unit}; correct it"
                 )
 
 
 def _with_runs(frame: pd.DataFrame, evals: tuple[str, ...]) -> pd.DataFrame:
     along = [c for c in ("D", "step", "lr") if c in frame]
     for label in (c for c in LABELS if c in frame):
-        if (missing := frame[label].isna()).any():
+        if (missing := frame[label].isna() | (frame[label].str.strip() == "")).any():
             raise DataError(f"{label} is missing in {_row(missing)}: name it")
-        frame[label] = frame[label].astype(str)
     if "run" not in frame:
         settings = [c for c in frame.columns if c in (*NUMBERS, *LABELS) or str(c).startswith("weight_")]
         settings = [c for c in settings if c not in along]
-        number = frame.groupby(settings, sort=False).ngroup() if settings else pd.Series(0, index=frame.index)
+        number = frame.groupby(settings).ngroup() if settings else pd.Series(0, index=frame.index)
         frame["run"] = "run " + (number + 1).astype(str)
     cell = ["run", *along]
     if (bad := frame.duplicated(cell)).any():

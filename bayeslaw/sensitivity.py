@@ -7,6 +7,7 @@ power-scaling", arXiv:2107.14054.
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import arviz as az
@@ -24,7 +25,17 @@ from bayeslaw.words import place
 if TYPE_CHECKING:
     from bayeslaw.fit import Fit
 
-__all__ = ["FEWEST", "SENSITIVE", "answers", "at_rows", "in_prior_units", "log_prior", "sensitivity"]
+__all__ = [
+    "FEWEST",
+    "SAMPLE",
+    "SENSITIVE",
+    "answers",
+    "at_rows",
+    "in_prior_units",
+    "log_prior",
+    "sensitivity",
+    "thinned",
+]
 
 SENSITIVE = 0.05
 """Change of a posterior per doubling of a component's weight above which it counts as sensitive (the paper's)."""
@@ -106,7 +117,7 @@ def answers(fit: "Fit") -> xr.DataArray:
     """Return what a study is asked, in words, with its draws; dims chain, draw, answer.
 
     The critical ratios at which the general loss does not rise (where the law and the runs have one), and the mean
-    losses at the end of every run that was measured within the law's range.
+    losses at the end of every run that was measured within the law's range (the coordinate ``measured_in`` names it).
     """
     design, law = fit.model.design, fit.model.law
     found: dict[str, xr.DataArray] = {}
@@ -120,15 +131,22 @@ def answers(fit: "Fit") -> xr.DataArray:
                 found[f"the critical ratio at {where}" if where else "the critical ratio"] = cell.reset_coords(
                     drop=True
                 )
-    run = pd.Series(design.rows["run"].values)
+    run, runs = pd.Series(design.rows["run"].values), dict.fromkeys(found, "")
     losses = at_rows(fit)
     for row in np.flatnonzero(~run.duplicated(keep="last")):
         labels = [*design.levels, *design.groups, *(["run"] if law.over else [])]
         at = {c: design.rows[c].isel(row=row).item() for c in labels if c != law.path}
         for e in np.flatnonzero(design.measured.values[row]):
             name = f"the {fit.evals[e]} loss at {place(at)}" if at else f"the {fit.evals[e]} loss"
-            found[name] = losses.isel(row=row, eval=e).reset_coords(drop=True)
-    return xr.concat(found.values(), pd.Index(found, name="answer"), coords="minimal").transpose(*SAMPLE, "answer")
+            found[name], runs[name] = losses.isel(row=row, eval=e).reset_coords(drop=True), str(run[row])
+    every = xr.concat(found.values(), pd.Index(found, name="answer"), coords="minimal").transpose(*SAMPLE, "answer")
+    return every.assign_coords(measured_in=("answer", list(runs.values())))
+
+
+def thinned(fit: "Fit", draws: int) -> "Fit":
+    """Return the fit with about as many draws, or all where there are fewer."""
+    sizes = fit.posterior.sizes
+    return replace(fit, idata=fit.idata.isel(draw=slice(None, None, -(-sizes["chain"] * sizes["draw"] // draws))))
 
 
 def at_rows(fit: "Fit") -> xr.DataArray:

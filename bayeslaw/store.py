@@ -5,14 +5,18 @@ import inspect
 import json
 import os
 import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pymc as pm
 import xarray as xr
 
-from bayeslaw.errors import StoreError, unknown_name
+from bayeslaw.errors import BayeslawError, StoreError, unknown_name
 from bayeslaw.law import Law
 from bayeslaw.model import Model
 from bayeslaw.noise import Noise
@@ -23,6 +27,12 @@ if TYPE_CHECKING:
     from bayeslaw.fit import Fit
 
 __all__ = ["load", "save"]
+
+SEAL = b"\nbayeslaw sha-256 "
+"""Ends the netCDF content; after it comes its hash. Readers of netCDF stop before it."""
+
+TRANSFORMS = (None, "exp", "log", "sigmoid", "softplus", "sqrt", "tanh")
+"""What a prior in a file may be transformed by."""
 
 
 def save(fit: "Fit", path: str | Path) -> Path:
@@ -35,12 +45,13 @@ def save(fit: "Fit", path: str | Path) -> Path:
         "law": model.law.name,
         "law_hash": fingerprint(model.law),
         "by": dict(model.by),
-        "priors": {k: p.to_dict() for k, p in model.priors.items()},
-        "noise": {"correlated": model.noise.correlated, "joint": model.noise.joint, "robust": model.noise.robust},
+        "priors": {k: _plain(p) for k, p in model.priors.items()},
+        "noise": {f.name: _plain(getattr(model.noise, f.name)) for f in fields(model.noise)},
         "reference": dict(model.reference),
         "monotone": model.monotone,
         "outside": model.outside,
         "evals": list(model.runs.evals),
+        "note": model.runs.note,
         "settings": dict(fit.settings),
         "seconds": fit.seconds,
     }
@@ -59,13 +70,16 @@ def save(fit: "Fit", path: str | Path) -> Path:
     temporary = path.with_name(f".{path.name}.part")
     try:
         tree.to_netcdf(temporary, engine="h5netcdf")
+        with temporary.open("ab") as file:
+            file.write(SEAL + _digest(temporary.read_bytes()))
         os.replace(temporary, path)
     except OSError as e:
         raise StoreError(
             f"cannot write {path} ({e.strerror or e}): choose a folder that exists and can be written"
         ) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return path
 
 
@@ -83,6 +97,8 @@ def load(path: str | Path, law: Law | None = None) -> "Fit":
     ------
     StoreError
         The file is missing, damaged or not a fit.
+    UnknownName
+        Its law is not in the catalogue.
 
     Warns
     -----
@@ -90,19 +106,11 @@ def load(path: str | Path, law: Law | None = None) -> "Fit":
         The law has changed since the fit was made.
     """
     from bayeslaw import models
-    from bayeslaw.fit import Fit
 
+    if not (law is None or isinstance(law, Law)):
+        raise StoreError(f"law={law!r} is not a Law: give one declared with @bayeslaw.law")
     path = Path(path)
-    if not path.is_file():
-        raise StoreError(f"no file {str(path)!r}: check the path")
-    try:
-        with xr.open_datatree(path, engine="h5netcdf") as opened:
-            tree = opened.load()
-        recipe = json.loads(tree.attrs["bayeslaw"])
-    except KeyError:
-        raise StoreError(f"{path} is a netCDF file but not a fit of bayeslaw: give one written by fit.save") from None
-    except Exception as e:  # h5py and xarray raise many kinds for damaged files
-        raise StoreError(f"cannot read {path} ({type(e).__name__}): give a file written by fit.save") from None
+    tree, recipe = _read(path)
     if law is None:
         if recipe["law"] not in models.catalogue:
             raise unknown_name(
@@ -115,19 +123,92 @@ def load(path: str | Path, law: Law | None = None) -> "Fit":
             "the new law",
             stacklevel=2,
         )
-    runs = Runs(_to_frame(tree["runs"].to_dataset()), tuple(recipe["evals"]), _to_frame(tree["baseline"].to_dataset()))
+    try:
+        return _fit(tree, recipe, law)
+    except BayeslawError as e:
+        raise StoreError(f"{path} does not fit the law {law.name}: {e}") from None
+    except (AttributeError, KeyError, TypeError, ValueError) as e:
+        reason = " ".join(str(e).split())[:120]
+        raise StoreError(
+            f"{path} is incomplete ({type(e).__name__}: {reason}): give a file as fit.save wrote it"
+        ) from None
+
+
+def _read(path: Path) -> tuple[xr.DataTree, dict[str, Any]]:
+    """Return what a file holds, after its seal was found whole."""
+    try:
+        if not path.is_file():
+            raise StoreError(f"no file {str(path)!r}: check the path")
+        content, _, digest = path.read_bytes().rpartition(SEAL)
+    except (OSError, ValueError) as e:
+        if isinstance(e, StoreError):
+            raise
+        raise StoreError(f"cannot read {str(path)[:80]!r} ({getattr(e, 'strerror', e)}): check the path") from None
+    if content and _digest(content) != digest:  # files of version 0.1.0 have no seal
+        raise StoreError(f"{path} was damaged after fit.save wrote it: take a copy of it, or fit again")
+    try:
+        with xr.open_datatree(path, engine="h5netcdf") as opened:
+            tree = opened.load()
+    except Exception as e:  # h5py and xarray raise many kinds for damaged files
+        raise StoreError(f"cannot read {path} ({type(e).__name__}): give a file written by fit.save") from None
+    try:
+        recipe = json.loads(tree.attrs["bayeslaw"])
+        if not isinstance(recipe, dict) or not all(isinstance(recipe.get(k), str) for k in ("law", "law_hash")):
+            raise ValueError
+    except (KeyError, TypeError, ValueError):
+        raise StoreError(f"{path} is a netCDF file but not a fit of bayeslaw: give one written by fit.save") from None
+    return tree, recipe
+
+
+def _fit(tree: xr.DataTree, recipe: Mapping[str, Any], law: Law) -> "Fit":
+    from bayeslaw.fit import Fit
+
+    table, baseline = (_to_frame(tree[group].to_dataset()) for group in ("runs", "baseline"))
+    noise = {k: _prior(v) if isinstance(v, dict) else v for k, v in recipe["noise"].items()}
     model = Model(
         law,
-        runs,
+        Runs(table, tuple(recipe["evals"]), baseline, recipe.get("note", "")),
         by=recipe["by"],
-        priors={k: Prior.from_dict(p) for k, p in recipe["priors"].items()},
-        noise=Noise(**recipe["noise"]),
+        priors={k: _prior(p) for k, p in recipe["priors"].items()},
+        noise=Noise(**noise),
         reference=recipe["reference"],
         monotone=recipe["monotone"],
         outside=recipe["outside"],
     )
     groups = {k: node.to_dataset() for k, node in tree.children.items() if k not in ("runs", "baseline")}
-    return Fit(model, xr.DataTree.from_dict(groups), recipe["settings"], recipe["seconds"])
+    posterior = groups["posterior"]
+    for name in (*law.coefficients, "sigma"):
+        if (
+            not {"chain", "draw", "eval"} <= set(posterior[name].dims)
+            or list(posterior["eval"].values) != recipe["evals"]
+        ):
+            raise ValueError(f"the draws of {name} are not those of this model")
+    return Fit(model, xr.DataTree.from_dict(groups), recipe["settings"], float(recipe["seconds"]))
+
+
+def _plain(value: Any) -> Any:
+    return value.to_dict() if isinstance(value, Prior) else value
+
+
+def _prior(recipe: Any) -> Prior:
+    """Return a prior from its recipe, which may name distributions and hold numbers, nothing else."""
+    if not (isinstance(recipe, dict) and set(recipe) <= {"dist", "kwargs", "centered", "dims", "transform"}):
+        raise ValueError("a prior is not written as one")
+    family = getattr(pm, str(recipe.get("dist")), None)
+    if not (isinstance(family, type) and issubclass(family, pm.Distribution)):
+        raise ValueError(f"there is no distribution {recipe.get('dist')!r}")
+    if recipe.get("transform") not in TRANSFORMS:
+        raise ValueError(f"a prior has the transform {recipe['transform']!r}")
+    for value in recipe.get("kwargs", {}).values():
+        if isinstance(value, dict):
+            _prior(value)
+        else:
+            np.asarray(value, dtype=float)
+    return Prior.from_dict(recipe)
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
 
 
 def fingerprint(law: Law) -> str:
@@ -140,15 +221,27 @@ def fingerprint(law: Law) -> str:
 
 
 def _to_dataset(frame: pd.DataFrame) -> xr.Dataset:
+    """Return a table as a Dataset: gaps in text are empty texts, and the attributes say which."""
     columns: dict[str, Any] = {}
-    for c in frame.columns:
-        values = frame[c].to_numpy()
-        columns[str(c)] = (
-            "row",
-            values if values.dtype.kind in "fiub" else np.asarray(values.astype(str), dtype=object),
-        )
-    return xr.Dataset(columns, attrs={"columns": json.dumps([str(c) for c in frame.columns])})
+    truths, gaps = [], {}
+    for name in map(str, frame.columns):
+        values = frame[name].to_numpy()
+        if values.dtype.kind == "b":
+            truths.append(name)
+        elif values.dtype.kind not in "fiu":
+            if (missing := frame[name].isna().to_numpy()).any():
+                gaps[name] = np.flatnonzero(missing).tolist()
+            values = np.array(["" if gap else str(v) for v, gap in zip(values, missing, strict=True)], dtype=object)
+        columns[name] = ("row", values)
+    attributes = {"columns": list(columns), "truths": truths, "gaps": gaps}
+    return xr.Dataset(columns, attrs={k: json.dumps(v) for k, v in attributes.items()})
 
 
 def _to_frame(dataset: xr.Dataset) -> pd.DataFrame:
-    return pd.DataFrame({c: dataset[c].values for c in json.loads(dataset.attrs["columns"])})
+    columns, truths, gaps = (json.loads(dataset.attrs.get(k, "{}")) for k in ("columns", "truths", "gaps"))
+    frame = pd.DataFrame({c: dataset[c].values for c in columns})
+    for name in truths:
+        frame[name] = frame[name].astype(bool)
+    for name, rows in gaps.items():
+        frame.loc[rows, name] = None
+    return frame

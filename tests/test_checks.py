@@ -9,9 +9,11 @@ import pytest
 import xarray as xr
 
 import bayeslaw as bl
-from bayeslaw import checks, models
-from bayeslaw.checks import CheckResult, Checks, run_checks
+from bayeslaw import models
+from bayeslaw.checks import CheckResult, Checks, answers, cross_check, priors, residuals, run_checks, runs
+from bayeslaw.cli import app
 from bayeslaw.fit import Fit
+from bayeslaw.quantity import Ratio
 from bayeslaw.runs import read_runs
 
 TRUTH = dict(E=1.8, A=0.35, alpha=0.35, B=0.4, beta=0.37)
@@ -67,9 +69,13 @@ def test_a_good_fit_passes(good):
         "range",
         "fit to the data",
         "misfit by group",
+        "scatter",
         "shape along tokens",
         "trends",
+        "identification",
         "prior sensitivity",
+        "influential runs",
+        "papers' fit",
     ]
     assert good.checks() is found
 
@@ -87,6 +93,14 @@ def test_chains_that_disagree_are_named(good):
     apart = shifted(good, E=lambda e: e + xr.DataArray([0.0, 1.0], dims="chain"))
     found = named(run_checks(apart), "convergence")
     assert not found.passed and "draw more" in found.text
+
+
+def test_energy_that_hardly_moves_is_named(good):
+    energy = good.idata["sample_stats"]["energy"]
+    slow = energy.copy(data=np.cumsum(np.random.default_rng(0).normal(size=energy.shape), axis=-1))
+    found = named(run_checks(doctored(good, energy=slow)), "convergence")
+    assert not found.passed and "E-BFMI at least 0.0" in found.text and "pool less" in found.text
+    assert "E-BFMI at least" in named(good.checks(), "convergence").text
 
 
 def test_runs_far_from_the_reference_are_named(good):
@@ -107,7 +121,7 @@ def test_rows_outside_the_range_are_counted():
         ("include", True, "included"),
     )
     for outside, passed, words in cases:
-        found = checks._range(Fit(bl.Model(models.dcpt, read_runs(table), outside=outside), xr.DataTree()))
+        found = runs.in_range(Fit(bl.Model(models.dcpt, read_runs(table), outside=outside), xr.DataTree()))
         assert found.passed is passed and words in found.text
 
 
@@ -122,7 +136,7 @@ def missing(N: float, times: float, D: tuple[float, ...]) -> CheckResult:
     table.loc[(table["N"] == N) & table["D"].isin(D), "loss"] *= times
     posterior = xr.Dataset({k: (("chain", "draw", "eval"), [[[v]]]) for k, v in (TRUTH | {"sigma": 0.003}).items()})
     stand_in = posterior.assign_coords(chain=[0], draw=[0], eval=["validation"])
-    return checks._misfit(Fit(model(table), xr.DataTree.from_dict({"posterior": stand_in})))
+    return residuals.misfit(Fit(model(table), xr.DataTree.from_dict({"posterior": stand_in})))
 
 
 def test_a_size_that_the_law_misses_is_named():
@@ -141,6 +155,104 @@ def test_the_end_of_runs_that_the_law_misses_is_named():
 def test_chance_is_no_misfit():
     found = missing(2e9, 1.0, ())
     assert found.passed and "as chance explains" in found.text
+
+
+def stand_in(table: pd.DataFrame, **drawn: Any) -> Fit:
+    """A fit whose draws are the truth, but for the coefficients that are drawn (dims chain, draw)."""
+    coords: dict[str, Any] = {"chain": [0, 1], "draw": np.arange(400), "eval": ["validation"]}
+    values = {k: drawn.get(k, np.full((2, 400), v))[..., None] for k, v in (TRUTH | {"sigma": 0.003}).items()}
+    posterior = xr.Dataset({k: (tuple(coords), v) for k, v in values.items()}, coords)
+    return Fit(model(table), xr.DataTree.from_dict({"posterior": posterior}), {"method": "stand-in"})
+
+
+def normal(mean: float, sd: float) -> np.ndarray:
+    return np.random.default_rng(1).normal(mean, sd, (2, 400))
+
+
+def test_a_run_that_scatters_is_named():
+    assert residuals.scatter(stand_in(simulated())).passed
+    table = simulated().assign(run=lambda t: "of " + t["N"].astype(str))
+    wild = table["N"] == 1e9
+    table.loc[wild, "loss"] *= 1 + 0.03 * np.array([1, -1, 1, -1, 1])
+    found = residuals.scatter(stand_in(table))
+    assert not found.passed
+    assert found.text.startswith("the run of 1000000000.0 scatters 9.2 times as far as the error model expects")
+    assert "Noise(robust=True)" in found.text
+
+
+def test_robust_errors_expect_outliers():
+    table, t = simulated(), np.random.default_rng(0).standard_t(5, 25)
+    table["loss"] = models.chinchilla(table["N"] / 1e9, table["D"] / 1e10, **TRUTH) * np.exp(0.003 * t)
+    usual = stand_in(table)
+    robust = replace(usual, model=model(table, noise=bl.Noise(correlated=False, robust=True)))
+    times = [float(residuals.scatter(f).text.split(" times")[0].split()[-1]) for f in (usual, robust)]
+    assert residuals.scatter(robust).passed and times[1] < times[0]
+
+
+def test_what_the_data_do_not_identify_is_named():
+    """Alpha has no effect on runs of the reference's size, and an effect on others."""
+    wide = np.exp(normal(np.log(0.35), 0.6))
+    one_size = simulated().assign(run=lambda t: t["N"].astype(str), N=1e9)
+    harmless = priors.identification(stand_in(one_size, alpha=wide))
+    assert harmless is not None and harmless.passed
+    assert "do not identify alpha of the validation loss; predictions inside the design do not depend" in harmless.text
+    hangs = priors.identification(stand_in(simulated(), alpha=wide))
+    assert hangs is not None and not hangs.passed
+    assert "depend on alpha of the validation loss (one sd moves a loss by up to" in hangs.text
+    known = priors.identification(stand_in(simulated()))
+    assert known is not None and known.passed and "identify every coefficient" in known.text
+
+
+def test_a_run_that_moves_the_answers_is_named(good):
+    calm = answers.influence(good)
+    assert calm is not None and calm.passed and "the most of all runs" in calm.text
+    table = simulated().assign(run=lambda t: "of " + t["N"].astype(str))
+    table.loc[table["N"] == 2e8, "loss"] *= 1.012  # it holds the level up
+    found = answers.influence(stand_in(table, E=normal(1.802, 0.001)))
+    assert found is not None and not found.passed
+    assert found.text.startswith("without the run of 200000000.0, the validation loss at N")
+    assert "look at that run, or repeat it" in found.text
+
+
+@pytest.mark.parametrize(("ratio", "passed"), [(0.3, True), (0.7, False)])
+def test_a_critical_ratio_beyond_the_measured_shares_is_named(ratio, passed, monkeypatch):
+    rows = pd.MultiIndex.from_product([[1e9, 2e9], [1e9, 1e10], [0.1, 0.3, 0.5]], names=["N", "D", "domain_share"])
+    runs_ = read_runs(rows.to_frame(index=False).assign(general_loss=2.5, domain_loss=2.0))
+    draws = xr.DataArray(normal(ratio, 0.02), {"chain": [0, 1], "draw": range(400)}).expand_dims(N=[1e9, 2e9])
+    asked = Ratio("critical_ratio", draws, "1", "mean law", low=0.1, high=0.9)
+    monkeypatch.setattr(Fit, "critical_ratio", lambda *_, **__: asked)
+    found = answers.boundary(Fit(bl.Model(models.dcpt, runs_), xr.DataTree()))
+    assert found is not None and found.passed is passed
+    assert ("lies beyond the measured shares (0.1 to 0.5)" in found.text) is not passed
+    at_the_end = replace(asked, draws=xr.full_like(draws, 0.5), high=0.5)  # a bound that was measured
+    monkeypatch.setattr(Fit, "critical_ratio", lambda *_, **__: at_the_end)
+    known = answers.boundary(Fit(bl.Model(models.dcpt, runs_), xr.DataTree()))
+    assert known is not None and known.passed
+
+
+@pytest.mark.parametrize(
+    ("planned", "passed", "words"),
+    [
+        ({"N": 2e9, "D": [1e9, 1e11]}, True, "inside the design"),
+        ({"N": 6e9, "D": 1e11}, True, "1.2 times beyond the runs"),
+        ({"N": 2e10}, False, "N 20 B lies 4 times beyond the largest run, 5 B"),
+        ({"D": [1e8, 1e10]}, False, "D 100 M lies 10 times beyond the smallest run, 1 B"),
+    ],
+)
+def test_a_planned_prediction_too_far_beyond_the_runs_is_named(good, planned, passed, words):
+    found = good.checks(**planned)
+    last = list(found)[-1]
+    assert (last.name, last.passed) == ("extrapolation", passed) and words in last.text
+    assert len(found) == len(good.checks()) + 1 and found.passed is passed
+
+
+@pytest.mark.parametrize(("words", "code"), [([], 0), (["--N", "2e10"], 1)])
+def test_the_command_line_exits_as_the_checks_say(good, words, code, tmp_path, capsys):
+    with pytest.raises(SystemExit) as left:
+        app(["check", str(good.save(tmp_path / "fit.nc")), *words])
+    lines = capsys.readouterr().out.splitlines()
+    assert left.value.code == code and lines[0].startswith("pass  convergence: R-hat at most")
+    assert lines[-1].startswith("FAIL  extrapolation: N 20 B lies 4 times" if words else "pass  papers' fit")
 
 
 def bent(runs: int, rise: float) -> bl.Model:
@@ -171,7 +283,7 @@ def test_single_measurements_have_no_shape_along_tokens():
 
 
 def test_a_law_that_rises_is_found(good):
-    found = checks._trends(shifted(good, B=lambda b: -b))
+    found = answers.trends(shifted(good, B=lambda b: -b))
     assert found is not None and not found.passed and "D 0.00" in found.text and "N 1.00" in found.text
 
 
@@ -179,9 +291,9 @@ def judged(fit: Fit, monkeypatch: pytest.MonkeyPatch, **row: Any) -> CheckResult
     """The check of a fit whose answers all have this sensitivity."""
     usual = {"prior": 0.01, "likelihood": 0.4, "shift": 0.1, "strongest": "beta"} | row
     monkeypatch.setattr(
-        checks, "sensitivity", lambda _, q: pd.DataFrame([usual] * q.sizes["answer"], index=range(q.sizes["answer"]))
+        priors, "sensitivity", lambda _, q: pd.DataFrame([usual] * q.sizes["answer"], index=range(q.sizes["answer"]))
     )
-    found = checks._sensitivity(fit)
+    found = priors.prior_sensitivity(fit)
     assert found is not None
     return found
 
@@ -198,24 +310,24 @@ def test_answers_that_depend_on_the_priors_are_named(good, monkeypatch):
 def test_a_prior_that_contradicts_the_data_is_named(good):
     strong = model(priors={"beta": bl.positive(1.5, spread=0.15)})
     fit = strong.fit(draws=200, tune=300, chains=2, progress=False)
-    found = checks._sensitivity(fit)
+    found = priors.prior_sensitivity(fit)
     assert found is not None and not found.passed
     assert "the prior on beta" in found.text and "prior and data disagree about" in found.text
-    calm = checks._sensitivity(good)
+    calm = priors.prior_sensitivity(good)
     assert calm is not None and calm.passed and "disagree" not in calm.text
 
 
 def test_few_draws_have_no_sensitivity(good):
-    assert checks._sensitivity(replace(good, idata=good.idata.isel(draw=slice(40)))) is None
-    assert checks._sensitivity(replace(good, settings={"method": "prior"})) is None
+    assert priors.prior_sensitivity(replace(good, idata=good.idata.isel(draw=slice(40)))) is None
+    assert priors.prior_sensitivity(replace(good, settings={"method": "prior"})) is None
 
 
 def test_the_papers_fit_is_beside_the_posterior(good, monkeypatch):
-    found = checks.beside_papers_fit(good)
-    assert found.passed and "half-widths of the mean law's 89% band" in found.text
+    found = cross_check.beside_papers_fit(good)
+    assert found.passed and "posterior standard deviations" in found.text
     other = shifted(replace(good, idata=good.idata.isel(chain=[0], draw=[0])), E=lambda e: e + 0.05)
     monkeypatch.setattr(bl.Model, "fit", lambda *_, **__: other)
-    found = checks.beside_papers_fit(good)
+    found = cross_check.beside_papers_fit(good)
     assert not found.passed and "the validation loss at N" in found.text
 
 

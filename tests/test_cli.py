@@ -19,7 +19,7 @@ from bayeslaw import models
 from bayeslaw.cli import app
 from bayeslaw.fit import Fit
 from bayeslaw.quantity import CI_PROB, Censored, Ratio
-from bayeslaw.report import replacing, write_report
+from bayeslaw.report import replacing, report
 
 SAMPLE = {"chain": np.arange(2), "draw": np.arange(50)}
 MIDDLES = {"E": 2.4, "A": 0.4, "alpha": 0.3, "B": 0.15, "beta": 0.3, "eta": 1.2, "C": 0.3, "gamma": 0.35, "eps": 0.1}
@@ -296,7 +296,7 @@ def test_report(run, stored, tmp_path):
     assert result.exit_code == 0, result.output
     text = (tmp_path / "docs" / "law.md").read_text(encoding="utf-8")
     figures = {p.name for p in (tmp_path / "docs" / "law_files").iterdir()}
-    assert figures == {"shares.png", "critical-ratio.png", "coefficients.png"}
+    assert figures == {f"{n}.png" for n in ("shares", "critical-ratio", "predictions", "learned", "coefficients")}
     assert all(f"(law_files/{name})" in text for name in figures)
     for part in ("# D-CPT law", "No check failed", "rise of at most 1 %", bl.__version__, "| prior |"):
         assert part in text
@@ -329,7 +329,7 @@ def test_a_report_without_a_baseline_says_why(stored, tmp_path, monkeypatch):
         raise bl.BayeslawError("the runs have no row at D = 0")
 
     monkeypatch.setattr(fit, "critical_ratio", refuse)
-    text = write_report(fit, tmp_path / "law.md").read_text(encoding="utf-8")
+    text = report(fit, tmp_path / "law.md").read_text(encoding="utf-8")
     assert "No critical ratio: the runs have no row at D = 0" in text and "critical-ratio.png" not in text
 
 

@@ -82,7 +82,8 @@ def model_of(
     before: str | None,
 ) -> "Model":
     """Return the model that the options of a command describe."""
-    from bayeslaw import Model, Noise, read_curves, read_runs
+    from bayeslaw import Model, Noise, read_curves, read_runs, read_scores
+    from bayeslaw.benchmarks import has_scores
     from bayeslaw.curves import is_curve_law
     from bayeslaw.priors import read_prior
 
@@ -91,9 +92,15 @@ def model_of(
     named: dict[str, Any] = {"loss": losses, **pairs(columns, "--map", "N=params")}
     if curves and not is_curve_law(entry):
         raise RangeError(f"the law {law} has no schedule: leave --{' and --'.join(curves)} out")
+    if is_curve_law(entry):
+        table = read_curves(runs, **curves, **named)
+    elif losses is None and has_scores(runs):
+        table = read_scores(runs, **{k: v for k, v in named.items() if k != "loss"})
+    else:
+        table = read_runs(runs, **named)
     return Model(
         entry,
-        read_curves(runs, **curves, **named) if is_curve_law(entry) else read_runs(runs, **named),
+        table,
         by=pairs(by, "--by", "E=domain"),
         priors={k: read_prior(v) for k, v in pairs(prior, "--prior", "alpha=0.35:0.3").items()},
         reference=numbers(reference, "--reference", "N=2e5"),

@@ -1,8 +1,10 @@
 """Mistakes: one line on standard error, exit code 2."""
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from threading import current_thread, main_thread
 from typing import Any
 
 import typer
@@ -26,6 +28,7 @@ class OneLineErrors(TyperGroup):
         **extra: Any,
     ) -> Any:
         """Run a command line and leave with its exit code; see `typer.core.TyperGroup.main`."""
+        before = signal.signal(signal.SIGTERM, _leave) if current_thread() is main_thread() else None
         try:
             code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
         except BayeslawError as e:
@@ -37,7 +40,15 @@ class OneLineErrors(TyperGroup):
         except BrokenPipeError:  # the reader of a pipe has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 1
+        finally:
+            if before is not None:
+                signal.signal(signal.SIGTERM, before)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _leave(*_: object) -> None:
+    """Leave as after Ctrl-C: temporary files are tidied away."""
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _complain(sentence: str) -> int:

@@ -14,8 +14,17 @@ if TYPE_CHECKING:
     from bayeslaw.fit import Fit
     from bayeslaw.schedules import Schedule
 
+
+def _checked(prob: float | None) -> float | None:
+    if prob is not None and not 0 < prob < 1:
+        raise RangeError(f"--prob is {prob:g}: give a probability between 0 and 1, for example 0.89")
+    return prob
+
+
 FitFile = Annotated[Path, typer.Argument(metavar="FIT.nc", help="A fit that `bayeslaw fit` wrote.")]
-Prob = Annotated[float | None, typer.Option(help="Probability of the interval (equal-tailed).  [default: 0.89]")]
+Prob = Annotated[
+    float | None, typer.Option(help="Probability of the interval (equal-tailed).  [default: 0.89]", callback=_checked)
+]
 NewRun = Annotated[
     bool, typer.Option("--new-run", help="For one new run, with its own error, instead of the mean law.")
 ]
@@ -90,6 +99,15 @@ def load_fit(path: Path) -> "Fit":
     return load(path)
 
 
+def load_fits(paths: list[Path]) -> "dict[str, Fit]":
+    """Return several fits by the names of their files."""
+    alike = len({path.stem for path in paths}) < len(paths)
+    named = {str(path) if alike else path.stem: path for path in paths}
+    if len(named) < len(paths):
+        raise RangeError("a fit is named twice: give each file once")
+    return {name: load_fit(path) for name, path in named.items()}
+
+
 def pairs(values: Iterable[str] | None, option: str, example: str) -> dict[str, str]:
     """Return what an option that is given as ``name=value``, perhaps several times, says."""
     found: dict[str, str] = {}
@@ -123,7 +141,7 @@ def read_before(text: str | None) -> Any:
 def read_schedule(path: str | Path, warmup: int | None = 0) -> "Schedule":
     """Return one schedule: a table of step and lr, from step 1 on where no warm-up is known."""
     from bayeslaw import schedules
-    from bayeslaw.runs import read_table
+    from bayeslaw.tables import read_table
 
     table = read_table(path)
     if not len(table):
@@ -134,7 +152,7 @@ def read_schedule(path: str | Path, warmup: int | None = 0) -> "Schedule":
             f"{path} starts at step {step.iloc[0]:g}: say how the rate came there with --warmup STEPS (0: without one)"
         )
     try:
-        return schedules.from_table(step, lr, warmup=warmup or 0)
+        return schedules.from_table(step, lr, warmup=warmup or None)
     except RangeError as e:
         raise DataError(f"{path}: {e}") from None
 
@@ -168,8 +186,4 @@ def probability(prob: float | None) -> float:
     """Return the probability of an interval, or its default."""
     from bayeslaw.quantity import CI_PROB
 
-    if prob is None:
-        return CI_PROB
-    if not 0 < prob < 1:
-        raise RangeError(f"--prob is {prob:g}: give a probability between 0 and 1, for example 0.89")
-    return prob
+    return CI_PROB if prob is None else prob

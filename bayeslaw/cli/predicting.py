@@ -31,9 +31,11 @@ def predict(
     Example: bayeslaw predict fit.nc grid.csv -o predicted.csv --new-run
     """
     from bayeslaw.curves import curve_columns, is_curve_law
-    from bayeslaw.runs import read_table
+    from bayeslaw.tables import read_table
 
-    result, table = load_fit(fit_file), read_table(grid)
+    result = load_fit(fit_file)
+    groups = result.model.design.groups
+    table = read_table(grid, [c for c, labels in groups.items() if labels.dtype.kind not in "fiub"])
     if not len(table):
         raise DataError(f"{grid} has no rows: give at least one to predict")
     known, curves = table, given(warmup=warmup, before=read_before(before))

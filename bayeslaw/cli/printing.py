@@ -24,9 +24,9 @@ def write_csv(table: "pd.DataFrame", path: Path) -> None:
         table.to_csv(temporary, index=False)
 
 
-def print_checks(result: "Fit") -> bool:
-    """Print every check; return whether all passed."""
-    checks = result.checks()
+def print_checks(result: "Fit", **planned: Any) -> bool:
+    """Print every check, that of a planned prediction too; return whether all passed."""
+    checks = result.checks(**planned)
     for one in checks:
         typer.echo(f"{'pass' if one.passed else 'FAIL'}  {one.name}: {one.text}")
     return bool(checks.passed)

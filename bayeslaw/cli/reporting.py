@@ -13,8 +13,11 @@ from bayeslaw.cli.options import (
     MaxIncrease,
     MaxRise,
     Seed,
+    Size,
+    Tokens,
     given,
     load_fit,
+    load_fits,
     probability,
 )
 from bayeslaw.cli.printing import print_checks
@@ -22,17 +25,17 @@ from bayeslaw.cli.printing import print_checks
 __all__ = ["check", "demo", "report"]
 
 
-def check(fit_file: FitFile) -> None:
-    """Say whether a fit can be trusted: exit code 0 if all checks pass, 1 if one fails.
+def check(fit_file: FitFile, N: Size = None, D: Tokens = None) -> None:
+    """Say whether a fit can be trusted: exit code 0 if all checks pass, 1 if one fails; N, D: also a prediction there.
 
     Example: bayeslaw check fit.nc && bayeslaw report fit.nc -o report.md
     """
-    if not print_checks(load_fit(fit_file)):
+    if not print_checks(load_fit(fit_file), **given(N=N, D=D)):
         raise typer.Exit(1)
 
 
 def report(
-    fit_file: FitFile,
+    fits: Annotated[list[Path], typer.Argument(metavar="FIT.nc ...", help="A fit, or several to set side by side.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="NAME.md", help="Where it goes: .md or .html.")],
     baseline: Baseline = None,
     max_rise: MaxRise = None,
@@ -42,10 +45,11 @@ def report(
 
     Example: bayeslaw report fit.nc -o docs/reports/law.md
     """
-    from bayeslaw.report import write_report
+    import bayeslaw as bl
 
     question = given(baseline=baseline, max_rise=max_rise, max_increase=max_increase)
-    typer.echo(str(write_report(load_fit(fit_file), output, question=question)))
+    asked = load_fit(fits[0]) if len(fits) == 1 else load_fits(fits)
+    typer.echo(str(bl.report(asked, output, question=question)))
 
 
 def demo(
@@ -62,7 +66,7 @@ def demo(
     """
     import bayeslaw as bl
     from bayeslaw import models
-    from bayeslaw.report import critical_ratios, replacing, write_report
+    from bayeslaw.report import critical_ratios, replacing
 
     table = bl.datasets.load("tinycpt")
     settled = (table["step"] == 0) | (table["step"] >= 300)
@@ -89,5 +93,5 @@ def demo(
     )
     typer.echo(shown.to_string(index=False, formatters=formats) + "\n")
     print_checks(fit)
-    typer.echo(f"\nFitted in {fit.seconds:.0f} s. Report: {write_report(fit, output / 'report.md')}")
+    typer.echo(f"\nFitted in {fit.seconds:.0f} s. Report: {bl.report(fit, output / 'report.md')}")
     typer.echo(f"Go on:  bayeslaw decide critical-ratio {output / 'fit.nc'} --N 922720 --D 1.536e6 --max-rise 0.01")

@@ -18,6 +18,7 @@ from bayeslaw.cli.options import (
     Warmup,
     given,
     load_fit,
+    load_fits,
     probability,
 )
 from bayeslaw.errors import RangeError
@@ -125,13 +126,10 @@ def compare(
 
     import bayeslaw as bl
 
-    alike = len({path.stem for path in fits}) < len(fits)
-    named = {str(path) if alike else path.stem: path for path in fits}
-    if len(named) < len(fits):
-        raise RangeError("a fit is named twice: give each file once")
+    named = load_fits(fits)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        found = bl.compare({name: load_fit(path) for name, path in named.items()})
+        found = bl.compare(named)
     typer.echo(found.to_string(float_format="{:.4g}".format))
     for warning in caught:
         typer.echo(f"note: {warning.message}")

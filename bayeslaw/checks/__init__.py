@@ -1,0 +1,30 @@
+"""What could be wrong with a fit: one sentence and a remedy for each."""
+
+from typing import TYPE_CHECKING
+
+from bayeslaw.checks.answers import boundary, extrapolation, influence, trends
+from bayeslaw.checks.cross_check import beside_papers_fit
+from bayeslaw.checks.priors import identification, prior_sensitivity
+from bayeslaw.checks.residuals import coverage, misfit, scatter
+from bayeslaw.checks.result import CheckResult, Checks
+from bayeslaw.checks.runs import bend, in_range, reference
+from bayeslaw.checks.sampling import convergence
+
+if TYPE_CHECKING:
+    from bayeslaw.fit import Fit
+
+__all__ = ["CheckResult", "Checks", "beside_papers_fit", "extrapolation", "run_checks"]
+
+ALWAYS = (reference, in_range, coverage, misfit, scatter, bend, trends)
+OF_POSTERIORS = (boundary, identification, prior_sensitivity, influence)
+"""In the order in which they are told."""
+
+
+def run_checks(fit: "Fit") -> Checks:
+    """Run every check that applies to the fit."""
+    sampled = "sample_stats" in fit.idata.children
+    found: list[CheckResult | None] = [convergence(fit)] if sampled else []
+    found += [check(fit) for check in (*ALWAYS, *OF_POSTERIORS)]
+    if sampled:
+        found.append(beside_papers_fit(fit))
+    return Checks(tuple(c for c in found if c is not None))

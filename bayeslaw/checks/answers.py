@@ -1,0 +1,143 @@
+"""Whether the answers hang on little, or lie where nothing was measured."""
+
+import warnings
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from bayeslaw.checks.result import CheckResult
+from bayeslaw.comparison import log_likelihood
+from bayeslaw.decisions.critical_ratio import has_critical_ratio, of_the_study
+from bayeslaw.errors import BayeslawError
+from bayeslaw.quantity import Ratio
+from bayeslaw.sensitivity import FEWEST, SAMPLE, answers, thinned
+from bayeslaw.words import amount, place
+
+if TYPE_CHECKING:
+    from bayeslaw.fit import Fit
+
+__all__ = ["boundary", "extrapolation", "influence", "trends"]
+
+ENOUGH = 1000
+"""Draws from which the influence of runs is estimated."""
+
+INFLUENCE = 1.0
+"""Posterior standard deviations that an answer may move without a run before the check fails."""
+
+UNRELIABLE = 0.7
+"""Pareto k from which weights that leave a run out are unreliable (arXiv:1507.02646)."""
+
+BEYOND = 0.11
+"""Probability with which a critical ratio may lie beyond the measured shares."""
+
+VERIFIED = 1.5
+"""Factor beyond the runs from which intervals lost their coverage on held-out runs (docs/studies/held_out.md)."""
+
+
+def trends(fit: "Fit") -> CheckResult | None:
+    """Posterior probability that the law falls where the paper requires it."""
+    coefficients = {k: fit.posterior[k] for k in fit.model.law.coefficients}
+    parts, worst = [], 1.0
+    for name, rise in fit.model.rises(coefficients).items():
+        falls = float((rise <= 1e-3).all([d for d in rise.dims if d not in ("chain", "draw")]).mean())
+        parts.append(f"{name} {falls:.2f}")
+        worst = min(worst, falls)
+    if not parts:
+        return None
+    text = "probability that the loss falls over the observed range in " + ", ".join(parts)
+    return CheckResult(
+        "trends", worst >= 0.5, text if worst >= 0.5 else text + "; the data disagree with the law's shape"
+    )
+
+
+def boundary(fit: "Fit") -> CheckResult | None:
+    """Whether the critical ratios lie among the shares that were measured."""
+    if not has_critical_ratio(fit):
+        return None
+    ratio: Ratio | None = None
+    with suppress(BayeslawError):  # no baseline, or a label that the question leaves open
+        ratio = fit.critical_ratio(**of_the_study(fit))
+    if ratio is None:
+        return None
+    design = fit.model.design
+    shares = design.rows["domain_share"].values[design.measured.any("eval").values]
+    low, high = float(shares.min()), float(shares.max())
+    beyond = (ratio.draws > high + 1e-6) & (high < xr.DataArray(ratio.high) - 1e-6)
+    beyond = beyond | (ratio.draws < low - 1e-6) & (low > xr.DataArray(ratio.low) + 1e-6)
+    chance = beyond.mean(SAMPLE)
+    flat = chance.stack(case=chance.dims) if chance.ndim else chance.expand_dims("case")
+    worst = flat.isel(case=int(np.argmax(flat.values)))
+    at = place({str(d): worst[d].item() for d in chance.dims})
+    where = f"the critical ratio{f' at {at}' if at else ''}"
+    if float(worst) <= BEYOND:
+        text = f"critical ratios lie among the measured shares, {low:.2g} to {high:.2g}"
+        return CheckResult("boundary shares", True, f"{text} (outside with probability {float(worst):.2f} at most)")
+    return CheckResult(
+        "boundary shares",
+        False,
+        f"{where} lies beyond the measured shares ({low:.2g} to {high:.2g}) with probability {float(worst):.2f}: "
+        "there it is the law's word alone; measure a share beyond them, or read it as a bound",
+    )
+
+
+def influence(fit: "Fit") -> CheckResult | None:
+    """Which run moves an answer most when it is left out: by weights (PSIS), without a refit."""
+    sizes = fit.posterior.sizes
+    if fit.settings.get("method") in ("prior", "mle") or sizes["chain"] * sizes["draw"] < FEWEST:
+        return None
+    some = thinned(fit, ENOUGH)
+    density = log_likelihood(some)
+    if density.sizes["run"] < 3:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # Pareto k are told below
+        log_weight, k = (-density).azstats.psislw(dim=SAMPLE)
+    asked = answers(some)
+    ratios = [str(a).startswith("the critical ratio") for a in asked["answer"].values]
+    asked = asked.isel(answer=np.flatnonzero(ratios)) if any(ratios) else asked
+    weight = xr.ufuncs.exp(log_weight - log_weight.max(SAMPLE))
+    mean, sd = asked.mean(SAMPLE), asked.std(SAMPLE)
+    without = xr.dot(weight / weight.sum(SAMPLE), asked, dim=SAMPLE)
+    moved = abs(without - mean) / sd.where(sd > 1e-12 * abs(mean))
+    moved = moved.where(moved["measured_in"] != moved["run"]).fillna(0.0).transpose("run", "answer")
+    run, answer = np.unravel_index(int(moved.values.argmax()), moved.shape)
+    name, question = moved["run"].values[run], moved["answer"].values[answer]
+    shift, bad = float(moved[run, answer]), int((k > UNRELIABLE).sum())
+    text = f"without the run {name}, {question} would move by {shift:.2f} posterior standard deviations"
+    refit = "bl.evaluate(fit.model, bl.splits.by('run')) refits without each"
+    doubt = f"; {bad} of {k.size} runs weigh so much that this is rough (Pareto k above {UNRELIABLE}): {refit}"
+    if shift <= INFLUENCE:
+        return CheckResult("influential runs", True, f"{text}, the most of all runs" + (doubt if bad else ""))
+    return CheckResult(
+        "influential runs", False, f"{text}: look at that run, or repeat it" + (doubt if bad else f"; {refit}")
+    )
+
+
+def extrapolation(fit: "Fit", **planned: Any) -> CheckResult:
+    """Whether a planned prediction lies further beyond the runs than coverage was verified.
+
+    Parameters
+    ----------
+    **planned
+        ``N``, ``D`` (numbers or arrays) and anything else that is asked of `Fit.predict`.
+    """
+    design, far = fit.model.design, []
+    for column in ("N", "D"):
+        if column in planned and column in design.levels:
+            asked, seen = np.asarray(planned[column], float), design.levels[column]
+            above, below = float(asked.max()) / seen.max(), seen.min() / float(asked.min())
+            far.append((above, f"{column} {amount(float(asked.max()))}", f"the largest run, {amount(seen.max())}"))
+            far.append((below, f"{column} {amount(float(asked.min()))}", f"the smallest run, {amount(seen.min())}"))
+    factor, what, edge = max(far, default=(1.0, "", ""))
+    if factor <= VERIFIED:
+        inside = "inside the design" if factor <= 1 else f"{factor:.2g} times beyond the runs"
+        return CheckResult("extrapolation", True, f"the prediction lies {inside}")
+    split = f"bl.evaluate(fit.model, bl.splits.largest({what.split()[0]!r}))"
+    return CheckResult(
+        "extrapolation",
+        False,
+        f"{what} lies {factor:.2g} times beyond {edge}, and on public tables intervals were too narrow from a factor "
+        f"of {VERIFIED:g} on: run something in between, or see how well your largest runs are predicted with {split}",
+    )

@@ -1,0 +1,52 @@
+"""The papers' fit beside the posterior."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayeslaw.checks.result import CheckResult
+from bayeslaw.sensitivity import SAMPLE, at_rows
+from bayeslaw.words import place
+
+if TYPE_CHECKING:
+    from bayeslaw.fit import Fit
+
+__all__ = ["beside_papers_fit"]
+
+APART = 3.0
+"""Posterior standard deviations that the median of a group may lie apart: the papers' fit has noise of its own."""
+
+
+def beside_papers_fit(fit: "Fit") -> CheckResult:
+    """Compare the posterior's predictions at the measurements with those of the papers' fit, which takes seconds.
+
+    Coefficients are not compared: the papers' fit has no priors, so those that the runs do not determine drift to
+    anything there, and the predictions do not care.
+    """
+    design = fit.model.design
+    other = fit.model.fit(method="mle", seed=fit.settings.get("seed", 0))
+    draws = at_rows(fit).where(design.measured)
+    apart = abs(at_rows(other).squeeze(["chain", "draw"], drop=True) - draws.mean(SAMPLE)) / draws.std(SAMPLE)
+    frame = apart.reset_coords(drop=True).rename("apart").to_dataframe().reset_index().dropna()
+    levels = {c: design.rows[c].values[frame["row"]] for c in design.levels if c != fit.model.law.path}
+    frame = frame.assign(**levels)
+    groups = [
+        (f"the {e} loss" + (f" at {place({c: level})}" if c else ""), group["apart"].median())
+        for c in levels or [""]
+        for (e, level), group in frame.groupby(["eval", c or "eval"])
+    ]
+    limit = max(APART, float(np.sqrt(2 * np.log(len(groups)))) + 0.5)
+    differ = sorted((g for g in groups if g[1] > limit), key=lambda g: -g[1])
+    text = (
+        "beside the papers' fit (multi-start least squares with the Huber loss, no priors), predictions at the "
+        f"measurements differ in the median by {frame['apart'].median():.2f} posterior standard deviations"
+    )
+    if not differ:
+        return CheckResult("papers' fit", True, text)
+    where = "; ".join(f"{name} by {by:.1f}" for name, by in differ[:3])
+    return CheckResult(
+        "papers' fit",
+        False,
+        f"{text}, and by more than {limit:.1f} in {len(differ)} of {len(groups)} groups ({where}): the priors, the "
+        "pooling or the error model decide there; see the sensitivity",
+    )

@@ -1,0 +1,127 @@
+"""What the priors decide, and what the data do."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from bayeslaw.checks.result import CheckResult
+from bayeslaw.sensitivity import (
+    FEWEST,
+    SAMPLE,
+    SENSITIVE,
+    answers,
+    at_rows,
+    in_prior_units,
+    sensitivity,
+    thinned,
+)
+from bayeslaw.words import place
+
+if TYPE_CHECKING:
+    from bayeslaw.fit import Fit
+
+__all__ = ["identification", "prior_sensitivity"]
+
+MOVED = 0.25
+"""Posterior standard deviations that an answer may move when the priors weigh 0.8 or 1.25 before the check fails: about
+one if they were dropped."""
+
+ENOUGH = 1000
+"""Draws from which the sensitivity to the priors is estimated."""
+
+CONFLICT = 2.0
+"""Prior standard deviations between the middle of a prior and its posterior mean from which the two disagree."""
+
+LEARNED = 0.25
+"""Contraction (1 minus the ratio of posterior to prior variance) below which the data do not identify a coefficient."""
+
+NAMED = 6
+"""Coefficients that a sentence names."""
+
+
+def prior_sensitivity(fit: "Fit") -> CheckResult | None:
+    """Whether the answers depend on how strong the priors are; coefficients may, as long as the answers do not."""
+    sizes = fit.posterior.sizes
+    if fit.settings.get("method") == "prior" or sizes["chain"] * sizes["draw"] < FEWEST:
+        return None
+    some = thinned(fit, ENOUGH)
+    asked = answers(some)
+    table = sensitivity(some, asked.to_dataset(name="draws")).set_axis(asked["answer"].values)
+    worst = table.sort_values("shift").iloc[-1]
+    ruled = table[(table["likelihood"] < SENSITIVE) & (table["prior"] >= SENSITIVE)].sort_values("prior")
+    apart = [
+        f"{name} ({', '.join(evals)})"
+        for name, z in in_prior_units(fit).items()
+        if (evals := [str(e) for e in fit.evals if abs(z.sel(eval=e).mean(["chain", "draw"])).max() > CONFLICT])
+    ]
+    about = f"; prior and data disagree about {', '.join(apart)}" if apart else ""
+    moves = (
+        f"when the priors weigh 0.8 or 1.25 of what they do, the answers move by at most {worst['shift']:.2f} "
+        f"posterior standard deviations ({worst.name}, most through the prior on {worst['strongest']})"
+    )
+    remedy = "check that prior against what you know, set it with priors=, or measure more"
+    if len(ruled):
+        first = ruled.iloc[-1]
+        text = f"the prior on {first['strongest']} decides {first.name}, the data hardly do; {remedy}{about}"
+        return CheckResult("prior sensitivity", False, text)
+    if worst["shift"] > MOVED:
+        return CheckResult("prior sensitivity", False, f"{moves}; {remedy}{about}")
+    return CheckResult("prior sensitivity", True, f"{moves}{about}")
+
+
+def identification(fit: "Fit") -> CheckResult | None:
+    """Prior-posterior contraction of every coefficient, and whether predictions at the runs hang on what stays open.
+
+    How far a prediction hangs on a coefficient is its regression on it: the change of the log loss per posterior
+    standard deviation. Where that is less than the error of a single measurement, the others make up for it.
+    """
+    sizes, name = fit.posterior.sizes, "identification"
+    if fit.settings.get("method") in ("prior", "mle") or sizes["chain"] * sizes["draw"] < FEWEST:
+        return None
+    some, design = thinned(fit, ENOUGH), fit.model.design
+    losses = xr.ufuncs.log(at_rows(some)).where(design.measured).reset_coords(drop=True)
+    losses, sigma = losses - losses.mean(SAMPLE), some.posterior["sigma"].mean(SAMPLE)
+    unknown: list[str] = []
+    hangs: list[tuple[float, str]] = []
+    least = (1.0, "")
+    for label, e, z in _cells(some):
+        contraction = 1 - float(z.var())
+        least = min(least, (contraction, label))
+        if contraction < LEARNED:
+            slope = abs((losses.sel(eval=e, drop=True) * (z - z.mean())).mean(SAMPLE) / float(z.std()))
+            effect, error = float(slope.max()), float(sigma.sel(eval=e))
+            unknown.append(label)
+            text = f"{label} (one sd moves a loss by up to {100 * effect:.2g} %, measured with {100 * error:.2g} %)"
+            hangs.append((effect / error, text))
+    if not unknown:
+        text = f"the data identify every coefficient (least {least[1]}, contraction {least[0]:.2f})"
+        return CheckResult(name, True, text)
+    listed = ", ".join(unknown[:NAMED]) + (f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else "")
+    worst = sorted((h for h in hangs if h[0] > 1), reverse=True)
+    if not worst:
+        return CheckResult(
+            name,
+            True,
+            f"the data do not identify {listed}; predictions inside the design do not depend on that (one posterior sd "
+            f"moves them by at most {max(hangs)[0]:.2f} of a measurement's error), those beyond it may",
+        )
+    return CheckResult(
+        name,
+        False,
+        f"the data do not identify {listed}, and predictions inside the design depend on "
+        f"{'; '.join(text for _, text in worst[:3])}: vary more what that coefficient goes with, or state a prior that "
+        "you can defend",
+    )
+
+
+def _cells(fit: "Fit") -> Iterator[tuple[str, str, xr.DataArray]]:
+    """Name, validation set and draws, in prior standard deviations, of every coefficient in every group."""
+    for name, every in in_prior_units(fit).items():
+        dims = [d for d in every.dims if d not in SAMPLE]
+        for index in np.ndindex(*(every.sizes[d] for d in dims)):
+            z = every.isel(dict(zip(dims, index, strict=True)))
+            at = place({str(d): z[d].item() for d in dims if d != "eval"})
+            e = str(z["eval"].item())
+            yield f"{name} of the {e} loss{f' at {at}' if at else ''}", e, z.reset_coords(drop=True)
