@@ -1,6 +1,7 @@
 """Bayesian scaling laws of (continual) pre-training: which mixture ratio, and how sure."""
 
 from bayeslaw import datasets, schedules, splits
+from bayeslaw.benchmarks import binomial_noise, read_scores
 from bayeslaw.calibrate import Calibration, calibrate
 from bayeslaw.comparison import compare
 from bayeslaw.curves import read_curves
@@ -9,10 +10,13 @@ from bayeslaw.errors import BayeslawError
 from bayeslaw.evaluate import Evaluation, evaluate
 from bayeslaw.fit import UNSEEN, Fit, grid
 from bayeslaw.law import Coefficient, Covariate, Law, law
+from bayeslaw.learnability import learnability
+from bayeslaw.misfit import with_misfit
 from bayeslaw.model import Model
 from bayeslaw.noise import Noise
 from bayeslaw.priors import Prior, positive, real, share
 from bayeslaw.quantity import Quantity
+from bayeslaw.report import report
 from bayeslaw.requirements import requirements
 from bayeslaw.runs import Runs, read_runs
 from bayeslaw.store import load
@@ -33,6 +37,7 @@ __all__ = [
     "Prior",
     "Quantity",
     "Runs",
+    "binomial_noise",
     "calibrate",
     "compare",
     "datasets",
@@ -40,13 +45,17 @@ __all__ = [
     "evaluate",
     "grid",
     "law",
+    "learnability",
     "load",
     "positive",
     "read_curves",
     "read_runs",
+    "read_scores",
     "real",
+    "report",
     "requirements",
     "schedules",
     "share",
     "splits",
+    "with_misfit",
 ]

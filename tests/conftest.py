@@ -49,7 +49,7 @@ def table_for() -> Callable[..., pd.DataFrame]:
     """Make a table of runs with the columns of a law: all levels crossed, or rows that cross nowhere."""
 
     def make(
-        law: Law, crossed: bool = True, rows: int = 15, domains: tuple[str, ...] = ("code", "law")
+        law: Law, crossed: bool = True, rows: int = 15, domains: tuple[str, ...] = ("code", "law"), sources: int = 3
     ) -> pd.DataFrame:
         rng = np.random.default_rng(1)
         levels = {c: LEVELS[c] for c in law.columns if c != "weight"}
@@ -63,9 +63,10 @@ def table_for() -> Callable[..., pd.DataFrame]:
             frame = pd.DataFrame({c: np.quantile(v, np.linspace(0, 1, rows)) for c, v in levels.items()})
             frame = frame.apply(lambda column: rng.permutation(column)).assign(domain=np.resize(domains, rows))
         if "weight" in law.columns:
-            shares = rng.dirichlet([2.0, 2.0, 2.0], len(frame)).round(3)
-            shares[0] = [0.0, 0.25, 0.75]
-            frame[["weight_books", "weight_code", "weight_web"]] = shares
+            names = ["books", "code", "web", *(f"other{i}" for i in range(sources - 3))]
+            shares = rng.dirichlet([2.0] * sources, len(frame)).round(3)
+            shares[0] = [0.0, 0.25, 0.75, *[0.0] * (sources - 3)]
+            frame[[f"weight_{name}" for name in names]] = shares
         for name in law.evals or ("validation",):
             frame[f"{name}_loss"] = np.exp(rng.normal(1.0, 0.1, len(frame)))
         if law.path not in levels:

@@ -66,6 +66,13 @@ def test_links_between_pages(page):
             assert (page.parent / target).exists(), target
 
 
+def test_the_map_of_the_house_names_every_file():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for path in sorted((ROOT / "bayeslaw").iterdir()):
+        if path.suffix == ".py" and path.name != "__init__.py":
+            assert f"`{path.name}`" in page, f"{path.name}: say in docs/architecture.md what it is for"
+
+
 def test_readme_lists_every_law():
     listed = re.findall(r"`([a-z0-9_]+)`", "".join(line for line in README.splitlines() if line.startswith("| `")))
     assert set(models.catalogue) <= set(listed)

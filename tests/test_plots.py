@@ -21,7 +21,7 @@ def ax():
 
 def duration():
     rng = np.random.default_rng(0)
-    middles = {"L0": 0.6, "g": 0.2, "tau": 0.7, "c": 0.02}
+    middles = {"a": -0.4, "g": 0.13, "tau": 0.7, "c": 0.02}
     return upsampling({k: v * np.exp(0.1 * rng.standard_normal((50, 1))) for k, v in middles.items()})
 
 
@@ -52,6 +52,13 @@ def test_a_curve_that_was_not_fitted():
     held_out = bl.read_curves(pd.DataFrame({"run": "new", "step": step, "loss": 3.0}), schedule=plan)
     above, below = plot_curve(fit, "new", Figure().subplots(2), runs=held_out, new_run=True)
     assert "a new run" in above.get_title(loc="left") and len(below.lines[0].get_xdata()) == 20
+    assert (below.collections[-1].get_facecolors() == 1).all()  # hollow: not fitted
+    above, below = plot_curve(fit, "new", Figure().subplots(2), runs=held_out, schedule=plan)
+    np.testing.assert_array_equal(above.lines[0].get_ydata(), plan.lr)
+    expected = fit.curve(plan, steps=20_000).median().item()
+    assert below.lines[0].get_ydata()[-1] == pytest.approx(expected)
+    with pytest.raises(UnknownName, match="validation set 'domain'"):
+        plot_curve(fit, "new", runs=held_out, goal="domain")
     with pytest.raises(UnknownName, match="run 'new'"):
         plot_curve(fit, "new")
     with pytest.raises(LawError, match="no schedule"):

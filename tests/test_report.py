@@ -12,13 +12,16 @@ import pytest
 import xarray as xr
 
 import bayeslaw as bl
-from bayeslaw import models, note, plots, report
+from bayeslaw import models, plots
 from bayeslaw.checks import CheckResult
-from bayeslaw.errors import StoreError
+from bayeslaw.errors import RangeError, StoreError, UnknownName
 from bayeslaw.fit import Fit
-from bayeslaw.note import coefficients, critical_ratios, largest_run
-from bayeslaw.page import EQUATION, page
 from bayeslaw.quantity import Ratio
+from bayeslaw.report import content, critical_ratios, ratios, report, writing
+from bayeslaw.report.answer import largest_run
+from bayeslaw.report.coefficients import coefficients
+from bayeslaw.report.page import EQUATION, page
+from tests.stand_ins import stand_in
 
 MIDDLES = {
     "dcpt": {"E": 2.4, "A": 0.4, "alpha": 0.3, "B": 0.15, "beta": 0.3, "eta": 1.2, "C": 0.3, "gamma": 0.35, "eps": 0.1},
@@ -60,13 +63,13 @@ def sizes() -> Fit:
 @pytest.fixture(autouse=True)
 def papers_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     """The papers' fit takes seconds, and is tested with the checks."""
-    monkeypatch.setattr(report, "beside_papers_fit", lambda _: CheckResult("papers' fit", True, "the two agree"))
+    monkeypatch.setattr(content, "beside_papers_fit", lambda _: CheckResult("papers' fit", True, "the two agree"))
 
 
 @pytest.fixture
 def written(tmp_path: Path) -> Callable[..., str]:
-    def write(fit: Fit, name: str, **settings: Any) -> str:
-        return report.write_report(fit, tmp_path / name, **settings).read_text(encoding="utf-8")
+    def write(fit: Any, name: str, **settings: Any) -> str:
+        return report(fit, tmp_path / name, **settings).read_text(encoding="utf-8")
 
     return write
 
@@ -91,7 +94,7 @@ def test_it_reads_like_an_analysts_note(tiny, written, tmp_path):
     assert "Which share of the new domain can continual pre-training take over 1.54 M tokens" in text
     assert re.search(r"- N 923 k, no rise: .* in the mean law; .*of a new run ", text)
     assert "with probability 0.95" in text and "Power scaling" in text
-    for name in ("shares", "critical-ratio", "coefficients"):
+    for name in ("shares", "critical-ratio", "predictions", "learned", "coefficients"):
         assert f"(law_files/{name}.png)" in text and (tmp_path / "law_files" / f"{name}.png").stat().st_size > 5000
     for check in tiny.checks():
         assert ("- **failed: " if not check.passed else "- ") + check.name in text
@@ -103,7 +106,7 @@ def test_html_is_one_file_with_the_same_content(tiny, written, tmp_path):
     text = written(tiny, "law.html")
     assert [p.name for p in tmp_path.iterdir()] == ["law.html"]
     assert re.findall(r"<h2>(.*?)</h2>", text) == SECTIONS
-    assert text.count('src="data:image/png;base64,') == text.count("<img") == 3
+    assert text.count('src="data:image/png;base64,') == text.count("<img") == 5
     assert not re.search(r"<(script|link|iframe)|(src|href)=\"(?!data:|#)|url\((?!#)|@import", text), (
         "needs nothing else"
     )
@@ -137,19 +140,19 @@ def unbalanced(text: str) -> list[str]:
 def test_names_in_a_table_are_text_and_never_commands():
     hostile = "<script>alert(1)</script> [x](javascript:alert) `a` | b"
     frame = pd.DataFrame({"label": [hostile], "value": [0.123456]})
-    shown = page(report._table(frame), "<b>", r"\alpha")
+    shown = page(writing._table(frame), "<b>", [])
     assert "<script>" not in shown and "<a " not in shown and "&lt;script&gt;" in shown
     assert "<title>&lt;b&gt;" in shown
     assert shown.count("<td") == 2 and 'text-align:right">0.123' in shown
 
 
 def test_an_equation_that_cannot_be_set_is_shown_as_it_is():
-    assert r"<code>\begin{x} &lt; 1</code>" in page(EQUATION, "law", r"\begin{x} < 1")
+    assert r"<code>\begin{x} &lt; 1</code>" in page(EQUATION, "law", [r"\begin{x} < 1"])
 
 
 @pytest.mark.parametrize("name", models.catalogue)
 def test_the_equation_of_every_law_can_be_set(name):
-    assert "<svg" in page(EQUATION, "law", models.catalogue[name].equation)
+    assert "<svg" in page(EQUATION, "law", [models.catalogue[name].equation])
 
 
 def test_a_law_without_a_critical_ratio_predicts_and_allocates(sizes, written):
@@ -176,10 +179,10 @@ def test_without_a_baseline_it_says_why_and_predicts(tiny, written):
 
 def test_other_endings_are_refused_and_nothing_is_left(tiny, tmp_path):
     with pytest.raises(StoreError, match=r"ends in \.md or \.html"):
-        report.write_report(tiny, tmp_path / "law.pdf")
+        report(tiny, tmp_path / "law.pdf")
     with pytest.raises(StoreError, match="is a folder"):
         (tmp_path / "x.html").mkdir()
-        report.write_report(tiny, tmp_path / "x.html")
+        report(tiny, tmp_path / "x.html")
     assert [p.name for p in tmp_path.iterdir()] == ["x.html"]
 
 
@@ -211,7 +214,7 @@ def test_what_to_do_follows_from_the_draws():
     ):
         values = xr.DataArray(draws[None], dims=("chain", "draw"))
         ratio = Ratio("critical_ratio", values, "1", "mean law", low=0.0, high=0.9)
-        assert any(words in action for action in note._actions(ratio, note._safe_share(ratio))), words
+        assert any(words in action for action in ratios._actions(ratio, ratios._safe_share(ratio))), words
 
 
 def test_coefficients_have_their_prior_beside_them(tiny):
@@ -219,7 +222,7 @@ def test_coefficients_have_their_prior_beside_them(tiny):
     assert set(table["coefficient"]) == set(tiny.model.table().index)
     eps = table[(table["coefficient"] == "eps") & (table["of"] == "general")].iloc[0]
     assert eps["prior"] == "0.08 [0.0223, 0.287]" and re.fullmatch(r"0\.1\d* \[0\.09\d*, 0\.10\d*\]", eps["posterior"])
-    assert table.loc[table["coefficient"] == "eval_correlation", "prior"].item().startswith("Prior(")
+    assert table.loc[table["coefficient"] == "eval_correlation", "prior"].item() == "uniform (-1, 1)"
     assert eps["contraction"] > 0.99 and eps["distance"] == pytest.approx(np.log(0.1 / 0.08) / 0.8, abs=0.02)
     assert table["prior sensitivity"].notna().all()
 
@@ -256,3 +259,78 @@ def test_a_critical_ratio_is_shown_close_up():
     assert 0.58 < low < 0.61 and 0.63 < high < 0.66
     (strip,) = ax.child_axes
     assert strip.get_xlim() == (0, 1)
+
+
+# ------------------------------------------------------------------------------------------------------ the catalogue
+ASKED = {
+    "data_mixing": "Which mixture of 3 sources gives the smallest loss",
+    "nested_data_mixing": "Which mixture of 3 sources",
+    "regmix": "Which mixture of 3 sources",
+    "domain_upsampling": "Over which part of the training",
+    "lr_annealing": "Which of the learning-rate schedules that were run",
+    "cpt_dynamics": "Which of the learning-rate schedules that were run",
+    "chinchilla": "how would compute be spent best",
+    "cross_domain_dcpt": "Which share of the new domain",
+    "cmr_general": "Which share of the new domain",
+    "cmr_domain": "Which loss does the law predict",
+}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[] if n in ASKED else [pytest.mark.slow]) for n in models.catalogue]
+)
+def test_every_law_has_a_report(name, table_for, written, tmp_path):
+    text = written(stand_in(models.catalogue[name], table_for, draws=60), "law.md")
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == [s for s in SECTIONS if "priors matter" not in s]
+    assert ASKED.get(name, "?") in text
+    figures = re.findall(r"!\[(.+)\]\((law_files/.*?)\)", text)
+    assert len(figures) >= 3 and all(len(alt) > 30 for alt, _ in figures)
+    assert {f"law_files/{p.name}" for p in (tmp_path / "law_files").iterdir()} == {file for _, file in figures}
+    assert not re.search(r"\bnan\b|\bNone,|\| None|Timestamp|DataArray", text)
+    assert len(text.split()) < 2400, "short enough to be read"
+
+
+def test_a_mixture_is_recommended_beside_what_was_measured(table_for, written):
+    text = written(stand_in(models.regmix, table_for), "law.html", question={"at_most": {"web": 0.4}})
+    assert "Train on " in text and "the best measured run (" in text and "an even mixture" in text
+    assert text.count("<img") == 5 and "best share of" in text
+    with pytest.raises(UnknownName, match="'max_rise'"):
+        written(stand_in(models.regmix, table_for), "law.html", question={"max_rise": 0.1})
+
+
+def test_published_coefficients_stand_beside_the_posterior(sizes, written):
+    published = {"E": 1.69, "A": {"validation": 406.4}}
+    text = written(sizes, "sizes.md", published=published)
+    assert "in the paper's units" in text and "| 406.4 |" in text and "| 1.69 |" in text
+    with pytest.raises(UnknownName, match="'Z'"):
+        written(sizes, "sizes.md", published={"Z": 1})
+
+
+def test_many_groups_are_one_line_of_the_table(table_for, written):
+    text = written(stand_in(models.regmix, table_for, sources=9), "law.md")
+    assert re.search(r"\| w \| validation, 9 source \| medians .* to ", text)
+
+
+# ----------------------------------------------------------------------------------------------------- several fits
+@pytest.mark.parametrize("ending", ["md", "html"])
+def test_several_fits_side_by_side(sizes, tmp_path, ending):
+    other = made_up(sizes.model, seed=1)
+    path = bl.report({"first": sizes, "second <b>": other}, tmp_path / f"both.{ending}")
+    text = path.read_text(encoding="utf-8")
+    for part in ("Fits side by side", "best N at 3e+21 FLOPs", "half-widths", "elpd", "What could be wrong"):
+        assert part in text, part
+    assert "<b>" not in text.replace("\\<b>", "") and ("nan" not in text.split())
+    if ending == "md":
+        assert {p.name for p in (tmp_path / "both_files").iterdir()} == {"answers.png", "predictions.png"}
+
+
+def test_several_fits_that_cannot_be_compared_say_why(sizes, tiny, written):
+    text = written({"sizes": sizes, "tiny": tiny}, "both.md")
+    assert "nothing can be set side by side" in text and "elpd" not in text.split("## What could be wrong")[0]
+    with pytest.raises(RangeError, match="two or more"):
+        written({"sizes": sizes}, "one.md")
+
+
+def test_maximum_likelihood_has_a_report_too(sizes, written):
+    text = written(sizes.model.fit(method="mle"), "sizes.md")
+    assert "How much the priors matter" not in text and "With 3e+21 FLOPs" in text

@@ -3,9 +3,9 @@
 Every function draws on the axes it is given, or on new ones, and returns them.
 """
 
-from bayeslaw.plots.answers import plot_critical_ratio, plot_quantity
+from bayeslaw.plots.answers import plot_critical_ratio, plot_intervals, plot_quantity
 from bayeslaw.plots.curves import plot_along, plot_curve, plot_turning_point
-from bayeslaw.plots.fits import plot_fit, plot_prior_posterior, plot_shares
+from bayeslaw.plots.fits import plot_fit, plot_forest, plot_learned, plot_prior_posterior, plot_shares
 from bayeslaw.plots.mixtures import plot_mixture, plot_regret
 
 __all__ = [
@@ -13,6 +13,9 @@ __all__ = [
     "plot_critical_ratio",
     "plot_curve",
     "plot_fit",
+    "plot_forest",
+    "plot_intervals",
+    "plot_learned",
     "plot_mixture",
     "plot_prior_posterior",
     "plot_quantity",

@@ -1,16 +1,18 @@
 """Figures of single answers: predictions and decisions."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
+import xarray as xr
 
-from bayeslaw.plots.style import axes_or_new, axis, band, colours, density, each, finish, labels, quantiles
+from bayeslaw.plots.style import axes_or_new, axis, band, colours, density, each, finish, labels, plain, quantiles
 from bayeslaw.quantity import CI_PROB, Quantity, Ratio
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_critical_ratio", "plot_quantity"]
+__all__ = ["plot_critical_ratio", "plot_intervals", "plot_quantity"]
 
 
 def plot_quantity(q: Quantity, ax: "Axes | None" = None, prob: float = CI_PROB) -> "Axes":
@@ -64,3 +66,30 @@ def plot_critical_ratio(ratio: Ratio, ax: "Axes | None" = None, title: str = "",
     ax.locator_params("x", nbins=5)
     answer = str(ratio.text(prob).item()) if not labels(ratio.draws) else ""
     return finish(ax, "\n".join(line for line in (title, answer) if line), pad=12)
+
+
+def plot_intervals(
+    answers: Mapping[str, xr.DataArray], ax: "Axes | None" = None, title: str = "", prob: float = CI_PROB
+) -> "Axes":
+    """Plot one answer of several fits: median and interval of each, below one another.
+
+    Parameters
+    ----------
+    answers : mapping of str to DataArray
+        Draws by the name of the fit, all in one unit.
+    ax : matplotlib Axes, optional
+        Where to draw.
+    title : str
+        What was answered.
+    prob : float
+        Probability of the intervals (equal-tailed).
+    """
+    ax = axes_or_new(ax)
+    for height, (colour, draws) in enumerate(zip(colours(), answers.values(), strict=False)):
+        low, middle, high = quantiles(draws, prob)
+        ax.plot([low, high], [height, height], color=colour, lw=3, alpha=0.7, solid_capstyle="butt")
+        ax.plot(middle, height, "o", color=colour, mec="white", ms=6)
+    ax.set_yticks(range(len(answers)), [plain(name) for name in answers])
+    ax.set_ylim(len(answers) - 0.5, -0.5)
+    ax.locator_params("x", nbins=4)
+    return finish(ax, title)

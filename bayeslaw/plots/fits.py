@@ -1,14 +1,30 @@
 """Figures of a fit: beside the data, and beside its prior."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from bayeslaw.decisions.question import given
 from bayeslaw.design import inside
-from bayeslaw.plots.style import axes_or_new, axis, band, colours, each, finish, mark, markers, points, quantiles
+from bayeslaw.errors import RangeError, unknown_name
+from bayeslaw.mixtures import WEIGHT
+from bayeslaw.plots.style import (
+    COLOURS,
+    axes_or_new,
+    axis,
+    band,
+    colours,
+    each,
+    finish,
+    labels,
+    mark,
+    markers,
+    plain,
+    points,
+    quantiles,
+)
 from bayeslaw.quantity import CI_PROB, Ratio
 from bayeslaw.sensitivity import at_rows, in_prior_units
 from bayeslaw.words import amount
@@ -18,7 +34,7 @@ if TYPE_CHECKING:
 
     from bayeslaw.fit import Fit
 
-__all__ = ["plot_fit", "plot_prior_posterior", "plot_shares"]
+__all__ = ["plot_fit", "plot_forest", "plot_learned", "plot_prior_posterior", "plot_shares"]
 
 NEAR = 1.1
 """Measurements within this factor of the asked number of tokens are shown beside the band."""
@@ -32,24 +48,25 @@ def plot_shares(
     domain: str | None = None,
     prob: float = CI_PROB,
     ratio: Ratio | None = None,
+    **groups: Any,
 ) -> "Axes":
     """Plot the loss of every validation set over the domain share, with what was measured there.
 
     Measurements at model size `N`, and of every run there the checkpoint nearest to `D`, are points; hollow ones lie
     outside the law's range and did not count in the fit. A law without one of them is asked without it. A critical or
-    best `ratio` is marked with its interval.
+    best `ratio` is marked with its interval; other labels that coefficients vary over go by name in `groups`.
     """
     ax, model = axes_or_new(ax), fit.model
     table, evals = model.design.rows, model.design.evals
     share = table["domain_share"].values
-    at = given(N=N, D=D, domain=domain)
+    at = given(N=N, D=D, domain=domain, **groups)
     grid = np.linspace(share.min(), share.max(), 41)
     draws = fit.predict(domain_share=grid, **at).draws
-    columns = xr.Dataset(coords={"domain_share": grid, "eval": evals}).assign(given(N=N, D=D))
+    columns = fit.columns(domain_share=grid, **at).assign_coords(eval=evals)
     draws = draws.where(inside(model.law, columns) if model.outside == "exclude" else xr.DataArray(True))
     here = np.ones(len(share), bool) if N is None else np.isclose(table["N"].values, N)
-    if domain is not None:
-        here &= table["domain"].values == domain
+    for name, label in given(domain=domain, **groups).items():
+        here &= table[name].values == label
     away = np.zeros(len(share)) if D is None else np.abs(np.log(table["D"].values / D))
     nearest = [rows[np.argmin(away[rows])] for rows in _rows_by_run(table["run"].values, here)]
     rows = np.array([r for r in nearest if away[r] <= np.log(NEAR)], int)
@@ -61,7 +78,7 @@ def plot_shares(
         mark(ax, ratio, prob)
     ax.set(xlabel=axis("domain_share"), ylabel="loss (nats per token)")
     where = [f"{name} = {amount(value)}" for name, value in given(N=N, D=D).items()]
-    return finish(ax, ", ".join([*where, *([] if domain is None else [domain])]))
+    return finish(ax, ", ".join([*where, *map(str, given(domain=domain, **groups).values())]))
 
 
 def plot_fit(fit: "Fit", ax: "Axes | None" = None, prob: float = CI_PROB) -> "Axes":
@@ -83,6 +100,129 @@ def plot_fit(fit: "Fit", ax: "Axes | None" = None, prob: float = CI_PROB) -> "Ax
     ax.plot(ends, ends, color="0.6", lw=1, zorder=0)
     ax.set(xlabel="measured loss (nats per token)", ylabel="predicted loss (nats per token)")
     return finish(ax, f"mean law, {prob:.0%} intervals")
+
+
+def plot_learned(
+    fit: "Fit", prior: "Fit | None" = None, eval: str | None = None, ax: "Axes | None" = None, prob: float = CI_PROB
+) -> "Axes":
+    """Plot what the data have taught: the loss before them (grey) and after them (colour), along one line of the study.
+
+    The line runs along what the law is about: the domain share, the source whose share varied most, the upsampled
+    window, the steps of the longest run, tokens, or parameters. All else is as in the largest run.
+
+    Parameters
+    ----------
+    fit : Fit
+        The posterior.
+    prior : Fit, optional
+        Draws from its prior, ``fit.model.prior_predictive()``; drawn here when left out.
+    eval : str, optional
+        The validation set; left out: the first.
+    ax : matplotlib Axes, optional
+        Where to draw.
+    prob : float
+        Probability of the bands (equal-tailed).
+    """
+    ax, name = axes_or_new(ax), fit.evals[0] if eval is None else eval
+    prior = fit.model.prior_predictive(draws=300) if prior is None else prior
+    columns, along, label = _line(fit)
+    for one, colour, when in ((prior, "0.55", "before the data"), (fit, COLOURS[fit.evals.index(name)], "after")):
+        draws = one.loss(columns).sel(eval=name).squeeze(drop=True)
+        band(ax, draws.assign_coords({along: columns[along]}), along, colour, when, prob)
+    x, low, high = columns[along].values, *ax.get_ylim()
+    if x.min() > 0 and x.max() / x.min() > 30:
+        ax.set_xscale("log")
+    ax.set(xlabel=label, ylabel="loss (nats per token)", ylim=(max(low, 0), min(high, _tallest(fit, name))))
+    return finish(ax, f"{name} loss; bands: {prob:.0%}")
+
+
+def _tallest(fit: "Fit", name: str) -> float:
+    """Return the largest loss worth showing: heavy-tailed priors reach where no loss was ever measured."""
+    return 2.5 * float(fit.model.design.rows["loss"].sel(eval=name).max())
+
+
+def _line(fit: "Fit") -> tuple[xr.Dataset, str, str]:
+    """Return columns along one line of the study, the dim that counts along it, and what that is called."""
+    design, law = fit.model.design, fit.model.law
+    wanted = list(dict.fromkeys([*law.columns, *design.groups]))
+    size = sum(np.log(design.rows[c].values) for c in ("N", "D", law.path) if c in design.rows and c in law.columns)
+    largest = design.rows.isel(row=int(np.argmax(np.broadcast_to(size, design.rows.sizes["row"]))))
+    if law.path in design.rows and law.path not in law.columns and design.has_checkpoints():
+        run = design.rows["run"].values
+        longest = run[int(np.argmax(design.rows[law.path].values))]
+        rows = design.rows.isel(row=np.flatnonzero(run == longest)).swap_dims(row=law.path)
+        return rows[[*wanted, law.path]], law.path, f"{axis(law.path)} of {longest}"
+    fixed = largest[wanted].reset_coords(drop=True)
+    if WEIGHT in law.columns:
+        shares = design.rows[WEIGHT]
+        source = str(shares["source"].values[int((shares.max("row") - shares.min("row")).argmax("source"))])
+        tried = shares.sel(source=source)
+        share = _along(float(tried.min()), float(tried.max()), "share")
+        others = shares.mean("row").where(shares["source"] != source, 0.0)
+        mixture = xr.where(shares["source"] == source, share, (1 - share) * others / others.sum())
+        return fixed.assign({WEIGHT: mixture.reset_coords(drop=True)}), "share", f"share of {source}"
+    column = next((c for c in ("domain_share", "duration", "D", "N") if c in law.columns), law.columns[0])
+    low, high = (float(end(design.rows[column])) for end in (np.min, np.max))
+    rest = fixed.drop_vars(column)
+    return xr.Dataset({**rest.data_vars, column: _along(low, high, column)}), column, axis(column)
+
+
+def _along(low: float, high: float, name: str) -> xr.DataArray:
+    spaced = np.geomspace if low > 0 and high / low > 30 else np.linspace
+    values = spaced(low, high, 61)
+    return xr.DataArray(values, dims=name, coords={name: values})
+
+
+def plot_forest(
+    fits: "Mapping[str, Fit]", name: str, ax: "Axes | None" = None, *, eval: str | None = None, prob: float = CI_PROB
+) -> "Axes":
+    """Plot one coefficient of every group in several fits side by side, for example pooled, partial and separate.
+
+    A fit in which all groups share the coefficient shows the same interval in each of them.
+
+    Parameters
+    ----------
+    fits : mapping of str to Fit
+        By the name for the legend; in one at least the coefficient varies by groups.
+    name : str
+        The coefficient.
+    ax : matplotlib Axes, optional
+        Where to draw.
+    eval : str, optional
+        The validation set; the last one unless asked.
+    prob : float
+        Probability of the intervals (equal-tailed).
+
+    Raises
+    ------
+    UnknownName
+        A fit has no such coefficient or validation set.
+    RangeError
+        All groups share the coefficient in every fit.
+    """
+    ax, draws = axes_or_new(ax), {}
+    for label, fit in fits.items():
+        if name not in (known := fit.model.law.coefficients):
+            raise unknown_name(f"coefficient of {label}", name, known)
+        if eval is not None and eval not in fit.evals:
+            raise unknown_name(f"validation set of {label}", eval, fit.evals)
+        draws[label] = fit.posterior[name].sel(eval=eval or fit.evals[-1])
+    dim = next((d for c in draws.values() for d in labels(c)), None)
+    if dim is None:
+        raise RangeError(f"all groups share {name} in every fit: give one in which it varies, with by=")
+    groups = next(c for c in draws.values() if dim in c.dims)[dim].values
+    offsets = np.linspace(-0.25, 0.25, len(draws)) if len(draws) > 1 else [0.0]
+    for offset, colour, marker, (label, c) in zip(offsets, colours(), markers(), draws.items(), strict=False):
+        own = c.sel({dim: groups}) if dim in c.dims else c.expand_dims({dim: groups})
+        low, middle, high = quantiles(own, prob)
+        height = np.arange(len(groups)) + offset
+        ax.hlines(height, low, high, color=colour, lw=1.5)
+        ax.plot(middle, height, marker, color=colour, ms=4, ls="", label=label)
+    ax.set_yticks(range(len(groups)), [plain(str(g)) for g in groups])
+    ax.invert_yaxis()
+    unit = next(iter(fits.values())).model.law.coefficients[name].unit
+    ax.set_xlabel(name if unit == "1" else f"{name} ({unit})")
+    return finish(ax, f"intervals: {prob:.0%}")
 
 
 def plot_prior_posterior(fit: "Fit", ax: "Axes | None" = None, prob: float = CI_PROB) -> "Axes":

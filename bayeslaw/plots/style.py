@@ -58,8 +58,10 @@ def finish(ax: "Axes", title: str = "", pad: float = 6, **legend: Any) -> "Axes"
     if not legend and len(labels) > 3:
         legend = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
     elif not legend:
-        legend = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 3, "borderaxespad": 0.1, "columnspacing": 1}
-        pad += 14 if labels else 0
+        across = _columns(ax, labels)
+        legend = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.1, "columnspacing": 1}
+        legend["ncols"] = across
+        pad += 14 * -(-len(labels) // across)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(color="0.92", lw=0.6)
     ax.set_axisbelow(True)
@@ -67,6 +69,14 @@ def finish(ax: "Axes", title: str = "", pad: float = 6, **legend: Any) -> "Axes"
     if labels:
         ax.legend(frameon=False, fontsize=8, handletextpad=0.5, **legend)
     return ax
+
+
+def _columns(ax: "Axes", labels: list[str]) -> int:
+    """Return how many labels of a legend fit side by side above axes: about 15 letters to the inch."""
+    place = ax.get_subplotspec()
+    width = ax.figure.bbox.width / ax.figure.dpi / (place.get_gridspec().ncols if place else 1) - 0.6
+    fit = [n for n in (3, 2) if n * (max(map(len, labels), default=0) + 5) <= 15 * width]
+    return fit[0] if fit else 1
 
 
 def colours() -> Iterator[str]:
@@ -111,6 +121,8 @@ def each(draws: xr.DataArray, *keep: str) -> Iterator[tuple[str, xr.DataArray]]:
 def quantiles(draws: xr.DataArray, prob: float) -> Any:
     """Return lower end, median and upper end over the draws."""
     over = [d for d in draws.dims if d in SAMPLE]
+    if not over:  # of a single draw, as maximum likelihood is
+        return np.stack([draws.values] * 3)
     return draws.quantile([(1 - prob) / 2, 0.5, (1 + prob) / 2], over, skipna=False).values
 
 
@@ -141,6 +153,6 @@ def mark(ax: "Axes", q: Quantity, prob: float) -> None:
     low, middle, high = quantiles(q.draws.squeeze(drop=True), prob)
     label = q.name.replace("_", " ")
     if isinstance(q, Censored) and (inside := float(q.p_interior)) < 1:
-        label += f" ({inside:.0%} of the draws inside)"
+        label += f" ({inside:.0%} inside)"
     ax.axvspan(low, high, color="0.85", lw=0, zorder=0)
     ax.axvline(middle, color="0.35", lw=1, ls="--", zorder=1, label=label)

@@ -1,0 +1,123 @@
+"""What a report says, section by section."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import xarray as xr
+
+from bayeslaw.areas import AREAS, SETTINGS
+from bayeslaw.checks import beside_papers_fit
+from bayeslaw.curves import is_curve_law
+from bayeslaw.decisions.critical_ratio import has_critical_ratio
+from bayeslaw.errors import BayeslawError
+from bayeslaw.mixtures import WEIGHT
+from bayeslaw.quantity import CI_PROB
+from bayeslaw.report.answer import Answer, predictions, spending
+from bayeslaw.report.choices import durations, mixture, schedules
+from bayeslaw.report.coefficients import coefficients, in_short
+from bayeslaw.report.figures import of_coefficients, of_fit
+from bayeslaw.report.ratios import critical_ratios, ratios
+from bayeslaw.sensitivity import FEWEST, sensitivity
+
+if TYPE_CHECKING:
+    from bayeslaw.fit import Fit
+    from bayeslaw.quantity import Ratio
+
+__all__ = ["answer", "content"]
+
+FEW = 4
+"""Sources that are described one by one."""
+
+type Question = Mapping[str, Any] | None
+
+
+def answer(fit: "Fit", question: Question = None) -> Answer:
+    """Return the answer to what a study is asked: a decision where its law has one, else what it predicts.
+
+    Parameters
+    ----------
+    fit : Fit
+        A fitted model.
+    question : mapping, optional
+        Arguments of the decision, such as those of `Fit.critical_ratio` or `Fit.best_mixture`.
+    """
+    what, decide = _decision(fit)
+    if decide is None:
+        return predictions(fit)
+    try:
+        return decide(fit, question)
+    except BayeslawError as e:
+        if question:
+            raise
+        found = predictions(fit)
+        sentences = [f"No {what}: {e}", *found.sentences]
+        return replace(found, sentences=sentences, actions=[f"no {what} follows from this report: {e}"])
+
+
+def _decision(fit: "Fit") -> tuple[str, Callable[["Fit", Question], Answer] | None]:
+    columns = set(fit.model.law.columns)
+    if is_curve_law(fit.model.law):
+        return "choice of a schedule", schedules
+    if WEIGHT in columns:
+        return "best mixture", mixture
+    if "duration" in columns:
+        return "best duration", durations
+    if has_critical_ratio(fit):
+        return "critical ratio", ratios
+    return ("allocation", spending) if {"N", "D"} <= columns else ("", None)
+
+
+def content(fit: "Fit", question: Question = None, published: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return everything that the template of a report names, the figures as lists of pictures."""
+    found = answer(fit, question)
+    checks = list(fit.checks())
+    if fit.settings.get("method") not in ("mle", "prior") and "sample_stats" not in fit.idata.children:
+        checks.append(beside_papers_fit(fit))
+    many = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"] >= FEWEST
+    return {
+        "law": fit.model.law,
+        "model": fit.model,
+        "equation": fit.model.law.equation,
+        "answer": found,
+        "passed": [c for c in checks if c.passed],
+        "failed": [c for c in checks if not c.passed],
+        "coefficients": in_short(fit, coefficients(fit, published)),
+        "published": bool(published),
+        "sensitivity": _sensitivity(fit, found) if many else None,
+        "evidence": of_fit(fit, _marked(fit, found, question)),
+        "coefficients_picture": of_coefficients(fit),
+        "facts": _facts(fit),
+        "noise": fit.model.describe_noise(),
+        "provenance": {k: v for k, v in fit.provenance().items() if k not in ("pooling", "errors")},
+        "prob": CI_PROB,
+        "today": date.today().isoformat(),
+    }
+
+
+def _facts(fit: "Fit") -> list[tuple[str, str]]:
+    """Return what the runs are, without what was computed from them."""
+    facts = [(name, text) for name, text in fit.model.runs._facts() if name not in (*AREAS, *SETTINGS)]
+    sources = [name.removeprefix("weight_") for name, _ in facts if name.startswith("weight_")]
+    if len(sources) > FEW:
+        facts = [(name, text) for name, text in facts if not name.startswith("weight_")]
+        facts.append(("sources", ", ".join(sources)))
+    return facts
+
+
+def _marked(fit: "Fit", found: Answer, question: Question) -> "dict[tuple[Any, Any], Ratio]":
+    """Return the critical ratios that the figure of the losses marks: of the last tolerance, by size and domain."""
+    if "critical ratio" not in found.table or "limit" not in found.table:
+        return {}
+    table = critical_ratios(fit, question)
+    tolerances = table[table["limit"].str.contains("rise")]
+    last = tolerances[tolerances["limit"] == tolerances["limit"].iloc[-1]] if len(tolerances) else table
+    return {(row.get("N"), row.get("domain")): row["ratio"] for row in last.to_dict("records")}
+
+
+def _sensitivity(fit: "Fit", found: Answer) -> pd.DataFrame:
+    draws = pd.Index(found.draws, name="answer")
+    table = sensitivity(fit, xr.concat(found.draws.values(), draws, coords="minimal").to_dataset(name="draws"))
+    return table.set_axis(draws).reset_index()

@@ -1,0 +1,132 @@
+"""What a report of several fits says: their answers, predictions and checks side by side."""
+
+import warnings
+from collections.abc import Mapping
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayeslaw.comparison import compare
+from bayeslaw.errors import BayeslawError, RangeError
+from bayeslaw.quantity import CI_PROB, Quantity
+from bayeslaw.report.answer import Answer
+from bayeslaw.report.content import answer
+from bayeslaw.report.figures import Picture, grid
+from bayeslaw.words import amount
+
+if TYPE_CHECKING:
+    from bayeslaw.fit import Fit
+
+__all__ = ["several"]
+
+COUNTED = 1e5
+"""Answers above this are counts of parameters or tokens."""
+
+
+def several(fits: "Mapping[str, Fit]", question: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return everything that the template of several fits names.
+
+    Raises
+    ------
+    RangeError
+        There are fewer than two.
+    """
+    if len(fits) < 2:
+        raise RangeError("a report of several fits needs two or more, by name: give the fit itself for a report of one")
+    answers = {name: answer(fit, question) for name, fit in fits.items()}
+    asked = list(dict.fromkeys(what for found in answers.values() for what in found.draws))
+    comparison, remarks = _compared(fits)
+    return {
+        "fits": fits,
+        "answers": answers,
+        "questions": list(dict.fromkeys(found.question for found in answers.values())),
+        "table": _side_by_side(answers, asked),
+        "spread": _spread(answers, asked),
+        "comparison": comparison,
+        "remarks": remarks,
+        "checks": _checks(fits),
+        "failed": {name: [c for c in fit.checks() if not c.passed] for name, fit in fits.items()},
+        "answers_picture": _intervals(answers, asked),
+        "predictions_picture": _predictions(fits),
+        "prob": CI_PROB,
+        "today": date.today().isoformat(),
+    }
+
+
+def _words(draws: xr.DataArray) -> str:
+    low, middle, high = (float(v) for v in draws.quantile([(1 - CI_PROB) / 2, 0.5, (1 + CI_PROB) / 2]))
+    if middle >= COUNTED:
+        return f"{amount(middle)} [{amount(low)}, {amount(high)}]"
+    return str(Quantity("answer", draws, "1", "mean law").text().item())
+
+
+def _side_by_side(answers: Mapping[str, Answer], asked: list[str]) -> pd.DataFrame:
+    columns = {
+        name: [_words(found.draws[what]) if what in found.draws else "" for what in asked]
+        for name, found in answers.items()
+    }
+    return pd.DataFrame({"answer": asked, **columns})
+
+
+def _spread(answers: Mapping[str, Answer], asked: list[str]) -> str:
+    """Say how far the fits' medians lie apart, beside what each is unsure of by itself."""
+    worst, where = 0.0, ""
+    for what in asked:
+        draws = [found.draws[what] for found in answers.values() if what in found.draws]
+        if len(draws) < 2:
+            continue
+        medians = [float(d.median()) for d in draws]
+        half = max(float(np.ptp(d.quantile([(1 - CI_PROB) / 2, (1 + CI_PROB) / 2]).values)) / 2 for d in draws)
+        if (apart := (max(medians) - min(medians)) / half if half else 0.0) > worst or not where:
+            worst, where = apart, what
+    if not where:
+        return "The fits answer different questions; nothing can be set side by side."
+    verdict = (
+        "the choice between them matters less than what each is unsure of by itself"
+        if worst <= 1
+        else "the choice between them matters more than any of their intervals says: report the range over all of them"
+    )
+    return f"The medians lie at most {worst:.1f} half-widths of the widest interval apart ({where}): {verdict}."
+
+
+def _compared(fits: "Mapping[str, Fit]") -> tuple[pd.DataFrame | None, list[str]]:
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            table = compare(fits)
+    except BayeslawError as e:
+        return None, [str(e)]
+    return table.rename_axis("fit").reset_index(), list(dict.fromkeys(str(w.message) for w in caught))
+
+
+def _checks(fits: "Mapping[str, Fit]") -> pd.DataFrame:
+    results = {name: {c.name: "pass" if c.passed else "FAIL" for c in fit.checks()} for name, fit in fits.items()}
+    return pd.DataFrame(results).fillna("").rename_axis("check").reset_index()
+
+
+def _intervals(answers: Mapping[str, Answer], asked: list[str]) -> Picture:
+    from bayeslaw.plots import plot_intervals
+
+    panels = [(w, {n: a.draws[w] for n, a in answers.items() if w in a.draws}) for w in asked]
+    return Picture(
+        "answers",
+        "Interval of every answer, one panel per answer and one line per fit",
+        lambda: grid(panels, lambda p, ax: plot_intervals(p[1], ax, title=p[0]), height=0.9 + 0.25 * len(answers)),
+    )
+
+
+def _predictions(fits: "Mapping[str, Fit]") -> Picture:
+    from bayeslaw.plots import plot_fit
+    from bayeslaw.plots.style import plain
+
+    def draw(named: Any, ax: Any) -> Any:
+        plot_fit(named[1], ax).text(0.98, 0.04, plain(named[0]), transform=ax.transAxes, ha="right")
+
+    return Picture(
+        "predictions",
+        "Losses of the mean law of every fit against the measured ones; points on the line agree",
+        lambda: grid(list(fits.items()), draw, height=3.2),
+    )

@@ -1,0 +1,140 @@
+"""Reports written: MyST Markdown with its figures beside it, or one HTML file. One template makes both."""
+
+import base64
+import io
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from bayeslaw.errors import StoreError
+from bayeslaw.report.content import content
+from bayeslaw.report.figures import Picture
+from bayeslaw.report.files import replacing, replacing_folder
+from bayeslaw.report.page import DPI, EQUATION, page
+from bayeslaw.report.several import several
+
+if TYPE_CHECKING:
+    from bayeslaw.fit import Fit
+
+__all__ = ["report"]
+
+
+def report(
+    fits: "Fit | Mapping[str, Fit]",
+    path: str | Path,
+    *,
+    question: Mapping[str, Any] | None = None,
+    published: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write a report of a fit, or of several side by side.
+
+    Parameters
+    ----------
+    fits : Fit, or mapping of str to Fit
+        A fitted model; or several, by the names that the report gives them: rival laws, poolings or priors on the same
+        runs, or the same law on several studies.
+    path : path
+        The report. ``.md``: MyST Markdown, its figures in the folder ``<stem>_files`` beside it; ``.html``: one file
+        that needs nothing else.
+    question : mapping, optional
+        Arguments of the decision that the law is for, in place of the report's own: of `Fit.critical_ratio` (whose
+        limits are no rise, and 1 %), `Fit.best_mixture`, `Fit.best_duration` or `Fit.allocation`.
+    published : mapping, optional
+        Coefficients that a paper gives, in its units, to stand beside the posterior: a number, or numbers by
+        validation set. Of a single fit.
+
+    Returns
+    -------
+    pathlib.Path
+        The report.
+
+    Raises
+    ------
+    StoreError
+        The path cannot be written.
+    UnknownName
+        The decision takes no such argument, or the law has no such coefficient.
+    """
+    path = Path(path)
+    if path.suffix not in (".md", ".html"):
+        raise StoreError(f"a report is Markdown or HTML: give a path that ends in .md or .html, not {str(path)!r}")
+    with replacing(path) as text:
+        if isinstance(fits, Mapping):
+            name, title, said = "several.md.jinja", "Fits side by side", several(fits, question)
+        else:
+            name, title, said = "report.md.jinja", fits.model.law.title, content(fits, question, published)
+        if path.suffix == ".html":
+            equations: list[str] = []
+            written = _rendered(name, said, lambda p: f"data:image/png;base64,{_png(p)}", _kept(equations))
+            text.write_text(page(written, title, equations), encoding="utf-8")
+            return path
+        with replacing_folder(path.with_name(f"{path.stem}_files")) as folder:
+
+            def beside(picture: Picture) -> str:
+                picture.draw().savefig(folder / f"{picture.name}.png", dpi=DPI)
+                return f"{path.stem}_files/{picture.name}.png"
+
+            text.write_text(_rendered(name, said, beside, lambda e: f"$$ {e} $$"), encoding="utf-8")
+    return path
+
+
+def _kept(equations: list[str]) -> Any:
+    """Return a function that keeps an equation and leaves its place in the text."""
+
+    def keep(equation: str) -> str:
+        equations.append(equation)
+        return EQUATION
+
+    return keep
+
+
+def _png(picture: Picture) -> str:
+    buffer = io.BytesIO()
+    picture.draw().savefig(buffer, format="png", dpi=DPI)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _rendered(name: str, said: Mapping[str, Any], source: Any, equation: Any) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("bayeslaw"),
+        autoescape=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
+    )
+
+    def picture(drawn: Picture) -> str:
+        return f"![{_text(drawn.alt).replace(']', chr(92) + ']')}]({source(drawn)})"
+
+    filters = {"text": _text, "table": _table, "sentence": _sentence, "picture": picture, "equation": equation}
+    environment.filters |= filters
+    return environment.get_template(name).render(said)
+
+
+def _text(value: object) -> str:
+    """Escape what Markdown would read as a command: names in a user's table are only ever text."""
+    if isinstance(value, float):
+        return "" if np.isnan(value) else f"{value:.6g}" if abs(value) >= 1000 else f"{value:.3g}"
+    return re.sub(r"([\\`*{}\[<>|$#])", r"\\\1", " ".join(str(value).split()))
+
+
+def _sentence(value: str) -> str:
+    text = _text(value)
+    return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "?")) else ".")
+
+
+def _table(frame: pd.DataFrame) -> str:
+    rule = ["---:" if pd.api.types.is_numeric_dtype(dtype) else "---" for dtype in frame.dtypes]
+    rows = [
+        [_text(c) for c in frame.columns],
+        rule,
+        *([_text(v) for v in row] for row in frame.itertuples(index=False)),
+    ]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
