@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.errors import DataError, unknown_name
+from bayeslaw.law import Law
 from bayeslaw.runs import Runs
 
-__all__ = ["early_features"]
+__all__ = ["check_features", "early_features"]
 
 THIRD = ("second difference", "simplified")
 
@@ -105,3 +106,30 @@ def early_features(
     )
     note = f"early training at N {N:g}, domain_share {domain_share:g}: {int(used.sum())} rows became features"
     return Runs(table, runs.evals, baseline, "; ".join(filter(None, [runs.note, note])))
+
+
+def check_features(law: Law, table: pd.DataFrame) -> None:
+    """Check that what a law takes for a feature of a label is one value per label, on the scale that it expects.
+
+    Raises
+    ------
+    DataError
+        A label has two values, or one outside the law's range.
+    """
+    for name, covariate in law.covariates.items():
+        if covariate.of is None or covariate.of not in table:
+            continue
+        low, high = covariate.valid
+        for label, values in table.groupby(covariate.of, sort=False)[name]:
+            first = values.iloc[0]
+            if not np.allclose(values, first, rtol=1e-6, atol=0):
+                raise DataError(
+                    f"{name} of the {covariate.of} {label!r} is {values.min():g} in one row and {values.max():g} in "
+                    f"another: it is a feature of the {covariate.of} (bayeslaw.early_features reads it), the same in "
+                    "all of its rows"
+                )
+            if not low <= first <= high:
+                raise DataError(
+                    f"{name} of the {covariate.of} {label!r} is {first:g}, and {law.name} takes {low:g} to {high:g} "
+                    f"{covariate.unit}: bring it to the scale of the losses, {covariate.unit} per token"
+                )

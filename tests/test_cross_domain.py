@@ -1,4 +1,4 @@
-"""The cross-domain D-CPT law: its formula, the features of early training, predictions for domains."""
+"""The cross-domain D-CPT law: its formula, the features of early training, predictions for domains, learnability."""
 
 from typing import Any
 
@@ -6,10 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from matplotlib.figure import Figure
+from typer.testing import CliRunner
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.errors import DataError, UnknownName
+from bayeslaw.cli import app
+from bayeslaw.errors import DataError, LawError, RangeError, UnknownName
+from bayeslaw.evaluate import convergence
+from bayeslaw.plots import plot_forest
 
 DOMAINS = {"code": (1.2, 0.6), "law": (2.0, 0.35), "math": (1.7, 0.5), "music": (1.0, 0.8)}
 """k1 and k2 in nats."""
@@ -153,3 +158,122 @@ def test_features_that_cannot_be_read(change, ask, error, words):
     with pytest.raises(error, match=words) as caught:
         bl.early_features(bl.read_runs(table), **{**CELL, "tokens": TOKENS, **ask})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: t.assign(k1=100 * t["k1"]), "k1 of the domain 'code' is 120, and .* takes 0.1 to 10 nats: bring it"),
+        (lambda t: t.assign(k2=t["k2"] - 0.4), "k2 of the domain 'law' is -0.05, .*nats per token"),
+        (
+            lambda t: t.assign(k1=t["k1"] + t["D"] / 1e11),
+            "k1 of the domain 'code' is 1.21 in one row and .* in another",
+        ),
+        (lambda t: t.assign(k1=t["k1"].where(t["domain"] != "law")), "k1 is missing in row 37"),
+        (lambda t: t.drop(columns="k2"), "needs a column 'k2', which the table does not have"),
+    ],
+    ids=["percent", "a rise", "not a feature", "a domain without", "no column"],
+)
+def test_features_that_no_law_can_take(change, words):
+    with pytest.raises(DataError, match=words) as caught:
+        _ = bl.Model(models.cross_domain_dcpt, bl.read_runs(change(simulated()))).design
+    assert "\n" not in str(caught.value)
+
+
+# --------------------------------------------------------------------------------------------------------- learnability
+@pytest.mark.parametrize("name", ["cross_domain_dcpt", "cross_domain_dcpt_k1", "cross_domain_dcpt_k2"])
+def test_learnability_is_read_off_the_losses(name):
+    law = models.catalogue[name]
+    fit = bl.Model(law, bl.read_runs(simulated()), by={"E": "domain"}).prior_predictive(draws=400)
+    found = bl.learnability(fit)
+    weight = {"cross_domain_dcpt_k1": 1.0, "cross_domain_dcpt_k2": 0.0}.get(name, fit.posterior.get("w"))
+    for domain, (k1, k2) in DOMAINS.items():
+        by_hand = weight * 2.0 / k1 + (1 - weight) * k2 / 0.5
+        np.testing.assert_allclose(found.K.draws.sel(domain=domain), by_hand + xr.zeros_like(fit.posterior["mu"]))
+    np.testing.assert_allclose(found.part.draws, fit.posterior["F"] * found.K.draws ** -fit.posterior["mu"])
+    assert found.frame()["domain"].tolist() == ["music", "code", "math", "law"], "the easiest first"
+    assert "larger K means a lower loss" in repr(found) and "music is learned most easily" in repr(found)
+    assert (found.moved["contraction"].abs() < 0.5).all(), "draws of the prior: nothing but the shape was said"
+    assert "mu (domain): prior 1.00 [0.45, 2.22], posterior" in repr(found)
+
+
+def test_learnability_that_the_data_told():
+    """A posterior far narrower than its prior, and one in between."""
+    fit = bl.Model(models.cross_domain_dcpt, bl.read_runs(simulated())).prior_predictive(draws=100)
+    narrow = fit.posterior.assign(mu=fit.posterior["mu"] ** 0.01, w=0.5 + 0.7 * (fit.posterior["w"] - 0.5))
+    fit.idata["posterior"] = xr.DataTree(narrow)
+    verdicts = bl.learnability(fit).moved.set_index("coefficient")["verdict"]
+    assert verdicts["mu"] == "the data told it" and verdicts["w"] == "the data say something on it"
+
+
+def test_laws_and_tables_without_learnability():
+    with pytest.raises(LawError, match="dcpt knows no learnability of domains: fit cross_domain_dcpt"):
+        bl.learnability(bl.Model(models.dcpt, bl.read_runs(simulated())).prior_predictive(draws=2))
+    rows = simulated().drop(columns="domain")
+    with pytest.raises(LawError, match="the runs name no domains"):
+        bl.learnability(bl.Model(models.cross_domain_dcpt, bl.read_runs(rows)).prior_predictive(draws=2))
+
+
+# --------------------------------------------------------------------------------------------------------------- forest
+def test_a_forest_has_every_fit_beside_every_domain():
+    runs = bl.read_runs(simulated())
+    separate = bl.positive(1.5, spread=0.5, dims="domain")
+    fits = {
+        "pooled": bl.Model(models.dcpt, runs).prior_predictive(draws=20),
+        "partial": bl.Model(models.dcpt, runs, by={"E": "domain"}).prior_predictive(draws=20),
+        "separate": bl.Model(models.dcpt, runs, priors={"E": separate}).prior_predictive(draws=20),
+    }
+    ax = plot_forest(fits, "E", Figure().subplots())
+    assert [t.get_text() for t in ax.get_yticklabels()] == list(DOMAINS) and ax.get_xlabel() == "E (nats)"
+    pooled, partial, _ = (np.asarray(line.get_xdata()) for line in ax.lines)
+    assert len(set(pooled)) == 1 and len(set(partial)) == 4
+    law = fits["partial"].posterior["E"].sel(domain="law", eval="domain")
+    assert partial[1] == pytest.approx(float(law.median()))
+    with pytest.raises(UnknownName, match="coefficient of pooled"):
+        plot_forest(fits, "Z", Figure().subplots())
+    with pytest.raises(UnknownName, match="validation set of pooled"):
+        plot_forest(fits, "E", Figure().subplots(), eval="general")
+    with pytest.raises(RangeError, match="all groups share A in every fit"):
+        plot_forest(fits, "A", Figure().subplots())
+
+
+# ------------------------------------------------------------------------------------------------------------- sampling
+def noisy(seed: int) -> pd.DataFrame:
+    """Floors that scatter by 5 % around what early training tells, and errors of 0.4 %."""
+    rng, rows = np.random.default_rng(seed), simulated()
+    scatter = rows["domain"].map({d: 0.05 * z for d, z in zip(DOMAINS, rng.standard_normal(4), strict=True)})
+    floor = TRUTH["E"] * np.expm1(scatter)
+    return rows.assign(domain_loss=(rows["domain_loss"] + floor) * np.exp(rng.normal(0, 0.004, len(rows))))
+
+
+@pytest.mark.slow
+def test_nuts_finds_the_losses_and_hardly_the_weights():
+    rows = noisy(seed=1)
+    left_out = rows["domain"] == "math"
+    noise = bl.Noise(correlated=False)
+    model = bl.Model(models.cross_domain_dcpt, bl.read_runs(rows[~left_out]), by={"E": "domain"}, noise=noise)
+    fit = model.fit(draws=1000, tune=500, chains=2, seed=1, progress=False)
+    assert convergence(fit)["r_hat"] < 1.02 and convergence(fit)["divergences"] <= 4
+    ask: dict[str, Any] = {"N": [5e8, 4e9], "D": [1e9, 2e10], "domain_share": [0.1, 0.9]}
+    for domain in ("code", "law", "music"):
+        assert float(fit.predict(**ask, domain=domain).draws.std(["chain", "draw"]).max()) < 0.02
+    told = fit.predict(N=2e9, D=4e9, domain_share=0.3, domain=bl.UNSEEN, k1=1.7, k2=0.5).draws
+    at = left_out & (rows["N"] == 2e9) & (rows["D"] == 4e9) & (rows["domain_share"] == 0.3)
+    lower, upper = np.quantile(told, [0.005, 0.995])
+    assert lower < rows.loc[at, "domain_loss"].item() < upper
+    found = bl.learnability(fit)
+    contraction = found.moved.set_index("coefficient")["contraction"]
+    assert contraction["w"] < 0.8, "three domains cannot tell two features apart"
+
+
+def test_the_command_line_fits_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    noisy(seed=2).to_csv("runs.csv", index=False)
+    words = "fit cross_domain_dcpt runs.csv --by E=domain -o fit.nc --draws 40 --chains 1 --seed 1"
+    done = CliRunner().invoke(app, words.split())
+    assert done.exit_code == 0, done.output
+    assert "Cross-domain D-CPT law (K3)" in done.stdout and "E by domain" in done.stdout
+    assert set(bl.load("fit.nc").posterior["E"]["domain"].values) == set(DOMAINS)
+    noisy(seed=2).assign(k1=150.0).to_csv("percent.csv", index=False)
+    wrong = CliRunner().invoke(app, words.replace("runs.csv", "percent.csv").split())
+    assert wrong.exit_code == 2 and wrong.stderr.count("\n") == 1 and "k1 of the domain 'code' is 150" in wrong.stderr

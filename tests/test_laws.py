@@ -100,6 +100,8 @@ def test_numbers_named_arrays_and_graph_agree(law, crossed, pooled, table_for):
 @each_law
 def test_named_arrays_with_other_labels_are_refused(law):
     one = {name: xr.DataArray([1.0, 1.0], coords={"domain": ["code", "law"]}) for name in law.coefficients}
+    if len(one) == 1:
+        pytest.skip("a single coefficient agrees with itself")
     first = next(iter(one))
     one[first] = xr.DataArray([1.0, 1.0], coords={"domain": ["code", "math"]})
     with pytest.raises(ValueError, match="domain"):
