@@ -246,7 +246,7 @@ def _displace(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _pull_deviation(g, u, at, mean, root, by_linear, by_precision):  # type: ignore[no-untyped-def]
-    """Turn the gradient in mean + L'^-1 z into that in z; fill in those in Q (the mean's linear term held) and in it."""
+    """Turn the gradient in mean + L'^-1 z into that in z; fill in those in Q (the linear term held) and in that."""
     k = len(at)
     moved, by_root = np.empty(k), np.zeros((k, k))
     for i in range(k):

@@ -9,6 +9,9 @@ __all__ = ["GAP", "minimise", "project"]
 GAP = 1e-7
 """Distance in nats to the smallest loss, certified by the Frank-Wolfe gap where the law is convex, at which to stop."""
 
+AT_BOUND = 1e-9
+"""A share that is this close to a bound, which is rounding, is put on it."""
+
 STEPS = 5000
 MEMORY = 10
 """Values that a step may exceed: the spectral step works because it is allowed to go up at times."""
@@ -107,4 +110,5 @@ def minimise(
         length = np.clip(length, 1e-12, 1e6)
         at, value, slope = at + move, new_value, new_slope
         recent[number % MEMORY] = value
+    x = np.where(x < low + AT_BOUND, low, np.where(x > high - AT_BOUND, high, x))
     return x, gap

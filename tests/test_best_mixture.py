@@ -1,4 +1,4 @@
-"""Best mixture and best duration on stand-in posteriors, against closed forms."""
+"""Best mixture on stand-in posteriors, against closed forms."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,6 @@ from scipy.optimize import minimize
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.decisions.best_duration import best_duration
 from bayeslaw.decisions.best_mixture import best_mixture
 from bayeslaw.errors import LawError, RangeError, UnknownName
 from bayeslaw.fit import Fit
@@ -87,6 +86,26 @@ def test_a_linear_law_goes_to_a_corner_of_what_is_allowed():
     assert q.p_never.sel(source="s0") == 0.5 and q.text().sel(source="s3") == "<= 0.1"
 
 
+def test_a_pull_to_a_prior_mixture_has_a_closed_form():
+    """A line and a Kullback-Leibler divergence: every share is its prior's, weighted by exp(-loss / pull)."""
+    w = np.random.default_rng(2).uniform(2, 4, (30, 1, 4))
+    fit = stand_in(models.regmix, {"w": w})
+    prior = {"s0": 0.1, "s1": 0.2, "s2": 0.7}
+    best = fit.best_mixture(near=prior, pull=0.5)
+    expected = np.array([0.1, 0.2, 0.7, 0.0]) * np.exp(-w[:, 0] / 0.5)
+    np.testing.assert_allclose(best.draws[0], expected / expected.sum(-1, keepdims=True), atol=1e-3)
+    assert float(best.regret(best.draws[0, 3]).draws[0, 3]) == pytest.approx(0, abs=1e-6)
+    strong = fit.best_mixture(near=prior, pull=1e3)
+    np.testing.assert_allclose(strong.recommended, [0.1, 0.2, 0.7, 0.0], atol=1e-3)
+    gain = best.gain(prior).draws
+    np.testing.assert_allclose(gain[0], w[:, 0] @ ([0.1, 0.2, 0.7, 0.0] - best.recommended.values), atol=1e-9)
+    with pytest.raises(RangeError, match="s3 is to have at least 0.1"):
+        fit.best_mixture(near=prior, pull=0.5, at_least={"s3": 0.1})
+    for asked in ({"near": prior}, {"pull": 0.1}, {"near": prior, "pull": 0.0}):
+        with pytest.raises(RangeError, match="pull"):
+            fit.best_mixture(**asked)
+
+
 def test_every_draw_agrees_with_a_general_optimiser():
     draws = random_mixing()
     q = best_mixture(stand_in(models.data_mixing, draws), goal={"set0": 1, "set2": 3})
@@ -156,7 +175,8 @@ def test_shares_stay_inside_the_laws_range_unless_rows_outside_were_included():
     assert inside.p_never.sel(source="s1") == 1
     included = best_mixture(stand_in(models.data_mixing, draws))
     np.testing.assert_allclose(included.draws.squeeze(), [1, 0, 0], atol=1e-12)
-    assert "more of s0 than any run had" in included.note
+    assert "more of s0 than any fitted run had" in included.note
+    assert "less of s1, s2 than any fitted run had" in included.note
 
 
 def test_questions_that_make_no_sense_are_refused():
@@ -236,36 +256,6 @@ def test_answers_in_shares_of_data_sets_through_their_vectors():
         best_mixture(fit, vectors=same.iloc[:2][["x", "y"]])
 
 
-# -------------------------------------------------------------------------------------------------------- best duration
 def upsampling(draws: dict[str, Any], **settings: Any) -> Fit:
+    """A fit of scores at four windows with given draws."""
     return stand_in(models.domain_upsampling, draws, duration=[0.0, 0.05, 0.1, 0.3], **settings)
-
-
-def test_the_best_duration_has_a_closed_form():
-    rng = np.random.default_rng(6)
-    g, tau, c = (m * np.exp(0.1 * rng.standard_normal((50, 1))) for m in (0.2, 0.7, 0.02))
-    r = best_duration(upsampling({"L0": np.full((50, 1), 0.6), "g": g, "tau": tau, "c": c}))
-    expected = 0.1 * tau * np.log(g / (c * tau))
-    assert expected.max() < 0.3
-    np.testing.assert_allclose(r.draws[0], expected[:, 0], atol=1e-5)
-    assert r.p_interior == 1 and r.inputs["longest"] == 0.3 and r.note == ""
-
-
-def test_windows_that_never_help_and_that_help_ever_more_are_counted():
-    one = {"L0": [[0.6]] * 3, "g": [[-0.1], [0.2], [0.2]], "tau": [[0.7], [0.7], [5.0]], "c": [[0.02], [0.02], [0.001]]}
-    r = best_duration(upsampling(one))
-    assert (r.p_never, r.p_interior, r.p_always) == pytest.approx((1 / 3,) * 3)
-    longer = best_duration(upsampling(one), longest=1.0)
-    assert longer.high == 1.0 and "beyond 0.3 were not tried" in longer.note
-    with pytest.raises(RangeError, match="longest"):
-        best_duration(upsampling(one), longest=30)
-    with pytest.raises(LawError, match="does not depend on duration"):
-        best_duration(stand_in(models.data_mixing, random_mixing()))
-
-
-def test_a_weighted_goal_lies_between_the_benchmarks():
-    two = {"L0": [[0.6, 0.4]], "g": [[0.2, 0.1]], "tau": [[0.4, 1.5]], "c": [[0.05, 0.02]]}
-    fit = upsampling(two)
-    first, second = (float(best_duration(fit, goal=f"set{i}").draws.item()) for i in (0, 1))
-    both = float(best_duration(fit, goal={"set0": 1, "set1": 1}).draws.item())
-    assert min(first, second) < both < max(first, second)

@@ -83,7 +83,8 @@ def test_equivalent_compute(decide):
 
 
 def test_best_duration(decide):
-    draws = {"L0": [[0.6]] * 9, "g": [[0.2]] * 9, "tau": [[0.7]] * 9, "c": [[0.02]] * 9}
+    net = 0.2 * (1 - np.exp(-1 / 0.7)) - 0.02
+    draws = {"a": [[-0.4]] * 9, "g": [[net]] * 9, "tau": [[0.7]] * 9, "c": [[0.02]] * 9}
     found = answer(decide(upsampling(draws), "best-duration", "--goal=set0", "--longest=0.5", "--json"))
     assert found["median"] == pytest.approx(0.07 * np.log(0.2 / 0.014), abs=1e-4) and found["longest"] == 0.5
 

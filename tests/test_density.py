@@ -63,6 +63,8 @@ MODELS: dict[str, Callable[[], bl.Model]] = {
         },
     ),
 }
+
+
 def mixtures() -> pd.DataFrame:
     """Losses of a few mixtures of three sources (simulated)."""
     rng = np.random.default_rng(3)

@@ -274,37 +274,3 @@ def test_mixtures_of_the_pile_are_found_again_from_published_domain_vectors():
     found = alignment(vectors, vectors @ planted)
     assert found.note == ""
     np.testing.assert_allclose(found.draws.squeeze(), planted, atol=2e-3)
-
-
-# ---------------------------------------------------------------------------------------------- upsampling at the end
-WINDOWS = np.array([0.0, 0.05, 0.1, 0.2, 0.3])
-SCORES = {
-    "MMLU": [35.69, 40.20, 43.19, 42.59, 41.78],
-    "Core": [35.37, 37.63, 38.46, 39.32, 38.89],
-    "GSM8K": [14.71, 16.98, 20.47, 22.97, 24.56],
-    "Language": [61.52, 61.05, 60.41, 60.08, 60.35],
-}
-"""Table 6 of arXiv:2406.03476, in %."""
-
-
-def upsampled(name: str, **settings: Any) -> tuple[Fitted, float]:
-    errors = 1 - np.array(SCORES[name]) / 100
-    fit = Fitted(models.domain_upsampling, [WINDOWS / 0.1], errors, **settings)
-    gain = fit["g"] / (fit["c"] * fit["tau"])
-    return fit, float(fit["tau"] * np.log(gain) / 10) if gain > 1 else 0.0
-
-
-def test_upsampling_fits_the_published_scores():
-    """Least squares: the best windows of the facts (percentage points: 15.6 % for MMLU, 20.0 % for Core), nearly."""
-    for name, best, error in (("MMLU", 0.156, 0.0040), ("Core", 0.200, 0.0012)):
-        fit, window = upsampled(name)
-        found = fit(WINDOWS / 0.1)
-        assert np.sqrt(np.mean((found - (1 - np.array(SCORES[name]) / 100)) ** 2)) < error
-        assert window == pytest.approx(best, abs=0.004)
-
-
-def test_the_priors_hold_what_five_points_cannot():
-    """Language understanding falls: a gain below 0, no window helps. GSM8K still rises at the longest window tried."""
-    fit, window = upsampled("Language", error=0.005)
-    assert fit["g"] < 0 and window == 0.0
-    assert upsampled("GSM8K", error=0.01)[1] > 0.3

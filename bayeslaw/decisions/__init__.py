@@ -2,7 +2,7 @@
 
 from bayeslaw.decisions.alignment import alignment, domain_vectors
 from bayeslaw.decisions.allocation import allocation
-from bayeslaw.decisions.best_duration import best_duration
+from bayeslaw.decisions.best_duration import best_duration, duration_frontier, prior_decides
 from bayeslaw.decisions.best_mixture import best_mixture
 from bayeslaw.decisions.best_ratio import best_ratio
 from bayeslaw.decisions.critical_ratio import critical_ratio
@@ -21,6 +21,8 @@ __all__ = [
     "critical_ratio",
     "curve",
     "domain_vectors",
+    "duration_frontier",
     "equivalent_compute",
+    "prior_decides",
     "turning_length",
 ]

@@ -2,19 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import pytensor
-import pytensor.tensor as pt
 import xarray as xr
 
 from bayeslaw import simplex
+from bayeslaw.decisions.mixture_goal import Problem, Pull
 from bayeslaw.decisions.question import given, open_columns
 from bayeslaw.errors import RangeError, unknown_name
-from bayeslaw.law import Law
 from bayeslaw.mixtures import WEIGHT, as_weights, blend, bounds
 from bayeslaw.quantity import CI_PROB, Censored, Quantity
 
@@ -24,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Mixture", "best_mixture", "importance"]
 
 BEYOND = 0.01
-"""By how much a share may exceed the largest one that was tried before the answer says so."""
+"""By how much a share may lie beyond those that were tried before the answer says so."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -35,11 +32,14 @@ class Mixture(Censored):
     ----------
     goal : callable
         The loss that was minimised (nats; dims chain, draw and those of the question) of given shares.
+    pull : callable
+        What was added to it for the distance from a prior mixture (nats) of given shares; 0 where none was asked for.
     recommended : xarray.DataArray
         The one mixture with the smallest expected loss, which is what to train on; dim ``source``.
     """
 
     goal: Callable[[xr.DataArray], xr.DataArray] = field(kw_only=True)
+    pull: Callable[[xr.DataArray], xr.DataArray] = field(kw_only=True)
     recommended: xr.DataArray = field(kw_only=True)
 
     def plot(self, ax: Any = None, prob: float = CI_PROB) -> Any:
@@ -49,8 +49,14 @@ class Mixture(Censored):
         several = any(dim != "source" for dim in self.recommended.dims)
         return super().plot(ax, prob) if several else plot_mixture(self, ax, prob)
 
+    def _answers(self) -> pd.DataFrame:
+        table = xr.Dataset({"recommended": self.recommended.round(3), "best of a draw": self.text()})
+        return table.reset_coords(drop=True).to_dataframe()
+
     def regret(self, candidate: Any = None) -> Quantity:
         """Return how many nats a candidate lies above each draw's own best; its mean is the expected regret.
+
+        Where a pull was asked for, its nats count like those of the loss.
 
         Parameters
         ----------
@@ -58,7 +64,7 @@ class Mixture(Censored):
             Shares by source (see `bayeslaw.mixtures.as_weights`); left out: the recommended mixture.
         """
         shares = self.recommended if candidate is None else as_weights(candidate, self.draws["source"].values)
-        above = (self.goal(shares) - self.goal(self.draws)).clip(0)
+        above = (self.goal(shares) + self.pull(shares) - self.goal(self.draws) - self.pull(self.draws)).clip(0)
         asked = {**self.inputs, "candidate": "recommended" if candidate is None else "given"}
         return Quantity("regret", above.transpose("chain", "draw", ...), "nats per token", self.what, asked)
 
@@ -93,6 +99,8 @@ def best_mixture(
     D: Any = None,
     at_most: Mapping[str, float] | None = None,
     at_least: Mapping[str, float] | None = None,
+    near: Any = None,
+    pull: float | None = None,
     vectors: pd.DataFrame | None = None,
     **groups: Any,
 ) -> Mixture:
@@ -112,6 +120,11 @@ def best_mixture(
         Model size in parameters and tokens, where the law knows them; an array gives the result a dim of its own.
     at_most, at_least : mapping, optional
         Bounds on the share of a source, for example what a repetition limit allows: tokens at hand x repetitions / D.
+    near : mapping, Series or DataArray, optional
+        A prior mixture (see `bayeslaw.mixtures.as_weights`): one that is trusted, or that of the tokens at hand. A
+        source without a share in it gets none.
+    pull : float, optional
+        Nats that a mixture has to gain for every nat of its Kullback-Leibler divergence from `near`; both or neither.
     vectors : DataFrame, optional
         Domain vectors (rows meta-domains, columns data sets) for a law fitted to meta-domains: the answer is then in
         shares of those data sets, whether they were trained on or not.
@@ -128,7 +141,7 @@ def best_mixture(
     LawError
         The law does not know shares of sources.
     RangeError
-        The bounds leave no mixture, or importances are not at least 0.
+        The bounds leave no mixture, importances are not at least 0, or `near` and `pull` are not both given.
     UnknownName
         A source, validation set or label does not exist.
 
@@ -136,7 +149,8 @@ def best_mixture(
     -----
     Every draw's optimum is certified to within 1e-7 nats where the law is convex in the shares, as data_mixing,
     data_mixing_m1, regmix and nested_data_mixing are; the note counts the draws of others that did not get there.
-    Unless rows outside the law's range were fitted, shares stay inside it.
+    Unless rows outside the law's range were fitted, shares stay inside it. The pull is that of Olmix
+    (arXiv:2602.12237), which takes 0.1 towards the mixture of the tokens at hand.
     """
     counted = importance(goal, fit.evals)
     asked = given(N=N, D=D, **groups)
@@ -146,8 +160,10 @@ def best_mixture(
     map_to = None if vectors is None else _map_to(known, vectors)
     names = [str(s) for s in (known if map_to is None else map_to["source"].values)]
     inside = fit.model.law.covariates[WEIGHT].valid if fit.model.outside != "include" and map_to is None else (0.0, 1.0)
-    low, high = bounds(names, at_least, at_most, inside)
-    problem = _Problem(fit, columns.drop_vars(WEIGHT), counted, map_to)
+    towards = Pull.of(near, pull, names)
+    absent = {s: inside[0] for s, share in zip(names, towards.prior, strict=True) if share == 0}
+    low, high = bounds(names, at_least, {**(at_most or {}), **absent}, inside)
+    problem = Problem(fit, columns.drop_vars(WEIGHT), counted, map_to, towards)
     draws, gap = simplex.minimise(problem.each, problem.count, low, high)
     single, _ = simplex.minimise(problem.expected, problem.cells, low, high)
     label = {"source": names}
@@ -159,11 +175,12 @@ def best_mixture(
         optimum,
         "1",
         "mean law",
-        {**asked, "goal": counted.to_series().to_dict(), **given(at_most=at_most, at_least=at_least)},
+        {**asked, "goal": counted.to_series().to_dict(), **given(at_most=at_most, at_least=at_least, pull=pull)},
         _note(fit, optimum, gap, vectors is not None),
         low=xr.DataArray(low, dims="source", coords=label),
         high=xr.DataArray(high, dims="source", coords=label),
         goal=problem.goal,
+        pull=towards,
         recommended=recommended,
     )
 
@@ -198,113 +215,12 @@ def _note(fit: "Fit", optimum: xr.DataArray, gap: np.ndarray, blended: bool) -> 
     if (open_ := float((gap > 10 * simplex.GAP).mean())) > 0:
         notes.append(f"{100 * open_:.2g} % of the draws may lie up to {gap.max():.2g} nats above their best")
     if not blended:
-        largest = fit.model.design.rows[WEIGHT].max("row")
-        beyond = (optimum > largest + BEYOND).mean([d for d in optimum.dims if d != "source"])
-        if far := [str(s) for s in optimum["source"].values[beyond.values > 0.1]]:
-            shown = ", ".join(far[:3]) + (f" and {len(far) - 3} others" if len(far) > 3 else "")
-            notes.append(f"more of {shown} than any run had, in at least a tenth of the draws")
+        design = fit.model.design
+        tried = design.rows[WEIGHT].where(design.measured.any("eval"))
+        beyond = {"more": optimum > tried.max("row") + BEYOND, "less": optimum < tried.min("row") - BEYOND}
+        for word, draws in beyond.items():
+            often = draws.mean([d for d in optimum.dims if d != "source"])
+            if far := [str(s) for s in optimum["source"].values[often.values > 0.1]]:
+                shown = ", ".join(far[:3]) + (f" and {len(far) - 3} others" if len(far) > 3 else "")
+                notes.append(f"{word} of {shown} than any fitted run had, in at least a tenth of the draws")
     return "; ".join(notes)
-
-
-@dataclass(frozen=True, eq=False)
-class _Problem:
-    """The goal as a function of shares, for every draw and cell of the question, with its slope."""
-
-    fit: "Fit"
-    columns: xr.Dataset
-    importance: xr.DataArray
-    map_to: xr.DataArray | None
-
-    def goal(self, shares: xr.DataArray) -> xr.DataArray:
-        """Return the weighted mean loss of named shares."""
-        if self.map_to is not None:
-            shares = xr.dot(self.map_to, shares, dim="source").rename(meta_domain="source")
-        loss = self.fit.loss(self.columns.assign({WEIGHT: shares}))
-        mean: xr.DataArray = xr.dot(loss.sel(eval=self.importance["eval"]), self.importance, dim="eval")
-        return mean
-
-    @cached_property
-    def _arrays(self) -> tuple[xr.DataArray, list[np.ndarray], list[np.ndarray]]:
-        """Return a template (cells, then draws), the covariates but shares, and the coefficients; points last."""
-        law, evals = self.fit.model.law, self.importance["eval"].values
-        here = self.columns.assign({WEIGHT: xr.DataArray(0.0)}).assign_coords(eval=evals)
-        inputs = law.inputs(here, self.fit.model.reference)
-        del inputs[WEIGHT]
-        coefficients = {k: c.sel(eval=evals) for k, c in self.fit.coefficients(self.columns).items()}
-        arrays = xr.broadcast(*inputs.values(), *coefficients.values(), exclude=["source"])
-        full = [a.reset_coords(drop=True) for a in arrays]
-        template = full[0].isel(source=0, eval=0, drop=True, missing_dims="ignore")
-        cells = [d for d in template.dims if d not in ("chain", "draw")]
-        template = template.transpose(*cells, "chain", "draw")
-        order = [*cells, "chain", "draw"]
-        flat = [a.transpose("source", "eval", *order, missing_dims="ignore") for a in full]
-        values = [np.ascontiguousarray(a.values.reshape(*a.shape[: a.ndim - len(order)], -1), float) for a in flat]
-        return template, values[: len(inputs)], values[len(inputs) :]
-
-    @property
-    def count(self) -> int:
-        """Number of optima: draws times cells of the question."""
-        return int(self._arrays[0].size)
-
-    @property
-    def cells(self) -> int:
-        """Number of cells of the question."""
-        template = self._arrays[0]
-        return self.count // (template.sizes["chain"] * template.sizes["draw"])
-
-    def each(self, x: np.ndarray, number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return goal and slope (point, source) at shares (point, source) of the draws and cells by number."""
-        _, inputs, coefficients = self._arrays
-        shares = x if self.map_to is None else x @ self.map_to.values.T
-        whole = len(number) == self.count
-        values, slope = slope_in_shares(self.fit.model.law)(
-            np.ascontiguousarray(shares.T[:, None]),
-            self.importance.values[:, None],
-            *(a if whole else a[..., number] for a in (*inputs, *coefficients)),
-        )
-        slope = slope[:, 0].T
-        return values, slope if self.map_to is None else slope @ self.map_to.values
-
-    def expected(self, x: np.ndarray, number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the means over draws of goal and slope at one mixture (cell, source) per cell of the question."""
-        per_cell = self.count // self.cells
-        points = (number[:, None] * per_cell + np.arange(per_cell)).ravel()
-        values, slope = self.each(np.repeat(x, per_cell, axis=0), points)
-        return values.reshape(len(x), -1).mean(1), slope.reshape(len(x), per_cell, -1).mean(1)
-
-    def unstacked(self, x: np.ndarray, label: Mapping[str, list[str]]) -> xr.DataArray:
-        """Return shares (point, source) with the names of draws and cells."""
-        template = self._arrays[0]
-        shape = (*template.shape, x.shape[-1])
-        return xr.DataArray(x.reshape(shape), dims=(*template.dims, "source"), coords={**template.coords, **label})
-
-    def of_cells(self, x: np.ndarray, label: Mapping[str, list[str]]) -> xr.DataArray:
-        """Return shares (cell, source) with the names of the cells."""
-        template = self._arrays[0].isel(chain=0, draw=0, drop=True)
-        shape = (*template.shape, x.shape[-1])
-        return xr.DataArray(x.reshape(shape), dims=(*template.dims, "source"), coords={**template.coords, **label})
-
-
-_COMPILED: dict[Callable[..., Any], Callable[..., Any]] = {}
-
-
-def slope_in_shares(law: Law) -> Callable[..., Any]:
-    """Return a compiled function: shares, importances, other covariates, coefficients to the goal and its slope.
-
-    Shares have the axes (source, 1, point), importances (eval, 1), all else (eval, point) or (source, eval, point).
-    """
-    if law.function not in _COMPILED:
-        shares = pt.tensor(WEIGHT, dtype="float64", shape=(None, 1, None))
-        importance = pt.tensor("importance", dtype="float64", shape=(None, 1))
-        covariates = {k: shares if k == WEIGHT else pt.dmatrix(k) for k in law.covariates}
-        coefficients = {k: pt.dtensor3(k) if c.over else pt.dmatrix(k) for k, c in law.coefficients.items()}
-        goal = (importance * law.function(*covariates.values(), **coefficients)).sum(axis=0)
-        slope: Any = pt.grad(goal.sum(), shares)
-        others = [v for k, v in covariates.items() if k != WEIGHT]
-        _COMPILED[law.function] = pytensor.function(
-            [shares, importance, *others, *coefficients.values()],
-            [goal, slope],
-            mode="FAST_COMPILE",
-            on_unused_input="ignore",
-        )
-    return _COMPILED[law.function]

@@ -1,0 +1,169 @@
+"""What the best mixture minimises: a weighted mean of losses as a function of the shares, with its slope."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+import xarray as xr
+
+from bayeslaw.errors import RangeError
+from bayeslaw.law import Law
+from bayeslaw.mixtures import WEIGHT, as_weights
+
+if TYPE_CHECKING:
+    from bayeslaw.fit import Fit
+
+__all__ = ["Problem", "Pull", "slope_in_shares"]
+
+TINY = 1e-12
+"""A share below this counts as this much where the pull takes its logarithm."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pull:
+    """Nats added for the Kullback-Leibler divergence of a mixture from a prior one."""
+
+    strength: float
+    prior: np.ndarray
+
+    @classmethod
+    def of(cls, near: Any, strength: float | None, names: list[str]) -> "Pull":
+        """Return the pull that was asked for, or none.
+
+        Raises
+        ------
+        RangeError
+            The prior mixture or the strength is missing, or the strength is not above 0.
+        """
+        if (near is None) != (strength is None):
+            raise RangeError("near is a prior mixture and pull says how strongly it attracts: give both or neither")
+        if near is None or strength is None:
+            return cls(0.0, np.ones(len(names)))
+        if not 0 < strength < np.inf:
+            raise RangeError(f"pull is {strength}: give nats above 0")
+        return cls(strength, as_weights(near, names).values)
+
+    def __call__(self, shares: xr.DataArray) -> xr.DataArray:
+        """Return the pull (nats) of named shares."""
+        prior = xr.DataArray(self.prior, dims="source", coords={"source": shares["source"]})
+        nats: xr.DataArray = (self.strength * shares * self._ratio(shares, prior)).sum("source")
+        return nats
+
+    def each(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return pull and slope (point, source) at shares (point, source)."""
+        ratio = self._ratio(x, self.prior)
+        return self.strength * (x * ratio).sum(-1), self.strength * (1 + ratio)
+
+    @staticmethod
+    def _ratio(shares: Any, prior: Any) -> Any:
+        return np.log(np.maximum(shares, TINY) / np.maximum(prior, TINY))
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """The goal as a function of shares, for every draw and cell of the question, with its slope."""
+
+    fit: "Fit"
+    columns: xr.Dataset
+    importance: xr.DataArray
+    map_to: xr.DataArray | None
+    towards: Pull
+
+    def goal(self, shares: xr.DataArray) -> xr.DataArray:
+        """Return the weighted mean loss of named shares."""
+        if self.map_to is not None:
+            shares = xr.dot(self.map_to, shares, dim="source").rename(meta_domain="source")
+        loss = self.fit.loss(self.columns.assign({WEIGHT: shares}))
+        mean: xr.DataArray = xr.dot(loss.sel(eval=self.importance["eval"]), self.importance, dim="eval")
+        return mean
+
+    @cached_property
+    def _arrays(self) -> tuple[xr.DataArray, list[np.ndarray], list[np.ndarray]]:
+        """Return a template (cells, then draws), the covariates but shares, and the coefficients; points last."""
+        law, evals = self.fit.model.law, self.importance["eval"].values
+        here = self.columns.assign({WEIGHT: xr.DataArray(0.0)}).assign_coords(eval=evals)
+        inputs = law.inputs(here, self.fit.model.reference)
+        del inputs[WEIGHT]
+        coefficients = {k: c.sel(eval=evals) for k, c in self.fit.coefficients(self.columns).items()}
+        arrays = xr.broadcast(*inputs.values(), *coefficients.values(), exclude=["source"])
+        full = [a.reset_coords(drop=True) for a in arrays]
+        template = full[0].isel(source=0, eval=0, drop=True, missing_dims="ignore")
+        cells = [d for d in template.dims if d not in ("chain", "draw")]
+        template = template.transpose(*cells, "chain", "draw")
+        order = [*cells, "chain", "draw"]
+        flat = [a.transpose("source", "eval", *order, missing_dims="ignore") for a in full]
+        values = [np.ascontiguousarray(a.values.reshape(*a.shape[: a.ndim - len(order)], -1), float) for a in flat]
+        return template, values[: len(inputs)], values[len(inputs) :]
+
+    @property
+    def count(self) -> int:
+        """Number of optima: draws times cells of the question."""
+        return int(self._arrays[0].size)
+
+    @property
+    def cells(self) -> int:
+        """Number of cells of the question."""
+        template = self._arrays[0]
+        return self.count // (template.sizes["chain"] * template.sizes["draw"])
+
+    def each(self, x: np.ndarray, number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return goal and slope (point, source) at shares (point, source) of the draws and cells by number."""
+        _, inputs, coefficients = self._arrays
+        shares = x if self.map_to is None else x @ self.map_to.values.T
+        whole = len(number) == self.count
+        values, slope = slope_in_shares(self.fit.model.law)(
+            np.ascontiguousarray(shares.T[:, None]),
+            self.importance.values[:, None],
+            *(a if whole else a[..., number] for a in (*inputs, *coefficients)),
+        )
+        slope = slope[:, 0].T
+        pull, away = self.towards.each(x)
+        return values + pull, away + (slope if self.map_to is None else slope @ self.map_to.values)
+
+    def expected(self, x: np.ndarray, number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the means over draws of goal and slope at one mixture (cell, source) per cell of the question."""
+        per_cell = self.count // self.cells
+        points = (number[:, None] * per_cell + np.arange(per_cell)).ravel()
+        values, slope = self.each(np.repeat(x, per_cell, axis=0), points)
+        return values.reshape(len(x), -1).mean(1), slope.reshape(len(x), per_cell, -1).mean(1)
+
+    def unstacked(self, x: np.ndarray, label: Mapping[str, list[str]]) -> xr.DataArray:
+        """Return shares (point, source) with the names of draws and cells."""
+        template = self._arrays[0]
+        shape = (*template.shape, x.shape[-1])
+        return xr.DataArray(x.reshape(shape), dims=(*template.dims, "source"), coords={**template.coords, **label})
+
+    def of_cells(self, x: np.ndarray, label: Mapping[str, list[str]]) -> xr.DataArray:
+        """Return shares (cell, source) with the names of the cells."""
+        template = self._arrays[0].isel(chain=0, draw=0, drop=True)
+        shape = (*template.shape, x.shape[-1])
+        return xr.DataArray(x.reshape(shape), dims=(*template.dims, "source"), coords={**template.coords, **label})
+
+
+_COMPILED: dict[Callable[..., Any], Callable[..., Any]] = {}
+
+
+def slope_in_shares(law: Law) -> Callable[..., Any]:
+    """Return a compiled function: shares, importances, other covariates, coefficients to the goal and its slope.
+
+    Shares have the axes (source, 1, point), importances (eval, 1), all else (eval, point) or (source, eval, point).
+    """
+    if law.function not in _COMPILED:
+        shares = pt.tensor(WEIGHT, dtype="float64", shape=(None, 1, None))
+        importance = pt.tensor("importance", dtype="float64", shape=(None, 1))
+        covariates = {k: shares if k == WEIGHT else pt.dmatrix(k) for k in law.covariates}
+        coefficients = {k: pt.dtensor3(k) if c.over else pt.dmatrix(k) for k, c in law.coefficients.items()}
+        goal = (importance * law.function(*covariates.values(), **coefficients)).sum(axis=0)
+        slope: Any = pt.grad(goal.sum(), shares)
+        others = [v for k, v in covariates.items() if k != WEIGHT]
+        _COMPILED[law.function] = pytensor.function(
+            [shares, importance, *others, *coefficients.values()],
+            [goal, slope],
+            mode="FAST_COMPILE",
+            on_unused_input="ignore",
+        )
+    return _COMPILED[law.function]
