@@ -159,8 +159,8 @@ class Law:
         by_name = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
         if other := [str(p) for p in parameters if p.name not in by_position and p.name not in by_name]:
             raise LawError(
-                f"law {self.name}: {', '.join(other)} is neither covariate nor coefficient; write (covariates, /, *, "
-                "coefficients)"
+                f"law {self.name} takes {', '.join(other)} neither by position alone, as a covariate, nor by name "
+                "alone, as a coefficient; write (covariates, /, *, coefficients)"
             )
         if by_position != tuple(self.covariates):
             raise LawError(

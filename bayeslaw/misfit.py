@@ -2,8 +2,8 @@
 
 A law that cannot follow the losses answers too surely. With a misfit, log L = log law + b . phi, phi the monomials of
 degree one and two in the covariates it may bend along: log10 of sizes and tokens in units of the reference, shares from
--1 to 1. Every b is normal around 0, so that where the law is right little changes; where it is not, the bands widen,
-most of all beyond the runs. The result is a law like any other.
+-1 to 1. Every b is normal around 0, so that where the law is right little changes; where it is not, the law bends, and
+beyond the runs its bands widen as far as the size of the misfit lets them. The result is a law like any other.
 """
 
 import inspect

@@ -52,7 +52,8 @@ def table_for() -> Callable[..., pd.DataFrame]:
         law: Law, crossed: bool = True, rows: int = 15, domains: tuple[str, ...] = ("code", "law"), sources: int = 3
     ) -> pd.DataFrame:
         rng = np.random.default_rng(1)
-        levels = {c: LEVELS[c] for c in law.columns if c != "weight"}
+        features = [c for c, covariate in law.covariates.items() if covariate.of == "domain"]
+        levels = {c: LEVELS[c] for c in law.columns if c not in ("weight", *features)}
         if not levels:
             frame = pd.DataFrame({"domain": np.resize(domains, rows)})
         elif crossed:
@@ -62,6 +63,9 @@ def table_for() -> Callable[..., pd.DataFrame]:
         else:
             frame = pd.DataFrame({c: np.quantile(v, np.linspace(0, 1, rows)) for c, v in levels.items()})
             frame = frame.apply(lambda column: rng.permutation(column)).assign(domain=np.resize(domains, rows))
+        for c in features:  # one value for each domain, and for all where levels cross
+            of_domain = np.resize(LEVELS[c][-1:] if crossed else LEVELS[c], len(domains))
+            frame[c] = frame["domain"].map(dict(zip(domains, of_domain, strict=True)))
         if "weight" in law.columns:
             names = ["books", "code", "web", *(f"other{i}" for i in range(sources - 3))]
             shares = rng.dirichlet([2.0] * sources, len(frame)).round(3)

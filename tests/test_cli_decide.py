@@ -70,7 +70,7 @@ def test_best_mixture(decide):
     assert found["recommended"] == pytest.approx(expected.recommended.to_series().to_dict())
     assert len(found["p_always"]) == 4
     printed = decide(fit, "best-mixture", "--max", "s0=0.3").stdout
-    assert "median [interval]" in printed and "recommended  s0 " in printed
+    assert "best of a draw" in printed and "recommended  s0 " in printed
     assert "upper" in decide(fit, "best-mixture", "--prob", "0.5").stdout
 
 
