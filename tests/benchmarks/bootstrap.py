@@ -114,7 +114,7 @@ def goals(results: Results) -> list[Goal]:
     """Compare wall times, compilation included (empty caches) and not."""
     found = []
     for domains, most in ((6, 1.0), (1, 2.0)):
-        mine = results.rows("bootstrap", "posterior", domains=domains, draws=SHORT[0])
+        mine = _posteriors(results, domains, *SHORT)
         for tolerance, words in ((SCIPY, "SciPy's tolerance"), (LOOSE, "loosened")):
             theirs = _seconds(results.rows("bootstrap", "refits", domains=domains, tolerance=tolerance))
             name = f"{domains} domain{'s' * (domains > 1)}, both losses, bootstrap with {words}"
@@ -127,6 +127,10 @@ def goals(results: Results) -> list[Goal]:
             found.append(Goal(f"{name}, compilation included: {limit}", f"{first:.2f} times", bool(first <= most)))
             found.append(Goal(f"{name}, without compilation: less", f"{later:.2f} times", bool(later < 1)))
     return found
+
+
+def _posteriors(results: Results, domains: int, draws: int, tune: int) -> list[Row]:
+    return results.rows("bootstrap", "posterior", domains=domains, draws=draws, tune=tune)
 
 
 def _seconds(rows: list[Row]) -> list[float]:
@@ -143,7 +147,7 @@ def _later(rows: list[Row]) -> list[float]:
 
 def _compiling(results: Results) -> float:
     """Return the seconds that the first fit of a process takes longer than the later ones, one domain."""
-    rows = results.rows("bootstrap", "posterior", domains=1, draws=SHORT[0])
+    rows = _posteriors(results, 1, *SHORT)
     return float(np.median(_firsts(rows, "empty")) - np.median(_later(rows))) if rows else 0.0
 
 
@@ -174,8 +178,8 @@ def section(results: Results) -> str:
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for domains in (1, 6):
-        for draws, _ in (SHORT, DEFAULT):
-            mine = results.rows("bootstrap", "posterior", domains=domains, draws=draws)
+        for draws, tune in (SHORT, DEFAULT):
+            mine = _posteriors(results, domains, draws, tune)
             name = f"posterior, 4 x {draws}"
             for caches, words in (("empty", "first fit, caches empty"), ("filled", "first fit of a later process")):
                 if first := _firsts(mine, caches):
