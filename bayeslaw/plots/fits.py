@@ -125,7 +125,7 @@ def plot_learned(
     """
     ax, name = axes_or_new(ax), fit.evals[0] if eval is None else eval
     prior = fit.model.prior_predictive(draws=300) if prior is None else prior
-    columns, along, label = _line(fit)
+    columns, along, label = _line(fit, name)
     for one, colour, when in ((prior, "0.55", "before the data"), (fit, COLOURS[fit.evals.index(name)], "after")):
         draws = one.loss(columns).sel(eval=name).squeeze(drop=True)
         band(ax, draws.assign_coords({along: columns[along]}), along, colour, when, prob)
@@ -141,7 +141,7 @@ def _tallest(fit: "Fit", name: str) -> float:
     return 2.5 * float(fit.model.design.rows["loss"].sel(eval=name).max())
 
 
-def _line(fit: "Fit") -> tuple[xr.Dataset, str, str]:
+def _line(fit: "Fit", name: str) -> tuple[xr.Dataset, str, str]:
     """Return columns along one line of the study, the dim that counts along it, and what that is called."""
     design, law = fit.model.design, fit.model.law
     wanted = list(dict.fromkeys([*law.columns, *design.groups]))
@@ -162,7 +162,8 @@ def _line(fit: "Fit") -> tuple[xr.Dataset, str, str]:
         mixture = xr.where(shares["source"] == source, share, (1 - share) * others / others.sum())
         return fixed.assign({WEIGHT: mixture.reset_coords(drop=True)}), "share", f"share of {source}"
     column = next((c for c in ("domain_share", "duration", "D", "N") if c in law.columns), law.columns[0])
-    low, high = (float(end(design.rows[column])) for end in (np.min, np.max))
+    inside = design.rows[column].values[design.measured.sel(eval=name).values]
+    low, high = float(inside.min()), float(inside.max())
     rest = fixed.drop_vars(column)
     return xr.Dataset({**rest.data_vars, column: _along(low, high, column)}), column, axis(column)
 
