@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import platform
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -98,9 +99,10 @@ class Page:
         """Write the page, with the command, the versions and the time it took."""
         versions = ", ".join(f"{p} {importlib.metadata.version(p)}" for p in ("bayeslaw", "pymc", "nutpie", "arviz"))
         spent = np.ceil((time.perf_counter() - self.began) / 60)
+        command = " ".join([f"python -m tests.studies.{self.name}", *sys.argv[1:]])
         self.pieces.append(
-            f"*Written by `python -m tests.studies.{self.name}` ({versions}; Python {platform.python_version()}; "
-            f"{spent:.0f} minutes on a machine that also did other things).*"
+            f"*Written by `{command}` ({versions}; Python {platform.python_version()}; {spent:.0f} minutes beside other "
+            "work, fits kept from earlier runs not counted).*"
         )
         target = DOCS / "studies" / f"{self.name}.md"
         beside = target.with_suffix(".part")
