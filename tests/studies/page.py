@@ -101,8 +101,8 @@ class Page:
         spent = np.ceil((time.perf_counter() - self.began) / 60)
         command = " ".join([f"python -m tests.studies.{self.name}", *sys.argv[1:]])
         self.pieces.append(
-            f"*Written by `{command}` ({versions}; Python {platform.python_version()}; {spent:.0f} minutes beside other "
-            "work, fits kept from earlier runs not counted).*"
+            f"*Written by `{command}` ({versions}; Python {platform.python_version()}; {spent:.0f} minutes beside "
+            "other work, fits kept from earlier runs not counted).*"
         )
         target = DOCS / "studies" / f"{self.name}.md"
         beside = target.with_suffix(".part")
