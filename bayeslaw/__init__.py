@@ -1,7 +1,7 @@
 """Bayesian scaling laws of (continual) pre-training: which mixture ratio, and how sure."""
 
 from bayeslaw import datasets, schedules, splits
-from bayeslaw.benchmarks import binomial_noise, read_scores
+from bayeslaw.benchmarks import read_scores
 from bayeslaw.calibrate import Calibration, calibrate
 from bayeslaw.comparison import compare
 from bayeslaw.curves import read_curves
@@ -37,7 +37,6 @@ __all__ = [
     "Prior",
     "Quantity",
     "Runs",
-    "binomial_noise",
     "calibrate",
     "compare",
     "datasets",

@@ -7,18 +7,10 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.errors import DataError, RangeError, unknown_name
-from bayeslaw.noise import Noise
-from bayeslaw.priors import Prior
 from bayeslaw.runs import Runs, read_runs
 from bayeslaw.tables import read_table
 
-__all__ = ["binomial_noise", "has_scores", "read_scores"]
-
-LUCK = 0.005
-"""Relative error of an error rate that a run has by chance, beside that of its test items."""
-
-SPREAD = 0.25
-"""How well the sum of both is known: within a factor of exp(0.25), two times out of three."""
+__all__ = ["has_scores", "read_scores"]
 
 
 def has_scores(table: pd.DataFrame | str | Path) -> bool:
@@ -28,9 +20,17 @@ def has_scores(table: pd.DataFrame | str | Path) -> bool:
 
 
 def read_scores(
-    table: pd.DataFrame | str | Path, *, score: Mapping[str, str] | None = None, full: float = 1.0, **columns: str
+    table: pd.DataFrame | str | Path,
+    *,
+    score: Mapping[str, str] | None = None,
+    items: Mapping[str, int] | None = None,
+    full: float = 1.0,
+    **columns: str,
 ) -> Runs:
     """Read a table of benchmark scores; what is modelled is the error rate, 1 minus the score.
+
+    Where the number of test items is known, so is the binomial error of measuring a score, and the error model is
+    about the luck of a run alone.
 
     Parameters
     ----------
@@ -38,6 +38,8 @@ def read_scores(
         One row per run.
     score : mapping, optional
         ``{benchmark: column}``; left out: every ``<benchmark>_score``.
+    items : mapping, optional
+        ``{benchmark: number of test items}``, of some or all; left out: the columns ``<benchmark>_items``, if any.
     full : float
         The score of a model that makes no mistake: 1, or 100 where scores are percentages.
     **columns : str
@@ -46,14 +48,17 @@ def read_scores(
     Returns
     -------
     Runs
-        Its validation sets are the benchmarks, their losses the error rates.
+        Its validation sets are the benchmarks, their losses the error rates p, and the known errors of measuring
+        these (``<benchmark>_loss_sd``) sqrt(p (1 - p) / n) for n items.
 
     Raises
     ------
     DataError
-        There is no score, or one does not lie between 0 and `full`.
+        There is no score, one does not lie between 0 and `full`, or a number of items is below 1.
     RangeError
         `full` is not above 0.
+    UnknownName
+        `items` names no benchmark of the table.
     """
     if not 0 < full < np.inf:
         raise RangeError(f"full is {full}: give the score of a model that makes no mistake, 1 or 100")
@@ -76,45 +81,29 @@ def read_scores(
                 f"{remedy}"
             )
         rates[f"{name}_loss"] = 1 - values / full
-    kept = frame.drop(columns=[c for c in {*named.values(), *rates} if c in frame])
+    for name, count in _items(frame, named, items).items():
+        rate = rates[f"{name}_loss"]
+        rates[f"{name}_loss_sd"] = np.sqrt(rate * (1 - rate) / count)
+    gone = {*named.values(), *rates, *(f"{name}_items" for name in named)}
+    kept = frame.drop(columns=[c for c in gone if c in frame])
     return read_runs(kept.assign(**rates), loss={name: f"{name}_loss" for name in named}, **columns)
 
 
-def binomial_noise(runs: Runs, items: Mapping[str, int], *, luck: float = LUCK, spread: float = SPREAD) -> Noise:
-    """Return the errors of scores on so many test items: the binomial one, known, and a little luck of every run.
-
-    Parameters
-    ----------
-    runs : Runs
-        What `read_scores` returned.
-    items : mapping
-        ``{benchmark: number of test items}``, for every benchmark.
-    luck : float
-        Relative error of an error rate that a run has by chance, for example by its initialisation.
-    spread : float
-        How well the sum of both is known beforehand (log scale).
-
-    Returns
-    -------
-    Noise
-        Errors independent between benchmarks, whose items differ. The standard deviation of each benchmark's log
-        error rate has a prior around sqrt(s / (n (1 - s)) + luck^2), with s the mean score and n the items.
-
-    Raises
-    ------
-    DataError
-        A benchmark has no number of items, or one below 1.
-    RangeError
-        `luck` is below 0, or `spread` not above 0.
-    """
-    if not (luck >= 0 and spread > 0):
-        raise RangeError(f"luck={luck} and spread={spread}: give a luck of at least 0 and a spread above 0")
-    for name in runs.evals:
-        if not items.get(name, 0) >= 1:
-            raise DataError(f"how many items does {name} have? give items={{{name!r}: their number}}, at least 1")
-    if unknown := [name for name in items if name not in runs.evals]:
-        raise unknown_name("benchmark", unknown[0], runs.evals)
-    rates = runs.table[runs.loss_columns].to_numpy()
-    variance = ((1 - rates) / rates).mean(axis=0) / [items[name] for name in runs.evals]
-    center = 0.5 * np.log(variance + luck**2)
-    return Noise(joint=False, sigma=Prior("LogNormal", mu=center, sigma=np.full(len(center), spread)))
+def _items(
+    frame: pd.DataFrame, named: Mapping[str, str], items: Mapping[str, int] | None
+) -> dict[str, np.ndarray | float]:
+    """Return how many items each benchmark has, those of which that is known."""
+    if unknown := [name for name in items or {} if name not in named]:
+        raise unknown_name("benchmark", unknown[0], named)
+    found: dict[str, np.ndarray | float] = {}
+    for name in named:
+        if items is not None and name in items:
+            counts = np.atleast_1d(np.asarray(items[name], float))
+        elif items is None and f"{name}_items" in frame:
+            counts = pd.to_numeric(frame[f"{name}_items"], errors="coerce").to_numpy(float)
+        else:
+            continue
+        if (bad := ~(counts >= 1)).any():
+            raise DataError(f"{name} has {counts[bad][0]:g} test items: give their number, at least 1")
+        found[name] = counts
+    return found

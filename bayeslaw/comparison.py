@@ -102,7 +102,7 @@ def _standardised(fit: "Fit", d: Design, error: xr.DataArray, posterior: xr.Data
     elif noise.joint:
         mean, scale = noise.same_step(error, parameters, order)
     else:
-        scale = parameters["sigma"]
+        scale = noise.scale(parameters["sigma"], xr.DataArray(d.known_error, dims=("row", "eval")))
     return (error - mean) / scale, scale
 
 

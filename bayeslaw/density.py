@@ -156,7 +156,7 @@ class Density:
         d, cell = self.design, self.measured[1]
         if not (self.model.noise.correlated or self.model.noise.joint):
             row, ev = d.cells["row"], d.cells["eval"]
-            return cell[row, ev], ev, d.log_loss
+            return cell[row, ev], ev, d.log_loss, d.known_error[row, ev]
         log_loss = np.where(d.measured, np.log(d.rows["loss"].transpose("row", "eval").values), 0.0)
         order = d.order()
         start = order["start"] if self.model.noise.correlated else np.arange(len(log_loss))

@@ -70,7 +70,7 @@ class Design:
                 )
         check_features(law, table)
         for dim in group_dims:
-            labels = table.columns.difference(runs.loss_columns, sort=False)
+            labels = table.columns.difference(runs.measured_columns, sort=False)
             if dim not in labels:
                 raise unknown_name("column to pool over", dim, labels)
             if (gap := table[dim].isna()).any():
@@ -144,6 +144,14 @@ class Design:
         return np.log(losses)
 
     @cached_property
+    def known_error(self) -> np.ndarray:
+        """Known standard deviations (row, eval) of measuring the log losses; 0 where there is nothing of the kind."""
+        if "loss_sd" not in self.rows:
+            return np.zeros(self.measured.shape)
+        known: np.ndarray = (self.rows["loss_sd"] / self.rows["loss"]).transpose("row", "eval").values
+        return known
+
+    @cached_property
     def on_grid(self) -> bool:
         """Whether the levels of the columns cross so fully that evaluating the law on their grid is cheaper.
 
@@ -161,7 +169,7 @@ class Design:
             columns = xr.Dataset(coords={**self.levels, "eval": self.evals})
             columns = columns.assign({c: columns[c] for c in self.levels})
         else:
-            columns = self.rows.drop_vars("loss")
+            columns = self.rows.drop_vars(["loss", "loss_sd"], errors="ignore")
         return {k: v.astype(float) for k, v in self.law.inputs(columns, self.reference).items()}
 
     def feature(self, column: str, labels: Mapping[str, xr.DataArray]) -> xr.DataArray | None:

@@ -245,11 +245,13 @@ def _predictions(fit: "Fit", held: Design, prob: float) -> pd.DataFrame:
     repeated = {"draw": np.tile(np.arange(law.sizes["draw"]), many)}
     law = law.drop_vars("draw", errors="ignore").isel(repeated)
     parameters = fit.posterior.drop_vars("draw").isel(repeated)
-    new = law * np.exp(fit.noise.sample(parameters, law, None, np.random.default_rng([fit.settings.get("seed", 0), 3])))
+    rng = np.random.default_rng([fit.settings.get("seed", 0), 3])
+    new = fit.noise.measured(law * np.exp(fit.noise.sample(parameters, law, None, rng)), held.rows, rng)
     row, ev = held.cells["row"], held.cells["eval"]
     mean_law, new_run = (v.stack(sample=SAMPLE).transpose("row", "eval", "sample").values[row, ev] for v in (law, new))
     observed = held.rows["loss"].transpose("row", "eval").values[row, ev]
     sigma = parameters["sigma"].stack(sample=SAMPLE).transpose("eval", "sample").values[ev]
+    sigma = fit.noise.scale(sigma, held.known_error[row, ev][:, None])
     z = (np.log(observed)[:, None] - np.log(mean_law)) / sigma
     density = (stats.t(5) if fit.noise.robust else stats.norm).logpdf(z) - np.log(sigma)
     lower, upper = np.quantile(new_run, [(1 - prob) / 2, (1 + prob) / 2], axis=1)

@@ -87,7 +87,9 @@ def _with_scales(density: Density, v: np.ndarray) -> np.ndarray:
     ev, residual = density.residuals(c)
     first = parameters["sigma"].place.start
     weight = 6 / (5 + (residual / c[first + ev]) ** 2) if density.model.noise.robust else np.ones_like(residual)
-    squares = {first + e: list((weight * residual**2)[ev == e]) for e in range(len(density.design.evals))}
+    known = density.design.known_error[density.design.cells["row"], ev]
+    squared = weight * _of_run(residual**2, c[first + ev] ** 2, known**2)
+    squares = {first + e: list(squared[ev == e]) for e in range(len(density.design.evals))}
     for s in sets:
         covariance = np.linalg.inv(s.precision + (s.slope.transpose(0, 2, 1) * c[s.spread] ** -2) @ s.slope)
         variance = np.einsum("gri,gij,grj->gr", s.slope, covariance, s.slope)
@@ -97,6 +99,12 @@ def _with_scales(density: Density, v: np.ndarray) -> np.ndarray:
         count = int(np.sum(ev == at - first)) if first <= at < first + len(density.design.evals) else len(found)
         v[at] = _most_probable(parameters, v, int(at), float(np.sum(found)), count)
     return v
+
+
+def _of_run(square: np.ndarray, variance: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return the squares that the run's own part of errors is expected to have, beside the known error of measuring."""
+    share = variance / (variance + known)
+    return square * share**2 + known * share
 
 
 def _most_probable(parameters: Parameters, v: np.ndarray, at: int, total: float, count: int) -> float:

@@ -110,6 +110,12 @@ class _Problem:
         return len(self.density.design.evals)
 
     @cached_property
+    def known(self) -> np.ndarray:
+        """The known error of measuring each."""
+        design = self.density.design
+        return design.known_error[design.cells["row"], design.cells["eval"]]
+
+    @cached_property
     def parts(self) -> list[np.ndarray]:
         """Entries of the coefficients of each part."""
         return [np.flatnonzero(self.part == n) for n in range(self.part.max() + 1)]
@@ -125,12 +131,12 @@ class _Problem:
         return v
 
     def spread(self, theta: np.ndarray) -> np.ndarray:
-        """Return the root mean square of the residuals of each validation set."""
-        squares = self._evaluate(theta)[0] ** 2
+        """Return the root mean square of the residuals of each validation set, less what measuring is known to add."""
+        squares = self._evaluate(theta)[0] ** 2 - self.known**2
         mean = [
             squares[self.eval_of_row == k].mean() if (self.eval_of_row == k).any() else 1e-4 for k in range(self.evals)
         ]
-        return np.maximum(np.sqrt(mean), 1e-6)
+        return np.sqrt(np.maximum(mean, 1e-12))
 
     def _evaluate(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return log loss minus log law of every measurement; slopes of the log law, and the scale of each entry."""
@@ -147,7 +153,7 @@ class _Problem:
     def _terms(self, theta: np.ndarray, noise: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the cost of each part, and gradient and Gauss-Newton curvature in units of the prior's spread."""
         residual, slopes, chain = self._evaluate(theta)
-        scale = HUBER_DELTA if noise is None else noise[self.eval_of_row]
+        scale = HUBER_DELTA if noise is None else np.hypot(noise[self.eval_of_row], self.known)
         z = residual / scale
         if noise is None:
             size, away = np.abs(z), np.zeros_like(theta)

@@ -90,7 +90,9 @@ class Model:
         object.__setattr__(self, "reference", self.law.reference(self.reference))
         object.__setattr__(self, "by", dict(self.by))
         object.__setattr__(self, "priors", dict(self.priors))
-        settled = self.noise.settled(self.design.has_checkpoints(), len(self.design.evals))
+        settled = self.noise.settled(
+            self.design.has_checkpoints(), len(self.design.evals), bool(self.design.known_error.any())
+        )
         object.__setattr__(self, "noise", settled)
         _ = self.coefficient_priors
 
@@ -170,6 +172,8 @@ class Model:
         shared["cell_eval"] = xr.DataArray(d.cells["eval"], dims="measurement")
         if rows_needed:
             shared["cell_row"] = xr.DataArray(d.cells["row"], dims="measurement")
+        if d.known_error.any():
+            shared["known_error"] = xr.DataArray(d.known_error[d.cells["row"], d.cells["eval"]], dims="measurement")
         shared["observed"] = xr.DataArray(d.log_loss, dims="measurement")
         return shared
 
@@ -185,7 +189,10 @@ class Model:
         """Mean and scale of every measurement that counts."""
         at = {dim: data[f"at_{dim}"] for dim in self.design.positions() if dim in log_mean.dims}
         if not (self.noise.correlated or self.noise.joint):
-            return log_mean.isel({**at, "eval": data["cell_eval"]}), errors["sigma"].isel(eval=data["cell_eval"])
+            scale = errors["sigma"].isel(eval=data["cell_eval"])
+            if "known_error" in data:
+                scale = self.noise.scale(scale, data["known_error"])
+            return log_mean.isel({**at, "eval": data["cell_eval"]}), scale
         log_mean = log_mean.isel(at).transpose("row", "eval")
         error = data["measured"] * (data["log_loss_row"] - log_mean)
         ahead = self.noise.one_step_ahead if self.noise.correlated else self.noise.same_step
@@ -304,6 +311,8 @@ class Model:
         parts = ["run effect and correlation along tokens" if self.noise.correlated else "independent checkpoints"]
         if self.noise.joint:
             parts.append("correlated between validation sets")
+        if self.design.known_error.any():
+            parts.append("errors of measuring known")
         if self.noise.robust:
             parts.append("Student-t innovations")
         return ", ".join(parts)

@@ -6,7 +6,8 @@ validation sets move together. An error e of run i, validation set v, at tokens 
     e = sigma_v * (sqrt(w) * u_i + sqrt(1 - w) * x_i(D)),
 
 u_i standard normal, common to the run; x_i an Ornstein-Uhlenbeck process in log D with correlation length ell; both
-correlated by rho between any two validation sets. The likelihood is written one step ahead: each measurement given the
+correlated by rho between any two validation sets. What measuring adds (``loss_sd``) is known, independent, and only
+allowed where errors are. The likelihood is written one step ahead: each measurement given the
 earlier ones of its run has a closed-form mean and scale, so the run effects are integrated out exactly and robust
 (Student-t) innovations cost one line.
 """
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayeslaw.errors import DataError
 from bayeslaw.law import exp, where
 from bayeslaw.priors import Prior, positive, share, with_dims
 
@@ -37,7 +39,8 @@ class Noise:
     robust : bool
         Student-t innovations (5 degrees of freedom) instead of normal ones: outliers pull less.
     sigma : Prior
-        Relative error of a loss, per validation set; replicated runs in public tables differ by 0.001 to 0.04 nats.
+        Relative error of a loss, per validation set, without what measuring adds where that is known (``loss_sd``);
+        replicated runs in public tables differ by 0.001 to 0.04 nats.
     run_weight : Prior
         Share of the error variance that all checkpoints of a run have in common: the run effect.
     """
@@ -48,13 +51,41 @@ class Noise:
     sigma: Prior = field(default_factory=lambda: positive(0.005, spread=1.0))
     run_weight: Prior = field(default_factory=lambda: share(0.4, weight=5))
 
-    def settled(self, checkpoints: bool, evals: int) -> "Noise":
-        """Return the model with its defaults chosen from the structure of the table."""
-        return replace(
+    def settled(self, checkpoints: bool, evals: int, known: bool) -> "Noise":
+        """Return the model with its defaults chosen from the structure of the table.
+
+        Parameters
+        ----------
+        checkpoints : bool
+            Whether some run was measured more than once.
+        evals : int
+            Number of validation sets.
+        known : bool
+            Whether the errors of measuring some losses are known.
+
+        Raises
+        ------
+        DataError
+            Known errors of measuring stand beside correlated ones.
+        """
+        chosen = replace(
             self,
             correlated=checkpoints if self.correlated is None else self.correlated,
-            joint=evals > 1 if self.joint is None else self.joint and evals > 1,
+            joint=(evals > 1 and not known) if self.joint is None else self.joint and evals > 1,
         )
+        if known and (chosen.correlated or chosen.joint):
+            raise DataError(
+                "the errors of measuring some losses are known (loss_sd), but "
+                + ("runs with several checkpoints" if chosen.correlated else "joint=True")
+                + " ask for correlated errors, which go without: leave these columns out, or take "
+                "noise=bl.Noise(correlated=False, joint=False)"
+            )
+        return chosen
+
+    @staticmethod
+    def scale(sigma: Any, known: Any) -> Any:
+        """Return the scale of independent errors: of the run, and of measuring it."""
+        return (sigma**2 + known**2) ** 0.5
 
     def priors(self, evals: int) -> dict[str, Prior]:
         """Return the priors of the error model's own parameters (settled models only).
@@ -68,6 +99,14 @@ class Noise:
         if self.joint:
             priors["eval_correlation"] = Prior("Uniform", lower=-1.0 / (evals - 1), upper=1.0)
         return priors
+
+    @staticmethod
+    def measured(losses: xr.DataArray, rows: xr.Dataset, rng: np.random.Generator) -> xr.DataArray:
+        """Return losses of runs as they would be measured: with the errors of measuring that the rows know."""
+        if "loss_sd" not in rows:
+            return losses
+        result: xr.DataArray = losses + rows["loss_sd"] * losses.copy(data=rng.standard_normal(losses.shape))
+        return result
 
     def one_step_ahead(self, error: Any, parameters: Mapping[str, Any], order: Mapping[str, Any]) -> tuple[Any, Any]:
         """Return mean and scale of every error given the earlier ones of its run.

@@ -19,7 +19,7 @@ __all__ = ["Runs", "read_runs"]
 
 NUMBERS = ("N", "D", "step", "lr", "domain_share", "duration", "k1", "k2", "k3")
 LABELS = ("run", "domain")
-TAKEN = ("row", "eval", "chain", "draw", "measurement", WEIGHT, "source")
+TAKEN = ("row", "eval", "loss_sd", "chain", "draw", "measurement", WEIGHT, "source")
 """Names of dims, which no column of a table may have."""
 
 PLAUSIBLE = {"N": (1e3, 1e18, "parameters"), "D": (1e3, 1e21, "tokens")}
@@ -36,7 +36,8 @@ class Runs:
     Attributes
     ----------
     table : pandas.DataFrame
-        Canonical columns (`run`, covariates, labels) and ``<eval>_loss`` (nats per token) per validation set.
+        Canonical columns (`run`, covariates, labels) and ``<eval>_loss`` (nats per token) per validation set, with
+        ``<eval>_loss_sd`` where the error of measuring it is known.
     evals : tuple of str
         Names of the validation sets.
     baseline : pandas.DataFrame
@@ -56,15 +57,25 @@ class Runs:
     @property
     def dataset(self) -> xr.Dataset:
         """The table as a labelled Dataset with dims ``row`` and ``eval``; losses in nats per token."""
-        columns = {c: ("row", self.table[c].to_numpy()) for c in self.table.columns if c not in self.loss_columns}
-        losses = (("row", "eval"), self.table[self.loss_columns].to_numpy(float), {"units": "nats per token"})
-        rows = xr.Dataset({**columns, "loss": losses}, coords={"eval": list(self.evals)})
+        measured, unit = self.measured_columns, {"units": "nats per token"}
+        columns = {c: ("row", self.table[c].to_numpy()) for c in self.table.columns if c not in measured}
+        columns["loss"] = (("row", "eval"), self.table[self.loss_columns].to_numpy(float), unit)
+        if len(measured) > len(self.evals):
+            known = self.table.reindex(columns=[f"{c}_sd" for c in self.loss_columns], fill_value=0.0)
+            columns["loss_sd"] = (("row", "eval"), known.to_numpy(float), unit)
+        rows = xr.Dataset(columns, coords={"eval": list(self.evals)})
         return rows.assign({WEIGHT: folded(self.table)}) if sources(self.table) else rows
 
     @property
     def loss_columns(self) -> list[str]:
         """The columns of losses, in the order of `evals`."""
         return [f"{e}_loss" for e in self.evals]
+
+    @property
+    def measured_columns(self) -> list[str]:
+        """The columns of losses, and those of their known errors."""
+        known = [f"{c}_sd" for c in self.loss_columns]
+        return [*self.loss_columns, *(c for c in known if c in self.table)]
 
     @property
     def hash(self) -> str:
@@ -81,12 +92,14 @@ class Runs:
     def _facts(self) -> list[tuple[str, str]]:
         t = self.table
         facts = [("rows", f"{len(t)} in {t['run'].nunique()} runs"), ("validation sets", ", ".join(self.evals))]
-        for c in t.columns.difference(["run", *self.loss_columns], sort=False):
+        for c in t.columns.difference(["run", *self.measured_columns], sort=False):
             values = t[c]
             if pd.api.types.is_numeric_dtype(values):
                 facts.append((c, f"{values.min():g} to {values.max():g} ({values.nunique()} levels)"))
             elif values.nunique() <= 8:
                 facts.append((c, ", ".join(map(str, values.unique()))))
+        if known := self.measured_columns[len(self.evals) :]:
+            facts.append(("known errors", ", ".join(c.removesuffix("_loss_sd") for c in known)))
         if len(self.baseline):
             facts.append(("baseline", f"{len(self.baseline)} rows at D = 0, kept apart"))
         if self.note:
@@ -100,7 +113,13 @@ class Runs:
         return pd.DataFrame(self._facts(), columns=["", "runs"]).to_html(index=False, border=0)
 
 
-def read_runs(table: pd.DataFrame | str | Path, *, loss: str | Mapping[str, str] | None = None, **columns: str) -> Runs:
+def read_runs(
+    table: pd.DataFrame | str | Path,
+    *,
+    loss: str | Mapping[str, str] | None = None,
+    loss_sd: str | Mapping[str, str] | None = None,
+    **columns: str,
+) -> Runs:
     """Read and check a table of training runs.
 
     Parameters
@@ -109,6 +128,9 @@ def read_runs(table: pd.DataFrame | str | Path, *, loss: str | Mapping[str, str]
         One row per measurement; a path ending in ``.csv``, ``.csv.gz`` or ``.parquet``.
     loss : str or mapping, optional
         The column of losses, or ``{validation set: column}``. Left out: a ``loss`` column, else every ``<eval>_loss``.
+    loss_sd : str or mapping, optional
+        The column of the known standard deviation of measuring a loss (nats per token; of a validation set of finite
+        size, say), or ``{validation set: column}``. Left out: ``loss_sd`` or ``<eval>_loss_sd``, where there are such.
     **columns : str
         ``canonical=column in the table``, for example ``N="params", D="tokens", domain_share="ratio", run="run_id"``.
         Canonical names: ``N`` (parameters), ``D`` (tokens), ``step``, ``lr``, ``domain_share`` (in [0, 1]),
@@ -134,16 +156,19 @@ def read_runs(table: pd.DataFrame | str | Path, *, loss: str | Mapping[str, str]
             raise DataError(f"column for {canonical}: {unknown_name('column', column, frame.columns)}")
     frame = _renamed(frame, columns)
     losses = _loss_columns(frame, loss)
-    frame = _renamed(frame, {f"{name}_loss": column for name, column in losses.items()})
+    known = _sd_columns(frame, losses, loss_sd)
+    names = {f"{name}_loss": column for name, column in losses.items()}
+    names |= {f"{name}_loss_sd": column for name, column in known.items()}
+    frame = _renamed(frame, names)
     if not len(frame):
         raise DataError("the table has no rows; give at least one measured loss")
     evals = tuple(losses)
-    for name in [*(f"{e}_loss" for e in evals), *(c for c in frame.columns if c in NUMBERS or c.startswith("weight_"))]:
-        frame[name] = _numbers(frame, name, losses.get(name.removesuffix("_loss"), name))
-    for name in frame.columns.difference([*NUMBERS, *(f"{e}_loss" for e in evals)], sort=False):
+    for name in [*names, *(c for c in frame.columns if c in NUMBERS or c.startswith("weight_"))]:
+        frame[name] = _numbers(frame, name, names.get(name, name))
+    for name in frame.columns.difference([*NUMBERS, *names], sort=False):
         if not name.startswith("weight_"):
             frame[name] = _label(frame[name], name)
-    _check_ranges(frame, losses)
+    _check_ranges(frame, losses, known)
     frame, note = normalised(frame)
     frame = _with_runs(frame, evals)
     start = frame["D"] == 0 if "D" in frame else pd.Series(False, index=frame.index)
@@ -181,6 +206,26 @@ def _loss_columns(frame: pd.DataFrame, loss: str | Mapping[str, str] | None) -> 
         if column not in frame.columns:
             raise DataError(f"loss: {unknown_name('column', column, frame.columns)}")
     return losses
+
+
+def _sd_columns(
+    frame: pd.DataFrame, losses: Mapping[str, str], loss_sd: str | Mapping[str, str] | None
+) -> dict[str, str]:
+    if loss_sd is None:
+        columns = {name: "loss_sd" if column == "loss" else f"{name}_loss_sd" for name, column in losses.items()}
+        return {name: column for name, column in columns.items() if column in frame.columns}
+    known = dict(loss_sd) if isinstance(loss_sd, Mapping) else dict.fromkeys(losses, loss_sd)
+    if not isinstance(loss_sd, Mapping) and len(losses) > 1:
+        raise DataError(
+            f"loss_sd is {loss_sd!r}, but there are {len(losses)} losses: give loss_sd={{'validation set': 'its "
+            "column'}"
+        )
+    for name, column in known.items():
+        if name not in losses:
+            raise DataError(f"loss_sd: {unknown_name('validation set', name, losses)}")
+        if column not in frame.columns:
+            raise DataError(f"loss_sd: {unknown_name('column', column, frame.columns)}")
+    return known
 
 
 def _row(mask: Any) -> str:
@@ -227,7 +272,7 @@ def _label(values: pd.Series, name: str) -> pd.Series:
     return pd.Series([None if v is None else str(v) for v in given], values.index)
 
 
-def _check_ranges(frame: pd.DataFrame, losses: Mapping[str, str]) -> None:
+def _check_ranges(frame: pd.DataFrame, losses: Mapping[str, str], known: Mapping[str, str]) -> None:
     for name, column in losses.items():
         values = frame[f"{name}_loss"]
         if (bad := values <= 0).any():
@@ -236,6 +281,13 @@ def _check_ranges(frame: pd.DataFrame, losses: Mapping[str, str]) -> None:
             raise DataError(
                 f"{column} is {values[bad].iloc[0]:g} in {_row(bad)}: losses in nats per token lie between "
                 f"{LOSSES[0]:g} and {LOSSES[1]:g}; of a perplexity take the logarithm"
+            )
+    for name, column in known.items():
+        values = frame[f"{name}_loss_sd"]
+        if (bad := ~values.between(0, frame[f"{name}_loss"] / 2)).any():
+            raise DataError(
+                f"{column} is {values[bad].iloc[0]:g} in {_row(bad)}: the standard deviation of a loss is not below 0 "
+                "nor above half of the loss; correct it or leave the column out"
             )
     for name in (c for c in frame.columns if c in ("domain_share", "duration") or c.startswith("weight_")):
         if (bad := (frame[name] < 0) | (frame[name] > 1)).any():
@@ -278,6 +330,6 @@ def _with_runs(frame: pd.DataFrame, evals: tuple[str, ...]) -> pd.DataFrame:
             "leave one out, map the column that tells them apart, or name replicates apart in a run column"
         )
     numbers = [c for c in (*NUMBERS, *(c for c in frame.columns if str(c).startswith("weight_"))) if c in frame]
-    losses = [f"{e}_loss" for e in evals]
+    losses = [c for c in (f"{e}_loss{sd}" for sd in ("_sd", "") for e in evals) if c in frame]
     order = ["run", *numbers, *(c for c in frame.columns if c not in ("run", *numbers, *losses)), *losses]
     return frame[order]

@@ -79,7 +79,7 @@ def _simulated(true: "Fit", design: Design, rng: np.random.Generator) -> np.ndar
         of_run = {"row": np.flatnonzero(run == label)}
         log_path = xr.ufuncs.log(design.rows[path].isel(of_run)) if path in design.rows else None
         errors.append(true.noise.sample(true.posterior, losses.isel(of_run), log_path, rng))
-    new = losses * xr.ufuncs.exp(xr.concat(errors, "row"))
+    new = true.noise.measured(losses * xr.ufuncs.exp(xr.concat(errors, "row")), design.rows, rng)
     result: np.ndarray = new.isel(chain=0, draw=0).transpose("row", "eval").values
     return result
 

@@ -186,7 +186,7 @@ def _labels(table: pd.DataFrame, columns: tuple[str, ...]) -> "pd.Series[str]":
     """Name the label of every row; numbers that agree to 9 digits are one label."""
     parts = []
     for column in columns:
-        known = [c for c in table.columns if not str(c).endswith("_loss")]
+        known = [c for c in table.columns if not str(c).endswith(("_loss", "_loss_sd"))]
         if column not in known:
             raise unknown_name("column to split by", column, known)
         if (missing := table[column].isna()).any():

@@ -16,11 +16,11 @@ __all__ = ["correlated", "density_of_errors", "independent", "timings"]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def independent(loss, cell, ev, log_loss, sigma, robust, pull, g_sigma):  # type: ignore[no-untyped-def]
-    """Return the log density of measurements with independent errors on the log scale."""
+def independent(loss, cell, ev, log_loss, known, sigma, robust, pull, g_sigma):  # type: ignore[no-untyped-def]
+    """Return the log density of measurements with independent errors on the log scale, part of them known."""
     density = 0.0
     for m in range(len(cell)):
-        value, own = loss[cell[m]], sigma[ev[m]]
+        value, own = loss[cell[m]], math.sqrt(sigma[ev[m]] ** 2 + known[m] ** 2)
         z = (log_loss[m] - math.log(value)) / own
         if robust:
             density -= 3 * math.log(1 + z * z / 5)
@@ -29,7 +29,7 @@ def independent(loss, cell, ev, log_loss, sigma, robust, pull, g_sigma):  # type
             density -= 0.5 * z * z
             g_z = -z
         density -= math.log(own)
-        g_sigma[ev[m]] -= (g_z * z + 1) / own
+        g_sigma[ev[m]] -= (g_z * z + 1) * sigma[ev[m]] / own**2
         pull[cell[m]] -= g_z / (own * value)
     return density
 

@@ -1,6 +1,8 @@
 """The error model against the dense normal distribution it stands for, and its simulated errors against its moments."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,8 +10,11 @@ import pytest
 import xarray as xr
 from scipy.stats import multivariate_normal, norm
 
+import bayeslaw as bl
 from bayeslaw import models
+from bayeslaw.comparison import at_rows, log_likelihood
 from bayeslaw.design import Design
+from bayeslaw.errors import DataError
 from bayeslaw.noise import Noise
 from bayeslaw.runs import Runs
 
@@ -167,10 +172,56 @@ def test_same_step_with_cells_unmeasured_is_exact():
     assert step_by_step(d, e, p, noise) == pytest.approx(dense(d, e, p, noise), abs=1e-9, rel=0)
 
 
+def known(**settings: Any) -> bl.Model:
+    """Eight runs with a known error of measuring, larger in every other run, and a luck of their own."""
+    rng, N = np.random.default_rng(2), np.geomspace(1e8, 1e10, 8)
+    sd = np.resize([0.002, 0.2], 8)
+    loss = (1.7 + 0.4 * (N / 1e9) ** -0.3) * np.exp(rng.normal(0, 0.003, 8)) + rng.normal(0, sd)
+    table = pd.DataFrame({"N": N, "D": 1e10, "loss": loss, "loss_sd": sd})
+    return bl.Model(models.chinchilla, bl.read_runs(table), **settings)
+
+
+def test_known_errors_of_measuring_are_part_of_the_scale():
+    model = known()
+    rows = model.design.rows
+    assert "errors of measuring known" in model.describe_noise() and not model.noise.correlated
+    np.testing.assert_allclose(model.design.known_error, (rows["loss_sd"] / rows["loss"]).values)
+    fit = model.prior_predictive(draws=50)
+    z = (log_likelihood(fit) - log_likelihood(fit, replace(model.design, rows=rows.drop_vars("loss_sd")))).values
+    error = np.log(rows["loss"].values) - np.log(at_rows(fit, model.design).transpose(..., "row", "eval").values)
+    own = fit.posterior["sigma"].values[..., None, :]
+    both = np.hypot(own, model.design.known_error)
+    expected = (norm.logpdf(error, 0, both) - norm.logpdf(error, 0, own)).sum(axis=-1)
+    np.testing.assert_allclose(z, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_known_errors_and_correlated_ones_exclude_each_other():
+    table = known().runs.table.assign(run="one", D=np.geomspace(1e9, 1e10, 8), N=1e9)
+    table = pd.concat([table, table.assign(run="other", N=2e9)])
+    with pytest.raises(DataError, match=r"errors of measuring some losses are known .*bl\.Noise\(correlated=False"):
+        bl.Model(models.chinchilla, bl.read_runs(table, loss="validation_loss", loss_sd="validation_loss_sd"))
+    with pytest.raises(DataError, match="joint=True"):
+        Noise(joint=True).settled(checkpoints=False, evals=2, known=True)
+    assert not Noise().settled(checkpoints=False, evals=2, known=True).joint
+
+
+def test_exactly_measured_runs_say_more_than_others():
+    fit = known().fit(draws=300, tune=400, chains=2, seed=1, progress=False)
+    without = bl.Model(models.chinchilla, bl.read_runs(fit.model.runs.table.drop(columns="validation_loss_sd")))
+    plain = without.fit(draws=300, tune=400, chains=2, seed=1, progress=False)
+    N = np.geomspace(1e8, 1e10, 5)
+    truth = 1.7 + 0.4 * (N / 1e9) ** -0.3
+    near, far = (f.predict(N=N, D=1e10).draws for f in (fit, plain))
+    assert float(near.std(["chain", "draw"]).mean()) < 0.5 * float(far.std(["chain", "draw"]).mean())
+    assert float(fit.posterior["sigma"].median()) < 0.02 < float(plain.posterior["sigma"].median())
+    assert float(abs(near.mean(["chain", "draw"]) - truth).max()) < 0.05
+    assert all(c.passed for c in fit.checks() if c.name in ("fit to the data", "misfit by group", "scatter"))
+
+
 def test_defaults_follow_from_the_table():
-    assert Noise().settled(checkpoints=True, evals=2) == Noise(correlated=True, joint=True)
-    assert Noise().settled(checkpoints=False, evals=1) == Noise(correlated=False, joint=False)
-    assert Noise(correlated=False, joint=True).settled(checkpoints=True, evals=1) == Noise(
+    assert Noise().settled(checkpoints=True, evals=2, known=False) == Noise(correlated=True, joint=True)
+    assert Noise().settled(checkpoints=False, evals=1, known=False) == Noise(correlated=False, joint=False)
+    assert Noise(correlated=False, joint=True).settled(checkpoints=True, evals=1, known=False) == Noise(
         correlated=False, joint=False
     )
     names = {"sigma", "run_weight", "correlation_length", "eval_correlation"}

@@ -304,3 +304,31 @@ def test_runs_that_do_not_fit_the_law_end_in_one_sentence(build, words):
 def test_an_unknown_data_set_is_refused():
     with pytest.raises(UnknownName, match="did you mean 'tinycpt'"):
         bl.datasets.load("tinycp")
+
+
+# ------------------------------------------------------------------------------------------------- known errors
+def test_known_errors_are_read_beside_their_losses():
+    table = pd.DataFrame({"N": [1e8, 2e8], "D": 1e9, "loss": [3.0, 2.8], "loss_sd": [0.01, 0.0]})
+    runs = bl.read_runs(table)
+    assert list(runs.table["validation_loss_sd"]) == [0.01, 0.0] and "loss_sd" in runs.dataset
+    assert runs.dataset["loss_sd"].dims == ("row", "eval") and "known errors" in repr(runs)
+    two = table.rename(columns={"loss": "code_loss", "loss_sd": "spread"}).assign(web_loss=[3.1, 3.0])
+    named = bl.read_runs(two, loss_sd={"code": "spread"})
+    assert named.dataset["loss_sd"].values.tolist() == [[0.01, 0.0], [0.0, 0.0]]
+    assert "loss_sd" not in bl.read_runs(two).dataset
+
+
+@pytest.mark.parametrize(
+    ("sd", "settings", "sentence"),
+    [
+        ([0.1, -0.1], {}, "loss_sd is -0.1 in row 2: the standard deviation of a loss is not below 0"),
+        ([0.1, 2.0], {}, "loss_sd is 2 in row 2"),
+        ([0.1, None], {}, "loss_sd .* is missing in row 2"),
+        ([0.1, 0.1], {"loss_sd": "sd"}, "loss_sd: .*column 'sd'"),
+        ([0.1, 0.1], {"loss_sd": {"code": "loss_sd"}}, "loss_sd: .*validation set 'code'"),
+    ],
+)
+def test_impossible_known_errors_are_refused(sd, settings, sentence):
+    table = pd.DataFrame({"N": [1e8, 2e8], "D": 1e9, "loss": [3.0, 2.8], "loss_sd": sd})
+    with pytest.raises(DataError, match=sentence):
+        bl.read_runs(table, **settings)

@@ -107,18 +107,21 @@ def test_a_table_without_scores_is_refused():
         bl.read_scores(pd.DataFrame({"duration": [0.0, 0.1], "mmlu": [0.4, 0.5]}))
 
 
-def test_the_binomial_error_is_that_of_the_log_error_rate():
-    runs = bl.read_scores(pd.DataFrame({"duration": [0.0, 0.1], "a_score": [0.2, 0.2], "b_score": [0.5, 0.6]}))
-    noise = bl.binomial_noise(runs, {"a": 400, "b": 10_000}, luck=0.0)
-    rng = np.random.default_rng(0)
-    simulated = np.log(1 - rng.binomial(400, 0.2, 20_000) / 400).std()
-    assert np.exp(noise.sigma.parameters["mu"][0]) == pytest.approx(simulated, rel=0.02)
-    assert not noise.joint
-    for items, sentence in (({"a": 400}, "how many items does b have"), ({"a": 1, "b": 9, "c": 9}, "'c'")):
-        with pytest.raises((DataError, UnknownName), match=sentence):
-            bl.binomial_noise(runs, items)
-    with pytest.raises(RangeError, match="luck"):
-        bl.binomial_noise(runs, ITEMS, luck=-1)
+def test_the_error_of_measuring_a_score_is_binomial():
+    table = pd.DataFrame({"duration": [0.0, 0.1], "a_score": [0.2, 0.3], "b_score": [0.5, 0.6]})
+    runs = bl.read_scores(table, items={"a": 400})
+    simulated = (1 - np.random.default_rng(0).binomial(400, 0.2, 20_000) / 400).std()
+    assert runs.table["a_loss_sd"].iloc[0] == pytest.approx(simulated, rel=0.02)
+    assert "b_loss_sd" not in runs.table and (runs.dataset["loss_sd"].sel(eval="b") == 0).all()
+    by_row = bl.read_scores(table.assign(a_items=[400, 100], b_items=10_000))
+    assert by_row.table["a_loss_sd"].to_numpy() == pytest.approx(np.sqrt([0.16 / 400, 0.21 / 100]))
+    assert by_row.table["b_loss_sd"].to_numpy() == pytest.approx(np.sqrt([0.25e-4, 0.24e-4]))
+
+
+@pytest.mark.parametrize(("items", "sentence"), [({"a": 0}, "a has 0 test items"), ({"c": 9}, "benchmark 'c'")])
+def test_impossible_numbers_of_items_are_refused(items, sentence):
+    with pytest.raises((DataError, UnknownName), match=sentence):
+        bl.read_scores(pd.DataFrame({"duration": [0.0, 0.1], "a_score": [0.2, 0.2]}), items=items)
 
 
 # ----------------------------------------------------------------------------------------------------------- decisions
@@ -210,9 +213,9 @@ def test_scores_pooled_over_benchmarks_recover_what_made_them(tmp_path):
         for a, g, c in zip(truth["a"], truth["g"], truth["c"], strict=True)
     ]
     scores = {f"b{i}_score": 1 - rng.binomial(20_000, rate) / 20_000 for i, rate in enumerate(made)}
-    runs = bl.read_scores(pd.DataFrame({"duration": window, **scores}))
-    noise = bl.binomial_noise(runs, {f"b{i}": 20_000 for i in range(4)}, luck=0.0)
-    model = bl.Model(models.domain_upsampling, runs, by=dict.fromkeys(("g", "tau", "c"), "eval"), noise=noise)
+    luck = bl.Noise(sigma=bl.positive(0.0005, spread=0.5))  # simulated runs have none
+    runs = bl.read_scores(pd.DataFrame({"duration": window, **scores}), items={f"b{i}": 20_000 for i in range(4)})
+    model = bl.Model(models.domain_upsampling, runs, by=dict.fromkeys(("g", "tau", "c"), "eval"), noise=luck)
     fit = model.fit(draws=300, tune=300, chains=2, seed=1, progress=False)
     assert fit.posterior["g_mu"].dims == ("chain", "draw") and fit.posterior["g"].dims == ("chain", "draw", "eval")
     assert fit.idata["sample_stats"]["diverging"].mean() < 0.01

@@ -82,7 +82,9 @@ def identification(fit: "Fit") -> CheckResult | None:
         return None
     some, design = thinned(fit, ENOUGH), fit.model.design
     losses = xr.ufuncs.log(at_rows(some)).where(design.measured).reset_coords(drop=True)
-    losses, sigma = losses - losses.mean(SAMPLE), some.posterior["sigma"].mean(SAMPLE)
+    losses = losses - losses.mean(SAMPLE)
+    known = xr.DataArray(design.known_error, dims=("row", "eval")).mean("row")
+    sigma = some.noise.scale(some.posterior["sigma"].mean(SAMPLE), known)
     unknown: list[str] = []
     hangs: list[tuple[float, str]] = []
     least = (1.0, "")

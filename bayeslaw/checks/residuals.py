@@ -35,15 +35,22 @@ def _residuals(fit: "Fit") -> xr.DataArray:
     design = fit.model.design
     mean = xr.ufuncs.log(at_rows(fit)).mean(["chain", "draw"])
     error = xr.ufuncs.log(design.rows["loss"]) - mean
-    z: xr.DataArray = error / fit.posterior["sigma"].mean(["chain", "draw"])
+    z: xr.DataArray = error / _scale(fit)
     return z.where(design.measured)
+
+
+def _scale(fit: "Fit") -> xr.DataArray:
+    """Posterior mean scale of every measurement's error, dims row and eval."""
+    known = xr.DataArray(fit.model.design.known_error, dims=("row", "eval"))
+    scale: xr.DataArray = fit.noise.scale(fit.posterior["sigma"].mean(["chain", "draw"]), known)
+    return scale
 
 
 def coverage(fit: "Fit") -> CheckResult:
     """In-sample coverage of the new-run band."""
     design = fit.model.design
-    loss = at_rows(fit)
-    new = loss * np.exp(fit.noise.sample(fit.posterior, loss, None, np.random.default_rng(0)))
+    loss, rng = at_rows(fit), np.random.default_rng(0)
+    new = fit.noise.measured(loss * np.exp(fit.noise.sample(fit.posterior, loss, None, rng)), design.rows, rng)
     tail = (1 - CI_PROB) / 2
     low, high = new.quantile(tail, ["chain", "draw"]), new.quantile(1 - tail, ["chain", "draw"])
     held = ((design.rows["loss"] >= low) & (design.rows["loss"] <= high)).where(design.measured)
@@ -80,7 +87,7 @@ def misfit(fit: "Fit") -> CheckResult:
 def _groups(fit: "Fit") -> pd.DataFrame:
     """Mean residuals of groups of measurements, in standard errors that know what checkpoints of one run share."""
     law, design, z = fit.model.law, fit.model.design, _residuals(fit)
-    sigma = fit.posterior["sigma"].mean(["chain", "draw"])
+    scale = _scale(fit).transpose("row", "eval")
     known = dict.fromkeys(["run", *([law.path] if law.path in design.rows else []), *design.levels])
     frame = design.rows[list(known)].to_dataframe().reset_index(drop=True)
     within = frame.groupby("run").nunique().max()
@@ -96,13 +103,13 @@ def _groups(fit: "Fit") -> pd.DataFrame:
         alike |= {c: [c, "part"] for c in columns} if columns else {"part": ["part"]}
     found = []
     for e in design.evals:
-        one = frame.assign(z=z.sel(eval=e).values).dropna(subset="z")
+        one = frame.assign(z=z.sel(eval=e).values, scale=scale.sel(eval=e).values).dropna(subset="z")
         for by in alike.values():
             for labels, group in one.groupby(by) if by else [((), one)]:
                 at = dict(zip(by, labels, strict=True))
                 part = at.pop("part", None)
                 where = f"the {e} loss" + (f" at {place(at)}" if at else "") + (f" {part}" if part else "")
-                miss = group["z"].mean() * float(sigma.sel(eval=e))
+                miss = (group["z"] * group["scale"]).mean()
                 found.append((where, group["z"].sum() / np.sqrt(_variance_of_sum(fit, group)), _percent(miss)))
     return pd.DataFrame(found, columns=["where", "score", "miss"])
 

@@ -21,6 +21,9 @@ from tests.studies.page import DATA, DOCS, Page, convergence
 ASSUMED = 3000
 """Items behind the paper's averages, which are not known."""
 
+LUCK = bl.Noise(sigma=bl.positive(0.005, spread=0.5))
+"""Relative error of an error rate that a run has by chance, beside the binomial one of its test items."""
+
 POOLED = dict.fromkeys(("g", "tau", "c"), "eval")
 NAMES = {"mmlu": "MMLU", "gsm8k": "GSM8K", "humaneval": "HumanEval"}
 NAMES |= {"core": "Core Average", "language": "Language Understanding", "reading": "Reading Comprehension"}
@@ -141,24 +144,27 @@ def frontier_figure(fit: Fit, target: str, general: str) -> tuple[Figure, pd.Dat
     return figure, rows.iloc[::2]
 
 
+def items_of() -> dict[str, int]:
+    """How many test items are behind each of the paper's scores."""
+    card = datasets.card("upsampling-table6").numbers
+    return {name: int(card.get(f"{name}_items", ASSUMED)) for name in NAMES}
+
+
 def published(page: Page) -> tuple[Fit, list[str]]:
     """Table 6: scores of a 7B model at five windows; the fit, and the goals that the prior decides."""
-    table = datasets.load("upsampling-table6")
-    runs = bl.read_scores(table)
-    numbers = datasets.card("upsampling-table6").numbers
-    items = {name: int(numbers.get(f"{name}_items", ASSUMED)) for name in runs.evals}
-    noise = bl.binomial_noise(runs, items)
+    table, items = datasets.load("upsampling-table6"), items_of()
+    runs = bl.read_scores(table, items=items)
     page.text(
         "## The published scores\n\nTable 6 of arXiv:2406.03476: six benchmarks, windows of 0, 5, 10, 20 and 30 %, one "
         "run each. `domain_upsampling` (logit of the score; gain, reach and cost pooled over the benchmarks) with the "
-        "error of each benchmark known beforehand up to a factor of about 1.3: the binomial error of its test items "
-        f"(14,042, 1,319 and 164 for the first three; {ASSUMED:,} **assumed** behind each average, whose items are not "
-        "known) and 0.5 % of the error rate for the luck of a run, which nobody measured."
+        f"error of measuring each score known, the binomial one of its test items (14,042, 1,319 and 164 for the first "
+        f"three; {ASSUMED:,} **assumed** behind each average, whose items are not known), and a prior of 0.5 % of the "
+        "error rate, within a factor of 1.6, for the luck of a run, which nobody measured."
     )
     fits = {
         name: page.fit(
             f"table6-{n}",
-            bl.Model(models.domain_upsampling, runs, by=POOLED, noise=noise, priors=priors),
+            bl.Model(models.domain_upsampling, runs, by=POOLED, noise=LUCK, priors=priors),
             **(CAREFUL if name.startswith("little") else SAMPLING),
         )
         for n, (name, priors) in enumerate(STATED.items())
@@ -174,7 +180,7 @@ def published(page: Page) -> tuple[Fit, list[str]]:
     rivals = {
         name: page.fit(
             f"table6-{name.split()[-1]}",
-            bl.Model(entry, runs, by=by, noise=noise),
+            bl.Model(entry, runs, by=by, noise=LUCK),
             **(CAREFUL if "points" in name else {"tune": 700}),
         )
         for name, (entry, by) in plain.items()
@@ -272,10 +278,8 @@ def published(page: Page) -> tuple[Fit, list[str]]:
 
 def removal(page: Page) -> None:
     """Table 7: which data set carries the gain."""
-    runs = bl.read_scores(datasets.load("upsampling-table7"))
-    numbers = datasets.card("upsampling-table6").numbers
-    noise = bl.binomial_noise(runs, {name: int(numbers.get(f"{name}_items", ASSUMED)) for name in runs.evals})
-    fit = bl.Model(upsampled_parts, runs, noise=noise).fit(seed=1, progress=False)
+    runs = bl.read_scores(datasets.load("upsampling-table7"), items=items_of())
+    fit = bl.Model(upsampled_parts, runs, noise=LUCK).fit(seed=1, progress=False)
     page.text(
         "## Which data carry the gain?\n\nTable 7 removes the math-heavy data from a window of 10 %. Three runs give "
         "two differences per benchmark: what the rest of the mix does alone, and what math adds to it (logit scale, "
@@ -430,8 +434,7 @@ def conclude(page: Page, moved: list[str]) -> None:
         "the start and a domain loss that still falls at 30 %; the window that is best for both alike is wherever the "
         "prior puts it.\n"
         "- Assumed, not measured: the items behind the averages, the luck of a run, and errors that are normal on the "
-        "log of the error rate. The binomial error enters as the prior of one standard deviation per benchmark, not "
-        "one per score."
+        "log of the error rate."
     )
 
 
