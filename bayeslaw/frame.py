@@ -104,7 +104,8 @@ def _with_scales(density: Density, v: np.ndarray) -> np.ndarray:
 def _of_run(square: np.ndarray, variance: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Return the squares that the run's own part of errors is expected to have, beside the known error of measuring."""
     share = variance / (variance + known)
-    return square * share**2 + known * share
+    expected: np.ndarray = square * share**2 + known * share
+    return expected
 
 
 def _most_probable(parameters: Parameters, v: np.ndarray, at: int, total: float, count: int) -> float:

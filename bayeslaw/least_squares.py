@@ -113,7 +113,8 @@ class _Problem:
     def known(self) -> np.ndarray:
         """The known error of measuring each."""
         design = self.density.design
-        return design.known_error[design.cells["row"], design.cells["eval"]]
+        known: np.ndarray = design.known_error[design.cells["row"], design.cells["eval"]]
+        return known
 
     @cached_property
     def parts(self) -> list[np.ndarray]:

@@ -58,7 +58,8 @@ class Runs:
     def dataset(self) -> xr.Dataset:
         """The table as a labelled Dataset with dims ``row`` and ``eval``; losses in nats per token."""
         measured, unit = self.measured_columns, {"units": "nats per token"}
-        columns = {c: ("row", self.table[c].to_numpy()) for c in self.table.columns if c not in measured}
+        labels = (c for c in self.table.columns if c not in measured)
+        columns: dict[str, Any] = {c: ("row", self.table[c].to_numpy()) for c in labels}
         columns["loss"] = (("row", "eval"), self.table[self.loss_columns].to_numpy(float), unit)
         if len(measured) > len(self.evals):
             known = self.table.reindex(columns=[f"{c}_sd" for c in self.loss_columns], fill_value=0.0)
