@@ -109,7 +109,7 @@ def _traced(law: Law, over: int) -> tuple[list[tuple[Variable, int]], list[Varia
     flat = [c for entries in coefficients.values() for c in entries]
     slopes: Any = grad(loss, flat, disconnected_inputs="ignore")
     graph = FunctionGraph(outputs=[loss, *slopes], clone=False)
-    rewrite_graph(graph, include=("canonicalize", "stabilize", "specialize"))
+    rewrite_graph(graph, include=("canonicalize", "stabilize", "specialize"), exclude=("cxx_only",))
     in2out(_power, ignore_newtrees=True).rewrite(graph)
     MergeOptimizer().rewrite(graph)
     axes = [(x, axis) for axis, entries in enumerate(covariates.values()) for x in entries]

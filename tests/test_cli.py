@@ -544,3 +544,12 @@ def test_a_critical_ratio_of_a_law_without_size(run, stored):
     fit, path = stored
     assert run("decide", "critical-ratio", path, "--D=1e10", "--rule=break-even").exit_code == 0
     assert "N" not in fit.asked and fit.asked["rule"] == "break-even"
+
+
+def test_fitting_in_a_new_process_says_nothing_else(tmp_path):
+    table = pd.DataFrame({"duration": [0.0, 0.05, 0.1, 0.2, 0.3], "code_score": [0.20, 0.24, 0.26, 0.27, 0.26]})
+    table.to_csv(tmp_path / "runs.csv", index=False)
+    command = "bayeslaw.cli fit domain_upsampling runs.csv -o fit.nc --draws 60 --chains 1"
+    done = subprocess.run([sys.executable, "-m", *command.split()], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0 and (tmp_path / "fit.nc").is_file()
+    assert "Warning" not in done.stderr + done.stdout
