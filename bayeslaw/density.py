@@ -20,8 +20,9 @@ from numba import njit
 from bayeslaw.blocks import Block
 from bayeslaw.design import Design
 from bayeslaw.errors import LawError
-from bayeslaw.model import RISE, Model
+from bayeslaw.model import Model
 from bayeslaw.parameters import Parameters
+from bayeslaw.shape import RISE
 from bayeslaw.whitening import correlated, independent, timings
 
 __all__ = ["Density"]
@@ -122,7 +123,7 @@ class Density:
         if self.model.monotone is None:
             return []
         found = []
-        for name, ends in self.model.shape_ends().items():
+        for name, ends in self.model.shape.ends().items():
             block = self._crossed(ends)
             number = np.moveaxis(np.arange(len(block)).reshape(block.shape), list(ends).index(name) + 1, 0)
             found.append((block, number[:-1].ravel(), number[1:].ravel()))
@@ -147,7 +148,7 @@ class Density:
 
     @cached_property
     def _floors(self) -> list[tuple[str, np.ndarray]]:
-        floors = self.model.floors.items()
+        floors = self.model.shape.floors.items()
         return [(k, x.transpose(*self.parameters[k].dims).values.ravel()) for k, x in floors]
 
     @cached_property
@@ -199,7 +200,9 @@ class Density:
         }
         coefficients = {k: named[k] for k in self.model.law.coefficients}
         with np.errstate(all="ignore"):
-            total = sum((x**2).sum([d for d in x.dims if d != "draw"]) for x in self.model._violations(coefficients))
+            total = sum(
+                (x**2).sum([d for d in x.dims if d != "draw"]) for x in self.model.shape.violations(coefficients)
+            )
         return np.nan_to_num(np.exp(-0.5 * np.asarray(total) / RISE**2), nan=0.0)
 
 

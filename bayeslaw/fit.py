@@ -18,6 +18,7 @@ import xarray as xr
 
 from bayeslaw.density import Density
 from bayeslaw.errors import DataError, RangeError, unknown_name
+from bayeslaw.law import call_with
 from bayeslaw.least_squares import estimate
 from bayeslaw.mixtures import WEIGHT, as_weights
 from bayeslaw.model import Model
@@ -436,8 +437,6 @@ def with_paper_units(model: Model, posterior: xr.Dataset) -> xr.Dataset:
     """Return draws with the coefficients as the law's paper writes them."""
     if model.law.paper_units is None:
         return posterior
-    from bayeslaw.model import call_with
-
     given = call_with(model.law.paper_units, {"reference": model.reference}, posterior)
     return posterior.assign({f"{k}_paper": v for k, v in given.items()})
 

@@ -26,7 +26,7 @@ RESERVED = {
 }
 """Names that a coefficient cannot have, and whose they are."""
 
-__all__ = ["Coefficient", "Covariate", "Law", "exp", "law", "log", "maximum", "product", "total", "where"]
+__all__ = ["Coefficient", "Covariate", "Law", "call_with", "exp", "law", "log", "maximum", "product", "total", "where"]
 
 
 @dataclass(frozen=True)
@@ -302,3 +302,10 @@ def law(**card: Any) -> Callable[[Callable[..., Any]], Law]:
         return Law(function=function, **card)
 
     return declare
+
+
+def call_with(function: Any, covariates: Mapping[str, Any], coefficients: Mapping[Any, Any]) -> Any:
+    """Call a law's helper with those covariates (by position) and coefficients (by name) that it asks for."""
+    parameters = inspect.signature(function).parameters.values()
+    positional = [covariates[p.name] for p in parameters if p.kind is p.POSITIONAL_ONLY]
+    return function(*positional, **{p.name: coefficients[p.name] for p in parameters if p.kind is p.KEYWORD_ONLY})

@@ -13,21 +13,16 @@ import xarray as xr
 
 from bayeslaw.design import Design
 from bayeslaw.errors import LawError, unknown_name
-from bayeslaw.law import Law, describe, maximum
+from bayeslaw.law import Law, describe
 from bayeslaw.noise import Noise
 from bayeslaw.priors import Prior, pooled, with_dims
 from bayeslaw.runs import Runs
+from bayeslaw.shape import RISE, Shape
 
 if TYPE_CHECKING:
     from bayeslaw.fit import Fit
 
 __all__ = ["Model"]
-
-RISE = 0.01
-"""How soft the shape prior is: a rise of this many nats between neighbouring levels costs half a log unit."""
-
-LEVELS = 7
-"""Number of levels of a covariate between which the shape prior looks at the loss."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +132,7 @@ class Model:
             data = {k: pmd.Data(k, v.values, dims=v.dims) for k, v in shared.items()}
             coefficients = {k: p.create_variable(k, xdist=True) for k, p in self.coefficient_priors.items()}
             errors = {k: p.create_variable(k, xdist=True) for k, p in self.noise.priors(len(d.evals)).items()}
-            if violations := self._violations(coefficients):
+            if violations := self.shape.violations(coefficients):
                 # a pseudo-observation, since a Potential of named arrays has no gradient in PyMC 6.3
                 total = sum((v**2).sum() for v in violations) + 1e-20
                 pmd.Normal("shape", mu=total**0.5, sigma=RISE, observed=xr.DataArray(0.0))
@@ -200,81 +195,10 @@ class Model:
         cell = {"row": data["cell_row"], "eval": data["cell_eval"]}
         return (log_mean + shift).isel(cell), scale.isel(cell)
 
-    def shape_grid(self) -> dict[str, xr.DataArray]:
-        """Covariates in reference units at a few observed levels, every one with a dim of its own."""
-        d = self.design
-        values = self.law.inputs(d.rows, d.reference)
-        grid = {}
-        for name, v in values.items():
-            if own := [dim for dim in v.dims if dim in d.over]:
-                seen = np.unique(v.transpose("row", *own).values[d.measured.any("eval").values], axis=0)
-                few = np.linspace(0, len(seen) - 1, min(LEVELS, len(seen))).round().astype(int)
-                labels = {dim: d.over[str(dim)] for dim in own}
-                grid[name] = xr.DataArray(seen[few], dims=(f"{name}_level", *own), coords=labels)
-                continue
-            v, measured = xr.broadcast(v, d.measured)
-            seen = np.unique(v.values[measured.values].round(12))
-            if name in d.groups:
-                grid[name] = xr.DataArray(np.unique(v.values), dims=name)
-                continue
-            if len(seen) > LEVELS:
-                seen = seen[np.linspace(0, len(seen) - 1, LEVELS).round().astype(int)]
-            grid[name] = xr.DataArray(seen, dims=f"{name}_level")
-        return grid
-
-    def shape_ends(self) -> dict[str, dict[str, xr.DataArray]]:
-        """For each covariate the law should fall in: its levels, and the ends of the other covariates."""
-        grid, result = self.shape_grid(), {}
-        for name in self.law.falls_in:
-            if grid[name].sizes.get(f"{name}_level", 0) > 1:
-                result[name] = {
-                    k: v if k == name or k in self.design.groups else v[[0, -1]] if len(v) > 1 else v
-                    for k, v in grid.items()
-                }
-        return result
-
-    def rises(self, coefficients: Mapping[str, Any]) -> dict[str, Any]:
-        """How much the law rises (nats) between neighbouring levels of each covariate it should fall in.
-
-        The other covariates are at their smallest and largest observed level.
-        """
-        named = isinstance(next(iter(coefficients.values())), xr.DataArray)
-        result = {}
-        for name, ends in self.shape_ends().items():
-            loss = self.law(*(v if named else _constant(v) for v in ends.values()), **coefficients)
-            dim, n = f"{name}_level", ends[name].sizes[f"{name}_level"]
-            result[name] = loss.isel({dim: slice(1, n)}) - loss.isel({dim: slice(0, n - 1)})
-        return result
-
-    def _violations(self, coefficients: Mapping[str, Any]) -> list[Any]:
-        """Return what the shape prior holds at 0, give or take `RISE`."""
-        floors = [maximum(coefficients[k] - self._below(k, coefficients), 0.0) for k in self.floors]
-        if self.monotone == "observed":
-            return floors + [maximum(rise, 0.0) for rise in self.rises(coefficients).values()]
-        if self.monotone == "paper":
-            assert self.law.sufficient_shape is not None
-            lowest = {k: float(v.min()) for k, v in self.shape_grid().items()}
-            margins = call_with(self.law.sufficient_shape, lowest, coefficients)
-            return floors + [maximum(-margin, 0.0) for margin in margins.values()]
-        return floors
-
     @cached_property
-    def floors(self) -> dict[str, xr.DataArray]:
-        """The lowest observed loss that each floor of the law has to stay below, with the floor's dims."""
-        result = {}
-        for name, coefficient in self.law.coefficients.items():
-            if coefficient.floor:
-                groups = [str(g) for g in self.coefficient_priors[name].dims if g != "eval"]
-                losses = self.design.rows["loss"].to_dataframe().reset_index()
-                for g in groups:
-                    losses[g] = self.design.rows[g].values[losses["row"]]
-                lowest = losses.groupby(["eval", *groups])["loss"].min().to_xarray().fillna(np.inf)
-                result[name] = lowest.sel({"eval": self.design.evals, **{g: self.design.groups[g] for g in groups}})
-        return result
-
-    def _below(self, name: str, coefficients: Mapping[str, Any]) -> Any:
-        named = isinstance(coefficients[name], xr.DataArray)
-        return self.floors[name] if named else _constant(self.floors[name])
+    def shape(self) -> Shape:
+        """What the law is held to: falling over the observed range, floors below the observed losses."""
+        return Shape(self)
 
     def table(self) -> pd.DataFrame:
         """Every parameter: its prior in words, its dims, and how it is shared."""
@@ -334,18 +258,3 @@ class Model:
 
     def _repr_html_(self) -> str:
         return f"<pre>{self!r}</pre>" + self.table().to_html(border=0)
-
-
-def call_with(function: Any, covariates: Mapping[str, Any], coefficients: Mapping[Any, Any]) -> Any:
-    """Call a law's helper with those covariates (by position) and coefficients (by name) that it asks for."""
-    import inspect
-
-    parameters = inspect.signature(function).parameters.values()
-    positional = [covariates[p.name] for p in parameters if p.kind is p.POSITIONAL_ONLY]
-    return function(*positional, **{p.name: coefficients[p.name] for p in parameters if p.kind is p.KEYWORD_ONLY})
-
-
-def _constant(values: xr.DataArray) -> Any:
-    import pytensor.xtensor as ptx
-
-    return ptx.as_xtensor(values.values, dims=[str(d) for d in values.dims])

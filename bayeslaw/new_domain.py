@@ -9,6 +9,7 @@ Monte Carlo error, whose size Pareto's k tells. The proposals are then drawn ane
 """
 
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,7 @@ from bayeslaw.density import Density
 from bayeslaw.errors import DataError, LawError, RangeError
 from bayeslaw.model import Model
 from bayeslaw.runs import Runs
+from bayeslaw.shape import Shape
 
 if TYPE_CHECKING:
     from bayeslaw.fit import Fit
@@ -169,8 +171,7 @@ class _Early(Model):
 
     among: Model | None = None
 
-    def shape_grid(self) -> dict[str, xr.DataArray]:
-        """Return the levels of all runs; of a covariate that coefficients vary by, those of its own."""
-        assert self.among is not None
-        wide, own = self.among.shape_grid(), super().shape_grid()
-        return {name: own[name] if name in self.design.groups else levels for name, levels in wide.items()}
+    @cached_property
+    def shape(self) -> Shape:
+        """The shape prior over the range of all runs."""
+        return Shape(self, self.among)

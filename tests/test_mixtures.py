@@ -147,12 +147,12 @@ def test_rows_without_a_source_stay_out_of_the_likelihood():
 
 def test_a_floor_stays_below_every_observed_loss():
     model = bl.Model(models.data_mixing, read_runs(table()))
-    np.testing.assert_array_equal(model.floors["c"].sel(eval=["prose", "code"]), [2.9, 1.4])
+    np.testing.assert_array_equal(model.shape.floors["c"].sel(eval=["prose", "code"]), [2.9, 1.4])
     rows = read_runs(table(domain=["a", "a", "b", "b"]))
     pooled = bl.Model(models.data_mixing, rows, by={"c": "domain"})
-    np.testing.assert_array_equal(pooled.floors["c"].sel(eval="code", domain=["a", "b"]), [1.5, 1.4])
+    np.testing.assert_array_equal(pooled.shape.floors["c"].sel(eval="code", domain=["a", "b"]), [1.5, 1.4])
     c = xr.DataArray([2.95, 1.2], coords={"eval": ["prose", "code"]})
-    (violation,) = model._violations({"c": c})
+    (violation,) = model.shape.violations({"c": c})
     np.testing.assert_allclose(violation, [0.05, 0.0])
     logp = model.pymc_model.compile_logp(mode="FAST_COMPILE")
     free = bl.Model(models.data_mixing_m3, read_runs(table())).pymc_model
@@ -166,7 +166,7 @@ def test_a_floor_stays_below_every_observed_loss():
 def test_a_nested_law_falls_in_size_and_tokens_by_construction():
     rows = table(N=[1e8, 1e9, 1e8, 1e9], D=[1e9, 1e10, 1e10, 1e9])
     model = bl.Model(models.nested_data_mixing, read_runs(rows))
-    grid = model.shape_grid()
+    grid = model.shape.grid
     assert grid["weight"].dims == ("weight_level", "source") and grid["weight"].sizes["weight_level"] == 4
     rng = np.random.default_rng(0)
     c: dict[str, xr.DataArray] = {}
@@ -174,7 +174,7 @@ def test_a_nested_law_falls_in_size_and_tokens_by_construction():
         sizes = {"eval": ["prose", "code"], "source": KNOWN}
         coords = {d: sizes[d] for d in prior.dims}
         c[name] = xr.DataArray(0.1 + rng.random([len(v) for v in coords.values()]), coords=coords)
-    rises = model.rises(c)
+    rises = model.shape.rises(c)
     assert set(rises) == {"N", "D"} and all(float(r.max()) < 0 for r in rises.values())
 
 

@@ -15,9 +15,9 @@ import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.design import check_reference
 from bayeslaw.errors import LawError
-from bayeslaw.model import RISE
 from bayeslaw.noise import Noise
 from bayeslaw.runs import read_runs
+from bayeslaw.shape import RISE
 
 INDEPENDENT = Noise(correlated=False, joint=False)
 Floats = tuple[float, ...]
@@ -62,12 +62,12 @@ def test_the_papers_condition_makes_the_loss_fall(seed):
     c["eta"] = 1 + rng.exponential(0.5)
     lowest = 2e8 / 1e10
     c["C"] = 1.001 * c["B"] * c["eta"] * (1 + c["eps"]) ** (c["gamma"] + 1) / (c["gamma"] * lowest ** c["beta"])
-    rises = model().rises(coefficients(**c))
+    rises = model().shape.rises(coefficients(**c))
     assert max(float(rise.max()) for rise in rises.values()) <= 0
 
 
 def test_a_large_token_term_makes_the_loss_rise_in_its_share():
-    rises = model().rises(coefficients(B=2.0))
+    rises = model().shape.rises(coefficients(B=2.0))
     assert set(rises) == {"N", "D", "share"}
     assert float(rises["share"].max()) > 0.1
     assert float(rises["N"].max()) <= 0 and float(rises["D"].max()) <= 0
@@ -75,8 +75,8 @@ def test_a_large_token_term_makes_the_loss_rise_in_its_share():
 
 def test_rises_are_differences_of_the_law_between_levels():
     m = model(monotone=None)
-    rise = m.rises(coefficients(B=2.0))["share"].sel(eval="domain").transpose("share_level", "N_level", "D_level")
-    share = m.shape_grid()["share"].values
+    rise = m.shape.rises(coefficients(B=2.0))["share"].sel(eval="domain").transpose("share_level", "N_level", "D_level")
+    share = m.shape.grid["share"].values
     for i, N in enumerate((0.5, 4.0)):
         for k, D in enumerate((0.02, 1.0)):
             loss = models.dcpt(N, D, share, **TRUTH | {"B": 2.0})
@@ -84,7 +84,7 @@ def test_rises_are_differences_of_the_law_between_levels():
 
 
 def test_a_covariate_that_does_not_vary_has_no_trend():
-    assert set(model(table(D=(1e10,))).rises(coefficients())) == {"N", "share"}
+    assert set(model(table(D=(1e10,))).shape.rises(coefficients())) == {"N", "share"}
 
 
 def test_the_papers_condition_is_what_is_held_above_zero():
@@ -155,7 +155,7 @@ def test_the_density_is_what_the_model_says(crossed, robust):
 def test_a_rise_costs_what_the_shape_prior_says(B):
     m = model(table(domains=("code",)), noise=INDEPENDENT)
     v = {k: np.full(2, x) for k, x in (TRUTH | {"sigma": 0.02, "B": B}).items()}
-    total = sum(float((rise.clip(0) ** 2).sum()) for rise in m.rises(coefficients(B=B)).values())
+    total = sum(float((rise.clip(0) ** 2).sum()) for rise in m.shape.rises(coefficients(B=B)).values())
     assert (total > 0) is (B == 2.0)
     assert logp(m, v)["shape"] == pytest.approx(stats.norm(0, RISE).logpdf(np.sqrt(total)), rel=1e-9)
 

@@ -40,7 +40,7 @@ def trends(fit: "Fit") -> CheckResult | None:
     """Posterior probability that the law falls where the paper requires it."""
     coefficients = {k: fit.posterior[k] for k in fit.model.law.coefficients}
     parts, worst = [], 1.0
-    for name, rise in fit.model.rises(coefficients).items():
+    for name, rise in fit.model.shape.rises(coefficients).items():
         falls = float((rise <= 1e-3).all([d for d in rise.dims if d not in ("chain", "draw")]).mean())
         parts.append(f"{name} {falls:.2f}")
         worst = min(worst, falls)
