@@ -8,12 +8,13 @@ from bayeslaw.curves import read_curves
 from bayeslaw.early_features import early_features
 from bayeslaw.errors import BayeslawError
 from bayeslaw.evaluate import Evaluation, evaluate
-from bayeslaw.fit import UNSEEN, Fit, grid
+from bayeslaw.fit import Fit, grid
 from bayeslaw.law import Coefficient, Covariate, Law, law
 from bayeslaw.learnability import learnability
 from bayeslaw.misfit import with_misfit
 from bayeslaw.model import Model
 from bayeslaw.noise import Noise
+from bayeslaw.prediction import UNSEEN
 from bayeslaw.priors import Prior, positive, real, share
 from bayeslaw.quantity import Quantity
 from bayeslaw.report import report

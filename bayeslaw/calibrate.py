@@ -182,8 +182,8 @@ def calibrate(
     n : int
         Number of simulations. With 100 the coverage of a quantity is known to 3 percentage points.
     draws, chains, seed : int
-        Of each refit, see `bayeslaw.fit.fit`; the seed is also that of the simulations, and each simulation depends on
-        seed and number only, so that a larger n adds to what a folder holds.
+        Of each refit, see `bayeslaw.inference.fit`; the seed is also that of the simulations, and each simulation
+        depends on seed and number only, so that a larger n adds to what a folder holds.
     prob : float
         Probability of the equal-tailed intervals.
     fitted_noise : Noise, optional
@@ -200,7 +200,7 @@ def calibrate(
     progress : bool
         Show how many refits are finished and the time left, in a terminal or notebook.
     **settings
-        Others of `bayeslaw.fit.fit`: ``tune``, ``target_accept``.
+        Others of `bayeslaw.inference.fit`: ``tune``, ``target_accept``.
 
     Returns
     -------

@@ -143,7 +143,7 @@ def evaluate(
     splits : Splits
         One of `bayeslaw.splits`, for example ``bl.splits.by("N")``.
     draws, chains, seed : int
-        Of each refit, see `bayeslaw.fit.fit`.
+        Of each refit, see `bayeslaw.inference.fit`.
     prob : float
         Probability of the equal-tailed intervals.
     folder : path, optional
@@ -156,7 +156,7 @@ def evaluate(
     progress : bool
         Show how many folds are finished and the time left, in a terminal or notebook.
     **settings
-        Others of `bayeslaw.fit.fit`: ``tune``, ``target_accept``, ``method="mle"``.
+        Others of `bayeslaw.inference.fit`: ``tune``, ``target_accept``, ``method="mle"``.
 
     Returns
     -------

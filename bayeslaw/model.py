@@ -219,14 +219,14 @@ class Model:
         return pd.DataFrame(rows, columns=["parameter", "unit", "prior", "shared", "dims"]).set_index("parameter")
 
     def fit(self, **settings: Any) -> "Fit":
-        """Sample the posterior, or find the maximum likelihood; see `bayeslaw.fit.fit`."""
-        from bayeslaw.fit import fit
+        """Sample the posterior, or find the maximum likelihood; see `bayeslaw.inference.fit`."""
+        from bayeslaw.inference import fit
 
         return fit(self, **settings)
 
     def prior_predictive(self, draws: int = 500, seed: int = 0) -> Any:
-        """Sample the prior, shape prior included; see `bayeslaw.fit.prior_predictive`."""
-        from bayeslaw.fit import prior_predictive
+        """Sample the prior, shape prior included; see `bayeslaw.inference.prior_predictive`."""
+        from bayeslaw.inference import prior_predictive
 
         return prior_predictive(self, draws=draws, seed=seed)
 

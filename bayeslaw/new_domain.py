@@ -74,7 +74,8 @@ def new_domain(fit: "Fit", early_runs: Runs, *, draws: int = 1000, seed: int = 0
     Early runs outside of the old runs' range widen the range over which the shape prior looks at the new domain, not at
     the old ones.
     """
-    from bayeslaw.fit import Fit, with_paper_units
+    from bayeslaw.fit import Fit
+    from bayeslaw.inference import with_paper_units
 
     if draws < 1:
         raise RangeError(f"draws is {draws}: give at least 1")

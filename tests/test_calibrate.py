@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 import bayeslaw as bl
-import bayeslaw.fit
+import bayeslaw.inference
 from bayeslaw import models
 from bayeslaw.calibrate import Calibration, calibrate
 from bayeslaw.errors import RangeError, RefitError
@@ -44,7 +44,7 @@ def prior_as_posterior(monkeypatch):
         tree = xr.DataTree.from_dict({"posterior": drawn.assign_coords(chain=range(chains)), "sample_stats": still})
         return Fit(asked, tree, {"method": "nuts", "seed": seed}, 1.0)
 
-    monkeypatch.setattr(bayeslaw.fit, "fit", fit)
+    monkeypatch.setattr(bayeslaw.inference, "fit", fit)
     return wrong
 
 
@@ -95,16 +95,16 @@ def test_a_refit_that_fails_does_not_stop_the_others(prior_as_posterior, monkeyp
             raise FloatingPointError("no step size is small enough")
         return right(asked, **settings)
 
-    right = bayeslaw.fit.fit
+    right = bayeslaw.inference.fit
     with monkeypatch.context() as patched:
-        patched.setattr(bayeslaw.fit, "fit", second_fails)
+        patched.setattr(bayeslaw.inference, "fit", second_fails)
         found = calibrate(MODEL, 3, folder=tmp_path, **CHEAP)
     assert found.fits["simulation"].tolist() == [1, 3] and set(found.rows["simulation"]) == {1, 3}
     reason = ["simulation 2", "FloatingPointError", "no step size is small enough"]
     assert found.failed.to_numpy().tolist() == [reason]
     assert "left out: 1 of 3; the first, simulation 2: FloatingPointError: no step" in repr(found)
     pd.testing.assert_frame_equal(calibrate(MODEL, 3, folder=tmp_path, **CHEAP).rows, whole.rows)
-    monkeypatch.setattr(bayeslaw.fit, "fit", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(bayeslaw.inference, "fit", lambda *_, **__: 1 / 0)
     with pytest.raises(RefitError, match="every refit failed; the first, simulation 1: ZeroDivisionError: division"):
         calibrate(MODEL, 2, **CHEAP)
 

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 import bayeslaw as bl
 import bayeslaw.fit
+import bayeslaw.inference
 import bayeslaw.store
 from bayeslaw import models
 from bayeslaw.cli import app
@@ -214,7 +215,7 @@ def test_fit_asks_the_library_for_what_was_written(run, tmp_path, monkeypatch):
         asked.update(model=model, settings=settings)
         return FakeFit()
 
-    monkeypatch.setattr(bayeslaw.fit, "fit", fit)
+    monkeypatch.setattr(bayeslaw.inference, "fit", fit)
     run("data", "tinycpt", "-o", "all.csv")
     table = pd.read_csv("all.csv").query("set == 'grid'").rename(columns={"N": "params", "general_loss": "g"})
     table.to_csv("runs.csv", index=False)
@@ -310,7 +311,7 @@ def test_report(run, stored, tmp_path):
 
 def test_demo(run, tmp_path, monkeypatch):
     asked: dict[str, Any] = {}
-    monkeypatch.setattr(bayeslaw.fit, "fit", lambda model, **settings: asked.update(model=model) or FakeFit())
+    monkeypatch.setattr(bayeslaw.inference, "fit", lambda model, **settings: asked.update(model=model) or FakeFit())
     result = run("demo", "--draws=20")
     assert result.exit_code == 0, result.output
     assert {p.name for p in (tmp_path / "bayeslaw-demo").iterdir()} == {"fit.nc", "report.md", "report_files"}
@@ -367,13 +368,13 @@ def study(tmp_path):
 
 
 def test_evaluate(run, study, tmp_path, monkeypatch):
-    fitted, asked = bayeslaw.fit.fit, []
+    fitted, asked = bayeslaw.inference.fit, []
 
     def fit(model, **settings):
         asked.append((model, settings))
         return fitted(model, method="mle", seed=settings["seed"])
 
-    monkeypatch.setattr(bayeslaw.fit, "fit", fit)
+    monkeypatch.setattr(bayeslaw.inference, "fit", fit)
     words = "--map N=params --splits largest:N --prior alpha=0.35:0.3 --robust --draws=20 --seed=3 --folder folds"
     result = run("evaluate", "chinchilla", "runs.csv", "-o", "new/scores.csv", *words.split())
     assert result.exit_code == 0, result.output
@@ -390,7 +391,7 @@ def test_evaluate(run, study, tmp_path, monkeypatch):
 @pytest.fixture
 def fitted(run, study, monkeypatch):
     """The fit of that study, by least squares, as a file; what refits are asked, and without what they fail."""
-    by_least_squares = bayeslaw.fit.fit
+    by_least_squares = bayeslaw.inference.fit
     asked: list[Any] = []
     broken: set[float] = set()
 
@@ -401,7 +402,7 @@ def fitted(run, study, monkeypatch):
         found = by_least_squares(model, method="mle", seed=settings["seed"])
         return dataclasses.replace(found, settings={k: settings[k] for k in ("draws", "chains", "seed")})
 
-    monkeypatch.setattr(bayeslaw.fit, "fit", fit)
+    monkeypatch.setattr(bayeslaw.inference, "fit", fit)
     monkeypatch.setattr(Fit, "checks", lambda _: Checks())
     words = "--map N=params --prior alpha=0.35:0.3 --robust --draws=30 --seed=3"
     assert run("fit", "chinchilla", "runs.csv", "-o", "fit.nc", *words.split()).exit_code == 0
@@ -486,8 +487,8 @@ def test_compare(run, study, tmp_path):
 @pytest.fixture
 def curves(tmp_path, monkeypatch):
     """Logs of two schedules by the annealing law, without noise, and a command line that fits by least squares."""
-    fitted = bayeslaw.fit.fit
-    monkeypatch.setattr(bayeslaw.fit, "fit", lambda model, **settings: fitted(model, method="mle"))
+    fitted = bayeslaw.inference.fit
+    monkeypatch.setattr(bayeslaw.inference, "fit", lambda model, **settings: fitted(model, method="mle"))
     monkeypatch.setattr(Fit, "checks", lambda _: Checks())
     step = np.arange(300, 2001, 100)
     plans = {"fall": bl.schedules.linear(2000, 3e-4, warmup=200), "flat": bl.schedules.constant(2000, 3e-4, warmup=200)}
@@ -517,7 +518,7 @@ def test_curves_are_fitted_and_predicted_row_by_row(run, curves):
 
 def test_continual_pre_training_needs_what_was_before(run, curves, monkeypatch):
     asked: dict[str, Any] = {}
-    monkeypatch.setattr(bayeslaw.fit, "fit", lambda model, **settings: asked.update(model=model) or FakeFit())
+    monkeypatch.setattr(bayeslaw.inference, "fit", lambda model, **settings: asked.update(model=model) or FakeFit())
     pd.DataFrame({"step": [1, 4000], "lr": 3e-4}).to_csv("before.csv", index=False)
     words = ["curves.csv", "-o", "fit.nc", "--warmup=200"]
     assert complains(run("fit", "cpt_dynamics", *words), "needs a column 'S1cpt'")

@@ -10,7 +10,7 @@ import xarray as xr
 from scipy.stats import norm
 
 import bayeslaw as bl
-import bayeslaw.fit
+import bayeslaw.inference
 from bayeslaw import models, splits
 from bayeslaw.comparison import log_likelihood
 from bayeslaw.errors import BayeslawError, DataError, RangeError, RefitError, StoreError, UnknownName
@@ -73,7 +73,7 @@ def made_up(monkeypatch):
         asked.append(model)
         return around_the_truth(model, **settings)
 
-    monkeypatch.setattr(bayeslaw.fit, "fit", fit)
+    monkeypatch.setattr(bayeslaw.inference, "fit", fit)
     return asked
 
 
@@ -345,7 +345,7 @@ def test_a_fold_that_fails_does_not_stop_the_others(monkeypatch, tmp_path):
             raise ValueError(f"nothing converges\nwithout {missing.pop():g}")
         return around_the_truth(model, **settings)
 
-    monkeypatch.setattr(bayeslaw.fit, "fit", fit)
+    monkeypatch.setattr(bayeslaw.inference, "fit", fit)
     found = bl.evaluate(MODEL, bl.splits.by("N"), folder=tmp_path)
     assert found.failed.to_numpy().tolist() == [["N 1e+09", "ValueError", "nothing converges without 1e+09"]]
     assert found.folds["fold"].tolist() == ["N 200000000", "N 500000000", "N 4e+09"]
@@ -360,14 +360,14 @@ def test_a_fold_that_fails_does_not_stop_the_others(monkeypatch, tmp_path):
 
 
 def test_an_interrupt_stops_the_folds_and_leaves_the_finished_ones(made_up, monkeypatch, tmp_path):
-    quick = bayeslaw.fit.fit
+    quick = bayeslaw.inference.fit
 
     def fit(model: bl.Model, **settings: Any) -> Fit:
         if len(made_up) == 2:
             raise KeyboardInterrupt
         return quick(model, **settings)
 
-    monkeypatch.setattr(bayeslaw.fit, "fit", fit)
+    monkeypatch.setattr(bayeslaw.inference, "fit", fit)
     with pytest.raises(KeyboardInterrupt):
         bl.evaluate(MODEL, bl.splits.by("N"), folder=tmp_path)
     assert len(made_up) == len(list(tmp_path.iterdir())) == 2
@@ -392,7 +392,7 @@ def test_refits_that_did_not_converge_are_named(monkeypatch):
         stats["diverging"][0, :3] = model.runs.table["N"].max() < 4e9
         return Fit(model, xr.DataTree.from_dict({"posterior": good.posterior, "sample_stats": stats}), settings, 1.0)
 
-    monkeypatch.setattr(bayeslaw.fit, "fit", fit)
+    monkeypatch.setattr(bayeslaw.inference, "fit", fit)
     found = bl.evaluate(MODEL, bl.splits.by("N"))
     assert found.unconverged == ["N 4e+09"] and found.frame()["divergences"].tolist() == [0, 0, 0, 3]
     assert "not converged (R-hat above 1.01 or divergences): 1 of 4, for example N 4e+09" in repr(found)

@@ -1,0 +1,135 @@
+"""Losses that a fit predicts: what it is asked for, the coefficients that apply there, and the law on both."""
+
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+import numpy as np
+import xarray as xr
+
+from bayeslaw.errors import DataError, RangeError, unknown_name
+from bayeslaw.mixtures import WEIGHT, as_weights
+
+if TYPE_CHECKING:
+    from bayeslaw.fit import Fit
+
+__all__ = ["UNSEEN", "coefficients", "columns", "loss"]
+
+UNSEEN = "(unseen)"
+"""The label of a group that was not fitted: its coefficients are drawn from the population."""
+
+
+def columns(fit: "Fit", **given: Any) -> xr.Dataset:
+    """Return covariates and labels as named arrays: scalars stay scalars, a 1-d array gets a dim of its own name.
+
+    Raises
+    ------
+    UnknownName, DataError
+        A name the fit does not know, or one it needs and did not get.
+    """
+    design = fit.model.design
+    labels = [c for c in ("domain", *design.groups) if c in design.rows]
+    known = list(dict.fromkeys([*fit.model.law.columns, *labels]))
+    arrays: dict[str, xr.DataArray] = {}
+    for name, value in given.items():
+        if name not in known:
+            raise unknown_name(f"column of a fit of {fit.model.law.name}", name, known)
+        if value is None:
+            continue
+        if name == WEIGHT:
+            arrays[name] = as_weights(value, design.rows["source"].values)
+        elif isinstance(value, xr.DataArray):
+            arrays[name] = value
+        else:
+            a = np.asarray(value)
+            if a.ndim > 1:
+                raise DataError(
+                    f"{name} has {a.ndim} dimensions: give a number, a list, or a DataArray with named dims"
+                )
+            arrays[name] = xr.DataArray(a, dims=(name,) * a.ndim, coords={name: a} if a.ndim else None)
+    for name in known:
+        if name in arrays:
+            continue
+        if (value := design.feature(name, arrays)) is not None:
+            arrays[name] = value
+            continue
+        if name in fit.model.law.columns:
+            raise DataError(f"{name} is missing: {fit.model.law.name} needs {', '.join(fit.model.law.columns)}")
+        if name in design.groups:
+            if len(design.groups[name]) > 1:
+                raise DataError(f"{name} is missing: say which of {', '.join(map(str, design.groups[name]))}")
+            arrays[name] = xr.DataArray(design.groups[name][0])
+    for name in labels:
+        if name in arrays and name not in fit.model.law.columns:
+            known_labels = [str(x) for x in np.unique(design.rows[name].values)]
+            if design.rows[name].dtype.kind not in "fiub":  # a domain called 7 is no number
+                arrays[name] = arrays[name].astype(str)
+            asked = arrays[name].values
+            numbers = asked.dtype.kind in "iu" and design.rows[name].dtype.kind == "f"
+            for label in np.unique(asked.astype(float) if numbers else asked):
+                if str(label) not in known_labels and label != UNSEEN:
+                    raise unknown_name(f"{name} (bl.UNSEEN stands for a new one)", label, known_labels)
+    return xr.Dataset(arrays)
+
+
+def coefficients(fit: "Fit", columns: xr.Dataset, seed: int = 0) -> dict[str, xr.DataArray]:
+    """Return the coefficients that apply to those columns; an unseen group's are drawn from its population."""
+    posterior, result = fit.posterior, {}
+    for name in fit.model.law.coefficients:
+        c = posterior[name]
+        for dim in [d for d in c.dims if d in fit.model.design.groups]:
+            c = _select(fit, name, c, str(dim), columns[dim], seed)
+        result[name] = c
+    return result
+
+
+def _select(fit: "Fit", name: str, c: xr.DataArray, dim: str, labels: xr.DataArray, seed: int) -> xr.DataArray:
+    known = fit.model.design.groups[dim]
+    wanted, place = np.unique(labels.values, return_inverse=True)
+    parts = []
+    for label in wanted:
+        where = (
+            np.flatnonzero(np.isclose(known, float(label), rtol=1e-6))
+            if known.dtype.kind in "fiu"
+            else np.flatnonzero(known == label)
+        )
+        if len(where):
+            parts.append(c.isel({dim: int(where[0])}, drop=True))
+            continue
+        if name not in fit.model.by:
+            raise RangeError(
+                f"{name} is separate by {dim} and was not fitted at {dim} {label}: pool it with "
+                f"by={{{name!r}: {dim!r}}}"
+            )
+        mu, sigma = fit.posterior[f"{name}_mu"], fit.posterior[f"{name}_sigma"]
+        number = list(fit.model.law.coefficients).index(name)
+        z = np.random.default_rng([seed, number, crc32(str(label).encode())]).standard_normal(mu.shape)
+        drawn = mu + sigma * z
+        parts.append(xr.ufuncs.exp(drawn) if fit.model.coefficient_priors[name].distribution == "LogNormal" else drawn)
+    if labels.ndim == 0:
+        return parts[0]
+    index = xr.DataArray(
+        place.reshape(labels.shape),
+        dims=labels.dims,
+        coords={k: v for k, v in labels.coords.items() if k in labels.dims},
+    )
+    return xr.concat(parts, dim="__label").isel(__label=index)
+
+
+def loss(fit: "Fit", columns: xr.Dataset, new_run: bool = False, seed: int = 0) -> xr.DataArray:
+    """Return losses (nats per token), dims chain, draw, eval and those of the columns.
+
+    ``new_run`` adds the error of a run that was not measured; cells that differ only in tokens are checkpoints of
+    one new run.
+    """
+    law = fit.model.law
+    full = columns.assign_coords(eval=fit.evals)
+    inputs = law.inputs(full, fit.model.reference)
+    loss: xr.DataArray = law(*inputs.values(), **coefficients(fit, columns, seed))
+    order = [d for d in ("chain", "draw", "eval") if d in loss.dims]
+    loss = loss.transpose(*order, ...)
+    if new_run:
+        path = columns[law.path] if law.path in columns and columns[law.path].ndim == 1 else None
+        rng = np.random.default_rng([seed, 1])
+        log_path = xr.ufuncs.log(path) if path is not None else None
+        loss = loss * xr.ufuncs.exp(fit.noise.sample(fit.posterior, loss, log_path, rng))
+    return loss.rename("loss")
