@@ -99,10 +99,15 @@ def read_curves(
     settings = {"memory": memory, "warmup_counted": warmup_counted, "tail": tail}
     settings |= {f"power_{k}": value for k, value in vars(power).items()}
     curves = with_areas(logged[~start].reset_index(drop=True), schedule, before, warmup, settings)
-    curves = _thinned(curves, spacing)
+    kept = _thinned(curves, spacing)
+    thinned = (
+        f"{len(kept):,} of {len(curves):,} logged steps kept (spacing=1 keeps all)" if len(kept) < len(curves) else ""
+    )
+    curves = kept
     order = [c for c in curves if c not in runs.loss_columns]
     baseline = pd.concat([runs.baseline, logged[start]], ignore_index=True)
-    return replace(runs, table=curves[[*order, *runs.loss_columns]], baseline=baseline)
+    note = "; ".join(part for part in (runs.note, thinned) if part)
+    return replace(runs, table=curves[[*order, *runs.loss_columns]], baseline=baseline, note=note)
 
 
 def curve_columns(

@@ -19,7 +19,7 @@ from numba import njit
 
 from bayeslaw.blocks import Block
 from bayeslaw.design import Design
-from bayeslaw.errors import LawError
+from bayeslaw.law import Law
 from bayeslaw.model import Model
 from bayeslaw.parameters import Parameters
 from bayeslaw.shape import RISE
@@ -33,10 +33,6 @@ class Density:
     """The log density of a model's parameters, given its measurements."""
 
     model: Model
-
-    def __post_init__(self) -> None:
-        if self.model.monotone == "paper":
-            raise LawError("monotone='paper' is part of model.pymc_model only: sample that one with PyMC")
 
     @property
     def design(self) -> Design:
@@ -120,13 +116,31 @@ class Density:
     @cached_property
     def shape(self) -> list[tuple[Block, np.ndarray, np.ndarray]]:
         """Blocks of points of the shape prior, and the numbers of the cells between which the loss must fall."""
-        if self.model.monotone is None:
+        if self.model.monotone != "observed":
             return []
         found = []
         for name, ends in self.model.shape.ends().items():
             block = self._crossed(ends)
             number = np.moveaxis(np.arange(len(block)).reshape(block.shape), list(ends).index(name) + 1, 0)
             found.append((block, number[:-1].ravel(), number[1:].ravel()))
+        return found
+
+    @cached_property
+    def margins(self) -> list[tuple[Law, Block]]:
+        """The amounts that the paper's sufficient condition keeps above 0, as functions like a law, and where.
+
+        An amount counts once for each set of coefficients that it has, however many groups share these.
+        """
+        if self.model.monotone != "paper":
+            return []
+        lowest = {k: xr.DataArray([float(v.min())], dims=f"{k}_level") for k, v in self.model.shape.grid.items()}
+        block = self._crossed(lowest)
+        c = self.parameters.natural(self.parameters.draw(1, np.random.default_rng(0))[0])[0]
+        found = []
+        for margin in self.model.shape.margins.values():
+            used = (block.evaluate(margin, c)[1] != 0).any(axis=(1, 2))
+            once = np.unique(block.entry[used], axis=1, return_index=True)[1]
+            found.append((margin, Block(tuple(v[..., once] for v in block.covariates), block.entry[:, once])))
         return found
 
     def __call__(self, v: np.ndarray) -> tuple[float, np.ndarray]:
@@ -144,6 +158,11 @@ class Density:
             pull = np.zeros(len(loss))
             density += _shape(loss, lower, upper, pull)
             block.pull_back(pull, slopes, chain, gradient)
+        for margin, block in self.margins if math.isfinite(density) else ():
+            amount, slopes = block.evaluate(margin, c)
+            short = np.minimum(amount, 0.0) / RISE
+            density -= 0.5 * float(short @ short)
+            block.pull_back(-short / RISE, slopes, chain, gradient)
         return (density, gradient) if math.isfinite(density) else (-math.inf, gradient)
 
     @cached_property

@@ -73,14 +73,23 @@ class Design:
             labels = table.columns.difference(runs.measured_columns, sort=False)
             if dim not in labels:
                 raise unknown_name("column to pool over", dim, labels)
+            if "/" in dim:
+                raise DataError(f"the column {dim!r} has a slash in its name: rename it, to pool over it")
             if (gap := table[dim].isna()).any():
                 raise DataError(f"{dim} is missing in row {int(np.argmax(gap)) + 1}: name it, to pool over {dim}")
         by_run = ["run", law.path] if law.path in table else ["run"]
-        if law.path in table and (twice := table.duplicated(by_run)).any():
-            run, path = table.loc[twice, by_run].iloc[0]
+        if (twice := table.duplicated(by_run)).any():
+            run, *path = table.loc[twice, by_run].iloc[0]
+            again = (
+                f"twice at {law.path} {path[0]:g}" if path else f"more than once, and there is no column {law.path!r}"
+            )
             raise DataError(
-                f"the run {run!r} is measured twice at {law.path} {path:g} (row {int(np.argmax(twice)) + 1} of the "
-                "runs): name the runs apart in the run column, or leave one out"
+                f"the run {run!r} is measured {again} (row {int(np.argmax(twice)) + 1} of the runs): name the runs "
+                + (
+                    "apart in the run column, or leave one out"
+                    if path
+                    else f"apart, map {law.path}, or keep one row each"
+                )
             )
         rows = Runs(table.sort_values(by_run, kind="stable").reset_index(drop=True), runs.evals, runs.baseline).dataset
         measured = xr.ones_like(rows["loss"], dtype=bool)

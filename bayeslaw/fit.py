@@ -248,7 +248,8 @@ class Fit:
             if self.settings.get("method") != "mle"
             else "maximum likelihood"
         )
-        return f"Fit of {self.model.law.name}: {draws}, {self.seconds:.0f} s\n{self.model!r}\n{self.checks()!r}"
+        lines = [f"Fit of {self.model.law.name}: {draws}, {self.seconds:.0f} s", repr(self.model)]
+        return "\n".join(lines if self.settings.get("method") == "prior" else [*lines, repr(self.checks())])
 
     def _repr_html_(self) -> str:
         return f"<pre>{self!r}</pre>" + self.summary().to_html(border=0)

@@ -13,6 +13,7 @@ import xarray as xr
 from scipy import stats
 
 from bayeslaw.errors import LawError
+from bayeslaw.priors import Prior
 from bayeslaw.quantity import CI_PROB, Quantity
 
 if TYPE_CHECKING:
@@ -127,6 +128,8 @@ def _moved(fit: "Fit", name: str) -> list[dict[str, Any]]:
     stated = cast(Mapping[str, float], prior.parameters)
     levels = [0.5, (1 - CI_PROB) / 2, (1 + CI_PROB) / 2]
     draws = fit.posterior[name]
+    if any(isinstance(p, Prior) for p in prior.parameters.values()):
+        return []
     if prior.distribution == "LogNormal":
         before = np.exp(stated["mu"] + stated["sigma"] * stats.norm.ppf(levels))
         left = xr.ufuncs.log(draws).var(SAMPLE) / stated["sigma"] ** 2

@@ -2,8 +2,9 @@
 
 A law that cannot follow the losses answers too surely. With a misfit, log L = log law + b . phi, phi the monomials of
 degree one and two in the covariates it may bend along: log10 of sizes and tokens in units of the reference, shares from
--1 to 1. Every b is normal around 0, so that where the law is right little changes; where it is not, the law bends, and
-beyond the runs its bands widen as far as the size of the misfit lets them. The result is a law like any other.
+-1 to 1, what may be negative in units of the reference. Every b is normal around 0, so that where the law is right
+little changes; where it is not, the law bends, and beyond the runs its bands widen as far as the size of the misfit
+lets them. The result is a law like any other.
 """
 
 import inspect
@@ -14,7 +15,7 @@ from itertools import combinations_with_replacement
 from typing import Any
 
 from bayeslaw.errors import LawError, unknown_name
-from bayeslaw.law import Coefficient, Law, exp, log
+from bayeslaw.law import Coefficient, Covariate, Law, exp, log
 from bayeslaw.priors import real
 
 __all__ = ["with_misfit"]
@@ -55,11 +56,10 @@ def with_misfit(law: Law, along: Sequence[str] | None = None, size: float = 0.01
     if names.keys() & law.coefficients.keys():
         raise LawError(f"{law.name} has a misfit already: give the law without it")
     number = {name: place for place, name in enumerate(law.covariates)}
-    shares = {name for name in along if law.covariates[name].valid[1] <= 1}
 
     def bent(*covariates: Any, **coefficients: Any) -> Any:
         own = {k: c for k, c in coefficients.items() if k in law.coefficients}
-        z = {k: _position(covariates[number[k]], k in shares) for k in along}
+        z = {k: _position(covariates[number[k]], law.covariates[k]) for k in along}
         bend = sum(coefficients[name] * math.prod(z[k] for k in term) for name, term in names.items())
         return law.function(*covariates, **own) * exp(bend)
 
@@ -89,5 +89,8 @@ def with_misfit(law: Law, along: Sequence[str] | None = None, size: float = 0.01
     )
 
 
-def _position(x: Any, is_share: bool) -> Any:
-    return 2 * x - 1 if is_share else log(x) / math.log(10)
+def _position(x: Any, covariate: Covariate) -> Any:
+    low, high = covariate.valid
+    if high <= 1:
+        return 2 * covariate.reference * x - 1
+    return x if low < 0 else log(x) / math.log(10)

@@ -12,7 +12,7 @@ import pymc.dims as pmd
 import xarray as xr
 
 from bayeslaw.design import Design
-from bayeslaw.errors import LawError, unknown_name
+from bayeslaw.errors import DataError, LawError, unknown_name
 from bayeslaw.law import Law, describe
 from bayeslaw.noise import Noise
 from bayeslaw.priors import Prior, pooled, with_dims
@@ -70,10 +70,21 @@ class Model:
             raise LawError(
                 f"{self.law!r} is not a Law: take one from bayeslaw.models or declare one with @bayeslaw.law"
             )
+        if not isinstance(self.runs, Runs):
+            raise DataError(f"runs is a {type(self.runs).__name__}: read the table first, bl.read_runs(table)")
+        if not isinstance(self.noise, Noise):
+            raise LawError(f"noise is {self.noise!r}: give bl.Noise(...), or leave it out for the default")
         for what, given in (("by", self.by), ("priors", self.priors)):
+            if not isinstance(given, Mapping):
+                raise LawError(
+                    f"{what} is {given!r}: give a mapping from coefficients, for example by={{'E': 'domain'}}"
+                )
             for name in given:
                 if name not in self.law.coefficients:
                     raise unknown_name(f"coefficient of {self.law.name} (in {what}=)", name, self.law.coefficients)
+        for name, column in self.by.items():
+            if not isinstance(column, str):
+                raise LawError(f"by[{name!r}] is {column!r}: give one column, for example by={{{name!r}: 'domain'}}")
         if self.monotone not in ("observed", "paper", None):
             raise unknown_name("shape prior", self.monotone, ("observed", "paper", None))
         if self.outside not in ("exclude", "include"):

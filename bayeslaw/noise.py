@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayeslaw.errors import DataError
+from bayeslaw.errors import DataError, LawError
 from bayeslaw.law import exp, where
 from bayeslaw.priors import Prior, positive, share, with_dims
 
@@ -50,6 +50,11 @@ class Noise:
     robust: bool = False
     sigma: Prior = field(default_factory=lambda: positive(0.005, spread=1.0))
     run_weight: Prior = field(default_factory=lambda: share(0.4, weight=5))
+
+    def __post_init__(self) -> None:
+        for name in ("sigma", "run_weight"):
+            if not isinstance(prior := getattr(self, name), Prior):
+                raise LawError(f"{name} is {prior!r}: give its prior, for example sigma=bl.positive(0.005, spread=0.5)")
 
     def settled(self, checkpoints: bool, evals: int, known: bool) -> "Noise":
         """Return the model with its defaults chosen from the structure of the table.

@@ -107,6 +107,11 @@ class Parameters(Mapping[str, Parameter]):
                     f"cannot sample {name} with the prior {prior}: use one of {', '.join(SCALES)}, centred and without "
                     "a transform, or sample model.pymc_model with PyMC"
                 )
+            if name.endswith("_sigma") and SCALES[kind] != "log":
+                raise LawError(
+                    f"{name}, the spread of a population, has the prior {prior}: give it a LogNormal, HalfNormal, "
+                    "Gamma or Exponential one"
+                )
             dims = tuple(prior.dims or ())
             shape = tuple(sizes[d] for d in dims)
             place = slice(start, start + math.prod(shape))

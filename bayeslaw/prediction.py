@@ -87,11 +87,11 @@ def _select(fit: "Fit", name: str, c: xr.DataArray, dim: str, labels: xr.DataArr
     wanted, place = np.unique(labels.values, return_inverse=True)
     parts = []
     for label in wanted:
-        where = (
-            np.flatnonzero(np.isclose(known, float(label), rtol=1e-6))
-            if known.dtype.kind in "fiu"
-            else np.flatnonzero(known == label)
-        )
+        if known.dtype.kind in "fiu" and label != UNSEEN:
+            label = float(label)
+            where = np.flatnonzero(np.isclose(known, label, rtol=1e-6))
+        else:
+            where = np.flatnonzero(known == label)
         if len(where):
             parts.append(c.isel({dim: int(where[0])}, drop=True))
             continue
@@ -128,8 +128,8 @@ def loss(fit: "Fit", columns: xr.Dataset, new_run: bool = False, seed: int = 0) 
     order = [d for d in ("chain", "draw", "eval") if d in loss.dims]
     loss = loss.transpose(*order, ...)
     if new_run:
-        path = columns[law.path] if law.path in columns and columns[law.path].ndim == 1 else None
+        along = law.path in columns and columns[law.path].dims == (law.path,)
         rng = np.random.default_rng([seed, 1])
-        log_path = xr.ufuncs.log(path) if path is not None else None
+        log_path = xr.ufuncs.log(columns[law.path]) if along else None
         loss = loss * xr.ufuncs.exp(fit.noise.sample(fit.posterior, loss, log_path, rng))
     return loss.rename("loss")

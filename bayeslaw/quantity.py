@@ -207,18 +207,25 @@ class Ratio(Censored):
     the optimum is not inside.
     """
 
-    def probability_safe(self, share: float) -> xr.DataArray:
+    def probability_safe(self, share: Any) -> xr.DataArray:
         """Return the share of the draws whose ratio is at least `share`; draws that are never safe do not count.
+
+        Parameters
+        ----------
+        share : float or 1-d array
+            One share, or several (the dim ``share`` of the result).
 
         Raises
         ------
         RangeError
             `share` lies outside the range in which the ratio was looked for.
         """
-        if not self.low <= share <= self.high:
+        values = np.asarray(share, float)
+        if (bad := ~((values >= self.low) & (values <= self.high))).any():
             within = f"[{self.low:g}, {self.high:g}]"
-            raise RangeError(f"share is {share}: the ratio was looked for in {within}; ask within it")
-        return ((self.draws >= share) & (self.draws > self.low)).mean(SAMPLE)
+            raise RangeError(f"share is {values[bad][0]:g}: the ratio was looked for in {within}; ask within it")
+        asked = xr.DataArray(values, dims=["share"] * values.ndim, coords={"share": values} if values.ndim else None)
+        return ((self.draws >= asked) & (self.draws > self.low)).mean(SAMPLE)
 
 
 def _number(value: float, low: float, high: float) -> str:

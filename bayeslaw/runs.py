@@ -155,6 +155,7 @@ def read_runs(
             )
         if column not in frame.columns:
             raise DataError(f"column for {canonical}: {unknown_name('column', column, frame.columns)}")
+    gone = [new for new in columns if new in frame and new not in columns.values()]
     frame = _renamed(frame, columns)
     losses = _loss_columns(frame, loss)
     known = _sd_columns(frame, losses, loss_sd)
@@ -171,6 +172,8 @@ def read_runs(
             frame[name] = _label(frame[name], name)
     _check_ranges(frame, losses, known)
     frame, note = normalised(frame)
+    shadowed = [f"the table's own {name} gave way to {columns[name]}" for name in gone]
+    note = "; ".join([*shadowed, *([note] if note else [])])
     frame = _with_runs(frame, evals)
     start = frame["D"] == 0 if "D" in frame else pd.Series(False, index=frame.index)
     if start.all():

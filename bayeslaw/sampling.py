@@ -2,6 +2,7 @@
 
 import math
 import multiprocessing
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -99,8 +100,8 @@ def named(density: Density, v: np.ndarray, index: dict[str, np.ndarray]) -> xr.D
 
 
 def _in_processes(run: Callable[[int], Any], shares: list[np.ndarray]) -> list[Any]:
-    """Run the chains in forked processes, where the system has them: Python threads would take turns."""
-    if len(shares) == 1 or "fork" not in multiprocessing.get_all_start_methods():
+    """Run the chains in forked processes, where that is safe: Python threads would take turns."""
+    if len(shares) == 1 or sys.platform != "linux":
         return [run(int(number)) for share in shares for number in share]
     context = multiprocessing.get_context("fork")
 

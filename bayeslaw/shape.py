@@ -1,15 +1,16 @@
 """What the shape prior holds a law to: falling where the paper says so, floors below what was observed."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytensor.xtensor as ptx
 import xarray as xr
 
-from bayeslaw.law import call_with, maximum
+from bayeslaw.law import Law, call_with, maximum
 
 if TYPE_CHECKING:
     from bayeslaw.model import Model
@@ -76,11 +77,19 @@ class Shape:
         if self.model.monotone == "observed":
             return above + [maximum(rise, 0.0) for rise in self.rises(coefficients).values()]
         if self.model.monotone == "paper":
-            assert self.model.law.sufficient_shape is not None
-            lowest = {k: float(v.min()) for k, v in self.grid.items()}
-            margins = call_with(self.model.law.sufficient_shape, lowest, coefficients)
-            return above + [maximum(-margin, 0.0) for margin in margins.values()]
+            lowest = [float(v.min()) for v in self.grid.values()]
+            return above + [maximum(-margin(*lowest, **coefficients), 0.0) for margin in self.margins.values()]
         return above
+
+    @cached_property
+    def margins(self) -> dict[str, Law]:
+        """The amounts that the paper's sufficient condition keeps above 0, as functions of all that the law takes."""
+        law = self.model.law
+        assert law.sufficient_shape is not None
+        names = call_with(
+            law.sufficient_shape, dict.fromkeys(law.covariates, 1.0), dict.fromkeys(law.coefficients, 1.0)
+        )
+        return {k: replace(law, function=_margin(law.function, law.sufficient_shape, k)) for k in names}
 
     @cached_property
     def floors(self) -> dict[str, xr.DataArray]:
@@ -95,6 +104,20 @@ class Shape:
                 lowest = losses.groupby(["eval", *groups])["loss"].min().to_xarray().fillna(np.inf)
                 result[name] = lowest.sel({"eval": design.evals, **{g: design.groups[g] for g in groups}})
         return result
+
+
+@cache
+def _margin(function: Callable[..., Any], condition: Callable[..., Mapping[str, Any]], name: str) -> Callable[..., Any]:
+    """Return one amount of a condition as a function that takes what a law's does; the same one every time."""
+    signature = inspect.signature(function)
+    covariates = [p.name for p in signature.parameters.values() if p.kind is p.POSITIONAL_ONLY]
+
+    def margin(*values: Any, **coefficients: Any) -> Any:
+        return call_with(condition, dict(zip(covariates, values, strict=True)), coefficients)[name]
+
+    margin.__name__ = f"{condition.__name__}_{name}"
+    margin.__signature__ = signature  # type: ignore[attr-defined]
+    return margin
 
 
 def _levels(model: "Model") -> dict[str, xr.DataArray]:

@@ -232,14 +232,19 @@ def _to_dataset(frame: pd.DataFrame) -> xr.Dataset:
             if (missing := frame[name].isna().to_numpy()).any():
                 gaps[name] = np.flatnonzero(missing).tolist()
             values = np.array(["" if gap else str(v) for v, gap in zip(values, missing, strict=True)], dtype=object)
-        columns[name] = ("row", values)
-    attributes = {"columns": list(columns), "truths": truths, "gaps": gaps}
+        columns[_variable(name)] = ("row", values)
+    attributes = {"columns": list(map(str, frame.columns)), "truths": truths, "gaps": gaps}
     return xr.Dataset(columns, attrs={k: json.dumps(v) for k, v in attributes.items()})
+
+
+def _variable(column: str) -> str:
+    """Return the name of a column in a file, where a slash would name a group."""
+    return column.replace("/", "\u2215")
 
 
 def _to_frame(dataset: xr.Dataset) -> pd.DataFrame:
     columns, truths, gaps = (json.loads(dataset.attrs.get(k, "{}")) for k in ("columns", "truths", "gaps"))
-    frame = pd.DataFrame({c: dataset[c].values for c in columns})
+    frame = pd.DataFrame({c: dataset[_variable(c)].values for c in columns})
     for name in truths:
         frame[name] = frame[name].astype(bool)
     for name, rows in gaps.items():

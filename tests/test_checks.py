@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from scipy import stats
 
 import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.checks import CheckResult, Checks, answers, cross_check, priors, residuals, run_checks, runs
 from bayeslaw.cli import app
+from bayeslaw.errors import UnknownName
 from bayeslaw.fit import Fit
 from bayeslaw.quantity import Ratio
 from bayeslaw.runs import read_runs
@@ -212,6 +214,31 @@ def test_a_run_that_moves_the_answers_is_named(good):
     assert found is not None and not found.passed
     assert found.text.startswith("without the run of 200000000.0, the validation loss at N")
     assert "look at that run, or repeat it" in found.text
+
+
+def test_a_run_is_left_out_and_not_counted_twice(good, monkeypatch):
+    """A mean of five numbers, one of them 2.5, whose posteriors with and without each are known."""
+    y = np.array([0.0, 0.1, -0.1, 0.2, 2.5])
+    mean = xr.DataArray(np.random.default_rng(0).normal(y.mean(), 5**-0.5, (2, 1000)), dims=("chain", "draw"))
+    density = xr.DataArray(stats.norm(mean.values[..., None]).logpdf(y), dims=("chain", "draw", "run"))
+    asked = mean.expand_dims(answer=["the mean"], axis=-1).assign_coords(measured_in=("answer", [""]))
+    monkeypatch.setattr(answers, "log_likelihood", lambda fit: density.assign_coords(run=list("abcde")))
+    monkeypatch.setattr(answers, "answers", lambda fit: asked)
+    found = answers.influence(good)
+    assert found is not None and not found.passed
+    shift = (y.mean() - y[:4].mean()) * 5**0.5
+    assert found.text.startswith("without the run e, the mean would move by")
+    assert float(found.text.split(" by ")[1].split()[0]) == pytest.approx(shift, rel=0.2)
+
+
+def test_an_unknown_name_in_a_plan_is_refused(good):
+    with pytest.raises(UnknownName, match="'n'"):
+        good.checks(n=1e12)
+
+
+def test_coverage_is_held_against_chance(good):
+    few = shifted(good, sigma=lambda s: s * 0 + 0.0003)
+    assert not residuals.coverage(few).passed and residuals.coverage(good).passed
 
 
 @pytest.mark.parametrize(("ratio", "passed"), [(0.3, True), (0.7, False)])

@@ -190,3 +190,10 @@ def test_predictions_that_cannot_be_made_are_refused():
     continued = bl.read_curves(log(), schedule=PLANS, before=FLAT)
     with pytest.raises(DataError, match="before="):
         curve_columns(plan, continued)
+
+
+def test_what_is_left_out_is_noted():
+    log = pd.DataFrame({"run": "a", "step": range(1, 1001), "lr": 1e-3, "loss": np.linspace(4, 3, 1000)})
+    runs = bl.read_curves(log, warmup=0)
+    assert f"{len(runs)} of 1,000 logged steps kept" in repr(runs)
+    assert bl.read_curves(log, warmup=0, spacing=1).note == ""

@@ -14,6 +14,7 @@ from bayeslaw import models
 from bayeslaw.decisions import allocation, best_ratio, critical_ratio, question
 from bayeslaw.errors import DataError, LawError, RangeError, UnknownName
 from bayeslaw.law import Law
+from bayeslaw.quantity import Ratio
 
 COMMON = {"E": 1.5, "A": 0.4, "alpha": 0.3, "B": 0.1, "beta": 0.3, "eta": 1.2, "C": 0.4, "gamma": 0.35, "eps": 0.08}
 BASE = 2.8602
@@ -35,7 +36,9 @@ class StubFit:
     @property
     def model(self):
         runs = SimpleNamespace(baseline=self.baseline)
-        return SimpleNamespace(law=self.law, reference=self.law.reference(), runs=runs, outside=self.outside)
+        design = SimpleNamespace(groups={})
+        settings = {"law": self.law, "reference": self.law.reference(), "runs": runs, "outside": self.outside}
+        return SimpleNamespace(**settings, design=design)
 
     def labels(self):
         return {"chain": [0], "draw": np.arange(len(self.draws)), "eval": self.evals}
@@ -275,3 +278,13 @@ def test_a_question_outside_the_range_is_refused():
     fit = stub([COMMON])
     with pytest.raises(RangeError, match="outside='include'"):
         allocation(fit, flops=5e19, domain_share=0.95, eval="general")
+
+
+def test_several_shares_at_a_time():
+    draws = xr.DataArray(np.linspace(0.1, 0.9, 81)[None], dims=("chain", "draw"))
+    ratio = Ratio("critical_ratio", draws, "1", "mean law", low=0.0, high=1.0)
+    safe = ratio.probability_safe([0.3, 0.7])
+    assert safe.dims == ("share",) and list(safe["share"]) == [0.3, 0.7]
+    assert float(safe[0]) == float(ratio.probability_safe(0.3)) > float(safe[1])
+    with pytest.raises(RangeError, match="share is 1.2"):
+        ratio.probability_safe([0.3, 1.2])

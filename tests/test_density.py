@@ -40,6 +40,13 @@ def measured() -> pd.DataFrame:
 
 
 MODELS: dict[str, Callable[[], bl.Model]] = {
+    "the paper's shape": lambda: bl.Model(
+        models.dcpt,
+        read_runs(table()),
+        by={"C": "domain"},
+        monotone="paper",
+        priors={"eta": bl.real(0.9, sd=0.3), "B": bl.positive(1.0, spread=0.5)},
+    ),
     "known errors": lambda: bl.Model(models.dcpt, read_runs(measured()), noise=bl.Noise(correlated=False)),
     "known errors, robust": lambda: bl.Model(
         models.dcpt, read_runs(measured()), noise=bl.Noise(correlated=False, robust=True), by={"E": "domain"}

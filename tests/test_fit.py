@@ -1,6 +1,7 @@
 """A fit of a simulated study: the truth inside the bands, predictions, files, and errors in words."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import xarray as xr
 
 import bayeslaw as bl
 from bayeslaw import models, store
-from bayeslaw.errors import DataError, RangeError, StoreError, UnknownName
+from bayeslaw.errors import DataError, LawError, RangeError, StoreError, UnknownName
 from bayeslaw.fit import Fit
 from bayeslaw.runs import read_runs
 
@@ -291,3 +292,78 @@ def test_a_fit_says_what_it_is_and_what_made_it(fitted):
     facts = fitted.provenance()
     assert fitted.model.runs.hash in facts["data"] and "seed 0" in facts["settings"] and "pymc" in facts["versions"]
     assert math.isfinite(fitted.seconds)
+
+
+def test_an_unseen_size_is_drawn_from_the_sizes_and_does_not_depend_on_how_it_is_written(model):
+    by_size = bl.Model(models.cmr_general, read_runs(model.runs.table.drop(columns="domain_loss")), by={"h": "N"})
+    fit = by_size.prior_predictive(draws=40)
+    ask = {"D": 1e10, "domain_share": 0.5}
+    of_none = fit.predict(**ask, N=bl.UNSEEN).draws
+    assert np.isfinite(of_none).all() and not np.allclose(of_none, fit.predict(**ask, N=5e8).draws)
+    several = fit.predict(**ask, N=[bl.UNSEEN, 5e8]).draws
+    np.testing.assert_allclose(several.isel(N=0), of_none)
+    known = bl.Model(models.chinchilla, read_runs(chinchilla_table()), by={"E": "N"}).prior_predictive(draws=40)
+    twice = [known.predict(N=n, D=1e10).draws.values for n in (2_000_000, 2e6)]
+    np.testing.assert_array_equal(*twice)
+
+
+def test_no_size_is_chosen_where_coefficients_are_each_sizes_own():
+    fit = bl.Model(models.chinchilla, read_runs(chinchilla_table()), by={"E": "N"}).prior_predictive(draws=20)
+    with pytest.raises(LawError, match="E vary by N, so that the fit says nothing between the N of its runs"):
+        fit.allocation(flops=1e21)
+
+
+def chinchilla_table() -> pd.DataFrame:
+    rows = pd.MultiIndex.from_product([[1e8, 1e9, 1e10], [2e9, 2e10]], names=["N", "D"]).to_frame(index=False)
+    return rows.assign(loss=[3.2, 3.0, 2.7, 2.5, 2.4, 2.1])
+
+
+def test_rows_are_no_checkpoints_of_one_run(fitted):
+    rows = {c: xr.DataArray(v, dims="row") for c, v in {"N": [1e9, 2e9], "D": [1e9, 2e9]}.items()}
+    fit = replace(fitted, model=replace(fitted.model, noise=bl.Noise(correlated=True)))
+    wide = fitted.posterior.assign(run_weight=fitted.posterior["sigma"].isel(eval=0, drop=True) * 0 + 0.9)
+    wide = wide.assign(correlation_length=wide["run_weight"], eval_correlation=wide["run_weight"] * 0)
+    fit = replace(fit, idata=xr.DataTree.from_dict({"posterior": wide}))
+    error = np.log(
+        fit.predict(**rows, domain_share=0.5, new_run=True).draws / fit.predict(**rows, domain_share=0.5).draws
+    )
+    apart = error.sel(eval="general").values.reshape(-1, 2)
+    assert abs(np.corrcoef(apart.T)[0, 1]) < 0.2
+    along = np.log(
+        fit.predict(N=1e9, D=[1e9, 2e9], domain_share=0.5, new_run=True).draws
+        / fit.predict(N=1e9, D=[1e9, 2e9], domain_share=0.5).draws
+    )
+    assert np.corrcoef(along.sel(eval="general").values.reshape(-1, 2).T)[0, 1] > 0.8
+
+
+def test_columns_of_any_name_survive_a_file(fitted, tmp_path):
+    table = fitted.model.runs.table.assign(**{"train/loss": 1.0, "tokens/sec": 2.0})
+    named = replace(fitted, model=replace(fitted.model, runs=read_runs(table)))
+    again = bl.load(named.save(tmp_path / "fit.nc"))
+    pd.testing.assert_frame_equal(again.model.runs.table, named.model.runs.table)
+
+
+def test_a_prior_is_shown_without_checks(model):
+    assert "pass" not in repr(model.prior_predictive(draws=10)) and "FAIL" not in repr(model.prior_predictive(draws=10))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"runs": pd.DataFrame({"N": [1e9]})}, "runs is a DataFrame: read the table first, bl.read_runs"),
+        ({"noise": None}, "noise is None: give bl.Noise"),
+        ({"by": {"E": ["N"]}}, r"by\['E'\] is \['N'\]: give one column"),
+        ({"by": "N"}, "by is 'N': give a mapping"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(settings, words, model):
+    with pytest.raises((DataError, LawError), match=words):
+        bl.Model(models.dcpt, **{"runs": model.runs, **settings})
+    with pytest.raises(LawError, match="sigma is 0.01: give its prior"):
+        bl.Noise(sigma=0.01)  # type: ignore[arg-type]
+
+
+def test_the_papers_condition_is_sampled(model):
+    priors = {"eta": bl.real(1.05, sd=0.1), "B": bl.positive(0.02, spread=0.3), "C": bl.positive(0.5, spread=0.2)}
+    held = replace(model, monotone="paper", priors=priors).prior_predictive(draws=300).posterior
+    assert float((held["eta"] > 0.97).mean()) == 1.0

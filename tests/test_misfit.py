@@ -89,3 +89,15 @@ def test_bands_widen_where_the_law_is_wrong(fits):
         ends = fit.predict(N=list(SIZES), D=D).interval(0.89)
         held[name] = int(((ends["lower"].squeeze() <= truth) & (truth <= ends["upper"].squeeze())).sum())
     assert held == {"chinchilla": 0, "chinchilla_misfit": 4}
+
+
+def test_windows_and_rates_bend_in_units_of_their_own():
+    window = bl.with_misfit(models.upsampling_loss)
+    c = {k: 0.1 for k in models.upsampling_loss.coefficients} | {k: 0.0 for k in window.coefficients if "bend" in k}
+    c["bend_duration"] = 0.01
+    assert window(3.0, **c) / models.upsampling_loss(3.0, **{k: c[k] for k in models.upsampling_loss.coefficients}) == (
+        pytest.approx(np.exp(0.01 * (2 * 0.3 - 1)))
+    )
+    rates = bl.with_misfit(models.lr_annealing)
+    c = {k: 0.5 for k in models.lr_annealing.coefficients} | {k: 0.01 for k in rates.coefficients if "bend" in k}
+    assert np.isfinite(rates(2.0, 0.0, **c)) and np.isfinite(rates(2.0, -0.5, **c))

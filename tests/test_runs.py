@@ -332,3 +332,14 @@ def test_impossible_known_errors_are_refused(sd, settings, sentence):
     table = pd.DataFrame({"N": [1e8, 2e8], "D": 1e9, "loss": [3.0, 2.8], "loss_sd": sd})
     with pytest.raises(DataError, match=sentence):
         bl.read_runs(table, **settings)
+
+
+def test_a_column_that_gives_way_is_noted():
+    runs = bl.read_runs(pd.DataFrame({"N": ["a", "b"], "params": [1e8, 1e9], "D": 1e9, "loss": [3.0, 2.8]}), N="params")
+    assert runs.note == "the table's own N gave way to params"
+
+
+def test_rows_of_one_run_that_nothing_orders_are_refused():
+    table = pd.DataFrame({"run": "a", "step": [1, 2], "weight_web": 0.5, "weight_code": 0.5, "loss": [3.0, 2.8]})
+    with pytest.raises(DataError, match="run 'a' is measured more than once, and there is no column 'D'"):
+        bl.Model(models.regmix, bl.read_runs(table))

@@ -10,7 +10,7 @@ import xarray as xr
 from bayeslaw.checks.result import CheckResult
 from bayeslaw.comparison import log_likelihood
 from bayeslaw.decisions.critical_ratio import has_critical_ratio, of_the_study
-from bayeslaw.errors import BayeslawError
+from bayeslaw.errors import BayeslawError, unknown_name
 from bayeslaw.quantity import Ratio
 from bayeslaw.sensitivity import FEWEST, SAMPLE, answers, thinned
 from bayeslaw.words import amount, place
@@ -91,9 +91,9 @@ def influence(fit: "Fit") -> CheckResult | None:
     density = log_likelihood(some)
     if density.sizes["run"] < 3:
         return None
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", UserWarning)  # Pareto k are told below
-        log_weight, k = (-density).azstats.psislw(dim=SAMPLE)
+        log_weight, k = density.azstats.psislw(dim=SAMPLE)
     asked = answers(some)
     ratios = [str(a).startswith("the critical ratio") for a in asked["answer"].values]
     asked = asked.isel(answer=np.flatnonzero(ratios)) if any(ratios) else asked
@@ -122,8 +122,16 @@ def extrapolation(fit: "Fit", **planned: Any) -> CheckResult:
     ----------
     **planned
         ``N``, ``D`` (numbers or arrays) and anything else that is asked of `Fit.predict`.
+
+    Raises
+    ------
+    UnknownName
+        The fit knows no such column.
     """
     design, far = fit.model.design, []
+    known = dict.fromkeys([*fit.model.law.columns, *design.groups, *(c for c in ("domain",) if c in design.rows)])
+    if unknown := [name for name in planned if name not in known]:
+        raise unknown_name(f"column of a fit of {fit.model.law.name}", unknown[0], known)
     for column in ("N", "D"):
         if column in planned and column in design.levels:
             asked, seen = np.asarray(planned[column], float), design.levels[column]

@@ -42,9 +42,15 @@ def open_columns(fit: "Fit", sought: Mapping[str, float], asked: Mapping[str, An
     Raises
     ------
     LawError
-        The law does not depend on what is sought.
+        The law does not depend on what is sought, or says nothing between the levels of the runs.
     """
     law = fit.model.law
+    if apart := [name for name in sought if name in fit.model.design.groups]:
+        varying = [c for c, prior in fit.model.coefficient_priors.items() if apart[0] in (prior.dims or ())]
+        raise LawError(
+            f"{' and '.join(varying)} vary by {apart[0]}, so that the fit says nothing between the {apart[0]} of its "
+            f"runs: fit without by={apart[0]!r} to choose {apart[0]}"
+        )
     if missing := [name for name in sought if name not in law.columns]:
         raise LawError(f"the law {law.name} does not depend on {' and '.join(missing)}: ask a law that does")
     columns: xr.Dataset = fit.columns(**{**sought, **asked})
