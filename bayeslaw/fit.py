@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayeslaw import prediction
+from bayeslaw import decisions, prediction
+from bayeslaw.bands import bands
 from bayeslaw.model import Model
+from bayeslaw.new_domain import new_domain
 from bayeslaw.noise import Noise
-from bayeslaw.quantity import CI_PROB, Quantity, Ratio
-from bayeslaw.runs import Runs
+from bayeslaw.quantity import CI_PROB, Quantity
 
 if TYPE_CHECKING:
     from bayeslaw.checks import Checks
@@ -76,23 +77,10 @@ class Fit:
         table: pd.DataFrame = az.summary(self.idata, ci_prob=prob, ci_kind="eti")
         return table
 
-    def columns(self, **given: Any) -> xr.Dataset:
-        """Return covariates and labels as named arrays; see `bayeslaw.prediction.columns`."""
-        return prediction.columns(self, **given)
-
-    def coefficients(self, columns: xr.Dataset, seed: int = 0) -> dict[str, xr.DataArray]:
-        """Return the coefficients that apply to those columns; see `bayeslaw.prediction.coefficients`."""
-        return prediction.coefficients(self, columns, seed)
-
-    def loss(self, columns: xr.Dataset, new_run: bool = False, seed: int = 0) -> xr.DataArray:
-        """Return losses at those columns; see `bayeslaw.prediction.loss`."""
-        return prediction.loss(self, columns, new_run, seed)
-
-    def bands(self, columns: xr.Dataset, **settings: Any) -> pd.DataFrame:
-        """Summarise predicted losses row by row, in pieces that fit into memory; see `bayeslaw.bands.bands`."""
-        from bayeslaw.bands import bands
-
-        return bands(self, columns, **settings)
+    columns = prediction.columns
+    coefficients = prediction.coefficients
+    loss = prediction.loss
+    bands = bands
 
     def error(self, seed: int = 0) -> xr.DataArray:
         """Return one error of a new run per draw and validation set, on the log scale."""
@@ -121,71 +109,17 @@ class Fit:
         inputs = {str(k): (v.item() if v.ndim == 0 else f"{v.size} values") for k, v in named.items()}
         return Quantity("loss", self.loss(named, new_run, seed), "nats per token", what, inputs)
 
-    def critical_ratio(self, **question: Any) -> Ratio:
-        """Return the largest domain share at which a loss stays within a limit; see `bayeslaw.decisions`."""
-        from bayeslaw.decisions import critical_ratio
-
-        return critical_ratio(self, **question)
-
-    def best_ratio(self, **question: Any) -> Any:
-        """Return the best domain share for a fixed amount of domain data; see `bayeslaw.decisions`."""
-        from bayeslaw.decisions import best_ratio
-
-        return best_ratio(self, **question)
-
-    def allocation(self, **question: Any) -> Any:
-        """Return the best model size and tokens for a compute budget; see `bayeslaw.decisions`."""
-        from bayeslaw.decisions import allocation
-
-        return allocation(self, **question)
-
-    def best_mixture(self, **question: Any) -> Any:
-        """Return the best shares of many sources; see `bayeslaw.decisions`."""
-        from bayeslaw.decisions import best_mixture
-
-        return best_mixture(self, **question)
-
-    def equivalent_compute(self, **question: Any) -> Any:
-        """Return how much longer another mixture would have to train; see `bayeslaw.decisions`."""
-        from bayeslaw.decisions import equivalent_compute
-
-        return equivalent_compute(self, **question)
-
-    def best_duration(self, **question: Any) -> Any:
-        """Return the best length of an upsampling window at the end of training; see `bayeslaw.decisions`."""
-        from bayeslaw.decisions import best_duration
-
-        return best_duration(self, **question)
-
-    def curve(self, schedule: Any, **question: Any) -> Quantity:
-        """Return the loss along a learning-rate schedule; see `bayeslaw.decisions`."""
-        from bayeslaw.decisions import curve
-
-        return curve(self, schedule, **question)
-
-    def best_schedule(self, candidates: Any, **question: Any) -> Any:
-        """Return the losses at the end of schedules, and how probably each is best; see `bayeslaw.decisions`."""
-        from bayeslaw.decisions import best_schedule
-
-        return best_schedule(self, candidates, **question)
-
-    def turning_length(self, schedule: Any, **question: Any) -> Any:
-        """Return the steps after which a loss that rose is back at its start; see `bayeslaw.decisions`."""
-        from bayeslaw.decisions import turning_length
-
-        return turning_length(self, schedule, **question)
-
-    def critical_point(self, **question: Any) -> Any:
-        """Return the pre-training after which a loss that rises does not come back; see `bayeslaw.decisions`."""
-        from bayeslaw.decisions import critical_point
-
-        return critical_point(self, **question)
-
-    def new_domain(self, early_runs: Runs, **settings: Any) -> "Fit":
-        """Return the posterior with one more domain, without a refit; see `bayeslaw.new_domain`."""
-        from bayeslaw.new_domain import new_domain
-
-        return new_domain(self, early_runs, **settings)
+    critical_ratio = decisions.critical_ratio
+    best_ratio = decisions.best_ratio
+    allocation = decisions.allocation
+    best_mixture = decisions.best_mixture
+    equivalent_compute = decisions.equivalent_compute
+    best_duration = decisions.best_duration
+    curve = decisions.curve
+    best_schedule = decisions.best_schedule
+    turning_length = decisions.turning_length
+    critical_point = decisions.critical_point
+    new_domain = new_domain
 
     @cached_property
     def _checks(self) -> "Checks":

@@ -360,7 +360,7 @@ def test_arguments_of_another_kind_are_refused(settings, words, model):
     with pytest.raises((DataError, LawError), match=words):
         bl.Model(models.dcpt, **{"runs": model.runs, **settings})
     with pytest.raises(LawError, match="sigma is 0.01: give its prior"):
-        bl.Noise(sigma=0.01)  # type: ignore[arg-type]
+        bl.Noise(sigma=0.01)
 
 
 def test_the_papers_condition_is_sampled(model):
