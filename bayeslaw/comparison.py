@@ -18,14 +18,15 @@ from scipy import stats
 
 from bayeslaw.design import Design
 from bayeslaw.errors import DataError, RangeError
+from bayeslaw.prediction import at_rows
+from bayeslaw.quantity import SAMPLE
 
 if TYPE_CHECKING:
     from bayeslaw.evaluate import Evaluation
     from bayeslaw.fit import Fit
 
-__all__ = ["at_rows", "compare", "log_likelihood", "part", "standardised_errors"]
+__all__ = ["compare", "log_likelihood", "part", "standardised_errors"]
 
-SAMPLE = ["chain", "draw"]
 ORDER = {"start": ("row",), "eval_number": ("eval",)}
 AT_ONCE = 1_000_000
 """Errors worked on at a time, about: what a long run with many draws takes of the memory."""
@@ -64,12 +65,6 @@ def part(design: Design, keep: np.ndarray | slice) -> Design:
     """Return a design of some of the rows, with the groups of the whole."""
     at = {"row": keep if isinstance(keep, slice) else np.flatnonzero(keep)}
     return replace(design, rows=design.rows.isel(at), measured=design.measured.isel(at))
-
-
-def at_rows(fit: "Fit", design: Design) -> xr.DataArray:
-    """Return the losses of the mean law at the rows of a design, dims chain, draw, eval, row."""
-    needed = dict.fromkeys([*fit.model.law.columns, *fit.model.design.groups])
-    return fit.loss(design.rows[list(needed)])
 
 
 def _of_runs(fit: "Fit", d: Design) -> xr.DataArray:

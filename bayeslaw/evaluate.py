@@ -11,12 +11,13 @@ import pandas as pd
 from scipy import stats
 from scipy.special import logsumexp
 
-from bayeslaw.comparison import at_rows, log_likelihood, part
+from bayeslaw.comparison import log_likelihood, part
 from bayeslaw.design import Design
 from bayeslaw.errors import DataError, RangeError
 from bayeslaw.folds import file_of, finish, labels, settled, told
 from bayeslaw.model import Model
-from bayeslaw.quantity import CI_PROB
+from bayeslaw.prediction import at_rows
+from bayeslaw.quantity import CI_PROB, SAMPLE
 from bayeslaw.scores import crps, scores
 from bayeslaw.splits import Splits
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Evaluation", "evaluate"]
 
-SAMPLE = ["chain", "draw"]
 ERRORS = 2000
 """At least so many draws of a new run stand for its distribution; a fit with fewer draws gives each several errors."""
 RHAT = 1.01

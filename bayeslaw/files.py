@@ -31,7 +31,9 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as e:
         if isinstance(e, BayeslawError):
             raise
-        raise StoreError(f"cannot write {path}: {e.strerror or e}") from e
+        raise StoreError(
+            f"cannot write {path} ({e.strerror or e}): choose a folder that exists or can be made, and can be written"
+        ) from None
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,6 +1,7 @@
 """Refits by the dozen, each kept on disk as a small JSON file, so that reading executes nothing."""
 
 import hashlib
+import inspect
 import json
 import math
 import os
@@ -19,7 +20,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedCo
 
 from bayeslaw.design import Design
 from bayeslaw.engines import Failure, run
-from bayeslaw.errors import RangeError, RefitError, StoreError
+from bayeslaw.errors import RangeError, RefitError, StoreError, unknown_name
+from bayeslaw.files import replacing
+from bayeslaw.inference import fit
 from bayeslaw.law import Law
 from bayeslaw.mixtures import WEIGHT
 from bayeslaw.model import Model
@@ -29,6 +32,10 @@ from bayeslaw.runs import Runs
 from bayeslaw.store import fingerprint
 
 __all__ = ["file_of", "finish", "labels", "settled", "told"]
+
+
+SETTINGS = tuple(name for name in inspect.signature(fit).parameters if name not in ("model", "progress"))
+"""What a refit may be told; see `bayeslaw.inference.fit`."""
 
 
 def labels(held: Design) -> dict[str, np.ndarray]:
@@ -42,6 +49,11 @@ def settled(jobs: int, scheduler: str | None, **settings: Any) -> dict[str, Any]
     """Return the settings of refits that share the cores of this machine, or have one each on a cluster."""
     if jobs == 0:
         raise RangeError("jobs is 0: give how many refits to run at a time, or -1 for one per core")
+    for name in settings:
+        if name not in SETTINGS:
+            raise unknown_name("setting of a fit", name, SETTINGS)
+    if (method := settings.get("method", "nuts")) not in ("nuts", "mle"):
+        raise unknown_name("method", method, ("nuts", "mle"))
     if scheduler is not None:
         if jobs != 1:
             raise RangeError("how many refits run at a time is up to the scheduler's workers: leave jobs out")
@@ -189,12 +201,6 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _write(file: Path, result: Mapping[str, Any]) -> None:
-    """Write a finished fold, beside the file first and then renamed: what is there is whole."""
-    temporary = file.with_name(f".{file.name}.part")
-    try:
+    """Write a finished fold."""
+    with replacing(file) as temporary:
         temporary.write_text(json.dumps(result), encoding="utf-8")
-        os.replace(temporary, file)
-    except OSError as e:
-        raise StoreError(f"cannot write {file} ({e.strerror or e}): choose a folder that can be written") from None
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from scipy import stats
 
 from bayeslaw.errors import LawError
 from bayeslaw.priors import Prior
-from bayeslaw.quantity import CI_PROB, Quantity
+from bayeslaw.quantity import CI_PROB, SAMPLE, Quantity
 
 if TYPE_CHECKING:
     from bayeslaw.fit import Fit
@@ -23,7 +23,6 @@ __all__ = ["Learnability", "learnability"]
 
 DIRECTION = "a larger K means a lower loss, so K says how easily a domain is learned"
 PART, EXPONENT = "F", "mu"
-SAMPLE = ["chain", "draw"]
 
 HARDLY, MOSTLY = 0.2, 0.8
 """Shares of the prior's variance that the data took away below and above which words say so."""

@@ -1,18 +1,20 @@
 """Losses that a fit predicts: what it is asked for, the coefficients that apply there, and the law on both."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import numpy as np
 import xarray as xr
 
+from bayeslaw.design import Design
 from bayeslaw.errors import DataError, RangeError, unknown_name
 from bayeslaw.mixtures import WEIGHT, as_weights
 
 if TYPE_CHECKING:
     from bayeslaw.fit import Fit
 
-__all__ = ["UNSEEN", "coefficients", "columns", "loss"]
+__all__ = ["UNSEEN", "at_rows", "coefficients", "columns", "loss", "thinned"]
 
 UNSEEN = "(unseen)"
 """The label of a group that was not fitted: its coefficients are drawn from the population."""
@@ -133,3 +135,15 @@ def loss(fit: "Fit", columns: xr.Dataset, new_run: bool = False, seed: int = 0) 
         log_path = xr.ufuncs.log(columns[law.path]) if along else None
         loss = loss * xr.ufuncs.exp(fit.noise.sample(fit.posterior, loss, log_path, rng))
     return loss.rename("loss")
+
+
+def at_rows(fit: "Fit", design: Design | None = None) -> xr.DataArray:
+    """Return the losses of the mean law at the rows of a design, by default the fit's; dims chain, draw, eval, row."""
+    rows = (design or fit.model.design).rows
+    return fit.loss(rows[list(dict.fromkeys([*fit.model.law.columns, *fit.model.design.groups]))])
+
+
+def thinned(fit: "Fit", draws: int) -> "Fit":
+    """Return the fit with about as many draws, or all where there are fewer."""
+    sizes = fit.posterior.sizes
+    return replace(fit, idata=fit.idata.isel(draw=slice(None, None, -(-sizes["chain"] * sizes["draw"] // draws))))

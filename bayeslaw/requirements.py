@@ -5,7 +5,6 @@ paper judges a form by its formula and its fitted coefficients; here every poste
 design, from the losses alone.
 """
 
-from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,8 @@ import xarray as xr
 
 from bayeslaw.design import inside
 from bayeslaw.errors import LawError, RangeError, unknown_name
+from bayeslaw.prediction import thinned
+from bayeslaw.quantity import SAMPLE
 
 if TYPE_CHECKING:
     from bayeslaw.fit import Fit
@@ -34,8 +35,6 @@ SHARE = "domain_share"
 
 AMOUNTS = ("N", "D")
 """Columns in which, at a fixed share, a consistent law is a sum of a constant and powers."""
-
-SAMPLE = ("chain", "draw")
 
 
 def requirements(fit: "Fit", **ranges: tuple[float, float]) -> pd.DataFrame:
@@ -87,9 +86,7 @@ def requirements(fit: "Fit", **ranges: tuple[float, float]) -> pd.DataFrame:
         if name not in free:
             raise unknown_name(f"column of {law.name} with a range", name, free)
     grid = {c: _levels(fit, c, ranges.get(c)) for c in free}
-    sizes = fit.posterior.sizes
-    some = replace(fit, idata=fit.idata.isel(draw=slice(None, None, -(-sizes["chain"] * sizes["draw"] // ENOUGH))))
-    found = []
+    some, found = thinned(fit, ENOUGH), []
     for labels in product(*design.groups.values()):
         group = dict(zip(design.groups, labels, strict=True))
         for (requirement, along), worst in _worst(some, grid, group).items():

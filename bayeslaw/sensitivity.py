@@ -7,7 +7,6 @@ power-scaling", arXiv:2107.14054.
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import arviz as az
@@ -19,23 +18,15 @@ import xarray as xr
 from bayeslaw.comparison import log_likelihood
 from bayeslaw.decisions.critical_ratio import has_critical_ratio, of_the_study
 from bayeslaw.errors import BayeslawError, RangeError
+from bayeslaw.prediction import at_rows
 from bayeslaw.priors import Prior
+from bayeslaw.quantity import SAMPLE
 from bayeslaw.words import place
 
 if TYPE_CHECKING:
     from bayeslaw.fit import Fit
 
-__all__ = [
-    "FEWEST",
-    "SAMPLE",
-    "SENSITIVE",
-    "answers",
-    "at_rows",
-    "in_prior_units",
-    "log_prior",
-    "sensitivity",
-    "thinned",
-]
+__all__ = ["FEWEST", "SENSITIVE", "answers", "in_prior_units", "log_prior", "sensitivity"]
 
 SENSITIVE = 0.05
 """Change of a posterior per doubling of a component's weight above which it counts as sensitive (the paper's)."""
@@ -48,8 +39,6 @@ FEWEST = 200
 
 ROUNDING = 1e-12
 """Relative spread below which draws are all the same."""
-
-SAMPLE = ["chain", "draw"]
 
 
 def log_prior(fit: "Fit") -> xr.Dataset:
@@ -141,18 +130,6 @@ def answers(fit: "Fit") -> xr.DataArray:
             found[name], runs[name] = losses.isel(row=row, eval=e).reset_coords(drop=True), str(run[row])
     every = xr.concat(found.values(), pd.Index(found, name="answer"), coords="minimal").transpose(*SAMPLE, "answer")
     return every.assign_coords(measured_in=("answer", list(runs.values())))
-
-
-def thinned(fit: "Fit", draws: int) -> "Fit":
-    """Return the fit with about as many draws, or all where there are fewer."""
-    sizes = fit.posterior.sizes
-    return replace(fit, idata=fit.idata.isel(draw=slice(None, None, -(-sizes["chain"] * sizes["draw"] // draws))))
-
-
-def at_rows(fit: "Fit") -> xr.DataArray:
-    """Return the losses of the mean law at the rows of the table; dims chain, draw, eval, row."""
-    design = fit.model.design
-    return fit.loss(design.rows[list(dict.fromkeys([*fit.model.law.columns, *design.groups]))])
 
 
 def in_prior_units(fit: "Fit") -> dict[str, xr.DataArray]:

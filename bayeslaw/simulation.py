@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayeslaw.comparison import at_rows, log_likelihood, part
+from bayeslaw.comparison import log_likelihood, part
 from bayeslaw.design import Design
 from bayeslaw.evaluate import convergence
 from bayeslaw.folds import labels
 from bayeslaw.model import Model
 from bayeslaw.noise import Noise
+from bayeslaw.prediction import at_rows
 from bayeslaw.runs import Runs
 from bayeslaw.words import place
 

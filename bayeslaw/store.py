@@ -3,10 +3,8 @@
 import hashlib
 import inspect
 import json
-import os
 import warnings
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +15,7 @@ import pymc as pm
 import xarray as xr
 
 from bayeslaw.errors import BayeslawError, StoreError, unknown_name
+from bayeslaw.files import replacing
 from bayeslaw.law import Law
 from bayeslaw.model import Model
 from bayeslaw.noise import Noise
@@ -67,19 +66,10 @@ def save(fit: "Fit", path: str | Path) -> Path:
         for v in map(str, node.variables):
             if node[v].dtype == bool:
                 node[v] = node[v].astype("int8")
-    temporary = path.with_name(f".{path.name}.part")
-    try:
+    with replacing(path) as temporary:
         tree.to_netcdf(temporary, engine="h5netcdf")
         with temporary.open("ab") as file:
             file.write(SEAL + _digest(temporary.read_bytes()))
-        os.replace(temporary, path)
-    except OSError as e:
-        raise StoreError(
-            f"cannot write {path} ({e.strerror or e}): choose a folder that exists and can be written"
-        ) from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
     return path
 
 

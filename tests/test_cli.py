@@ -18,9 +18,10 @@ import bayeslaw.inference
 import bayeslaw.store
 from bayeslaw import models
 from bayeslaw.cli import app
+from bayeslaw.files import replacing
 from bayeslaw.fit import Fit
 from bayeslaw.quantity import CI_PROB, Censored, Ratio
-from bayeslaw.report import replacing, report
+from bayeslaw.report import report
 
 SAMPLE = {"chain": np.arange(2), "draw": np.arange(50)}
 MIDDLES = {"E": 2.4, "A": 0.4, "alpha": 0.3, "B": 0.15, "beta": 0.3, "eta": 1.2, "C": 0.3, "gamma": 0.35, "eps": 0.1}

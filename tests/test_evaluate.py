@@ -435,3 +435,11 @@ def test_a_share_left_out_at_one_size_of_the_real_runs():
     assert list(found.summary().index) == ["domain"], "a general share of 0 lies outside the law's range"
     assert (len(found.runs), scores["n"]) == (3, 30)
     assert scores["mae"] < 0.02 and scores["coverage"] >= 0.7
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"), [({"tun": 5}, "setting of a fit 'tun'"), ({"method": "prior"}, "method")]
+)
+def test_unknown_settings_are_refused_before_anything_is_fitted(settings, words):
+    with pytest.raises(UnknownName, match=words):
+        bl.evaluate(MODEL, bl.splits.by("N"), **settings)

@@ -12,10 +12,11 @@ from scipy.stats import multivariate_normal, norm
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.comparison import at_rows, log_likelihood
+from bayeslaw.comparison import log_likelihood
 from bayeslaw.design import Design
 from bayeslaw.errors import DataError
 from bayeslaw.noise import Noise
+from bayeslaw.prediction import at_rows
 from bayeslaw.runs import Runs
 
 EVALS = ("general", "domain", "code")

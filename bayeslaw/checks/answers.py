@@ -11,8 +11,9 @@ from bayeslaw.checks.result import CheckResult
 from bayeslaw.comparison import log_likelihood
 from bayeslaw.decisions.critical_ratio import has_critical_ratio, of_the_study
 from bayeslaw.errors import BayeslawError, unknown_name
-from bayeslaw.quantity import Ratio
-from bayeslaw.sensitivity import FEWEST, SAMPLE, answers, thinned
+from bayeslaw.prediction import thinned
+from bayeslaw.quantity import SAMPLE, Ratio
+from bayeslaw.sensitivity import FEWEST, answers
 from bayeslaw.words import amount, place
 
 if TYPE_CHECKING:

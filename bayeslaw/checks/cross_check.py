@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayeslaw.checks.result import CheckResult
-from bayeslaw.sensitivity import SAMPLE, at_rows
+from bayeslaw.prediction import at_rows
+from bayeslaw.quantity import SAMPLE
 from bayeslaw.words import place
 
 if TYPE_CHECKING:

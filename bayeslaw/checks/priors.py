@@ -7,16 +7,9 @@ import numpy as np
 import xarray as xr
 
 from bayeslaw.checks.result import CheckResult
-from bayeslaw.sensitivity import (
-    FEWEST,
-    SAMPLE,
-    SENSITIVE,
-    answers,
-    at_rows,
-    in_prior_units,
-    sensitivity,
-    thinned,
-)
+from bayeslaw.prediction import at_rows, thinned
+from bayeslaw.quantity import SAMPLE
+from bayeslaw.sensitivity import FEWEST, SENSITIVE, answers, in_prior_units, sensitivity
 from bayeslaw.words import place
 
 if TYPE_CHECKING:

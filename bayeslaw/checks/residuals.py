@@ -11,8 +11,8 @@ from scipy import stats
 from bayeslaw.checks.result import CheckResult
 from bayeslaw.comparison import standardised_errors
 from bayeslaw.mixtures import WEIGHT
-from bayeslaw.quantity import CI_PROB
-from bayeslaw.sensitivity import SAMPLE, at_rows, thinned
+from bayeslaw.prediction import at_rows, thinned
+from bayeslaw.quantity import CI_PROB, SAMPLE
 from bayeslaw.words import place
 
 if TYPE_CHECKING:

@@ -56,7 +56,7 @@ def fit(
 
     Example: bayeslaw fit dcpt runs.csv -o fit.nc --map N=params --by E=domain --prior alpha=0.35:0.3
     """
-    from bayeslaw.report import replacing
+    from bayeslaw.files import replacing
 
     model = model_of(law, runs, columns, loss, by, prior, reference, outside, robust, warmup, before)
     with replacing(output) as temporary:

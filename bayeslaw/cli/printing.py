@@ -18,7 +18,7 @@ __all__ = ["print_answer", "print_checks", "write_csv"]
 
 def write_csv(table: "pd.DataFrame", path: Path) -> None:
     """Write a table, or nothing."""
-    from bayeslaw.report import replacing
+    from bayeslaw.files import replacing
 
     with replacing(path) as temporary:
         table.to_csv(temporary, index=False)

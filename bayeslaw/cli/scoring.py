@@ -74,7 +74,7 @@ def evaluate(
     from contextlib import nullcontext
 
     import bayeslaw as bl
-    from bayeslaw.report import replacing
+    from bayeslaw.files import replacing
     from bayeslaw.splits import read_splits
 
     held_out = [column for column in by or () if "=" not in column]
@@ -94,12 +94,14 @@ def evaluate(
         if unwanted := [name for name, value in own.items() if value]:
             raise RangeError(f"{law} has its own runs and model: leave {' and '.join(unwanted)} out")
         result = load_fit(Path(law))
-        model, settings = result.model, {**result.settings, **settings}
+        model = result.model
+        if result.settings.get("method") in ("nuts", "mle"):  # others were not fitted by that
+            settings = {**result.settings, **settings}
     elif runs is None:
         raise RangeError(f"name the measurements after the law, as in: bayeslaw evaluate {law} runs.csv --by N")
     else:
         model = model_of(law, runs, columns, loss, pooled, prior, reference, outside, robust, warmup, before)
-        settings = {"seed": 1, **settings}
+    settings = {"seed": 1, **settings}
     asked = read_splits(splits or f"by:{','.join(held_out)}", settings["seed"])
     with nullcontext() if output is None else replacing(output) as temporary:
         found = bl.evaluate(

@@ -11,13 +11,11 @@ from bayeslaw import simplex
 from bayeslaw.decisions.question import given
 from bayeslaw.errors import DataError, RangeError, unknown_name
 from bayeslaw.mixtures import blend, bounds
-from bayeslaw.quantity import Censored
+from bayeslaw.quantity import SAMPLE, Censored
 
 __all__ = ["alignment", "domain_vectors"]
 
 DISTANCES = ("huber", "jensen-shannon")
-
-SAMPLE = ("chain", "draw")
 
 CLOSE = 1e-12
 """Distance to the smallest distance between vectors at which to stop; their entries are often a thousandth."""

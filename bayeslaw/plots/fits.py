@@ -25,8 +25,9 @@ from bayeslaw.plots.style import (
     points,
     quantiles,
 )
+from bayeslaw.prediction import at_rows
 from bayeslaw.quantity import CI_PROB, Ratio
-from bayeslaw.sensitivity import at_rows, in_prior_units
+from bayeslaw.sensitivity import in_prior_units
 from bayeslaw.words import amount
 
 if TYPE_CHECKING:

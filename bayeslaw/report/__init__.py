@@ -1,7 +1,6 @@
 """The report of a fit, for analysts: question, answer, what supports it, what could be wrong. A face."""
 
-from bayeslaw.report.files import replacing
 from bayeslaw.report.ratios import critical_ratios
 from bayeslaw.report.writing import report
 
-__all__ = ["critical_ratios", "replacing", "report"]
+__all__ = ["critical_ratios", "report"]

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.errors import StoreError
+from bayeslaw.files import replacing, replacing_folder
 from bayeslaw.report.content import content
 from bayeslaw.report.figures import Picture
-from bayeslaw.report.files import replacing, replacing_folder
 from bayeslaw.report.page import DPI, EQUATION, page
 from bayeslaw.report.several import several
 

@@ -17,9 +17,9 @@ import pandas as pd
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.comparison import at_rows
 from bayeslaw.evaluate import Evaluation, convergence
 from bayeslaw.fit import Fit
+from bayeslaw.prediction import at_rows
 from bayeslaw.scores import huber
 from bayeslaw.splits import Splits
 from tests.benchmarks.simulated import study
