@@ -84,6 +84,41 @@ def test_a_linear_law_goes_to_a_corner_of_what_is_allowed():
     np.testing.assert_allclose(q.draws[0], [[0, 0.5, 0.4, 0.1], [0.3, 0.5, 0.1, 0.1]], atol=1e-12)
     assert q.p_always.sel(source="s1") == 1 and q.p_never.sel(source="s3") == 1
     assert q.p_never.sel(source="s0") == 0.5 and q.text().sel(source="s3") == "<= 0.1"
+    assert q.text().sel(source="s1") == ">= 0.5" and best_mixture(fit).text().sel(source="s3") == "0"
+
+
+def test_tokens_at_hand_and_their_repetitions_are_largest_shares():
+    w = np.array([[[1.0, 2.0, 3.0, 4.0]]])
+    fit = stand_in(models.regmix, {"w": w})
+    tokens = {"s0": 1e9, "s1": 5e8}
+    once = fit.best_mixture(available=tokens, D=1e10)
+    np.testing.assert_allclose(once.recommended, [0.1, 0.05, 0.85, 0.0], atol=1e-12)
+    assert once.inputs["D"] == 1e10 and once.inputs["available"] == tokens and "repetitions" not in once.inputs
+    often = fit.best_mixture(available=tokens, repetitions=4, D=1e10, at_most={"s0": 0.3, "s1": 0.5})
+    np.testing.assert_allclose(often.recommended, [0.3, 0.2, 0.5, 0.0], atol=1e-12)
+    np.testing.assert_allclose(fit.best_mixture(available=tokens, D=1e8).recommended, [1, 0, 0, 0], atol=1e-12)
+    by_tokens = nested().best_mixture(available={"s0": 1e9}, N=1e9, D=1e10)
+    xr.testing.assert_equal(by_tokens.draws, nested().best_mixture(at_most={"s0": 0.1}, N=1e9, D=1e10).draws)
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"repetitions": 4}, "give available too"),
+        ({"available": {"s0": 1e9}}, "give one D"),
+        ({"available": {"s0": 1e9}, "D": [1e9, 1e10]}, "give one D"),
+        ({"available": {"s0": 1e9}, "D": 0}, "D is 0: give a number above 0"),
+        ({"available": {"s0": 1e9}, "D": 1e9, "repetitions": -1}, "repetitions is -1"),
+        ({"available": {"s0": -1}, "D": 1e9}, "available of s0 is -1"),
+        ({"available": {"s9": 1e9}, "D": 1e9}, r"available=\)"),
+        ({"available": dict.fromkeys(["s0", "s1", "s2", "s3"], 1e9), "D": 1e10}, "the bounds leave no mixture"),
+        ({"D": 1e9}, "'D'"),
+    ],
+)
+def test_tokens_at_hand_that_say_nothing_are_refused(asked, says):
+    fit = stand_in(models.regmix, {"w": np.ones((1, 1, 4))})
+    with pytest.raises((RangeError, UnknownName), match=says):
+        fit.best_mixture(**asked)
 
 
 def test_a_pull_to_a_prior_mixture_has_a_closed_form():
@@ -92,6 +127,7 @@ def test_a_pull_to_a_prior_mixture_has_a_closed_form():
     fit = stand_in(models.regmix, {"w": w})
     prior = {"s0": 0.1, "s1": 0.2, "s2": 0.7}
     best = fit.best_mixture(near=prior, pull=0.5)
+    assert best.inputs["near"] == pytest.approx(prior | {"s3": 0.0}) and best.inputs["pull"] == 0.5
     expected = np.array([0.1, 0.2, 0.7, 0.0]) * np.exp(-w[:, 0] / 0.5)
     np.testing.assert_allclose(best.draws[0], expected / expected.sum(-1, keepdims=True), atol=1e-3)
     assert float(best.regret(best.draws[0, 3]).draws[0, 3]) == pytest.approx(0, abs=1e-6)

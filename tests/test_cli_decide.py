@@ -16,6 +16,8 @@ from bayeslaw.cli import app
 from bayeslaw.fit import Fit
 from bayeslaw.schedules import Schedule
 from tests.test_best_mixture import nested, random_mixing, stand_in, upsampling
+from tests.test_cmr import DOMAIN, GENERAL
+from tests.test_cmr import stand_in as cmr_stand_in
 from tests.test_schedule_decisions import BASE, PEAK, annealed, continued
 
 VERBS = (
@@ -74,6 +76,31 @@ def test_best_mixture(decide):
     assert "upper" in decide(fit, "best-mixture", "--prob", "0.5").stdout
 
 
+def test_best_mixture_near_another_and_within_the_tokens_at_hand(decide):
+    fit = stand_in(models.data_mixing, random_mixing())
+    words = ["--near=s0=0.5", "--near=s1=0.5", "--pull=0.2", "--available=s0=2e9", "--repetitions=2", "--D=1e10"]
+    found = answer(decide(fit, "best-mixture", *words, "--json"))
+    asked: dict[str, Any] = {"available": {"s0": 2e9}, "repetitions": 2, "D": 1e10}
+    expected = fit.best_mixture(near={"s0": 0.5, "s1": 0.5}, pull=0.2, **asked)
+    assert found["recommended"] == pytest.approx(expected.recommended.to_series().to_dict())
+    assert found["recommended"]["s0"] <= 0.4 and found["recommended"]["s2"] == 0
+    assert found["near"] == {"s0": 0.5, "s1": 0.5, "s2": 0, "s3": 0} and found["pull"] == 0.2
+    assert {k: found[k] for k in asked} == asked
+
+
+def test_a_turning_point_of_both_losses(decide, tmp_path, monkeypatch):
+    general, domain = cmr_stand_in(models.cmr_general, GENERAL), cmr_stand_in(models.cmr_domain, DOMAIN)
+    (tmp_path / "domain.nc").touch()
+    monkeypatch.setattr(bayeslaw.store, "load", lambda path: domain if path.stem == "domain" else general)
+    words = ["--D=1e10", "--rule=turning-point", "--weight=1000", "--beside=domain.nc", "--json"]
+    result = CliRunner().invoke(app, ["decide", "critical-ratio", "fit.nc", *words])
+    expected = general.critical_ratio(D=1e10, rule="turning-point", weight=1000, beside=domain)
+    found = answer(result)
+    assert found["median"] == expected.median().item() and found["weight"] == 1000
+    alone = CliRunner().invoke(app, ["decide", "critical-ratio", "fit.nc", *words[:2], words[3]])
+    assert alone.exit_code == 2 and "beside is the fit of the domain loss that weight adds to" in alone.stderr
+
+
 def test_equivalent_compute(decide):
     fit = nested()
     words = ["--mixture=s0=0.5", "--mixture=s1=0.5", "--than=s2=1", "--D=1e10", "--N=1e9"]
@@ -121,6 +148,13 @@ def test_turning_length_and_critical_point(decide):
         ("best-mixture --max s0=2", "shares lie in [0, 1]"),
         ("best-mixture --max github=0.3", "github"),
         ("best-mixture --goal set9", "set9"),
+        ("best-mixture --near s0=1", "give both or neither"),
+        ("best-mixture --near s0=0.5 --pull 0.1", "sum to 1, these sum to 0.5"),
+        ("best-mixture --available s0=lots", "--available: 'lots' is not a number"),
+        ("best-mixture --available s0=1e9", "give one D"),
+        ("best-mixture --repetitions 4", "give available too"),
+        ("critical-ratio --rule=turning-point --beside=no.nc", "no file 'no.nc'"),
+        ("critical-ratio --weight=100", "does not depend on domain_share"),
         ("best-mixture --goal set0=1 --goal set0=2", "names 'set0' twice"),
         ("best-duration", "does not depend on duration"),
         ("best-schedule --candidate a=a.csv", "no file 'a.csv'"),

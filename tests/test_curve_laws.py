@@ -4,7 +4,7 @@ The losses of `SCRIPT` are those bundled with the script of arXiv:2408.11029; ta
 are read from beside the checkout (see conftest.py).
 """
 
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,16 +18,24 @@ from bayeslaw import models, schedules
 from bayeslaw.curves import curve_columns
 from bayeslaw.fit import Fit
 from bayeslaw.runs import Runs
+from tests.studies.cpt_printed import (
+    FIGURE_3,
+    FIGURE_15,
+    FIGURE_18,
+    OUT_OF_DOMAIN,
+    SIZES,
+    coefficients,
+    combined,
+    measured_at,
+    printed,
+    weights,
+)
 
 SCRIPT = {
     "cosine": "3.6696358 3.3254106 3.1908393 3.1158533 3.0604768 3.020384 2.9880967 2.9612265 2.9395165 2.9195616 "
     "2.9030452 2.8881907 2.8767889 2.8654318 2.8565135 2.8489892 2.843639 2.8398669 2.8380618 2.8376071",
     "constant": "3.6714418 3.325626 3.1884103 3.111947 3.058354 3.0211415 2.9874816 2.96082 2.9406552 2.9241402 "
     "2.9054413 2.8942103 2.8807929 2.8702695 2.862175 2.8530996 2.8448784 2.8383856 2.8326995 2.8294308",
-}
-FIGURE_3 = {
-    "general": dict(L0=3.057, A=0.490, alpha=0.497, B=0.366, E=28, beta=0.189, C_pt=0.299, C_cpt=0.298),
-    "domain": dict(L0=3.024, A=0.412, alpha=0.677, B=-0.666, E=5662, beta=0.146, C_pt=0.278, C_cpt=0.324),
 }
 
 
@@ -89,53 +97,25 @@ def test_the_checks_look_at_the_parts_of_simulated_curves(law):
 
 
 # --------------------------------------------------------------------------------------------------------- CPT dynamics
-def printed(rows: pd.DataFrame, c: Mapping[str, float]) -> Any:
-    """Equation (4) of arXiv:2505.07796 as printed."""
-    annealing = c["C_pt"] * rows["S2pt"] + c["C_cpt"] * rows["S2cpt"]
-    shift = c["B"] * (1 - (1 + c["E"] * rows["S1cpt"]) ** -c["beta"])
-    return c["L0"] + c["A"] * rows["S1"] ** -c["alpha"] - annealing + shift
-
-
-def simulated() -> tuple[Runs, pd.DataFrame, dict[str, Any]]:
+def simulated() -> tuple[Runs, pd.DataFrame]:
     """Simulate the paper's settings from the constants of figure 3, errors 0.001, both losses.
 
-    Returns two runs of pre-training and eleven that continue one; the rows of two more; and how all were scheduled.
+    Returns two runs of pre-training and eleven that continue one, and the rows of two more.
     """
-    first = {
-        "early": schedules.constant(10_000, 2e-4, warmup=500),
-        "flat": schedules.constant(40_000, 2e-4, warmup=500),
-        "half": schedules.wsd(40_000, 2e-4, 8000, 1e-4, warmup=500),
-        "done": schedules.wsd(40_000, 2e-4, 8000, warmup=500),
-    }
-    then = {
-        "constant": schedules.constant(20_000, 2e-4, warmup=200),
-        "cosine": schedules.cosine(20_000, 2e-4, warmup=200),
-        "wsd": schedules.wsd(20_000, 2e-4, 4000, warmup=200),
-        "low": schedules.linear(20_000, 1e-4, warmup=200),
-    }
-    runs = {f"{a} {b}": (first[a], then[b]) for a in first for b in ("constant", "cosine", "wsd")}
-    runs["half low"] = (first["half"], then["low"])
-    plans: dict[str, Any] = {name: own for name, (_, own) in runs.items()}
-    before: dict[str, Any] = {name: base for name, (base, _) in runs.items()}
+    names = [f"{a} {b}" for a in ("early", "flat", "half", "done") for b in ("constant", "cosine", "wsd")]
     step = np.r_[100, 200, 400, 700, np.arange(1000, 20_001, 500)]
-    parts = [pd.DataFrame({"run": name, "step": step, "loss": 3.0}) for name in runs]
-    for name in ("flat", "done"):
-        parts.append(pd.DataFrame({"run": name, "step": np.arange(1000, 40_001, 1000), "loss": 3.0}))
-        plans[name], before[name] = first[name], None
-    scheduled: dict[str, Any] = {"schedule": plans, "before": before}
-    table = bl.read_curves(pd.concat(parts), **scheduled).table.drop(columns="validation_loss")
-    rng = np.random.default_rng(0)
+    runs = measured_at([*names, "half low", "flat", "done"], step, np.arange(1000, 40_001, 1000))
+    rng, table = np.random.default_rng(0), runs.table.copy()
     for name, c in FIGURE_3.items():
         table[f"{name}_loss"] = printed(table, c) * np.exp(rng.normal(0, 0.001, len(table)))
     held_out = table["run"].isin(["half low", "done wsd"])
-    known = Runs(table[~held_out].reset_index(drop=True), ("general", "domain"), table[:0])
-    return known, table[held_out].reset_index(drop=True), scheduled
+    return replace(runs, table=table[~held_out].reset_index(drop=True)), table[held_out].reset_index(drop=True)
 
 
 @pytest.fixture(scope="module")
 def paper_setting() -> tuple[Fit, pd.DataFrame]:
     """Maximum likelihood of the simulated runs, and the rows that were left out."""
-    known, held_out, _ = simulated()
+    known, held_out = simulated()
     return bl.Model(models.cpt_dynamics, known).fit(method="mle"), held_out
 
 
@@ -156,25 +136,41 @@ def test_schedules_that_were_left_out_are_predicted(paper_setting, name):
     np.testing.assert_allclose(found, printed(rows, FIGURE_3[name]), atol=0.002)
 
 
-def coefficients(c: Mapping[str, float]) -> dict[str, float]:
-    """Printed constants in the law's coordinates."""
-    shift = c["B"] * (1 - (1 + 4 * c["E"]) ** -c["beta"])
-    per_rate = 2e-4 / (1 - schedules.MEMORY)
-    amplitudes = {"C_pt": c["C_pt"] * per_rate, "C_cpt": c["C_cpt"] * per_rate}
-    return {**{k: c[k] for k in ("L0", "A", "alpha", "beta")}, "E": 4 * c["E"], "shift": shift, **amplitudes}
+VERSIONS: dict[str, tuple[Any, Any]] = {
+    "cpt_dynamics": (FIGURE_3, {}),
+    "cpt_dynamics_size": (FIGURE_15, {"sizes": SIZES}),
+    "cpt_dynamics_open": (FIGURE_18, {"before": schedules.unknown()}),
+}
 
 
-def test_the_law_is_the_printed_equation():
-    rows = pd.DataFrame({"S1": [8.0, 9.5], "S1cpt": [0.01, 1.5], "S2pt": 0.15, "S2cpt": [-0.1, 0.1]})
-    for c in FIGURE_3.values():
-        inputs = (rows["S1"], rows["S1cpt"] / 4, *(0.001 * rows[s] / 2e-4 for s in ("S2pt", "S2cpt")))
-        np.testing.assert_allclose(models.cpt_dynamics(*inputs, **coefficients(c)), printed(rows, c), rtol=1e-12)
-        units = models.cpt_dynamics.paper_units
-        assert units
-        paper = units(models.cpt_dynamics.reference(), **{k: v for k, v in coefficients(c).items() if k != "L0"})
-        assert paper == pytest.approx(
-            {k: c[k] for k in ("A", "B", "E")} | {k: c[k] / 0.001 for k in ("C_pt", "C_cpt")}, rel=1e-9
-        )
+@pytest.mark.parametrize("law", VERSIONS)
+@pytest.mark.parametrize("name", FIGURE_3)
+def test_every_version_is_its_printed_equation(law, name):
+    constants, settings = VERSIONS[law]
+    runs = measured_at(["half wsd", "early cosine"], [50, 300, 19_000], **settings)
+    version, c = models.catalogue[law], constants[name]
+    columns = xr.Dataset({column: ("row", runs.table[column]) for column in version.columns})
+    inputs = version.inputs(columns, version.reference()).values()
+    np.testing.assert_allclose(version(*inputs, **coefficients(c)), printed(runs.table, c), rtol=1e-12)
+
+
+@pytest.mark.parametrize("law", ["cpt_dynamics", "cpt_dynamics_open"])
+@pytest.mark.parametrize("name", FIGURE_3)
+def test_paper_units_are_the_printed_constants(law, name):
+    c, version = VERSIONS[law][0][name], models.catalogue[law]
+    assert version.paper_units
+    paper = version.paper_units(version.reference(), **{k: v for k, v in coefficients(c).items() if k != "L0"})
+    expected = {k: v / 0.001 if k.startswith("C_") else v for k, v in c.items() if k in paper}
+    assert dict(paper) == pytest.approx(expected, rel=1e-9) and {"A", "B", "E", "C_cpt"} <= set(paper)
+
+
+def test_the_size_version_has_the_amplitudes_of_its_reference_size():
+    """The card's `why`: F of 1.25 and 1.14 nats at 1e8 parameters; losses by size agree with the fits by size."""
+    found = {name: coefficients(c) for name, c in FIGURE_15.items()}
+    assert found["general"]["F"] == pytest.approx(1.25, abs=0.005)
+    assert found["domain"]["F"] == pytest.approx(1.14, abs=0.005)
+    floor = {N: 1.829 + 3.072 * N**-0.195 for N in (106, 1720)}  # figures 3 and 16: 3.057 and 2.496
+    assert floor[106] == pytest.approx(3.057, abs=0.02) and floor[1720] == pytest.approx(2.496, abs=0.06)
 
 
 def test_the_critical_point_has_its_closed_form():
@@ -221,9 +217,12 @@ def test_the_versions_agree_where_they_meet():
     assert models.cpt_dynamics_open(0.4, 0.3, **open_model) == pytest.approx(plain, rel=1e-12)
 
 
-def test_out_of_domain_losses_are_the_papers_combination():
-    """StackExchange in figure 9: 1.853 L_domain - 0.546 L_general."""
-    found = models.cpt_out_of_domain(3.1, 2.9, w_all=1.853 - 0.546, w_domain=1.853)
+def test_out_of_domain_losses_are_the_papers_combinations():
+    rows = combined(measured_at(["flat wsd"], [50, 300, 19_000]).table)
+    for name, (domain, general) in OUT_OF_DOMAIN.items():
+        found = models.cpt_out_of_domain(rows["L_general"], rows["L_domain"], **weights(domain, general))
+        np.testing.assert_allclose(found, rows[f"{name}_loss"], rtol=1e-12)
+    found = models.cpt_out_of_domain(3.1, 2.9, **weights(*OUT_OF_DOMAIN["stackexchange"]))
     assert found == pytest.approx(1.853 * 2.9 - 0.546 * 3.1)
 
 

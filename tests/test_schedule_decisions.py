@@ -1,5 +1,6 @@
 """Decisions on schedules, on made-up posteriors around the constants of figure 3 of arXiv:2505.07796."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ import bayeslaw as bl
 from bayeslaw import models, schedules
 from bayeslaw.errors import DataError, LawError, RangeError, UnknownName
 from bayeslaw.fit import Fit
+from bayeslaw.report.choices import schedules as schedules_answer
+from bayeslaw.schedules import Schedule
 
 CONSTANTS = {
     "general": dict(L0=3.057, A=0.490, alpha=0.497, E=112, beta=0.189, C_pt=0.0598, C_cpt=0.0596),
@@ -63,6 +66,27 @@ def test_the_critical_point_is_the_closed_form():
     assert continued().critical_point(goal="domain").p_always == 1  # its loss falls whatever came before
 
 
+def test_a_report_says_in_steps_when_a_rise_is_given_back():
+    """Always, only after short pre-training, never, and what lies between, by made-up posteriors."""
+
+    def said(change: dict[str, Any], where: Any = slice(None)) -> str:
+        fit = continued(0.0)
+        posterior = fit.posterior
+        for name, value in change.items():
+            posterior[name][{"draw": where}] = value
+        changed = replace(fit, idata=xr.DataTree.from_dict({"posterior": posterior}))
+        return schedules_answer(changed).sentences[-1]
+
+    start = "if continual pre-training goes on at a constant rate, a rise of the general loss is given back "
+    only = "only after pre-training of fewer than 8.99 k [8.99 k, 8.99 k] steps at the rate 0.0002 (these runs: "
+    assert said({}).startswith(start + only) and said({}).endswith(" k)") and "probability" not in said({})
+    assert said({"shift": -0.1}) == start + "after any pre-training"
+    assert said({"A": 1e-6, "shift": 0.5}) == start + "after no pre-training, however short"
+    mixed = said({"shift": -0.1}, slice(0, 10))
+    assert f"with probability 0.80 {only}" in mixed
+    assert mixed.endswith("), or with probability 0.20 after any pre-training")
+
+
 def test_the_turning_length_is_where_the_loss_is_back():
     fit, flat = continued(), schedules.constant(200_000, PEAK)
     early, late = schedules.constant(5000, PEAK), schedules.constant(20_000, PEAK)
@@ -86,6 +110,66 @@ def test_loss_potential_pays_for_the_domain():
     best = continued(0.001).best_schedule(dict.fromkeys(share, plan), before=bases, goal="domain")
     assert best.recommended == 1.0 and best.mean().diff("candidate").max() < 0
     assert best.p_best.sum() == pytest.approx(1) and best.frame()["candidate"].tolist() == [0.0, 0.5, 1.0]
+
+
+def replayed() -> Fit:
+    """The version with replay: the general loss rises late with the share, the domain loss falls early."""
+    step = np.arange(500, 20_001, 500)
+    rows = [
+        pd.DataFrame({"run": f"{s}", "step": step, "domain_share": s, "general_loss": 3.2, "domain_loss": 2.7})
+        for s in (0.3, 1.0)
+    ]
+    flat = schedules.constant(20_000, PEAK, 200)
+    runs = bl.read_curves(pd.concat(rows), schedule=flat, before=BASE)
+    own = {"general": {"a": -3.2, "b": 0.0}, "domain": {"a": 5.7, "b": 0.0}}
+    return made_up(models.cpt_dynamics_replay, {e: c | own[e] for e, c in CONSTANTS.items()}, runs, 0.0)
+
+
+def peaks() -> dict[float, Schedule]:
+    return {peak: schedules.cosine(10_000, peak, warmup=100) for peak in (2e-5, 1e-4, PEAK)}
+
+
+def test_peak_length_and_share_follow_the_weights_of_the_goal():
+    """As in figure 8 of arXiv:2505.07796: all of it for the new corpus alone, little for the old, replay for both."""
+    fit, plan, shares = replayed(), schedules.cosine(10_000, PEAK, warmup=100), (0.1, 0.5, 1.0)
+    families: list[tuple[Any, Any]] = [
+        (peaks(), 1.0),
+        ({steps: schedules.cosine(steps, PEAK, warmup=100) for steps in (2000, 10_000, 20_000)}, 1.0),
+        (dict.fromkeys(shares, plan), {s: s for s in shares}),
+    ]
+    for candidates, domain_share in families:
+        chosen = [
+            fit.best_schedule(
+                candidates, before=BASE, goal={"general": w, "domain": 1 - w}, change=True, domain_share=domain_share
+            ).recommended
+            for w in (0.0, 0.5, 1.0)
+        ]
+        first, *_, last = candidates
+        assert (chosen[0], chosen[2]) == (last, first)
+    assert chosen[1] == 0.5
+
+
+def test_a_change_is_counted_from_the_end_of_the_own_pretraining():
+    """A loss potential of 1 ends lower and so has changed more: eq. (5) adds what it had not annealed to its gain."""
+    fit, plan = continued(0.001), schedules.cosine(10_000, PEAK, warmup=100)
+    bases = {"decayed": DECAYED, "not": BASE}
+    both = dict.fromkeys(bases, plan)
+    loss, change = (fit.best_schedule(both, before=bases, goal="general", change=c) for c in (False, True))
+    start = {
+        k: fit.curve(plan, steps=[1], before=base).draws.sel(eval="general").isel(step=0) for k, base in bases.items()
+    }
+    for k in bases:  # a step of 2e-6 moves next to nothing
+        gained = loss.draws.sel(candidate=k) - start[k]
+        np.testing.assert_allclose(change.draws.sel(candidate=k), gained, atol=1e-3)
+    assert change.name == "change_of_loss" and loss.name == "final_loss"
+    lead = float((change.mean() - loss.mean()).diff("candidate").item())
+    assert lead == pytest.approx(float((start["decayed"] - start["not"]).mean()), abs=1e-3) and lead < -0.04
+    by_loss, by_change = (
+        fit.best_schedule(peaks(), before=BASE, goal="general", change=c).p_best for c in (False, True)
+    )
+    np.testing.assert_allclose(by_loss, by_change)
+    with pytest.raises(DataError, match="give before="):
+        annealed().best_schedule(both, change=True)
 
 
 def test_candidates_are_ranked_by_every_draw():

@@ -64,9 +64,18 @@ def critical_ratio(
     N: Size = None,
     D: Tokens = None,
     baseline: Baseline = None,
-    rule: Annotated[Rule, typer.Option(help="break-even: no rise; tolerance: up to a limit.")] = Rule.tolerance,
+    rule: Annotated[
+        Rule, typer.Option(help="tolerance: up to a limit; break-even: no rise; turning-point: falling again by --D.")
+    ] = Rule.tolerance,
     max_rise: MaxRise = None,
     max_increase: MaxIncrease = None,
+    weight: Annotated[
+        float | None, typer.Option(help="Turning point of domain loss + this x general loss, not of the general alone.")
+    ] = None,
+    beside: Annotated[
+        Path | None,
+        typer.Option(metavar="FIT.nc", help="With --weight: the fit of the domain loss, where FIT.nc has none."),
+    ] = None,
     domain: Domain = None,
     safe: Annotated[float | None, typer.Option(min=0, max=1, help="Also say how probably this share is safe.")] = None,
     prob: Prob = None,
@@ -78,15 +87,16 @@ def critical_ratio(
     Example: bayeslaw decide critical-ratio fit.nc --N 1.8e9 --D 1e10 --baseline 2.8602 --max-rise 0.03
     """
     question = given(N=N, D=D, domain=domain, baseline=baseline, max_rise=max_rise, max_increase=max_increase)
-    ratio = load_fit(fit_file).critical_ratio(rule=rule.value, new_run=new_run, **question)
+    weighed = given(weight=weight, beside=None if beside is None else load_fit(beside))
+    ratio = load_fit(fit_file).critical_ratio(rule=rule.value, new_run=new_run, **question, **weighed)
     extra = {} if safe is None else {f"p_safe_at_{safe:g}": float(ratio.probability_safe(safe))}
     print_answer(ratio, prob, as_json, **extra)
 
 
 def best_ratio(
     fit_file: FitFile,
-    N: Annotated[float, typer.Option("--N", help="Model size in parameters.")],
     domain_tokens: Annotated[float, typer.Option(help="Domain tokens there are; general text fills up the rest.")],
+    N: Size = None,
     domain: Domain = None,
     prob: Prob = None,
     as_json: AsJson = False,
@@ -95,7 +105,8 @@ def best_ratio(
 
     Example: bayeslaw decide best-ratio fit.nc --N 1.8e9 --domain-tokens 5e9
     """
-    answer = load_fit(fit_file).best_ratio(N=N, domain_tokens=domain_tokens, **given(domain=domain))
+    question = given(N=N, domain_tokens=domain_tokens, domain=domain)
+    answer = load_fit(fit_file).best_ratio(**question)
     print_answer(answer, prob, as_json)
 
 
@@ -111,7 +122,8 @@ def allocation(
 
     Example: bayeslaw decide allocation fit.nc --flops 1e21 --domain-share 0.5
     """
-    answer = load_fit(fit_file).allocation(flops=flops, **given(domain_share=domain_share, domain=domain))
+    question = given(flops=flops, domain_share=domain_share, domain=domain)
+    answer = load_fit(fit_file).allocation(**question)
     print_answer(answer, prob, as_json)
 
 
@@ -119,12 +131,28 @@ def best_mixture(
     fit_file: FitFile,
     goal: Goals = None,
     N: Size = None,
-    D: Tokens = None,
+    D: Annotated[
+        float | None, typer.Option("--D", help="Tokens, where the law has them or --available asks for them.")
+    ] = None,
     at_most: Annotated[
         list[str] | None, typer.Option("--max", metavar="SOURCE=SHARE", help="github=0.3: at most this share of it.")
     ] = None,
     at_least: Annotated[
         list[str] | None, typer.Option("--min", metavar="SOURCE=SHARE", help="web=0.1: at least this share of it.")
+    ] = None,
+    available: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SOURCE=TOKENS", help="github=2e9: all there is of it; takes --D."),
+    ] = None,
+    repetitions: Annotated[
+        float | None, typer.Option(help="With --available: how often a token may be seen.  [default: 1]")
+    ] = None,
+    near: Annotated[
+        list[str] | None, typer.Option(metavar="SOURCE=SHARE", help="web=0.6: a share of the mixture to stay near to.")
+    ] = None,
+    pull: Annotated[
+        float | None,
+        typer.Option(help="With --near: nats to gain for a nat of Kullback-Leibler divergence from it."),
     ] = None,
     domain: Domain = None,
     prob: Prob = None,
@@ -134,9 +162,19 @@ def best_mixture(
 
     Example: bayeslaw decide best-mixture fit.nc --max github=0.3 --json
     """
-    limits = {"at_most": numbers(at_most, "--max", "github=0.3"), "at_least": numbers(at_least, "--min", "web=0.1")}
-    question = given(goal=read_goal(goal), N=N, D=D, domain=domain)
-    answer = load_fit(fit_file).best_mixture(**question, **{name: limit for name, limit in limits.items() if limit})
+    question = given(
+        goal=read_goal(goal),
+        N=N,
+        D=D,
+        domain=domain,
+        at_most=numbers(at_most, "--max", "github=0.3") or None,
+        at_least=numbers(at_least, "--min", "web=0.1") or None,
+        available=numbers(available, "--available", "github=2e9") or None,
+        repetitions=repetitions,
+        near=numbers(near, "--near", "web=0.6") or None,
+        pull=pull,
+    )
+    answer = load_fit(fit_file).best_mixture(**question)
     print_answer(answer, prob, as_json, recommended=answer.recommended.to_series().to_dict())
 
 
@@ -156,8 +194,9 @@ def equivalent_compute(
     Example: bayeslaw decide equivalent-compute fit.nc --mixture web=0.7 --mixture code=0.3 --than web=1 --D 1e10
     """
     shares = {"mixture": numbers(mixture, "--mixture", "web=0.7"), "than": numbers(than, "--than", "web=1")}
-    question = given(N=N, goal=read_goal(goal), domain=domain)
-    print_answer(load_fit(fit_file).equivalent_compute(**shares, D=D, **question), prob, as_json)
+    question = given(goal=read_goal(goal), N=N, D=D, domain=domain)
+    answer = load_fit(fit_file).equivalent_compute(**shares, **question)
+    print_answer(answer, prob, as_json)
 
 
 def best_duration(
@@ -172,7 +211,8 @@ def best_duration(
 
     Example: bayeslaw decide best-duration fit.nc --goal gsm8k --longest 0.3
     """
-    answer = load_fit(fit_file).best_duration(**given(goal=read_goal(goal), longest=longest, domain=domain))
+    question = given(goal=read_goal(goal), longest=longest, domain=domain)
+    answer = load_fit(fit_file).best_duration(**question)
     print_answer(answer, prob, as_json)
 
 
@@ -182,6 +222,7 @@ def best_schedule(
         list[str], typer.Option(metavar="NAME=FILE.csv", help="wsd=wsd.csv: step, lr of a schedule; at least two.")
     ],
     before: Pretraining = None,
+    change: Annotated[bool, typer.Option("--change", help="Rank by the change since the end of pre-training.")] = False,
     warmup: Warmup = None,
     goal: Goals = None,
     N: Size = None,
@@ -197,10 +238,8 @@ def best_schedule(
     """
     files = pairs(candidate, "--candidate", "wsd=wsd.csv")
     plans = {name: read_schedule(path, warmup) for name, path in files.items()}
-    question = given(goal=read_goal(goal), N=N, domain_share=domain_share, domain=domain)
-    if before is not None:
-        question["before"] = _pretraining(before)
-    answer = load_fit(fit_file).best_schedule(plans, new_run=new_run, **question)
+    question = given(goal=read_goal(goal), N=N, domain_share=domain_share, domain=domain, before=_pretraining(before))
+    answer = load_fit(fit_file).best_schedule(plans, change=change, new_run=new_run, **question)
     print_answer(answer, prob, as_json, recommended=answer.recommended)
 
 
@@ -222,9 +261,9 @@ def turning_length(
 
     Example: bayeslaw decide turning-length fit.nc schedule.csv --before pretraining.csv
     """
-    plan, first = read_schedule(schedule, warmup), _pretraining(before)
-    question = given(goal=read_goal(goal), N=N, domain_share=domain_share, domain=domain)
-    print_answer(load_fit(fit_file).turning_length(plan, before=first, **question), prob, as_json)
+    question = given(goal=read_goal(goal), N=N, domain_share=domain_share, domain=domain, before=_pretraining(before))
+    answer = load_fit(fit_file).turning_length(read_schedule(schedule, warmup), **question)
+    print_answer(answer, prob, as_json)
 
 
 def critical_point(
@@ -241,9 +280,12 @@ def critical_point(
     Example: bayeslaw decide critical-point fit.nc --goal general
     """
     question = given(goal=read_goal(goal), N=N, domain_share=domain_share, domain=domain)
-    print_answer(load_fit(fit_file).critical_point(**question), prob, as_json)
+    answer = load_fit(fit_file).critical_point(**question)
+    print_answer(answer, prob, as_json)
 
 
-def _pretraining(text: str) -> "Schedule":
+def _pretraining(text: str | None) -> "Schedule | None":
+    if text is None:
+        return None
     stage = read_before(text)
     return read_schedule(stage) if isinstance(stage, str) else stage

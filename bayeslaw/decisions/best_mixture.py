@@ -49,6 +49,11 @@ class Mixture(Censored):
         several = any(dim != "source" for dim in self.recommended.dims)
         return super().plot(ax, prob) if several else plot_mixture(self, ax, prob)
 
+    def _ends(self) -> tuple[Any, Any]:
+        """Shares end at 0 and 1 whatever was allowed, so a draw that lies there is known."""
+        low, high = (xr.DataArray(end) for end in (self.low, self.high))
+        return low.where(low > 0, -np.inf), high.where(high < 1, np.inf)
+
     def _answers(self) -> pd.DataFrame:
         table = xr.Dataset({"recommended": self.recommended.round(3), "best of a draw": self.text()})
         return table.reset_coords(drop=True).to_dataframe()
@@ -97,8 +102,10 @@ def best_mixture(
     goal: str | Mapping[str, float] | None = None,
     N: Any = None,
     D: Any = None,
-    at_most: Mapping[str, float] | None = None,
-    at_least: Mapping[str, float] | None = None,
+    at_most: Mapping[Any, float] | None = None,
+    at_least: Mapping[Any, float] | None = None,
+    available: Mapping[str, float] | None = None,
+    repetitions: float | None = None,
     near: Any = None,
     pull: float | None = None,
     vectors: pd.DataFrame | None = None,
@@ -119,7 +126,13 @@ def best_mixture(
     N, D : float or array, optional
         Model size in parameters and tokens, where the law knows them; an array gives the result a dim of its own.
     at_most, at_least : mapping, optional
-        Bounds on the share of a source, for example what a repetition limit allows: tokens at hand x repetitions / D.
+        Bounds on the share of a source.
+    available : mapping, optional
+        Tokens at hand of a source, of which a run of `D` tokens takes `repetitions` times as many at most; sources
+        left out do not run short. A law without tokens takes one `D` for this alone.
+    repetitions : float, optional
+        How often an available token may be seen; 1 if left out. No law here knows that a repeated token teaches less
+        than a new one.
     near : mapping, Series or DataArray, optional
         A prior mixture (see `bayeslaw.mixtures.as_weights`): one that is trusted, or that of the tokens at hand. A
         source without a share in it gets none.
@@ -141,7 +154,8 @@ def best_mixture(
     LawError
         The law does not know shares of sources.
     RangeError
-        The bounds leave no mixture, importances are not at least 0, or `near` and `pull` are not both given.
+        The bounds leave no mixture, importances are not at least 0, available tokens come without one `D` or
+        repetitions without them, or `near` and `pull` are not both given.
     UnknownName
         A source, validation set or label does not exist.
 
@@ -156,26 +170,30 @@ def best_mixture(
     asked = given(N=N, D=D, **groups)
     known = fit.model.design.over.get("source", np.array(["any"]))
     even: Any = {WEIGHT: dict.fromkeys(known, 1 / len(known))}
-    columns = open_columns(fit, even, asked)
+    of_the_law = available is None or "D" in (*fit.model.law.columns, *fit.model.design.groups)
+    columns = open_columns(fit, even, given(N=N, D=D if of_the_law else None, **groups))
     map_to = None if vectors is None else _map_to(known, vectors)
     names = [str(s) for s in (known if map_to is None else map_to["source"].values)]
     inside = fit.model.law.covariates[WEIGHT].valid if fit.model.outside != "include" and map_to is None else (0.0, 1.0)
     towards = Pull.of(near, pull, names)
     absent = {s: inside[0] for s, share in zip(names, towards.prior, strict=True) if share == 0}
-    low, high = bounds(names, at_least, {**(at_most or {}), **absent}, inside)
+    most = _at_most(names, at_most, available, repetitions, D)
+    low, high = bounds(names, at_least, most | absent, inside)
     problem = Problem(fit, columns.drop_vars(WEIGHT), counted, map_to, towards)
     draws, gap = simplex.minimise(problem.each, problem.count, low, high)
     single, _ = simplex.minimise(problem.expected, problem.cells, low, high)
     label = {"source": names}
-    optimum = problem.unstacked(draws, label)
-    optimum = optimum.transpose("chain", "draw", "source", ...)
+    limits = given(at_most=at_most, at_least=at_least, available=available, repetitions=repetitions)
+    if pull is not None:
+        limits |= {"near": dict(zip(names, towards.prior.tolist(), strict=True)), "pull": pull}
+    optimum = problem.unstacked(draws, label).transpose("chain", "draw", "source", ...)
     recommended = problem.of_cells(single, label).transpose("source", ...)
     return Mixture(
         "best_mixture",
         optimum,
         "1",
         "mean law",
-        {**asked, "goal": counted.to_series().to_dict(), **given(at_most=at_most, at_least=at_least, pull=pull)},
+        {**asked, "goal": counted.to_series().to_dict(), **limits},
         _note(fit, optimum, gap, vectors is not None),
         low=xr.DataArray(low, dims="source", coords=label),
         high=xr.DataArray(high, dims="source", coords=label),
@@ -183,6 +201,34 @@ def best_mixture(
         pull=towards,
         recommended=recommended,
     )
+
+
+def _at_most(
+    names: list[str],
+    at_most: Mapping[Any, float] | None,
+    available: Mapping[str, float] | None,
+    repetitions: float | None,
+    D: Any,
+) -> dict[str, float]:
+    """Return the largest shares asked for, and those that the tokens at hand allow."""
+    most = dict(at_most or {})
+    if available is None:
+        if repetitions is not None:
+            raise RangeError("repetitions says how often available tokens may be seen: give available too")
+        return most
+    if D is None or np.ndim(D):
+        raise RangeError("available tokens limit the shares of a run of known length: give one D, its tokens")
+    often = 1.0 if repetitions is None else repetitions
+    for name, value in {"D": D, "repetitions": often}.items():
+        if not 0 < value < np.inf:
+            raise RangeError(f"{name} is {value}: give a number above 0")
+    for name, tokens in available.items():
+        if name not in names:
+            raise unknown_name("source (in available=)", name, names)
+        if not tokens >= 0:
+            raise RangeError(f"available of {name} is {tokens}: give tokens, 0 or more")
+        most[name] = min(most.get(name, 1.0), tokens * often / D)
+    return most
 
 
 def _map_to(known: np.ndarray, vectors: pd.DataFrame) -> xr.DataArray:

@@ -117,6 +117,8 @@ def critical_ratio(
     grid = line.grid()
     if rule == "turning-point":
         rise = _rise(fit, eval, columns)
+        if weight is None and beside is not None:
+            raise RangeError("beside is the fit of the domain loss that weight adds to: give both or leave beside out")
         if weight is None:
             draws = last_below(rise, grid)
         else:

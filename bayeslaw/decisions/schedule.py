@@ -124,6 +124,7 @@ def best_schedule(
     *,
     goal: str | Mapping[str, float] | None = None,
     before: Schedule | Mapping[Any, Schedule] | None = None,
+    change: bool = False,
     new_run: bool = False,
     seed: int = 0,
     **columns: Any,
@@ -140,10 +141,13 @@ def best_schedule(
     candidates : mapping of label to Schedule
         At least two, texts or numbers as labels; of continual pre-training, where the fit is of it.
     goal : str or mapping, optional
-        The validation set that counts, or ``{set: weight}``; left out: all alike. For candidates that continue the same
-        pre-training, the weighted loss ranks them as the weighted changes of eq. (5) of arXiv:2505.07796 do.
+        The validation set that counts, or ``{set: weight}``; left out: all alike.
     before : Schedule or mapping, optional
         The schedule of pre-training, or that of each candidate.
+    change : bool
+        Rank by how much the loss has changed since the end of pre-training, the goal of eq. (5) of arXiv:2505.07796.
+        That is another order only where candidates continue different pre-training, as loss potentials do: what one
+        of them had annealed before counts for its loss, but is no change.
     new_run : bool
         Each candidate as one new run, with its own error, instead of in the law's mean.
     seed : int
@@ -154,9 +158,9 @@ def best_schedule(
     Returns
     -------
     Best
-        Weighted losses in nats per token, dims chain, draw, candidate. Its note names the candidates that leave the
-        range of the runs, where the law is known to reward what does not help: a whole schedule scaled up, and steps at
-        rate 0.
+        Weighted losses, or changes, in nats per token, dims chain, draw, candidate. Its note names the candidates that
+        leave the range of the runs, where the law is known to reward what does not help: a whole schedule scaled up,
+        and steps at rate 0.
 
     Raises
     ------
@@ -167,26 +171,35 @@ def best_schedule(
     labels = list(candidates)
     if len(labels) < 2:
         raise RangeError("there is nothing to choose from: give at least two candidates")
+    if change and before is None:
+        raise DataError("a change since pre-training needs its schedule: give before=")
     names = [str(i) for i in range(len(labels))]
     plans = dict(zip(names, candidates.values(), strict=True))
     bases = None if before is None else dict(zip(names, _each(before, labels, "before"), strict=True))
     rows = pd.DataFrame({"run": names, "step": [len(plan) for plan in plans.values()]})
     areas = curve_columns(rows, fit.model.runs, schedule=plans, before=bases)
     at = {"candidate": labels}
-    known = {c: xr.DataArray(areas[c].to_numpy(), dims="candidate", coords=at) for c in _areas_of(fit, areas)}
+
+    def of(areas: pd.DataFrame) -> dict[str, Any]:
+        return {c: xr.DataArray(areas[c].to_numpy(), dims="candidate", coords=at) for c in _areas_of(fit, areas)}
+
+    known: dict[str, Any] = {}
     for name, value in columns.items():
         if isinstance(value, Mapping):
             known[name] = xr.DataArray(_each(value, labels, name), dims="candidate", coords=at)
         else:
             known[name] = value
     weights = importance(goal, fit.evals)
-    losses = fit.loss(fit.columns(**known), new_run, seed).sel(eval=weights["eval"])
+    losses = fit.loss(fit.columns(**known, **of(areas)), new_run, seed).sel(eval=weights["eval"])
+    if change:
+        start = curve_columns(rows.assign(step=0), fit.model.runs, schedule=plans, before=bases)
+        losses = losses - fit.loss(fit.columns(**known, **of(start))).sel(eval=weights["eval"])
     draws = xr.dot(losses, weights, dim="eval").reset_coords(drop=True).assign_coords(at)
     asked = {**given(**columns), "goal": weights.to_series().to_dict()}
     called = dict(zip(names, map(str, labels), strict=True))
     note = _beyond(fit, {called[k]: plan for k, plan in plans.items()}, areas.assign(run=areas["run"].map(called)))
-    what = "new run" if new_run else "mean law"
-    return Best("final_loss", draws.transpose(*SAMPLE, ...), "nats per token", what, asked, note)
+    name, what = "change_of_loss" if change else "final_loss", "new run" if new_run else "mean law"
+    return Best(name, draws.transpose(*SAMPLE, ...), "nats per token", what, asked, note)
 
 
 def check_law(fit: "Fit", *needed: str) -> None:

@@ -127,7 +127,8 @@ def plot_learned(
     ax, name = axes_or_new(ax), fit.evals[0] if eval is None else eval
     prior = fit.model.prior_predictive(draws=300) if prior is None else prior
     columns, along, label = _line(fit, name)
-    for one, colour, when in ((prior, "0.55", "before the data"), (fit, COLOURS[fit.evals.index(name)], "after")):
+    own = COLOURS[fit.evals.index(name) % len(COLOURS)]
+    for one, colour, when in ((prior, "0.55", "before the data"), (fit, own, "after")):
         draws = one.loss(columns).sel(eval=name).squeeze(drop=True)
         band(ax, draws.assign_coords({along: columns[along]}), along, colour, when, prob)
     x, low, high = columns[along].values, *ax.get_ylim()

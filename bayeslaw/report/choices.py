@@ -13,10 +13,10 @@ from bayeslaw.decisions.best_duration import best_duration
 from bayeslaw.decisions.best_mixture import Mixture, best_mixture, importance
 from bayeslaw.errors import BayeslawError
 from bayeslaw.mixtures import WEIGHT
-from bayeslaw.quantity import Quantity
+from bayeslaw.quantity import CI_PROB, Censored, Quantity
 from bayeslaw.report.answer import Answer, question_of, where
 from bayeslaw.report.figures import Picture, curves, grid
-from bayeslaw.words import place
+from bayeslaw.words import amount, place
 
 if TYPE_CHECKING:
     from bayeslaw.fit import Fit
@@ -29,8 +29,14 @@ LIKELY = 0.8
 NAMED = 5
 """A sentence names at most this many shares."""
 
+UNUSED = 5e-4
+"""A share up to this is none: it shows as 0.000."""
+
 TOGETHER = "all together"
 """The goal of a report on several benchmarks."""
+
+CERTAIN = 0.005
+"""A probability below this, or above 1 minus this, is not worth a number."""
 
 LISTED = 16
 """A table has at most this many runs."""
@@ -46,6 +52,7 @@ def mixture(fit: "Fit", question: Mapping[str, Any] | None = None) -> Answer:
     rivals = _rivals(fit, best)
     tried = fit.model.design.rows[WEIGHT] if set(recommended.index) == set(fit.model.design.over["source"]) else None
     order = recommended.sort_values(ascending=False).index
+    taken = [s for s in order if recommended[s] > UNUSED]
     shares = pd.DataFrame(
         {
             "source": order,
@@ -54,13 +61,14 @@ def mixture(fit: "Fit", question: Mapping[str, Any] | None = None) -> Answer:
             **({} if tried is None else {"in the runs": [_span(tried.sel(source=s)) for s in order]}),
         }
     )
-    first = ", ".join(f"{s} {recommended[s]:.3f}" for s in order[:NAMED])
-    rest = f" and {len(order) - NAMED} others" if len(order) > NAMED else ""
+    first = ", ".join(f"{s} {recommended[s]:.3f}" for s in taken[:NAMED])
+    rest = f" and {len(taken) - NAMED} others" if len(taken) > NAMED else ""
     regret = best.regret()
     goal = best.inputs["goal"]
     counted = ", ".join(goal) if len(goal) <= NAMED else f"{len(goal)} validation sets"
+    bounded = " within the bounds asked for" if {"at_most", "at_least", "available"} & at.keys() else ""
     sentences = [
-        f"train on {first}{rest}: of all mixtures the one with the smallest expected loss",
+        f"train on {first}{rest}: of all mixtures{bounded} the one with the smallest expected loss",
         f"its regret, the nats by which it lies above the best mixture, is {float(regret.mean()):.2g} expected, "
         f"{regret.text().item()}",
     ]
@@ -87,8 +95,8 @@ def mixture(fit: "Fit", question: Mapping[str, Any] | None = None) -> Answer:
         actions or ["train on the recommended mixture"],
         shares,
         "*recommended*: the one mixture to train on. *best of a draw*: median and interval of the shares that are best "
-        "in each posterior draw; where they are wide while the regret is small, many mixtures are about as good. *in "
-        "the runs*: the smallest and largest share that was measured.",
+        "in each posterior draw; where they are wide while the regret is small, many mixtures are about as good."
+        + ("" if tried is None else " *in the runs*: the smallest and largest share that was measured."),
         {f"best share of {s}": best.draws.sel(source=s, drop=True) for s in order[:NAMED]} | {"regret": regret.draws},
         [
             Picture(
@@ -153,7 +161,7 @@ def durations(fit: "Fit", question: Mapping[str, Any] | None = None) -> Answer:
     sentences = [f"{main}: the last {chosen.text().item()} of the training, in the mean law"]
     chances = {"upsampling does not help": chosen.p_never, "a longer window is better still": chosen.p_always}
     for words, chance in chances.items():
-        if float(chance) > 0.005:
+        if float(chance) > CERTAIN:
             sentences.append(f"with probability {float(chance):.2f} {words}")
     low, high = (float(v) for v in chosen.interval().values())
     actions = [f"upsample over the last {float(chosen.median()):.2f} of the training"]
@@ -220,14 +228,15 @@ def schedules(fit: "Fit", question: Mapping[str, Any] | None = None) -> Answer:
         for e in fit.evals
         for r in frame["run"].head(NAMED)
     }
+    sentences = sentences or [
+        f"{r['run']}, {r['loss of']} loss: {r['mean law']} in the mean law; measured {r['measured']}"
+        for r in table[:NAMED]
+    ]
     if {"S1", "S1cpt"} <= set(law.columns):
         with suppress(BayeslawError):
             goal = "general" if "general" in fit.evals else fit.evals[0]
             point = fit.critical_point(goal=goal, **{c: v for c, v in where(fit).items() if c in same})
-            sentences.append(
-                f"after pre-training of {point.text().item()} rate x steps or more, the {goal} loss does not come back "
-                f"from a rise; with probability {float(point.p_always):.2f} it always does"
-            )
+            sentences.append(given_back(fit, point, goal))
             draws["critical point"] = point.draws
     found = pd.DataFrame(table)
     shown = found.sort_values("p_best", ascending=False, kind="stable").head(LISTED).sort_index()
@@ -237,11 +246,7 @@ def schedules(fit: "Fit", question: Mapping[str, Any] | None = None) -> Answer:
         "Which of the learning-rate schedules that were run ends with the smallest loss, and at which?"
         if rivals
         else "At which loss does each run end? No two of them differ in their schedule alone.",
-        sentences
-        or [
-            f"{r['run']}, {r['loss of']} loss: {r['mean law']} in the mean law; measured {r['measured']}"
-            for r in table[:NAMED]
-        ],
+        sentences,
         ["compare schedules that were not run with fit.best_schedule, and look at one with fit.curve"],
         shown if rivals else shown.drop(columns="p_best"),
         "Losses in nats per token at the last measured step of each run."
@@ -260,4 +265,23 @@ def schedules(fit: "Fit", question: Mapping[str, Any] | None = None) -> Answer:
                 lambda: curves(fit, runs),
             )
         ],
+    )
+
+
+def given_back(fit: "Fit", point: Censored, goal: str) -> str:
+    """Say after which pre-training a loss that rose comes back, in steps at the highest rate of the measurements."""
+    table = fit.model.runs.table
+    peak = table["lr"].max()
+    inside = point.draws.values[(point.draws > point.low) & (point.draws < point.high)] / peak
+    own = table.loc[table["S1cpt"] > 0, "S1pt"] / peak
+    answers = {"after any pre-training": point.p_always, "after no pre-training, however short": point.p_never}
+    if inside.size:
+        lower, median, upper = (amount(v) for v in np.quantile(inside, [(1 - CI_PROB) / 2, 0.5, (1 + CI_PROB) / 2]))
+        had = " to ".join(dict.fromkeys(amount(v) for v in (own.min(), own.max())))
+        shorter = f"only after pre-training of fewer than {median} [{lower}, {upper}] steps at the rate {peak:.2g}"
+        answers = {f"{shorter} (these runs: {had})": point.p_interior} | answers
+    said = {words: float(p) for words, p in answers.items() if p >= CERTAIN}
+    goes_on = f"if continual pre-training goes on at a constant rate, a rise of the {goal} loss is given back "
+    return goes_on + ", or ".join(
+        words if p > 1 - CERTAIN else f"with probability {p:.2f} {words}" for words, p in said.items()
     )

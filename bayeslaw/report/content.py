@@ -76,6 +76,8 @@ def content(fit: "Fit", question: Question = None, published: Mapping[str, Any] 
     checks = list(fit.checks())
     if fit.settings.get("method") not in ("mle", "prior") and "sample_stats" not in fit.idata.children:
         checks.append(beside_papers_fit(fit))
+    if any(c.name == "convergence" and not c.passed for c in checks):
+        found = replace(found, actions=["act on nothing here before it has converged: draw more", *found.actions])
     many = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"] >= FEWEST
     return {
         "law": fit.model.law,
@@ -99,7 +101,8 @@ def content(fit: "Fit", question: Question = None, published: Mapping[str, Any] 
 
 def _facts(fit: "Fit") -> list[tuple[str, str]]:
     """Return what the runs are, without what was computed from them."""
-    facts = [(name, text) for name, text in fit.model.runs._facts() if name not in (*AREAS, *SETTINGS)]
+    other = {c for c in map(str, fit.model.runs.table) if c.endswith("_loss") and c not in fit.model.law.columns}
+    facts = [(name, text) for name, text in fit.model.runs._facts() if name not in {*AREAS, *SETTINGS, *other}]
     sources = [name.removeprefix("weight_") for name, _ in facts if name.startswith("weight_")]
     if len(sources) > FEW:
         facts = [(name, text) for name, text in facts if not name.startswith("weight_")]

@@ -1,4 +1,4 @@
-"""Dynamics of continual pre-training: simulated, on Pythia-70M, and on tiny models under five schedules.
+"""Dynamics of continual pre-training: on Pythia-70M, and on tiny models under five schedules.
 
 python -m tests.studies.cpt_dynamics
 """
@@ -22,7 +22,6 @@ from bayeslaw.quantity import SAMPLE
 from bayeslaw.runs import Runs
 from bayeslaw.scores import interval_score
 from tests.studies.page import DATA, DOCS, Page, convergence, pairs
-from tests.test_curve_laws import FIGURE_3, coefficients, simulated
 
 EVALS = ("general", "domain")
 ENDS = (0.055, 0.5, 0.945)
@@ -79,51 +78,11 @@ def interval(draws: xr.DataArray, digits: int) -> str:
     return f"{middle:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
-def table_of(rows: Mapping[Any, Any], *names: str) -> pd.DataFrame:
+def table_of(rows: Mapping[Any, Mapping[str, Any]], *names: str) -> pd.DataFrame:
     """Return a table with one row per key, whose counts stay whole numbers."""
-    table = pd.DataFrame.from_dict(dict(rows), orient="index")
-    table.index = pd.Index(table.index, name=names[0]) if len(names) == 1 else table.index.set_names(names)
-    return table.convert_dtypes(convert_floating=False)
-
-
-# ----------------------------------------------------------------------------------------------------------- simulated
-def recover(page: Page) -> None:
-    """Fit what the printed constants say, and compare."""
-    known, held_out, scheduled = simulated()
-    page.text(
-        "## Simulated: the paper's settings from its constants\n\nFrom the constants of figure 3 (FineWeb, then "
-        "Knowledge-Pile, 106M) two runs of pre-training and eleven that continue one of four are simulated, each loss "
-        "with an independent error of 0.001, and fitted (4 x 1,000 draws). Two runs are left out: half of the loss "
-        "potential continued by a low rate, and a finished decay continued by WSD."
-    )
-    fit = page.fit("simulated", bl.Model(models.cpt_dynamics, known))
-    page.table(table_of({"simulated": convergence(fit)}, "fit"))
-    rows = []
-    for name in EVALS:
-        for symbol, truth in coefficients(FIGURE_3[name]).items():
-            draws = fit.posterior[symbol].sel(eval=name)
-            low, _, high = np.quantile(draws, ENDS)
-            text = interval(draws, 0 if truth > 50 else 4)
-            rows.append((name, symbol, f"{truth:.4g}", text, "yes" if low <= truth <= high else "no"))
-    table = pd.DataFrame(rows, columns=["loss", "coefficient", "truth", "median [89 %]", "holds the truth"])
-    page.table(table)
-    page.text(
-        f"{(table['holds the truth'] == 'yes').sum()} of {len(table)} intervals hold the truth; L0, A and alpha of one "
-        "loss err together, and this is one simulation."
-    )
-    point = fit.critical_point(goal="general")
-    c = fit.posterior.sel(eval="general")
-    closed = (c["A_paper"] / c["B_paper"]) ** (1 / c["alpha"])
-    apart = float(np.abs(point.draws / closed - 1).max())
-    truth = (0.490 / 0.366) ** (1 / 0.497) / 2e-4
-    page.text(
-        f"The critical point of pre-training, in steps at 2e-4: {interval(point.draws / 2e-4, 0)}, by the printed "
-        f"constants {truth:,.0f}. Of every draw it is the closed form (A / B)^(1 / alpha) within {apart:.0e}."
-    )
-    study = Study(held_out, **scheduled)
-    page.text("The two runs that were left out, 89 % band of a new run:")
-    by_loss = study.predicted(fit, held_out.index).groupby(["run", "eval"])
-    page.table(table_of({k: scored(part) for k, part in by_loss}, "run", "loss"), 4)
+    keys = list(rows)
+    index = pd.Index(keys, name=names[0]) if len(names) == 1 else pd.MultiIndex.from_tuples(keys, names=names)
+    return pd.DataFrame(list(rows.values()), index=index).astype(object)
 
 
 # -------------------------------------------------------------------------------------------------------------- pythia
@@ -312,10 +271,11 @@ def main() -> None:
     page = Page("cpt_dynamics", "Losses during continual pre-training")
     page.text(
         "A model that is trained on goes on to learn, anneals as its rate falls, and moves to the new corpus. The law "
-        "of arXiv:2505.07796 adds the three. Does it find its own constants again, does it say how real runs go on, "
-        "and does it predict a schedule that was not run?"
+        "of arXiv:2505.07796 adds the three. Does it say how real runs go on, and does it predict a schedule that was "
+        "not run? Whether it finds its own constants again is asked of simulated runs, on [another "
+        "page](cpt_recovery.md); its versions for several sizes, unknown pre-training and other losses on "
+        "[a third](cpt_versions.md)."
     )
-    recover(page)
     replay = continue_pythia(page)
     whole = leave_out_each(page)
     page.text("## What holds, and what does not")
@@ -326,14 +286,11 @@ def main() -> None:
 
 
 VERDICT = (
-    "Holds: the printed constants come back from simulated runs (medians within 3 %, E and beta within 8 %), and with "
-    "them the critical point, in its closed form. "
-    "Seven early checkpoints of Pythia-70M at four shares say when the general loss bends and how far it falls; the "
-    "bands of a new run hold nearly all later losses. Four of the five tiny schedules are predicted from the others, "
-    "at least 96 % of their losses in the band, and so is the turning length. With the curve of the base 4 x 1,000 "
-    "draws converge.\n\n"
-    "Does not hold: only 11 of 16 intervals hold the simulated truth (five misses, of which three err together). A "
-    "lower rate from the start (`const_low`) raises the general loss much less than the other "
+    "Holds: seven early checkpoints of Pythia-70M at four shares say when the general loss bends and how far it falls; "
+    "the bands of a new run hold nearly all later losses. Four of the five tiny schedules are predicted from the "
+    "others, at least 96 % of their losses in the band, and so is the turning length. With the curve of the base 4 x "
+    "1,000 draws converge.\n\n"
+    "Does not hold: a lower rate from the start (`const_low`) raises the general loss much less than the other "
     "schedules say; the law, made for one peak rate, is off by 0.033 there and its band holds one loss in 27. On "
     "Pythia the bands of the mean law are too narrow for the domain loss, the fifth share is missed by 0.004 on "
     "average with 8 of 10 losses in the band of a new run, and the schedule is a guess. Schedules that all continue "

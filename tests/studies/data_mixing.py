@@ -251,7 +251,8 @@ def timing(page: Page) -> None:
     for count in (7, 64):
         draws = random_mixing(draws=4000, evals=3, source=count)
         near = {f"s{i}": 1 / count for i in range(count)}
-        for name, asked in {"none": {}, "0.1 nats": {"near": near, "pull": 0.1}}.items():
+        pulls: dict[str, dict[str, Any]] = {"none": {}, "0.1 nats": {"near": near, "pull": 0.1}}
+        for name, asked in pulls.items():
             fit = stand_in(models.data_mixing, draws)
             fit.best_mixture()  # compiles
             began = time.perf_counter(), time.process_time()

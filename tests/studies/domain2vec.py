@@ -3,7 +3,6 @@
 python -m tests.studies.domain2vec
 """
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
@@ -11,8 +10,8 @@ import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.decisions.alignment import alignment, domain_vectors
 from bayeslaw.fit import Fit
-from bayeslaw.mixtures import PREFIX, through
-from tests.studies.mixtures import predicted, regmix, scores
+from bayeslaw.mixtures import PREFIX, folded, through
+from tests.studies.mixtures import observed_and_predicted, predicted, regmix, scores
 from tests.studies.page import DATA, DOCS, Page, convergence
 
 NAMES = {
@@ -44,7 +43,6 @@ NEW = {"pubmed_abstracts": "pubmed_abstracts", "freelaw": "pile_cc"}
 ENOUGH = 0.1
 DOCUMENTS = 1000
 SIMULATIONS = 12
-SAMPLING = {"draws": 500, "tune": 500, "chains": 2}
 
 
 def vectors() -> pd.DataFrame:
@@ -70,9 +68,9 @@ def new_source(page: Page, name: str, goal: str) -> tuple[Fit, str]:
     unseen = every[every[column] >= ENOUGH].reset_index(drop=True)
     losses = {goal: f"{goal}_loss"}
     blended = bl.Model(models.domain2vec, bl.read_runs(through(seen, known), loss=losses), outside="include")
-    fit = page.fit(f"without_{name}", blended, **SAMPLING)
+    fit = page.fit(f"without_{name}", blended)
     plain = bl.Model(models.data_mixing, bl.read_runs(seen.drop(columns=column), loss=losses), outside="include")
-    ignorant = page.fit(f"ignoring_{name}", plain, **SAMPLING)
+    ignorant = page.fit(f"ignoring_{name}", plain)
     left = [c for c in map(str, unseen.columns) if c.startswith(PREFIX) and c != column]
     dropped = unseen.drop(columns=column).assign(**{c: unseen[c] / unseen[left].sum(axis=1) for c in left})
     old = dropped[left].notna().all(axis=1).to_numpy()
@@ -88,24 +86,36 @@ def new_source(page: Page, name: str, goal: str) -> tuple[Fit, str]:
     )
     found = pd.DataFrame({k: scores(v) for k, v in predictions.items()}).T.rename_axis("law")
     page.table(found)
-    page.table(pd.DataFrame({k: convergence(f) for k, f in {"vectors": fit, "shares": ignorant}.items()}).T)
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), sharex=True, sharey=True)
-    for ax, (title, rows) in zip(axes, predictions.items(), strict=True):
-        ends = [rows["observed"].min(), rows["observed"].max()]
-        ax.plot(ends, ends, color="0.6", lw=1, zorder=0)
-        ax.vlines(rows["observed"], rows["lower"], rows["upper"], color="C0", alpha=0.2, lw=1)
-        ax.plot(rows["observed"], rows["mean"], ".", color="C0", ms=4)
-        ax.set_title(title, fontsize=9)
-    figure.supxlabel("measured loss (nats per token)")
-    figure.supylabel("predicted, 89 % of a new run")
-    figure.tight_layout()
-    page.figure(name, figure, f"Predicted against measured losses of mixtures with {name}, by two laws")
+    sampled = dict(zip(predictions, (fit, ignorant), strict=True))
+    page.table(pd.DataFrame({k: convergence(f) for k, f in sampled.items()}).T.rename_axis("law"))
+    shown = observed_and_predicted(predictions)
+    page.figure(name, shown, f"Predicted against measured losses of mixtures with {name}, by two laws")
+    best = fit.best_mixture(vectors=known, at_most=tried()).recommended.to_series()
+    lowest = int(every[f"{goal}_loss"].to_numpy().argmin())
+    trained_on = folded(every).isel(row=lowest).to_series()
+    floor, asked = fit.posterior["c"].median().item(), unseen[f"{goal}_loss"]
+    page.text(
+        f"The floor c on vectors is {floor:.2f} nats; {(asked < floor).mean():.0%} of the losses asked for lie below "
+        f"it. Within the largest share of every source that was tried, this law recommends {_named(best)}; the run "
+        f"with the lowest {goal} loss of all {len(every)} trained on {_named(trained_on)}."
+    )
     ours, other = (found.loc[k] for k in predictions)
     return fit, (
         f"{name}, {goal} loss: through the vectors the error is {ours['MAE']:.2f} nats and the rank correlation "
         f"{ours['Spearman']:.2f}, without them {other['MAE']:.2f} and {other['Spearman']:.2f}; the 89 % intervals "
         f"hold {ours['coverage']:.0%} and {other['coverage']:.0%}."
     )
+
+
+def tried() -> dict[str, float]:
+    """Return the largest share of every source in the training mixtures."""
+    largest = regmix("train", "1m").filter(like=PREFIX).max()
+    return {str(column).removeprefix(PREFIX): float(share) for column, share in largest.items()}
+
+
+def _named(shares: pd.Series) -> str:
+    largest = shares.sort_values(ascending=False).head(3)
+    return ", ".join(f"{source} {share:.3f}" for source, share in largest.items() if share > 0)
 
 
 def found_again(page: Page) -> str:
@@ -151,7 +161,7 @@ def main() -> None:
         "source that no run has seen."
     )
     page.write()
-    fits[0].report(DOCS / "reports" / "domain2vec.md")
+    fits[0].report(DOCS / "reports" / "domain2vec.md", question={"vectors": vectors(), "at_most": tried()})
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Upsampling at the end of training: the published scores, tiny runs, and the losses of a two-phase training."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -144,15 +145,15 @@ def frontier_figure(fit: Fit, target: str, general: str) -> tuple[Figure, pd.Dat
     return figure, rows.iloc[::2]
 
 
-def items_of() -> dict[str, int]:
+def items_of(benchmarks: Iterable[str]) -> dict[str, int]:
     """How many test items are behind each of the paper's scores."""
     card = datasets.card("upsampling-table6").numbers
-    return {name: int(card.get(f"{name}_items", ASSUMED)) for name in NAMES}
+    return {name: int(card.get(f"{name}_items", ASSUMED)) for name in benchmarks}
 
 
 def published(page: Page) -> tuple[Fit, list[str]]:
     """Table 6: scores of a 7B model at five windows; the fit, and the goals that the prior decides."""
-    table, items = datasets.load("upsampling-table6"), items_of()
+    table, items = datasets.load("upsampling-table6"), items_of(NAMES)
     runs = bl.read_scores(table, items=items)
     page.text(
         "## The published scores\n\nTable 6 of arXiv:2406.03476: six benchmarks, windows of 0, 5, 10, 20 and 30 %, one "
@@ -207,7 +208,7 @@ def published(page: Page) -> tuple[Fit, list[str]]:
         "Points carry the binomial standard error; the yellow bar on the axis is the 89 % interval of the best window. "
         "\n\n### 0 against 20 %\n\nThe gain in percentage points, as measured with the binomial error of both scores "
         "(unpaired; the same items make the true error smaller), as the posterior of the mean law has it, and for a "
-        "single new pair of runs, which adds the errors twice:"
+        "single new pair of runs, which adds their luck (not the error of measuring them) twice:"
     )
     zero, fifth = (fit.predict(duration=d).draws for d in (0.0, 0.2))
     new = [fit.predict(duration=d, new_run=True, seed=n).draws for n, d in enumerate((0.0, 0.2))]
@@ -278,7 +279,9 @@ def published(page: Page) -> tuple[Fit, list[str]]:
 
 def removal(page: Page) -> None:
     """Table 7: which data set carries the gain."""
-    runs = bl.read_scores(datasets.load("upsampling-table7"), items=items_of())
+    table = datasets.load("upsampling-table7")
+    items = items_of(c.removesuffix("_score") for c in map(str, table) if c.endswith("_score"))
+    runs = bl.read_scores(table, items=items)
     fit = bl.Model(upsampled_parts, runs, noise=LUCK).fit(seed=1, progress=False)
     page.text(
         "## Which data carry the gain?\n\nTable 7 removes the math-heavy data from a window of 10 %. Three runs give "
@@ -311,7 +314,7 @@ def tiny(page: Page) -> None:
     table = datasets.load("tinycpt-upsampling")
     table = table[table["step"] == table["step"].max()]
     model = bl.Model(models.upsampling_loss, bl.read_runs(table[["run", "duration", "general_loss", "domain_loss"]]))
-    fit = page.fit("tinycpt", model, tune=500)
+    fit = page.fit("tinycpt", model, **CAREFUL)
     page.text(
         "## Tiny runs\n\nSix runs of tinycpt (size S, Python upsampled from 10 to 50 % at the end), general and domain "
         "loss at the last step, two seeds without upsampling and one run at each other window: `upsampling_loss`."
@@ -430,7 +433,7 @@ def conclude(page: Page, moved: list[str]) -> None:
         "the minimum, which lie above it by about two standard deviations. It does NOT predict the anchor without any "
         "code from runs that all had some: that is extrapolation down a steep power law, and the band is far too "
         "narrow there.\n"
-        "- The six tiny runs (a fit with a few divergences, shown as it is) agree with a general loss that rises from "
+        "- The six tiny runs agree with a general loss that rises from "
         "the start and a domain loss that still falls at 30 %; the window that is best for both alike is wherever the "
         "prior puts it.\n"
         "- Assumed, not measured: the items behind the averages, the luck of a run, and errors that are normal on the "

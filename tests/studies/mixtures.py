@@ -1,10 +1,13 @@
 """What the studies of mixtures share: the RegMix tables, and scores of mixtures that a fit has not seen."""
 
+from collections.abc import Mapping
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
 from bayeslaw.fit import Fit
@@ -13,7 +16,7 @@ from bayeslaw.quantity import CI_PROB
 from bayeslaw.scores import interval_score
 from tests.studies.page import DATA
 
-__all__ = ["predicted", "regmix", "scores"]
+__all__ = ["observed_and_predicted", "predicted", "regmix", "scores"]
 
 
 def regmix(kind: str, size: str) -> pd.DataFrame:
@@ -50,3 +53,18 @@ def scores(rows: pd.DataFrame) -> dict[str, float]:
         "width": float((upper - lower).mean()),
         "interval score": float(np.mean(interval_score(lower, upper, y, CI_PROB))),
     }
+
+
+def observed_and_predicted(of: Mapping[str, pd.DataFrame]) -> Figure:
+    """Return a figure of the rows of `predicted` by several laws, one panel for each."""
+    size = (4.2 * len(of), 3.9)
+    figure, axes = plt.subplots(1, len(of), figsize=size, sharex=True, sharey=True, layout="constrained")
+    for ax, (title, rows) in zip(axes, of.items(), strict=True):
+        ends = [rows["observed"].min(), rows["observed"].max()]
+        ax.plot(ends, ends, color="0.6", lw=1, zorder=0)
+        ax.vlines(rows["observed"], rows["lower"], rows["upper"], color="C0", alpha=0.2, lw=1)
+        ax.plot(rows["observed"], rows["mean"], ".", color="C0", ms=4)
+        ax.set_title(title, fontsize=9)
+    figure.supxlabel("measured loss (nats per token)", fontsize=9)
+    figure.supylabel("predicted, 89 % of a new run", fontsize=9)
+    return figure
