@@ -13,7 +13,7 @@ import xarray as xr
 
 import bayeslaw as bl
 from bayeslaw import models, plots
-from bayeslaw.checks import CheckResult
+from bayeslaw.checks import CheckResult, Checks
 from bayeslaw.errors import RangeError, StoreError, UnknownName
 from bayeslaw.fit import Fit
 from bayeslaw.quantity import Ratio
@@ -334,3 +334,9 @@ def test_several_fits_that_cannot_be_compared_say_why(sizes, tiny, written):
 def test_maximum_likelihood_has_a_report_too(sizes, written):
     text = written(sizes.model.fit(method="mle"), "sizes.md")
     assert "How much the priors matter" not in text and "With 3e+21 FLOPs" in text
+
+
+def test_nothing_is_to_be_done_with_a_fit_that_has_not_converged(tiny, monkeypatch):
+    failed = CheckResult("convergence", False, "R-hat at most 1.3")
+    monkeypatch.setattr(Fit, "checks", lambda fit: Checks((failed,)))
+    assert content.content(tiny)["answer"].actions[0].startswith("act on nothing here before it has converged")

@@ -9,7 +9,7 @@ from bayeslaw import models
 from bayeslaw.law import Law
 from bayeslaw.mixtures import through
 from bayeslaw.splits import Splits
-from tests.studies import cpt_dynamics, held_out
+from tests.studies import cpt_dynamics, cpt_versions, held_out
 from tests.studies.cmr import TURNING, pythia_table
 from tests.studies.domain2vec import vectors
 from tests.studies.mixtures import regmix
@@ -36,8 +36,10 @@ def chinchilla(law: Law) -> Study:
 
 
 def python(*, largest: bool = False) -> bl.Runs:
-    """Tiny models on shares of Python code at a constant rate."""
+    """Tiny models on shares of Python code at a constant rate, every third checkpoint from the last on."""
     table = bl.datasets.load("tinycpt").query("schedule == 'constant' and (step == 0 or step >= 300)")
+    place = table.groupby("run").cumcount(ascending=False)
+    table = table[(table["step"] == 0) | (place % 3 == 0)]
     return bl.read_runs(table[table["N"] == table["N"].max()] if largest else table)
 
 
@@ -77,8 +79,9 @@ def mixing(law: Law) -> Study:
 
 
 def nested(law: Law) -> Study:
-    """SlimPajama runs of three sizes, the loss on code."""
-    table = slimpajama().dropna(subset="github_loss")
+    """SlimPajama runs of three sizes, the loss on code at every eighth checkpoint from the last on."""
+    table = slimpajama().dropna(subset="github_loss").sort_values(["run", "D"])
+    table = table[table.groupby("run").cumcount(ascending=False) % 8 == 0]
     kept = [c for c in map(str, table.columns) if not c.endswith("_loss")]
     model = bl.Model(law, bl.read_runs(table[kept + ["github_loss"]]))
     return "SlimPajama grid, loss on GitHub, five parts", model, bl.splits.runs(5)
@@ -105,6 +108,12 @@ def dynamics(law: Law) -> Study:
     tiny = cpt_dynamics.tiny()
     model = cpt_dynamics.tiny_model(tiny, tiny.table["run"].notna())
     return "tinycpt, a schedule at a time", model, bl.splits.by("run")
+
+
+def dynamics_of_sizes(law: Law) -> Study:
+    """Tiny models of four sizes, and what they were trained on before."""
+    tiny = cpt_versions.by_size()
+    return "tinycpt, a size at a time", cpt_versions.sized(tiny, tiny.table["N"].notna()), bl.splits.by("N")
 
 
 def replay(law: Law) -> Study:
@@ -140,6 +149,7 @@ STUDIES: dict[Callable[[Law], Study], str] = {
     domain2vec: "domain2vec",
     annealing: "lr_annealing lr_annealing_size multi_power",
     dynamics: "cpt_dynamics",
+    dynamics_of_sizes: "cpt_dynamics_size",
     replay: "cpt_dynamics_replay",
     windows: "upsampling_loss quadratic_upsampling_loss saturating_upsampling_loss",
     scores: "constant_upsampling domain_upsampling domain_upsampling_points quadratic_upsampling saturating_upsampling",
