@@ -5,7 +5,7 @@ arXiv:2505.07796, eq. (1) and (7), and in the script of the authors.
 """
 
 from bayeslaw.law import Coefficient, Covariate, law
-from bayeslaw.priors import positive
+from bayeslaw.priors import positive, real
 
 
 def paper_units(reference, /, *, A, alpha, C):
@@ -127,10 +127,10 @@ def lr_annealing(S1, annealed, /, *, L0, A, alpha, C):
             why="0.05 to 0.07 by the constants of arXiv:2505.07796, figure 15",
         ),
         "gamma": Coefficient(
-            positive(0.18, spread=0.6),
+            real(0.15, sd=0.1),
             "1",
             "how the gain by annealing grows with size",
-            between=0.15,
+            between=0.05,
             why="0.01 to 0.24 in figure 15 of arXiv:2505.07796",
         ),
     },

@@ -1,6 +1,7 @@
 """Calibration with posteriors that are known: the prior is right where nothing is learned, a narrowed one is not."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from bayeslaw.calibrate import Calibration, calibrate
 from bayeslaw.errors import RangeError, RefitError
 from bayeslaw.fit import Fit
 from bayeslaw.simulation import RANKS
+from tests.calibration.designs import FITS, study
 
 N, D = [2e8, 1e9, 4e9], [2e9, 1e10]
 CHEAP: dict[str, Any] = {"draws": 100, "chains": 2}
@@ -147,3 +149,23 @@ def test_the_chinchilla_law_is_calibrated(sampled):
     table = sampled.summary()
     assert (abs(table["coverage"] - 0.89) < 4 * table["mc_error"]).all()
     assert table["p_uniform"].min() * len(table) > 0.01
+
+
+# ------------------------------------------------------------------------------------------ what the page says
+PAGE = Path(__file__).parents[1] / "docs/calibration_files/simulations.csv"
+
+
+def cells() -> list[Any]:
+    """Three of the simulations that the page counts, another three every time; those that sampled well."""
+    if not PAGE.is_file():
+        return []
+    table = pd.read_csv(PAGE).query("simulation == 1 and r_hat < 1.03 and divergences == 0")
+    return [pytest.param(row, id=str(row.law)) for row in table.sample(3).itertuples()]
+
+
+@pytest.mark.parametrize("recorded", cells())
+def test_a_refit_of_a_simulation_finds_what_the_page_counts(recorded):
+    found = calibrate(study(models.catalogue[recorded.law]), 1, **FITS, progress=False)
+    assert len(found.rows) == recorded.quantities
+    assert abs(int(found.rows["covered"].sum()) - recorded.held) <= 1 + 0.1 * recorded.quantities
+    assert float(found.fits["r_hat"].iloc[0]) < 1.06

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayeslaw.decisions.best_mixture import importance
+from bayeslaw.decisions.goal import Goal
 from bayeslaw.decisions.question import POINTS, given, minimise, open_columns
 from bayeslaw.errors import RangeError, unknown_name
 from bayeslaw.quantity import Ratio
@@ -66,7 +66,7 @@ def best_duration(
     -----
     Beyond the longest window that was tried the answer is the form of the law, and the note says so.
     """
-    weights = importance(goal, fit.evals)
+    wanted = Goal.of(goal, fit.evals)
     columns = open_columns(fit, {"duration": 0.0}, groups)
     tried = float(fit.model.design.rows["duration"].max())
     high = tried if longest is None else float(longest)
@@ -74,9 +74,7 @@ def best_duration(
         raise RangeError(f"longest is {high}: give a share of the training, above 0 and at most 1")
 
     def loss(duration: xr.DataArray) -> xr.DataArray:
-        losses = fit.loss(columns.assign(duration=duration))
-        mean: xr.DataArray = xr.dot(losses.sel(eval=weights["eval"]), weights, dim="eval").reset_coords(drop=True)
-        return mean
+        return wanted(fit.loss(columns.assign(duration=duration)))
 
     grid = xr.DataArray(np.linspace(0.0, high, POINTS), dims="grid")
     return Ratio(
@@ -84,7 +82,7 @@ def best_duration(
         minimise(loss, grid).transpose("chain", "draw", ...),
         "1",
         "mean law",
-        {**given(**groups), "goal": weights.to_series().to_dict(), "longest": high},
+        {**given(**groups), "goal": wanted.asked, "longest": high},
         f"windows beyond {tried:g} were not tried" if high > tried else "",
         low=0.0,
         high=high,

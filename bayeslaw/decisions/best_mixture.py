@@ -9,7 +9,8 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw import simplex
-from bayeslaw.decisions.mixture_goal import Problem, Pull
+from bayeslaw.decisions.goal import Goal
+from bayeslaw.decisions.mixture_problem import Problem, Pull
 from bayeslaw.decisions.question import given, open_columns
 from bayeslaw.errors import RangeError, unknown_name
 from bayeslaw.mixtures import WEIGHT, as_weights, blend, bounds
@@ -18,7 +19,7 @@ from bayeslaw.quantity import CI_PROB, Censored, Quantity
 if TYPE_CHECKING:
     from bayeslaw.fit import Fit
 
-__all__ = ["Mixture", "best_mixture", "importance"]
+__all__ = ["Mixture", "best_mixture"]
 
 BEYOND = 0.01
 """By how much a share may lie beyond those that were tried before the answer says so."""
@@ -166,7 +167,7 @@ def best_mixture(
     Unless rows outside the law's range were fitted, shares stay inside it. The pull is that of Olmix
     (arXiv:2602.12237), which takes 0.1 towards the mixture of the tokens at hand.
     """
-    counted = importance(goal, fit.evals)
+    wanted = Goal.of(goal, fit.evals)
     asked = given(N=N, D=D, **groups)
     known = fit.model.design.over.get("source", np.array(["any"]))
     even: Any = {WEIGHT: dict.fromkeys(known, 1 / len(known))}
@@ -179,7 +180,7 @@ def best_mixture(
     absent = {s: inside[0] for s, share in zip(names, towards.prior, strict=True) if share == 0}
     most = _at_most(names, at_most, available, repetitions, D)
     low, high = bounds(names, at_least, most | absent, inside)
-    problem = Problem(fit, columns.drop_vars(WEIGHT), counted, map_to, towards)
+    problem = Problem(fit, columns.drop_vars(WEIGHT), wanted, map_to, towards)
     draws, gap = simplex.minimise(problem.each, problem.count, low, high)
     single, _ = simplex.minimise(problem.expected, problem.cells, low, high)
     label = {"source": names}
@@ -193,11 +194,11 @@ def best_mixture(
         optimum,
         "1",
         "mean law",
-        {**asked, "goal": counted.to_series().to_dict(), **limits},
+        {**asked, "goal": wanted.asked, **limits},
         _note(fit, optimum, gap, vectors is not None),
         low=xr.DataArray(low, dims="source", coords=label),
         high=xr.DataArray(high, dims="source", coords=label),
-        goal=problem.goal,
+        goal=problem.loss,
         pull=towards,
         recommended=recommended,
     )
@@ -242,18 +243,6 @@ def _map_to(known: np.ndarray, vectors: pd.DataFrame) -> xr.DataArray:
         if name not in known:
             raise unknown_name("meta-domain in the fit", name, known)
     return by_name.sel(meta_domain=known)
-
-
-def importance(goal: str | Mapping[str, float] | None, evals: list[str]) -> xr.DataArray:
-    """Return the importance of every validation set that counts, with a sum of 1; dim ``eval``."""
-    weights = {goal: 1.0} if isinstance(goal, str) else dict(goal or dict.fromkeys(evals, 1.0))
-    for name in weights:
-        if name not in evals:
-            raise unknown_name("validation set", name, evals)
-    if not (all(0 <= w < np.inf for w in weights.values()) and sum(weights.values()) > 0):
-        raise RangeError(f"goal is {goal}: importances are at least 0, and some above it")
-    counted = {k: w / sum(weights.values()) for k, w in weights.items() if w > 0}
-    return xr.DataArray(list(counted.values()), dims="eval", coords={"eval": list(counted)})
 
 
 def _note(fit: "Fit", optimum: xr.DataArray, gap: np.ndarray, blended: bool) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayeslaw.decisions.best_mixture import importance
+from bayeslaw.decisions.goal import Goal
 from bayeslaw.decisions.question import given, named, open_columns
 from bayeslaw.mixtures import WEIGHT, as_weights
 from bayeslaw.quantity import Censored
@@ -69,21 +69,20 @@ def equivalent_compute(
     UnknownName
         A source, validation set or label does not exist.
     """
-    weights, tokens = importance(goal, fit.evals), named(D, "D")
+    wanted, tokens = Goal.of(goal, fit.evals), named(D, "D")
     known = fit.model.design.over.get("source", np.array(["any"]))
     even: Any = {WEIGHT: dict.fromkeys(known, 1 / len(known)), "D": tokens}
     columns = open_columns(fit, even, given(N=N, **groups))
 
     def loss(shares: Any, factor: Any) -> xr.DataArray:
         at = columns.assign({WEIGHT: as_weights(shares, known), "D": tokens * factor})
-        mean: xr.DataArray = xr.dot(fit.loss(at).sel(eval=weights["eval"]), weights, dim="eval")
-        return mean
+        return wanted(fit.loss(at))
 
-    wanted = loss(mixture, 1.0)
-    low, high = (xr.full_like(wanted, end) for end in (-np.log(FARTHEST), np.log(FARTHEST)))
+    aim = loss(mixture, 1.0)
+    low, high = (xr.full_like(aim, end) for end in (-np.log(FARTHEST), np.log(FARTHEST)))
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        above = loss(than, np.exp(middle)) > wanted
+        above = loss(than, np.exp(middle)) > aim
         low, high = xr.where(above, middle, low), xr.where(above, high, middle)
     factor: xr.DataArray = xr.ufuncs.exp((low + high) / 2)
     asked = given(D=D, N=N, **groups)
@@ -92,7 +91,7 @@ def equivalent_compute(
         factor.transpose("chain", "draw", ...),
         "1",
         "mean law",
-        {**asked, "goal": weights.to_series().to_dict()},
+        {**asked, "goal": wanted.asked},
         low=(1 + 1e-9) / FARTHEST,
         high=(1 - 1e-9) * FARTHEST,
     )

@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw.curves import curve_columns, is_curve_law
-from bayeslaw.decisions.best_mixture import importance
+from bayeslaw.decisions.goal import Goal
 from bayeslaw.decisions.question import POINTS, given
 from bayeslaw.errors import DataError, LawError, RangeError
 from bayeslaw.quantity import SAMPLE, Quantity
@@ -189,13 +189,13 @@ def best_schedule(
             known[name] = xr.DataArray(_each(value, labels, name), dims="candidate", coords=at)
         else:
             known[name] = value
-    weights = importance(goal, fit.evals)
-    losses = fit.loss(fit.columns(**known, **of(areas)), new_run, seed).sel(eval=weights["eval"])
+    wanted = Goal.of(goal, fit.evals)
+    losses = fit.loss(fit.columns(**known, **of(areas)), new_run, seed)
     if change:
         start = curve_columns(rows.assign(step=0), fit.model.runs, schedule=plans, before=bases)
-        losses = losses - fit.loss(fit.columns(**known, **of(start))).sel(eval=weights["eval"])
-    draws = xr.dot(losses, weights, dim="eval").reset_coords(drop=True).assign_coords(at)
-    asked = {**given(**columns), "goal": weights.to_series().to_dict()}
+        losses = losses - fit.loss(fit.columns(**known, **of(start)))
+    draws = wanted(losses).assign_coords(at)
+    asked = {**given(**columns), "goal": wanted.asked}
     called = dict(zip(names, map(str, labels), strict=True))
     note = _beyond(fit, {called[k]: plan for k, plan in plans.items()}, areas.assign(run=areas["run"].map(called)))
     name, what = "change_of_loss" if change else "final_loss", "new run" if new_run else "mean law"

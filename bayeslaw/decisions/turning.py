@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from bayeslaw.areas import area_columns, area_settings
-from bayeslaw.decisions.best_mixture import importance
+from bayeslaw.decisions.goal import Goal
 from bayeslaw.decisions.question import POINTS, Line, given, last_below
 from bayeslaw.decisions.schedule import check_law
 from bayeslaw.quantity import SAMPLE, Censored
@@ -56,16 +56,14 @@ def turning_length(
     missed.
     """
     check_law(fit, "S1cpt")
-    weights = importance(goal, fit.evals)
+    wanted = Goal.of(goal, fit.evals)
     joined = area_columns(before.then(schedule), area_settings(fit.model.runs))
     areas = {c: a[len(before) - 1 :] for c, a in joined.items() if c in fit.model.law.columns}
     length = len(schedule)
 
     def change(step: xr.DataArray) -> xr.DataArray:
         known = {c: xr.DataArray(a[step.values], dims=step.dims) for c, a in areas.items()}
-        losses = fit.loss(fit.columns(**columns, **known)).sel(eval=weights["eval"])
-        weighted: xr.DataArray = xr.dot(losses, weights, dim="eval").reset_coords(drop=True)
-        return weighted
+        return wanted(fit.loss(fit.columns(**columns, **known)))
 
     start = change(xr.DataArray(0))
     spaced = np.r_[0, np.geomspace(1, length, POINTS), np.linspace(1, length, POINTS)]
@@ -85,7 +83,7 @@ def turning_length(
         draws.transpose(*SAMPLE, ...),
         "steps",
         "mean law",
-        {**given(**columns), "goal": weights.to_series().to_dict(), "schedule": repr(schedule)},
+        {**given(**columns), "goal": wanted.asked, "schedule": repr(schedule)},
         "p_never: it never rises above its start; p_always: it is not back by the last step",
         low=0.0,
         high=float(length),
@@ -119,13 +117,11 @@ def critical_point(fit: "Fit", *, goal: str | Mapping[str, float] = "general", *
         The law does not know both stages, a column is missing, or the validation set is unknown.
     """
     check_law(fit, "S1", "S1cpt")
-    weights = importance(goal, fit.evals)
+    wanted = Goal.of(goal, fit.evals)
     constant = dict.fromkeys((c for c in fit.model.law.columns if c.startswith("annealed")), 0.0)
 
     def loss(S1: Any, S1cpt: float) -> xr.DataArray:
-        losses = fit.loss(fit.columns(**columns, **constant, S1=S1, S1cpt=S1cpt)).sel(eval=weights["eval"])
-        weighted: xr.DataArray = xr.dot(losses, weights, dim="eval").reset_coords(drop=True)
-        return weighted
+        return wanted(fit.loss(fit.columns(**columns, **constant, S1=S1, S1cpt=S1cpt)))
 
     end = loss(np.inf, np.inf)
     grid = xr.DataArray(np.log(np.geomspace(*AREA, POINTS)), dims="grid")
@@ -136,7 +132,7 @@ def critical_point(fit: "Fit", *, goal: str | Mapping[str, float] = "general", *
         xr.ufuncs.exp(draws).transpose(*SAMPLE, ...),
         "rate x steps",
         "mean law",
-        {**given(**columns), "goal": weights.to_series().to_dict()},
+        {**given(**columns), "goal": wanted.asked},
         low=low,
         high=high,
     )

@@ -10,7 +10,8 @@ import xarray as xr
 
 from bayeslaw.areas import AREAS
 from bayeslaw.decisions.best_duration import best_duration
-from bayeslaw.decisions.best_mixture import Mixture, best_mixture, importance
+from bayeslaw.decisions.best_mixture import Mixture, best_mixture
+from bayeslaw.decisions.goal import Goal
 from bayeslaw.errors import BayeslawError
 from bayeslaw.mixtures import WEIGHT
 from bayeslaw.quantity import CI_PROB, Censored, Quantity
@@ -127,7 +128,7 @@ def _rivals(fit: "Fit", best: Mixture) -> dict[str, xr.DataArray]:
     rows = rows.isel(row=np.flatnonzero(alike))
     if not rows.sizes["row"]:
         return {"an even mixture": even}
-    goal = xr.dot(rows["loss"], importance(best.inputs["goal"], fit.evals), dim="eval")
+    goal = Goal.of(best.inputs["goal"], fit.evals)(rows["loss"])
     run = rows.isel(row=int(np.argmin(goal.values)))
     return {
         f"the best measured run ({run['run'].item()})": run[WEIGHT].reset_coords(drop=True),

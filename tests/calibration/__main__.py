@@ -26,10 +26,10 @@ from bayeslaw.plots.style import finish
 from bayeslaw.quantity import CI_PROB
 from bayeslaw.scores import scores
 from tests.calibration import designs, measured
+from tests.calibration.designs import FITS
 
 ROOT = Path(__file__).parents[2]
 PAGE, KEPT = ROOT / "docs" / "calibration.md", ROOT / "build" / "calibration"
-FITS: dict[str, Any] = {"draws": 300, "chains": 2, "tune": 400, "seed": 1}
 UNLIKELY = 0.05
 """Chance that any of many right quantities leaves the envelope."""
 

@@ -11,7 +11,10 @@ from bayeslaw import models, schedules
 from bayeslaw.curves import is_curve_law
 from bayeslaw.law import Law
 
-__all__ = ["study"]
+__all__ = ["FITS", "study"]
+
+FITS: dict[str, Any] = {"draws": 300, "chains": 2, "tune": 400, "seed": 1}
+"""How every simulated study is refitted."""
 
 LEVELS: dict[str, list[float]] = {
     "N": [3e8, 1e9, 3e9],

@@ -10,6 +10,7 @@ import pytensor
 import pytensor.tensor as pt
 import xarray as xr
 
+from bayeslaw.decisions.goal import Goal
 from bayeslaw.errors import RangeError
 from bayeslaw.law import Law
 from bayeslaw.mixtures import WEIGHT, as_weights
@@ -69,22 +70,20 @@ class Problem:
 
     fit: "Fit"
     columns: xr.Dataset
-    importance: xr.DataArray
+    goal: Goal
     map_to: xr.DataArray | None
     towards: Pull
 
-    def goal(self, shares: xr.DataArray) -> xr.DataArray:
+    def loss(self, shares: xr.DataArray) -> xr.DataArray:
         """Return the weighted mean loss of named shares."""
         if self.map_to is not None:
             shares = xr.dot(self.map_to, shares, dim="source").rename(meta_domain="source")
-        loss = self.fit.loss(self.columns.assign({WEIGHT: shares}))
-        mean: xr.DataArray = xr.dot(loss.sel(eval=self.importance["eval"]), self.importance, dim="eval")
-        return mean
+        return self.goal(self.fit.loss(self.columns.assign({WEIGHT: shares})))
 
     @cached_property
     def _arrays(self) -> tuple[xr.DataArray, list[np.ndarray], list[np.ndarray]]:
         """Return a template (cells, then draws), the covariates but shares, and the coefficients; points last."""
-        law, evals = self.fit.model.law, self.importance["eval"].values
+        law, evals = self.fit.model.law, self.goal.weights["eval"].values
         here = self.columns.assign({WEIGHT: xr.DataArray(0.0)}).assign_coords(eval=evals)
         inputs = law.inputs(here, self.fit.model.reference)
         del inputs[WEIGHT]
@@ -117,7 +116,7 @@ class Problem:
         whole = len(number) == self.count
         values, slope = slope_in_shares(self.fit.model.law)(
             np.ascontiguousarray(shares.T[:, None]),
-            self.importance.values[:, None],
+            self.goal.weights.values[:, None],
             *(a if whole else a[..., number] for a in (*inputs, *coefficients)),
         )
         slope = slope[:, 0].T
