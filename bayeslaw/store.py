@@ -1,7 +1,6 @@
 """A fit in one netCDF file: draws, runs and the recipe as JSON. Loading executes nothing from the file."""
 
 import hashlib
-import inspect
 import json
 import warnings
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ import xarray as xr
 from bayeslaw.errors import BayeslawError, StoreError, unknown_name
 from bayeslaw.files import replacing
 from bayeslaw.law import Law
+from bayeslaw.mixtures import WEIGHT
 from bayeslaw.model import Model
 from bayeslaw.noise import Noise
 from bayeslaw.priors import Prior
@@ -29,6 +29,9 @@ __all__ = ["load", "save"]
 
 SEAL = b"\nbayeslaw sha-256 "
 """Ends the netCDF content; after it comes its hash. Readers of netCDF stop before it."""
+
+POINTS = 4
+"""Points at which a law is told from another."""
 
 TRANSFORMS = (None, "exp", "log", "sigmoid", "softplus", "sqrt", "tanh")
 """What a prior in a file may be transformed by."""
@@ -202,12 +205,28 @@ def _digest(content: bytes) -> bytes:
 
 
 def fingerprint(law: Law) -> str:
-    """Return a hash of the law's equation in code and of its coefficients."""
-    try:
-        code = inspect.getsource(law.function)
-    except OSError:
-        code = law.equation
-    return hashlib.sha256((code + ",".join(law.coefficients)).encode()).hexdigest()[:16]
+    """Return a hash of what a law does: its losses at a few points, its priors and its ranges; not of its words."""
+    rng = np.random.default_rng(0)
+    reference = law.reference()
+    columns = xr.Dataset(coords={"eval": list(law.evals) or ["validation"], "source": list("abc")})
+    for name in law.columns:
+        dims = {"source": 3} if name in law.vectors or name == WEIGHT else {"point": POINTS}
+        at = rng.uniform(0.2, 0.8, list(dims.values())) * reference.get(name, 1.0)
+        columns[name] = xr.DataArray(at, dims=list(dims))
+    sizes = {"source": 3}
+    coefficients = {
+        k: xr.DataArray(rng.uniform(0.2, 0.8, [sizes[c.over]] if c.over else []), dims=[c.over] if c.over else [])
+        for k, c in law.coefficients.items()
+    }
+    with np.errstate(all="ignore"):
+        losses = law(*law.inputs(columns, reference).values(), **coefficients)
+    about = {
+        "losses": [f"{x:.9g}" for x in np.ravel(losses.values)],
+        "coefficients": {k: [_plain(c.prior), c.between, c.seen_along, c.floor] for k, c in law.coefficients.items()},
+        "covariates": {k: [c.valid, c.reference, c.of] for k, c in law.covariates.items()},
+        "shape": [law.evals, law.path, law.falls_in, law.falls_faster],
+    }
+    return hashlib.sha256(json.dumps(about, default=str).encode()).hexdigest()[:16]
 
 
 def _to_dataset(frame: pd.DataFrame) -> xr.Dataset:

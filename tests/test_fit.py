@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -272,10 +273,11 @@ def test_a_law_that_has_changed_is_said(file, fitted, monkeypatch):
     assert back.posterior.equals(fitted.posterior)
 
 
-def test_a_folder_that_is_not_there_is_said(fitted, tmp_path):
-    with pytest.raises(StoreError, match="choose a folder that exists"):
-        fitted.save(tmp_path / "nowhere" / "fit.nc")
-    assert not list(tmp_path.iterdir())
+def test_a_folder_is_made_and_one_that_cannot_be_is_said(fitted, tmp_path):
+    assert fitted.save(tmp_path / "new" / "fit.nc").is_file()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="choose a folder that exists or can be made"):
+        fitted.save(tmp_path / "file" / "fit.nc")
 
 
 def test_saving_over_a_fit_replaces_it(fitted, tmp_path):
@@ -367,3 +369,20 @@ def test_the_papers_condition_is_sampled(model):
     priors = {"eta": bl.real(1.05, sd=0.1), "B": bl.positive(0.02, spread=0.3), "C": bl.positive(0.5, spread=0.2)}
     held = replace(model, monotone="paper", priors=priors).prior_predictive(draws=300).posterior
     assert float((held["eta"] > 0.97).mean()) == 1.0
+
+
+def test_a_law_is_known_by_what_it_does():
+    law, same = models.dcpt, store.fingerprint(models.dcpt)
+    assert store.fingerprint(replace(law, notes=("other words",), title="another title")) == same
+    wider = replace(law.coefficients["E"], prior=bl.positive(1.5, spread=0.9))
+    assert store.fingerprint(replace(law, coefficients={**law.coefficients, "E": wider})) != same
+    others = [replace(law, function=other(law.function)), bl.with_misfit(law), bl.with_misfit(models.dcpt_l4)]
+    assert len({same, *map(store.fingerprint, [*others, *models.catalogue.values()])}) == len(models.catalogue) + 3
+
+
+def other(function: Any) -> Any:
+    @wraps(function)
+    def doubled(*covariates: Any, **coefficients: Any) -> Any:
+        return 2 * function(*covariates, **coefficients)
+
+    return doubled
