@@ -7,12 +7,12 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 
-from bayeslaw.density import Density
 from bayeslaw.errors import RangeError, unknown_name
 from bayeslaw.fit import Fit
 from bayeslaw.law import call_with
-from bayeslaw.least_squares import estimate
 from bayeslaw.model import Model
+from bayeslaw.sampler.density import Density
+from bayeslaw.sampler.least_squares import estimate
 
 __all__ = ["fit", "prior_predictive", "with_paper_units"]
 
@@ -58,7 +58,7 @@ def fit(
         posterior = best.coefficients.assign(sigma=best.sigma).expand_dims({"chain": [0], "draw": [0]})
         idata = xr.DataTree.from_dict({"posterior": posterior})
         return Fit(model, idata, {"method": "mle", "seed": seed}, time.perf_counter() - start)
-    from bayeslaw.sampling import sample
+    from bayeslaw.sampler.sampling import sample
 
     idata = sample(
         model,
@@ -112,7 +112,7 @@ def prior_predictive(model: Model, *, draws: int = 500, seed: int = 0) -> Fit:
             f"only {len(kept)} of 400,000 prior draws have the shape that monotone={model.monotone!r} asks for: look "
             "at the unpooled model, change the priors or set monotone=None"
         )
-    from bayeslaw.sampling import named
+    from bayeslaw.sampler.sampling import named
 
     index = {"chain": np.arange(1), "draw": np.arange(draws)}
     posterior = named(density, np.array(kept[:draws])[None], index)

@@ -17,11 +17,11 @@ import pandas as pd
 import xarray as xr
 from arviz_stats.base import array_stats
 
-from bayeslaw.alone import DOMAIN, PROPOSALS, Alone
-from bayeslaw.density import Density
 from bayeslaw.errors import DataError, LawError, RangeError
 from bayeslaw.model import Model
 from bayeslaw.runs import Runs
+from bayeslaw.sampler.density import Density
+from bayeslaw.sampler.proposals import DOMAIN, PROPOSALS, Alone
 from bayeslaw.shape import Shape
 
 if TYPE_CHECKING:

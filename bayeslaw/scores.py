@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayeslaw.least_squares import HUBER_DELTA
+from bayeslaw.sampler.least_squares import HUBER_DELTA
 
 __all__ = ["crps", "huber", "interval_score", "scores"]
 

@@ -10,13 +10,13 @@ from scipy.stats import multivariate_normal
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.coordinates import Coordinates
-from bayeslaw.density import Density
 from bayeslaw.errors import LawError
-from bayeslaw.frame import conditionals, first_guess
-from bayeslaw.least_squares import estimate
 from bayeslaw.runs import read_runs
-from bayeslaw.whitening import density_of_errors, timings
+from bayeslaw.sampler.coordinates import Coordinates
+from bayeslaw.sampler.density import Density
+from bayeslaw.sampler.error_density import density_of_errors, timings
+from bayeslaw.sampler.frame import conditionals, first_guess
+from bayeslaw.sampler.least_squares import estimate
 
 TRUTH = dict(E=1.6, A=0.3, alpha=0.3, B=0.05, beta=0.3, eta=1.2, C=0.4, gamma=0.4, eps=0.1)
 

@@ -7,9 +7,9 @@ import xarray as xr
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.coordinates import Coordinates
-from bayeslaw.density import Density
 from bayeslaw.errors import LawError, UnknownName
+from bayeslaw.sampler.coordinates import Coordinates
+from bayeslaw.sampler.density import Density
 
 TRUTH = {"E": 1.7, "A": 0.4, "alpha": 0.35, "B": 0.35, "beta": 0.35}
 BENT = bl.with_misfit(models.chinchilla)

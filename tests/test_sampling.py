@@ -12,8 +12,8 @@ import pytest
 
 import bayeslaw as bl
 from bayeslaw.errors import LawError, SamplingError
-from bayeslaw.kernels import kernel
-from bayeslaw.sampling import _in_processes
+from bayeslaw.sampler.kernels import kernel
+from bayeslaw.sampler.sampling import _in_processes
 from tests.test_speed import model, study
 
 

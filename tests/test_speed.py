@@ -10,7 +10,7 @@ from numba.core import event
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.density import Density
+from bayeslaw.sampler.density import Density
 
 TRUTH = {"E": 1.6, "A": 0.4, "alpha": 0.3, "B": 0.08, "beta": 0.3, "eta": 1.2, "C": 0.4, "gamma": 0.4, "eps": 0.1}
 

@@ -18,7 +18,7 @@ COLUMNS = (
     ("datasets/", GREY, ("tables that", "come along,", "with their cards")),
     ("the door", BLUE, ("tables, runs", "mixtures", "curves, areas", "schedules, power", "early_features")),
     ("models/", ORANGE, ("one law per file:", "a pure function", "and its card", "(law, priors, design,", "shape, noise)")),
-    ("the sampler", BLUE, ("parameters, density", "kernels, blocks", "coordinates", "whitening, frame", "sampling")),
+    ("sampler/", BLUE, ("parameters, density", "kernels, blocks", "error_density", "coordinates, frame", "sampling")),
     ("decisions/", BLUE, ("critical ratio", "best mixture", "allocation", "best schedule", "best duration ...")),
 )
 """What lies below each step of the flow and serves it."""

@@ -6,10 +6,10 @@ import numpy as np
 import xarray as xr
 
 from bayeslaw import Model
-from bayeslaw.coordinates import Coordinates
-from bayeslaw.density import Density
-from bayeslaw.frame import Frame, conditionals, first_guess
-from bayeslaw.least_squares import Estimate
+from bayeslaw.sampler.coordinates import Coordinates
+from bayeslaw.sampler.density import Density
+from bayeslaw.sampler.frame import Frame, conditionals, first_guess
+from bayeslaw.sampler.least_squares import Estimate
 
 __all__ = ["seconds_per_gradient"]
 

@@ -15,10 +15,10 @@ from matplotlib.figure import Figure
 
 import bayeslaw as bl
 from bayeslaw.fit import Fit
-from bayeslaw.least_squares import HUBER_DELTA
 from bayeslaw.plots import plot_curve
 from bayeslaw.plots.style import COLOURS, finish
 from bayeslaw.power import POWER, PowerMemory
+from bayeslaw.sampler.least_squares import HUBER_DELTA
 from tests.studies.page import BUILD, DOCS, Page, convergence, pairs
 from tests.test_held_out_schedules import (
     LAWS,

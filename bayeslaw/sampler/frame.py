@@ -8,12 +8,12 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from bayeslaw.conditionals import Conditionals
-from bayeslaw.coordinates import Coordinates
-from bayeslaw.density import Density
-from bayeslaw.least_squares import Estimate
-from bayeslaw.parameters import Parameters
 from bayeslaw.priors import typical
+from bayeslaw.sampler.conditionals import Conditionals
+from bayeslaw.sampler.coordinates import Coordinates
+from bayeslaw.sampler.density import Density
+from bayeslaw.sampler.least_squares import Estimate
+from bayeslaw.sampler.parameters import Parameters
 
 __all__ = ["Frame", "first_guess"]
 

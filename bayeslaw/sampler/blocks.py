@@ -13,8 +13,8 @@ from functools import cached_property
 import numpy as np
 from numba import njit
 
-from bayeslaw.kernels import kernel
 from bayeslaw.law import Law
+from bayeslaw.sampler.kernels import kernel
 
 __all__ = ["Block"]
 

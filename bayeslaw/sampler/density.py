@@ -2,7 +2,7 @@
 
 Compiling the gradient of the whole PyMC model takes minutes for a correlated error model, a thousand times what one
 evaluation costs. Only the law differs from model to model, so only the law is differentiated by PyTensor (one fused
-kernel, `bayeslaw.blocks`); priors, pooling and errors have the derivatives written here. The value equals
+kernel, `bayeslaw.sampler.blocks`); priors, pooling and errors have the derivatives written here. The value equals
 ``pymc_model.logp()`` up to a constant, which the tests check together with the gradient.
 """
 
@@ -17,13 +17,13 @@ import pandas as pd
 import xarray as xr
 from numba import njit
 
-from bayeslaw.blocks import Block
 from bayeslaw.design import Design
 from bayeslaw.law import Law
 from bayeslaw.model import Model
-from bayeslaw.parameters import Parameters
+from bayeslaw.sampler.blocks import Block
+from bayeslaw.sampler.error_density import correlated, independent, timings
+from bayeslaw.sampler.parameters import Parameters
 from bayeslaw.shape import RISE
-from bayeslaw.whitening import correlated, independent, timings
 
 __all__ = ["Density"]
 

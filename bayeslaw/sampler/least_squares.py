@@ -9,8 +9,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from threadpoolctl import threadpool_limits
 
-from bayeslaw.density import Density
 from bayeslaw.model import Model
+from bayeslaw.sampler.density import Density
 
 __all__ = ["HUBER_DELTA", "Estimate", "estimate"]
 

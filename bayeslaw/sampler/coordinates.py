@@ -6,7 +6,7 @@ sampler moves in
 - the mean loss over the design, instead of the additive level;
 - the log of the drop of each term across the design, instead of its amplitude;
 - for pooled coefficients, their deviations from what data and population expect of them together
-  (`bayeslaw.conditionals`); the population's own location moves in the coordinates of the law at that location.
+  (`bayeslaw.sampler.conditionals`); the population's own location moves in the coordinates of the law at that location.
 
 The posterior is the model's own: its density at the mapped values, with the Jacobian added.
 """
@@ -21,9 +21,9 @@ import numpy as np
 import xarray as xr
 from numba import njit
 
-from bayeslaw.blocks import Block
-from bayeslaw.conditionals import Conditionals
-from bayeslaw.density import Density
+from bayeslaw.sampler.blocks import Block
+from bayeslaw.sampler.conditionals import Conditionals
+from bayeslaw.sampler.density import Density
 
 __all__ = ["Coordinates"]
 

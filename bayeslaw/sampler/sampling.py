@@ -11,11 +11,11 @@ import nutpie
 import xarray as xr
 from threadpoolctl import threadpool_limits
 
-from bayeslaw.density import Density
 from bayeslaw.errors import SamplingError
-from bayeslaw.frame import Frame
-from bayeslaw.least_squares import estimate
 from bayeslaw.model import Model
+from bayeslaw.sampler.density import Density
+from bayeslaw.sampler.frame import Frame
+from bayeslaw.sampler.least_squares import estimate
 
 __all__ = ["sample"]
 

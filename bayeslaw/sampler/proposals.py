@@ -11,9 +11,9 @@ import numpy as np
 import xarray as xr
 from scipy.optimize import minimize
 
-from bayeslaw.density import Density
 from bayeslaw.model import Model
-from bayeslaw.parameters import Parameter
+from bayeslaw.sampler.density import Density
+from bayeslaw.sampler.parameters import Parameter
 
 __all__ = ["DOMAIN", "PROPOSALS", "Alone"]
 
