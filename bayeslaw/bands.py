@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayeslaw.prediction import errors
 from bayeslaw.quantity import CI_PROB
 
 if TYPE_CHECKING:
@@ -45,10 +46,11 @@ def bands(
     ends = [(1 - prob) / 2, (1 + prob) / 2]
     parts = []
     for start in range(0, columns.sizes["row"], step):
-        loss = fit.loss(columns.isel(row=slice(start, start + step)), seed=seed)
+        part = columns.isel(row=slice(start, start + step))
+        loss = fit.loss(part, seed=seed)
         if new_run:
             rng = np.random.default_rng([seed, start])
-            loss = loss * xr.ufuncs.exp(fit.noise.sample(fit.posterior, loss, None, rng))
+            loss = loss * xr.ufuncs.exp(errors(fit, loss, part, rng))
         draws = loss.transpose("row", "eval", "chain", "draw").values.reshape(loss.sizes["row"], len(fit.evals), -1)
         lower, upper = np.quantile(draws, ends, axis=-1)
         summary = {"mean": draws.mean(axis=-1), "sd": draws.std(axis=-1), "lower": lower, "upper": upper}

@@ -92,13 +92,14 @@ def _standardised(fit: "Fit", d: Design, error: xr.DataArray, posterior: xr.Data
     noise, parameters = fit.noise, cast(Mapping[str, xr.DataArray], posterior)
     order = {k: xr.DataArray(v, dims=ORDER.get(k, ("row", "eval"))) for k, v in d.order().items()}
     mean: Any = 0.0
+    factor = noise.at_size(parameters, d.log_size(d.rows))
     if noise.correlated:
-        mean, scale = noise.one_step_ahead(error, parameters, order)
+        mean, scale = noise.one_step_ahead(error / factor, parameters, order)
     elif noise.joint:
-        mean, scale = noise.same_step(error, parameters, order)
+        mean, scale = noise.same_step(error / factor, parameters, order)
     else:
-        scale = noise.scale(parameters["sigma"], xr.DataArray(d.known_error, dims=("row", "eval")))
-    return (error - mean) / scale, scale
+        scale = noise.scale(parameters["sigma"], xr.DataArray(d.known_error, dims=("row", "eval")) / factor)
+    return (error / factor - mean) / scale, scale * factor
 
 
 def _density(fit: "Fit", d: Design, error: xr.DataArray, posterior: xr.Dataset) -> xr.DataArray:

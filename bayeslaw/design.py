@@ -1,6 +1,6 @@
 """Runs arranged for a law: covariates in reference units, groups, what is measured where and in which order."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -159,6 +159,13 @@ class Design:
             return np.zeros(self.measured.shape)
         known: np.ndarray = (self.rows["loss_sd"] / self.rows["loss"]).transpose("row", "eval").values
         return known
+
+    def log_size(self, columns: Mapping[Hashable, xr.DataArray]) -> xr.DataArray:
+        """Return the log of model sizes over the reference run's (1e9 where the law has none); 0 where none is told."""
+        if "N" not in columns:
+            return xr.DataArray(0.0)
+        ratio: xr.DataArray = xr.ufuncs.log(columns["N"].astype(float) / self.reference.get("N", 1e9))
+        return ratio.reset_coords(drop=True)
 
     @cached_property
     def on_grid(self) -> bool:

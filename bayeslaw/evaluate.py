@@ -16,7 +16,7 @@ from bayeslaw.design import Design
 from bayeslaw.errors import DataError, RangeError
 from bayeslaw.folds import file_of, finish, labels, settled, told
 from bayeslaw.model import Model
-from bayeslaw.prediction import at_rows
+from bayeslaw.prediction import at_rows, errors
 from bayeslaw.quantity import CI_PROB, SAMPLE
 from bayeslaw.scores import crps, scores
 from bayeslaw.splits import Splits
@@ -246,11 +246,12 @@ def _predictions(fit: "Fit", held: Design, prob: float) -> pd.DataFrame:
     law = law.drop_vars("draw", errors="ignore").isel(repeated)
     parameters = fit.posterior.drop_vars("draw").isel(repeated)
     rng = np.random.default_rng([fit.settings.get("seed", 0), 3])
-    new = fit.noise.measured(law * np.exp(fit.noise.sample(parameters, law, None, rng)), held.rows, rng)
+    new = fit.noise.measured(law * np.exp(errors(fit, law, held.rows, rng, parameters=parameters)), held.rows, rng)
     row, ev = held.cells["row"], held.cells["eval"]
     mean_law, new_run = (v.stack(sample=SAMPLE).transpose("row", "eval", "sample").values[row, ev] for v in (law, new))
     observed = held.rows["loss"].transpose("row", "eval").values[row, ev]
-    sigma = parameters["sigma"].stack(sample=SAMPLE).transpose("eval", "sample").values[ev]
+    own = parameters["sigma"] * fit.noise.at_size(parameters, held.log_size(held.rows))
+    sigma = own.broadcast_like(held.measured).stack(sample=SAMPLE).transpose("row", "eval", "sample").values[row, ev]
     sigma = fit.noise.scale(sigma, held.known_error[row, ev][:, None])
     z = (np.log(observed)[:, None] - np.log(mean_law)) / sigma
     density = (stats.t(5) if fit.noise.robust else stats.norm).logpdf(z) - np.log(sigma)

@@ -65,6 +65,7 @@ class Fit:
             noise,
             correlated=bool(noise.correlated) and "run_weight" in known,
             joint=bool(noise.joint) and "eval_correlation" in known,
+            size_exponent=noise.size_exponent if "size_exponent" in known else None,
         )
 
     @property
@@ -82,11 +83,11 @@ class Fit:
     loss = prediction.loss
     bands = bands
 
-    def error(self, seed: int = 0) -> xr.DataArray:
-        """Return one error of a new run per draw and validation set, on the log scale."""
-        return self.noise.sample(
-            self.posterior, xr.zeros_like(self.posterior["sigma"]), None, np.random.default_rng([seed, 2])
-        )
+    def error(self, seed: int = 0, columns: xr.Dataset | None = None) -> xr.DataArray:
+        """Return one error of a new run per draw and validation set, on the log scale, of the sizes of the columns."""
+        at = xr.Dataset() if columns is None else columns
+        rng = np.random.default_rng([seed, 2])
+        return prediction.errors(self, xr.zeros_like(self.posterior["sigma"]), at, rng)
 
     def predict(self, *, new_run: bool = False, seed: int = 0, **columns: Any) -> Quantity:
         """Predict losses.

@@ -20,7 +20,9 @@ from bayeslaw.mixtures import WEIGHT
 from bayeslaw.priors import Prior
 
 RESERVED = {
-    **dict.fromkeys(("sigma", "run_weight", "correlation_length", "eval_correlation"), "the error model"),
+    **dict.fromkeys(
+        ("sigma", "run_weight", "correlation_length", "eval_correlation", "size_exponent"), "the error model"
+    ),
     **dict.fromkeys(("chain", "draw", "eval", "row", "measurement", "source", WEIGHT), "a dim"),
     **dict.fromkeys(("loss", "log_loss", "log_likelihood", "shape", "observed", "measured"), "the measurements"),
 }

@@ -101,6 +101,11 @@ class Model:
         )
         object.__setattr__(self, "noise", settled)
         _ = self.coefficient_priors
+        if settled.size_exponent is not None and "N" not in (*self.law.columns, *self.design.groups):
+            raise DataError(
+                f"size_exponent is about model sizes, and neither {self.law.name} nor by= knows N: leave it out, or "
+                "pool a coefficient by N"
+            )
 
     @cached_property
     def design(self) -> Design:
@@ -180,6 +185,9 @@ class Model:
             shared["cell_row"] = xr.DataArray(d.cells["row"], dims="measurement")
         if d.known_error.any():
             shared["known_error"] = xr.DataArray(d.known_error[d.cells["row"], d.cells["eval"]], dims="measurement")
+        if self.noise.size_exponent is not None:
+            size = d.log_size(d.rows)
+            shared["log_size"] = size if rows_needed else size.isel(row=d.cells["row"]).rename(row="measurement")
         shared["observed"] = xr.DataArray(d.log_loss, dims="measurement")
         return shared
 
@@ -196,13 +204,16 @@ class Model:
         at = {dim: data[f"at_{dim}"] for dim in self.design.positions() if dim in log_mean.dims}
         if not (self.noise.correlated or self.noise.joint):
             scale = errors["sigma"].isel(eval=data["cell_eval"])
+            if "log_size" in data:
+                scale = scale * self.noise.at_size(errors, data["log_size"])
             if "known_error" in data:
                 scale = self.noise.scale(scale, data["known_error"])
             return log_mean.isel({**at, "eval": data["cell_eval"]}), scale
         log_mean = log_mean.isel(at).transpose("row", "eval")
-        error = data["measured"] * (data["log_loss_row"] - log_mean)
+        factor = self.noise.at_size(errors, data["log_size"]) if "log_size" in data else 1.0
+        error = data["measured"] * (data["log_loss_row"] - log_mean) / factor
         ahead = self.noise.one_step_ahead if self.noise.correlated else self.noise.same_step
-        shift, scale = ahead(error, errors, data)
+        shift, scale = (factor * part for part in ahead(error, errors, data))
         cell = {"row": data["cell_row"], "eval": data["cell_eval"]}
         return (log_mean + shift).isel(cell), scale.isel(cell)
 
@@ -246,6 +257,8 @@ class Model:
         parts = ["run effect and correlation along tokens" if self.noise.correlated else "independent checkpoints"]
         if self.noise.joint:
             parts.append("correlated between validation sets")
+        if self.noise.size_exponent is not None:
+            parts.append("scale by model size")
         if self.design.known_error.any():
             parts.append("errors of measuring known")
         if self.noise.robust:

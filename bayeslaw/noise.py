@@ -43,6 +43,9 @@ class Noise:
         replicated runs in public tables differ by 0.001 to 0.04 nats.
     run_weight : Prior
         Share of the error variance that all checkpoints of a run have in common: the run effect.
+    size_exponent : Prior, optional
+        Errors of a model of N parameters are (N / N0)^-size_exponent times as large as `sigma`, N0 that of the
+        reference run (1e9 where the law has no N); left out: as large at every size.
     """
 
     correlated: bool | None = None
@@ -50,9 +53,10 @@ class Noise:
     robust: bool = False
     sigma: Prior = field(default_factory=lambda: positive(0.005, spread=1.0))
     run_weight: Prior = field(default_factory=lambda: share(0.4, weight=5))
+    size_exponent: Prior | None = None
 
     def __post_init__(self) -> None:
-        for name in ("sigma", "run_weight"):
+        for name in ("sigma", "run_weight", *(["size_exponent"] if self.size_exponent is not None else [])):
             if not isinstance(prior := getattr(self, name), Prior):
                 raise LawError(f"{name} is {prior!r}: give its prior, for example sigma=bl.positive(0.005, spread=0.5)")
 
@@ -103,7 +107,13 @@ class Noise:
             priors |= {"run_weight": self.run_weight, "correlation_length": positive(0.5, spread=1.0)}
         if self.joint:
             priors["eval_correlation"] = Prior("Uniform", lower=-1.0 / (evals - 1), upper=1.0)
+        if self.size_exponent is not None:
+            priors["size_exponent"] = self.size_exponent
         return priors
+
+    def at_size(self, parameters: Any, log_size: Any) -> Any:
+        """Return what errors are multiplied by at a log size relative to the reference run's."""
+        return 1.0 if self.size_exponent is None else exp(-parameters["size_exponent"] * log_size)
 
     @staticmethod
     def measured(losses: xr.DataArray, rows: xr.Dataset, rng: np.random.Generator) -> xr.DataArray:
@@ -166,7 +176,7 @@ class Noise:
     def sample(
         self, parameters: xr.Dataset, like: xr.DataArray, log_tokens: xr.DataArray | None, rng: np.random.Generator
     ) -> xr.DataArray:
-        """Draw the errors of new runs, on the log scale.
+        """Draw the errors of new runs of the reference size, on the log scale.
 
         Every cell of `like` (dims chain, draw, eval and any others) is a new run, but cells that differ only in tokens
         (the dim of `log_tokens`) are checkpoints of one run.

@@ -14,7 +14,7 @@ from bayeslaw.mixtures import WEIGHT, as_weights
 if TYPE_CHECKING:
     from bayeslaw.fit import Fit
 
-__all__ = ["UNSEEN", "at_rows", "coefficients", "columns", "loss", "thinned"]
+__all__ = ["UNSEEN", "at_rows", "coefficients", "columns", "errors", "loss", "thinned"]
 
 UNSEEN = "(unseen)"
 """The label of a group that was not fitted: its coefficients are drawn from the population."""
@@ -133,8 +133,24 @@ def loss(fit: "Fit", columns: xr.Dataset, new_run: bool = False, seed: int = 0) 
         along = law.path in columns and columns[law.path].dims == (law.path,)
         rng = np.random.default_rng([seed, 1])
         log_path = xr.ufuncs.log(columns[law.path]) if along else None
-        loss = loss * xr.ufuncs.exp(fit.noise.sample(fit.posterior, loss, log_path, rng))
+        loss = loss * xr.ufuncs.exp(errors(fit, loss, columns, rng, log_path=log_path))
     return loss.rename("loss")
+
+
+def errors(
+    fit: "Fit",
+    like: xr.DataArray,
+    columns: xr.Dataset,
+    rng: np.random.Generator,
+    *,
+    log_path: xr.DataArray | None = None,
+    parameters: xr.Dataset | None = None,
+) -> xr.DataArray:
+    """Draw the errors of new runs at those columns, on the log scale; see `bayeslaw.noise.Noise.sample`."""
+    parameters = fit.posterior if parameters is None else parameters
+    drawn = fit.noise.sample(parameters, like, log_path, rng)
+    result: xr.DataArray = drawn * fit.noise.at_size(parameters, fit.model.design.log_size(columns))
+    return result.transpose(*like.dims, ...)
 
 
 def at_rows(fit: "Fit", design: Design | None = None) -> xr.DataArray:

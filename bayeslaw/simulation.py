@@ -15,7 +15,7 @@ from bayeslaw.evaluate import convergence
 from bayeslaw.folds import labels
 from bayeslaw.model import Model
 from bayeslaw.noise import Noise
-from bayeslaw.prediction import at_rows
+from bayeslaw.prediction import at_rows, errors
 from bayeslaw.runs import Runs
 from bayeslaw.words import place
 
@@ -75,12 +75,12 @@ def _simulated(true: "Fit", design: Design, rng: np.random.Generator) -> np.ndar
     """Return losses (row, eval) of a truth's own new runs, measured where the design's runs are."""
     losses = at_rows(true, design)
     run, path = design.rows["run"].values, true.model.law.path
-    errors = []
+    drawn = []
     for label in dict.fromkeys(run):
         of_run = {"row": np.flatnonzero(run == label)}
         log_path = xr.ufuncs.log(design.rows[path].isel(of_run)) if path in design.rows else None
-        errors.append(true.noise.sample(true.posterior, losses.isel(of_run), log_path, rng))
-    new = true.noise.measured(losses * xr.ufuncs.exp(xr.concat(errors, "row")), design.rows, rng)
+        drawn.append(errors(true, losses.isel(of_run), design.rows.isel(of_run), rng, log_path=log_path))
+    new = true.noise.measured(losses * xr.ufuncs.exp(xr.concat(drawn, "row")), design.rows, rng)
     result: np.ndarray = new.isel(chain=0, draw=0).transpose("row", "eval").values
     return result
 

@@ -59,7 +59,7 @@ class StubFit:
         self.sizes.append(loss.size)
         return loss * np.exp(self.error(seed)) if new_run else loss
 
-    def error(self, seed):
+    def error(self, seed, columns=None):
         shape = [len(v) for v in self.labels().values()]
         noise = self.sigma * np.random.default_rng(seed).standard_normal(shape)
         return xr.DataArray(noise, dims=("chain", "draw", "eval"), coords=self.labels())

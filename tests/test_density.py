@@ -39,7 +39,19 @@ def measured() -> pd.DataFrame:
     return rows.assign(general_loss_sd=np.resize([0.0, 0.002, 0.01], len(rows)))
 
 
+BY_SIZE = bl.real(0.3, sd=0.4)
 MODELS: dict[str, Callable[[], bl.Model]] = {
+    "scale by size": lambda: bl.Model(
+        models.dcpt, read_runs(table()), noise=bl.Noise(size_exponent=BY_SIZE), by={"E": "domain"}
+    ),
+    "scale by size, robust, known errors": lambda: bl.Model(
+        models.dcpt,
+        read_runs(measured()),
+        noise=bl.Noise(correlated=False, robust=True, size_exponent=BY_SIZE),
+    ),
+    "scale by size, joint only": lambda: bl.Model(
+        models.dcpt, read_runs(table()), noise=bl.Noise(correlated=False, joint=True, size_exponent=BY_SIZE)
+    ),
     "the paper's shape": lambda: bl.Model(
         models.dcpt,
         read_runs(table()),

@@ -219,6 +219,59 @@ def test_exactly_measured_runs_say_more_than_others():
     assert all(c.passed for c in fit.checks() if c.name in ("fit to the data", "misfit by group", "scatter"))
 
 
+SHRINKS = bl.Noise(size_exponent=bl.real(0.3, sd=0.3))
+
+
+def by_size(noise: Noise, runs: int = 40) -> tuple[bl.Model, pd.DataFrame]:
+    """Runs with checkpoints, whose errors are half as large at ten times the size."""
+    rng = np.random.default_rng(4)
+    table = pd.DataFrame({"run": [f"r{i}" for i in range(runs)], "N": np.resize([1e8, 1e9, 1e10], runs)})
+    table = table.merge(pd.Series([3e9, 1e10, 3e10], name="D"), how="cross")
+    size = (table["N"] / 1e9) ** -np.log10(2)
+    law = 1.7 + 0.4 * (table["N"] / 1e9) ** -0.3 + 0.3 * (table["D"] / 1e10) ** -0.3
+    luck = pd.Series(rng.normal(0, 0.01, runs), [f"r{i}" for i in range(runs)])
+    error = size * (table["run"].map(luck) + rng.normal(0, 0.01, len(table)))
+    return bl.Model(models.chinchilla, bl.read_runs(table.assign(loss=law * np.exp(error))), noise=noise), table
+
+
+def test_errors_that_shrink_with_size_are_found_and_predicted(tmp_path):
+    fit = by_size(SHRINKS)[0].fit(draws=300, tune=400, chains=2, seed=1, progress=False)
+    low, high = fit.posterior["size_exponent"].quantile([0.005, 0.995]).values
+    assert low < np.log10(2) < high < 0.6 and "scale by model size" in fit.model.describe_noise()
+    ask: dict[str, Any] = {"N": [1e8, 1e10], "D": 1e10}
+    spread = xr.ufuncs.log(fit.predict(**ask, new_run=True).draws / fit.predict(**ask).draws).std(["chain", "draw"])
+    ratio = float(spread.isel(N=0, eval=0) / spread.isel(N=1, eval=0))
+    assert ratio == pytest.approx(100 ** float(fit.posterior["size_exponent"].mean()), rel=0.15)
+    again = bl.load(fit.save(tmp_path / "fit.nc"))
+    assert again.model.noise == fit.model.noise
+    assert all(c.passed for c in fit.checks() if c.name in ("fit to the data", "misfit by group", "scatter"))
+
+
+def test_the_density_of_errors_that_shrink_is_that_of_the_rescaled_ones():
+    model, _ = by_size(SHRINKS, 6)
+    fit = model.prior_predictive(draws=20)
+    rows, factor = model.design.rows, model.noise.at_size(fit.posterior, model.design.log_size(model.design.rows))
+    plain = replace(fit, model=replace(model, noise=Noise(correlated=True)))
+    law = at_rows(fit).squeeze("eval", drop=True)
+    found, direct = log_likelihood(fit), []
+    for draw in range(20):
+        at = {"chain": 0, "draw": draw}
+        own = rows["loss"].squeeze("eval", drop=True)
+        rescaled = law.isel(at) * np.exp((np.log(own) - np.log(law.isel(at))) / factor.isel(at))
+        one = replace(plain, idata=xr.DataTree.from_dict({"posterior": fit.posterior.isel(draw=[draw])}))
+        design = replace(
+            model.design, rows=rows.assign(loss=rescaled.expand_dims("eval", axis=1).reset_coords(drop=True))
+        )
+        direct.append(float(log_likelihood(one, design).sum() - np.log(factor.isel(at)).sum()))
+    np.testing.assert_allclose(found.sum("run").values[0], direct, rtol=1e-9)
+
+
+def test_errors_by_size_take_sizes():
+    table = pd.DataFrame({"domain_share": [0.1, 0.5, 0.9], "loss": [2.0, 1.9, 1.8]})
+    with pytest.raises(DataError, match="size_exponent is about model sizes, and neither cmr_ratio nor by= knows N"):
+        bl.Model(models.cmr_ratio, bl.read_runs(table), noise=SHRINKS)
+
+
 def test_defaults_follow_from_the_table():
     assert Noise().settled(checkpoints=True, evals=2, known=False) == Noise(correlated=True, joint=True)
     assert Noise().settled(checkpoints=False, evals=1, known=False) == Noise(correlated=False, joint=False)

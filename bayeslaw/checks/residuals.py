@@ -11,7 +11,7 @@ from scipy import stats
 from bayeslaw.checks.result import CheckResult
 from bayeslaw.comparison import standardised_errors
 from bayeslaw.mixtures import WEIGHT
-from bayeslaw.prediction import at_rows, thinned
+from bayeslaw.prediction import at_rows, errors, thinned
 from bayeslaw.quantity import CI_PROB, SAMPLE
 from bayeslaw.words import place
 
@@ -42,15 +42,16 @@ def _residuals(fit: "Fit") -> xr.DataArray:
 def _scale(fit: "Fit") -> xr.DataArray:
     """Posterior mean scale of every measurement's error, dims row and eval."""
     known = xr.DataArray(fit.model.design.known_error, dims=("row", "eval"))
-    scale: xr.DataArray = fit.noise.scale(fit.posterior["sigma"].mean(["chain", "draw"]), known)
-    return scale
+    sigma = fit.posterior["sigma"] * fit.noise.at_size(fit.posterior, fit.model.design.log_size(fit.model.design.rows))
+    scale: xr.DataArray = fit.noise.scale(sigma.mean(SAMPLE), known)
+    return scale.broadcast_like(known)
 
 
 def coverage(fit: "Fit") -> CheckResult:
     """In-sample coverage of the new-run band, beside what chance does to so many measurements or correlated runs."""
     design = fit.model.design
     loss, rng = at_rows(fit), np.random.default_rng(0)
-    new = fit.noise.measured(loss * np.exp(fit.noise.sample(fit.posterior, loss, None, rng)), design.rows, rng)
+    new = fit.noise.measured(loss * np.exp(errors(fit, loss, design.rows, rng)), design.rows, rng)
     tail = (1 - CI_PROB) / 2
     low, high = new.quantile(tail, ["chain", "draw"]), new.quantile(1 - tail, ["chain", "draw"])
     held = ((design.rows["loss"] >= low) & (design.rows["loss"] <= high)).where(design.measured)

@@ -131,7 +131,7 @@ def critical_ratio(
         start = None
     else:
         sample = fit.error(seed).sel(eval=eval, drop=True).reset_coords(drop=True)
-        error = np.exp(sample) if new_run else 1.0
+        error = np.exp(fit.error(seed, columns).sel(eval=eval, drop=True).reset_coords(drop=True)) if new_run else 1.0
         start = _baseline(fit, baseline, columns, eval, sample, seed)
         limit = start * (1 + limits.get("max_rise", 0.0)) + limits.get("max_increase", 0.0)
         draws = last_below(lambda share: line.loss(share) * error - limit, grid)

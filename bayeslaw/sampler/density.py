@@ -174,13 +174,14 @@ class Density:
     def _data(self) -> tuple[Any, ...]:
         """What the error model needs beside the losses: for independent errors by measurement, else by row and eval."""
         d, cell = self.design, self.measured[1]
+        size = d.log_size(d.rows).broadcast_like(d.rows["run"]).values
         if not (self.model.noise.correlated or self.model.noise.joint):
             row, ev = d.cells["row"], d.cells["eval"]
-            return cell[row, ev], ev, d.log_loss, d.known_error[row, ev]
+            return cell[row, ev], ev, d.log_loss, d.known_error[row, ev], size[row]
         log_loss = np.where(d.measured, np.log(d.rows["loss"].transpose("row", "eval").values), 0.0)
         order = d.order()
         start = order["start"] if self.model.noise.correlated else np.arange(len(log_loss))
-        return cell, log_loss, timings(d.measured.values, order["gap"], start)
+        return cell, log_loss, timings(d.measured.values, order["gap"], start), size
 
     def likelihood(self, c: np.ndarray, chain: np.ndarray, gradient: np.ndarray) -> float:
         """Return the log likelihood of natural values; add its gradient."""
@@ -189,16 +190,16 @@ class Density:
         loss, slopes = block.evaluate(self.model.law, c)
         pull, sigma = np.zeros(len(loss)), c[at["sigma"].place]
         g_sigma = np.zeros(len(sigma))
+        absent = {"size_exponent": 0.0, "run_weight": 0.0, "correlation_length": 1.0, "eval_correlation": 0.0}
+        places = [at[k].place.start if k in at else -1 for k in absent]
+        shrink, *more = (c[i] if i >= 0 else value for i, value in zip(places, absent.values(), strict=True))
         if noise.correlated or noise.joint:
-            names = ("run_weight", "correlation_length", "eval_correlation")
-            places = [at[k].place.start if k in at else -1 for k in names]
-            w, ell, rho = (c[i] if i >= 0 else default for i, default in zip(places, (0.0, 1.0, 0.0), strict=True))
-            density, *g = correlated(loss, *self._data, sigma, w, ell, rho, noise.robust, pull, g_sigma)  # type: ignore[call-arg]
-            for i, by in zip(places, g, strict=True):
-                if i >= 0:
-                    gradient[i] += by * chain[i]
+            density, *g = correlated(loss, *self._data, sigma, shrink, *more, noise.robust, pull, g_sigma)  # type: ignore[call-arg]
         else:
-            density = independent(loss, *self._data, sigma, noise.robust, pull, g_sigma)  # type: ignore[call-arg]
+            density, *g = independent(loss, *self._data, sigma, shrink, noise.robust, pull, g_sigma)  # type: ignore[call-arg]
+        for i, by in zip(places, g, strict=False):
+            if i >= 0:
+                gradient[i] += by * chain[i]
         gradient[at["sigma"].place] += g_sigma * chain[at["sigma"].place]
         block.pull_back(pull, slopes, chain, gradient)
         return float(density)

@@ -16,11 +16,15 @@ __all__ = ["correlated", "density_of_errors", "independent", "timings"]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def independent(loss, cell, ev, log_loss, known, sigma, robust, pull, g_sigma):  # type: ignore[no-untyped-def]
-    """Return the log density of measurements with independent errors on the log scale, part of them known."""
-    density = 0.0
+def independent(loss, cell, ev, log_loss, known, size, sigma, shrink, robust, pull, g_sigma):  # type: ignore[no-untyped-def]
+    """Return the log density of measurements with independent errors on the log scale, and its derivative in `shrink`.
+
+    Errors are sigma exp(-shrink size) large, and the known part of a measurement comes on top.
+    """
+    density = g_shrink = 0.0
     for m in range(len(cell)):
-        value, own = loss[cell[m]], math.sqrt(sigma[ev[m]] ** 2 + known[m] ** 2)
+        factor = math.exp(-shrink * size[m])
+        value, own = loss[cell[m]], math.sqrt((sigma[ev[m]] * factor) ** 2 + known[m] ** 2)
         z = (log_loss[m] - math.log(value)) / own
         if robust:
             density -= 3 * math.log(1 + z * z / 5)
@@ -29,9 +33,11 @@ def independent(loss, cell, ev, log_loss, known, sigma, robust, pull, g_sigma): 
             density -= 0.5 * z * z
             g_z = -z
         density -= math.log(own)
-        g_sigma[ev[m]] -= (g_z * z + 1) * sigma[ev[m]] / own**2
+        by_sigma = (g_z * z + 1) * sigma[ev[m]] * (factor / own) ** 2
+        g_sigma[ev[m]] -= by_sigma
+        g_shrink += by_sigma * sigma[ev[m]] * size[m]
         pull[cell[m]] -= g_z / (own * value)
-    return density
+    return density, g_shrink
 
 
 def timings(measured: np.ndarray, gap: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -73,22 +79,29 @@ def timings(measured: np.ndarray, gap: np.ndarray, start: np.ndarray) -> tuple[n
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def correlated(loss, cell, log_loss, timing, sigma, w, ell, rho, robust, pull, g_sigma):  # type: ignore[no-untyped-def]
-    """Return the log density of measurements (row, eval) with correlated errors; derivatives in w, ell and rho."""
+def correlated(loss, cell, log_loss, timing, size, sigma, shrink, w, ell, rho, robust, pull, g_sigma):  # type: ignore[no-untyped-def]
+    """Return the log density of measurements (row, eval) with correlated errors, exp(-shrink size) times as large.
+
+    Returned too: the derivatives in shrink, w, ell and rho.
+    """
     measured = timing[2]
     rows, evals = cell.shape
     error, g_error = np.zeros((rows, evals)), np.empty((rows, evals))
+    factor, log_factors, g_shrink = np.exp(-shrink * size), 0.0, 0.0
     for n in range(len(timing[1])):
         for i in range(timing[0][n], timing[0][n + 1]):
             for v in range(evals):
                 if measured[timing[1][n] + i - timing[0][n], v]:
-                    error[i, v] = log_loss[i, v] - math.log(loss[cell[i, v]])
+                    error[i, v] = (log_loss[i, v] - math.log(loss[cell[i, v]])) / factor[i]
+                    log_factors -= shrink * size[i]
+                    g_shrink += size[i]
     density, g_w, g_ell, g_rho = density_of_errors(error, timing, sigma, w, ell, rho, robust, g_error, g_sigma)
     for i in range(rows):
         for v in range(evals):
             if g_error[i, v] != 0:
-                pull[cell[i, v]] -= g_error[i, v] / loss[cell[i, v]]
-    return density, g_w, g_ell, g_rho
+                pull[cell[i, v]] -= g_error[i, v] / (loss[cell[i, v]] * factor[i])
+                g_shrink += g_error[i, v] * error[i, v] * size[i]
+    return density - log_factors, g_shrink, g_w, g_ell, g_rho
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
