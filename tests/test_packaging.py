@@ -92,9 +92,14 @@ def test_constraints_are_exact_versions_of_packages_and_nothing_else() -> None:
     assert [line for line in lines if not re.fullmatch(r"[\w.-]+==[\w.+!]+", line)] == []
     pinned = {re.sub(r"[-_.]+", "-", line.split("==")[0]).lower() for line in lines}
     extras = PROJECT["optional-dependencies"]
-    asked = [*PROJECT["dependencies"], *extras["data"], *extras["test"]]
+    asked = [*PROJECT["dependencies"], *extras["data"], *extras["domain2vec"], *extras["test"]]
     assert {re.split(r"[\[<>=~! ]", name)[0] for name in asked} <= pinned
     assert "bayeslaw" not in pinned
+
+
+def test_no_extra_is_imported_before_it_is_needed() -> None:
+    loaded = "import sys, bayeslaw.cli, bayeslaw.decisions, bayeslaw.meta_domains; print(*sys.modules)"
+    assert not {"dask", "pooch", "sklearn"} & set(run(sys.executable, "-c", loaded, cwd=ROOT).split())
 
 
 @pytest.mark.slow
