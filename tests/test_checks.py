@@ -217,18 +217,22 @@ def test_a_run_that_moves_the_answers_is_named(good):
 
 
 def test_a_run_is_left_out_and_not_counted_twice(good, monkeypatch):
-    """A mean of five numbers, one of them 2.5, whose posteriors with and without each are known."""
-    y = np.array([0.0, 0.1, -0.1, 0.2, 2.5])
-    mean = xr.DataArray(np.random.default_rng(0).normal(y.mean(), 5**-0.5, (2, 1000)), dims=("chain", "draw"))
+    """A mean of ten numbers, one of them far off, whose posteriors with and without each are known."""
+    y = np.array([0.0, 0.1, -0.1, 0.2, 0.3, -0.2, 0.0, 0.1, -0.3, 4.5])
+    mean = xr.DataArray(np.random.default_rng(0).normal(y.mean(), 10**-0.5, (2, 1000)), dims=("chain", "draw"))
     density = xr.DataArray(stats.norm(mean.values[..., None]).logpdf(y), dims=("chain", "draw", "run"))
     asked = mean.expand_dims(answer=["the mean"], axis=-1).assign_coords(measured_in=("answer", [""]))
-    monkeypatch.setattr(answers, "log_likelihood", lambda fit: density.assign_coords(run=list("abcde")))
+    monkeypatch.setattr(answers, "log_likelihood", lambda fit: density.assign_coords(run=list("abcdefghij")))
     monkeypatch.setattr(answers, "answers", lambda fit: asked)
     found = answers.influence(good)
     assert found is not None and not found.passed
-    shift = (y.mean() - y[:4].mean()) * 5**0.5
-    assert found.text.startswith("without the run e, the mean would move by")
+    shift = (y.mean() - y[:9].mean()) * 10**0.5
+    assert found.text.startswith("without the run j, the mean would move by")
     assert float(found.text.split(" by ")[1].split()[0]) == pytest.approx(shift, rel=0.2)
+    pairs = xr.DataArray(stats.norm(mean.values[..., None], 0.5).logpdf([-1.0, 1.2, 1.0]), dims=density.dims)
+    monkeypatch.setattr(answers, "log_likelihood", lambda fit: pairs.assign_coords(run=list("abc")))
+    few = answers.influence(good)
+    assert few is not None and few.passed and "which are few and all move it" in few.text
 
 
 def test_an_unknown_name_in_a_plan_is_refused(good):

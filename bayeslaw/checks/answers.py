@@ -24,8 +24,9 @@ __all__ = ["boundary", "extrapolation", "influence", "trends"]
 ENOUGH = 1000
 """Draws from which the influence of runs is estimated."""
 
-INFLUENCE = 1.0
-"""Posterior standard deviations that an answer may move without a run before the check fails."""
+INFLUENCE, APART = 1.0, 4.0
+"""An answer may move so many posterior standard deviations without a run, or so many times what it moves without most
+others, before the check fails."""
 
 UNRELIABLE = 0.7
 """Pareto k from which weights that leave a run out are unreliable (arXiv:1507.02646)."""
@@ -84,7 +85,10 @@ def boundary(fit: "Fit") -> CheckResult | None:
 
 
 def influence(fit: "Fit") -> CheckResult | None:
-    """Which run moves an answer most when it is left out: by weights (PSIS), without a refit."""
+    """Which run moves an answer most when it is left out: by weights (PSIS), without a refit.
+
+    Where runs are few, every one of them moves the answers; what is looked for is one that does so far more than most.
+    """
     sizes = fit.posterior.sizes
     if fit.settings.get("method") in ("prior", "mle") or sizes["chain"] * sizes["draw"] < FEWEST:
         return None
@@ -100,19 +104,27 @@ def influence(fit: "Fit") -> CheckResult | None:
     asked = asked.isel(answer=np.flatnonzero(ratios)) if any(ratios) else asked
     weight = xr.ufuncs.exp(log_weight - log_weight.max(SAMPLE))
     mean, sd = asked.mean(SAMPLE), asked.std(SAMPLE)
-    without = xr.dot(weight / weight.sum(SAMPLE), asked, dim=SAMPLE)
+    share = weight / weight.sum(SAMPLE)
+    without = xr.dot(share, asked, dim=SAMPLE)
     moved = abs(without - mean) / sd.where(sd > 1e-12 * abs(mean))
     moved = moved.where(moved["measured_in"] != moved["run"]).fillna(0.0).transpose("run", "answer")
-    run, answer = np.unravel_index(int(moved.values.argmax()), moved.shape)
+    beyond = (moved > INFLUENCE) & (moved > APART * moved.median("run"))
+    most = moved.where(beyond) if beyond.any() else moved
+    run, answer = np.unravel_index(int(most.fillna(-1.0).values.argmax()), moved.shape)
     name, question = moved["run"].values[run], moved["answer"].values[answer]
     shift, bad = float(moved[run, answer]), int((k > UNRELIABLE).sum())
     text = f"without the run {name}, {question} would move by {shift:.2f} posterior standard deviations"
     refit = "bl.evaluate(fit.model, bl.splits.by('run')) refits without each"
     doubt = f"; {bad} of {k.size} runs weigh so much that this is rough (Pareto k above {UNRELIABLE}): {refit}"
-    if shift <= INFLUENCE:
-        return CheckResult("influential runs", True, f"{text}, the most of all runs" + (doubt if bad else ""))
+    if not beyond.any():
+        explained = ", which are few and all move it" if shift > INFLUENCE else ""
+        return CheckResult(
+            "influential runs", True, f"{text}, the most of all runs{explained}" + (doubt if bad else "")
+        )
     return CheckResult(
-        "influential runs", False, f"{text}: look at that run, or repeat it" + (doubt if bad else f"; {refit}")
+        "influential runs",
+        False,
+        f"{text}, far more than without most others: look at that run, or repeat it" + (doubt if bad else f"; {refit}"),
     )
 
 
