@@ -224,6 +224,8 @@ def test_a_run_is_left_out_and_not_counted_twice(good, monkeypatch):
     asked = mean.expand_dims(answer=["the mean"], axis=-1).assign_coords(measured_in=("answer", [""]))
     monkeypatch.setattr(answers, "log_likelihood", lambda fit: density.assign_coords(run=list("abcdefghij")))
     monkeypatch.setattr(answers, "answers", lambda fit: asked)
+    chance = xr.DataArray([(1 / 9 - 1 / 10) ** 0.5], dims="answer")
+    monkeypatch.setattr(answers, "by_chance", lambda fit, asked: chance)
     found = answers.influence(good)
     assert found is not None and not found.passed
     shift = (y.mean() - y[:9].mean()) * 10**0.5
@@ -231,8 +233,24 @@ def test_a_run_is_left_out_and_not_counted_twice(good, monkeypatch):
     assert float(found.text.split(" by ")[1].split()[0]) == pytest.approx(shift, rel=0.2)
     pairs = xr.DataArray(stats.norm(mean.values[..., None], 0.5).logpdf([-1.0, 1.2, 1.0]), dims=density.dims)
     monkeypatch.setattr(answers, "log_likelihood", lambda fit: pairs.assign_coords(run=list("abc")))
+    monkeypatch.setattr(answers, "by_chance", lambda fit, asked: 10 * chance)
     few = answers.influence(good)
-    assert few is not None and few.passed and "which are few and all move it" in few.text
+    assert few is not None and few.passed and "as chance explains" in few.text
+
+
+def test_what_leaving_a_run_out_does_by_chance():
+    """A level of runs that differ in nothing: without one of n the mean scatters by sigma / sqrt(n (n - 1))."""
+    table = pd.DataFrame({"run": list("abcde"), "N": 1e9, "D": 1e10, "loss": np.exp([0.7, 0.71, 0.69, 0.7, 0.72])})
+    rng, sigma = np.random.default_rng(0), 0.01
+    level = np.exp(rng.normal(0.7, sigma / 5**0.5, (2, 2000)))[..., None]
+    draws = {"E": level, "A": level * 0, "alpha": level * 0 + 1, "B": level * 0, "beta": level * 0 + 1}
+    draws["sigma"] = level * 0 + sigma
+    coords = {"chain": [0, 1], "draw": np.arange(2000), "eval": ["validation"]}
+    posterior = xr.Dataset({k: (("chain", "draw", "eval"), v) for k, v in draws.items()}, coords=coords)
+    fit = Fit(model(table), xr.DataTree.from_dict({"posterior": posterior}))
+    asked = xr.ufuncs.log(posterior["E"]).squeeze("eval", drop=True).expand_dims(answer=["the level"], axis=-1)
+    found = answers.by_chance(fit, asked)
+    np.testing.assert_allclose(found, sigma / 20**0.5, rtol=0.05)
 
 
 def test_an_unknown_name_in_a_plan_is_refused(good):

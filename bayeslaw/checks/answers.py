@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from bayeslaw.checks.result import CheckResult
-from bayeslaw.comparison import log_likelihood
+from bayeslaw.comparison import log_likelihood, standardised_errors
 from bayeslaw.decisions.critical_ratio import has_critical_ratio, of_the_study
 from bayeslaw.errors import BayeslawError, unknown_name
 from bayeslaw.prediction import thinned
@@ -24,9 +24,12 @@ __all__ = ["boundary", "extrapolation", "influence", "trends"]
 ENOUGH = 1000
 """Draws from which the influence of runs is estimated."""
 
-INFLUENCE, APART = 1.0, 4.0
-"""An answer may move so many posterior standard deviations without a run, or so many times what it moves without most
-others, before the check fails."""
+INFLUENCE, SURPRISE = 1.0, 3.0
+"""An answer may move so many posterior standard deviations without a run, or so many standard deviations of what chance
+makes of leaving that run out, before the check fails."""
+
+CERTAIN = 0.95
+"""How much of what a run measured may be known from its own posterior before the rest is taken for so little."""
 
 UNRELIABLE = 0.7
 """Pareto k from which weights that leave a run out are unreliable (arXiv:1507.02646)."""
@@ -87,7 +90,7 @@ def boundary(fit: "Fit") -> CheckResult | None:
 def influence(fit: "Fit") -> CheckResult | None:
     """Which run moves an answer most when it is left out: by weights (PSIS), without a refit.
 
-    Where runs are few, every one of them moves the answers; what is looked for is one that does so far more than most.
+    Where runs are few, every one of them moves the answers; what is looked for is one that does so more than by chance.
     """
     sizes = fit.posterior.sizes
     if fit.settings.get("method") in ("prior", "mle") or sizes["chain"] * sizes["draw"] < FEWEST:
@@ -108,7 +111,8 @@ def influence(fit: "Fit") -> CheckResult | None:
     without = xr.dot(share, asked, dim=SAMPLE)
     moved = abs(without - mean) / sd.where(sd > 1e-12 * abs(mean))
     moved = moved.where(moved["measured_in"] != moved["run"]).fillna(0.0).transpose("run", "answer")
-    beyond = (moved > INFLUENCE) & (moved > APART * moved.median("run"))
+    limit = max(SURPRISE, float(np.sqrt(2 * np.log(moved.size))) + 0.5)
+    beyond = (moved > INFLUENCE) & (abs(without - mean) > limit * by_chance(some, asked))
     most = moved.where(beyond) if beyond.any() else moved
     run, answer = np.unravel_index(int(most.fillna(-1.0).values.argmax()), moved.shape)
     name, question = moved["run"].values[run], moved["answer"].values[answer]
@@ -117,15 +121,36 @@ def influence(fit: "Fit") -> CheckResult | None:
     refit = "bl.evaluate(fit.model, bl.splits.by('run')) refits without each"
     doubt = f"; {bad} of {k.size} runs weigh so much that this is rough (Pareto k above {UNRELIABLE}): {refit}"
     if not beyond.any():
-        explained = ", which are few and all move it" if shift > INFLUENCE else ""
+        explained = ", as chance explains" if shift > INFLUENCE else ""
         return CheckResult(
             "influential runs", True, f"{text}, the most of all runs{explained}" + (doubt if bad else "")
         )
     return CheckResult(
         "influential runs",
         False,
-        f"{text}, far more than without most others: look at that run, or repeat it" + (doubt if bad else f"; {refit}"),
+        f"{text}, more than chance explains: look at that run, or repeat it" + (doubt if bad else f"; {refit}"),
     )
+
+
+def by_chance(fit: "Fit", asked: xr.DataArray) -> xr.DataArray:
+    """Return the standard deviation that leaving a run out has on an answer where the model holds; dims run, answer.
+
+    With the run's standardised errors z, which were standard normal before they were seen, that variance is
+    Cov(a, z) (1 - Cov(z, z))^-1 Cov(z, a) of a linear law.
+    """
+    design, z = fit.model.design, standardised_errors(fit)
+    run, measured = design.rows["run"].values, design.measured.values
+    draws = asked.transpose(*SAMPLE, "answer").values.reshape(-1, asked.sizes["answer"])
+    draws = draws - draws.mean(axis=0)
+    rows = {label: np.flatnonzero(run == label) for label in dict.fromkeys(run[measured.any(axis=1)])}
+    found = []
+    for at in rows.values():
+        errors = z.values[:, :, at][..., measured[at]].reshape(len(draws), -1)
+        errors = errors - errors.mean(axis=0)
+        known, axes = np.linalg.eigh(errors.T @ errors / len(draws))
+        along = axes.T @ (errors.T @ draws / len(draws))
+        found.append(np.sqrt((along**2 / (1 - np.minimum(known, CERTAIN))[:, None]).sum(axis=0)))
+    return xr.DataArray(found, dims=("run", "answer"), coords={"run": list(rows), "answer": asked["answer"]})
 
 
 def extrapolation(fit: "Fit", **planned: Any) -> CheckResult:
