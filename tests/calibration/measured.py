@@ -26,7 +26,7 @@ TINY = {"N": 2e5, "D": 1e6}
 
 
 def study(law: Law) -> Study | None:
-    """Return real runs for a law, or None where none are public: several domains, losses out of domain."""
+    """Return real runs for a law; None for rivals with a study of their own, and where none are public."""
     return next((make(law) for make, names in STUDIES.items() if law.name in names.split()), None)
 
 
@@ -140,11 +140,11 @@ def scores(law: Law) -> Study:
 
 STUDIES: dict[Callable[[Law], Study], str] = {
     chinchilla: "chinchilla",
-    dcpt: "dcpt dcpt_l1 dcpt_l2 dcpt_l4 dcpt_l5 dcpt_l5_effective dcpt_l6 dcpt_l7",
+    dcpt: "dcpt",
     bimix: "bimix",
     cmr: "cmr_domain cmr_general",
     cmr_ratio: "cmr_ratio",
-    mixing: "data_mixing data_mixing_m1 data_mixing_m2 data_mixing_m3 regmix",
+    mixing: "data_mixing regmix",
     nested: "nested_data_mixing",
     domain2vec: "domain2vec",
     annealing: "lr_annealing lr_annealing_size multi_power",
