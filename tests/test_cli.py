@@ -4,6 +4,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+import warnings
 from typing import Any
 
 import numpy as np
@@ -555,3 +556,17 @@ def test_fitting_in_a_new_process_says_nothing_else(tmp_path):
     done = subprocess.run([sys.executable, "-m", *command.split()], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0 and (tmp_path / "fit.nc").is_file()
     assert "Warning" not in done.stderr + done.stdout
+
+
+def test_a_warning_is_a_note(run, stored, monkeypatch):
+    fit, path = stored
+
+    def load(_: object) -> FakeFit:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn("the law has changed", stacklevel=2)
+        return fit
+
+    monkeypatch.setattr(bayeslaw.store, "load", load)
+    result = run("decide", "allocation", path, "--flops=1e21")
+    assert result.exit_code == 0 and result.stderr == "bayeslaw: note: the law has changed\n"

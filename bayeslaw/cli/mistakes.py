@@ -1,8 +1,9 @@
-"""Mistakes: one line on standard error, exit code 2."""
+"""Mistakes: one line on standard error, exit code 2; warnings: a note there."""
 
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from threading import current_thread, main_thread
 from typing import Any
@@ -30,7 +31,9 @@ class OneLineErrors(TyperGroup):
         """Run a command line and leave with its exit code; see `typer.core.TyperGroup.main`."""
         before = signal.signal(signal.SIGTERM, _leave) if current_thread() is main_thread() else None
         try:
-            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+            with warnings.catch_warnings():
+                warnings.showwarning = _note
+                code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
         except BayeslawError as e:
             code = _complain(str(e))
         except typer.TyperException as e:
@@ -49,6 +52,11 @@ class OneLineErrors(TyperGroup):
 def _leave(*_: object) -> None:
     """Leave as after Ctrl-C: temporary files are tidied away."""
     sys.exit(128 + signal.SIGTERM)
+
+
+def _note(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Say a warning without the line of code that it came from."""
+    typer.echo(f"bayeslaw: note: {' '.join(str(message).split())}", err=True)
 
 
 def _complain(sentence: str) -> int:
