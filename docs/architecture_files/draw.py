@@ -17,7 +17,7 @@ STEPS = ("read, check", "arrange", "sample", "ask")
 COLUMNS = (
     ("datasets/", GREY, ("tables that", "come along,", "with their cards")),
     ("the door", BLUE, ("tables, runs", "mixtures", "curves, areas", "schedules, power", "early_features")),
-    ("models/", ORANGE, ("one law per file:", "a pure function and", "its card (law, priors,", "design, shape, noise)")),
+    ("models/", ORANGE, ("one law per file:", "function and card", "(law, priors,", "design, shape,", "noise)")),
     ("sampler/", BLUE, ("parameters, density", "kernels, blocks", "error_density", "coordinates, frame", "sampling")),
     ("decisions/", BLUE, ("critical ratio", "best mixture", "allocation", "best schedule", "best duration ...")),
 )
