@@ -30,6 +30,9 @@ from tests.calibration.designs import FITS
 
 ROOT = Path(__file__).parents[2]
 PAGE, KEPT = ROOT / "docs" / "calibration.md", ROOT / "build" / "calibration"
+ELSEWHERE = {"dcpt_l": "[the forms side by side](studies/dcpt_forms.md)", "data_mixing_m": "not left out here"}
+"""Rivals, by the beginning of their names."""
+
 UNLIKELY = 0.05
 """Chance that any of many right quantities leaves the envelope."""
 
@@ -97,15 +100,19 @@ def draw(every: dict[str, Calibration]) -> None:
     figure.tight_layout()
     figures = PAGE.with_name("calibration_files")
     figures.mkdir(exist_ok=True)
-    figure.savefig(figures / "ranks.png", dpi=120)
+    figure.savefig(figures / "ranks.png", dpi=80)
 
 
 def left_out(name: str, where: dict[str, Any]) -> list[dict[str, Any]]:
     """Return a line for each loss of a law's real runs, predicted without them."""
     study = measured.study(models.catalogue[name])
     if study is None:
-        elsewhere = "dcpt_l" in name or "data_mixing_m" in name
-        return [{"law": name, "real runs": "a study of its own" if elsewhere else "none that are public"}]
+        return [
+            {
+                "law": name,
+                "real runs": next((v for k, v in ELSEWHERE.items() if name.startswith(k)), "none that are public"),
+            }
+        ]
     what, model, splits = study
     found = bl.evaluate(model, splits, folder=KEPT / "measured" / name, **FITS, **where)
     several = found.rows["eval"].nunique() > 2
@@ -133,7 +140,8 @@ def left_out(name: str, where: dict[str, Any]) -> list[dict[str, Any]]:
 
 def markdown(table: pd.DataFrame) -> str:
     """Return a table as it stands on the page."""
-    return str(table.fillna("").to_markdown(index=False, disable_numparse=True))
+    whole = {c: "Int64" for c in table.select_dtypes(float) if (table[c].dropna() % 1 == 0).all()}
+    return str(table.astype(whole).astype(object).fillna("").to_markdown(index=False, disable_numparse=True))
 
 
 def main() -> None:
