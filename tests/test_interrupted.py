@@ -78,7 +78,8 @@ def stopped(words: str, target: Path, name: str, moment: str) -> dict[str, Any]:
             return {"code": "ended before it could be stopped"}
         time.sleep(0.02)
     time.sleep(0.5)
-    code = ended(pid, getattr(signal, name))
+    os.kill(pid, getattr(signal, name))
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if name == "SIGKILL":  # what it had started ends with it
         with suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
@@ -87,24 +88,6 @@ def stopped(words: str, target: Path, name: str, moment: str) -> dict[str, Any]:
     result = {"code": code, "kept": target.read_bytes() == OLD, "left": left}
     target.unlink()
     return result
-
-
-def ended(pid: int, sent: signal.Signals) -> int:
-    """Send a signal and return the exit code; as a user would, send it again where nothing happens for long.
-
-    Once in some dozens of runs a first Ctrl-C is lost: Python raises it where an exception is not passed on.
-    """
-    for _ in range(4):
-        os.kill(pid, sent)
-        until = time.monotonic() + 15
-        while time.monotonic() < until:
-            found, status = os.waitpid(pid, os.WNOHANG)
-            if found:
-                return os.waitstatus_to_exitcode(status)
-            time.sleep(0.02)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    return 99
 
 
 def main(folder: str) -> None:
