@@ -96,6 +96,7 @@ def main(folder: str) -> None:
     from bayeslaw import models
     from bayeslaw.report import report  # noqa: F401 (imported before the forks)
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     os.chdir(folder)
     table().to_csv("runs.csv", index=False)
     few: dict[str, Any] = {"draws": 60, "tune": 60, "chains": 1, "progress": False}

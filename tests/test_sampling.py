@@ -30,7 +30,9 @@ def test_draws_depend_on_the_seed_and_not_on_the_cores(small):
 
 
 INTERRUPTED = """
+import signal
 from tests.test_speed import model, study
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 small = model(study(3, 6, 5))
 small.fit(draws=10, tune=10, chains=1, cores=1, progress=False)
 print("sampling", flush=True)
