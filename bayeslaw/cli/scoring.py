@@ -95,7 +95,7 @@ def evaluate(
             raise RangeError(f"{law} has its own runs and model: leave {' and '.join(unwanted)} out")
         result = load_fit(Path(law))
         model = result.model
-        if result.settings.get("method") in ("nuts", "mle"):  # others were not fitted by that
+        if result.settings.get("method", "nuts") in ("nuts", "mle"):  # others were not fitted by that
             settings = {**result.settings, **settings}
     elif runs is None:
         raise RangeError(f"name the measurements after the law, as in: bayeslaw evaluate {law} runs.csv --by N")
