@@ -16,6 +16,9 @@ from bayeslaw.runs import Runs
 
 __all__ = ["Design"]
 
+ORDER = "data_order"
+"""The column that says which runs saw their data in one order."""
+
 FIRST = 1e6
 """Distance in log tokens from the first measurement of a run to its predecessor: none, so no correlation is left."""
 
@@ -91,7 +94,7 @@ class Design:
                     else f"apart, map {law.path}, or keep one row each"
                 )
             )
-        rows = Runs(table.sort_values(by_run, kind="stable").reset_index(drop=True), runs.evals, runs.baseline).dataset
+        rows = runs.sorted_along(law.path).dataset
         measured = xr.ones_like(rows["loss"], dtype=bool)
         if not include_outside:
             measured = measured & inside(law, rows)
@@ -205,6 +208,27 @@ class Design:
         """Position of every row along each grid dimension and each group dimension."""
         along = {**(self.levels if self.on_grid else {}), **self.groups}
         return {dim: pd.Index(labels).get_indexer(self.rows[dim].values) for dim, labels in along.items()}
+
+    @cached_property
+    def batches(self) -> tuple[np.ndarray, np.ndarray]:
+        """The data order and tokens of every batch after which losses were measured, in words; each row's, by number.
+
+        A run without a data order has one of its own.
+        """
+        if ORDER not in self.rows:
+            return np.empty(0, object), np.full(self.rows.sizes["row"], -1)
+        order, run = pd.Series(self.rows[ORDER].values), pd.Series(self.rows["run"].values).astype(str)
+        label = order.astype(str).where(order.notna() & (order != ""), "run " + run)
+        if self.law.path in self.rows:
+            label += f", {self.law.path} " + pd.Series(self.rows[self.law.path].values).map("{:.6g}".format)
+        number, labels = pd.factorize(label)
+        return np.asarray(labels, object), number
+
+    def shares_orders(self) -> bool | None:
+        """Whether some runs share a data order at the same tokens; None where the table does not say."""
+        if ORDER not in self.rows:
+            return None
+        return len(self.batches[0]) < self.rows.sizes["row"]
 
     def order(self) -> dict[str, np.ndarray]:
         """Return what the error model needs to know of the order of the rows (see `Noise.one_step_ahead`)."""

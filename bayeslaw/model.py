@@ -12,12 +12,13 @@ import pymc.dims as pmd
 import xarray as xr
 
 from bayeslaw.design import Design
-from bayeslaw.errors import DataError, LawError, unknown_name
-from bayeslaw.law import Law, describe
+from bayeslaw.errors import DataError, LawError, shown, unknown_name
+from bayeslaw.law import Law
 from bayeslaw.noise import Noise
-from bayeslaw.priors import Prior, pooled, with_dims
+from bayeslaw.priors import Prior, describe, pooled, with_dims
 from bayeslaw.runs import Runs
 from bayeslaw.shape import RISE, Shape
+from bayeslaw.words import facts, facts_html
 
 if TYPE_CHECKING:
     from bayeslaw.fit import Fit
@@ -68,16 +69,16 @@ class Model:
     def __post_init__(self) -> None:
         if not isinstance(self.law, Law):
             raise LawError(
-                f"{self.law!r} is not a Law: take one from bayeslaw.models or declare one with @bayeslaw.law"
+                f"law is {shown(self.law)}, not a Law: take one from bayeslaw.models or declare one with @bayeslaw.law"
             )
         if not isinstance(self.runs, Runs):
             raise DataError(f"runs is a {type(self.runs).__name__}: read the table first, bl.read_runs(table)")
         if not isinstance(self.noise, Noise):
-            raise LawError(f"noise is {self.noise!r}: give bl.Noise(...), or leave it out for the default")
+            raise LawError(f"noise is {shown(self.noise)}: give bl.Noise(...), or leave it out for the default")
         for what, given in (("by", self.by), ("priors", self.priors)):
             if not isinstance(given, Mapping):
                 raise LawError(
-                    f"{what} is {given!r}: give a mapping from coefficients, for example by={{'E': 'domain'}}"
+                    f"{what} is {shown(given)}: give a mapping from coefficients, for example by={{'E': 'domain'}}"
                 )
             for name in given:
                 if name not in self.law.coefficients:
@@ -85,9 +86,9 @@ class Model:
         for name, column in self.by.items():
             if not isinstance(column, str):
                 raise LawError(f"by[{name!r}] is {column!r}: give one column, for example by={{{name!r}: 'domain'}}")
-        if self.monotone not in ("observed", "paper", None):
+        if self.monotone is not None and str(self.monotone) not in ("observed", "paper"):
             raise unknown_name("shape prior", self.monotone, ("observed", "paper", None))
-        if self.outside not in ("exclude", "include"):
+        if str(self.outside) not in ("exclude", "include"):
             raise unknown_name("choice for outside=", self.outside, ("exclude", "include"))
         if self.monotone == "paper" and self.law.sufficient_shape is None:
             raise LawError(
@@ -97,7 +98,10 @@ class Model:
         object.__setattr__(self, "by", dict(self.by))
         object.__setattr__(self, "priors", dict(self.priors))
         settled = self.noise.settled(
-            self.design.has_checkpoints(), len(self.design.evals), bool(self.design.known_error.any())
+            self.design.has_checkpoints(),
+            len(self.design.evals),
+            bool(self.design.known_error.any()),
+            self.design.shares_orders(),
         )
         object.__setattr__(self, "noise", settled)
         _ = self.coefficient_priors
@@ -121,7 +125,9 @@ class Model:
         for name, coefficient in self.law.coefficients.items():
             prior = self.priors.get(name, coefficient.prior)
             if not isinstance(prior, Prior):
-                raise LawError(f"the prior of {name} is {prior!r}: give bl.positive(...), bl.real(...) or a bl.Prior")
+                raise LawError(
+                    f"the prior of {name} is {shown(prior)}: give bl.positive(...), bl.real(...) or a bl.Prior"
+                )
             if name in self.by:
                 if prior.dims:
                     raise LawError(
@@ -138,12 +144,17 @@ class Model:
             priors[name] = prior
         return priors
 
+    @property
+    def batch_coords(self) -> dict[str, np.ndarray]:
+        """The labels of the batches, where runs share their noise."""
+        return {"batch": self.design.batches[0]} if self.noise.batch else {}
+
     @cached_property
     def pymc_model(self) -> pm.Model:
         """The model as a plain `pymc.Model`: priors on the coefficients, the law, the errors."""
         d, shared = self.design, self._shared()
         sizes = {dim: np.arange(n) for v in shared.values() for dim, n in zip(v.dims, v.shape, strict=True)}
-        coords = sizes | {"eval": d.evals, **(d.levels if d.on_grid else {}), **d.groups, **d.over}
+        coords = sizes | {"eval": d.evals, **(d.levels if d.on_grid else {}), **d.groups, **d.over, **self.batch_coords}
         with pm.Model(coords=coords) as model:
             data = {k: pmd.Data(k, v.values, dims=v.dims) for k, v in shared.items()}
             coefficients = {k: p.create_variable(k, xdist=True) for k, p in self.coefficient_priors.items()}
@@ -180,6 +191,9 @@ class Model:
                 k: v.isel(row=d.cells["row"]).rename(row="measurement") if "row" in v.dims else v
                 for k, v in shared.items()
             }
+        if self.noise.batch:
+            number = d.batches[1]
+            shared["at_batch"] = xr.DataArray(number if rows_needed else number[d.cells["row"]], dims=pick)
         shared["cell_eval"] = xr.DataArray(d.cells["eval"], dims="measurement")
         if rows_needed:
             shared["cell_row"] = xr.DataArray(d.cells["row"], dims="measurement")
@@ -202,15 +216,19 @@ class Model:
     def _likelihood(self, log_mean: Any, errors: Mapping[str, Any], data: Mapping[str, Any]) -> tuple[Any, Any]:
         """Mean and scale of every measurement that counts."""
         at = {dim: data[f"at_{dim}"] for dim in self.design.positions() if dim in log_mean.dims}
+        factor = self.noise.at_size(errors, data["log_size"]) if "log_size" in data else 1.0
+        batch = errors["batch_effect"] if self.noise.batch else None
         if not (self.noise.correlated or self.noise.joint):
-            scale = errors["sigma"].isel(eval=data["cell_eval"])
-            if "log_size" in data:
-                scale = scale * self.noise.at_size(errors, data["log_size"])
+            scale = factor * errors["sigma"].isel(eval=data["cell_eval"])
             if "known_error" in data:
                 scale = self.noise.scale(scale, data["known_error"])
-            return log_mean.isel({**at, "eval": data["cell_eval"]}), scale
+            center = log_mean.isel({**at, "eval": data["cell_eval"]})
+            if batch is not None:
+                center = center + factor * batch.isel(batch=data["at_batch"], eval=data["cell_eval"])
+            return center, scale
         log_mean = log_mean.isel(at).transpose("row", "eval")
-        factor = self.noise.at_size(errors, data["log_size"]) if "log_size" in data else 1.0
+        if batch is not None:
+            log_mean = log_mean + (factor * batch.isel(batch=data["at_batch"])).transpose("row", "eval")
         error = data["measured"] * (data["log_loss_row"] - log_mean) / factor
         ahead = self.noise.one_step_ahead if self.noise.correlated else self.noise.same_step
         shift, scale = (factor * part for part in ahead(error, errors, data))
@@ -257,6 +275,8 @@ class Model:
         parts = ["run effect and correlation along tokens" if self.noise.correlated else "independent checkpoints"]
         if self.noise.joint:
             parts.append("correlated between validation sets")
+        if self.noise.batch:
+            parts.append("batch noise shared by runs of one data order")
         if self.noise.size_exponent is not None:
             parts.append("scale by model size")
         if self.design.known_error.any():
@@ -265,20 +285,22 @@ class Model:
             parts.append("Student-t innovations")
         return ", ".join(parts)
 
-    def __repr__(self) -> str:
+    def _facts(self) -> list[tuple[str, str]]:
         pooled_by = ", ".join(f"{k} by {v}" for k, v in self.by.items()) or "none"
         separate = ", ".join(f"{k} by {', '.join(p.dims)}" for k, p in self.priors.items() if p.dims)
         outside = int((~self.design.measured).sum())
-        lines = [
-            f"Model {self.law.name}: {self.law.title}",
-            f"  measurements     {len(self.design.log_loss)} ({', '.join(self.design.evals)})"
-            + (f"; {outside} outside the law's range kept out" if outside else ""),
-            f"  pooled           {pooled_by}" + (f"; separate: {separate}" if separate else ""),
-            f"  reference        {', '.join(f'{k} {v:g}' for k, v in self.reference.items())}",
-            f"  shape prior      {self.monotone or 'none'}",
-            f"  errors           {self.describe_noise()}",
+        kept_out = f"; {outside} outside the law's range kept out" if outside else ""
+        return [
+            ("measurements", f"{len(self.design.log_loss)} ({', '.join(self.design.evals)}){kept_out}"),
+            ("pooled", pooled_by + (f"; separate: {separate}" if separate else "")),
+            ("reference", ", ".join(f"{k} {v:g}" for k, v in self.reference.items())),
+            ("shape prior", self.monotone or "none"),
+            ("errors", self.describe_noise()),
         ]
-        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return facts(f"Model {self.law.name}: {self.law.title}", self._facts())
 
     def _repr_html_(self) -> str:
-        return f"<pre>{self!r}</pre>" + self.table().to_html(border=0)
+        about = facts_html(f"Model {self.law.name}: {self.law.title}", self._facts())
+        return about + self.table().to_html(border=0)

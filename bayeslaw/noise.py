@@ -6,7 +6,9 @@ validation sets move together. An error e of run i, validation set v, at tokens 
     e = sigma_v * (sqrt(w) * u_i + sqrt(1 - w) * x_i(D)),
 
 u_i standard normal, common to the run; x_i an Ornstein-Uhlenbeck process in log D with correlation length ell; both
-correlated by rho between any two validation sets. What measuring adds (``loss_sd``) is known, independent, and only
+correlated by rho between any two validation sets. Runs that saw their data in one order (``data_order``) share, at the
+same tokens, what the latest batches did to the loss: one normal effect b_v for all of them, which is sampled and taken
+off before. What measuring adds (``loss_sd``) is known, independent, and only
 allowed where errors are. The likelihood is written one step ahead: each measurement given the
 earlier ones of its run has a closed-form mean and scale, so the run effects are integrated out exactly and robust
 (Student-t) innovations cost one line.
@@ -19,11 +21,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayeslaw.errors import DataError, LawError
+from bayeslaw.errors import DataError, LawError, shown
 from bayeslaw.law import exp, where
-from bayeslaw.priors import Prior, positive, share, with_dims
+from bayeslaw.priors import Prior, describe, positive, share, with_dims
+from bayeslaw.words import facts, facts_html
 
 __all__ = ["Noise"]
+
+TIED = 0.95
+"""Largest correlation between validation sets, in parts of what makes one loss follow exactly from the others: there
+the density has no bound, and a law of many coefficients reaches it on few runs."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +45,14 @@ class Noise:
         Correlation between the validation sets of one run; by default when there are several.
     robust : bool
         Student-t innovations (5 degrees of freedom) instead of normal ones: outliers pull less.
+    batch : bool, optional
+        Batch noise, shared by runs of one data order at the same tokens and drawn anew for every validation set; by
+        default when several runs share a ``data_order``.
     sigma : Prior
         Relative error of a loss, per validation set, without what measuring adds where that is known (``loss_sd``);
         replicated runs in public tables differ by 0.001 to 0.04 nats.
+    batch_sd : Prior
+        Batch noise relative to the loss, per validation set; as prior, less than what runs differ by otherwise.
     run_weight : Prior
         Share of the error variance that all checkpoints of a run have in common: the run effect.
     size_exponent : Prior, optional
@@ -51,16 +63,39 @@ class Noise:
     correlated: bool | None = None
     joint: bool | None = None
     robust: bool = False
+    batch: bool | None = None
     sigma: Prior = field(default_factory=lambda: positive(0.005, spread=1.0))
+    batch_sd: Prior = field(default_factory=lambda: positive(0.002, spread=1.0))
     run_weight: Prior = field(default_factory=lambda: share(0.4, weight=5))
     size_exponent: Prior | None = None
 
     def __post_init__(self) -> None:
-        for name in ("sigma", "run_weight", *(["size_exponent"] if self.size_exponent is not None else [])):
+        for name in ("sigma", "batch_sd", "run_weight", *(["size_exponent"] if self.size_exponent is not None else [])):
             if not isinstance(prior := getattr(self, name), Prior):
-                raise LawError(f"{name} is {prior!r}: give its prior, for example sigma=bl.positive(0.005, spread=0.5)")
+                raise LawError(
+                    f"{name} is {shown(prior)}: give its prior, for example sigma=bl.positive(0.005, spread=0.5)"
+                )
 
-    def settled(self, checkpoints: bool, evals: int, known: bool) -> "Noise":
+    def _facts(self) -> list[tuple[str, str]]:
+        words = {
+            "along a run": (self.correlated, "run effect and correlation", "where runs have several checkpoints"),
+            "between losses": (self.joint, "correlated", "where there are several validation sets"),
+            "batch noise": (self.batch, "shared by runs of one data order", "where runs share one"),
+        }
+        about = [("relative error", describe(self.sigma))]
+        for name, (chosen, what, when) in words.items():
+            about.append((name, f"{what}, {when}" if chosen is None else what if chosen else "none"))
+        if self.size_exponent is not None:
+            about.append(("by model size", f"exponent {describe(self.size_exponent)}"))
+        return [*about, ("innovations", "Student-t, 5 degrees of freedom" if self.robust else "normal")]
+
+    def __repr__(self) -> str:
+        return facts("Noise: errors of log losses around a law", self._facts())
+
+    def _repr_html_(self) -> str:
+        return facts_html("Noise: errors of log losses around a law", self._facts())
+
+    def settled(self, checkpoints: bool, evals: int, known: bool, orders: bool | None = None) -> "Noise":
         """Return the model with its defaults chosen from the structure of the table.
 
         Parameters
@@ -71,17 +106,25 @@ class Noise:
             Number of validation sets.
         known : bool
             Whether the errors of measuring some losses are known.
+        orders : bool, optional
+            Whether some runs share a data order; None where the table does not say.
 
         Raises
         ------
         DataError
-            Known errors of measuring stand beside correlated ones.
+            Known errors of measuring stand beside correlated ones, or batch noise is asked of runs of unknown order.
         """
         chosen = replace(
             self,
             correlated=checkpoints if self.correlated is None else self.correlated,
             joint=(evals > 1 and not known) if self.joint is None else self.joint and evals > 1,
+            batch=bool(orders) if self.batch is None else self.batch,
         )
+        if chosen.batch and orders is None:
+            raise DataError(
+                "batch=True is about runs that saw their data in one order, and the table has no column data_order: "
+                "add it, or leave batch out"
+            )
         if known and (chosen.correlated or chosen.joint):
             raise DataError(
                 "the errors of measuring some losses are known (loss_sd), but "
@@ -100,13 +143,17 @@ class Noise:
         """Return the priors of the error model's own parameters (settled models only).
 
         ``correlation_length``: distance in log tokens over which errors along a run forget themselves.
-        ``eval_correlation``: between the errors of one run on two validation sets.
+        ``eval_correlation``: between the errors of one run on two validation sets. ``batch_effect``: of every data
+        order at every token count, ``batch_effect_sigma`` their standard deviation.
         """
         priors = {"sigma": with_dims(self.sigma, ("eval",))}
         if self.correlated:
             priors |= {"run_weight": self.run_weight, "correlation_length": positive(0.5, spread=1.0)}
+        if self.batch:
+            sd = with_dims(self.batch_sd, ("eval",))
+            priors["batch_effect"] = Prior("Normal", mu=0.0, sigma=sd, dims=("eval", "batch"))
         if self.joint:
-            priors["eval_correlation"] = Prior("Uniform", lower=-1.0 / (evals - 1), upper=1.0)
+            priors["eval_correlation"] = Prior("Uniform", lower=-TIED / (evals - 1), upper=TIED)
         if self.size_exponent is not None:
             priors["size_exponent"] = self.size_exponent
         return priors
@@ -114,6 +161,14 @@ class Noise:
     def at_size(self, parameters: Any, log_size: Any) -> Any:
         """Return what errors are multiplied by at a log size relative to the reference run's."""
         return 1.0 if self.size_exponent is None else exp(-parameters["size_exponent"] * log_size)
+
+    def spread(self, parameters: Any) -> Any:
+        """Return the standard deviation of a new run's error, of the reference size and without that of measuring."""
+        return (
+            (parameters["sigma"] ** 2 + parameters["batch_effect_sigma"] ** 2) ** 0.5
+            if self.batch
+            else parameters["sigma"]
+        )
 
     @staticmethod
     def measured(losses: xr.DataArray, rows: xr.Dataset, rng: np.random.Generator) -> xr.DataArray:
@@ -198,8 +253,14 @@ class Noise:
 
         sigma = parameters["sigma"].sel(eval=like["eval"])
         along = [d for d in log_tokens.dims if d in like.dims] if log_tokens is not None else []
+        batch: Any = 0.0
+        if self.batch:
+            batch = parameters["batch_effect_sigma"].sel(eval=like["eval"]) * like.copy(
+                data=rng.standard_normal(like.shape)
+            )
         if log_tokens is None or not along or not self.correlated:
-            return sigma * draw(like)
+            independent: xr.DataArray = sigma * draw(like) + batch
+            return independent
         w, ell, path = parameters["run_weight"], parameters["correlation_length"], along[0]
         template = like.isel({path: 0}, drop=True)
         run, steps = draw(template), [draw(template)]
@@ -208,7 +269,7 @@ class Noise:
             steps.append(decay * steps[-1] + np.sqrt(1 - decay**2) * draw(template))
         process = xr.concat(steps, path).isel({path: np.argsort(np.argsort(log_tokens.values))})
         process = process.assign_coords({path: like[path]}) if path in like.coords else process
-        error: xr.DataArray = sigma * (np.sqrt(w) * run + np.sqrt(1 - w) * process)
+        error: xr.DataArray = sigma * (np.sqrt(w) * run + np.sqrt(1 - w) * process) + batch
         return error
 
 

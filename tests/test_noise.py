@@ -15,8 +15,9 @@ from bayeslaw import models
 from bayeslaw.comparison import log_likelihood
 from bayeslaw.design import Design
 from bayeslaw.errors import DataError
+from bayeslaw.fit import Fit
 from bayeslaw.noise import Noise
-from bayeslaw.prediction import at_rows
+from bayeslaw.prediction import at_rows, batch_noise
 from bayeslaw.runs import Runs
 
 EVALS = ("general", "domain", "code")
@@ -273,15 +274,84 @@ def test_errors_by_size_take_sizes():
 
 
 def test_defaults_follow_from_the_table():
-    assert Noise().settled(checkpoints=True, evals=2, known=False) == Noise(correlated=True, joint=True)
-    assert Noise().settled(checkpoints=False, evals=1, known=False) == Noise(correlated=False, joint=False)
-    assert Noise(correlated=False, joint=True).settled(checkpoints=True, evals=1, known=False) == Noise(
-        correlated=False, joint=False
-    )
+    assert Noise().settled(True, 2, known=False) == Noise(correlated=True, joint=True, batch=False)
+    assert Noise().settled(False, 1, known=False) == Noise(correlated=False, joint=False, batch=False)
+    assert not Noise(correlated=False, joint=True).settled(True, 1, known=False).joint
+    assert Noise().settled(True, 1, known=False, orders=True).batch
+    assert not Noise(batch=False).settled(True, 1, known=False, orders=True).batch
     names = {"sigma", "run_weight", "correlation_length", "eval_correlation"}
     assert set(CORRELATED.priors(3)) == names
-    assert CORRELATED.priors(3)["eval_correlation"].parameters["lower"] == -0.5
+    assert CORRELATED.priors(3)["eval_correlation"].parameters["lower"] == -0.95 / 2
     assert set(Noise(correlated=False, joint=False).priors(1)) == {"sigma"}
+
+
+# --------------------------------------------------------------------------------------------------------- batch noise
+BATCH_SD = 0.01
+
+
+def in_orders(noise: Noise | None = None, runs: int = 24, orders: int = 2) -> tuple[bl.Model, pd.DataFrame]:
+    """Simulated runs of a few data orders; what the latest batches did to the loss is the larger part of the errors."""
+    rng = np.random.default_rng(6)
+    table = pd.DataFrame({"run": [f"r{i}" for i in range(runs)], "N": np.resize(np.geomspace(1e8, 1e10, 6), runs)})
+    table["data_order"] = np.arange(runs) * orders // runs
+    table = table.merge(pd.Series(np.geomspace(3e9, 3e10, 8), name="D"), how="cross")
+    table["batch"] = table.groupby(["data_order", "D"])["D"].transform(lambda d: BATCH_SD * rng.standard_normal())
+    law = 1.7 + 0.4 * (table["N"] / 1e9) ** -0.3 + 0.3 * (table["D"] / 1e10) ** -0.3
+    luck = pd.Series(rng.normal(0, 0.002, runs), [f"r{i}" for i in range(runs)])
+    error = table["batch"] + table["run"].map(luck) + rng.normal(0, 0.002, len(table))
+    rows = table.drop(columns="batch").assign(loss=law * np.exp(error))
+    return bl.Model(models.chinchilla, bl.read_runs(rows), noise=noise or Noise()), table
+
+
+@pytest.fixture(scope="module")
+def ordered() -> Fit:
+    return in_orders()[0].fit(draws=600, tune=400, chains=2, seed=1, progress=False)
+
+
+def test_batch_noise_is_found_and_kept_apart_from_what_is_a_runs_own(ordered, tmp_path):
+    assert "batch noise shared by runs of one data order" in ordered.model.describe_noise()
+    found = ordered.posterior["batch_effect_sigma"].squeeze("eval")
+    assert found.quantile(0.005) < BATCH_SD < found.quantile(0.995)
+    apart = in_orders(Noise(batch=False))[0].fit(draws=100, tune=300, chains=2, seed=1, progress=False)
+    assert ordered.posterior["sigma"].mean() < 0.5 * apart.posterior["sigma"].mean()
+    rows, truth = ordered.model.design.rows, in_orders()[1].set_index(["run", "D"])["batch"]
+    by_row = batch_noise(ordered, ordered.model.design).mean(["chain", "draw"]).squeeze("eval").values
+    in_rows = truth.loc[list(zip(rows["run"].values, rows["D"].values, strict=True))]
+    assert np.corrcoef(by_row, in_rows)[0, 1] > 0.9
+    passed = {c.name: c.passed for c in ordered.checks()}
+    assert all(passed[name] for name in ("fit to the data", "misfit by group", "scatter")), passed
+    ask: dict[str, Any] = {"N": 1e9, "D": 1e10}
+    spread = xr.ufuncs.log(ordered.predict(**ask, new_run=True).draws / ordered.predict(**ask).draws).std()
+    assert float(spread) == pytest.approx(float(ordered.noise.spread(ordered.posterior).mean()), rel=0.15)
+    again = bl.load(ordered.save(tmp_path / "fit.nc"))
+    assert again.model.noise == ordered.model.noise
+    np.testing.assert_array_equal(again.posterior["batch_effect"], ordered.posterior["batch_effect"])
+
+
+def test_losses_after_known_batches_are_less_of_a_surprise(ordered):
+    model, rows = ordered.model, ordered.model.design.rows
+    known = batch_noise(ordered, model.design)
+    assert set(known.dims) == {"chain", "draw", "eval", "row"}
+    others = [f"other {order}" for order in rows["data_order"].values]
+    elsewhere = replace(model.design, rows=rows.assign(data_order=("row", others)))
+    drawn = batch_noise(ordered, elsewhere)
+    assert float(drawn.std(["chain", "draw"]).mean()) > 2 * float(known.std(["chain", "draw"]).mean())
+    last = drawn.isel(row=np.flatnonzero((rows["D"] == rows["D"].max()) & (rows["data_order"] == 0)))
+    assert float(last.std("row").max()) < 1e-15  # what is not known is still shared
+    assert log_likelihood(ordered).mean() > log_likelihood(ordered, elsewhere).mean()
+
+
+def test_who_shares_a_data_order_is_read_from_the_table():
+    rows = in_orders()[0].runs.table
+    assert not bl.Model(models.chinchilla, bl.read_runs(rows.drop(columns="data_order"))).noise.batch
+    alone = rows.assign(data_order=rows["run"])
+    assert not bl.Model(models.chinchilla, bl.read_runs(alone)).noise.batch
+    some = rows.assign(data_order=rows["run"].map({"r0": "shared", "r1": "shared"}))
+    labels, number = bl.Model(models.chinchilla, bl.read_runs(some)).design.batches
+    assert sum(label.startswith("shared, D ") for label in labels) == 8
+    assert len(labels) == len(rows) - 8 == number.max() + 1
+    with pytest.raises(DataError, match="the table has no column data_order: add it, or leave batch out"):
+        bl.Model(models.chinchilla, bl.read_runs(rows.drop(columns="data_order")), noise=Noise(batch=True))
 
 
 # ----------------------------------------------------------------------------------------------------- simulated errors

@@ -56,9 +56,9 @@ def test_posterior_variables_and_dims(fit):
     posterior, law = fit.idata["posterior"].to_dataset(), fit.model.law
     written = {name for name in documented("posterior") if "<" not in name}
     population, paper = {"E_mu", "E_sigma"}, {"A_paper", "B_paper"}
-    on_request = {"size_exponent"}  # of bl.Noise(size_exponent=...)
+    on_request = {"size_exponent", "batch_effect", "batch_effect_sigma"}  # bl.Noise(size_exponent=...), data_order
     assert set(posterior.data_vars) == {*law.coefficients, *population, *paper} | written - on_request
-    assert documented("posterior", 2) == ["chain", "draw", "eval"]
+    assert documented("posterior", 2) == ["chain", "draw", "eval", "batch"]
     assert posterior["alpha"].dims == ("chain", "draw", "eval")
     assert posterior["E"].dims == ("chain", "draw", "eval", "domain")
     assert posterior["run_weight"].dims == ("chain", "draw")
@@ -77,20 +77,20 @@ def test_the_file(fit, tmp_path):
 def test_predictions(fit):
     found = fit.predict(N=[1e8, 1e9], D=1e10, domain_share=0.5, domain="law")
     assert found.draws.dims == ("chain", "draw", "eval", "N")
-    assert list(found.frame().columns)[-5:] == documented("fit.predict")
-    assert list(found.frame().columns)[:2] == ["eval", "N"]
+    assert list(found.to_frame().columns)[-5:] == documented("fit.predict")
+    assert list(found.to_frame().columns)[:2] == ["eval", "N"]
 
 
 def test_decisions(fit):
     ratio = fit.critical_ratio(N=1e9, D=1e10, domain="law", max_rise=0.01)
-    assert list(ratio.frame().columns) == documented("fit.predict") + documented("fit.critical_ratio")
+    assert list(ratio.to_frame().columns) == documented("fit.predict") + documented("fit.critical_ratio")
     line = PAGE[PAGE.index("prints one object") :]
     assert set(re.findall(r"`([a-z_]+)`", line)) <= set(ratio.as_json())
     assert {"N", "D", "domain", "max_rise", "rule", "eval", "baseline"} <= set(ratio.as_json())
 
 
 def test_tables(fit):
-    assert list(fit.checks().frame().columns) == documented("fit.checks")
+    assert list(fit.checks().to_frame().columns) == documented("fit.checks")
     assert list(critical_ratios(fit).columns) == documented("bayeslaw.report.critical_ratios")
     table = sensitivity(fit, fit.posterior[["E", "alpha"]])
     assert list(table.columns) == documented("bayeslaw.sensitivity.sensitivity")
@@ -111,7 +111,7 @@ def test_mixtures(mixtures):
     assert mixtures.predict(weight={"web": 0.7, "code": 0.3}).draws.dims == ("chain", "draw", "eval")
     best = mixtures.best_mixture()
     assert best.draws.dims == ("chain", "draw", "source")
-    assert list(best.frame()) == documented("fit.best_mixture")
+    assert list(best.to_frame()) == documented("fit.best_mixture")
 
 
 def test_curves():
@@ -124,7 +124,7 @@ def test_curves():
 
 def test_evaluation_and_comparison(sampled):
     found = bl.evaluate(sampled.model, bl.splits.largest("N"), draws=20, tune=60, chains=2, cores=1)
-    assert list(found.frame()) == documented("bl.evaluate(...).frame")
+    assert list(found.to_frame()) == documented("bl.evaluate(...).to_frame")
     law = [*found.model.law.columns, *found.model.design.groups]
     assert [c for c in found.rows if c not in law] == documented("bl.evaluate(...).rows")
     assert list(found.runs) == documented("bl.evaluate(...).runs")

@@ -181,7 +181,8 @@ class Coordinates:
         nothing = np.zeros(2)
         unit, slopes = self._units.evaluate(self.density.model.law, np.concatenate([c, (0.0, 1.0), located]))
         unit = unit.reshape(len(self.amplitudes) + 1, self._homes[0].shape[1], -1)
-        unit[:-1] -= unit[-1]
+        with np.errstate(invalid="ignore"):  # where the law has no value, nor has the map
+            unit[:-1] -= unit[-1]
         return unit, np.concatenate([chain, nothing, located]), slopes
 
     def forward(self, u: np.ndarray) -> tuple[np.ndarray, float, tuple[Any, ...]]:

@@ -175,13 +175,14 @@ class Density:
         """What the error model needs beside the losses: for independent errors by measurement, else by row and eval."""
         d, cell = self.design, self.measured[1]
         size = d.log_size(d.rows).broadcast_like(d.rows["run"]).values
+        batch = d.batches[1] if self.model.noise.batch else np.full(len(size), -1)
         if not (self.model.noise.correlated or self.model.noise.joint):
             row, ev = d.cells["row"], d.cells["eval"]
-            return cell[row, ev], ev, d.log_loss, d.known_error[row, ev], size[row]
+            return cell[row, ev], ev, d.log_loss, d.known_error[row, ev], size[row], batch[row]
         log_loss = np.where(d.measured, np.log(d.rows["loss"].transpose("row", "eval").values), 0.0)
         order = d.order()
         start = order["start"] if self.model.noise.correlated else np.arange(len(log_loss))
-        return cell, log_loss, timings(d.measured.values, order["gap"], start), size
+        return cell, log_loss, timings(d.measured.values, order["gap"], start), size, batch
 
     def likelihood(self, c: np.ndarray, chain: np.ndarray, gradient: np.ndarray) -> float:
         """Return the log likelihood of natural values; add its gradient."""
@@ -193,10 +194,18 @@ class Density:
         absent = {"size_exponent": 0.0, "run_weight": 0.0, "correlation_length": 1.0, "eval_correlation": 0.0}
         places = [at[k].place.start if k in at else -1 for k in absent]
         shrink, *more = (c[i] if i >= 0 else value for i, value in zip(places, absent.values(), strict=True))
+        batch = self.batch(c)
+        g_batch = np.zeros(batch.shape)
         if noise.correlated or noise.joint:
-            density, *g = correlated(loss, *self._data, sigma, shrink, *more, noise.robust, pull, g_sigma)  # type: ignore[call-arg]
+            density, *g = correlated(  # type: ignore[call-arg]
+                loss, *self._data, batch, sigma, shrink, *more, noise.robust, pull, g_sigma, g_batch
+            )
         else:
-            density, *g = independent(loss, *self._data, sigma, shrink, noise.robust, pull, g_sigma)  # type: ignore[call-arg]
+            density, *g = independent(  # type: ignore[call-arg]
+                loss, *self._data, batch, sigma, shrink, noise.robust, pull, g_sigma, g_batch
+            )
+        if noise.batch:
+            gradient[at["batch_effect"].place] += g_batch.ravel()
         for i, by in zip(places, g, strict=False):
             if i >= 0:
                 gradient[i] += by * chain[i]
@@ -205,11 +214,19 @@ class Density:
         return float(density)
 
     def residuals(self, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the validation set, and log loss minus log law, of every measurement that counts."""
+        """Return the validation set, and log loss minus log law and batch noise, of every measurement that counts."""
         row, ev = self.design.cells["row"], self.design.cells["eval"]
         block, cell = self.measured
         loss = block.evaluate(self.model.law, c)[0]
-        return ev, self.design.log_loss - np.log(loss[cell[row, ev]])
+        residual = self.design.log_loss - np.log(loss[cell[row, ev]])
+        if self.model.noise.batch:
+            residual -= self.batch(c)[ev, self.design.batches[1][row]]
+        return ev, residual
+
+    def batch(self, c: np.ndarray) -> np.ndarray:
+        """Return the effects of batch noise (eval, batch) in a vector of natural values; empty where there is none."""
+        place = self.parameters["batch_effect"].place if self.model.noise.batch else slice(0, 0)
+        return c[place].reshape(len(self.design.evals), -1)
 
     def shape_weight(self, v: np.ndarray) -> np.ndarray:
         """Return the shape prior's weight, in [0, 1], of many parameter vectors."""

@@ -16,16 +16,18 @@ __all__ = ["correlated", "density_of_errors", "independent", "timings"]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def independent(loss, cell, ev, log_loss, known, size, sigma, shrink, robust, pull, g_sigma):  # type: ignore[no-untyped-def]
+def independent(loss, cell, ev, log_loss, known, size, at_batch, batch, sigma, shrink, robust, pull, g_sigma, g_batch):  # type: ignore[no-untyped-def]
     """Return the log density of measurements with independent errors on the log scale, and its derivative in `shrink`.
 
-    Errors are sigma exp(-shrink size) large, and the known part of a measurement comes on top.
+    Errors are sigma exp(-shrink size) large, as is what runs of one batch (eval, batch) share, and the known part of a
+    measurement comes on top.
     """
     density = g_shrink = 0.0
     for m in range(len(cell)):
         factor = math.exp(-shrink * size[m])
         value, own = loss[cell[m]], math.sqrt((sigma[ev[m]] * factor) ** 2 + known[m] ** 2)
-        z = (log_loss[m] - math.log(value)) / own
+        shared = factor * batch[ev[m], at_batch[m]] if at_batch[m] >= 0 else 0.0
+        z = (log_loss[m] - math.log(value) - shared) / own
         if robust:
             density -= 3 * math.log(1 + z * z / 5)
             g_z = -6 * z / (5 + z * z)
@@ -35,7 +37,9 @@ def independent(loss, cell, ev, log_loss, known, size, sigma, shrink, robust, pu
         density -= math.log(own)
         by_sigma = (g_z * z + 1) * sigma[ev[m]] * (factor / own) ** 2
         g_sigma[ev[m]] -= by_sigma
-        g_shrink += by_sigma * sigma[ev[m]] * size[m]
+        g_shrink += by_sigma * sigma[ev[m]] * size[m] + g_z / own * shared * size[m]
+        if at_batch[m] >= 0:
+            g_batch[ev[m], at_batch[m]] -= g_z / own * factor
         pull[cell[m]] -= g_z / (own * value)
     return density, g_shrink
 
@@ -79,8 +83,12 @@ def timings(measured: np.ndarray, gap: np.ndarray, start: np.ndarray) -> tuple[n
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def correlated(loss, cell, log_loss, timing, size, sigma, shrink, w, ell, rho, robust, pull, g_sigma):  # type: ignore[no-untyped-def]
+def correlated(  # type: ignore[no-untyped-def]
+    loss, cell, log_loss, timing, size, at_batch, batch, sigma, shrink, w, ell, rho, robust, pull, g_sigma, g_batch
+):
     """Return the log density of measurements (row, eval) with correlated errors, exp(-shrink size) times as large.
+
+    As large is what runs of one batch (eval, batch) share: sampled, and taken off the errors.
 
     Returned too: the derivatives in shrink, w, ell and rho.
     """
@@ -93,6 +101,8 @@ def correlated(loss, cell, log_loss, timing, size, sigma, shrink, w, ell, rho, r
             for v in range(evals):
                 if measured[timing[1][n] + i - timing[0][n], v]:
                     error[i, v] = (log_loss[i, v] - math.log(loss[cell[i, v]])) / factor[i]
+                    if at_batch[i] >= 0:
+                        error[i, v] -= batch[v, at_batch[i]]
                     log_factors -= shrink * size[i]
                     g_shrink += size[i]
     density, g_w, g_ell, g_rho = density_of_errors(error, timing, sigma, w, ell, rho, robust, g_error, g_sigma)
@@ -100,7 +110,11 @@ def correlated(loss, cell, log_loss, timing, size, sigma, shrink, w, ell, rho, r
         for v in range(evals):
             if g_error[i, v] != 0:
                 pull[cell[i, v]] -= g_error[i, v] / (loss[cell[i, v]] * factor[i])
-                g_shrink += g_error[i, v] * error[i, v] * size[i]
+                shared = 0.0
+                if at_batch[i] >= 0:
+                    shared = batch[v, at_batch[i]]
+                    g_batch[v, at_batch[i]] -= g_error[i, v]
+                g_shrink += g_error[i, v] * (error[i, v] + shared) * size[i]
     return density - log_factors, g_shrink, g_w, g_ell, g_rho
 
 

@@ -95,6 +95,12 @@ def _with_scales(density: Density, v: np.ndarray) -> np.ndarray:
         variance = np.einsum("gri,gij,grj->gr", s.slope, covariance, s.slope)
         for at, square in zip(s.spread, ((x[s.entry] - c[s.location]) ** 2 + variance).T, strict=True):
             squares.setdefault(int(at), []).extend(square)
+    if density.model.noise.batch:
+        effect, counts = density.batch(c), np.bincount(ev, minlength=len(density.design.evals))
+        spread = parameters["batch_effect_sigma"].place.start
+        for e, own in enumerate(effect):
+            precision = c[spread + e] ** -2 + counts[e] / len(own) * c[first + e] ** -2
+            squares[spread + e] = list(own**2 + 1 / precision)
     for at, found in squares.items():
         count = int(np.sum(ev == at - first)) if first <= at < first + len(density.design.evals) else len(found)
         v[at] = _most_probable(parameters, v, int(at), float(np.sum(found)), count)
@@ -174,7 +180,7 @@ def _families(density: Density) -> list[tuple[np.ndarray, np.ndarray, np.ndarray
     With each the entries (coefficient) of the population's location and spread.
     """
     entry, parents = density.measured[0].entry, density.parameters.parents
-    pooled = np.flatnonzero(parents["sigma"] >= 0)
+    pooled = np.flatnonzero(parents["mu"] >= 0)
     points = np.tile(np.arange(entry.shape[1]), len(entry))
     meets = coo_array((np.ones(entry.size), (entry.ravel(), points)), (density.size, entry.shape[1])).tocsr()[pooled]
     label = connected_components(meets @ meets.T, directed=False)[1] if len(pooled) else pooled
@@ -229,6 +235,8 @@ def first_guess(density: Density, estimate: Estimate) -> np.ndarray:
             v[block.place] = block.unconstrained(value)
         elif name == "sigma":
             v[block.place] = np.log(estimate.sigma.values)
+        elif name == "batch_effect_sigma":
+            v[block.place] = np.log(estimate.sigma.values / 2)
         elif name == "correlation_length":
             v[block.place] = math.log(0.5)
     for name in density.model.law.coefficients:

@@ -203,7 +203,8 @@ class _Problem:
                 matrix = curvature[np.ix_(own, own)] + damping[n] * np.eye(len(own))
                 step[own] = -np.linalg.solve(matrix, gradient[own])
             trial = theta + self.sd * step
-            new_cost, new_gradient, new_curvature = self._terms(trial, noise)
+            with np.errstate(over="ignore", invalid="ignore"):  # a step too far costs no number, and is not taken
+                new_cost, new_gradient, new_curvature = self._terms(trial, noise)
             better = active & (new_cost < cost)
             done = better & (cost - new_cost < TOLERANCE * (1 + cost)) | (damping > 1e12)
             moved = better[self.part]

@@ -94,11 +94,15 @@ class Parameters(Mapping[str, Parameter]):
     def blocks(self) -> dict[str, Parameter]:
         """Every block by the name of its variable."""
         design, law = self.model.design, self.model.law
-        sizes = {"eval": len(design.evals), **{d: len(v) for d, v in {**design.groups, **design.over}.items()}}
-        found: dict[str, Prior] = dict(self.model.coefficient_priors)
-        for name, prior in self.model.coefficient_priors.items():
-            found |= {f"{name}_{k}": p for k, p in prior.parameters.items() if isinstance(p, Prior)}
-        found |= self.model.noise.priors(len(design.evals))
+        sizes = {
+            "eval": len(design.evals),
+            **{d: len(v) for d, v in {**design.groups, **design.over, **self.model.batch_coords}.items()},
+        }
+        found: dict[str, Prior] = {}
+        for stated in (self.model.coefficient_priors, self.model.noise.priors(len(design.evals))):
+            found |= stated
+            for name, prior in stated.items():
+                found |= {f"{name}_{k}": p for k, p in prior.parameters.items() if isinstance(p, Prior)}
         blocks, start = {}, 0
         for name, prior in found.items():
             kind = prior.distribution

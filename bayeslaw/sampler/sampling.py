@@ -17,7 +17,7 @@ from bayeslaw.sampler.density import Density
 from bayeslaw.sampler.frame import Frame
 from bayeslaw.sampler.least_squares import estimate
 
-__all__ = ["sample"]
+__all__ = ["named", "sample"]
 
 STATS = {
     "diverging": bool,
@@ -92,8 +92,13 @@ def sample(
 
 
 def named(density: Density, v: np.ndarray, index: dict[str, np.ndarray]) -> xr.Dataset:
-    """Return vectors of parameters (last axis) as a labelled Dataset, coefficients in the paper's units included."""
-    labels = {"eval": density.design.evals, **density.design.groups, **density.design.over}
+    """Return vectors of parameters (last axis) as a labelled Dataset."""
+    labels = {
+        "eval": density.design.evals,
+        **density.design.groups,
+        **density.design.over,
+        **density.model.batch_coords,
+    }
     dims = {name: (*index, *block.dims) for name, block in density.parameters.items()}
     data = xr.Dataset({k: (dims[k], x) for k, x in density.parameters.named(v).items()}, coords={**index, **labels})
     return data.drop_vars([d for d in labels if d not in data.dims])

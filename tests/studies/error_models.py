@@ -53,38 +53,38 @@ def envelope(n: int, cells: int, prob: float) -> tuple[float, float]:
 
 
 def coverage(found: dict[str, Calibration]) -> pd.DataFrame:
-    """Coverage of every quantity under both error models, whether it is inside the envelope, and the width."""
+    """Coverage of every quantity under the default errors and others; whether inside the envelope; the width."""
     tables = {}
     for name, one in found.items():
         part = one.summary()[["kind", "n", "coverage", "mc_error"]]
         part = part[part["kind"].isin(["coefficient", "loss", "decision"])]
         width = (one.rows["upper"] - one.rows["lower"]).groupby(one.rows["quantity"]).median()
         tables[name] = part.assign(width=width.reindex(part.index))
-    default, independent = tables["default"], tables["independent"]
+    default, (other, others) = tables.pop("default"), *tables.items()
     low, high = envelope(int(default["n"].min()), len(default), found["default"].prob)
     return pd.DataFrame(
         {
             "kind": default["kind"],
             "default": default["coverage"],
             "inside": np.where(default["coverage"].between(low, high), "yes", "NO"),
-            "independent": independent["coverage"],
-            "within": np.where(independent["coverage"].between(low, high), "yes", "NO"),
+            other: others["coverage"],
+            "within": np.where(others["coverage"].between(low, high), "yes", "NO"),
             "mc error": default["mc_error"],
-            "width ratio": default["width"] / independent["width"],
+            "width ratio": default["width"] / others["width"],
         }
     ).rename_axis("quantity")
 
 
-def figure(table: pd.DataFrame, ends: tuple[float, float], prob: float) -> Any:
-    """Coverage of every quantity under both."""
+def figure(table: pd.DataFrame, ends: tuple[float, float], prob: float, labels: dict[str, str]) -> Any:
+    """Coverage of every quantity under both error models, which the labels name."""
     import matplotlib.pyplot as plt
 
     fig, ax = plt.subplots(figsize=(7.0, 0.24 * len(table) + 1.2), layout="constrained")
     y = np.arange(len(table))[::-1]
     ax.axvspan(*ends, color="0.88", lw=0, label=f"where all lie with probability {ENVELOPE:.0%}")
     ax.axvline(prob, color="0.4", lw=0.8)
-    ax.plot(table["default"], y, "o", color=COLOURS[0], label="run effect, correlation (default)")
-    ax.plot(table["independent"], y, "s", color=COLOURS[1], mfc="none", label="independent checkpoints")
+    for (column, label), marker, colour in zip(labels.items(), "os", COLOURS, strict=False):
+        ax.plot(table[column], y, marker, color=colour, mfc=colour if marker == "o" else "none", label=label)
     ax.set_yticks(y, [str(q) for q in table.index], fontsize=7)
     ax.set(xlabel=f"share of simulated studies whose {prob:.0%} interval holds the truth", ylim=(-1, len(table)))
     finish(ax, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
@@ -113,7 +113,8 @@ def main() -> None:
         "are those simulated (a run effect, correlation along the run, correlation between the losses), and as if all "
         f"measurements were independent. How often do {prob:.0%} intervals hold the truth?"
     )
-    page.figure("coverage", figure(table, ends, prob), "Coverage of every quantity under both error models")
+    labels = {"default": "run effect, correlation (default)", "independent": "independent checkpoints"}
+    page.figure("coverage", figure(table, ends, prob, labels), "Coverage of every quantity under both error models")
     inside, within = (table[c].eq("yes").sum() for c in ("inside", "within"))
     page.text(
         f"With right intervals, the coverage of all {len(table)} quantities lies between {ends[0]:.3f} and "
@@ -124,13 +125,18 @@ def main() -> None:
         "*width ratio* divides the median width of the default's intervals by that of independent errors."
     )
     page.table(table)
-    for name, one in found.items():
-        page.text(
-            f"Refits with {name} errors: {one.diverged} of {len(one.fits)} with divergences, {one.unmixed} with R-hat "
-            f"above 1.05, {one.dependent} with fewer than 99 effective draws of some quantity, {len(one.failed)} "
-            f"failed; {one.fits['seconds'].mean():.1f} s each on average. None that came to an end is left out."
-        )
+    page.text(refits(found))
     page.write()
+
+
+def refits(found: dict[str, Calibration]) -> str:
+    """Return how the refits went."""
+    return "\n\n".join(
+        f"Refits with {name} errors: {one.diverged} of {len(one.fits)} with divergences, {one.unmixed} with R-hat "
+        f"above 1.05, {one.dependent} with fewer than 99 effective draws of some quantity, {len(one.failed)} "
+        f"failed; {one.fits['seconds'].mean():.1f} s each on average. None that came to an end is left out."
+        for name, one in found.items()
+    )
 
 
 if __name__ == "__main__":
