@@ -23,11 +23,24 @@ from bayeslaw.words import amount
 from tests.studies.page import BUILD, DATA, DOCS, Page
 
 SAMPLING: dict[str, Any] = {"draws": 500, "chains": 2, "tune": 500, "seed": 1}
+PUBLISHED = {
+    "Hoffmann et al. 2022, approach 3": {"E": 1.69, "A": 406.4, "alpha": 0.34, "B": 410.7, "beta": 0.28},
+    "Besiroglu et al. 2024": {"E": 1.817, "A": 482, "alpha": 0.348, "B": 2085, "beta": 0.366},
+}
+"""Coefficients of the Chinchilla law, rounded as printed: arXiv:2203.15556 and arXiv:2404.10102."""
+
 EDGES = (1, 1.5, 3, 6, 15, 60, 1e9)
 """Ends of the classes of extrapolation factors."""
 
 ENOUGH = 0.8
 """Coverage of the 89 % intervals that still counts as right: these are few runs."""
+
+
+ELSEWHERE = """\
+The other public tables are held out on pages of their own: later tokens and larger models of `slimpajama_grid`
+[there](slimpajama.md), schedules three times as long and of other shapes of `multipowerlaw` [there](schedules.md),
+mixtures and a larger model of `regmix` [there](regmix.md), mixtures of `data_mixing_laws` and sources of `domain2vec`
+([one](data_mixing.md), [two](domain2vec.md)), and windows of `marin_two_phase` [there](domain_upsampling.md)."""
 
 
 def beyond(column: str, *limits: float) -> Splits:
@@ -107,7 +120,7 @@ STUDIES: dict[str, tuple[Any, str, dict[str, tuple[Splits, ...]]]] = {
 def held_out(name: str, model: bl.Model, axis: str, splits: Splits) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Predictions of what was held out, with the factor beyond the training runs; and how the refits went."""
     found = bl.evaluate(model, splits, folder=BUILD / "held_out" / name, progress=False, **SAMPLING)
-    table = model.runs.table.sort_values(["run", model.law.path], kind="stable").reset_index(drop=True)
+    table = model.runs.sorted_along(model.law.path).table
     column, parts = ("N" if axis == "larger models" else "D"), []
     for fold in splits(bl.Runs(table, model.runs.evals, model.runs.baseline)):
         rows = found.rows[found.rows["fold"] == fold.label]
@@ -228,7 +241,14 @@ def main() -> None:
     page.text(f"Every class of factors up to here has a coverage of at least {ENOUGH} for every loss:")
     page.table(pd.DataFrame(limits))
     page.text("\n".join(sentences(every)))
-    page.fit("chinchilla", chinchilla()).report(DOCS / "reports" / "chinchilla.md")
+    page.text(ELSEWHERE)
+    page.fit("chinchilla", chinchilla()).report(
+        DOCS / "reports" / "chinchilla.md",
+        title="Chinchilla law: the points of its paper's figure",
+        about="245 points that Epoch AI read off a figure of the Chinchilla paper (arXiv:2404.10102), each a run of "
+        "its own. The second of the published fits below is of these points, the first of the paper's own data.",
+        published=PUBLISHED,
+    )
     page.write()
 
 

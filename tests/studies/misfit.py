@@ -10,12 +10,22 @@ import matplotlib
 import pandas as pd
 
 import bayeslaw as bl
+from bayeslaw import models
 from bayeslaw.scores import scores
 from bayeslaw.splits import Splits
 from tests.studies.held_out import beyond, chinchilla, datablations, pythia, tinycpt
 from tests.studies.page import BUILD, Page
+from tests.studies.slimpajama import GOAL, losses
 
 SAMPLING: dict[str, Any] = {"draws": 500, "chains": 2, "tune": 500, "seed": 1}
+
+
+def slimpajama() -> bl.Model:
+    """Runs on sixty mixtures of seven sources, three sizes: the loss on instructions, which are none of the sources."""
+    table = losses().dropna(subset=f"{GOAL}_loss")
+    table = table[[c for c in map(str, table.columns) if not c.endswith("_loss") or c == f"{GOAL}_loss"]]
+    return bl.Model(models.nested_data_mixing, bl.read_runs(table))
+
 
 STUDIES: tuple[tuple[str, Any, tuple[str, ...], str, Splits], ...] = (
     ("pythia70m_cpt", pythia, ("D", "share"), "last 60 % of the checkpoints", bl.splits.late("D", 0.6)),
@@ -24,6 +34,7 @@ STUDIES: tuple[tuple[str, Any, tuple[str, ...], str, Splits], ...] = (
     ("tinycpt", tinycpt, ("N", "D", "share"), "last 60 % of the checkpoints", bl.splits.late("D", 0.6)),
     ("chinchilla_epoch", chinchilla, ("N", "D"), "models beyond 1.2 B", beyond("N", 1.2e9)),
     ("datablations", datablations, ("N", "D"), "models beyond 1.2 B", beyond("N", 1.2e9)),
+    ("slimpajama_grid", slimpajama, ("N", "D"), "the 680 M models", bl.splits.largest("N")),
 )
 """Table, its model, along what the law may bend, what is held out."""
 
