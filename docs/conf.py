@@ -1,5 +1,6 @@
-"""Sphinx settings; `make docs` builds the site. The page of a law is its card, written here at every build."""
+"""Sphinx settings; `make docs` builds the site. Made at every build: law pages from cards, the list of the reports."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,44 @@ add_module_names = False
 napoleon_use_rtype = False
 
 
+HERE = Path(__file__).parent
+
+
+def reports() -> dict[str, tuple[str, str, list[str]]]:
+    """Return title, first sentence and laws of every report, by its file."""
+    found = {}
+    for page in sorted((HERE / "reports").glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        if laws := list(dict.fromkeys(re.findall(r"^- law: (\w+)", text, re.MULTILINE))):
+            title, first, *_ = text.removeprefix("# ").split("\n\n")
+            if re.match(r"\d{4}-", first):  # nothing was said about the runs
+                first = text.split("## The question")[1].split("\n\n")[1]
+            sentence = re.split(r"(?<=[.?])\s+(?=[A-Z])", " ".join(first.removeprefix("- ").split()))[0]
+            found[page.name] = (title, sentence, laws)
+    return found
+
+
 def write_law_pages(app: Any) -> None:
+    shown = reports()
     for name, law in models.catalogue.items():
-        page = Path(app.srcdir, "laws", f"{name}.md")
+        page = HERE / "laws" / f"{name}.md"
         text = f"{law.card()}\nName: `{name}`; file: `{law.function.__module__.removeprefix('bayeslaw.')}`.\n"
+        if links := [f"[{title}](../reports/{file})" for file, (title, _, laws) in shown.items() if name in laws]:
+            text += f"\nAt work in: {'; '.join(links)}.\n"
         if not page.is_file() or page.read_text(encoding="utf-8") != text:
             page.write_text(text, encoding="utf-8")
 
 
+def list_reports(app: Any, name: str, source: list[str]) -> None:
+    if name == "reports/index":
+        lines = [
+            f"- [{title}]({file}). {sentence} ({', '.join(f'[{law}](../laws/{law}.md)' for law in laws)})"
+            for file, (title, sentence, laws) in sorted(reports().items(), key=lambda report: report[1][0].casefold())
+        ]
+        source[0] = source[0].replace("% the list", "\n".join(lines))
+
+
 def setup(app: Any) -> None:
     app.connect("builder-inited", write_law_pages)
+    app.connect("env-get-outdated", lambda *_: ["reports/index"])
+    app.connect("source-read", list_reports)

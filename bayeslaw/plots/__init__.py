@@ -4,12 +4,14 @@ Every function draws on the axes it is given, or on new ones, and returns them.
 """
 
 from bayeslaw.plots.answers import plot_critical_ratio, plot_intervals, plot_quantity
+from bayeslaw.plots.calibration import plot_calibration
 from bayeslaw.plots.curves import plot_along, plot_curve, plot_turning_point
 from bayeslaw.plots.fits import plot_fit, plot_forest, plot_learned, plot_prior_posterior, plot_shares
-from bayeslaw.plots.mixtures import plot_mixture, plot_regret
+from bayeslaw.plots.mixtures import plot_mixture, plot_regret, plot_sources
 
 __all__ = [
     "plot_along",
+    "plot_calibration",
     "plot_critical_ratio",
     "plot_curve",
     "plot_fit",
@@ -21,5 +23,6 @@ __all__ = [
     "plot_quantity",
     "plot_regret",
     "plot_shares",
+    "plot_sources",
     "plot_turning_point",
 ]

@@ -7,10 +7,12 @@ import numpy as np
 import xarray as xr
 
 from bayeslaw.plots.style import axes_or_new, axis, band, colours, density, each, finish, labels, plain, quantiles
-from bayeslaw.quantity import CI_PROB, Quantity, Ratio
+from bayeslaw.quantity import CI_PROB, Quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from bayeslaw.decisions.critical_ratio import CriticalRatio
 
 __all__ = ["plot_critical_ratio", "plot_intervals", "plot_quantity"]
 
@@ -45,7 +47,9 @@ def plot_quantity(q: Quantity, ax: "Axes | None" = None, prob: float = CI_PROB) 
     return finish(ax, f"line: median, band: {prob:.0%}")
 
 
-def plot_critical_ratio(ratio: Ratio, ax: "Axes | None" = None, title: str = "", prob: float = CI_PROB) -> "Axes":
+def plot_critical_ratio(
+    ratio: "CriticalRatio", ax: "Axes | None" = None, title: str = "", prob: float = CI_PROB
+) -> "Axes":
     """Plot the posterior of a critical ratio, close up; the strip above it shows where it lies between 0 and 1.
 
     The grey part of the strip is the range in which the ratio was looked for; draws without a limit inside it lie at

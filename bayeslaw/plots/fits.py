@@ -26,7 +26,7 @@ from bayeslaw.plots.style import (
     quantiles,
 )
 from bayeslaw.prediction import at_rows
-from bayeslaw.quantity import CI_PROB, Ratio
+from bayeslaw.quantity import CI_PROB, Censored
 from bayeslaw.sensitivity import in_prior_units
 from bayeslaw.words import amount
 
@@ -48,7 +48,7 @@ def plot_shares(
     ax: "Axes | None" = None,
     domain: str | None = None,
     prob: float = CI_PROB,
-    ratio: Ratio | None = None,
+    ratio: Censored | None = None,
     **groups: Any,
 ) -> "Axes":
     """Plot the loss of every validation set over the domain share, with what was measured there.

@@ -1,4 +1,4 @@
-"""Figures of the best mixture of many sources."""
+"""Figures of many sources: what each does to the loss, and the best mixture of them."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayeslaw.errors import RangeError
-from bayeslaw.plots.style import COLOURS, axes_or_new, colours, finish, plain, quantiles
+from bayeslaw.errors import RangeError, unknown_name
+from bayeslaw.plots.style import COLOURS, axes_or_new, colours, each, finish, markers, plain, quantiles
 from bayeslaw.quantity import CI_PROB
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from bayeslaw.decisions.best_mixture import Mixture
+    from bayeslaw.fit import Fit
 
-__all__ = ["plot_mixture", "plot_regret"]
+__all__ = ["SHOWN", "plot_mixture", "plot_regret", "plot_sources"]
 
 HEIGHT = np.sqrt(3) / 2
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, HEIGHT]])
@@ -23,6 +24,9 @@ CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, HEIGHT]])
 
 OUTWARD = np.array([[0.0, -1.0], [HEIGHT, 0.5], [-HEIGHT, 0.5]])
 """Away from the side on which the shares of each source are read."""
+
+SHOWN = 20
+"""A figure names at most this many sources."""
 
 
 def plot_mixture(best: "Mixture", ax: "Axes | None" = None, prob: float = CI_PROB) -> "Axes":
@@ -84,6 +88,51 @@ def plot_regret(
         ax.plot(mean, 0, "o", color=colour, mec="white", ms=7, clip_on=False, zorder=4, label=label)
     ax.set(xlabel="regret (nats per token)", ylabel="posterior density", xlim=(0, bins[-1]))
     return finish(ax, f"dot: expected regret, bar: {prob:.0%}")
+
+
+def plot_sources(fit: "Fit", name: str, ax: "Axes | None" = None, prob: float = CI_PROB) -> "Axes":
+    """Plot a coefficient of every source, the lowest first: a line per source, an interval per validation set.
+
+    Of more than 20 sources, the 20 that lie farthest from the middle one are shown.
+
+    Parameters
+    ----------
+    fit : Fit
+        A fitted mixture law.
+    name : str
+        The coefficient.
+    ax : matplotlib Axes, optional
+        Where to draw.
+    prob : float
+        Probability of the intervals (equal-tailed).
+
+    Raises
+    ------
+    UnknownName
+        The law has no such coefficient.
+    RangeError
+        The coefficient is not one of each source.
+    """
+    if name not in (known := fit.model.law.coefficients):
+        raise unknown_name(f"coefficient of {fit.model.law.name}", name, known)
+    ax, draws = axes_or_new(ax), fit.posterior[name]
+    if "source" not in draws.dims:
+        raise RangeError(f"{name} is one number for all sources: plot_prior_posterior shows it")
+    middles = draws.median([d for d in draws.dims if d != "source"])
+    apart = np.argsort(-abs(middles - middles.median()).values)[:SHOWN]
+    shown = draws.isel(source=apart[np.argsort(middles.values[apart])])
+    height, parts = np.arange(shown.sizes["source"]), list(each(shown, "source"))
+    offsets = np.linspace(-0.3, 0.3, len(parts)) if len(parts) > 1 else [0.0]
+    for offset, colour, marker, (label, part) in zip(offsets, colours(), markers(), parts, strict=False):
+        low, middle, high = quantiles(part, prob)
+        ax.hlines(height + offset, low, high, color=colour, lw=1.5)
+        ax.plot(middle, height + offset, marker, color=colour, ms=4, ls="", label=label)
+    ax.set_yticks(height, [plain(str(s)) for s in shown["source"].values])
+    ax.invert_yaxis()
+    unit = known[name].unit
+    ax.set_xlabel(name if unit == "1" else f"{name} ({unit})")
+    some = "" if len(middles) <= SHOWN else f"; {SHOWN} of {len(middles)} sources"
+    return finish(ax, f"intervals: {prob:.0%}{some}")
 
 
 def _triangle(draws: xr.DataArray, recommended: xr.DataArray, ax: "Axes") -> "Axes":

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "largest_run", "predictions", "question_of", "spending", "where"]
 
+FAR = 10.0
+"""Factor beyond the runs from which the optimum of a law is no advice."""
+
 NATS = "Losses in nats per token: of the mean law, and of a single new run, whose own luck counts too."
 
 
@@ -90,7 +93,8 @@ def predictions(fit: "Fit") -> Answer:
     """Answer with the losses of the largest run."""
     at, largest = where(fit), largest_run(fit)
     mean, new = fit.predict(**at), fit.predict(**at, new_run=True)
-    numbers = place({k: v for k, v in at.items() if not isinstance(v, xr.DataArray)})
+    features = {k for k, covariate in fit.model.law.covariates.items() if covariate.of in at}
+    numbers = place({k: v for k, v in at.items() if not isinstance(v, xr.DataArray) and k not in features})
     shown = f" ({numbers})" if numbers else ""
     words = [
         (e, f"{float(largest['loss'].sel(eval=e)):.4g}", *(str(q.text().sel(eval=e).item()) for q in (mean, new)))
@@ -148,11 +152,26 @@ def _allocations(
         N, D = (_count(best, label) for label in ("N", "D"))
         inside = float(best.p_interior.min())
         beyond = "" if inside > 0.995 else f" ({inside:.0%} of the draws have an optimum in the searched range)"
+        budget = f"{flops:.3g} FLOPs ({flops / largest:.3g} x the largest run)"
+        factor = max(_beyond(fit, best, label) for label in ("N", "D"))
+        if factor > FAR:
+            yield (
+                f"these runs do not say how to spend {budget}: the optimum of the law, {N} parameters on {D} tokens, "
+                f"lies {factor:.2g} times beyond them{beyond}.",
+                {},
+            )
+            continue
+        warned = f"; that lies {factor:.2g} times beyond the runs" if factor > 1 else ""
         yield (
-            f"with {flops:.3g} FLOPs ({flops / largest:.3g} x the largest run) train {N} parameters on {D} tokens"
-            f"{beyond}.",
+            f"with {budget} train {N} parameters on {D} tokens{beyond}{warned}.",
             {f"best {label} at {flops:.3g} FLOPs": best.draws.sel(quantity=label, drop=True) for label in ("N", "D")},
         )
+
+
+def _beyond(fit: "Fit", best: Quantity, label: str) -> float:
+    """Return how many times beyond the runs the optimum lies; at most 1 among them."""
+    levels, middle = fit.model.design.levels[label], best.median().sel(quantity=label).item()
+    return float(max(middle / levels.max(), levels.min() / middle))
 
 
 def _count(best: Quantity, label: str) -> str:

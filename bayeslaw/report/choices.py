@@ -165,7 +165,8 @@ def durations(fit: "Fit", question: Mapping[str, Any] | None = None) -> Answer:
         if float(chance) > CERTAIN:
             sentences.append(f"with probability {float(chance):.2f} {words}")
     low, high = (float(v) for v in chosen.interval().values())
-    actions = [f"upsample over the last {float(chosen.median()):.2f} of the training"]
+    window = float(chosen.median())
+    actions = [f"upsample over the last {window:.2f} of the training" if window else "do not upsample"]
     if float(chosen.p_always) > 1 - LIKELY:
         actions.append(f"measure longer windows: {chosen.high:g} is the longest that was looked at")
     if high - low > 0.5 * chosen.high:

@@ -1,6 +1,6 @@
 """What a report says, section by section."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -9,11 +9,13 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw.areas import AREAS, SETTINGS
-from bayeslaw.checks import beside_papers_fit
+from bayeslaw.checks import CheckResult, beside_papers_fit
 from bayeslaw.curves import is_curve_law
 from bayeslaw.decisions.critical_ratio import has_critical_ratio
 from bayeslaw.errors import BayeslawError
+from bayeslaw.learnability import learnability
 from bayeslaw.mixtures import WEIGHT
+from bayeslaw.progress import Bar
 from bayeslaw.quantity import CI_PROB
 from bayeslaw.report.answer import Answer, predictions, spending
 from bayeslaw.report.choices import durations, mixture, schedules
@@ -23,10 +25,10 @@ from bayeslaw.report.ratios import critical_ratios, ratios
 from bayeslaw.sensitivity import FEWEST, sensitivity
 
 if TYPE_CHECKING:
+    from bayeslaw.decisions.critical_ratio import CriticalRatio
     from bayeslaw.fit import Fit
-    from bayeslaw.quantity import Ratio
 
-__all__ = ["answer", "content"]
+__all__ = ["answer", "content", "unless_unconverged"]
 
 FEW = 4
 """Sources that are described one by one."""
@@ -48,13 +50,23 @@ def answer(fit: "Fit", question: Question = None) -> Answer:
     if decide is None:
         return predictions(fit)
     try:
-        return decide(fit, question)
+        found = decide(fit, question)
+        if fit.model.law.learnability is not None:
+            found = replace(found, sentences=[*found.sentences, *learnability(fit).text().split("\n")])
+        return found
     except BayeslawError as e:
         if question:
             raise
         found = predictions(fit)
         sentences = [f"No {what}: {e}", *found.sentences]
         return replace(found, sentences=sentences, actions=[f"no {what} follows from this report: {e}"])
+
+
+def unless_unconverged(found: Answer, checks: Iterable[CheckResult]) -> Answer:
+    """Return an answer that says first that nothing is to be done, if the fit has not converged."""
+    if all(c.passed for c in checks if c.name == "convergence"):
+        return found
+    return replace(found, actions=["act on nothing here before it has converged: draw more", *found.actions])
 
 
 def _decision(fit: "Fit") -> tuple[str, Callable[["Fit", Question], Answer] | None]:
@@ -70,16 +82,18 @@ def _decision(fit: "Fit") -> tuple[str, Callable[["Fit", Question], Answer] | No
     return ("allocation", spending) if {"N", "D"} <= columns else ("", None)
 
 
-def content(fit: "Fit", question: Question = None, published: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return everything that the template of a report names, the figures as lists of pictures."""
+def content(fit: "Fit", question: Question, published: Mapping[str, Any] | None, bar: Bar) -> dict[str, Any]:
+    """Return everything that the template of a report names, the figures as lists of pictures; count what is done."""
+    bar.more(3)
     found = answer(fit, question)
+    bar.step()
     checks = list(fit.checks())
+    bar.step()
     if fit.settings.get("method") not in ("mle", "prior") and "sample_stats" not in fit.idata.children:
         checks.append(beside_papers_fit(fit))
-    if any(c.name == "convergence" and not c.passed for c in checks):
-        found = replace(found, actions=["act on nothing here before it has converged: draw more", *found.actions])
+    found = unless_unconverged(found, checks)
     many = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"] >= FEWEST
-    return {
+    said: dict[str, Any] = {
         "law": fit.model.law,
         "model": fit.model,
         "equation": fit.model.law.equation,
@@ -90,13 +104,16 @@ def content(fit: "Fit", question: Question = None, published: Mapping[str, Any] 
         "published": bool(published),
         "sensitivity": _sensitivity(fit, found) if many else None,
         "evidence": of_fit(fit, _marked(fit, found, question)),
-        "coefficients_picture": of_coefficients(fit),
+        "coefficients_pictures": of_coefficients(fit),
         "facts": _facts(fit),
         "noise": fit.model.describe_noise(),
         "provenance": {k: v for k, v in fit.provenance().items() if k not in ("pooling", "errors")},
         "prob": CI_PROB,
         "today": date.today().isoformat(),
     }
+    bar.step()
+    bar.more(len([*found.pictures, *said["evidence"], *said["coefficients_pictures"]]))
+    return said
 
 
 def _facts(fit: "Fit") -> list[tuple[str, str]]:
@@ -110,7 +127,7 @@ def _facts(fit: "Fit") -> list[tuple[str, str]]:
     return facts
 
 
-def _marked(fit: "Fit", found: Answer, question: Question) -> "dict[tuple[Any, Any], Ratio]":
+def _marked(fit: "Fit", found: Answer, question: Question) -> "dict[tuple[Any, Any], CriticalRatio]":
     """Return the critical ratios that the figure of the losses marks: of the last tolerance, by size and domain."""
     if "critical ratio" not in found.table or "limit" not in found.table:
         return {}

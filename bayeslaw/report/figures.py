@@ -14,8 +14,8 @@ from bayeslaw.words import place
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from bayeslaw.decisions.critical_ratio import CriticalRatio
     from bayeslaw.fit import Fit
-    from bayeslaw.quantity import Ratio
 
 __all__ = ["Picture", "curves", "grid", "of_coefficients", "of_fit"]
 
@@ -89,7 +89,7 @@ def curves(fit: "Fit", runs: Sequence[str]) -> "Figure":
     return figure
 
 
-def of_fit(fit: "Fit", ratios: "dict[tuple[Any, Any], Ratio]") -> list[Picture]:
+def of_fit(fit: "Fit", ratios: "dict[tuple[Any, Any], CriticalRatio]") -> list[Picture]:
     """Return the figures of a fit beside its data and beside its prior."""
     from bayeslaw import plots
 
@@ -115,7 +115,7 @@ def of_fit(fit: "Fit", ratios: "dict[tuple[Any, Any], Ratio]") -> list[Picture]:
     return [*pictures, learned]
 
 
-def _over_shares(fit: "Fit", ratios: "dict[tuple[Any, Any], Ratio]") -> Picture:
+def _over_shares(fit: "Fit", ratios: "dict[tuple[Any, Any], CriticalRatio]") -> Picture:
     from bayeslaw.plots import plot_shares
 
     design, columns = fit.model.design, fit.model.law.columns
@@ -137,13 +137,27 @@ def _over_shares(fit: "Fit", ratios: "dict[tuple[Any, Any], Ratio]") -> Picture:
     )
 
 
-def of_coefficients(fit: "Fit") -> Picture:
-    """Return the figure of where every coefficient lies beside its prior."""
-    from bayeslaw.plots import plot_prior_posterior
+def of_coefficients(fit: "Fit") -> list[Picture]:
+    """Return the figures of where every coefficient lies beside its prior, and of those that every source has."""
+    from bayeslaw.plots import plot_prior_posterior, plot_sources
+    from bayeslaw.plots.mixtures import SHOWN
 
-    height = float(np.clip(0.3 * len(fit.model.law.coefficients) + 1.2, 2.2, 5.0))
-    return Picture(
+    coefficients = fit.model.law.coefficients
+    height = float(np.clip(0.3 * len(coefficients) + 1.2, 2.2, 5.0))
+    prior = Picture(
         "coefficients",
         "Interval of every coefficient in standard deviations of its prior, which is the grey stripe",
         lambda: grid([fit], plot_prior_posterior, height=height),
     )
+    of_sources = [name for name in coefficients if "source" in fit.posterior[name].dims]
+    if not of_sources:
+        return [prior]
+    lines = min(fit.posterior.sizes["source"], SHOWN) * (1 + 0.15 * len(fit.evals))
+    by_source = Picture(
+        "sources",
+        f"Intervals of {' and '.join(of_sources)} of every source, a line each, the lowest first",
+        lambda: grid(
+            of_sources, lambda name, ax: plot_sources(fit, name, ax), width=4.4, height=float(0.22 * lines + 1.3)
+        ),
+    )
+    return [by_source, prior]

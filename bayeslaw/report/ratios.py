@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bayeslaw.decisions.critical_ratio import bends, critical_ratio, of_the_study
+from bayeslaw.decisions.critical_ratio import CriticalRatio, bends, critical_ratio, of_the_study
 from bayeslaw.errors import BayeslawError
-from bayeslaw.quantity import Ratio
 from bayeslaw.report.answer import Answer, question_of
 from bayeslaw.report.figures import Picture, grid
 from bayeslaw.words import amount, place
@@ -61,12 +60,13 @@ def ratios(fit: "Fit", question: Mapping[str, Any] | None = None) -> Answer:
         f"Posterior of the critical ratio, one panel per question, for example {sentences[0]}",
         lambda: grid(rows, lambda row, ax: plot_critical_ratio(row["ratio"], ax, _title(row)), width=2.6, height=2.3),
     )
+    over = f" over {amount(table['D'].iloc[0])} tokens" if "D" in table else ""
     return Answer(
-        f"Which share of the new domain can continual pre-training take over {amount(table['D'].iloc[0])} tokens "
-        f"before the general loss breaks its limit ({limits})?",
+        f"Which share of the new domain can continual pre-training take{over} before the general loss breaks its limit "
+        f"({limits})?",
         sentences,
         actions,
-        table.drop(columns=["ratio", "D"]),
+        table.drop(columns=["ratio", "D"], errors="ignore"),
         HOW_TO_READ,
         draws,
         [density],
@@ -78,13 +78,13 @@ def critical_ratios(fit: "Fit", question: Mapping[str, Any] | None = None) -> pd
 
     Columns: ``N``, ``domain`` (where there are several), ``D``, ``limit``, ``critical ratio`` (mean law) and ``of a new
     run`` in words, ``safe share`` (the largest that a new run keeps with probability 0.95; missing if there is none),
-    ``p_never``, ``p_interior``, ``p_always``, and the `Ratio` itself.
+    ``p_never``, ``p_interior``, ``p_always``, and the `CriticalRatio` itself.
     """
     asked = of_the_study(fit) | question_of(critical_ratio, question)
     limits: dict[str, Any] = {k: asked.pop(k) for k in LIMITS if k in asked}
     rows: list[dict[str, Any]] = []
     unanswered: list[BayeslawError] = []
-    for rule in [limits] if limits else [*RULES, *([{"rule": "turning-point"}] if bends(fit) else [])]:
+    for rule in [limits] if limits else [*RULES, *([{"rule": "turning-point"}] if bends(fit.model.law) else [])]:
         try:
             rows += _rows(fit, asked, rule)
         except BayeslawError as e:  # without a baseline, a turning point is still one
@@ -108,7 +108,7 @@ def _rows(fit: "Fit", asked: Mapping[str, Any], rule: Mapping[str, Any]) -> Iter
         yield {**at, "limit": _limit(rule), **words, **safe, **chances, "ratio": one}
 
 
-def _safe_share(new: Ratio) -> float:
+def _safe_share(new: CriticalRatio) -> float:
     share = float(new.draws.quantile(1 - SURE))
     return share if share > new.low else float("nan")
 
@@ -121,7 +121,7 @@ def _limit(rule: Mapping[str, Any]) -> str:
     return f"rise of at most {100 * rule['max_rise']:g} %" if rule.get("max_rise") else "no rise"
 
 
-def _actions(ratio: Ratio, safe: float) -> Iterator[str]:
+def _actions(ratio: CriticalRatio, safe: float) -> Iterator[str]:
     if np.isnan(safe):
         yield f"no share of the law's range is safe for a new run with probability {SURE:g}; relax the limit"
     else:
@@ -131,7 +131,7 @@ def _actions(ratio: Ratio, safe: float) -> Iterator[str]:
         yield f"the runs do not decide this one: add runs with shares from {low:.2f} to {high:.2f} before taking more"
 
 
-def _share(ratio: Ratio) -> str:
+def _share(ratio: CriticalRatio) -> str:
     text = f"{ratio.text().item()} in the mean law"
     never, always = float(ratio.p_never), float(ratio.p_always)
     if never > 0.005:

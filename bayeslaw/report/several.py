@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayeslaw.checks import CheckResult
 from bayeslaw.comparison import compare
 from bayeslaw.errors import BayeslawError, RangeError
+from bayeslaw.progress import Bar
 from bayeslaw.quantity import CI_PROB, Quantity
 from bayeslaw.report.answer import Answer
-from bayeslaw.report.content import answer
+from bayeslaw.report.content import answer, unless_unconverged
 from bayeslaw.report.figures import Picture, grid
 from bayeslaw.words import amount
 
@@ -26,8 +28,8 @@ COUNTED = 1e5
 """Answers above this are counts of parameters or tokens."""
 
 
-def several(fits: "Mapping[str, Fit]", question: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return everything that the template of several fits names.
+def several(fits: "Mapping[str, Fit]", question: Mapping[str, Any] | None, bar: Bar) -> dict[str, Any]:
+    """Return everything that the template of several fits names; count what is done.
 
     Raises
     ------
@@ -36,7 +38,15 @@ def several(fits: "Mapping[str, Fit]", question: Mapping[str, Any] | None = None
     """
     if len(fits) < 2:
         raise RangeError("a report of several fits needs two or more, by name: give the fit itself for a report of one")
-    answers = {name: answer(fit, question) for name, fit in fits.items()}
+    bar.more(2 * len(fits) + 2)
+    answers: dict[str, Answer] = {}
+    checks: dict[str, list[CheckResult]] = {}
+    for name, fit in fits.items():
+        found = answer(fit, question)
+        bar.step()
+        checks[name] = list(fit.checks())
+        answers[name] = unless_unconverged(found, checks[name])
+        bar.step()
     asked = list(dict.fromkeys(what for found in answers.values() for what in found.draws))
     comparison, remarks = _compared(fits)
     return {
@@ -47,8 +57,8 @@ def several(fits: "Mapping[str, Fit]", question: Mapping[str, Any] | None = None
         "spread": _spread(answers, asked),
         "comparison": comparison,
         "remarks": remarks,
-        "checks": _checks(fits),
-        "failed": {name: [c for c in fit.checks() if not c.passed] for name, fit in fits.items()},
+        "checks": _beside(checks),
+        "failed": {name: [c for c in own if not c.passed] for name, own in checks.items()},
         "answers_picture": _intervals(answers, asked),
         "predictions_picture": _predictions(fits),
         "prob": CI_PROB,
@@ -64,11 +74,13 @@ def _words(draws: xr.DataArray) -> str:
 
 
 def _side_by_side(answers: Mapping[str, Answer], asked: list[str]) -> pd.DataFrame:
+    """Return the answers in words: the fits side by side, or one below the other where there are more of them."""
     columns = {
         name: [_words(found.draws[what]) if what in found.draws else "" for what in asked]
         for name, found in answers.items()
     }
-    return pd.DataFrame({"answer": asked, **columns})
+    table = pd.DataFrame(columns, index=pd.Index(asked, name="answer"))
+    return (table.T.rename_axis("fit") if len(answers) > len(asked) else table).reset_index()
 
 
 def _spread(answers: Mapping[str, Answer], asked: list[str]) -> str:
@@ -102,8 +114,8 @@ def _compared(fits: "Mapping[str, Fit]") -> tuple[pd.DataFrame | None, list[str]
     return table.rename_axis("fit").reset_index(), list(dict.fromkeys(str(w.message) for w in caught))
 
 
-def _checks(fits: "Mapping[str, Fit]") -> pd.DataFrame:
-    results = {name: {c.name: "pass" if c.passed else "FAIL" for c in fit.checks()} for name, fit in fits.items()}
+def _beside(checks: Mapping[str, list[CheckResult]]) -> pd.DataFrame:
+    results = {name: {c.name: "pass" if c.passed else "FAIL" for c in own} for name, own in checks.items()}
     return pd.DataFrame(results).fillna("").rename_axis("check").reset_index()
 
 

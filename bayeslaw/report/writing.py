@@ -12,6 +12,7 @@ import pandas as pd
 
 from bayeslaw.errors import StoreError
 from bayeslaw.files import replacing, replacing_folder
+from bayeslaw.progress import Bar, bar
 from bayeslaw.report.content import content
 from bayeslaw.report.figures import Picture
 from bayeslaw.report.page import DPI, EQUATION, page
@@ -27,8 +28,11 @@ def report(
     fits: "Fit | Mapping[str, Fit]",
     path: str | Path,
     *,
+    title: str | None = None,
+    about: str = "",
     question: Mapping[str, Any] | None = None,
-    published: Mapping[str, Any] | None = None,
+    published: Mapping[str, Mapping[str, Any]] | None = None,
+    progress: bool = True,
 ) -> Path:
     """Write a report of a fit, or of several side by side.
 
@@ -40,12 +44,18 @@ def report(
     path : path
         The report. ``.md``: MyST Markdown, its figures in the folder ``<stem>_files`` beside it; ``.html``: one file
         that needs nothing else.
+    title : str, optional
+        The heading. Left out: that of the law, or that the fits stand side by side.
+    about : str, optional
+        Markdown below the heading: what the runs are, and what is to be known before reading on.
     question : mapping, optional
         Arguments of the decision that the law is for, in place of the report's own: of `Fit.critical_ratio` (whose
         limits are no rise, and 1 %), `Fit.best_mixture`, `Fit.best_duration` or `Fit.allocation`.
-    published : mapping, optional
-        Coefficients that a paper gives, in its units, to stand beside the posterior: a number, or numbers by
-        validation set. Of a single fit.
+    published : mapping of str to mapping, optional
+        Coefficients to stand beside the posterior, by the paper that gives them, in its units: numbers, or numbers by
+        validation set, source or other group. Of a single fit.
+    progress : bool
+        Show what is done and the time left, in a terminal or notebook.
 
     Returns
     -------
@@ -58,18 +68,23 @@ def report(
         The path cannot be written.
     UnknownName
         The decision takes no such argument, or the law has no such coefficient.
+    RangeError
+        One fit is to stand side by side, or it is not said which paper `published` is of.
     """
     path = Path(path)
     if path.suffix not in (".md", ".html"):
         raise StoreError(f"a report is Markdown or HTML: give a path that ends in .md or .html, not {str(path)!r}")
-    with replacing(path) as text:
+    with replacing(path) as text, bar("report", 0, show=progress) as shown:
         if isinstance(fits, Mapping):
-            name, title, said = "several.md.jinja", "Fits side by side", several(fits, question)
+            name, usual, said = "several.md.jinja", "Fits side by side", several(fits, question, shown)
         else:
-            name, title, said = "report.md.jinja", fits.model.law.title, content(fits, question, published)
+            name, usual = "report.md.jinja", f"{fits.model.law.title}: report of a fit"
+            said = content(fits, question, published, shown)
+        title = title or usual
+        said |= {"title": title, "about": about}
         if path.suffix == ".html":
             equations: list[str] = []
-            written = _rendered(name, said, lambda p: f"data:image/png;base64,{_png(p)}", _kept(equations))
+            written = _rendered(name, said, lambda p: f"data:image/png;base64,{_png(p)}", _kept(equations), shown)
             text.write_text(page(written, title, equations), encoding="utf-8")
             return path
         with replacing_folder(path.with_name(f"{path.stem}_files")) as folder:
@@ -78,7 +93,7 @@ def report(
                 picture.draw().savefig(folder / f"{picture.name}.png", dpi=DPI)
                 return f"{path.stem}_files/{picture.name}.png"
 
-            text.write_text(_rendered(name, said, beside, lambda e: f"$$ {e} $$"), encoding="utf-8")
+            text.write_text(_rendered(name, said, beside, lambda e: f"$$ {e} $$", shown), encoding="utf-8")
     return path
 
 
@@ -98,7 +113,7 @@ def _png(picture: Picture) -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-def _rendered(name: str, said: Mapping[str, Any], source: Any, equation: Any) -> str:
+def _rendered(name: str, said: Mapping[str, Any], source: Any, equation: Any, bar: Bar) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -111,7 +126,9 @@ def _rendered(name: str, said: Mapping[str, Any], source: Any, equation: Any) ->
     )
 
     def picture(drawn: Picture) -> str:
-        return f"![{_text(drawn.alt).replace(']', chr(92) + ']')}]({source(drawn)})"
+        written = f"![{_text(drawn.alt).replace(']', chr(92) + ']')}]({source(drawn)})"
+        bar.step()
+        return written
 
     filters = {"text": _text, "table": _table, "sentence": _sentence, "picture": picture, "equation": equation}
     environment.filters |= filters

@@ -13,10 +13,11 @@ import xarray as xr
 
 import bayeslaw as bl
 from bayeslaw import models
+from bayeslaw.decisions.critical_ratio import CriticalRatio
 from bayeslaw.fit import Fit
 from bayeslaw.plots import plot_quantity, plot_shares, plot_turning_point
 from bayeslaw.plots.style import colours, density, finish
-from bayeslaw.quantity import CI_PROB, Quantity, Ratio
+from bayeslaw.quantity import CI_PROB, Quantity
 from tests.studies.page import DATA, DOCS, Page, convergence
 from tests.test_cmr import TABLE_4, TABLE_5, TOKENS_PER_STEP, chain
 
@@ -34,7 +35,7 @@ def words(quantity: Quantity, digits: int = 3) -> str:
     """Return median and interval as text, with the ends of a censored one marked."""
     ends = quantity.interval()
     numbers = [float(v.squeeze()) for v in (quantity.median(), ends["lower"], ends["upper"])]
-    if isinstance(quantity, Ratio) and numbers[0] >= float(quantity.high):
+    if isinstance(quantity, CriticalRatio) and numbers[0] >= float(quantity.high):
         return f">= {numbers[0]:.{digits}f}"
     return f"{numbers[0]:.{digits}f} [{numbers[1]:.{digits}f}, {numbers[2]:.{digits}f}]"
 
@@ -58,7 +59,7 @@ def of_pile(ratio: Quantity) -> Quantity:
 
 def at(quantity: Any, **labels: float) -> Any:
     """Return one element of a ratio."""
-    return Ratio(
+    return CriticalRatio(
         quantity.name,
         quantity.draws.sel(labels, drop=True),
         quantity.unit,
@@ -205,8 +206,13 @@ def pythia(page: Page) -> Verdicts:
     )
     domain_runs = bl.read_runs(kept[["run", "D", "domain_share", "domain_loss"]])
     domain = page.fit("domain", bl.Model(models.cmr_domain, domain_runs, reference={"D": 1e10}))
-    domain.report(DOCS / "reports" / "cmr_domain.md")
-    turns: dict[str, Ratio] = {
+    domain.report(
+        DOCS / "reports" / "cmr_domain.md",
+        title="CMR, domain loss: Python on Pythia-70M",
+        about="Public runs of Pythia-70M, continued on four mixtures of the Pile and Python code for 10,000 steps: the "
+        "Python loss, every 1,000 steps. The [study](../studies/cmr.md) predicts a fifth mixture.",
+    )
+    turns: dict[str, CriticalRatio] = {
         "general loss alone": shown.critical_ratio(D=last, rule="turning-point"),
         **{
             f"lambda {w}": shown.critical_ratio(D=last, rule="turning-point", weight=float(w), beside=domain)
@@ -237,7 +243,7 @@ def pythia(page: Page) -> Verdicts:
     ]
 
 
-def beside_the_mixing_law(page: Page, final: pd.DataFrame, held_out: Any, even: Ratio) -> Verdicts:
+def beside_the_mixing_law(page: Page, final: pd.DataFrame, held_out: Any, even: CriticalRatio) -> Verdicts:
     """The break-even share by three laws."""
     page.text(
         "### Beside the data mixing law\n\n`data_mixing` (M4) and the paper's loss against ratio, `cmr_ratio`, know "
@@ -343,7 +349,12 @@ def tiny(page: Page) -> Verdicts:
     }
     known = bl.Noise(sigma=bl.positive(sd, spread=0.25))
     fit = page.fit("tiny", bl.Model(models.cmr_general, runs, noise=known, **model))
-    fit.report(DOCS / "reports" / "cmr_general.md")
+    fit.report(
+        DOCS / "reports" / "cmr_general.md",
+        title="CMR, general loss: tiny models of four sizes",
+        about="Tiny models of four sizes, continued on nine shares of Python code at a constant rate: their general "
+        "loss, which rises and then falls. More in the [study](../studies/cmr.md).",
+    )
     sampled = convergence(fit)
     error = Quantity("sigma", fit.posterior["sigma"].squeeze("eval"), "1", "mean law")
     page.text(

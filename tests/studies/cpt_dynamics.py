@@ -281,8 +281,18 @@ def main() -> None:
     page.text("## What holds, and what does not")
     page.text(VERDICT)
     page.write()
-    whole.report(DOCS / "reports" / "cpt_dynamics.md")
-    replay.report(DOCS / "reports" / "cpt_dynamics_replay.md")
+    whole.report(
+        DOCS / "reports" / "cpt_dynamics.md",
+        title="CPT dynamics: five schedules of a tiny model",
+        about="A tiny model of 49 k parameters, its pre-training and its continuation on half Python by five "
+        "learning-rate schedules. The [study](../studies/cpt_dynamics.md) predicts each schedule from the others.",
+    )
+    replay.report(
+        DOCS / "reports" / "cpt_dynamics_replay.md",
+        title="CPT dynamics with replay: Pythia-70M",
+        about="Public runs of Pythia-70M, continued on four mixtures of the Pile and Python code: seven early "
+        "checkpoints of each. The [study](../studies/cpt_dynamics.md) predicts the later ones and a fifth mixture.",
+    )
 
 
 VERDICT = (

@@ -12,9 +12,9 @@ import xarray as xr
 import bayeslaw as bl
 from bayeslaw import models, schedules
 from bayeslaw.evaluate import convergence
-from bayeslaw.folds import file_of, finish
 from bayeslaw.law import Law
 from bayeslaw.quantity import CI_PROB
+from bayeslaw.refits import file_of, finish
 from bayeslaw.runs import Runs
 from bayeslaw.sensitivity import in_prior_units
 from tests.studies.cpt_printed import (

@@ -170,8 +170,18 @@ def main() -> None:
     page.text("## What holds, and what does not")
     page.text(VERDICT)
     page.write()
-    size.report(DOCS / "reports" / "cpt_dynamics_size.md")
-    unknown.report(DOCS / "reports" / "cpt_dynamics_open.md")
+    size.report(
+        DOCS / "reports" / "cpt_dynamics_size.md",
+        title="CPT dynamics with model size: four tiny models",
+        about="Tiny models of four sizes, their pre-training and their continuation on half Python, and four more "
+        "schedules of one of them. More in the [study](../studies/cpt_versions.md).",
+    )
+    unknown.report(
+        DOCS / "reports" / "cpt_dynamics_open.md",
+        title="CPT dynamics of an open model: a tiny model whose pre-training is not told",
+        about="The continuation of a tiny model on half Python by four learning-rate schedules; what it was trained on "
+        "before is left for the law to find. More in the [study](../studies/cpt_versions.md).",
+    )
 
 
 VERDICT = (

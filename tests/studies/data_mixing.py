@@ -279,7 +279,12 @@ def main() -> None:
     forgetting(page)
     timing(page)
     page.write()
-    fit.report(DOCS / "reports" / "data_mixing.md")
+    fit.report(
+        DOCS / "reports" / "data_mixing.md",
+        title="Data mixing law (M4): three sources, 410M models",
+        about="Models of 410M parameters on mixtures of GitHub, Books3 and Pile-CC (arXiv:2403.16952); the 20 with "
+        "some of each are fitted. More in the [study](../studies/data_mixing.md).",
+    )
 
 
 if __name__ == "__main__":

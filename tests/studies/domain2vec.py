@@ -161,7 +161,14 @@ def main() -> None:
         "source that no run has seen."
     )
     page.write()
-    fits[0].report(DOCS / "reports" / "domain2vec.md", question={"vectors": vectors(), "at_most": tried()})
+    fits[0].report(
+        DOCS / "reports" / "domain2vec.md",
+        title="Mixing law on domain vectors: a source that no run saw",
+        about="Models of 1M parameters on mixtures of the Pile without one of its 17 sources (arXiv:2407.01492), by "
+        "the published vectors of the sources (arXiv:2506.10952): their loss on Pile-CC. More in the "
+        "[study](../studies/domain2vec.md).",
+        question={"vectors": vectors(), "at_most": tried()},
+    )
 
 
 if __name__ == "__main__":

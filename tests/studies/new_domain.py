@@ -22,8 +22,8 @@ from bayeslaw import models
 from bayeslaw.errors import RangeError, RefitError
 from bayeslaw.evaluate import convergence
 from bayeslaw.fit import Fit
-from bayeslaw.folds import finish
 from bayeslaw.quantity import CI_PROB
+from bayeslaw.refits import finish
 from bayeslaw.scores import interval_score
 from tests.studies.page import Page
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 import bayeslaw as bl
 from bayeslaw.fit import Fit
 
-__all__ = ["BUILD", "DATA", "DOCS", "Page", "convergence", "pairs"]
+__all__ = ["BUILD", "DATA", "DOCS", "Page", "convergence", "fitted", "pairs"]
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
@@ -46,6 +46,24 @@ def pairs(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, l
     return figure, [part.subplots(2, sharex=True, height_ratios=[1, 4]) for part in parts.flat]
 
 
+def fitted(study: str, name: str, model: bl.Model, *, cores: int | None = None, **sampling: Any) -> Fit:
+    """Return the posterior of 4 x 1,000 draws: that of an earlier run of the study, if its model was the same."""
+    sampling = {"draws": 1000, "chains": 4, "seed": 1, **sampling}
+    path = BUILD / study / f"{name}.nc"
+    if path.is_file():
+        with warnings.catch_warnings(record=True) as changed:
+            kept = bl.load(path)
+        written = [{name: str(prior) for name, prior in m.coefficient_priors.items()} for m in (kept.model, model)]
+        same = repr(kept.model) == repr(model) and written[0] == written[1]
+        same &= kept.model.runs.hash == model.runs.hash and sampling.items() <= kept.settings.items()
+        if same and not changed:
+            return kept
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fit = model.fit(progress=False, cores=cores, **sampling)
+    fit.save(path)
+    return fit
+
+
 class Page:
     """A page of `docs/studies`, written piece by piece; each piece is printed as it comes.
 
@@ -63,20 +81,8 @@ class Page:
         self.pieces = [f"# {title}"]
 
     def fit(self, name: str, model: bl.Model, **sampling: Any) -> Fit:
-        """Return the posterior of 4 x 1,000 draws: that of an earlier run of the study, if its model was the same."""
-        sampling = {"draws": 1000, "chains": 4, "seed": 1, **sampling}
-        path = BUILD / self.name / f"{name}.nc"
-        if path.is_file():
-            with warnings.catch_warnings(record=True) as changed:
-                kept = bl.load(path)
-            same = all(repr(of(kept.model)) == repr(of(model)) for of in (lambda m: m, lambda m: m.coefficient_priors))
-            same &= kept.model.runs.hash == model.runs.hash and sampling.items() <= kept.settings.items()
-            if same and not changed:
-                return kept
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fit = model.fit(progress=False, **sampling)
-        fit.save(path)
-        return fit
+        """Return the posterior of a model, as `fitted` does, kept under the name of this study."""
+        return fitted(self.name, name, model, **sampling)
 
     def text(self, markdown: str) -> None:
         """Add a paragraph or a heading."""

@@ -31,6 +31,11 @@ Array = NDArray[np.float64]
 GOAL = "pile_cc"
 LAWS = {"regmix": "RegMix, linear", "data_mixing": "M4", "data_mixing_m1": "M1"}
 REPORTS = {"regmix": "regmix", "data_mixing": "data_mixing_regmix", "data_mixing_m1": "data_mixing_m1"}
+TITLES = {
+    "regmix": "RegMix, linear: 512 mixtures of 17 sources",
+    "data_mixing": "Data mixing law (M4): RegMix's 512 mixtures of 17 sources",
+    "data_mixing_m1": "Data mixing law, form M1: RegMix's 512 mixtures of 17 sources",
+}
 LONGER = {"data_mixing_m1": {"draws": 3000, "tune": 1000, "target_accept": 0.98}}
 """In M1 the part of a source may fall or rise with its share: chains stay in one of several ways to fit the runs."""
 
@@ -346,7 +351,13 @@ def main() -> None:
     conclude(page, fits, found, low, by_hand, whole)
     page.write()
     for law, name in REPORTS.items():
-        fits[law].report(DOCS / "reports" / f"{name}.md", question={"at_most": tried(fits[law])})
+        fits[law].report(
+            DOCS / "reports" / f"{name}.md",
+            title=TITLES[law],
+            about="512 models of 1M parameters on mixtures of the 17 sources of the Pile (arXiv:2407.01492): their "
+            "loss on Pile-CC. More in the [study](../studies/regmix.md).",
+            question={"at_most": tried(fits[law])},
+        )
 
 
 if __name__ == "__main__":

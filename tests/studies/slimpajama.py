@@ -192,7 +192,12 @@ def main() -> None:
     worth(page, fit)
     page.text(f"## What holds, and what does not\n\n- {tokens}\n- {size}")
     page.write()
-    fit.report(DOCS / "reports" / "nested_data_mixing.md")
+    fit.report(
+        DOCS / "reports" / "nested_data_mixing.md",
+        title="Data mixing law with size and tokens: SlimPajama",
+        about="Public runs of models of 122M, 310M and 680M parameters on mixtures of seven sources of SlimPajama: the "
+        "loss on OpenHermes in the first 60 % of the tokens. The rest is for the [study](../studies/slimpajama.md).",
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,205 @@
+"""Reports of the laws that no other study reports: rivals side by side, on the runs of the other studies.
+
+``python -m tests.studies.catalogue [REPORT ...]`` writes docs/reports; finished fits are kept in build/studies.
+"""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import bayeslaw as bl
+from bayeslaw import models
+from bayeslaw.fit import Fit
+from tests.studies import cmr, cross_domain, data_mixing, dcpt_forms, domain_upsampling
+from tests.studies.page import DOCS, fitted
+from tests.test_held_out_schedules import LAWS, SIZES, curves
+
+NOTEBOOK = {
+    "academic": (0.9750, -2.1391, (-10.0864, 2.7140, 2.7106, 2.6083, 1.5866)),
+    "prose": (1.2624, -2.1656, (1.3930, -4.6811, 0.7855, 1.8719, 0.5734)),
+    "dialogue": (1.1375, -7.1017, (6.7135, 6.2643, -31.8621, 6.6423, 6.2053)),
+    "symbolic": (0.4750, -3.6546, (3.3289, 3.6705, 3.1127, -16.4217, 3.1591)),
+    "internet": (1.2402, -1.9510, (1.1897, 0.8697, -0.5184, 1.7122, -3.0870)),
+}
+"""log c, log k and t of the five validation sets, 70M models at 30,000 steps (https://github.com/yegcjs/mixinglaws)."""
+
+
+def _fitted(name: str, model: bl.Model, **sampling: Any) -> Fit:
+    return fitted("catalogue", name, model, **sampling)
+
+
+def tinycpt() -> bl.Runs:
+    """Return the grid that the forms of D-CPT are compared on, and the losses it rises from."""
+    runs = dcpt_forms.tinycpt()
+    table = bl.datasets.load("tinycpt")
+    before = table.loc[(table["set"] == "grid") & (table["step"] == 0), runs.table.columns]
+    return bl.read_runs(pd.concat([before, runs.table], ignore_index=True))
+
+
+def forms_of_dcpt() -> dict[str, Fit]:
+    """Fit every form of the D-CPT paper to tiny models."""
+    runs = tinycpt()
+    forms = dcpt_forms.FORMS | dcpt_forms.AS_EFFECTIVE_DATA
+    return {label: _fitted(name, dcpt_forms.form(name, runs)) for label, name in forms.items()}
+
+
+def across_domains() -> dict[str, Fit]:
+    """Fit the four definitions of learnability to six simulated domains."""
+    runs, _ = cross_domain.six_domains()
+    return {
+        label.split(", ")[1]: _fitted(name, cross_domain.by_domain(name, runs))
+        for label, name in cross_domain.CROSS.items()
+    }
+
+
+def upsampled_scores() -> dict[str, Fit]:
+    """Return the forms of the score against the window that the study of upsampling compares."""
+    rivals = {name: domain_upsampling.rival(name) for name in domain_upsampling.RIVALS}
+    return {"logit, pooled": domain_upsampling.of_table_6("the card"), **rivals}
+
+
+def upsampled_losses() -> dict[str, Fit]:
+    """Return the forms of a loss against the share in the second half of a training."""
+    return domain_upsampling.loss_forms()
+
+
+def mixing_forms() -> dict[str, Fit]:
+    """Fit M2 and M3 to the three sources of 410M models, beside M4."""
+    runs = data_mixing.three()
+    forms = {"M2": models.data_mixing_m2, "M3": models.data_mixing_m3}
+    fits = {label: _fitted(form.name, bl.Model(form, runs)) for label, form in forms.items()}
+    return fits | {"M4": fitted("data_mixing", "three", bl.Model(models.data_mixing, runs))}
+
+
+def five_sources() -> Fit:
+    """Fit M4 to the five sources of 70M models, as the notebook of the authors does."""
+    runs = bl.read_runs(data_mixing.five(), loss={e: f"{e}_loss" for e in data_mixing.FIVE})
+    return _fitted("data_mixing_five", bl.Model(models.data_mixing, runs, outside="include"))
+
+
+def last_losses() -> Fit:
+    """Fit the loss against the share to the ends of the runs of Pythia-70M."""
+    table = cmr.pythia_table()
+    last = table.loc[table["D"] == table["D"].max(), ["run", "domain_share", "general_loss", "domain_loss"]]
+    model = bl.Model(
+        models.cmr_ratio,
+        bl.read_runs(last),
+        noise=bl.Noise(sigma=bl.positive(0.002, spread=0.5)),
+        priors={"s": bl.real(1.0, sd=1.5)},
+    )
+    return _fitted("cmr_ratio", model, target_accept=0.99)
+
+
+def own_share_and_tokens() -> Fit:
+    """Fit BiMix to the largest of the tiny models: the law knows no size."""
+    runs = tinycpt()
+    table = pd.concat([runs.baseline, runs.table])
+    largest = table[table["N"] == table["N"].max()].drop(columns="N")
+    return _fitted("bimix", bl.Model(models.bimix, bl.read_runs(largest), reference={"D": 1e6}), target_accept=0.98)
+
+
+def schedules_of_two_sizes() -> Fit:
+    """Fit the annealing law with size to three schedules of 25M and of 100M."""
+    return _fitted("lr_annealing_size", bl.Model(models.lr_annealing_size, curves(*SIZES, **LAWS["lr_annealing"])))
+
+
+def of_the_notebook() -> dict[str, dict[str, dict[str, Any]]]:
+    """Return the fit that the authors of the data mixing law print for the five sources, as coefficients of M4."""
+    c = {e: float(np.exp(log_c)) for e, (log_c, _, _) in NOTEBOOK.items()}
+    t = {
+        e: {s: log_k + slope for s, slope in zip(data_mixing.FIVE, slopes, strict=True)}
+        for e, (_, log_k, slopes) in NOTEBOOK.items()
+    }
+    return {"Ye et al. 2024, notebook": {"c": c, "t": t}}
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report: what it is called, what its runs are, and how it is made."""
+
+    title: str
+    about: str
+    fits: Callable[[], Fit | dict[str, Fit]]
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+REPORTS = {
+    "dcpt_forms": Report(
+        "The forms of the D-CPT paper: tiny models of four sizes",
+        "Tiny models of four sizes, continued on nine shares of Python code at a constant rate. Each form of "
+        "arXiv:2406.01375 has one set of coefficients for all sizes and the default priors; L3 is the law the paper "
+        "chose. Held-out sizes, tokens and shares are in the [study](../studies/dcpt_forms.md).",
+        forms_of_dcpt,
+        {"question": {"N": 922_720.0, "max_rise": 0.01}},
+    ),
+    "cross_domain_forms": Report(
+        "Cross-domain D-CPT law, K1 to K4: six simulated domains",
+        f"{cross_domain.SIMULATED} The truth is K3, scattered by domain: that K3 does well here says nothing on the "
+        "world.",
+        across_domains,
+    ),
+    "upsampled_scores": Report(
+        "Forms of upsampling: scores of a 7B model at five windows",
+        "Table 6 of arXiv:2406.03476: six benchmark scores of a 7B model, one run at each of five windows. The paper "
+        "states no law; all forms are ours. More in the [study](../studies/domain_upsampling.md).",
+        upsampled_scores,
+    ),
+    "upsampled_losses": Report(
+        "Forms of upsampling: a U-shaped code loss",
+        "Two-phase trainings of marin-community without code in the first half: code loss (bits per byte) against the "
+        "share of StarCoder in the second half. The shares repeated with five seeds are left out, and predicted in the "
+        "[study](../studies/domain_upsampling.md).",
+        upsampled_losses,
+    ),
+    "data_mixing_forms": Report(
+        "Data mixing laws M2, M3 and M4: three sources, 410M models",
+        "Models of 410M parameters on mixtures of GitHub, Books3 and Pile-CC (arXiv:2403.16952); the 20 with some of "
+        "each are fitted. M4 is the law of the paper, M2 and M3 are as remembered, not as read; M1 is in "
+        "[another report](data_mixing_m1.md).",
+        mixing_forms,
+    ),
+    "data_mixing_five": Report(
+        "Data mixing law (M4): five sources, 70M models, beside the authors' fit",
+        "Models of 70M parameters on 26 mixtures of five sources, losses on five groups of the Pile "
+        "(arXiv:2403.16952). The authors fit each loss alone by a Huber loss, without priors; their k is part of t "
+        "here. Shares of 0 are fitted too, as they do.",
+        five_sources,
+        {"published": of_the_notebook()},
+    ),
+    "cmr_ratio": Report(
+        "CMR, loss against the share: Python on Pythia-70M",
+        "Public runs of Pythia-70M, continued on five mixtures of the Pile (general) and Python code for 10,000 steps: "
+        f"the last losses. Before, the loss on the Pile was {cmr.BASE}. Laws that know the whole runs are in the "
+        "[study](../studies/cmr.md).",
+        last_losses,
+        {"question": {"baseline": cmr.BASE}},
+    ),
+    "bimix": Report(
+        "BiMix: Python on a tiny model",
+        "A tiny model of 923 k parameters, continued on shares of Python code at a constant rate. BiMix knows no size; "
+        "the same runs and three smaller models by the D-CPT law are in [another report](tinycpt.md).",
+        own_share_and_tokens,
+    ),
+    "lr_annealing_size": Report(
+        "Annealing law with model size: three schedules of 25M and 100M models",
+        "Public training curves of models of 25M and 100M parameters (arXiv:2503.12811), three learning-rate schedules "
+        "each. Two sizes cannot tell a floor from a power of the size: that part is the prior's.",
+        schedules_of_two_sizes,
+    ),
+}
+
+
+def main() -> None:
+    """Write the reports asked for, or all."""
+    for name in sys.argv[1:] or REPORTS:
+        asked = REPORTS[name]
+        path = DOCS / "reports" / f"{name}.md"
+        print(bl.report(asked.fits(), path, title=asked.title, about=asked.about, **asked.settings), flush=True)
+
+
+if __name__ == "__main__":
+    main()
