@@ -14,7 +14,7 @@ from bayeslaw.runs import Runs
 from bayeslaw.schedules import Schedule, from_table
 from bayeslaw.tables import read_table
 
-__all__ = ["AREAS", "Schedules", "area_columns", "area_settings", "with_areas"]
+__all__ = ["AREAS", "SETTINGS", "Schedules", "area_columns", "area_settings", "with_areas"]
 
 type Schedules = Schedule | Mapping[str, Schedule | None] | pd.DataFrame | str | Path
 

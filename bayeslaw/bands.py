@@ -7,7 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw.prediction import errors
-from bayeslaw.quantity import CI_PROB
+from bayeslaw.quantity import CI_PROB, levels
 
 if TYPE_CHECKING:
     from bayeslaw.fit import Fit
@@ -40,10 +40,15 @@ def bands(
     -------
     pandas.DataFrame
         One row per row and validation set: ``row``, ``eval``, ``mean``, ``sd``, ``lower``, ``upper`` (nats per token).
+
+    Raises
+    ------
+    RangeError
+        `prob` does not lie between 0 and 1.
     """
     sizes = fit.idata["posterior"].sizes
     step = max(1, CELLS // (sizes["chain"] * sizes["draw"] * len(fit.evals)))
-    ends = [(1 - prob) / 2, (1 + prob) / 2]
+    ends = levels(prob)
     parts = []
     for start in range(0, columns.sizes["row"], step):
         part = columns.isel(row=slice(start, start + step))

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bayeslaw.arguments import checked
 from bayeslaw.errors import DataError, RangeError, unknown_name
 from bayeslaw.runs import Runs, read_runs
 from bayeslaw.tables import read_table
@@ -19,6 +20,7 @@ def has_scores(table: pd.DataFrame | str | Path) -> bool:
     return bool(columns.str.endswith("_score").any() and not columns.str.endswith("loss").any())
 
 
+@checked
 def read_scores(
     table: pd.DataFrame | str | Path,
     *,
@@ -75,7 +77,11 @@ def read_scores(
         if (bad := ~((values > 0) & (values < full))).any():
             row = int(np.argmax(bad))
             percent = full == 1 and 1 < values[row] <= 100
-            remedy = "divide percentages by 100, or give full=100" if percent else "correct it or leave the row out"
+            remedy = (
+                "divide percentages by 100 (or give full=100 to bl.read_scores)"
+                if percent
+                else "correct it or leave the row out"
+            )
             raise DataError(
                 f"{column} is {frame[column].iloc[row]} in row {row + 1}: a score lies above 0 and below {full:g}; "
                 f"{remedy}"

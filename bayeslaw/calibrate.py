@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from arviz_stats.ecdf_utils import ecdf_pit
 
+from bayeslaw.arguments import checked
 from bayeslaw.errors import RangeError
-from bayeslaw.folds import file_of, finish, settled, told
 from bayeslaw.model import Model
 from bayeslaw.noise import Noise
-from bayeslaw.quantity import CI_PROB
+from bayeslaw.quantity import CI_PROB, levels
+from bayeslaw.refits import failure_note, file_of, finish, refit_settings
 from bayeslaw.simulation import POINTS, RANKS, simulation, with_losses
+from bayeslaw.words import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,37 +101,17 @@ class Calibration:
         return int((self.fits["ess"] < RANKS).sum())
 
     def plot(self, axes: "Sequence[Axes] | None" = None) -> "Sequence[Axes]":
-        """Plot how far the ranks are from uniform: share of ranks below, minus what it would be, a line per quantity.
+        """Draw it; see `bayeslaw.plots.plot_calibration`."""
+        from bayeslaw.plots import plot_calibration
 
-        The grey band holds the whole line of a calibrated quantity with probability 89 %; of many lines some leave it.
-
-        Parameters
-        ----------
-        axes : sequence of matplotlib Axes, optional
-            One for each kind of quantity, in the order of `rows`; new ones by default.
-        """
-        kinds = self.rows.groupby("kind", sort=False)["quantity"].unique()
-        if axes is None:
-            import matplotlib.pyplot as plt
-
-            size = (2.6 * len(kinds), 2.6)
-            axes = plt.subplots(1, len(kinds), figsize=size, layout="constrained", sharey=True, squeeze=False)[1][0]
-        for ax, (kind, quantities) in zip(axes, kinds.items(), strict=True):
-            for quantity in quantities:
-                x, share, low, high = ecdf_pit(self.pit.sel(quantity=quantity).values, CI_PROB, n_simulations=1000)
-                ax.plot(x, share - x, lw=0.8)
-            ax.fill_between(x, low - x, high - x, color="0.85", zorder=0)
-            ax.set(title=f"{kind} ({len(quantities)})", xlabel="rank / number of draws")
-            ax.spines[["top", "right"]].set_visible(False)
-        axes[0].set_ylabel("share below, minus uniform")
-        return axes
+        return plot_calibration(self, axes)
 
     def _about(self) -> list[str]:
         table, n = self.summary(), len(self.fits)
         low, smallest = int((table["p_uniform"] < 0.05).sum()), float(table["p_uniform"].min())
         pooled = float(self.rows["covered"].mean())
         return [
-            f"Calibration of {self.model.law.name}: {n} simulation{'s' * (n > 1)}, {len(table)} quantities",
+            f"Calibration of {self.model.law.name}: {counted(n, 'simulation')}, {len(table)} quantities",
             f"{self.prob:.0%} intervals hold the truth in {pooled:.1%} of all cases, by quantity in "
             f"{table['coverage'].min():.1%} to {table['coverage'].max():.1%} (chance alone: standard deviation "
             f"{table['mc_error'].iloc[0]:.1%})",
@@ -138,7 +119,7 @@ class Calibration:
             f"{min(1.0, smallest * len(table)):.2g}",
             f"refits: {self.diverged} with divergences, {self.unmixed} with R-hat above {RHAT}, {self.dependent} with "
             f"fewer than {RANKS} effective draws of some quantity; all count",
-            *told(self.failed, n),
+            *failure_note(self.failed, n),
         ]
 
     def __repr__(self) -> str:
@@ -150,6 +131,7 @@ class Calibration:
         return f"<p>{first}</p>{table}<p>{'; '.join(others)}</p>"
 
 
+@checked
 def calibrate(
     model: Model,
     n: int = 100,
@@ -218,17 +200,14 @@ def calibrate(
     """
     if n < 1:
         raise RangeError(f"n is {n}: give how many simulations, for example 100")
-    if not 0 < prob < 1:
-        raise RangeError(f"prob is {prob}: give a probability between 0 and 1, for example {CI_PROB}")
+    levels(prob)  # refused before anything is fitted
     if draws * chains < RANKS:
         raise RangeError(f"{chains} x {draws} draws are too few to rank a truth among: ask for {RANKS} at least")
     if settings.get("method", "nuts") != "nuts":
         raise RangeError("maximum likelihood has no posterior to rank the truth in: leave method= out")
-    settings = settled(jobs, scheduler, draws=draws, chains=chains, seed=seed, **settings)
-    path = model.law.path
-    by_run = ["run", path] if path in model.runs.table else ["run"]
-    table = model.runs.table.sort_values(by_run, kind="stable").reset_index(drop=True)  # in the order of the design
-    blank = replace(model, runs=with_losses(model.runs, table, np.full((len(table), len(model.runs.evals)), VAST)))
+    settings = refit_settings(jobs, scheduler, draws=draws, chains=chains, seed=seed, **settings)
+    runs = model.runs.sorted_along(model.law.path)
+    blank = replace(model, runs=with_losses(runs, np.full((len(runs), len(runs.evals)), VAST)))
     truths = blank.prior_predictive(draws=n, seed=seed).posterior
     names = {f"simulation {i + 1}": i for i in range(n)}
     recipe = settings | {"ranks": RANKS, "points": POINTS, "fitted_noise": fitted_noise}

@@ -16,9 +16,10 @@ import xarray as xr
 from arviz_stats.utils import ELPDData
 from scipy import stats
 
+from bayeslaw.arguments import checked
 from bayeslaw.design import Design
 from bayeslaw.errors import DataError, RangeError
-from bayeslaw.prediction import at_rows
+from bayeslaw.prediction import at_rows, batch_noise
 from bayeslaw.quantity import SAMPLE
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ def standardised_errors(fit: "Fit") -> xr.DataArray:
 
 
 def _errors(fit: "Fit", d: Design) -> xr.DataArray:
-    error: xr.DataArray = xr.where(d.measured, xr.ufuncs.log(d.rows["loss"]) - xr.ufuncs.log(at_rows(fit, d)), 0.0)
+    law = xr.ufuncs.log(at_rows(fit, d)) + batch_noise(fit, d)
+    error: xr.DataArray = xr.where(d.measured, xr.ufuncs.log(d.rows["loss"]) - law, 0.0)
     return error
 
 
@@ -110,6 +112,7 @@ def _density(fit: "Fit", d: Design, error: xr.DataArray, posterior: xr.Dataset) 
     return xr.DataArray(by_run, dims=(*SAMPLE, "run"), coords={k: v for k, v in by_row.coords.items() if k in SAMPLE})
 
 
+@checked
 def compare(entries: "Mapping[str, Fit] | Mapping[str, Evaluation]") -> pd.DataFrame:
     """Compare models by how well they predict runs they have not seen.
 

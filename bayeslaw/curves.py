@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.areas import AREAS, Schedules, area_settings, with_areas
+from bayeslaw.arguments import checked
 from bayeslaw.errors import DataError, RangeError
 from bayeslaw.law import Law
 from bayeslaw.power import POWER, PowerMemory
@@ -29,6 +30,7 @@ DENSE, SPACING = 60, 1.2
 """A run with more logged steps than this is thinned to one per this factor, unless asked otherwise."""
 
 
+@checked
 def read_curves(
     table: pd.DataFrame | str | Path,
     *,
@@ -62,7 +64,7 @@ def read_curves(
     memory, warmup_counted, tail
         How the areas are computed; see `Schedule.areas`.
     power : PowerMemory
-        How the multi-power law remembers falls of the rate; see `bayeslaw.power`.
+        How falls of the rate are remembered by a power of what follows; see `bayeslaw.power.PowerMemory`.
     spacing : float, optional
         Of each run, one logged step is kept per factor of this, the last one always (1 keeps all; areas are those of
         the whole log either way). Left out: 1.2 where a run has more than 60 logged steps: neighbours say the same
@@ -74,7 +76,7 @@ def read_curves(
     -------
     Runs
         With the columns ``S1`` and ``S2`` (rate x steps), ``annealed`` (``(1 - memory) S2``, the learning rate annealed
-        away), ``annealed_power`` (the same as the multi-power law remembers it) and, with `before`, the areas of both
+        away), ``annealed_power`` (the same by a power memory) and, with `before`, the areas of both
         stages (``S1pt``, ``S1cpt``, ``annealed_pt``, ...); ``memory``, ``warmup_counted``, ``tail``, ``power_C``,
         ``power_beta``, ``power_gamma``, ``warmup``.
 
@@ -181,7 +183,7 @@ def _checked(frame: pd.DataFrame, many: bool = False) -> pd.DataFrame:
         raise DataError("a curve needs a column 'step': map it, for example step='iteration'")
     if (bad := (frame["step"] < 0) | (frame["step"] % 1 != 0)).any():
         row = int(np.argmax(bad))
-        raise DataError(f"step is {frame['step'].iloc[row]:g} in row {row + 1}: steps are whole numbers from 0 on")
+        raise DataError(f"step is {frame['step'].iloc[row]:g} in row {row + 1}: give whole numbers from 0 on")
     for run, rows in frame.groupby("run", sort=False):
         step = rows["step"].to_numpy()
         change = np.diff(step)
@@ -204,7 +206,7 @@ def _checked(frame: pd.DataFrame, many: bool = False) -> pd.DataFrame:
 
 def _check_rates(run: Any, step: np.ndarray, lr: np.ndarray) -> None:
     if (bad := lr < 0).any():
-        raise DataError(f"the learning rate of {run!r} is {lr[bad][0]:g} at step {step[bad][0]:g}: rates are above 0")
+        raise DataError(f"the learning rate of {run!r} is {lr[bad][0]:g} at step {step[bad][0]:g}: give rates above 0")
     started = np.cumsum(lr) > 0
     if (bad := (lr == 0) & started & (step < step[-1])).any() or not (started.any() or (step == 0).all()):
         at = step[np.argmax(bad)] if bad.any() else step[-1]

@@ -3,11 +3,13 @@
 Source: Que et al. 2024, arXiv:2406.01375, section 5 and appendix H.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from bayeslaw.arguments import checked
 from bayeslaw.errors import DataError, unknown_name
 from bayeslaw.law import Law
 from bayeslaw.runs import Runs
@@ -17,12 +19,13 @@ __all__ = ["check_features", "early_features"]
 THIRD = ("second difference", "simplified")
 
 
+@checked
 def early_features(
     runs: Runs,
     *,
     N: float,
     domain_share: float,
-    tokens: tuple[float, ...],
+    tokens: Sequence[float],
     eval: str = "domain",
     k3: Literal["second difference", "simplified"] = "second difference",
 ) -> Runs:
@@ -89,9 +92,8 @@ def early_features(
             used[at] = True
         found = {"k1": losses[1], "k2": losses[0] - losses[2]}
         if len(tokens) == 3:
-            found["k3"] = (
-                losses[0] - (2 * losses[2] if k3 == THIRD[0] else 0.0) + (1 if k3 == THIRD[0] else -1) * losses[3]
-            )
+            simplified = losses[0] - losses[3]
+            found["k3"] = simplified if k3 == "simplified" else losses[0] - 2 * losses[2] + losses[3]
         for name, value in found.items():
             if not value > 0:
                 raise DataError(
@@ -125,8 +127,8 @@ def check_features(law: Law, table: pd.DataFrame) -> None:
             if not np.allclose(values, first, rtol=1e-6, atol=0):
                 raise DataError(
                     f"{name} of the {covariate.of} {label!r} is {values.min():g} in one row and {values.max():g} in "
-                    f"another: it is a feature of the {covariate.of} (bayeslaw.early_features reads it), the same in "
-                    "all of its rows"
+                    f"another: give all of its rows the same, since it is a feature of the {covariate.of} "
+                    "(bayeslaw.early_features reads it)"
                 )
             if not low <= first <= high:
                 raise DataError(

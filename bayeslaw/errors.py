@@ -1,9 +1,11 @@
 """Every error a user can cause: one sentence that names the thing and the remedy."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence, Set
 from difflib import get_close_matches
+from numbers import Number
 
 __all__ = [
+    "ArgumentError",
     "BayeslawError",
     "DataError",
     "LawError",
@@ -18,12 +20,19 @@ __all__ = [
 MOST = 16
 """Known names that an error lists."""
 
+LONGEST = 80
+"""Characters of a value that an error shows."""
+
 
 class BayeslawError(Exception):
     """Base of all errors raised on purpose by bayeslaw."""
 
     def __str__(self) -> str:
         return " ".join(str(a) for a in self.args)
+
+
+class ArgumentError(BayeslawError, TypeError):
+    """An argument of another kind than the function takes."""
 
 
 class DataError(BayeslawError, ValueError):
@@ -61,10 +70,19 @@ class MissingExtra(BayeslawError, ImportError):
         super().__init__(f"this needs {package}: pip install 'bayeslaw[{extra}]'")
 
 
+def shown(value: object) -> str:
+    """Return how an error shows a value: as it is written where that is short, by its type otherwise."""
+    written = repr(value) if isinstance(value, str | bytes | Number | Sequence | Set | Mapping | None) else ""
+    if "\n" not in written and 0 < len(written) <= LONGEST:
+        return written
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'AEIOaeio' else 'a'} {name}"
+
+
 def unknown_name(kind: str, name: object, known: Iterable[object]) -> UnknownName:
     """Return an error that suggests the nearest known name."""
     names = [str(k) for k in known]
     close = get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    shown = ", ".join(names[:MOST]) + (f" and {len(names) - MOST} more" if len(names) > MOST else "")
-    return UnknownName(f"no {kind} {str(name)[:80]!r}{hint} (known: {shown or 'none'})")
+    listed = ", ".join(names[:MOST]) + (f" and {len(names) - MOST} more" if len(names) > MOST else "")
+    return UnknownName(f"no {kind} {str(name)[:80]!r}{hint} (known: {listed or 'none'})")

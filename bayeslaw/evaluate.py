@@ -11,15 +11,17 @@ import pandas as pd
 from scipy import stats
 from scipy.special import logsumexp
 
+from bayeslaw.arguments import checked
 from bayeslaw.comparison import log_likelihood, part
 from bayeslaw.design import Design
 from bayeslaw.errors import DataError, RangeError
-from bayeslaw.folds import file_of, finish, labels, settled, told
 from bayeslaw.model import Model
 from bayeslaw.prediction import at_rows, errors
-from bayeslaw.quantity import CI_PROB, SAMPLE
+from bayeslaw.quantity import CI_PROB, SAMPLE, levels
+from bayeslaw.refits import failure_note, file_of, finish, labels, refit_settings
 from bayeslaw.scores import crps, scores
 from bayeslaw.splits import Splits
+from bayeslaw.words import counted
 
 if TYPE_CHECKING:
     from bayeslaw.fit import Fit
@@ -65,7 +67,7 @@ class Evaluation:
     folds: pd.DataFrame
     failed: pd.DataFrame
 
-    def frame(self) -> pd.DataFrame:
+    def to_frame(self) -> pd.DataFrame:
         """Return the scores, one row per fold and validation set.
 
         Columns: ``fold``, ``eval``, ``n`` measurements; of the mean law ``mae`` (nats per token), ``r2`` (missing for a
@@ -95,13 +97,13 @@ class Evaluation:
     def _about(self) -> list[str]:
         n, runs = len(self.folds), len(self.runs)
         lines = [
-            f"Evaluation of {self.model.law.name}: {n} refit{'s' * (n > 1)}, {self.splits.name}, {self.splits.unit}; "
+            f"Evaluation of {self.model.law.name}: {counted(n, 'refit')}, {self.splits.name}, {self.splits.unit}; "
             f"{self.prob * 100:g} % intervals for a new run",
-            f"joint log predictive density {self.runs['elpd'].sum():.1f} nats over {runs} run{'s' * (runs > 1)}",
+            f"joint log predictive density {self.runs['elpd'].sum():.1f} nats over {counted(runs, 'run')}",
         ]
         if bad := self.unconverged:
             lines.append(f"not converged (R-hat above {RHAT} or divergences): {len(bad)} of {n}, for example {bad[0]}")
-        return lines + told(self.failed, n)
+        return lines + failure_note(self.failed, n)
 
     def __repr__(self) -> str:
         first, *others = self._about()
@@ -114,6 +116,7 @@ class Evaluation:
         )
 
 
+@checked
 def evaluate(
     model: Model,
     splits: Splits,
@@ -172,9 +175,8 @@ def evaluate(
     MissingExtra, RefitError
         Dask is not installed, the scheduler cannot be used, a process was killed, or every refit failed.
     """
-    if not 0 < prob < 1:
-        raise RangeError(f"prob is {prob}: give a probability between 0 and 1, for example {CI_PROB}")
-    settings = settled(jobs, scheduler, draws=draws, chains=chains, seed=seed, **settings)
+    levels(prob)  # refused before anything is fitted
+    settings = refit_settings(jobs, scheduler, draws=draws, chains=chains, seed=seed, **settings)
     folds = _tasks(model, splits, settings)
     files = {label: file_of(folder, label, model, held, prob, settings) for label, (_, held) in folds.items()}
     tasks = {label: (*fold, prob, settings) for label, fold in folds.items()}
@@ -186,9 +188,7 @@ def evaluate(
 
 def _tasks(model: Model, splits: Splits, settings: Mapping[str, Any]) -> dict[str, tuple[Model, Design]]:
     """Return, for every fold, the model of the training rows and the design of the held-out ones."""
-    design, path = model.design, model.law.path
-    table = model.runs.table.sort_values(["run", path] if path in model.runs.table else ["run"], kind="stable")
-    runs = replace(model.runs, table=table.reset_index(drop=True))  # in the order of the design
+    design, runs = model.design, model.runs.sorted_along(model.law.path)
     tasks = {}
     for fold in splits(runs):
         held = part(design, fold.test)
@@ -250,12 +250,12 @@ def _predictions(fit: "Fit", held: Design, prob: float) -> pd.DataFrame:
     row, ev = held.cells["row"], held.cells["eval"]
     mean_law, new_run = (v.stack(sample=SAMPLE).transpose("row", "eval", "sample").values[row, ev] for v in (law, new))
     observed = held.rows["loss"].transpose("row", "eval").values[row, ev]
-    own = parameters["sigma"] * fit.noise.at_size(parameters, held.log_size(held.rows))
+    own = fit.noise.spread(parameters) * fit.noise.at_size(parameters, held.log_size(held.rows))
     sigma = own.broadcast_like(held.measured).stack(sample=SAMPLE).transpose("row", "eval", "sample").values[row, ev]
     sigma = fit.noise.scale(sigma, held.known_error[row, ev][:, None])
     z = (np.log(observed)[:, None] - np.log(mean_law)) / sigma
     density = (stats.t(5) if fit.noise.robust else stats.norm).logpdf(z) - np.log(sigma)
-    lower, upper = np.quantile(new_run, [(1 - prob) / 2, (1 + prob) / 2], axis=1)
+    lower, upper = np.quantile(new_run, levels(prob), axis=1)
     return pd.DataFrame(
         {
             **{c: v[row] for c, v in labels(held).items()},

@@ -1,5 +1,6 @@
 """A fitted model: draws, predictions, decisions, checks, and a file that holds all of it."""
 
+import html
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw import decisions, prediction
+from bayeslaw.arguments import checked
 from bayeslaw.bands import bands
 from bayeslaw.model import Model
 from bayeslaw.new_domain import new_domain
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Fit", "grid"]
 
 
+@checked
 def grid(low: float, high: float, points: int = 101) -> np.ndarray:
     """Return evenly spaced values, both ends included."""
     return np.linspace(low, high, points)
@@ -65,6 +68,7 @@ class Fit:
             noise,
             correlated=bool(noise.correlated) and "run_weight" in known,
             joint=bool(noise.joint) and "eval_correlation" in known,
+            batch=bool(noise.batch) and "batch_effect" in known,
             size_exponent=noise.size_exponent if "size_exponent" in known else None,
         )
 
@@ -73,6 +77,7 @@ class Fit:
         """Draws of every parameter."""
         return self.idata["posterior"].to_dataset()
 
+    @checked
     def summary(self, prob: float = CI_PROB) -> pd.DataFrame:
         """Return mean, sd, interval, ESS and R-hat of every parameter."""
         table: pd.DataFrame = az.summary(self.idata, ci_prob=prob, ci_kind="eti")
@@ -89,6 +94,7 @@ class Fit:
         rng = np.random.default_rng([seed, 2])
         return prediction.errors(self, xr.zeros_like(self.posterior["sigma"]), at, rng)
 
+    @checked
     def predict(self, *, new_run: bool = False, seed: int = 0, **columns: Any) -> Quantity:
         """Predict losses.
 
@@ -110,17 +116,17 @@ class Fit:
         inputs = {str(k): (v.item() if v.ndim == 0 else f"{v.size} values") for k, v in named.items()}
         return Quantity("loss", self.loss(named, new_run, seed), "nats per token", what, inputs)
 
-    critical_ratio = decisions.critical_ratio
-    best_ratio = decisions.best_ratio
-    allocation = decisions.allocation
-    best_mixture = decisions.best_mixture
-    equivalent_compute = decisions.equivalent_compute
-    best_duration = decisions.best_duration
-    curve = decisions.curve
-    best_schedule = decisions.best_schedule
-    turning_length = decisions.turning_length
-    critical_point = decisions.critical_point
-    new_domain = new_domain
+    critical_ratio = checked(decisions.critical_ratio)
+    best_ratio = checked(decisions.best_ratio)
+    allocation = checked(decisions.allocation)
+    best_mixture = checked(decisions.best_mixture)
+    equivalent_compute = checked(decisions.equivalent_compute)
+    best_duration = checked(decisions.best_duration)
+    curve = checked(decisions.curve)
+    best_schedule = checked(decisions.best_schedule)
+    turning_length = checked(decisions.turning_length)
+    critical_point = checked(decisions.critical_point)
+    new_domain = checked(new_domain)
 
     @cached_property
     def _checks(self) -> "Checks":
@@ -139,12 +145,14 @@ class Fit:
             return self._checks
         return replace(self._checks, results=(*self._checks, extrapolation(self, **planned)))
 
+    @checked
     def report(self, path: str | Path, **settings: Any) -> Path:
         """Write a report, Markdown with its figures beside it or one HTML file; see `bayeslaw.report`."""
         from bayeslaw.report import report
 
         return report(self, path, **settings)
 
+    @checked
     def save(self, path: str | Path) -> Path:
         """Write draws, runs and recipe to one netCDF file; see `bayeslaw.load`."""
         from bayeslaw.store import save
@@ -176,15 +184,23 @@ class Fit:
             "python": platform.python_version(),
         }
 
-    def __repr__(self) -> str:
+    def _title(self) -> str:
         sizes = self.idata["posterior"].sizes
-        draws = (
-            f"{sizes['chain']} x {sizes['draw']} draws"
-            if self.settings.get("method") != "mle"
-            else "maximum likelihood"
-        )
-        lines = [f"Fit of {self.model.law.name}: {draws}, {self.seconds:.0f} s", repr(self.model)]
+        made = f"{sizes['chain']} x {sizes['draw']} draws"
+        match self.settings.get("method"):
+            case "mle":
+                made = "maximum likelihood"
+            case "prior":
+                made += " of the prior"
+            case "new domain":
+                made += f", the domain {self.settings['domain']} added without a refit"
+        return f"Fit of {self.model.law.name}: {made}, {self.seconds:.0f} s"
+
+    def __repr__(self) -> str:
+        lines = [self._title(), repr(self.model)]
         return "\n".join(lines if self.settings.get("method") == "prior" else [*lines, repr(self.checks())])
 
     def _repr_html_(self) -> str:
-        return f"<pre>{self!r}</pre>" + self.summary().to_html(border=0)
+        checks = "" if self.settings.get("method") == "prior" else self.checks()._repr_html_()
+        about = f"<p><b>{html.escape(self._title())}</b></p>{self.model._repr_html_()}"
+        return f"{about}{checks}{self.summary().to_html(border=0)}"

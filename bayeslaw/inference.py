@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 
+from bayeslaw.arguments import checked
 from bayeslaw.errors import RangeError, unknown_name
 from bayeslaw.fit import Fit
 from bayeslaw.law import call_with
@@ -17,6 +18,7 @@ from bayeslaw.sampler.least_squares import estimate
 __all__ = ["fit", "prior_predictive", "with_paper_units"]
 
 
+@checked
 def fit(
     model: Model,
     *,
@@ -50,8 +52,9 @@ def fit(
     """
     if method not in ("nuts", "mle"):
         raise unknown_name("method", method, ("nuts", "mle"))
-    if min(draws, chains, tune) < 1:
-        raise RangeError("draws, chains and tune are at least 1")
+    for name, number in {"draws": draws, "chains": chains, "tune": tune, "cores": cores}.items():
+        if number is not None and number < 1:
+            raise RangeError(f"{name} is {number}: give at least 1")
     start = time.perf_counter()
     if method == "mle":
         best = estimate(model, regularised=False, starts=12, seed=seed)
@@ -91,6 +94,7 @@ def with_paper_units(model: Model, posterior: xr.Dataset) -> xr.Dataset:
     return posterior.assign({f"{k}_paper": v for k, v in given.items()})
 
 
+@checked
 def prior_predictive(model: Model, *, draws: int = 500, seed: int = 0) -> Fit:
     """Draw from the prior, shape prior included, as a Fit: its predictions are what the priors say before data.
 
@@ -99,6 +103,8 @@ def prior_predictive(model: Model, *, draws: int = 500, seed: int = 0) -> Fit:
     RangeError
         Fewer than one in 10,000 independent draws has the shape asked for.
     """
+    if draws < 1:
+        raise RangeError(f"draws is {draws}: give at least 1")
     rng = np.random.default_rng(seed)
     density = Density(model)
     kept: list[np.ndarray] = []

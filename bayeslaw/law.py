@@ -9,26 +9,48 @@ are declared ``over`` it, and the body sums it out with ``total``.
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from bayeslaw.algebra import exp, log, maximum, product, total, where
-from bayeslaw.errors import BayeslawError, LawError, RangeError, unknown_name
+from bayeslaw.errors import BayeslawError, LawError, RangeError, shown, unknown_name
 from bayeslaw.mixtures import WEIGHT
-from bayeslaw.priors import Prior
+from bayeslaw.priors import Prior, describe
+from bayeslaw.words import facts, facts_html
 
 RESERVED = {
     **dict.fromkeys(
-        ("sigma", "run_weight", "correlation_length", "eval_correlation", "size_exponent"), "the error model"
+        (
+            "sigma",
+            "run_weight",
+            "correlation_length",
+            "eval_correlation",
+            "size_exponent",
+            "batch_effect",
+        ),
+        "the error model",
     ),
-    **dict.fromkeys(("chain", "draw", "eval", "row", "measurement", "source", WEIGHT), "a dim"),
+    **dict.fromkeys(("chain", "draw", "eval", "batch", "row", "measurement", "source", WEIGHT), "a dim"),
     **dict.fromkeys(("loss", "log_loss", "log_likelihood", "shape", "observed", "measured"), "the measurements"),
 }
 """Names that a coefficient cannot have, and whose they are."""
 
-__all__ = ["Coefficient", "Covariate", "Law", "call_with", "exp", "law", "log", "maximum", "product", "total", "where"]
+__all__ = [
+    "Coefficient",
+    "Covariate",
+    "Law",
+    "call_with",
+    "exp",
+    "law",
+    "log",
+    "maximum",
+    "product",
+    "total",
+    "where",
+]
 
 
 @dataclass(frozen=True)
@@ -63,9 +85,19 @@ class Coefficient:
 
     def __post_init__(self) -> None:
         if not isinstance(self.prior, Prior):
-            raise LawError(f"the prior {self.prior!r} is none: give bl.positive(...), bl.real(...) or a bl.Prior")
-        if not 0 < self.between < np.inf:
-            raise LawError(f"between={self.between} is no spread: give a number above 0")
+            raise LawError(f"prior is {shown(self.prior)}: give bl.positive(...), bl.real(...) or a bl.Prior")
+        if not (isinstance(self.between, Real) and 0 < self.between < np.inf):
+            raise LawError(f"between={shown(self.between)} is no spread: give a number above 0")
+
+    def _facts(self) -> list[tuple[str, str]]:
+        over = f", one for each {self.over}" if self.over else ""
+        return [("prior", f"{describe(self.prior)}{over}"), ("why", self.why)]
+
+    def __repr__(self) -> str:
+        return facts(f"Coefficient: {self.meaning} ({self.unit})", self._facts())
+
+    def _repr_html_(self) -> str:
+        return facts_html(f"Coefficient: {self.meaning} ({self.unit})", self._facts())
 
 
 @dataclass(frozen=True)
@@ -95,10 +127,20 @@ class Covariate:
     of: str | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.reference < np.inf:
-            raise LawError(f"the reference of a covariate is {self.reference}: give a number above 0")
+        if not (isinstance(self.reference, Real) and 0 < self.reference < np.inf):
+            raise LawError(f"the reference of a covariate is {shown(self.reference)}: give a number above 0")
         if len(self.valid) != 2 or not self.valid[0] < self.valid[1]:
             raise LawError(f"valid={self.valid} is no range: give its lower and its upper end")
+
+    def _facts(self) -> list[tuple[str, str]]:
+        low, high = self.valid
+        return [("reference", f"{self.reference:g}"), ("valid", f"{low:g} to {high:g}")]
+
+    def __repr__(self) -> str:
+        return facts(f"Covariate: {self.meaning} ({self.unit})", self._facts())
+
+    def _repr_html_(self) -> str:
+        return facts_html(f"Covariate: {self.meaning} ({self.unit})", self._facts())
 
     def columns(self, name: str) -> tuple[str, ...]:
         """Return the table columns this covariate is made of."""
@@ -131,6 +173,9 @@ class Law:
         The paper's sufficient condition for `falls_in`: amounts that must be above 0, from the smallest covariates.
     paper_units : callable, optional
         Coefficients as the paper writes them, from the reference and the coefficients.
+    learnability : callable, optional
+        How easily a label is learned by its features (``K``: the larger, the easier) and what that adds to its floor
+        (``part``, nats), from covariates and coefficients.
     path : str
         The column along which a run is measured repeatedly.
     evals : tuple of str
@@ -149,6 +194,7 @@ class Law:
     falls_faster: tuple[tuple[str, str], ...] = ()
     sufficient_shape: Callable[..., Mapping[str, Any]] | None = None
     paper_units: Callable[..., Mapping[str, Any]] | None = None
+    learnability: Callable[..., Mapping[str, Any]] | None = None
     path: str = "D"
     evals: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
@@ -172,7 +218,8 @@ class Law:
         if by_name != set(self.coefficients):
             raise LawError(
                 f"law {self.name}: coefficients without a prior {sorted(by_name - set(self.coefficients))}, "
-                f"priors without a coefficient {sorted(set(self.coefficients) - by_name)}"
+                f"priors without a coefficient {sorted(set(self.coefficients) - by_name)}; declare one Coefficient for "
+                "each parameter after the * of the function"
             )
         for kind, declared in ((Covariate, self.covariates), (Coefficient, self.coefficients)):
             for name, one in declared.items():
@@ -234,12 +281,14 @@ class Law:
 
     def reference(self, override: Mapping[str, float] | None = None) -> dict[str, float]:
         """Return the reference value of every covariate, with a study's own values in place."""
+        if not (override is None or isinstance(override, Mapping)):
+            raise LawError(f"reference is {shown(override)}: give a mapping, for example reference={{'N': 1e9}}")
         override = dict(override or {})
         for name, value in override.items():
             if name not in self.covariates:
                 raise unknown_name(f"covariate of {self.name}", name, self.covariates)
-            if not (np.isfinite(value) and value > 0):
-                raise RangeError(f"the reference of {name} is {value}: give a number above 0")
+            if not (isinstance(value, Real) and np.isfinite(value) and value > 0):
+                raise RangeError(f"the reference of {name} is {shown(value)}: give a number above 0")
         return {name: float(override.get(name, cov.reference)) for name, cov in self.covariates.items()}
 
     def inputs(self, columns: xr.Dataset, reference: Mapping[str, float]) -> dict[str, xr.DataArray]:
@@ -278,19 +327,6 @@ class Law:
 
     def _repr_markdown_(self) -> str:
         return self.card()
-
-
-def describe(prior: Prior) -> str:
-    """Return a prior in words: its median and central 89 % range where it is simple, its own text otherwise."""
-    p = prior.parameters
-    if prior.distribution == "LogNormal" and np.ndim(p["mu"]):
-        return f"log-normal, medians {np.exp(p['mu'].min()):.3g} to {np.exp(p['mu'].max()):.3g}, one for each"
-    if prior.distribution == "LogNormal" and not isinstance(p["mu"], Prior):
-        low, mid, high = np.exp(p["mu"] + np.array([-1.598, 0, 1.598]) * p["sigma"])
-        return f"log-normal, median {mid:.3g} (89 %: {low:.2g} to {high:.2g})"
-    if prior.distribution == "Normal" and not isinstance(p["mu"], Prior):
-        return f"normal, mean {p['mu']:.3g}, sd {p['sigma']:.3g}"
-    return str(prior)
 
 
 def law(**card: Any) -> Callable[[Callable[..., Any]], Law]:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from itertools import combinations_with_replacement
 from typing import Any
 
+from bayeslaw.arguments import checked
 from bayeslaw.errors import LawError, unknown_name
 from bayeslaw.law import Coefficient, Covariate, Law, exp, log
 from bayeslaw.priors import real
@@ -21,6 +22,7 @@ from bayeslaw.priors import real
 __all__ = ["with_misfit"]
 
 
+@checked
 def with_misfit(law: Law, along: Sequence[str] | None = None, size: float = 0.01) -> Law:
     """Return a law with a smooth misfit term.
 

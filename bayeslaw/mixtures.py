@@ -193,7 +193,7 @@ def bounds(
             if name not in names:
                 raise unknown_name(f"source (in {what}=)", name, names)
             if not 0 <= share <= 1:
-                raise RangeError(f"{what} of {name} is {share}: shares lie in [0, 1]")
+                raise RangeError(f"{what} of {name} is {share}: give a share in [0, 1]")
         ends.append(np.array([float(asked.get(n, end)) for n in names]))
     low, high = np.maximum(ends[0], within[0]), np.minimum(ends[1], within[1])
     if (crossed := low > high).any():

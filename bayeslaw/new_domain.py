@@ -8,6 +8,7 @@ by how well they announced the new domain, and the whole is the posterior of all
 Monte Carlo error, whose size Pareto's k tells. The proposals are then drawn anew in proportion to their weights.
 """
 
+import time
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -57,7 +58,8 @@ def new_domain(fit: "Fit", early_runs: Runs, *, draws: int = 1000, seed: int = 0
     -------
     Fit
         Of all runs together, old and early, with one chain: it predicts, decides and checks like any other. Its
-        settings hold Pareto's k and the number of effective draws.
+        settings hold Pareto's k, the number of weighted draws that the result was drawn from, and how many effective
+        ones these are.
 
     Raises
     ------
@@ -79,7 +81,7 @@ def new_domain(fit: "Fit", early_runs: Runs, *, draws: int = 1000, seed: int = 0
 
     if draws < 1:
         raise RangeError(f"draws is {draws}: give at least 1")
-    label = _label(fit, early_runs)
+    start, label = time.perf_counter(), _label(fit, early_runs)
     joint = replace(fit.model, runs=_together(fit.model.runs, early_runs))
     thin = max(1, fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"] // SHARED)
     posterior = fit.posterior.stack(sample=("chain", "draw"), create_index=False).isel(sample=slice(None, None, thin))
@@ -105,9 +107,11 @@ def new_domain(fit: "Fit", early_runs: Runs, *, draws: int = 1000, seed: int = 0
         "draws": draws,
         "seed": seed,
         "pareto_k": round(float(pareto_k), 2),
-        "effective_draws": round(effective),
+        "weighted_draws": log_weight.size,
+        "effective_weighted_draws": round(effective),
     }
-    return Fit(joint, xr.DataTree.from_dict({"posterior": with_paper_units(joint, found)}), how)
+    idata = xr.DataTree.from_dict({"posterior": with_paper_units(joint, found)})
+    return Fit(joint, idata, how, time.perf_counter() - start)
 
 
 def _with_domain(
@@ -126,6 +130,11 @@ def _with_domain(
 def _label(fit: "Fit", early_runs: Runs) -> str:
     """Return the name of the new domain."""
     model = fit.model
+    if model.noise.batch:
+        raise LawError(
+            "batch noise is shared with the runs that were fitted, which a new domain alone cannot know: fit without "
+            "it (noise=bl.Noise(batch=False)), or fit all runs together"
+        )
     if DOMAIN not in model.by.values():
         raise LawError("no coefficient is pooled by domain, so that nothing is a new domain's own: fit with by=")
     for name, prior in model.coefficient_priors.items():

@@ -1,4 +1,4 @@
-"""The annealing of the multi-power law: falls of the learning rate whose effect grows by a power of what follows them.
+"""Falls of the learning rate whose effect grows by a power of what follows them.
 
 Luo et al. 2025, arXiv:2503.12811. A fall to the rate lr_k at step k has, at step t, the share
 ``1 - (1 + C lr_k^-gamma S_k)^-beta`` of its effect, S_k being the sum of the rates of steps k to t.
@@ -23,7 +23,7 @@ NO_RATE = 1e-6
 
 @dataclass(frozen=True)
 class PowerMemory:
-    """The shape of the multi-power law's memory, a setting like lambda.
+    """How falls of the learning rate are remembered by a power of what follows them: a setting like lambda.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ program, do not; 0.3 fits three of their curves at 25M and 100M best."""
 def annealed_power(
     schedule: Schedule, steps: np.ndarray, power: PowerMemory = POWER, warmup_counted: WarmupCounted = "linear"
 ) -> np.ndarray:
-    """Return the learning rate annealed away after some steps, as the multi-power law remembers its falls.
+    """Return the learning rate annealed away after some steps, as a power memory has it.
 
     Parameters
     ----------

@@ -5,19 +5,31 @@ from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from bayeslaw.design import Design
 from bayeslaw.errors import DataError, RangeError, unknown_name
+from bayeslaw.law import Law
 from bayeslaw.mixtures import WEIGHT, as_weights
 
 if TYPE_CHECKING:
     from bayeslaw.fit import Fit
 
-__all__ = ["UNSEEN", "at_rows", "coefficients", "columns", "errors", "loss", "thinned"]
+__all__ = ["UNSEEN", "at_rows", "batch_noise", "coefficients", "columns", "errors", "loss", "thinned"]
 
 UNSEEN = "(unseen)"
 """The label of a group that was not fitted: its coefficients are drawn from the population."""
+
+LARGEST = float(np.finfo(float).max)
+
+POSSIBLE = {
+    "N": (1.0, LARGEST, "a number of parameters"),
+    "D": (0.0, LARGEST, "a number of tokens"),
+    "domain_share": (-1e-9, 1 + 1e-9, "a share in [0, 1]"),
+    "duration": (-1e-9, 1 + 1e-9, "a share of the training in [0, 1]"),
+}
+"""What a run can have of a column, and what to give."""
 
 
 def columns(fit: "Fit", **given: Any) -> xr.Dataset:
@@ -27,6 +39,8 @@ def columns(fit: "Fit", **given: Any) -> xr.Dataset:
     ------
     UnknownName, DataError
         A name the fit does not know, or one it needs and did not get.
+    RangeError
+        A value that no run can have.
     """
     design = fit.model.design
     labels = [c for c in ("domain", *design.groups) if c in design.rows]
@@ -48,6 +62,8 @@ def columns(fit: "Fit", **given: Any) -> xr.Dataset:
                     f"{name} has {a.ndim} dimensions: give a number, a list, or a DataArray with named dims"
                 )
             arrays[name] = xr.DataArray(a, dims=(name,) * a.ndim, coords={name: a} if a.ndim else None)
+        if name in fit.model.law.columns and name != WEIGHT:
+            _check_numbers(name, arrays[name].values, fit.model.law)
     for name in known:
         if name in arrays:
             continue
@@ -71,6 +87,18 @@ def columns(fit: "Fit", **given: Any) -> xr.Dataset:
                 if str(label) not in known_labels and label != UNSEEN:
                     raise unknown_name(f"{name} (bl.UNSEEN stands for a new one)", label, known_labels)
     return xr.Dataset(arrays)
+
+
+def _check_numbers(name: str, values: np.ndarray, law: Law) -> None:
+    if values.dtype.kind not in "fiu":
+        raise DataError(f"{name} is {str(values.ravel()[0])[:80]!r}, which is not a number: give numbers")
+    low, high, what = POSSIBLE.get(name, (-np.inf, np.inf, "a number"))
+    covariate = law.covariates.get(name)
+    if covariate is not None and covariate.of is not None:
+        low, high = covariate.valid
+        what = f"{low:g} to {high:g} {covariate.unit}, as {law.name} takes it"
+    if (bad := ~((values >= low) & (values <= high))).any():
+        raise RangeError(f"{name} is {values[bad].ravel()[0]:g}: give {what}")
 
 
 def coefficients(fit: "Fit", columns: xr.Dataset, seed: int = 0) -> dict[str, xr.DataArray]:
@@ -151,6 +179,23 @@ def errors(
     drawn = fit.noise.sample(parameters, like, log_path, rng)
     result: xr.DataArray = drawn * fit.noise.at_size(parameters, fit.model.design.log_size(columns))
     return result.transpose(*like.dims, ...)
+
+
+def batch_noise(fit: "Fit", design: Design, seed: int = 0) -> xr.DataArray:
+    """Return what the rows share with others of their data order, on the log scale; dims chain, draw, eval, row.
+
+    That of batches that the fit does not know is drawn; 0 where the fit has no batch noise.
+    """
+    if not fit.noise.batch:
+        return xr.DataArray(0.0)
+    effect, (labels, number) = fit.posterior["batch_effect"], design.batches
+    known = pd.Index(fit.model.design.batches[0]).get_indexer(labels)
+    sd, rng = fit.posterior["batch_effect_sigma"], np.random.default_rng([seed, 4])
+    drawn = [effect.isel(batch=at, drop=True) if at >= 0 else sd * rng.standard_normal(sd.shape) for at in known]
+    by_row = xr.concat(drawn, "batch").isel(batch=xr.DataArray(number, dims="row"))
+    factor = fit.noise.at_size(fit.posterior, design.log_size(design.rows))
+    result: xr.DataArray = factor * by_row
+    return result
 
 
 def at_rows(fit: "Fit", design: Design | None = None) -> xr.DataArray:

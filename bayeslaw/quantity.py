@@ -1,7 +1,7 @@
 """Named posterior draws with dims and units: what every question of an analyst is answered with."""
 
 import html
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,14 +9,29 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayeslaw.arguments import checked
 from bayeslaw.errors import RangeError
+from bayeslaw.words import place
 
-__all__ = ["CI_PROB", "Censored", "Quantity", "Ratio"]
+__all__ = ["CI_PROB", "SAMPLE", "Censored", "Quantity", "levels"]
 
 CI_PROB = 0.89
 """Probability of every interval unless asked otherwise (equal-tailed; the default of ArviZ 1.x)."""
 
 SAMPLE = ("chain", "draw")
+
+
+def levels(prob: float) -> list[float]:
+    """Return the levels of the quantiles at both ends of the equal-tailed interval.
+
+    Raises
+    ------
+    RangeError
+        `prob` does not lie between 0 and 1.
+    """
+    if not 0 < prob < 1:
+        raise RangeError(f"prob is {prob}: give a probability between 0 and 1, for example {CI_PROB}")
+    return [(1 - prob) / 2, (1 + prob) / 2]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -46,6 +61,7 @@ class Quantity:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
 
+    @checked
     def interval(self, prob: float = CI_PROB) -> xr.Dataset:
         """Return `lower` and `upper` of the equal-tailed interval that holds `prob` of the draws.
 
@@ -54,9 +70,7 @@ class Quantity:
         RangeError
             `prob` does not lie between 0 and 1.
         """
-        if not 0 < prob < 1:
-            raise RangeError(f"prob is {prob}: give a probability between 0 and 1, for example {CI_PROB}")
-        ends = self.draws.quantile([(1 - prob) / 2, (1 + prob) / 2], dim=SAMPLE)
+        ends = self.draws.quantile(levels(prob), dim=SAMPLE)
         return xr.Dataset({name: ends.isel(quantile=i, drop=True) for i, name in enumerate(("lower", "upper"))})
 
     def median(self) -> xr.DataArray:
@@ -71,7 +85,8 @@ class Quantity:
         """Return the standard deviation of the draws."""
         return self.draws.std(SAMPLE)
 
-    def frame(self, prob: float = CI_PROB) -> pd.DataFrame:
+    @checked
+    def to_frame(self, prob: float = CI_PROB) -> pd.DataFrame:
         """Return a tidy table: the dims and their labels as columns, then mean, sd, median, lower, upper."""
         table = self._statistics(prob)
         labels = [*table.dims, *(c for c in table.coords if c not in table.dims)]
@@ -80,9 +95,10 @@ class Quantity:
         frame = table.to_dataframe().reset_index()
         return frame[[*labels, *table.data_vars]]
 
+    @checked
     def summary(self, prob: float = CI_PROB) -> pd.DataFrame:
         """Return the numbers of `frame`, indexed by the dims (by the name when there are none)."""
-        frame = self.frame(prob)
+        frame = self.to_frame(prob)
         dims = [d for d in self.draws.dims if d not in SAMPLE]
         return frame.set_index(dims) if dims else frame.set_index(pd.Index([self.name]))
 
@@ -91,6 +107,7 @@ class Quantity:
         attributes = {"units": self.unit, "what": self.what, "note": self.note}
         return xr.Dataset({self.name: self.draws.assign_attrs(attributes)})
 
+    @checked
     def text(self, prob: float = CI_PROB) -> xr.DataArray:
         """Return the answer in words, median and interval, for every element."""
         low, high = self._ends()
@@ -107,6 +124,7 @@ class Quantity:
         )
         return text
 
+    @checked
     def as_json(self, prob: float = CI_PROB) -> dict[str, Any]:
         """Return the answer and the question's inputs as plain numbers, texts and lists."""
         ends = self.interval(prob)
@@ -131,13 +149,21 @@ class Quantity:
         numbers = {"mean": self.mean(), "sd": self.sd(), "median": self.median(), **self.interval(prob)}
         return xr.Dataset({**numbers, **self._shares_of_draws()})
 
-    def _about(self) -> str:
+    def about(self, prob: float = CI_PROB) -> str:
+        """Return in words what the answer is one to: its name, what was asked, and of what kind its interval is."""
         unit = "" if self.unit == "1" else f" in {self.unit}"
-        parts = [self.name.replace("_", " ") + unit, self.what, f"{CI_PROB * 100:g} % interval"]
+        parts = [self.name.replace("_", " ") + unit + self._asked(), self.what, f"{prob * 100:g} % interval"]
         shares = self._shares_of_draws()
         if shares and all(v.ndim == 0 for v in shares.values()):
             parts.append(", ".join(f"{k} {v.item():.2f}" for k, v in shares.items()))
         return "; ".join(parts + [self.note] * bool(self.note))
+
+    def _asked(self, besides: Collection[str] = ()) -> str:
+        """Return what was asked, as far as single numbers and texts say it."""
+        single = {k: np.asarray(v).item() for k, v in self.inputs.items() if isinstance(v, str) or np.shape(v) == ()}
+        known = (*self.draws.dims, *besides)
+        single = {k: v for k, v in single.items() if isinstance(v, str | float | int) and k not in known}
+        return f" at {place(single)}" if single else ""
 
     def _answers(self) -> str | pd.DataFrame:
         text = self.text()
@@ -149,14 +175,14 @@ class Quantity:
         try:
             answer = self._answers()
             if isinstance(answer, str):
-                return f"{answer}  {self._about()}"
-            return f"{answer.to_string(max_rows=10)}\n{self._about()}"
+                return f"{answer}  {self.about()}"
+            return f"{answer.to_string(max_rows=10)}\n{self.about()}"
         except Exception:  # a repr that raises hides the object from whoever debugs it
             return f"{type(self).__name__} {self.name!r}, which cannot be shown: {type(self.draws).__name__}"
 
     def _repr_html_(self) -> str:
         try:
-            answer, about = self._answers(), html.escape(self._about())
+            answer, about = self._answers(), html.escape(self.about())
             if isinstance(answer, str):
                 return f"<p><b>{html.escape(answer)}</b> {about}</p>"
             return f"{answer.to_html(border=0, max_rows=60)}<p>{about}</p>"
@@ -197,35 +223,6 @@ class Censored(Quantity):
 
     def _shares_of_draws(self) -> dict[str, xr.DataArray]:
         return {"p_never": self.p_never, "p_interior": self.p_interior, "p_always": self.p_always}
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Ratio(Censored):
-    """A domain share with its draws, some of them censored at the ends of the range in which it was looked for.
-
-    For a critical ratio the lower end means never safe, the upper end always safe; for a best ratio both mean that
-    the optimum is not inside.
-    """
-
-    def probability_safe(self, share: Any) -> xr.DataArray:
-        """Return the share of the draws whose ratio is at least `share`; draws that are never safe do not count.
-
-        Parameters
-        ----------
-        share : float or 1-d array
-            One share, or several (the dim ``share`` of the result).
-
-        Raises
-        ------
-        RangeError
-            `share` lies outside the range in which the ratio was looked for.
-        """
-        values = np.asarray(share, float)
-        if (bad := ~((values >= self.low) & (values <= self.high))).any():
-            within = f"[{self.low:g}, {self.high:g}]"
-            raise RangeError(f"share is {values[bad][0]:g}: the ratio was looked for in {within}; ask within it")
-        asked = xr.DataArray(values, dims=["share"] * values.ndim, coords={"share": values} if values.ndim else None)
-        return ((self.draws >= asked) & (self.draws > self.low)).mean(SAMPLE)
 
 
 def _number(value: float, low: float, high: float) -> str:

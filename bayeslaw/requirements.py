@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayeslaw.arguments import checked
 from bayeslaw.design import inside
-from bayeslaw.errors import LawError, RangeError, unknown_name
+from bayeslaw.errors import LawError, RangeError, shown, unknown_name
 from bayeslaw.prediction import thinned
 from bayeslaw.quantity import SAMPLE
 
@@ -37,7 +38,8 @@ AMOUNTS = ("N", "D")
 """Columns in which, at a fixed share, a consistent law is a sum of a constant and powers."""
 
 
-def requirements(fit: "Fit", **ranges: tuple[float, float]) -> pd.DataFrame:
+@checked
+def requirements(fit: "Fit", **ranges: Any) -> pd.DataFrame:
     """Return how probable it is that a fitted law meets the four requirements of the D-CPT paper.
 
     Parameters
@@ -80,7 +82,13 @@ def requirements(fit: "Fit", **ranges: tuple[float, float]) -> pd.DataFrame:
     """
     law, design = fit.model.law, fit.model.design
     if law.vectors:
-        raise LawError(f"the requirements are about one domain share, and {law.name} is about many sources")
+        from bayeslaw import models
+
+        known = models.such_as(lambda law: SHARE in law.columns)
+        raise LawError(
+            f"the requirements are about one domain share, and {law.name} is about many sources: fit a law such as "
+            f"{known} to the runs of one target domain"
+        )
     free = [c for c in law.columns if c not in design.groups]
     for name in ranges:
         if name not in free:
@@ -100,10 +108,13 @@ def _levels(fit: "Fit", column: str, ends: tuple[float, float] | None) -> np.nda
     if ends is None:
         seen = fit.model.design.rows[column].values[fit.model.design.measured.any("eval").values]
         ends = seen.min(), seen.max()
-    values = np.ravel(np.asarray(ends, float)).tolist()
+    try:
+        values = np.ravel(np.asarray(ends, float)).tolist()
+    except (TypeError, ValueError):
+        values = []
     lowest, highest = {"N": (1e-9, np.inf), "D": (1e-9, np.inf), SHARE: (0, 1)}.get(column, (-np.inf, np.inf))
     if len(values) != 2 or not lowest <= values[0] <= values[1] <= highest or not np.isfinite(values).all():
-        raise RangeError(f"the range of {column} is {ends}: give its smallest and its largest value")
+        raise RangeError(f"the range of {column} is {shown(ends)}: give its smallest and its largest value")
     count = LEVELS if values[1] > values[0] else 1
     low, high = float(values[0]), float(values[1])
     return np.geomspace(low, high, count) if column in AMOUNTS else np.linspace(low, high, count)

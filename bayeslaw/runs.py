@@ -3,7 +3,7 @@
 import hashlib
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayeslaw.arguments import checked
 from bayeslaw.errors import DataError, unknown_name
 from bayeslaw.mixtures import WEIGHT, folded, normalised, sources
 from bayeslaw.tables import read_table
+from bayeslaw.words import counted, facts, facts_html
 
 __all__ = ["Runs", "read_runs"]
 
@@ -27,6 +29,10 @@ PLAUSIBLE = {"N": (1e3, 1e18, "parameters"), "D": (1e3, 1e21, "tokens")}
 
 LOSSES = (1e-6, 100.0)
 """Range of a loss in nats per token: a vocabulary of a million words guessed at random costs 14."""
+
+
+FEW = 8
+"""Labels that are listed one by one."""
 
 
 @dataclass(frozen=True)
@@ -86,34 +92,38 @@ class Runs:
         )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    def sorted_along(self, path: str) -> "Runs":
+        """Return the runs sorted by run, then along a column where there is one: the order of a `Design`."""
+        by_run = ["run", path] if path in self.table else ["run"]
+        return replace(self, table=self.table.sort_values(by_run, kind="stable").reset_index(drop=True))
+
     def select(self, keep: Any) -> "Runs":
         """Return the runs of the rows where `keep` (boolean, one per row of `table`) holds; the baseline stays."""
-        return Runs(self.table[np.asarray(keep, bool)].reset_index(drop=True), self.evals, self.baseline, self.note)
+        return replace(self, table=self.table[np.asarray(keep, bool)].reset_index(drop=True))
 
     def _facts(self) -> list[tuple[str, str]]:
-        t = self.table
-        facts = [("rows", f"{len(t)} in {t['run'].nunique()} runs"), ("validation sets", ", ".join(self.evals))]
+        t, exact = self.table, self.measured_columns[len(self.evals) :]
+        rows = f"{len(t)} in {counted(t['run'].nunique(), 'run')}"
+        about = [("rows", rows), ("validation sets", ", ".join(self.evals))]
         for c in t.columns.difference(["run", *self.measured_columns], sort=False):
-            values = t[c]
-            if pd.api.types.is_numeric_dtype(values):
-                facts.append((c, f"{values.min():g} to {values.max():g} ({values.nunique()} levels)"))
-            elif values.nunique() <= 8:
-                facts.append((c, ", ".join(map(str, values.unique()))))
-        if known := self.measured_columns[len(self.evals) :]:
-            facts.append(("known errors", ", ".join(c.removesuffix("_loss_sd") for c in known)))
+            if said := _levels(t[c]):
+                about.append((c, said))
+        if exact:
+            about.append(("known errors", ", ".join(c.removesuffix("_loss_sd") for c in exact)))
         if len(self.baseline):
-            facts.append(("baseline", f"{len(self.baseline)} rows at D = 0, kept apart"))
+            about.append(("baseline", f"{counted(len(self.baseline), 'row')} at D = 0, kept apart"))
         if self.note:
-            facts.append(("note", self.note))
-        return facts
+            about.append(("note", self.note))
+        return about
 
     def __repr__(self) -> str:
-        return "Runs\n" + "\n".join(f"  {name:<16} {text}" for name, text in self._facts())
+        return facts("Runs", self._facts())
 
     def _repr_html_(self) -> str:
-        return pd.DataFrame(self._facts(), columns=["", "runs"]).to_html(index=False, border=0)
+        return facts_html("Runs", self._facts())
 
 
+@checked
 def read_runs(
     table: pd.DataFrame | str | Path,
     *,
@@ -179,6 +189,16 @@ def read_runs(
     if start.all():
         raise DataError("every row has D = 0 (before training): give the losses measured during training too")
     return Runs(frame[~start].reset_index(drop=True), evals, frame[start].reset_index(drop=True), note)
+
+
+def _levels(values: pd.Series) -> str:
+    """Say what a column holds: the range of its numbers, or its labels where they are few."""
+    if values.isna().all():
+        return "missing in every row"
+    if not pd.api.types.is_numeric_dtype(values):
+        return ", ".join(map(str, values.unique())) if values.nunique() <= FEW else ""
+    levels = np.unique(values.dropna().astype(float))
+    return f"{levels[0]:g}" if len(levels) == 1 else f"{levels[0]:g} to {levels[-1]:g} ({len(levels)} levels)"
 
 
 def _renamed(frame: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:

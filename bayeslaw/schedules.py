@@ -2,6 +2,10 @@
 
 A schedule is the rate of every step. ``a + b`` runs one part after the other (stable, then decay);
 ``pretraining.then(continued)`` starts continual pre-training, re-warm-up included, and remembers the transfer point.
+
+In all functions here `steps` is the number of all steps, the warm-up's included; `warmup` is how many of them the rate
+rises in, linearly from 0 to `peak`; `peak`, `final` and `low` are learning rates, as the optimiser takes them. Numbers
+that make no schedule are refused with a RangeError before anything is computed.
 """
 
 from collections.abc import Mapping
@@ -13,6 +17,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from scipy.signal import lfilter
 
+from bayeslaw.arguments import checked, numbers
 from bayeslaw.errors import RangeError, unknown_name
 
 __all__ = [
@@ -62,12 +67,12 @@ class Schedule:
     transfer: int | None = None
 
     def __post_init__(self) -> None:
-        lr = np.array(self.lr, dtype=float)
+        lr = numbers(self.lr, "lr").copy()
         if lr.ndim != 1 or not len(lr):
             raise RangeError(f"a schedule is one rate per step, not an array of shape {lr.shape}: give a 1-d list")
         if (bad := ~(np.isfinite(lr) & (lr >= 0))).any():
             step = int(np.argmax(bad))
-            raise RangeError(f"the learning rate is {lr[step]:g} at step {step + 1}: rates are 0 or above")
+            raise RangeError(f"the learning rate is {lr[step]:g} at step {step + 1}: give rates of 0 or above")
         lr.setflags(write=False)
         object.__setattr__(self, "lr", lr)
 
@@ -82,6 +87,7 @@ class Schedule:
         moved = tuple((start + len(self), stop + len(self)) for start, stop in other.warmups)
         return Schedule(np.concatenate([self.lr, other.lr]), (*self.warmups, *moved), self.transfer)
 
+    @checked
     def then(self, continued: "Schedule") -> "Schedule":
         """Return this schedule as pre-training, followed by continual pre-training."""
         joined = self + continued
@@ -102,6 +108,7 @@ class Schedule:
                 drops[:stop] = 0.0
         return lr, drops
 
+    @checked
     def areas(
         self, *, memory: float = MEMORY, warmup_counted: WarmupCounted = "linear", tail: Tail = "frozen"
     ) -> xr.Dataset:
@@ -179,21 +186,25 @@ def _schedule(steps: int, peak: float, warmup: int, after: Any) -> Schedule:
     return Schedule(np.concatenate([rising, falling]), ((0, int(warmup)),) if warmup else ())
 
 
+@checked
 def constant(steps: int, peak: float, warmup: int = 0) -> Schedule:
-    """Return a constant rate after a linear warm-up; `steps` counts the warm-up, here and below."""
+    """Return a constant rate, `peak`, after the warm-up."""
     return _schedule(steps, peak, warmup, lambda t: peak)
 
 
+@checked
 def cosine(steps: int, peak: float, final: float = 0.0, warmup: int = 0) -> Schedule:
-    """Return a half cosine from `peak` to `final`."""
+    """Return a half cosine from `peak`, where the warm-up ends, to `final` at the last step."""
     return _schedule(steps, peak, warmup, lambda t: final + (peak - final) * DECAYS["cosine"](t))
 
 
+@checked
 def linear(steps: int, peak: float, final: float = 0.0, warmup: int = 0) -> Schedule:
-    """Return a straight line from `peak` to `final`."""
+    """Return a straight line from `peak`, where the warm-up ends, to `final` at the last step."""
     return _schedule(steps, peak, warmup, lambda t: final + (peak - final) * DECAYS["linear"](t))
 
 
+@checked
 def wsd(
     steps: int,
     peak: float,
@@ -224,8 +235,9 @@ def wsd(
     return _schedule(steps, peak, warmup, after)
 
 
+@checked
 def multi_step(steps: int, peak: float, rates: Mapping[int, float], warmup: int = 0) -> Schedule:
-    """Return a staircase: `rates` maps a step to the rate from that step on."""
+    """Return a staircase: `peak` until the first step in `rates`, which maps a step to the rate from that step on."""
     lr = _schedule(steps, peak, warmup, lambda t: peak).lr.copy()
     for step, rate in sorted(rates.items()):
         if not warmup < step <= steps:
@@ -234,14 +246,19 @@ def multi_step(steps: int, peak: float, rates: Mapping[int, float], warmup: int 
     return Schedule(lr, ((0, int(warmup)),) if warmup else ())
 
 
+@checked
 def cyclic(steps: int, peak: float, low: float, period: int, warmup: int = 0) -> Schedule:
-    """Return a triangle wave that starts at `peak`, is at `low` after half a `period`, and at `peak` after a whole."""
+    """Return a triangle wave from `peak` to `low`, half a `period` later, and back to `peak`; `period` counts steps.
+
+    The last period may be cut short.
+    """
     if not period > 0:
         raise RangeError(f"period is {period}: give a number of steps above 0")
     rest = steps - warmup
     return _schedule(steps, peak, warmup, lambda t: low + (peak - low) * np.abs(1 - 2 * (t * rest / period % 1)))
 
 
+@checked
 def inverse_sqrt(steps: int, peak: float, warmup: int) -> Schedule:
     """Return `peak` times the square root of `warmup` over the step, after a linear warm-up."""
     if not warmup > 0:
@@ -250,6 +267,7 @@ def inverse_sqrt(steps: int, peak: float, warmup: int) -> Schedule:
     return _schedule(steps, peak, warmup, lambda t: peak * np.sqrt(warmup / (warmup + t * rest)))
 
 
+@checked
 def from_table(step: ArrayLike, lr: ArrayLike, *, warmup: int | None = None) -> Schedule:
     """Return a schedule from logged steps: straight lines between them.
 
@@ -268,17 +286,17 @@ def from_table(step: ArrayLike, lr: ArrayLike, *, warmup: int | None = None) -> 
     RangeError
         Steps that do not rise, or a negative rate.
     """
-    at, rate = np.asarray(step, float), np.asarray(lr, float)
+    at, rate = numbers(step, "step"), numbers(lr, "lr")
     if at.shape != rate.shape or at.ndim != 1 or not len(at):
         raise RangeError(f"steps of shape {at.shape} and rates of shape {rate.shape}: give one rate per step")
     if (bad := np.diff(at) <= 0).any():
         i = int(np.argmax(bad))
-        raise RangeError(f"step {at[i + 1]:g} comes after step {at[i]:g}: steps must rise")
+        raise RangeError(f"step {at[i + 1]:g} comes after step {at[i]:g}: put them in rising order")
     if at[0] < 1 or (at != np.round(at)).any():
         raise RangeError(f"steps start at {at[0]:g}: give whole numbers, the first step is 1")
     if (bad := ~(np.isfinite(rate) & (rate >= 0))).any():
         i = int(np.argmax(bad))
-        raise RangeError(f"the learning rate is {rate[i]:g} at step {at[i]:g}: rates are 0 or above")
+        raise RangeError(f"the learning rate is {rate[i]:g} at step {at[i]:g}: give rates of 0 or above")
     if warmup is None:
         rises = int(np.argmin(np.append(np.diff(rate) > 0, False)))
         warmup = int(at[rises]) if at[0] == 1 and rises else 0

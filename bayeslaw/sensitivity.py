@@ -19,14 +19,14 @@ from bayeslaw.comparison import log_likelihood
 from bayeslaw.decisions.critical_ratio import has_critical_ratio, of_the_study
 from bayeslaw.errors import BayeslawError, RangeError
 from bayeslaw.prediction import at_rows
-from bayeslaw.priors import Prior
+from bayeslaw.priors import Prior, closed
 from bayeslaw.quantity import SAMPLE
 from bayeslaw.words import place
 
 if TYPE_CHECKING:
     from bayeslaw.fit import Fit
 
-__all__ = ["FEWEST", "SENSITIVE", "answers", "in_prior_units", "log_prior", "sensitivity"]
+__all__ = ["FEWEST", "SENSITIVE", "answers", "contraction", "in_prior_units", "log_prior", "sensitivity", "weighable"]
 
 SENSITIVE = 0.05
 """Change of a posterior per doubling of a component's weight above which it counts as sensitive (the paper's)."""
@@ -102,6 +102,12 @@ def sensitivity(fit: "Fit", quantities: xr.Dataset) -> pd.DataFrame:
     return table
 
 
+def weighable(fit: "Fit") -> bool:
+    """Return whether a fit is a posterior of draws enough to be weighted anew."""
+    sizes = fit.posterior.sizes
+    return fit.settings.get("method") not in ("prior", "mle") and sizes["chain"] * sizes["draw"] >= FEWEST
+
+
 def answers(fit: "Fit") -> xr.DataArray:
     """Return what a study is asked, in words, with its draws; dims chain, draw, answer.
 
@@ -141,15 +147,20 @@ def in_prior_units(fit: "Fit") -> dict[str, xr.DataArray]:
     """
     model, result = fit.model, {}
     for name, coefficient in model.law.coefficients.items():
-        prior = model.priors.get(name, coefficient.prior)
-        mu, sigma = (prior.parameters.get(p) for p in ("mu", "sigma"))
-        if prior.distribution not in ("LogNormal", "Normal") or isinstance(mu, Prior) or isinstance(sigma, Prior):
-            continue
-        draws = fit.posterior[name]
-        value = np.log(draws) if prior.distribution == "LogNormal" else draws
+        prior, draws = model.priors.get(name, coefficient.prior), fit.posterior[name]
         spread = coefficient.between if name in model.by else 0.0
-        result[name] = (value - mu) / np.hypot(sigma, spread)
+        mu, sigma = (prior.parameters.get(p) for p in ("mu", "sigma"))
+        if prior.distribution == "Beta" and (beta := closed(prior)) is not None:
+            result[name] = (draws - beta.mean()) / beta.std()
+        elif prior.distribution in ("LogNormal", "Normal") and not (isinstance(mu, Prior) or isinstance(sigma, Prior)):
+            value = np.log(draws) if prior.distribution == "LogNormal" else draws
+            result[name] = (value - mu) / np.hypot(sigma, spread)
     return result
+
+
+def contraction(standard: xr.DataArray) -> xr.DataArray:
+    """Return 1 minus the ratio of posterior to prior variance, of draws in prior units (see `in_prior_units`)."""
+    return 1 - standard.var(SAMPLE)
 
 
 def _stated(priors: Mapping[str, Prior]) -> Iterator[tuple[str, Prior]]:

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import arviz as az
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from bayeslaw.comparison import log_likelihood, part
 from bayeslaw.design import Design
 from bayeslaw.evaluate import convergence
-from bayeslaw.folds import labels
 from bayeslaw.model import Model
 from bayeslaw.noise import Noise
-from bayeslaw.prediction import at_rows, errors
+from bayeslaw.prediction import at_rows, batch_noise, errors
+from bayeslaw.quantity import levels
+from bayeslaw.refits import labels
 from bayeslaw.runs import Runs
 from bayeslaw.words import place
 
@@ -31,9 +31,9 @@ POINTS = 4
 """Rows of the design at which predicted losses are ranked, per validation set."""
 
 
-def with_losses(runs: Runs, table: pd.DataFrame, losses: np.ndarray) -> Runs:
+def with_losses(runs: Runs, losses: np.ndarray) -> Runs:
     """Return runs with other losses (row, eval)."""
-    return replace(runs, table=table.assign(**dict(zip(runs.loss_columns, losses.T, strict=True))))
+    return replace(runs, table=runs.table.assign(**dict(zip(runs.loss_columns, losses.T, strict=True))))
 
 
 def simulation(
@@ -51,7 +51,7 @@ def simulation(
 
     true = Fit(blank, xr.DataTree.from_dict({"posterior": truth}))
     losses = _simulated(true, blank.design, np.random.default_rng([settings["seed"], number]))
-    model = replace(blank, runs=with_losses(blank.runs, blank.runs.table, losses))
+    model = replace(blank, runs=with_losses(blank.runs, losses))
     own_seed = int(np.random.SeedSequence([settings["seed"], number]).generate_state(1)[0])
     fitted = model if fitted_noise is None else replace(model, noise=fitted_noise)
     fit = fitted.fit(**{**settings, "seed": own_seed})
@@ -64,7 +64,7 @@ def simulation(
     for (name, kind, of_truth), (_, _, sampled) in zip(_flat(expected, model), _flat(found, model), strict=True):
         value = float(of_truth[0])
         thinned = sampled[np.linspace(0, len(sampled) - 1, RANKS).round().astype(int)]
-        lower, upper = np.quantile(sampled, [(1 - prob) / 2, (1 + prob) / 2])
+        lower, upper = np.quantile(sampled, levels(prob))
         rank = int((thinned < value).sum())
         rows.append({"quantity": name, "kind": kind, "true": value, "rank": rank, "lower": lower, "upper": upper})
     ess = min(float(v.min()) for v in az.ess(found).data_vars.values())
@@ -72,14 +72,15 @@ def simulation(
 
 
 def _simulated(true: "Fit", design: Design, rng: np.random.Generator) -> np.ndarray:
-    """Return losses (row, eval) of a truth's own new runs, measured where the design's runs are."""
-    losses = at_rows(true, design)
+    """Return losses (row, eval) of a truth's own new runs, measured where the design's runs are and in their order."""
+    losses = at_rows(true, design) * np.exp(batch_noise(true, design))
+    of_runs = replace(true, model=replace(true.model, noise=replace(true.noise, batch=False)))
     run, path = design.rows["run"].values, true.model.law.path
     drawn = []
     for label in dict.fromkeys(run):
         of_run = {"row": np.flatnonzero(run == label)}
         log_path = xr.ufuncs.log(design.rows[path].isel(of_run)) if path in design.rows else None
-        drawn.append(errors(true, losses.isel(of_run), design.rows.isel(of_run), rng, log_path=log_path))
+        drawn.append(errors(of_runs, losses.isel(of_run), design.rows.isel(of_run), rng, log_path=log_path))
     new = true.noise.measured(losses * xr.ufuncs.exp(xr.concat(drawn, "row")), design.rows, rng)
     result: np.ndarray = new.isel(chain=0, draw=0).transpose("row", "eval").values
     return result
@@ -107,7 +108,7 @@ def _flat(quantities: xr.Dataset, model: Model) -> Iterator[tuple[str, str, np.n
     few["run"] = np.array([str(r).removeprefix("run ") for r in few["run"]])
     where = [place(dict(zip(few, row, strict=True))) for row in zip(*few.values(), strict=True)]
     kinds = dict.fromkeys(model.law.coefficients, "coefficient")
-    kinds |= dict.fromkeys(model.noise.priors(len(model.design.evals)), "error")
+    kinds |= dict.fromkeys([*model.noise.priors(len(model.design.evals)), "batch_effect_sigma"], "error")
     kinds |= {"loss": "loss", "log_likelihood": "likelihood"}
     for name, values in quantities.data_vars.items():
         of_population = str(name).removesuffix("_mu").removesuffix("_sigma") in model.by

@@ -4,16 +4,19 @@ Each function returns `Splits`; called on `Runs`, it names the folds. The unit i
 held out together), but for `late` and `segments`, which ask for checkpoints of runs that were seen in part.
 """
 
+import html
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from bayeslaw.arguments import checked
 from bayeslaw.errors import DataError, RangeError, unknown_name
 from bayeslaw.runs import Runs
+from bayeslaw.words import counted
 
-__all__ = ["Fold", "Splits", "by", "largest", "late", "read_splits", "runs", "segments"]
+__all__ = ["Fold", "Splits", "by", "largest", "late", "runs", "segments"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +33,9 @@ class Fold:
 
     label: str
     test: np.ndarray
+
+    def __repr__(self) -> str:
+        return f"Fold {self.label}: {int(self.test.sum())} of {counted(len(self.test), 'row')} held out"
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,13 @@ class Splits:
         """What is held out, in words."""
         return "whole runs" if self.whole_runs else "checkpoints of runs seen in part"
 
+    def __repr__(self) -> str:
+        return f"Splits {self.name}: hold out {self.unit}"
+
+    def _repr_html_(self) -> str:
+        return f"<p><b>{html.escape(self.name)}</b>: hold out {self.unit}</p>"
+
+    @checked
     def __call__(self, runs: Runs) -> list[Fold]:
         """Return the folds; those without a row are left out.
 
@@ -74,10 +87,13 @@ class Splits:
                     "along a run, or hold out its later checkpoints with splits.late"
                 )
         if not folds:
-            raise DataError(f"{self.name} holds out no row: no run has both earlier and later checkpoints")
+            raise DataError(
+                f"{self.name} holds out no row, since no run has earlier and later checkpoints: split by whole runs"
+            )
         return folds
 
 
+@checked
 def by(*columns: str) -> Splits:
     """Leave one label out: a size, a share, a domain, or with several columns one combination.
 
@@ -94,6 +110,7 @@ def by(*columns: str) -> Splits:
     return Splits(f"by({', '.join(columns)})", cut)
 
 
+@checked
 def largest(column: str) -> Splits:
     """Hold out the largest label of a column: train on small models, test on the largest."""
 
@@ -107,6 +124,7 @@ def largest(column: str) -> Splits:
     return Splits(f"largest({column})", cut)
 
 
+@checked
 def late(path: str = "D", fraction: float = 0.6) -> Splits:
     """Hold out the late part of every run: the rows beyond a fraction of the run's own tokens.
 
@@ -123,6 +141,7 @@ def late(path: str = "D", fraction: float = 0.6) -> Splits:
     return Splits(f"late({path}, {fraction:g})", cut, whole_runs=False)
 
 
+@checked
 def segments(path: str = "D", number: int = 3) -> Splits:
     """Hold out one of several equal segments of every run's own tokens, for example its thirds.
 
@@ -138,6 +157,7 @@ def segments(path: str = "D", number: int = 3) -> Splits:
     return Splits(f"segments({path}, {number})", cut, whole_runs=False)
 
 
+@checked
 def runs(number: int, seed: int = 0) -> Splits:
     """Hold out one of several equal parts of the runs, shuffled: k-fold cross-validation over whole runs."""
     if number < 2:
@@ -151,35 +171,6 @@ def runs(number: int, seed: int = 0) -> Splits:
         return {f"part {k} of {number}": table["run"].isin(p).to_numpy() for k, p in enumerate(parts, 1)}
 
     return Splits(f"runs({number}, seed {seed})", cut)
-
-
-def read_splits(text: str, seed: int = 0) -> Splits:
-    """Return splits written as text: `by:N,domain_share`, `largest:N`, `late:D:0.6`, `segments:D:3`, `runs:5`.
-
-    Raises
-    ------
-    UnknownName, RangeError
-        The text names no such splits, or its numbers are none.
-    """
-    name, *words = text.split(":")
-    kinds: dict[str, Callable[..., Splits]] = {
-        "by": lambda columns: by(*columns.split(",")),
-        "largest": largest,
-        "late": lambda path, fraction="0.6": late(path, float(fraction)),
-        "segments": lambda path, number="3": segments(path, int(number)),
-        "runs": lambda number: runs(int(number), seed),
-    }
-    if name not in kinds:
-        raise unknown_name("splits", name, kinds)
-    try:
-        return kinds[name](*words)
-    except RangeError:
-        raise
-    except (TypeError, ValueError):
-        raise RangeError(
-            f"cannot read the splits {text!r}: write by:N, by:N,domain_share, largest:N, late:D:0.6, segments:D:3 or "
-            "runs:5"
-        ) from None
 
 
 def _labels(table: pd.DataFrame, columns: tuple[str, ...]) -> "pd.Series[str]":

@@ -13,6 +13,7 @@ import pandas as pd
 import pymc as pm
 import xarray as xr
 
+from bayeslaw.arguments import checked
 from bayeslaw.errors import BayeslawError, StoreError, unknown_name
 from bayeslaw.files import replacing
 from bayeslaw.law import Law
@@ -25,7 +26,7 @@ from bayeslaw.runs import Runs
 if TYPE_CHECKING:
     from bayeslaw.fit import Fit
 
-__all__ = ["load", "save"]
+__all__ = ["fingerprint", "load", "save"]
 
 SEAL = b"\nbayeslaw sha-256 "
 """Ends the netCDF content; after it comes its hash. Readers of netCDF stop before it."""
@@ -37,6 +38,7 @@ TRANSFORMS = (None, "exp", "log", "sigmoid", "softplus", "sqrt", "tanh")
 """What a prior in a file may be transformed by."""
 
 
+@checked
 def save(fit: "Fit", path: str | Path) -> Path:
     """Write a fit, beside the target first and then renamed, so that an interrupted save loses nothing."""
     import bayeslaw
@@ -76,6 +78,7 @@ def save(fit: "Fit", path: str | Path) -> Path:
     return path
 
 
+@checked
 def load(path: str | Path, law: Law | None = None) -> "Fit":
     """Read a fit back.
 
@@ -100,8 +103,6 @@ def load(path: str | Path, law: Law | None = None) -> "Fit":
     """
     from bayeslaw import models
 
-    if not (law is None or isinstance(law, Law)):
-        raise StoreError(f"law={law!r} is not a Law: give one declared with @bayeslaw.law")
     path = Path(path)
     tree, recipe = _read(path)
     if law is None:
@@ -192,12 +193,13 @@ def _prior(recipe: Any) -> Prior:
         raise ValueError(f"there is no distribution {recipe.get('dist')!r}")
     if recipe.get("transform") not in TRANSFORMS:
         raise ValueError(f"a prior has the transform {recipe['transform']!r}")
-    for value in recipe.get("kwargs", {}).values():
-        if isinstance(value, dict):
-            _prior(value)
-        else:
-            np.asarray(value, dtype=float)
-    return Prior.from_dict(recipe)
+    given = recipe.get("kwargs", {})
+    nested = {name: _prior(value) for name, value in given.items() if isinstance(value, dict)}
+    for value in (value for name, value in given.items() if name not in nested):
+        np.asarray(value, dtype=float)
+    prior: Prior = Prior.from_dict(recipe)
+    prior.parameters |= nested
+    return prior
 
 
 def _digest(content: bytes) -> bytes:

@@ -47,10 +47,13 @@ def read_table(table: pd.DataFrame | str | Path, labels: Iterable[str] = ()) -> 
         return _read_csv(path, labels)
     except DataError:
         raise
+    except UnicodeDecodeError:
+        raise DataError(f"{path.name[:80]} is not text in UTF-8: save it as CSV with the encoding UTF-8") from None
     except (OSError, ValueError, EOFError, ImportError, zlib.error) as e:
         reason = str(getattr(e, "strerror", None) or e).strip().splitlines()[0]
         raise DataError(
-            f"cannot read {path.name[:80]} as {path.suffix.lstrip('.')[:8] or 'CSV'} ({reason}); save it as plain CSV"
+            f"cannot read {path.name[:80]} as {path.suffix.lstrip('.')[:8] or 'CSV'} ({reason}); save it as plain CSV "
+            "in UTF-8"
         ) from None
 
 

@@ -3,6 +3,7 @@
 if __name__ == "models":
     raise ImportError("import bayeslaw.models instead of models: a second copy of the laws would not be the engine's")
 
+from collections.abc import Callable
 from importlib import import_module
 from pkgutil import iter_modules
 
@@ -22,6 +23,14 @@ def _laws() -> dict[str, Law]:
 
 catalogue: dict[str, Law] = _laws()
 globals().update(catalogue)
+
+FEW = 3
+"""Laws that a sentence recommends."""
+
+
+def such_as(holds: Callable[[Law], bool]) -> str:
+    """Return the names of a few laws of which something holds, for a sentence that recommends one."""
+    return ", ".join([name for name, law in catalogue.items() if holds(law)][:FEW])
 
 
 def __getattr__(name: str) -> Law:

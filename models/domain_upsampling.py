@@ -13,7 +13,7 @@ WINDOW = Covariate("1", "share of the training, at its end, that upsamples the d
 RATE = "The loss is an error rate, 1 - score, below 1: `bl.read_scores` makes it of scores and refuses others."
 FEW = (
     "The published table has five windows and one run per cell for four coefficients: the priors decide much of where "
-    "the best window lies, so vary them (`bayeslaw.decisions.prior_decides`)."
+    "the best window lies, so vary them (`bayeslaw.checks.prior_decides`)."
 )
 
 ODDS = Coefficient(

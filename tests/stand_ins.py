@@ -91,8 +91,7 @@ def stand_in(
     rows = model.design.rows
     truth = fit.loss(rows[list(dict.fromkeys([*law.columns, *model.design.groups]))]).mean(["chain", "draw"])
     losses = (truth * np.exp(NOISE * rng.standard_normal(truth.shape))).transpose("row", "eval")
-    table = runs.table.sort_values(["run", law.path] if law.path in runs.table else ["run"], kind="stable")
-    table = table.reset_index(drop=True)
+    table = runs.sorted_along(law.path).table
     for e in model.design.evals:
         table[f"{e}_loss"] = losses.sel(eval=e).values
     possible = (table[[f"{e}_loss" for e in runs.evals]] > 0.1).all(axis="columns")

@@ -23,7 +23,7 @@ GRID = xr.Dataset({"N": ("row", [1e9, 2e9, 7e9]), "D": ("row", [1e10, 2e10, 1e12
 
 def test_rows_are_what_predict_says(fit):
     found = fit.bands(GRID)
-    expected = fit.predict(N=GRID["N"], D=GRID["D"]).frame()
+    expected = fit.predict(N=GRID["N"], D=GRID["D"]).to_frame()
     assert found["row"].tolist() == [0, 1, 2] and found["eval"].unique().tolist() == fit.evals
     for column in ("mean", "sd", "lower", "upper"):
         np.testing.assert_allclose(found[column], expected[column], rtol=1e-10)

@@ -13,9 +13,9 @@ import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.checks import CheckResult, Checks, answers, cross_check, priors, residuals, run_checks, runs
 from bayeslaw.cli import app
+from bayeslaw.decisions.critical_ratio import CriticalRatio
 from bayeslaw.errors import UnknownName
 from bayeslaw.fit import Fit
-from bayeslaw.quantity import Ratio
 from bayeslaw.runs import read_runs
 
 TRUTH = dict(E=1.8, A=0.35, alpha=0.35, B=0.4, beta=0.37)
@@ -202,7 +202,7 @@ def test_what_the_data_do_not_identify_is_named():
     assert hangs is not None and not hangs.passed
     assert "depend on alpha of the validation loss (one sd moves a loss by up to" in hangs.text
     known = priors.identification(stand_in(simulated()))
-    assert known is not None and known.passed and "identify every coefficient" in known.text
+    assert known is not None and known.passed and "narrowed every coefficient beyond its prior" in known.text
 
 
 def test_a_run_that_moves_the_answers_is_named(good):
@@ -268,7 +268,7 @@ def test_a_critical_ratio_beyond_the_measured_shares_is_named(ratio, passed, mon
     rows = pd.MultiIndex.from_product([[1e9, 2e9], [1e9, 1e10], [0.1, 0.3, 0.5]], names=["N", "D", "domain_share"])
     runs_ = read_runs(rows.to_frame(index=False).assign(general_loss=2.5, domain_loss=2.0))
     draws = xr.DataArray(normal(ratio, 0.02), {"chain": [0, 1], "draw": range(400)}).expand_dims(N=[1e9, 2e9])
-    asked = Ratio("critical_ratio", draws, "1", "mean law", low=0.1, high=0.9)
+    asked = CriticalRatio("critical_ratio", draws, "1", "mean law", low=0.1, high=0.9)
     monkeypatch.setattr(Fit, "critical_ratio", lambda *_, **__: asked)
     found = answers.boundary(Fit(bl.Model(models.dcpt, runs_), xr.DataTree()))
     assert found is not None and found.passed is passed
@@ -283,7 +283,12 @@ def test_a_critical_ratio_beyond_the_measured_shares_is_named(ratio, passed, mon
     ("planned", "passed", "words"),
     [
         ({"N": 2e9, "D": [1e9, 1e11]}, True, "inside the design"),
-        ({"N": 6e9, "D": 1e11}, True, "1.2 times beyond the runs"),
+        ({"N": 5e9, "D": 1.2e11}, True, "1.2 times beyond the runs"),
+        (
+            {"N": 6e9},
+            False,
+            "N 6 B lies 1.2 times beyond the largest run, 5 B, and on public tables intervals were too",
+        ),
         ({"N": 2e10}, False, "N 20 B lies 4 times beyond the largest run, 5 B"),
         ({"D": [1e8, 1e10]}, False, "D 100 M lies 10 times beyond the smallest run, 1 B"),
     ],
@@ -317,7 +322,7 @@ def test_a_loss_that_rises_along_a_run_raises_the_alarm(good):
     assert named(good.checks(), "shape along tokens").passed
     found = named(run_checks(bent(1, 0.3).fit(method="mle")), "shape along tokens")
     assert not found.passed
-    assert "rises along 1 runs" in found.text and "(validation), which chinchilla cannot follow" in found.text
+    assert "rises along one run, run 1 " in found.text and "(validation), which chinchilla cannot follow" in found.text
 
 
 def test_a_rise_in_every_run_raises_the_alarm():
@@ -384,7 +389,7 @@ def test_checks_are_a_table_and_a_text():
     both = Checks((CheckResult("one", True, "all is well"), CheckResult("two", False, "mend it")))
     assert not both.passed and len(both) == 2
     assert Checks(both.results[:1]).passed and Checks(()).passed
-    frame = both.frame()
+    frame = both.to_frame()
     assert list(frame.columns) == ["name", "passed", "text"]
     assert frame["passed"].tolist() == [True, False]
     assert repr(both) == "1 of 2 checks passed\n  pass  one: all is well\n  FAIL  two: mend it"

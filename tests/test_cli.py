@@ -18,25 +18,16 @@ import bayeslaw.fit
 import bayeslaw.inference
 import bayeslaw.store
 from bayeslaw import models
+from bayeslaw.checks import CheckResult, Checks
 from bayeslaw.cli import app
+from bayeslaw.decisions.critical_ratio import CriticalRatio
 from bayeslaw.files import replacing
 from bayeslaw.fit import Fit
-from bayeslaw.quantity import CI_PROB, Censored, Ratio
+from bayeslaw.quantity import CI_PROB, Censored
 from bayeslaw.report import report
 
 SAMPLE = {"chain": np.arange(2), "draw": np.arange(50)}
 MIDDLES = {"E": 2.4, "A": 0.4, "alpha": 0.3, "B": 0.15, "beta": 0.3, "eta": 1.2, "C": 0.3, "gamma": 0.35, "eps": 0.1}
-
-
-class Check:
-    def __init__(self, name, passed, text):
-        self.name, self.passed, self.text = name, passed, text
-
-
-class Checks(list):
-    @property
-    def passed(self):
-        return all(one.passed for one in self)
 
 
 class FakeFit:
@@ -65,8 +56,8 @@ class FakeFit:
         several = {k: asked[k] for k in ("N", "domain") if np.ndim(asked.get(k, 0))}
         draws = xr.DataArray(np.linspace(0.1, 0.8, 100).reshape(2, 50), SAMPLE).expand_dims(several)
         draws = draws.transpose("chain", "draw", ...)
-        inputs = {k: v for k, v in asked.items() if v is not None}
-        return Ratio("critical_ratio", draws, "1", "mean law", inputs, low=0.1, high=0.9)
+        inputs = {"eval": "general"} | {k: v for k, v in asked.items() if v is not None}
+        return CriticalRatio("critical_ratio", draws, "1", "mean law", inputs, low=0.1, high=0.9)
 
     def best_ratio(self, **asked):
         return self.critical_ratio(**asked)
@@ -77,7 +68,9 @@ class FakeFit:
 
     def checks(self):
         words = "residuals | {look} fine"
-        return Checks([Check("convergence", True, "largest R-hat 1.002"), Check("fit", self.healthy, words)])
+        return Checks(
+            (CheckResult("convergence", True, "largest R-hat 1.002"), CheckResult("fit", self.healthy, words))
+        )
 
     def summary(self):
         rows = {f"{name}[{label}]": {"mean": 1.0, "r_hat": 1.0} for name in MIDDLES for label in ("general", "domain")}
@@ -237,7 +230,8 @@ def test_predict_answers_row_by_row_and_by_validation_set(run, stored, tmp_path)
     fit, path = stored
     grid = pd.DataFrame({"N": [2e5, 2e5, 1e6], "note": ["a", "b", "c"], "D": 1e6, "domain_share": [0.2, 0.5, 0.2]})
     grid.to_csv("grid.csv", index=False)
-    assert run("predict", path, "grid.csv", "-o", "out.csv", "--prob", "0.5").exit_code == 0
+    answered = run("predict", path, "grid.csv", "-o", "out.csv", "--prob", "0.5")
+    assert answered.exit_code == 0 and "note: N 1 M lies 1.1 times beyond the largest run, 923 k" in answered.stderr
     out = pd.read_csv("out.csv")
     assert list(out.columns) == [*grid.columns, "eval", "mean", "sd", "lower", "upper"]
     assert out["note"].tolist() == list("aabbcc") and out["eval"].tolist() == ["general", "domain"] * 3
@@ -405,7 +399,7 @@ def fitted(run, study, monkeypatch):
         return dataclasses.replace(found, settings={k: settings[k] for k in ("draws", "chains", "seed")})
 
     monkeypatch.setattr(bayeslaw.inference, "fit", fit)
-    monkeypatch.setattr(Fit, "checks", lambda _: Checks())
+    monkeypatch.setattr(Fit, "checks", lambda _: Checks(()))
     words = "--map N=params --prior alpha=0.35:0.3 --robust --draws=30 --seed=3"
     assert run("fit", "chinchilla", "runs.csv", "-o", "fit.nc", *words.split()).exit_code == 0
     asked.clear()
@@ -491,7 +485,7 @@ def curves(tmp_path, monkeypatch):
     """Logs of two schedules by the annealing law, without noise, and a command line that fits by least squares."""
     fitted = bayeslaw.inference.fit
     monkeypatch.setattr(bayeslaw.inference, "fit", lambda model, **settings: fitted(model, method="mle"))
-    monkeypatch.setattr(Fit, "checks", lambda _: Checks())
+    monkeypatch.setattr(Fit, "checks", lambda _: Checks(()))
     step = np.arange(300, 2001, 100)
     plans = {"fall": bl.schedules.linear(2000, 3e-4, warmup=200), "flat": bl.schedules.constant(2000, 3e-4, warmup=200)}
     truth, parts = {"L0": 2.7, "A": 0.5, "alpha": 0.5, "C": 0.1}, []
@@ -569,4 +563,6 @@ def test_a_warning_is_a_note(run, stored, monkeypatch):
 
     monkeypatch.setattr(bayeslaw.store, "load", load)
     result = run("decide", "allocation", path, "--flops=1e21")
-    assert result.exit_code == 0 and result.stderr == "bayeslaw: note: the law has changed\n"
+    changed, beyond = result.stderr.splitlines()
+    assert result.exit_code == 0 and changed == "bayeslaw: note: the law has changed"
+    assert beyond.startswith("bayeslaw: note: D 2 B lies 1.3e+03 times beyond the largest run, 1.54 M")

@@ -145,7 +145,7 @@ def test_turning_length_and_critical_point(decide):
     [
         ("best-mixture --max s0", "write it like --max github=0.3"),
         ("best-mixture --max s0=all", "--max: 'all' is not a number"),
-        ("best-mixture --max s0=2", "shares lie in [0, 1]"),
+        ("best-mixture --max s0=2", "give a share in [0, 1]"),
         ("best-mixture --max github=0.3", "github"),
         ("best-mixture --goal set9", "set9"),
         ("best-mixture --near s0=1", "give both or neither"),

@@ -12,9 +12,9 @@ from scipy.optimize import brentq, minimize_scalar
 
 from bayeslaw import models
 from bayeslaw.decisions import allocation, best_ratio, critical_ratio, question
+from bayeslaw.decisions.critical_ratio import CriticalRatio
 from bayeslaw.errors import DataError, LawError, RangeError, UnknownName
 from bayeslaw.law import Law
-from bayeslaw.quantity import Ratio
 
 COMMON = {"E": 1.5, "A": 0.4, "alpha": 0.3, "B": 0.1, "beta": 0.3, "eta": 1.2, "C": 0.4, "gamma": 0.35, "eps": 0.08}
 BASE = 2.8602
@@ -181,7 +181,7 @@ def test_baseline_forms():
     np.testing.assert_allclose(several.draws.isel(N=0), measured.draws, atol=1e-12)
     listed = critical_ratio(fit, N=[1.8e9, 4e9], baseline=[2.5, 2.3], **ask)
     np.testing.assert_allclose(several.draws, listed.draws, atol=1e-12)
-    assert "p_always" in several.frame() and len(several.frame()) == 2
+    assert "p_always" in several.to_frame() and len(several.to_frame()) == 2
     uncertain = critical_ratio(fit, N=1.8e9, baseline=(2.5, 0.02), seed=3, **ask)
     again = critical_ratio(fit, N=1.8e9, baseline=(2.5, 0.02), seed=3, **ask)
     xr.testing.assert_equal(uncertain.draws, again.draws)
@@ -282,7 +282,7 @@ def test_a_question_outside_the_range_is_refused():
 
 def test_several_shares_at_a_time():
     draws = xr.DataArray(np.linspace(0.1, 0.9, 81)[None], dims=("chain", "draw"))
-    ratio = Ratio("critical_ratio", draws, "1", "mean law", low=0.0, high=1.0)
+    ratio = CriticalRatio("critical_ratio", draws, "1", "mean law", low=0.0, high=1.0)
     safe = ratio.probability_safe([0.3, 0.7])
     assert safe.dims == ("share",) and list(safe["share"]) == [0.3, 0.7]
     assert float(safe[0]) == float(ratio.probability_safe(0.3)) > float(safe[1])

@@ -12,6 +12,7 @@ from scipy.stats import norm
 import bayeslaw as bl
 import bayeslaw.inference
 from bayeslaw import models, splits
+from bayeslaw.cli.options import read_splits
 from bayeslaw.comparison import log_likelihood
 from bayeslaw.errors import BayeslawError, DataError, RangeError, RefitError, StoreError, UnknownName
 from bayeslaw.fit import Fit
@@ -164,13 +165,13 @@ def test_splits_that_make_no_sense_are_refused(ask, error, says):
     ],
 )
 def test_splits_as_text(text, same):
-    assert splits.read_splits(text, seed=7).name == same.name
+    assert read_splits(text, seed=7).name == same.name
 
 
 @pytest.mark.parametrize("text", ["by", "runs:some", "late:D:much", "largest", "runs:5:6", "buy:N", "late:D:2"])
 def test_splits_as_text_that_cannot_be_read(text):
     with pytest.raises(BayeslawError):
-        splits.read_splits(text)
+        read_splits(text)
 
 
 # ------------------------------------------------------------------------------------------------------------- scores
@@ -227,7 +228,7 @@ def test_every_held_out_measurement_is_predicted_by_a_fit_without_it(made_up):
     )
     merged = found.rows.merge(RUNS.table, on=["run", "D"])
     assert len(merged) == 16 and (merged["observed"] == merged["validation_loss"]).all()
-    frame, summary = found.frame(), found.summary()
+    frame, summary = found.to_frame(), found.summary()
     assert frame["fold"].tolist() == [f"N {n:.9g}" for n in SIZES] and (frame["eval"] == "validation").all()
     assert frame["n"].sum() == summary["n"].item() == 16
     assert (frame["r_hat"] < 1.02).all() and (frame["divergences"] == 0).all()
@@ -394,7 +395,7 @@ def test_refits_that_did_not_converge_are_named(monkeypatch):
 
     monkeypatch.setattr(bayeslaw.inference, "fit", fit)
     found = bl.evaluate(MODEL, bl.splits.by("N"))
-    assert found.unconverged == ["N 4e+09"] and found.frame()["divergences"].tolist() == [0, 0, 0, 3]
+    assert found.unconverged == ["N 4e+09"] and found.to_frame()["divergences"].tolist() == [0, 0, 0, 3]
     assert "not converged (R-hat above 1.01 or divergences): 1 of 4, for example N 4e+09" in repr(found)
 
 

@@ -18,7 +18,7 @@ import pytest
 import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.errors import MissingExtra, RangeError, RefitError
-from bayeslaw.folds import finish
+from bayeslaw.refits import finish
 
 distributed = pytest.importorskip("distributed")
 
@@ -146,7 +146,7 @@ def test_what_a_worker_cannot_load_fails_with_its_reason(cluster, monkeypatch):
     done, failed = finish(work, tasks, dict.fromkeys(tasks), 1, cluster.scheduler_address, False)
     assert [d["fold"] for d in done] == ["alone"]
     assert failed.to_numpy().tolist() == [["helped", "ModuleNotFoundError", "No module named 'only_here'"]]
-    monkeypatch.setattr("bayeslaw.engines.version", lambda _: f"0.{os.getpid()}")
+    monkeypatch.setattr("bayeslaw.executors.version", lambda _: f"0.{os.getpid()}")
     with pytest.raises(RefitError, match=rf"has another bayeslaw than this process .*: install 0.{os.getpid()}"):
         finish(work, tasks, dict.fromkeys(tasks), 1, cluster.scheduler_address, False)
 
@@ -168,7 +168,7 @@ def test_a_scheduler_that_cannot_be_used_is_said_before_any_refit(monkeypatch):
 
 
 def test_a_scheduler_without_workers_is_said(monkeypatch):
-    monkeypatch.setattr("bayeslaw.engines.PATIENCE", 1)
+    monkeypatch.setattr("bayeslaw.executors.PATIENCE", 1)
     with (
         distributed.LocalCluster(n_workers=0, dashboard_address=":0", silence_logs=50) as idle,
         pytest.raises(RefitError, match=r"has no worker: start one with `dask worker tcp://"),

@@ -169,6 +169,9 @@ def test_errors_of_a_new_run_have_the_spread_of_sigma(fitted):
         (dict(N=1e9, D=1e10), DataError, "domain is missing: say which of code, law, music"),
         (dict(N=1e9, D=1e10, domain="musik"), UnknownName, "did you mean 'music'"),
         (dict(N=1e9, D=1e10, domain=["law", "cod"]), UnknownName, "did you mean 'code'"),
+        (dict(N="big", D=1e10, domain="law"), DataError, "N is 'big', which is not a number"),
+        (dict(N=-1, D=1e10, domain="law"), RangeError, "N is -1: give a number of parameters"),
+        (dict(N=1e9, D=[1e10, float("nan")], domain="law"), RangeError, "D is nan: give a number of tokens"),
     ],
 )
 def test_columns_are_checked(pooled, given, kind, words):
@@ -362,7 +365,7 @@ def test_arguments_of_another_kind_are_refused(settings, words, model):
     with pytest.raises((DataError, LawError), match=words):
         bl.Model(models.dcpt, **{"runs": model.runs, **settings})
     with pytest.raises(LawError, match="sigma is 0.01: give its prior"):
-        bl.Noise(sigma=0.01)
+        bl.Noise(sigma=0.01)  # type: ignore[arg-type]
 
 
 def test_the_papers_condition_is_sampled(model):

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.errors import BayeslawError, DataError, LawError, StoreError
+from bayeslaw.errors import ArgumentError, BayeslawError, DataError, LawError, StoreError
 from bayeslaw.fit import Fit
 from bayeslaw.runs import Runs, read_runs
 
@@ -394,7 +394,7 @@ def test_foreign_files_are_refused_and_never_run(tmp_path, monkeypatch):
         with pytest.raises(StoreError) as caught:
             bl.load(name)
         assert refused(caught.value) and not (tmp_path / "owned").exists()
-    with pytest.raises(StoreError, match="is not a Law"):
+    with pytest.raises(ArgumentError, match="law is 'dcpt': give a Law"):
         bl.load("other.nc", law="dcpt")  # type: ignore[arg-type]
 
 
@@ -440,7 +440,7 @@ LAWS: dict[str, Any] = {
     "a default argument": lambda: declared(lambda N, x=1, /, *, E: E),
     "star arguments": lambda: declared(lambda N, /, *rest, E: E),
     "coefficients by position": lambda: declared(lambda N, E: E),
-    "a number for a prior": lambda: bl.Coefficient(0.3, "", "", ""),
+    "a number for a prior": lambda: bl.Coefficient(0.3, "", "", ""),  # type: ignore[arg-type]
     "no spread between groups": lambda: bl.Coefficient(bl.positive(1, 1), "", "", "", between=0),
     "a covariate that is text": lambda: declared(covariates={"N": "parameters"}),
     "a coefficient that is a prior": lambda: declared(coefficients={"E": bl.positive(1, 1)}),

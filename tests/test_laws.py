@@ -18,10 +18,11 @@ from pytensor.graph.replace import graph_replace
 
 import bayeslaw as bl
 from bayeslaw import models, priors
+from bayeslaw.cli.options import read_prior
 from bayeslaw.errors import BayeslawError, LawError, RangeError, UnknownName
-from bayeslaw.law import describe
 from bayeslaw.model import Model
 from bayeslaw.noise import Noise
+from bayeslaw.priors import describe
 from bayeslaw.runs import read_runs
 
 LAWS = list(models.catalogue.values())
@@ -322,14 +323,14 @@ def test_priors_say_what_they_are():
 
 
 def test_a_written_prior_is_read():
-    assert priors.read_prior("0.35:0.3") == priors.positive(0.35, 0.3)
-    assert priors.read_prior(" 1e-2 : 2 ") == priors.positive(0.01, 2)
+    assert read_prior("0.35:0.3") == priors.positive(0.35, 0.3)
+    assert read_prior(" 1e-2 : 2 ") == priors.positive(0.01, 2)
 
 
 @pytest.mark.parametrize("text", ["", "0.35", "a:b", "1:2:3", "0.35:", "-1:0.3", "0:1", "0.35:0", "0.35:-0.3", "nan:1"])
 def test_a_badly_written_prior_is_refused(text):
     with pytest.raises(LawError, match="median") as caught:
-        priors.read_prior(text)
+        read_prior(text)
     assert "\n" not in str(caught.value)
 
 

@@ -231,7 +231,7 @@ def test_quadratics_are_minimised_to_the_promised_gap():
     ("asked", "error", "words"),
     [
         ({"at_most": {"webb": 0.3}}, UnknownName, "did you mean 'web'"),
-        ({"at_most": {"web": 30}}, RangeError, "shares lie in"),
+        ({"at_most": {"web": 30}}, RangeError, "give a share in"),
         ({"at_least": {"web": 0.5}, "at_most": {"web": 0.3}}, RangeError, "at least 0.5 and at most 0.3"),
         ({"at_least": {"web": 0.7, "code": 0.6}}, RangeError, "smallest to 1.3"),
         ({"at_most": {"web": 0.3, "code": 0.3, "books": 0.3}}, RangeError, "largest to 0.9"),

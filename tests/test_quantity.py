@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from bayeslaw.decisions.critical_ratio import CriticalRatio
 from bayeslaw.errors import RangeError
-from bayeslaw.quantity import CI_PROB, Censored, Quantity, Ratio
+from bayeslaw.quantity import CI_PROB, Censored, Quantity
 
 RNG = np.random.default_rng(1)
 
@@ -23,7 +24,7 @@ def loss(**coords):
 
 def ratio(values, low=0.0, high=0.97):
     draws = xr.DataArray(np.reshape(values, (1, -1)), dims=("chain", "draw"))
-    return Ratio("critical_ratio", draws, "1", "mean law", {"N": 1.8e9}, low=low, high=high)
+    return CriticalRatio("critical_ratio", draws, "1", "mean law", {"N": 1.8e9}, low=low, high=high)
 
 
 def test_interval_is_equal_tailed():
@@ -39,18 +40,18 @@ def test_interval_is_equal_tailed():
 
 
 def test_frame_is_tidy():
-    assert list(loss().frame()) == ["mean", "sd", "median", "lower", "upper"]
+    assert list(loss().to_frame()) == ["mean", "sd", "median", "lower", "upper"]
     q = loss(eval=["general", "domain"], D=[1e9, 2e9, 3e9])
-    frame = q.frame()
+    frame = q.to_frame()
     assert list(frame) == ["eval", "D", "mean", "sd", "median", "lower", "upper"]
     assert len(frame) == 6
     np.testing.assert_allclose(frame["median"], q.median().values.ravel())
     labelled = Quantity("loss", q.draws.assign_coords(tokens=("D", [1, 2, 3])), "nats", "mean law")
-    assert list(labelled.frame())[:3] == ["eval", "D", "tokens"]
+    assert list(labelled.to_frame())[:3] == ["eval", "D", "tokens"]
     assert list(q.summary().index.names) == ["eval", "D"]
     assert list(loss().summary().index) == ["loss"]
     no_labels = Quantity("loss", q.draws.drop_vars("D"), "nats", "mean law")
-    assert isinstance(no_labels.frame(), pd.DataFrame)
+    assert isinstance(no_labels.to_frame(), pd.DataFrame)
 
 
 def test_to_xarray_names_unit_and_meaning():
@@ -62,7 +63,7 @@ def test_to_xarray_names_unit_and_meaning():
 def test_repr_answers_first_and_never_raises():
     q = loss()
     assert repr(q).startswith(f"{q.median().item():.4g} [")
-    assert "loss in nats; mean law; 89 % interval" in repr(q)
+    assert "loss in nats at N 1 B; mean law; 89 % interval" in repr(q)
     many = loss(D=np.linspace(1e9, 2e9, 100))
     assert len(repr(many).splitlines()) < 20
     assert "<table" in many._repr_html_()
@@ -97,7 +98,7 @@ def test_ends_may_vary():
     high = xr.DataArray([2.0, 10.0], dims="quantity", coords=labels)
     q = Censored("allocation", draws, "1", "mean law", low=high / 10, high=high)
     assert q.p_always.sel(quantity="N") == 0.5
-    assert "p_always" in q.frame()
+    assert "p_always" in q.to_frame()
     assert "D" in repr(q)
 
 

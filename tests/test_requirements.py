@@ -116,7 +116,7 @@ def test_refusals():
     fit = bl.Model(models.dcpt, simulated(0)).prior_predictive(draws=5)
     for wrong in ((2e9, 1e9), (0, 1e9), 5e9, (1e9, np.nan)):
         with pytest.raises(RangeError, match="the range of D is .*: give its smallest and its largest value"):
-            bl.requirements(fit, D=wrong)  # type: ignore[arg-type]
+            bl.requirements(fit, D=wrong)
     with pytest.raises(RangeError, match="the range of domain_share"):
         bl.requirements(fit, domain_share=(10, 90))
     with pytest.raises(UnknownName, match="did you mean 'domain_share'"):

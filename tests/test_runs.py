@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.design import Design
-from bayeslaw.errors import BayeslawError, DataError, UnknownName
+from bayeslaw.errors import ArgumentError, BayeslawError, DataError, UnknownName
 from bayeslaw.runs import Runs, read_runs
 
 
@@ -239,7 +239,7 @@ def test_a_missing_file_is_named(name, tmp_path):
 
 
 def test_something_that_is_no_table_is_refused():
-    with pytest.raises(DataError, match="cannot read a table from list.*DataFrame"):
+    with pytest.raises(ArgumentError, match="table is .1, 2, 3.: give a pandas DataFrame or a path"):
         read_runs([1, 2, 3])  # type: ignore[arg-type]
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from bayeslaw.checks.answers import boundary, extrapolation, influence, trends
 from bayeslaw.checks.cross_check import beside_papers_fit
-from bayeslaw.checks.priors import identification, prior_sensitivity
+from bayeslaw.checks.priors import identification, prior_decides, prior_sensitivity
 from bayeslaw.checks.residuals import coverage, misfit, scatter
 from bayeslaw.checks.result import CheckResult, Checks
 from bayeslaw.checks.runs import bend, in_range, reference
@@ -13,7 +13,7 @@ from bayeslaw.checks.sampling import convergence
 if TYPE_CHECKING:
     from bayeslaw.fit import Fit
 
-__all__ = ["CheckResult", "Checks", "beside_papers_fit", "extrapolation", "run_checks"]
+__all__ = ["CheckResult", "Checks", "beside_papers_fit", "convergence", "extrapolation", "prior_decides", "run_checks"]
 
 ALWAYS = (reference, in_range, coverage, misfit, scatter, bend, trends)
 OF_POSTERIORS = (boundary, identification, prior_sensitivity, influence)

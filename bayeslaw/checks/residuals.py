@@ -11,9 +11,9 @@ from scipy import stats
 from bayeslaw.checks.result import CheckResult
 from bayeslaw.comparison import standardised_errors
 from bayeslaw.mixtures import WEIGHT
-from bayeslaw.prediction import at_rows, errors, thinned
+from bayeslaw.prediction import at_rows, batch_noise, errors, thinned
 from bayeslaw.quantity import CI_PROB, SAMPLE
-from bayeslaw.words import place
+from bayeslaw.words import place, run_called
 
 if TYPE_CHECKING:
     from bayeslaw.fit import Fit
@@ -31,9 +31,9 @@ FEW = 200
 
 
 def _residuals(fit: "Fit") -> xr.DataArray:
-    """Standardised residuals of the posterior mean law, dims row and eval; NaN where not measured."""
+    """Standardised residuals of the posterior mean law and batch noise, dims row and eval; NaN where not measured."""
     design = fit.model.design
-    mean = xr.ufuncs.log(at_rows(fit)).mean(["chain", "draw"])
+    mean = (xr.ufuncs.log(at_rows(fit)) + batch_noise(fit, design)).mean(SAMPLE)
     error = xr.ufuncs.log(design.rows["loss"]) - mean
     z: xr.DataArray = error / _scale(fit)
     return z.where(design.measured)
@@ -179,4 +179,4 @@ def _alike(fit: "Fit") -> Iterator[tuple[str, np.ndarray]]:
     columns = [c for c in design.levels if c != fit.model.law.path and within[c] == 1]
     for column in ("run", *(c for c in columns if 1 < frame[c].nunique() < frame["run"].nunique())):
         for label, rows in frame.groupby(column):
-            yield (f"the run {label}" if column == "run" else place({column: label})), rows.index.to_numpy()
+            yield (run_called(label) if column == "run" else place({column: label})), rows.index.to_numpy()

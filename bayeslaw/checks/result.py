@@ -37,7 +37,7 @@ class Checks:
     def __len__(self) -> int:
         return len(self.results)
 
-    def frame(self) -> pd.DataFrame:
+    def to_frame(self) -> pd.DataFrame:
         """Return a table with the columns name, passed, text."""
         return pd.DataFrame([(r.name, r.passed, r.text) for r in self.results], columns=["name", "passed", "text"])
 
@@ -46,4 +46,4 @@ class Checks:
         return f"{done} of {len(self.results)} checks passed\n" + "\n".join(f"  {r!r}" for r in self.results)
 
     def _repr_html_(self) -> str:
-        return str(self.frame().to_html(index=False, border=0))
+        return str(self.to_frame().to_html(index=False, border=0))

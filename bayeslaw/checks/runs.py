@@ -56,9 +56,10 @@ def bend(fit: "Fit") -> CheckResult | None:
                 bent.append(f"{name} ({e})")
     if not bent:
         return CheckResult("shape along tokens", True, "no loss rises along a run, as the law requires")
+    number = f"{len(bent)} runs, for example {bent[0]}" if len(bent) > 1 else f"one run, {bent[0]}"
     return CheckResult(
         "shape along tokens",
         False,
-        f"the loss rises along {len(bent)} runs, for example {bent[0]}, which {law.name} cannot follow: keep "
+        f"the loss rises along {number}, which {law.name} cannot follow: keep "
         "predictions to the tokens measured, or use a law that can bend",
     )

@@ -1,4 +1,4 @@
-"""The command line. A face: it parses, calls the library, prints; heavy imports happen inside the commands.
+"""The command line. A face: it parses, calls the library, prints.
 
 Results go to standard output. A mistake is one line on standard error, exit code 2, and nothing is written.
 """

@@ -28,7 +28,7 @@ from bayeslaw.cli.options import (
     read_goal,
     read_schedule,
 )
-from bayeslaw.cli.printing import print_answer
+from bayeslaw.cli.printing import caution, print_answer
 
 if TYPE_CHECKING:
     from bayeslaw.schedules import Schedule
@@ -88,7 +88,9 @@ def critical_ratio(
     """
     question = given(N=N, D=D, domain=domain, baseline=baseline, max_rise=max_rise, max_increase=max_increase)
     weighed = given(weight=weight, beside=None if beside is None else load_fit(beside))
-    ratio = load_fit(fit_file).critical_ratio(rule=rule.value, new_run=new_run, **question, **weighed)
+    fit = load_fit(fit_file)
+    ratio = fit.critical_ratio(rule=rule.value, new_run=new_run, **question, **weighed)
+    caution(fit, **question)
     extra = {} if safe is None else {f"p_safe_at_{safe:g}": float(ratio.probability_safe(safe))}
     print_answer(ratio, prob, as_json, **extra)
 
@@ -106,7 +108,9 @@ def best_ratio(
     Example: bayeslaw decide best-ratio fit.nc --N 1.8e9 --domain-tokens 5e9
     """
     question = given(N=N, domain_tokens=domain_tokens, domain=domain)
-    answer = load_fit(fit_file).best_ratio(**question)
+    fit = load_fit(fit_file)
+    answer = fit.best_ratio(**question)
+    caution(fit, **question)
     print_answer(answer, prob, as_json)
 
 
@@ -123,7 +127,9 @@ def allocation(
     Example: bayeslaw decide allocation fit.nc --flops 1e21 --domain-share 0.5
     """
     question = given(flops=flops, domain_share=domain_share, domain=domain)
-    answer = load_fit(fit_file).allocation(**question)
+    fit = load_fit(fit_file)
+    answer = fit.allocation(**question)
+    caution(fit, **{name: answer.median().sel(quantity=name).item() for name in ("N", "D")})
     print_answer(answer, prob, as_json)
 
 
@@ -174,7 +180,9 @@ def best_mixture(
         near=numbers(near, "--near", "web=0.6") or None,
         pull=pull,
     )
-    answer = load_fit(fit_file).best_mixture(**question)
+    fit = load_fit(fit_file)
+    answer = fit.best_mixture(**question)
+    caution(fit, **question)
     print_answer(answer, prob, as_json, recommended=answer.recommended.to_series().to_dict())
 
 
@@ -195,7 +203,9 @@ def equivalent_compute(
     """
     shares = {"mixture": numbers(mixture, "--mixture", "web=0.7"), "than": numbers(than, "--than", "web=1")}
     question = given(goal=read_goal(goal), N=N, D=D, domain=domain)
-    answer = load_fit(fit_file).equivalent_compute(**shares, **question)
+    fit = load_fit(fit_file)
+    answer = fit.equivalent_compute(**shares, **question)
+    caution(fit, **question)
     print_answer(answer, prob, as_json)
 
 
@@ -212,7 +222,9 @@ def best_duration(
     Example: bayeslaw decide best-duration fit.nc --goal gsm8k --longest 0.3
     """
     question = given(goal=read_goal(goal), longest=longest, domain=domain)
-    answer = load_fit(fit_file).best_duration(**question)
+    fit = load_fit(fit_file)
+    answer = fit.best_duration(**question)
+    caution(fit, **question)
     print_answer(answer, prob, as_json)
 
 
@@ -239,7 +251,9 @@ def best_schedule(
     files = pairs(candidate, "--candidate", "wsd=wsd.csv")
     plans = {name: read_schedule(path, warmup) for name, path in files.items()}
     question = given(goal=read_goal(goal), N=N, domain_share=domain_share, domain=domain, before=_pretraining(before))
-    answer = load_fit(fit_file).best_schedule(plans, change=change, new_run=new_run, **question)
+    fit = load_fit(fit_file)
+    answer = fit.best_schedule(plans, change=change, new_run=new_run, **question)
+    caution(fit, **question)
     print_answer(answer, prob, as_json, recommended=answer.recommended)
 
 
@@ -262,7 +276,9 @@ def turning_length(
     Example: bayeslaw decide turning-length fit.nc schedule.csv --before pretraining.csv
     """
     question = given(goal=read_goal(goal), N=N, domain_share=domain_share, domain=domain, before=_pretraining(before))
-    answer = load_fit(fit_file).turning_length(read_schedule(schedule, warmup), **question)
+    fit = load_fit(fit_file)
+    answer = fit.turning_length(read_schedule(schedule, warmup), **question)
+    caution(fit, **question)
     print_answer(answer, prob, as_json)
 
 
@@ -280,7 +296,9 @@ def critical_point(
     Example: bayeslaw decide critical-point fit.nc --goal general
     """
     question = given(goal=read_goal(goal), N=N, domain_share=domain_share, domain=domain)
-    answer = load_fit(fit_file).critical_point(**question)
+    fit = load_fit(fit_file)
+    answer = fit.critical_point(**question)
+    caution(fit, **question)
     print_answer(answer, prob, as_json)
 
 

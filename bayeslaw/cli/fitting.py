@@ -25,6 +25,7 @@ from bayeslaw.cli.options import (
     numbers,
     pairs,
     read_before,
+    read_prior,
 )
 from bayeslaw.cli.printing import print_checks
 from bayeslaw.errors import RangeError
@@ -85,7 +86,6 @@ def model_of(
     from bayeslaw import Model, Noise, read_curves, read_runs, read_scores
     from bayeslaw.benchmarks import has_scores
     from bayeslaw.curves import is_curve_law
-    from bayeslaw.priors import read_prior
 
     entry, curves = law_named(law), given(warmup=warmup, before=read_before(before))
     losses: dict[str, str] | str | None = pairs(loss, "--loss", "general=general_loss") or None

@@ -11,6 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from bayeslaw.cli.printing import note
 from bayeslaw.errors import BayeslawError
 
 __all__ = ["OneLineErrors"]
@@ -56,7 +57,7 @@ def _leave(*_: object) -> None:
 
 def _note(message: Warning | str, *_: Any, **__: Any) -> None:
     """Say a warning without the line of code that it came from."""
-    typer.echo(f"bayeslaw: note: {' '.join(str(message).split())}", err=True)
+    note(message)
 
 
 def _complain(sentence: str) -> int:

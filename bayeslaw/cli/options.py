@@ -1,18 +1,20 @@
 """Options that several commands share, and the readers of what they hold."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bayeslaw.errors import DataError, RangeError, StoreError, unknown_name
+from bayeslaw.errors import DataError, LawError, RangeError, StoreError, unknown_name
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bayeslaw.fit import Fit
+    from bayeslaw.priors import Prior
     from bayeslaw.schedules import Schedule
+    from bayeslaw.splits import Splits
 
 
 def _checked(prob: float | None) -> float | None:
@@ -131,6 +133,48 @@ def read_goal(values: Iterable[str] | None) -> dict[str, float] | None:
     return numbers((text if "=" in text else f"{text}=1" for text in values or ()), "--goal", "general=0.3") or None
 
 
+def read_prior(text: str) -> "Prior":
+    """Return the prior written as ``median:spread``."""
+    from bayeslaw.priors import positive
+
+    try:
+        median, spread = (float(part) for part in text.split(":"))
+    except ValueError:
+        raise LawError(f"cannot read the prior {text!r}: write median:spread, for example alpha=0.35:0.3") from None
+    return positive(median, spread)
+
+
+def read_splits(text: str, seed: int = 0) -> "Splits":
+    """Return splits written as text: `by:N,domain_share`, `largest:N`, `late:D:0.6`, `segments:D:3`, `runs:5`.
+
+    Raises
+    ------
+    UnknownName, RangeError
+        The text names no such splits, or its numbers are none.
+    """
+    from bayeslaw import splits
+
+    name, *words = text.split(":")
+    kinds: dict[str, Callable[..., Splits]] = {
+        "by": lambda columns: splits.by(*columns.split(",")),
+        "largest": splits.largest,
+        "late": lambda path, fraction="0.6": splits.late(path, float(fraction)),
+        "segments": lambda path, number="3": splits.segments(path, int(number)),
+        "runs": lambda number: splits.runs(int(number), seed),
+    }
+    if name not in kinds:
+        raise unknown_name("splits", name, kinds)
+    try:
+        return kinds[name](*words)
+    except RangeError:
+        raise
+    except (TypeError, ValueError):
+        raise RangeError(
+            f"cannot read the splits {text!r}: write by:N, by:N,domain_share, largest:N, late:D:0.6, segments:D:3 or "
+            "runs:5"
+        ) from None
+
+
 def read_before(text: str | None) -> Any:
     """Return the schedules of pre-training: 'unknown', or the path of a table."""
     from bayeslaw import schedules
@@ -179,7 +223,7 @@ def number(text: str, option: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise RangeError(f"{option}: {text!r} is not a number") from None
+        raise RangeError(f"{option}: {text!r} is not a number; write one like 0.3 or 2e9") from None
 
 
 def probability(prob: float | None) -> float:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bayeslaw.cli.options import Before, FitFile, NewRun, Prob, Warmup, given, load_fit, probability, read_before
-from bayeslaw.cli.printing import write_csv
+from bayeslaw.cli.printing import caution, write_csv
 from bayeslaw.errors import DataError, RangeError, unknown_name
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def predict(
         columns=known.columns.difference(table.columns)
     )
     write_csv(predicted, output)
+    caution(result, **{column: table[column] for column in ("N", "D") if column in table})
     what = "a new run" if new_run else "the mean law"
     typer.echo(f"{output}: {len(predicted)} rows, {what}, {probability(prob):.0%} intervals")
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from bayeslaw.fit import Fit
 
-__all__ = ["print_answer", "print_checks", "write_csv"]
+__all__ = ["caution", "note", "print_answer", "print_checks", "write_csv"]
 
 
 def write_csv(table: "pd.DataFrame", path: Path) -> None:
@@ -28,8 +28,25 @@ def print_checks(result: "Fit", **planned: Any) -> bool:
     """Print every check, that of a planned prediction too; return whether all passed."""
     checks = result.checks(**planned)
     for one in checks:
-        typer.echo(f"{'pass' if one.passed else 'FAIL'}  {one.name}: {one.text}")
+        typer.echo(repr(one))
     return bool(checks.passed)
+
+
+def caution(fit: "Fit", **question: Any) -> None:
+    """Note that an answer is not to be relied on: the fit did not converge, or the question lies too far from it."""
+    from bayeslaw.checks import convergence, extrapolation
+
+    if "sample_stats" in fit.idata.children and not (found := convergence(fit)).passed:
+        note(f"the fit did not converge: {found.text}")
+    levels = fit.model.design.levels
+    beyond = extrapolation(fit, **{name: question[name] for name in ("N", "D") if name in question and name in levels})
+    if not beyond.passed:
+        note(beyond.text)
+
+
+def note(text: Any) -> None:
+    """Say something beside the results."""
+    typer.echo(f"bayeslaw: note: {' '.join(str(text).split())}", err=True)
 
 
 def print_answer(answer: Any, prob: float | None, as_json: bool, **extra: Any) -> None:
@@ -38,7 +55,7 @@ def print_answer(answer: Any, prob: float | None, as_json: bool, **extra: Any) -
     if as_json:
         typer.echo(json.dumps(answer.as_json(chosen) | extra))
         return
-    typer.echo(str(answer) if chosen == probability(None) else answer.frame(chosen).to_string())
+    typer.echo(str(answer) if prob is None else f"{answer.to_frame(chosen).to_string()}\n{answer.about(chosen)}")
     for name, value in extra.items():
         typer.echo(f"{name}  {_words(value)}")
 

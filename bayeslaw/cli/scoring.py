@@ -20,6 +20,7 @@ from bayeslaw.cli.options import (
     load_fit,
     load_fits,
     probability,
+    read_splits,
 )
 from bayeslaw.errors import RangeError
 
@@ -75,7 +76,6 @@ def evaluate(
 
     import bayeslaw as bl
     from bayeslaw.files import replacing
-    from bayeslaw.splits import read_splits
 
     held_out = [column for column in by or () if "=" not in column]
     pooled = [pair for pair in by or () if "=" in pair]
@@ -108,9 +108,9 @@ def evaluate(
             model, asked, prob=probability(prob), folder=folder, jobs=jobs, scheduler=scheduler, **settings
         )
         if temporary is not None:
-            found.frame().to_csv(temporary, index=False)
+            found.to_frame().to_csv(temporary, index=False)
     typer.echo(repr(found))
-    typer.echo(found.frame().to_string(index=False, float_format="{:.4g}".format))
+    typer.echo(found.to_frame().to_string(index=False, float_format="{:.4g}".format))
     for fold in found.failed.itertuples():
         typer.echo(f"FAIL  {fold.fold}: {fold.error}: {fold.reason}")
     if len(found.failed):

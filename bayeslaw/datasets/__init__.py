@@ -8,12 +8,14 @@ import os
 
 import pandas as pd
 
+from bayeslaw.arguments import checked
 from bayeslaw.datasets.cards import HERE, Card, Column, card, embedded_file, names
 from bayeslaw.datasets.public import fetch, read
 
 __all__ = ["Card", "Column", "card", "catalogue", "fetch", "load"]
 
 
+@checked
 def load(name: str, mirror: str | os.PathLike[str] | None = None) -> pd.DataFrame:
     """Load a data set as a table with canonical columns.
 

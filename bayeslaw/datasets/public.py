@@ -74,10 +74,12 @@ def _sha256(content: bytes) -> str:
 
 def _copy(source: Path, target: Path, sha256: str) -> None:
     if not source.is_file():
-        raise DataError(f"the mirror has no file {source}")
+        raise DataError(
+            f"the mirror has no file {source}: copy it there, or leave mirror= and {MIRROR} out to download it"
+        )
     content = source.read_bytes()
     if _sha256(content) != sha256:
-        raise DataError(f"{source} differs from the public original (SHA-256 is not {sha256})")
+        raise DataError(f"{source} differs from the public original (SHA-256 is not {sha256}): copy that one")
     target.write_bytes(content)
 
 

@@ -2,7 +2,7 @@
 
 from bayeslaw.decisions.alignment import alignment, domain_vectors
 from bayeslaw.decisions.allocation import allocation
-from bayeslaw.decisions.best_duration import best_duration, duration_frontier, prior_decides
+from bayeslaw.decisions.best_duration import best_duration, duration_frontier
 from bayeslaw.decisions.best_mixture import best_mixture
 from bayeslaw.decisions.best_ratio import best_ratio
 from bayeslaw.decisions.critical_ratio import critical_ratio
@@ -23,6 +23,5 @@ __all__ = [
     "domain_vectors",
     "duration_frontier",
     "equivalent_compute",
-    "prior_decides",
     "turning_length",
 ]

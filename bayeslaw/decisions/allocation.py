@@ -11,7 +11,7 @@ from bayeslaw.quantity import Censored
 if TYPE_CHECKING:
     from bayeslaw.fit import Fit
 
-__all__ = ["allocation"]
+__all__ = ["FLOPS_PER_TOKEN", "allocation"]
 
 FLOPS_PER_TOKEN = 6.0
 """Floating-point operations per parameter and token of training (arXiv:2001.08361)."""

@@ -1,4 +1,4 @@
-"""Best duration: how long to upsample a domain at the end of training (arXiv:2406.03476), and what decides it."""
+"""Best duration: how long to upsample a domain at the end of training (arXiv:2406.03476)."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,19 +10,12 @@ import xarray as xr
 from bayeslaw.decisions.goal import Goal
 from bayeslaw.decisions.question import POINTS, given, minimise, open_columns
 from bayeslaw.errors import RangeError, unknown_name
-from bayeslaw.quantity import Ratio
+from bayeslaw.quantity import Censored
 
 if TYPE_CHECKING:
-    from bayeslaw.checks import CheckResult
     from bayeslaw.fit import Fit
 
-__all__ = ["best_duration", "duration_frontier", "prior_decides"]
-
-MOVED = 1.0
-"""Posterior standard deviations by which medians may differ between priors before the prior decides."""
-
-SWAYED = 0.25
-"""By how much the probability that no window, or a longer one, is best may differ between priors."""
+__all__ = ["best_duration", "duration_frontier"]
 
 
 def best_duration(
@@ -31,7 +24,7 @@ def best_duration(
     goal: str | Mapping[str, float] | None = None,
     longest: float | None = None,
     **groups: Any,
-) -> Ratio:
+) -> Censored:
     """Return the share of the training, at its end, whose upsampling gives the smallest loss or error rate.
 
     Draws whose optimum lies at an end are kept there: `p_never` is the probability that upsampling does not help,
@@ -51,7 +44,8 @@ def best_duration(
 
     Returns
     -------
-    Ratio
+    Censored
+        Shares of the training.
 
     Raises
     ------
@@ -77,7 +71,7 @@ def best_duration(
         return wanted(fit.loss(columns.assign(duration=duration)))
 
     grid = xr.DataArray(np.linspace(0.0, high, POINTS), dims="grid")
-    return Ratio(
+    return Censored(
         "best_duration",
         minimise(loss, grid).transpose("chain", "draw", ...),
         "1",
@@ -91,7 +85,7 @@ def best_duration(
 
 def duration_frontier(
     fit: "Fit", *, target: str, general: str, weights: Any = None, longest: float | None = None, **groups: Any
-) -> Ratio:
+) -> Censored:
     """Return the best duration for every weight between a general benchmark and the one that upsampling is for.
 
     Losses at these durations are the frontier: no window is better for both.
@@ -111,7 +105,7 @@ def duration_frontier(
 
     Returns
     -------
-    Ratio
+    Censored
         Dims chain, draw and ``weight``.
 
     Raises
@@ -125,7 +119,7 @@ def duration_frontier(
         if name not in fit.evals:
             raise unknown_name("validation set", name, fit.evals)
     if target == general:
-        raise RangeError(f"target and general are both {target!r}: a frontier needs two benchmarks")
+        raise RangeError(f"target and general are both {target!r}: name two benchmarks for a frontier")
     shares = np.linspace(0, 1, 11) if weights is None else np.atleast_1d(np.asarray(weights, float))
     if not ((shares >= 0) & (shares <= 1)).all():
         raise RangeError(f"weights are {weights}: give importances of the target in [0, 1]")
@@ -135,40 +129,3 @@ def duration_frontier(
     draws = xr.concat([r.draws for r in found], xr.DataArray(shares, dims="weight", name="weight"))
     asked = {**given(**groups), "target": target, "general": general, "longest": found[0].high}
     return replace(found[0], draws=draws.transpose("chain", "draw", "weight", ...), inputs=asked)
-
-
-def prior_decides(answers: Mapping[str, Ratio]) -> "CheckResult":
-    """Check whether an answer is the prior's: it fires where fits under several stated priors disagree.
-
-    Parameters
-    ----------
-    answers : mapping
-        The same question to fits of the same runs, by the name of the prior; no dims besides chain and draw.
-
-    Returns
-    -------
-    CheckResult
-        Failed if two medians lie more than one posterior standard deviation apart (the smallest of the fits), or the
-        probability that no window helps, or that a longer one still would, differs by more than 0.25.
-
-    Raises
-    ------
-    RangeError
-        There are fewer than two answers, or one has several elements.
-    """
-    from bayeslaw.checks import CheckResult
-
-    if len(answers) < 2 or any(set(r.draws.dims) != {"chain", "draw"} for r in answers.values()):
-        raise RangeError("give the same single question to at least two fits that differ in their priors")
-    medians = {name: float(r.median()) for name, r in answers.items()}
-    low, high = (pick(medians, key=medians.__getitem__) for pick in (min, max))
-    spread = min(float(r.sd()) for r in answers.values())
-    apart = medians[high] - medians[low]
-    swayed = max(np.ptp([float(getattr(r, p)) for r in answers.values()]) for p in ("p_never", "p_always"))
-    text = (
-        f"the median goes from {medians[low]:.3g} ({low}) to {medians[high]:.3g} ({high}), with a posterior standard "
-        f"deviation of {spread:.2g}; the probability of an end moves by {swayed:.2f}"
-    )
-    if apart <= MOVED * spread and swayed <= SWAYED:
-        return CheckResult("the prior decides this", True, text)
-    return CheckResult("the prior decides this", False, f"{text}: measure more windows, or say which prior you hold")

@@ -14,7 +14,7 @@ from bayeslaw.decisions.mixture_problem import Problem, Pull
 from bayeslaw.decisions.question import given, open_columns
 from bayeslaw.errors import RangeError, unknown_name
 from bayeslaw.mixtures import WEIGHT, as_weights, blend, bounds
-from bayeslaw.quantity import CI_PROB, Censored, Quantity
+from bayeslaw.quantity import CI_PROB, SAMPLE, Censored, Quantity
 
 if TYPE_CHECKING:
     from bayeslaw.fit import Fit
@@ -77,6 +77,13 @@ class Mixture(Censored):
     def probability_within(self, candidate: Any, tolerance: float) -> xr.DataArray:
         """Return the probability that a candidate's loss is at most `tolerance` nats above the best.
 
+        Parameters
+        ----------
+        candidate : mapping, Series, DataFrame or DataArray
+            Shares by source (see `bayeslaw.mixtures.as_weights`); None: the recommended mixture.
+        tolerance : float
+            Nats per token.
+
         Raises
         ------
         RangeError
@@ -84,7 +91,7 @@ class Mixture(Censored):
         """
         if not 0 < tolerance < np.inf:
             raise RangeError(f"tolerance is {tolerance}: give nats above 0")
-        return (self.regret(candidate).draws <= tolerance).mean(["chain", "draw"])
+        return (self.regret(candidate).draws <= tolerance).mean(SAMPLE)
 
     def gain(self, over: Any, mixture: Any = None) -> Quantity:
         """Return by how many nats a mixture (left out: the recommended one) lies below another, in every draw.
@@ -162,10 +169,10 @@ def best_mixture(
 
     Notes
     -----
-    Every draw's optimum is certified to within 1e-7 nats where the law is convex in the shares, as data_mixing,
-    data_mixing_m1, regmix and nested_data_mixing are; the note counts the draws of others that did not get there.
-    Unless rows outside the law's range were fitted, shares stay inside it. The pull is that of Olmix
-    (arXiv:2602.12237), which takes 0.1 towards the mixture of the tokens at hand.
+    Every draw's optimum is certified to within 1e-7 nats where the law is convex in the shares, as sums of exponentials
+    of linear functions and straight lines are; the note counts the draws of others that did not get there. Unless rows
+    outside the law's range were fitted, shares stay inside it. The pull is that of Olmix (arXiv:2602.12237), which
+    takes 0.1 towards the mixture of the tokens at hand.
     """
     wanted = Goal.of(goal, fit.evals)
     asked = given(N=N, D=D, **groups)

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from bayeslaw.decisions.question import Line, given, minimise, named, open_columns
-from bayeslaw.quantity import Ratio
+from bayeslaw.quantity import Censored
 
 if TYPE_CHECKING:
     from bayeslaw.fit import Fit
@@ -22,7 +22,7 @@ def best_ratio(
     domain: Any = None,
     eval: str = "domain",
     **groups: Any,
-) -> Ratio:
+) -> Censored:
     """Return the domain share with the smallest loss when the domain tokens are given and general tokens are not.
 
     Training sees ``D = domain_tokens / domain_share`` tokens. Draws whose optimum lies at an end of the law's range
@@ -44,7 +44,8 @@ def best_ratio(
 
     Returns
     -------
-    Ratio
+    Censored
+        Shares of the domain.
 
     Raises
     ------
@@ -67,7 +68,7 @@ def best_ratio(
     )
     grid = line.grid()
     low, high = grid[0].item(), grid[-1].item()
-    return Ratio(
+    return Censored(
         "best_ratio",
         minimise(line.loss, grid).transpose("chain", "draw", ...),
         "1",

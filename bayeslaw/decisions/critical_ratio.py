@@ -1,22 +1,29 @@
 """Critical ratio: the largest domain share at which a loss stays within a limit (usage 1 of arXiv:2406.01375)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
+from bayeslaw.arguments import numbers
+from bayeslaw.curves import is_curve_law
 from bayeslaw.decisions.question import Line, given, last_below, open_columns
 from bayeslaw.errors import DataError, LawError, RangeError, unknown_name
-from bayeslaw.quantity import Ratio
+from bayeslaw.law import Law
+from bayeslaw.quantity import SAMPLE, Censored
 
 if TYPE_CHECKING:
     from bayeslaw.fit import Fit
 
-__all__ = ["bends", "critical_ratio", "has_critical_ratio", "of_the_study"]
+__all__ = ["CriticalRatio", "bends", "critical_ratio", "has_critical_ratio", "of_the_study"]
 
 STEP = 1e-3
 """Relative distance in tokens over which the loss is looked at to see whether it falls."""
+
+OF_THE_LIMIT = ("eval", "rule", "max_rise", "max_increase", "baseline", "weight", "range")
+"""Inputs that say what the limit is."""
 
 MOST = 6
 """A study is asked about at most this many model sizes, and domains."""
@@ -25,6 +32,53 @@ ALONG = "tokens asked for"
 """Stands for the dim D while tokens are varied around those asked for."""
 
 RULES = ("tolerance", "break-even", "turning-point")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CriticalRatio(Censored):
+    """The largest safe domain share of every draw: at the lower end none is safe, at the upper end every one."""
+
+    def _asked(self, besides: Collection[str] = ()) -> str:
+        where = super()._asked((*OF_THE_LIMIT, *besides))
+        return f"{where}; {self._limit()}" if "rule" in self.inputs else where
+
+    def _limit(self) -> str:
+        """Return the rule in words, with the limit and what it is measured from."""
+        asked = self.inputs
+        loss, baseline = f"the {asked['eval']} loss", asked.get("baseline", ())
+        if asked["rule"] == "turning-point":
+            goal = loss if "weight" not in asked else f"domain loss + {asked['weight']:g} x general loss"
+            return f"{goal} falling again by then"
+        before = "the baseline"
+        if isinstance(baseline, tuple):
+            before = f"a baseline of {baseline[0]:.4g} (sd {baseline[1]:.2g}) nats"
+        elif np.ndim(baseline) == 0:
+            before = f"a baseline of {float(baseline):.4g} nats"
+        if "max_increase" in asked:
+            return f"{loss} at most {asked['max_increase']:g} nats above {before}"
+        if asked["max_rise"] == 0:
+            return f"{loss} not above {before}"
+        return f"{loss} at most {100 * asked['max_rise']:g} % above {before}"
+
+    def probability_safe(self, share: Any) -> xr.DataArray:
+        """Return the share of the draws whose ratio is at least `share`; draws that are never safe do not count.
+
+        Parameters
+        ----------
+        share : float or 1-d array
+            One share, or several (the dim ``share`` of the result).
+
+        Raises
+        ------
+        RangeError
+            `share` lies outside the range in which the ratio was looked for.
+        """
+        values = numbers(share, "share")
+        if (bad := ~((values >= self.low) & (values <= self.high))).any():
+            within = f"[{self.low:g}, {self.high:g}]"
+            raise RangeError(f"share is {values[bad][0]:g}: the ratio was looked for in {within}; ask within it")
+        asked = xr.DataArray(values, dims=["share"] * values.ndim, coords={"share": values} if values.ndim else None)
+        return ((self.draws >= asked) & (self.draws > self.low)).mean(SAMPLE)
 
 
 def critical_ratio(
@@ -43,7 +97,7 @@ def critical_ratio(
     weight: float | None = None,
     beside: "Fit | None" = None,
     **groups: Any,
-) -> Ratio:
+) -> CriticalRatio:
     """Return the largest domain share at which the predicted loss stays within a limit above the baseline.
 
     Per draw, the feasible set is the connected component of {share : loss <= limit} that holds the smallest domain
@@ -86,7 +140,7 @@ def critical_ratio(
 
     Returns
     -------
-    Ratio
+    CriticalRatio
 
     Raises
     ------
@@ -105,8 +159,9 @@ def critical_ratio(
     an excursion above the limit narrower than 1 / 200 of the range can be missed.
 
     The definition of arXiv:2407.17467 also limits the rise to 0.05 nats, which never binds below a share of 1 in its
-    own tables: ask for it with ``rule="tolerance", max_increase=0.05``. `Ratio.probability_safe` says how probably a
-    share is safe by the rule asked.
+    own tables: ask for it with ``rule="tolerance", max_increase=0.05``. `CriticalRatio.probability_safe` says how
+    probably a share
+    is safe by the rule asked.
     """
     asked = given(N=N, D=D, domain=domain, **groups)
     columns = open_columns(fit, {"domain_share": 0.5}, asked)
@@ -136,7 +191,7 @@ def critical_ratio(
         limit = start * (1 + limits.get("max_rise", 0.0)) + limits.get("max_increase", 0.0)
         draws = last_below(lambda share: line.loss(share) * error - limit, grid)
     asked |= given(eval=eval, rule=rule, **limits, baseline=start if baseline is None else baseline)
-    return Ratio(
+    return CriticalRatio(
         "critical_ratio",
         draws.transpose("chain", "draw", ...),
         "1",
@@ -149,18 +204,19 @@ def critical_ratio(
 
 def has_critical_ratio(fit: "Fit") -> bool:
     """Return whether a critical ratio is a question to this law and these runs."""
-    return {"D", "domain_share"} <= set(fit.model.law.columns) and "general" in fit.evals
+    law = fit.model.law
+    return "domain_share" in law.columns and "general" in fit.evals and not is_curve_law(law)
 
 
-def bends(fit: "Fit") -> bool:
-    """Return whether the law's loss can rise and then fall with tokens."""
-    return "D" in fit.model.law.columns and "D" not in fit.model.law.falls_in
+def bends(law: Law) -> bool:
+    """Return whether a law's loss can rise and then fall with tokens, at any domain share."""
+    return {"D", "domain_share"} <= set(law.columns) and "D" not in law.falls_in
 
 
 def of_the_study(fit: "Fit") -> dict[str, Any]:
     """Return the question of the study itself: its model sizes and domains, six each at most, and its most tokens."""
     design = fit.model.design
-    asked: dict[str, Any] = {"D": design.levels["D"].max()}
+    asked: dict[str, Any] = {"D": design.levels["D"].max()} if "D" in fit.model.law.columns else {}
     if (N := design.levels.get("N", design.groups.get("N"))) is not None:
         asked["N"] = N[np.unique(np.linspace(0, len(N) - 1, MOST).round().astype(int))]
     if "domain" in design.groups:
@@ -177,10 +233,12 @@ def _limits(fit: "Fit", rule: str, max_rise: float | None, max_increase: float |
     if rule != "tolerance" and limits:
         raise RangeError(f"rule {rule!r} has no tolerance: leave {' and '.join(limits)} out or use rule='tolerance'")
     if rule == "turning-point":
-        if not bends(fit):
+        if not bends(fit.model.law):
+            from bayeslaw import models
+
             raise LawError(
                 f"the law {fit.model.law.name} has no turning point: that takes a law whose loss rises and then falls "
-                "with tokens, such as cmr_general; use rule='tolerance' or 'break-even'"
+                f"with tokens, such as {models.such_as(bends)}; use rule='tolerance' or 'break-even'"
             )
         return {}
     if len(limits) == 2:
@@ -216,7 +274,7 @@ def _domain_fit(fit: "Fit", beside: "Fit | None", weight: float) -> "Fit":
     if "domain" not in domain.evals:
         raise DataError("weight= needs the domain loss: give its fit as beside=, or fit both losses by one law")
     wanted, got = (f.posterior.sizes for f in (fit, domain))
-    if any(wanted[d] != got[d] for d in ("chain", "draw")):
+    if any(wanted[d] != got[d] for d in SAMPLE):
         raise DataError(
             f"the fits have {wanted['chain']} x {wanted['draw']} and {got['chain']} x {got['draw']} draws, which "
             "cannot be paired: fit both with the same chains and draws"

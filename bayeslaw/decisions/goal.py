@@ -39,7 +39,7 @@ class Goal:
             if name not in evals:
                 raise unknown_name("validation set", name, evals)
         if not (all(0 <= w < np.inf for w in asked.values()) and sum(asked.values()) > 0):
-            raise RangeError(f"goal is {goal}: importances are at least 0, and some above it")
+            raise RangeError(f"goal is {goal}: give importances of at least 0, some of them above")
         counted = {k: w / sum(asked.values()) for k, w in asked.items() if w > 0}
         return cls(xr.DataArray(list(counted.values()), dims="eval", coords={"eval": list(counted)}))
 

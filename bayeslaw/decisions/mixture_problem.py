@@ -14,6 +14,7 @@ from bayeslaw.decisions.goal import Goal
 from bayeslaw.errors import RangeError
 from bayeslaw.law import Law
 from bayeslaw.mixtures import WEIGHT, as_weights
+from bayeslaw.quantity import SAMPLE
 
 if TYPE_CHECKING:
     from bayeslaw.fit import Fit
@@ -91,7 +92,7 @@ class Problem:
         arrays = xr.broadcast(*inputs.values(), *coefficients.values(), exclude=["source"])
         full = [a.reset_coords(drop=True) for a in arrays]
         template = full[0].isel(source=0, eval=0, drop=True, missing_dims="ignore")
-        cells = [d for d in template.dims if d not in ("chain", "draw")]
+        cells = [d for d in template.dims if d not in SAMPLE]
         template = template.transpose(*cells, "chain", "draw")
         order = [*cells, "chain", "draw"]
         flat = [a.transpose("source", "eval", *order, missing_dims="ignore") for a in full]

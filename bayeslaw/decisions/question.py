@@ -8,13 +8,14 @@ import numpy as np
 import xarray as xr
 from scipy.optimize import elementwise
 
+from bayeslaw.arguments import numbers
 from bayeslaw.design import inside, ranges
 from bayeslaw.errors import LawError, RangeError, unknown_name
 
 if TYPE_CHECKING:
     from bayeslaw.fit import Fit
 
-__all__ = ["Line", "given", "last_below", "minimise", "named", "open_columns"]
+__all__ = ["POINTS", "Line", "given", "last_below", "minimise", "named", "open_columns"]
 
 POINTS = 201
 """Points at which a line is looked at before a crossing or an optimum is refined."""
@@ -30,7 +31,7 @@ def given(**arguments: Any) -> dict[str, Any]:
 
 def named(value: Any, name: str) -> xr.DataArray:
     """Return a number, or a 1-d array with a dim of its own name, as a named array; above 0 or RangeError."""
-    values = np.asarray(value, float)
+    values = numbers(value, name)
     if not (np.isfinite(values).all() and (values > 0).all()):
         raise RangeError(f"{name} is {value}: give numbers above 0")
     return xr.DataArray(values, dims=[name] * values.ndim, coords={name: values} if values.ndim else None)
@@ -52,7 +53,12 @@ def open_columns(fit: "Fit", sought: Mapping[str, float], asked: Mapping[str, An
             f"runs: fit without by={apart[0]!r} to choose {apart[0]}"
         )
     if missing := [name for name in sought if name not in law.columns]:
-        raise LawError(f"the law {law.name} does not depend on {' and '.join(missing)}: ask a law that does")
+        from bayeslaw import models
+
+        known = models.such_as(lambda law: set(sought) <= set(law.columns))
+        raise LawError(
+            f"the law {law.name} does not depend on {' and '.join(missing)}: ask a law that does, such as {known}"
+        )
     columns: xr.Dataset = fit.columns(**{**sought, **asked})
     return columns
 

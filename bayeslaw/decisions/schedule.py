@@ -18,7 +18,7 @@ from bayeslaw.schedules import Schedule
 if TYPE_CHECKING:
     from bayeslaw.fit import Fit
 
-__all__ = ["Best", "best_schedule", "check_law", "curve"]
+__all__ = ["Best", "best_schedule", "beyond", "check_law", "curve"]
 
 BEYOND = 1.02
 """A candidate may leave the range of the runs by this factor before the answer says so."""
@@ -112,7 +112,7 @@ def curve(
     known = {c: xr.DataArray(areas[c], dims="step", coords={"step": step}) for c in _areas_of(fit, areas)}
     named = fit.columns(**columns, **known).assign_coords(step=step)
     asked = {**given(**columns), "schedule": repr(schedule)}
-    note = _beyond(fit, {"the schedule": schedule}, areas.assign(run="the schedule"))
+    note = beyond(fit, {"the schedule": schedule}, areas.assign(run="the schedule"))
     return Quantity(
         "loss", fit.loss(named, new_run, seed), "nats per token", "new run" if new_run else "mean law", asked, note
     )
@@ -197,18 +197,22 @@ def best_schedule(
     draws = wanted(losses).assign_coords(at)
     asked = {**given(**columns), "goal": wanted.asked}
     called = dict(zip(names, map(str, labels), strict=True))
-    note = _beyond(fit, {called[k]: plan for k, plan in plans.items()}, areas.assign(run=areas["run"].map(called)))
+    note = beyond(fit, {called[k]: plan for k, plan in plans.items()}, areas.assign(run=areas["run"].map(called)))
     name, what = "change_of_loss" if change else "final_loss", "new run" if new_run else "mean law"
     return Best(name, draws.transpose(*SAMPLE, ...), "nats per token", what, asked, note)
 
 
 def check_law(fit: "Fit", *needed: str) -> None:
     """Refuse a law that has no schedule, or not the columns needed, with a LawError."""
+    from bayeslaw import models
+
     law = fit.model.law
     if not is_curve_law(law):
-        raise LawError(f"the law {law.name} has no schedule: ask a law of training curves, such as lr_annealing")
+        known = models.such_as(is_curve_law)
+        raise LawError(f"the law {law.name} has no schedule: ask a law of training curves, such as {known}")
     if missing := [c for c in needed if c not in law.columns]:
-        raise LawError(f"the law {law.name} does not know {missing[0]}: ask cpt_dynamics, or a version of it")
+        known = models.such_as(lambda law: set(needed) <= set(law.columns))
+        raise LawError(f"the law {law.name} does not know {missing[0]}: ask a law that does, such as {known}")
 
 
 def _areas_of(fit: "Fit", areas: pd.DataFrame) -> list[str]:
@@ -224,7 +228,7 @@ def _each(values: Any, labels: list[Any], what: str) -> list[Any]:
     return [values[label] for label in labels]
 
 
-def _beyond(fit: "Fit", plans: Mapping[str, Schedule], areas: pd.DataFrame) -> str:
+def beyond(fit: "Fit", plans: Mapping[str, Schedule], areas: pd.DataFrame) -> str:
     """Say in words where schedules leave the range of the runs."""
     table, notes = fit.model.runs.table, []
     peak = table["lr"].max()

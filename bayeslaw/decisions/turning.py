@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from bayeslaw.areas import area_columns, area_settings
 from bayeslaw.decisions.goal import Goal
 from bayeslaw.decisions.question import POINTS, Line, given, last_below
-from bayeslaw.decisions.schedule import check_law
-from bayeslaw.quantity import SAMPLE, Censored
+from bayeslaw.decisions.schedule import beyond, check_law
+from bayeslaw.quantity import CI_PROB, SAMPLE, Censored
 from bayeslaw.schedules import Schedule
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ def turning_length(
     Returns
     -------
     Censored
-        Steps. `p_never`: the loss never rises above its start; `p_always`: it is not back by the end of `schedule`.
+        Steps. `p_never`: the loss never rises above its start; `p_always`: it is not back by the end of `schedule`. Its
+        note says where the schedule, up to the upper end of the interval, leaves the range of the runs.
 
     Raises
     ------
@@ -78,16 +80,24 @@ def turning_length(
         still = change(middle) > start
         lower, upper = middle.where(still, lower), middle.where(~still, upper)
     draws = upper.where(back.any("grid"), length).where(rose.isel(grid=-1, drop=True), 0).astype(float)
+    meaning = "p_never: it never rises above its start; p_always: it is not back by the last step"
     return Censored(
         "turning_length",
         draws.transpose(*SAMPLE, ...),
         "steps",
         "mean law",
         {**given(**columns), "goal": wanted.asked, "schedule": repr(schedule)},
-        "p_never: it never rises above its start; p_always: it is not back by the last step",
+        "; ".join(filter(None, [meaning, _reach(fit, schedule, areas, float(draws.quantile((1 + CI_PROB) / 2)))])),
         low=0.0,
         high=float(length),
     )
+
+
+def _reach(fit: "Fit", schedule: Schedule, areas: Mapping[str, np.ndarray], steps: float) -> str:
+    """Say in words where a schedule leaves the range of the runs within so many steps; its areas begin at step 0."""
+    name, end = "the schedule up to the answer", max(1, int(np.ceil(steps)))
+    reached = pd.DataFrame({c: a[1 : end + 1] for c, a in areas.items()}).assign(run=name)
+    return beyond(fit, {name: Schedule(schedule.lr[:end])}, reached)
 
 
 def critical_point(fit: "Fit", *, goal: str | Mapping[str, float] = "general", **columns: Any) -> Censored:

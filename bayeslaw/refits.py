@@ -3,11 +3,9 @@
 import hashlib
 import inspect
 import json
-import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,12 +13,10 @@ from typing import Any
 import joblib
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
 from bayeslaw.design import Design
-from bayeslaw.engines import Failure, run
 from bayeslaw.errors import RangeError, RefitError, StoreError, unknown_name
+from bayeslaw.executors import Failure, run
 from bayeslaw.files import replacing
 from bayeslaw.inference import fit
 from bayeslaw.law import Law
@@ -28,10 +24,11 @@ from bayeslaw.mixtures import WEIGHT
 from bayeslaw.model import Model
 from bayeslaw.noise import Noise
 from bayeslaw.priors import Prior
+from bayeslaw.progress import bar
 from bayeslaw.runs import Runs
 from bayeslaw.store import fingerprint
 
-__all__ = ["file_of", "finish", "labels", "settled", "told"]
+__all__ = ["failure_note", "file_of", "finish", "labels", "refit_settings"]
 
 
 SETTINGS = tuple(name for name in inspect.signature(fit).parameters if name not in ("model", "progress"))
@@ -45,14 +42,14 @@ def labels(held: Design) -> dict[str, np.ndarray]:
     return {c: held.rows[c].values for c in names if held.rows[c].dims == ("row",)}
 
 
-def settled(jobs: int, scheduler: str | None, **settings: Any) -> dict[str, Any]:
+def refit_settings(jobs: int, scheduler: str | None, **settings: Any) -> dict[str, Any]:
     """Return the settings of refits that share the cores of this machine, or have one each on a cluster."""
     if jobs == 0:
         raise RangeError("jobs is 0: give how many refits to run at a time, or -1 for one per core")
     for name in settings:
         if name not in SETTINGS:
             raise unknown_name("setting of a fit", name, SETTINGS)
-    if (method := settings.get("method", "nuts")) not in ("nuts", "mle"):
+    if str(method := settings.get("method", "nuts")) not in ("nuts", "mle"):
         raise unknown_name("method", method, ("nuts", "mle"))
     if scheduler is not None:
         if jobs != 1:
@@ -76,7 +73,7 @@ def finish(
     Parameters
     ----------
     work, tasks, jobs, scheduler
-        See `bayeslaw.engines.run`.
+        See `bayeslaw.executors.run`.
     files : mapping
         Where each result is kept, or None.
     progress : bool
@@ -93,14 +90,14 @@ def finish(
     Raises
     ------
     RefitError
-        Every task failed, or as in `bayeslaw.engines.run`.
+        Every task failed, or as in `bayeslaw.executors.run`.
     StoreError
         A file cannot be read or written.
     """
     done = {label: _read(file) for label, file in files.items() if file is not None and file.is_file()}
     missing = {label: task for label, task in tasks.items() if label not in done}
     failures: dict[str, Failure] = {}
-    with _counter(len(tasks), len(done), progress) as count:
+    with bar("refits", len(tasks), len(done), show=progress) as shown:
         for label, result in run(work, missing, jobs, scheduler) if missing else ():
             if isinstance(result, Failure):
                 failures[label] = result
@@ -108,15 +105,15 @@ def finish(
                 done[label] = result
                 if (file := files[label]) is not None:
                     _write(file, result)
-            count(len(failures))
+            shown.step(f"refits, {len(failures)} failed" if failures else "refits")
     rows = [{"fold": label, **vars(failures[label])} for label in tasks if label in failures]
     failed = pd.DataFrame(rows, columns=["fold", "error", "reason"])
     if not done:
-        raise RefitError(f"every refit failed; the first, {_first(failed)}")
+        raise RefitError(f"every refit failed; the first, {_first(failed)}; see whether model.fit() works")
     return [done[label] for label in tasks if label in done], failed
 
 
-def told(failed: pd.DataFrame, done: int) -> list[str]:
+def failure_note(failed: pd.DataFrame, done: int) -> list[str]:
     """Return a line on the refits that failed, if any did."""
     if failed.empty:
         return []
@@ -125,30 +122,6 @@ def told(failed: pd.DataFrame, done: int) -> list[str]:
 
 def _first(failed: pd.DataFrame) -> str:
     return "{fold}: {error}: {reason}".format(**failed.iloc[0])
-
-
-@contextmanager
-def _counter(total: int, done: int, progress: bool) -> Iterator[Callable[[int], None]]:
-    """Show a bar on standard error; yield what counts one more, told how many have failed."""
-    console = Console(stderr=True)
-    columns = (
-        "{task.description}",
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        "left",
-        TimeRemainingColumn(),
-    )
-    shown = progress and (console.is_terminal or console.is_jupyter)
-    with Progress(*columns, console=console, disable=not shown, speed_estimate_period=math.inf) as bar:
-        task = bar.add_task("refits", total=total, completed=done)
-        bar.advance(task, 0)  # from when the speed is measured
-
-        def count(failed: int) -> None:
-            bar.update(task, description=f"refits, {failed} failed" if failed else "refits")
-            bar.advance(task)
-
-        yield count
 
 
 def file_of(
