@@ -81,7 +81,7 @@ def demo(
     )
     typer.echo(f"Data: tinycpt, real continual pre-training of four tiny models on Python code.\n{model!r}\n")
     with replacing(output / "fit.nc") as temporary:
-        fit = model.fit(draws=draws, chains=chains, seed=seed, progress=True)
+        fit = model.fit(draws=draws, chains=chains, target_accept=0.98, seed=seed, progress=True)
         fit.save(temporary)
     ratios = critical_ratios(fit)
     ratios["0.3 safe"] = [float(ratio.probability_safe(0.3)) for ratio in ratios["ratio"]]
