@@ -8,10 +8,10 @@ validation sets move together. An error e of run i, validation set v, at tokens 
 u_i standard normal, common to the run; x_i an Ornstein-Uhlenbeck process in log D with correlation length ell; both
 correlated by rho between any two validation sets. Runs that saw their data in one order (``data_order``) share, at the
 same tokens, what the latest batches did to the loss: one normal effect b_v for all of them, which is sampled and taken
-off before. What measuring adds (``loss_sd``) is known, independent, and only
-allowed where errors are. The likelihood is written one step ahead: each measurement given the
-earlier ones of its run has a closed-form mean and scale, so the run effects are integrated out exactly and robust
-(Student-t) innovations cost one line.
+off before. What measuring adds (``loss_sd``) is known, independent, and only allowed where the run's own errors are
+independent too. The likelihood is written one step ahead: each measurement given the earlier ones of its run has a
+closed-form mean and scale, so the run effects are integrated out exactly and robust (Student-t) innovations cost one
+line.
 """
 
 from collections.abc import Mapping
