@@ -1,30 +1,28 @@
 """Bayesian scaling laws of (continual) pre-training: which mixture ratio, and how sure."""
 
-from bayeslaw import datasets, schedules, splits
-from bayeslaw.benchmarks import read_scores
-from bayeslaw.calibrate import Calibration, calibrate
-from bayeslaw.comparison import compare
-from bayeslaw.curves import read_curves
-from bayeslaw.early_features import early_features
-from bayeslaw.errors import BayeslawError
-from bayeslaw.evaluate import Evaluation, evaluate
-from bayeslaw.fit import Fit, grid
-from bayeslaw.law import Coefficient, Covariate, Law, law
-from bayeslaw.learnability import learnability
-from bayeslaw.misfit import with_misfit
-from bayeslaw.model import Model
-from bayeslaw.noise import Noise
-from bayeslaw.prediction import UNSEEN
-from bayeslaw.priors import Prior, positive, real, share
-from bayeslaw.quantity import Quantity
-from bayeslaw.report import report
-from bayeslaw.requirements import requirements
-from bayeslaw.runs import Runs, read_runs
-from bayeslaw.store import load
-
-__version__ = "0.1.0"
+from bayeslaw import datasets, models, plots
+from bayeslaw.base.errors import BayeslawError
+from bayeslaw.base.version import VERSION as __version__
+from bayeslaw.checks.paper_requirements import requirements
+from bayeslaw.decisions.domain_learnability import learnability
+from bayeslaw.declare import Coefficient, Covariate, Law, Prior, law, positive, real, share, with_misfit
+from bayeslaw.posterior.draws import UNSEEN
+from bayeslaw.posterior.quantity import Quantity
+from bayeslaw.reporting import report
+from bayeslaw.spec.noise import Noise
+from bayeslaw.tables import schedules
+from bayeslaw.tables.curves import read_curves
+from bayeslaw.tables.early_training import early_features
+from bayeslaw.tables.runs import Runs, read_runs
+from bayeslaw.tables.scores import read_scores
+from bayeslaw.validation import splits
+from bayeslaw.validation.calibration import Calibration, calibrate
+from bayeslaw.validation.comparison import compare
+from bayeslaw.validation.evaluation import Evaluation, evaluate
+from bayeslaw.workflow import Fit, Model, grid, load
 
 __all__ = [
+    "__version__",
     "UNSEEN",
     "BayeslawError",
     "Calibration",
@@ -47,6 +45,8 @@ __all__ = [
     "law",
     "learnability",
     "load",
+    "models",
+    "plots",
     "positive",
     "read_curves",
     "read_runs",

@@ -3,9 +3,8 @@
 Source: Ge et al. 2024, "BiMix: A Bivariate Data Mixing Law for Language Model Pretraining", arXiv:2405.14908.
 """
 
-from bayeslaw.law import Coefficient, Covariate, law, maximum
+from bayeslaw.declare import Coefficient, Covariate, law, maximum, positive
 from bayeslaw.models.dcpt import own_share
-from bayeslaw.priors import positive
 
 SMALLEST = 1e-3
 """The law has no value where a corpus is left out; smaller shares than this are read as it."""

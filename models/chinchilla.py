@@ -3,8 +3,7 @@
 Source: Hoffmann et al. 2022, arXiv:2203.15556, eq. (2); refit by Besiroglu et al. 2024, arXiv:2404.10102.
 """
 
-from bayeslaw.law import Coefficient, Covariate, law
-from bayeslaw.priors import positive
+from bayeslaw.declare import Coefficient, Covariate, law, positive
 
 
 def paper_units(reference, /, *, A, alpha, B, beta):

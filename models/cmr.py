@@ -4,8 +4,7 @@ Source: Gu et al. 2024, "CMR Scaling Law: Predicting Critical Mixture Ratios for
 Models", arXiv:2407.17467 (EMNLP 2024), section 4 and eq. (6) to (8).
 """
 
-from bayeslaw.law import Coefficient, Covariate, exp, law, log, maximum, where
-from bayeslaw.priors import positive, real
+from bayeslaw.declare import Coefficient, Covariate, exp, law, log, maximum, positive, real, where
 
 
 def inner(share):

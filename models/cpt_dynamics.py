@@ -4,8 +4,7 @@ Source: Wang, Tissue, Wang, Li, Zeng 2025, "Learning Dynamics in Continual Pre-T
 arXiv:2505.07796, eq. (4), (7), (8) and section on open models; eq. (6) is in `cpt_out_of_domain`.
 """
 
-from bayeslaw.law import Coefficient, Covariate, exp, law, where
-from bayeslaw.priors import positive, real
+from bayeslaw.declare import Coefficient, Covariate, exp, law, positive, real, where
 
 
 def saturation(S1cpt, E, beta):

@@ -4,8 +4,7 @@ Source: Wang et al. 2025, "Learning Dynamics in Continual Pre-Training for Large
 eq. (6).
 """
 
-from bayeslaw.law import Coefficient, Covariate, law
-from bayeslaw.priors import positive, real
+from bayeslaw.declare import Coefficient, Covariate, law, positive, real
 
 
 @law(

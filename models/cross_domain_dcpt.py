@@ -4,9 +4,8 @@ Source: Que et al. 2024, "D-CPT Law: Domain-specific Continual Pre-Training Scal
 arXiv:2406.01375, section 5 (cross-domain D-CPT law) and appendix H (the learnable coefficient).
 """
 
-from bayeslaw.law import Coefficient, Covariate, law
+from bayeslaw.declare import Coefficient, Covariate, law, positive, share
 from bayeslaw.models.dcpt import COEFFICIENTS, COVARIATES, dcpt, paper_units
-from bayeslaw.priors import positive, share
 
 SOURCE = "Que et al. 2024, arXiv:2406.01375 (NeurIPS 2024), cross-domain law"
 EQUATION = (

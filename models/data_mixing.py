@@ -4,8 +4,7 @@ Source: Ye et al. 2024, "Data Mixing Laws: Optimizing Data Mixtures by Predictin
 arXiv:2403.16952 (ICLR 2025). M4 is the law of the paper, M1 to M3 the forms it was chosen over.
 """
 
-from bayeslaw.law import Coefficient, Covariate, exp, law, product, total
-from bayeslaw.priors import positive, real
+from bayeslaw.declare import Coefficient, Covariate, exp, law, positive, product, real, total
 
 SOURCE = "Ye et al. 2024, arXiv:2403.16952 (ICLR 2025)"
 

@@ -4,8 +4,7 @@ Source: Que et al. 2024, "D-CPT Law: Domain-specific Continual Pre-Training Scal
 arXiv:2406.01375, parameterisation L3.
 """
 
-from bayeslaw.law import Coefficient, Covariate, law, where
-from bayeslaw.priors import positive
+from bayeslaw.declare import Coefficient, Covariate, law, positive, where
 
 
 def own_share(domain_share, eval):

@@ -4,9 +4,8 @@ Source: Que et al. 2024, "D-CPT Law: Domain-specific Continual Pre-Training Scal
 arXiv:2406.01375: L1 to L5 in its comparison, L6 and L7 in appendix E.4. What they share with L3 is in `dcpt`.
 """
 
-from bayeslaw.law import Coefficient, exp, law
+from bayeslaw.declare import Coefficient, exp, law, positive
 from bayeslaw.models.dcpt import COEFFICIENTS, COVARIATES, paper_units
-from bayeslaw.priors import positive
 
 
 def paper_units_of_l5(reference, /, *, A, alpha, B, beta, sigma_other):

@@ -4,8 +4,7 @@ Source: Zhang et al. 2025, "Domain2Vec: Vectorizing Datasets to Find the Optimal
 arXiv:2506.10952 (ICML 2025).
 """
 
-from bayeslaw.law import Coefficient, Covariate, exp, law, total
-from bayeslaw.priors import positive, real
+from bayeslaw.declare import Coefficient, Covariate, exp, law, positive, real, total
 
 
 @law(
@@ -35,9 +34,9 @@ from bayeslaw.priors import positive, real
         ),
     },
     notes=(
-        "Sources here are meta-domains. bayeslaw.mixtures.through(table, vectors) turns the shares r of data sets "
-        "into V r; any mixing law may be fitted to such a table, and best_mixture(vectors=...) answers in shares of "
-        "data sets again, of ones never trained on too.",
+        "Sources here are meta-domains. bayeslaw.tables.mixtures.through(table, vectors) turns the shares r of data "
+        "sets into V r; any mixing law may be fitted to such a table, and best_mixture(vectors=...) answers in shares "
+        "of data sets again, of ones never trained on too.",
         "The paper fits boosted trees per meta-domain (10,500 small runs) and names this form as possible without "
         "testing it.",
         "With more meta-domains than data sets only the directions that data sets span are identified; an unseen data "

@@ -5,8 +5,7 @@ training", arXiv:2406.03476. The paper measures and states no law; the forms are
 the window crowds out. Scores enter as error rates, 1 - score, so that less is better as with a loss.
 """
 
-from bayeslaw.law import Coefficient, Covariate, exp, law, maximum
-from bayeslaw.priors import positive, real
+from bayeslaw.declare import Coefficient, Covariate, exp, law, maximum, positive, real
 
 SOURCE = "Blakeney et al. 2024, arXiv:2406.03476 (COLM 2024); the form is ours"
 WINDOW = Covariate("1", "share of the training, at its end, that upsamples the domain", reference=0.1, valid=(0.0, 1.0))

@@ -4,8 +4,7 @@ Source: Tissue, Wang, Wang 2024, "Scaling Law with Learning Rate Annealing", arX
 arXiv:2505.07796, eq. (1) and (7), and in the script of the authors.
 """
 
-from bayeslaw.law import Coefficient, Covariate, law
-from bayeslaw.priors import positive, real
+from bayeslaw.declare import Coefficient, Covariate, law, positive, real
 
 
 def paper_units(reference, /, *, A, alpha, C):

@@ -4,8 +4,7 @@ Source: Luo et al. 2025, "A Multi-Power Law for Loss Curve Prediction Across Lea
 the formula is that of its repository, with the sum over falls begun after the warm-up, as the paper has it.
 """
 
-from bayeslaw.law import Coefficient, Covariate, law
-from bayeslaw.priors import positive
+from bayeslaw.declare import Coefficient, Covariate, law, positive
 
 
 def paper_units(reference, /, *, A, alpha, B):

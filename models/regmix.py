@@ -3,8 +3,7 @@
 Source: Liu et al. 2024, "RegMix: Data Mixture as Regression for Language Model Pre-training", arXiv:2407.01492.
 """
 
-from bayeslaw.law import Coefficient, Covariate, law, total
-from bayeslaw.priors import positive
+from bayeslaw.declare import Coefficient, Covariate, law, positive, total
 
 
 @law(

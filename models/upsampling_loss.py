@@ -4,8 +4,7 @@ Source: the question of Blakeney et al. 2024, arXiv:2406.03476; the forms are ou
 the last phase of a training of two phases, which is a window of equally many domain tokens.
 """
 
-from bayeslaw.law import Coefficient, Covariate, exp, law, log
-from bayeslaw.priors import positive, real
+from bayeslaw.declare import Coefficient, Covariate, exp, law, log, positive, real
 
 SOURCE = "The question of Blakeney et al. 2024, arXiv:2406.03476; the form is ours"
 WINDOW = Covariate("1", "share of the training, at its end, that upsamples the domain", reference=0.1, valid=(0.0, 1.0))

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayeslaw.law import Law
+from bayeslaw.declare.laws import Law
 
 LEVELS = {
     "N": [1e8, 5e8, 2e9],

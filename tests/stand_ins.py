@@ -9,9 +9,9 @@ import xarray as xr
 
 import bayeslaw as bl
 from bayeslaw import schedules
-from bayeslaw.curves import is_curve_law
-from bayeslaw.fit import Fit
-from bayeslaw.law import Law
+from bayeslaw.declare.laws import Law
+from bayeslaw.tables.curves import is_curve_law
+from bayeslaw.workflow import Fit
 
 __all__ = ["stand_in"]
 

@@ -1,7 +1,5 @@
 """What could be wrong with a fit: one sentence and a remedy for each."""
 
-from typing import TYPE_CHECKING
-
 from bayeslaw.checks.answers import boundary, extrapolation, influence, trends
 from bayeslaw.checks.cross_check import beside_papers_fit
 from bayeslaw.checks.priors import identification, prior_decides, prior_sensitivity
@@ -9,9 +7,7 @@ from bayeslaw.checks.residuals import coverage, misfit, scatter
 from bayeslaw.checks.result import CheckResult, Checks
 from bayeslaw.checks.runs import bend, in_range, reference
 from bayeslaw.checks.sampling import convergence
-
-if TYPE_CHECKING:
-    from bayeslaw.fit import Fit
+from bayeslaw.posterior.draws import Posterior, kept
 
 __all__ = ["CheckResult", "Checks", "beside_papers_fit", "convergence", "extrapolation", "prior_decides", "run_checks"]
 
@@ -20,7 +16,8 @@ OF_POSTERIORS = (boundary, identification, prior_sensitivity, influence)
 """In the order in which they are told."""
 
 
-def run_checks(fit: "Fit") -> Checks:
+@kept
+def run_checks(fit: Posterior) -> Checks:
     """Run every check that applies to the fit."""
     sampled = "sample_stats" in fit.idata.children
     found: list[CheckResult | None] = [convergence(fit)] if sampled else []

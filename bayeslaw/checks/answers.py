@@ -2,22 +2,21 @@
 
 import warnings
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from bayeslaw.base.errors import BayeslawError, unknown_name
+from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.base.words import amount, place, run_called
 from bayeslaw.checks.result import CheckResult
-from bayeslaw.comparison import log_likelihood, standardised_errors
-from bayeslaw.decisions.critical_ratio import CriticalRatio, has_critical_ratio, of_the_study
-from bayeslaw.errors import BayeslawError, unknown_name
-from bayeslaw.prediction import thinned
-from bayeslaw.quantity import SAMPLE
-from bayeslaw.sensitivity import answers, weighable
-from bayeslaw.words import amount, place, run_called
-
-if TYPE_CHECKING:
-    from bayeslaw.fit import Fit
+from bayeslaw.decisions.critical_ratio import CriticalRatio, critical_ratio, has_critical_ratio, of_the_study
+from bayeslaw.decisions.study import answers
+from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.likelihood import log_likelihood, standardised_errors
+from bayeslaw.posterior.prediction import thinned
+from bayeslaw.posterior.sensitivity import weighable
 
 __all__ = ["boundary", "extrapolation", "influence", "trends"]
 
@@ -44,7 +43,7 @@ VERIFIED = {"N": 1.0, "D": 1.5}
 larger models on no table."""
 
 
-def trends(fit: "Fit") -> CheckResult | None:
+def trends(fit: Posterior) -> CheckResult | None:
     """Posterior probability that the law falls where the paper requires it."""
     coefficients = {k: fit.posterior[k] for k in fit.model.law.coefficients}
     parts, worst = [], 1.0
@@ -60,13 +59,13 @@ def trends(fit: "Fit") -> CheckResult | None:
     )
 
 
-def boundary(fit: "Fit") -> CheckResult | None:
+def boundary(fit: Posterior) -> CheckResult | None:
     """Whether the critical ratios lie among the shares that were measured."""
     if not has_critical_ratio(fit):
         return None
     ratio: CriticalRatio | None = None
     with suppress(BayeslawError):  # no baseline, or a label that the question leaves open
-        ratio = fit.critical_ratio(**of_the_study(fit))
+        ratio = critical_ratio(fit, **of_the_study(fit))
     if ratio is None:
         return None
     design = fit.model.design
@@ -90,7 +89,7 @@ def boundary(fit: "Fit") -> CheckResult | None:
     )
 
 
-def influence(fit: "Fit") -> CheckResult | None:
+def influence(fit: Posterior) -> CheckResult | None:
     """Which run moves an answer most when it is left out: by weights (PSIS), without a refit.
 
     Where runs are few, every one of them moves the answers; what is looked for is one that does so more than by chance.
@@ -134,7 +133,7 @@ def influence(fit: "Fit") -> CheckResult | None:
     )
 
 
-def by_chance(fit: "Fit", asked: xr.DataArray) -> xr.DataArray:
+def by_chance(fit: Posterior, asked: xr.DataArray) -> xr.DataArray:
     """Return the standard deviation that leaving a run out has on an answer where the model holds; dims run, answer.
 
     With the run's standardised errors z, which were standard normal before they were seen, that variance is
@@ -155,7 +154,7 @@ def by_chance(fit: "Fit", asked: xr.DataArray) -> xr.DataArray:
     return xr.DataArray(found, dims=("run", "answer"), coords={"run": list(rows), "answer": asked["answer"]})
 
 
-def extrapolation(fit: "Fit", **planned: Any) -> CheckResult:
+def extrapolation(fit: Posterior, **planned: Any) -> CheckResult:
     """Whether a planned prediction lies further beyond the runs than coverage was verified.
 
     Parameters

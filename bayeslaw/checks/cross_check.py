@@ -1,16 +1,13 @@
 """The papers' fit beside the posterior."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.base.words import place
 from bayeslaw.checks.result import CheckResult
-from bayeslaw.prediction import at_rows
-from bayeslaw.quantity import SAMPLE
-from bayeslaw.words import place
-
-if TYPE_CHECKING:
-    from bayeslaw.fit import Fit
+from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.inference import fit as refit
+from bayeslaw.posterior.prediction import at_rows
 
 __all__ = ["beside_papers_fit"]
 
@@ -18,14 +15,14 @@ APART = 3.0
 """Posterior standard deviations that the median of a group may lie apart: the papers' fit has noise of its own."""
 
 
-def beside_papers_fit(fit: "Fit") -> CheckResult:
+def beside_papers_fit(fit: Posterior) -> CheckResult:
     """Compare the posterior's predictions at the measurements with those of the papers' fit, which takes seconds.
 
     Coefficients are not compared: the papers' fit has no priors, so those that the runs do not determine drift to
     anything there, and the predictions do not care.
     """
     design = fit.model.design
-    other = fit.model.fit(method="mle", seed=fit.settings.get("seed", 0))
+    other = refit(fit.model, method="mle", seed=fit.settings.get("seed", 0))
     draws = at_rows(fit).where(design.measured)
     apart = abs(at_rows(other).squeeze(["chain", "draw"], drop=True) - draws.mean(SAMPLE)) / draws.std(SAMPLE)
     frame = apart.reset_coords(drop=True).rename("apart").to_dataframe().reset_index().dropna()

@@ -1,20 +1,19 @@
 """What the priors decide, and what the data do."""
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
+from bayeslaw.base.errors import RangeError
+from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.base.words import place
 from bayeslaw.checks.result import CheckResult
-from bayeslaw.errors import RangeError
-from bayeslaw.prediction import at_rows, thinned
-from bayeslaw.quantity import SAMPLE, Censored
-from bayeslaw.sensitivity import SENSITIVE, answers, contraction, in_prior_units, sensitivity, weighable
-from bayeslaw.words import place
-
-if TYPE_CHECKING:
-    from bayeslaw.fit import Fit
+from bayeslaw.decisions.study import answers
+from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.prediction import at_rows, thinned
+from bayeslaw.posterior.quantity import Censored
+from bayeslaw.posterior.sensitivity import SENSITIVE, contraction, in_prior_units, sensitivity, weighable
 
 __all__ = ["identification", "prior_decides", "prior_sensitivity"]
 
@@ -41,7 +40,7 @@ NAMED = 6
 """Coefficients that a sentence names."""
 
 
-def prior_sensitivity(fit: "Fit") -> CheckResult | None:
+def prior_sensitivity(fit: Posterior) -> CheckResult | None:
     """Whether the answers depend on how strong the priors are; coefficients may, as long as the answers do not."""
     if not weighable(fit):
         return None
@@ -70,7 +69,7 @@ def prior_sensitivity(fit: "Fit") -> CheckResult | None:
     return CheckResult("prior sensitivity", True, f"{moves}{about}")
 
 
-def identification(fit: "Fit") -> CheckResult | None:
+def identification(fit: Posterior) -> CheckResult | None:
     """Prior-posterior contraction of every coefficient, and whether predictions at the runs hang on what stays open.
 
     How far a prediction hangs on a coefficient is its regression on it: the change of the log loss per posterior
@@ -154,7 +153,7 @@ def prior_decides(answers: Mapping[str, Censored]) -> CheckResult:
     return CheckResult("the prior decides this", False, f"{text}: measure more windows, or say which prior you hold")
 
 
-def _cells(fit: "Fit") -> Iterator[tuple[str, str, xr.DataArray]]:
+def _cells(fit: Posterior) -> Iterator[tuple[str, str, xr.DataArray]]:
     """Name, validation set and draws, in prior standard deviations, of every coefficient in every group."""
     for name, every in in_prior_units(fit).items():
         dims = [d for d in every.dims if d not in SAMPLE]

@@ -1,22 +1,19 @@
 """Whether the measurements scatter around the law as the error model says."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from scipy import stats
 
+from bayeslaw.base.intervals import CI_PROB, SAMPLE
+from bayeslaw.base.words import place, run_called
 from bayeslaw.checks.result import CheckResult
-from bayeslaw.comparison import standardised_errors
-from bayeslaw.mixtures import WEIGHT
-from bayeslaw.prediction import at_rows, batch_noise, errors, thinned
-from bayeslaw.quantity import CI_PROB, SAMPLE
-from bayeslaw.words import place, run_called
-
-if TYPE_CHECKING:
-    from bayeslaw.fit import Fit
+from bayeslaw.declare.laws import WEIGHT
+from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.likelihood import standardised_errors
+from bayeslaw.posterior.prediction import at_rows, batch_noise, thinned
 
 __all__ = ["coverage", "misfit", "scatter"]
 
@@ -30,7 +27,7 @@ FEW = 200
 """Draws over which the posterior predictive probabilities are averaged."""
 
 
-def _residuals(fit: "Fit") -> xr.DataArray:
+def _residuals(fit: Posterior) -> xr.DataArray:
     """Standardised residuals of the posterior mean law and batch noise, dims row and eval; NaN where not measured."""
     design = fit.model.design
     mean = (xr.ufuncs.log(at_rows(fit)) + batch_noise(fit, design)).mean(SAMPLE)
@@ -39,7 +36,7 @@ def _residuals(fit: "Fit") -> xr.DataArray:
     return z.where(design.measured)
 
 
-def _scale(fit: "Fit") -> xr.DataArray:
+def _scale(fit: Posterior) -> xr.DataArray:
     """Posterior mean scale of every measurement's error, dims row and eval."""
     known = xr.DataArray(fit.model.design.known_error, dims=("row", "eval"))
     sigma = fit.posterior["sigma"] * fit.noise.at_size(fit.posterior, fit.model.design.log_size(fit.model.design.rows))
@@ -47,11 +44,11 @@ def _scale(fit: "Fit") -> xr.DataArray:
     return scale.broadcast_like(known)
 
 
-def coverage(fit: "Fit") -> CheckResult:
+def coverage(fit: Posterior) -> CheckResult:
     """In-sample coverage of the new-run band, beside what chance does to so many measurements or correlated runs."""
     design = fit.model.design
     loss, rng = at_rows(fit), np.random.default_rng(0)
-    new = fit.noise.measured(loss * np.exp(errors(fit, loss, design.rows, rng)), design.rows, rng)
+    new = fit.noise.measured(loss * np.exp(fit.errors(loss, design.rows, rng)), design.rows, rng)
     tail = (1 - CI_PROB) / 2
     low, high = new.quantile(tail, ["chain", "draw"]), new.quantile(1 - tail, ["chain", "draw"])
     held = ((design.rows["loss"] >= low) & (design.rows["loss"] <= high)).where(design.measured)
@@ -66,7 +63,7 @@ def coverage(fit: "Fit") -> CheckResult:
     )
 
 
-def misfit(fit: "Fit") -> CheckResult:
+def misfit(fit: Posterior) -> CheckResult:
     """Systematic residuals: of every combination of size, share and the like, and of every part of the runs."""
     name, groups = "misfit by group", _groups(fit)
     limit = max(MISFIT, float(np.sqrt(2 * np.log(max(len(groups), 2)))) + 0.5)
@@ -86,7 +83,7 @@ def misfit(fit: "Fit") -> CheckResult:
     )
 
 
-def _groups(fit: "Fit") -> pd.DataFrame:
+def _groups(fit: Posterior) -> pd.DataFrame:
     """Mean residuals of groups of measurements, in standard errors that know what checkpoints of one run share."""
     law, design, z = fit.model.law, fit.model.design, _residuals(fit)
     scale = _scale(fit).transpose("row", "eval")
@@ -122,7 +119,7 @@ def _parts(run: pd.Series) -> pd.Series:
     return pd.Series(np.select([last, first], ["at the end of the runs", "at their start"], "in between"), run.index)
 
 
-def _variance_of_sum(fit: "Fit", group: pd.DataFrame) -> float:
+def _variance_of_sum(fit: Posterior, group: pd.DataFrame) -> float:
     """Return the variance of the sum of standardised errors: what checkpoints of one run share counts in full."""
     if not fit.noise.correlated:
         return float(len(group))
@@ -136,7 +133,7 @@ def _percent(miss: float) -> str:
     return f"by {100 * abs(miss):.2g} % (measured {'above' if miss > 0 else 'below'} it"
 
 
-def scatter(fit: "Fit") -> CheckResult:
+def scatter(fit: Posterior) -> CheckResult:
     """Posterior predictive check of every run, size and share: how far the errors of its measurements scatter.
 
     Given a draw, the errors of a run, each seen from the earlier ones, are independent and standard normal, so that the
@@ -170,7 +167,7 @@ def scatter(fit: "Fit") -> CheckResult:
     )
 
 
-def _alike(fit: "Fit") -> Iterator[tuple[str, np.ndarray]]:
+def _alike(fit: Posterior) -> Iterator[tuple[str, np.ndarray]]:
     """Name and rows of every run, and of every level of what is the same all along a run."""
     design = fit.model.design
     frame = design.rows[list(dict.fromkeys(["run", *design.levels]))].to_dataframe().reset_index(drop=True)

@@ -1,14 +1,10 @@
 """Whether the runs are what the law and its priors are for; no posterior is needed."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from bayeslaw.checks.result import CheckResult
-from bayeslaw.design import check_reference, ranges
-
-if TYPE_CHECKING:
-    from bayeslaw.fit import Fit
+from bayeslaw.posterior.draws import Posterior
+from bayeslaw.spec.design import check_reference, ranges
 
 __all__ = ["bend", "in_range", "reference"]
 
@@ -16,7 +12,7 @@ RISE = 0.01
 """Relative rise of a loss above the run's first measurement that counts as a bend and not as noise."""
 
 
-def reference(fit: "Fit") -> CheckResult:
+def reference(fit: Posterior) -> CheckResult:
     """Whether the priors are read near the runs."""
     far = check_reference(fit.model.design)
     if not far:
@@ -29,7 +25,7 @@ def reference(fit: "Fit") -> CheckResult:
     )
 
 
-def in_range(fit: "Fit") -> CheckResult:
+def in_range(fit: Posterior) -> CheckResult:
     """Whether the law is claimed to hold where the runs are."""
     outside, total = int((~fit.model.design.measured).sum()), fit.model.design.measured.size
     span = f"the law's range ({ranges(fit.model.law)})"
@@ -42,7 +38,7 @@ def in_range(fit: "Fit") -> CheckResult:
     return CheckResult("range", passed, text if passed else text + "; outside='include' fits them all the same")
 
 
-def bend(fit: "Fit") -> CheckResult | None:
+def bend(fit: Posterior) -> CheckResult | None:
     """U-shape alarm: a loss that first rises and then falls along a run."""
     law, design = fit.model.law, fit.model.design
     if law.path not in law.falls_in or not design.has_checkpoints():

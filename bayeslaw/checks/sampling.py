@@ -1,13 +1,9 @@
 """Whether the chains are draws from the posterior."""
 
-from typing import TYPE_CHECKING
-
 import arviz as az
 
 from bayeslaw.checks.result import CheckResult
-
-if TYPE_CHECKING:
-    from bayeslaw.fit import Fit
+from bayeslaw.posterior.draws import Posterior
 
 __all__ = ["convergence"]
 
@@ -17,7 +13,7 @@ BFMI = 0.3
 """Energy: the least Bayesian fraction of missing information that counts as moving (Betancourt 2016)."""
 
 
-def convergence(fit: "Fit") -> CheckResult:
+def convergence(fit: Posterior) -> CheckResult:
     """R-hat, effective draws, divergences, and whether the energy moved as far as it should (E-BFMI)."""
     sampled = [n for n in fit.posterior.data_vars if not str(n).endswith("_paper")]
     summary = az.summary(fit.idata, var_names=sampled, kind="all")

@@ -31,7 +31,7 @@ from bayeslaw.cli.options import (
 from bayeslaw.cli.printing import caution, print_answer
 
 if TYPE_CHECKING:
-    from bayeslaw.schedules import Schedule
+    from bayeslaw.tables.schedules import Schedule
 
 __all__ = [
     "allocation",

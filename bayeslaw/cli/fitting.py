@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bayeslaw.base.errors import RangeError
 from bayeslaw.cli.options import (
     Before,
     By,
@@ -28,10 +29,9 @@ from bayeslaw.cli.options import (
     read_prior,
 )
 from bayeslaw.cli.printing import print_checks
-from bayeslaw.errors import RangeError
 
 if TYPE_CHECKING:
-    from bayeslaw.model import Model
+    from bayeslaw.workflow import Model
 
 __all__ = ["fit", "model_of"]
 
@@ -57,7 +57,7 @@ def fit(
 
     Example: bayeslaw fit dcpt runs.csv -o fit.nc --map N=params --by E=domain --prior alpha=0.35:0.3
     """
-    from bayeslaw.files import replacing
+    from bayeslaw.base.files import replacing
 
     model = model_of(law, runs, columns, loss, by, prior, reference, outside, robust, warmup, before)
     with replacing(output) as temporary:
@@ -84,8 +84,8 @@ def model_of(
 ) -> "Model":
     """Return the model that the options of a command describe."""
     from bayeslaw import Model, Noise, read_curves, read_runs, read_scores
-    from bayeslaw.benchmarks import has_scores
-    from bayeslaw.curves import is_curve_law
+    from bayeslaw.tables.curves import is_curve_law
+    from bayeslaw.tables.scores import has_scores
 
     entry, curves = law_named(law), given(warmup=warmup, before=read_before(before))
     losses: dict[str, str] | str | None = pairs(loss, "--loss", "general=general_loss") or None

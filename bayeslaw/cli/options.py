@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bayeslaw.errors import DataError, LawError, RangeError, StoreError, unknown_name
+from bayeslaw.base.errors import DataError, LawError, RangeError, StoreError, unknown_name
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bayeslaw.fit import Fit
-    from bayeslaw.priors import Prior
-    from bayeslaw.schedules import Schedule
-    from bayeslaw.splits import Splits
+    from bayeslaw.declare.priors import Prior
+    from bayeslaw.tables.schedules import Schedule
+    from bayeslaw.validation.splits import Splits
+    from bayeslaw.workflow import Fit
 
 
 def _checked(prob: float | None) -> float | None:
@@ -94,7 +94,7 @@ def law_named(name: str) -> Any:
 
 def load_fit(path: Path) -> "Fit":
     """Return a fit from its file."""
-    from bayeslaw.store import load
+    from bayeslaw.workflow import load
 
     if not path.is_file():
         raise StoreError(f"no file {str(path)!r}: give a fit that `bayeslaw fit` wrote")
@@ -135,7 +135,7 @@ def read_goal(values: Iterable[str] | None) -> dict[str, float] | None:
 
 def read_prior(text: str) -> "Prior":
     """Return the prior written as ``median:spread``."""
-    from bayeslaw.priors import positive
+    from bayeslaw.declare.priors import positive
 
     try:
         median, spread = (float(part) for part in text.split(":"))
@@ -152,7 +152,7 @@ def read_splits(text: str, seed: int = 0) -> "Splits":
     UnknownName, RangeError
         The text names no such splits, or its numbers are none.
     """
-    from bayeslaw import splits
+    from bayeslaw.validation import splits
 
     name, *words = text.split(":")
     kinds: dict[str, Callable[..., Splits]] = {
@@ -177,15 +177,15 @@ def read_splits(text: str, seed: int = 0) -> "Splits":
 
 def read_before(text: str | None) -> Any:
     """Return the schedules of pre-training: 'unknown', or the path of a table."""
-    from bayeslaw import schedules
+    from bayeslaw.tables import schedules
 
     return schedules.unknown() if text == "unknown" else text
 
 
 def read_schedule(path: str | Path, warmup: int | None = 0) -> "Schedule":
     """Return one schedule: a table of step and lr, from step 1 on where no warm-up is known."""
-    from bayeslaw import schedules
-    from bayeslaw.tables import read_table
+    from bayeslaw.tables import schedules
+    from bayeslaw.tables.reading import read_table
 
     table = read_table(path)
     if not len(table):
@@ -228,6 +228,6 @@ def number(text: str, option: str) -> float:
 
 def probability(prob: float | None) -> float:
     """Return the probability of an interval, or its default."""
-    from bayeslaw.quantity import CI_PROB
+    from bayeslaw.base.intervals import CI_PROB
 
     return CI_PROB if prob is None else prob

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bayeslaw.base.errors import DataError, RangeError, unknown_name
 from bayeslaw.cli.options import Before, FitFile, NewRun, Prob, Warmup, given, load_fit, probability, read_before
 from bayeslaw.cli.printing import caution, write_csv
-from bayeslaw.errors import DataError, RangeError, unknown_name
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bayeslaw.fit import Fit
+    from bayeslaw.workflow import Fit
 
 __all__ = ["predict"]
 
@@ -30,8 +30,8 @@ def predict(
 
     Example: bayeslaw predict fit.nc grid.csv -o predicted.csv --new-run
     """
-    from bayeslaw.curves import curve_columns, is_curve_law
-    from bayeslaw.tables import read_table
+    from bayeslaw.tables.curves import curve_columns, is_curve_law
+    from bayeslaw.tables.reading import read_table
 
     result = load_fit(fit_file)
     groups = result.model.design.groups

@@ -11,14 +11,14 @@ from bayeslaw.cli.options import probability
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bayeslaw.fit import Fit
+    from bayeslaw.workflow import Fit
 
 __all__ = ["caution", "note", "print_answer", "print_checks", "write_csv"]
 
 
 def write_csv(table: "pd.DataFrame", path: Path) -> None:
     """Write a table, or nothing."""
-    from bayeslaw.files import replacing
+    from bayeslaw.base.files import replacing
 
     with replacing(path) as temporary:
         table.to_csv(temporary, index=False)

@@ -66,8 +66,8 @@ def demo(
     """
     import bayeslaw as bl
     from bayeslaw import models
-    from bayeslaw.files import replacing
-    from bayeslaw.report import critical_ratios
+    from bayeslaw.base.files import replacing
+    from bayeslaw.reporting import critical_ratios
 
     table = bl.datasets.load("tinycpt")
     settled = (table["step"] == 0) | (table["step"] >= 300)

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bayeslaw.base.errors import RangeError
 from bayeslaw.cli.fitting import model_of
 from bayeslaw.cli.options import (
     Before,
@@ -22,7 +23,6 @@ from bayeslaw.cli.options import (
     probability,
     read_splits,
 )
-from bayeslaw.errors import RangeError
 
 __all__ = ["compare", "evaluate"]
 
@@ -75,7 +75,7 @@ def evaluate(
     from contextlib import nullcontext
 
     import bayeslaw as bl
-    from bayeslaw.files import replacing
+    from bayeslaw.base.files import replacing
 
     held_out = [column for column in by or () if "=" not in column]
     pooled = [pair for pair in by or () if "=" in pair]

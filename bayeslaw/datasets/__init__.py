@@ -8,7 +8,7 @@ import os
 
 import pandas as pd
 
-from bayeslaw.arguments import checked
+from bayeslaw.base.arguments import checked
 from bayeslaw.datasets.cards import HERE, Card, Column, card, embedded_file, names
 from bayeslaw.datasets.public import fetch, read
 

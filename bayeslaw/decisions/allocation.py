@@ -1,15 +1,13 @@
 """Compute-optimal allocation: the model size and tokens with the smallest loss (usage 3 of arXiv:2406.01375)."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import xarray as xr
 
+from bayeslaw.base.errors import RangeError
 from bayeslaw.decisions.question import Line, given, minimise, named, open_columns
-from bayeslaw.errors import RangeError
-from bayeslaw.quantity import Censored
-
-if TYPE_CHECKING:
-    from bayeslaw.fit import Fit
+from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.quantity import Censored
 
 __all__ = ["FLOPS_PER_TOKEN", "allocation"]
 
@@ -24,7 +22,7 @@ ROUNDING = 1e-9
 
 
 def allocation(
-    fit: "Fit",
+    fit: Posterior,
     *,
     flops: Any,
     domain_share: float | None = None,

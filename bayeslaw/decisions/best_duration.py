@@ -2,24 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from bayeslaw.base.errors import RangeError, unknown_name
 from bayeslaw.decisions.goal import Goal
 from bayeslaw.decisions.question import POINTS, given, minimise, open_columns
-from bayeslaw.errors import RangeError, unknown_name
-from bayeslaw.quantity import Censored
-
-if TYPE_CHECKING:
-    from bayeslaw.fit import Fit
+from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.quantity import Censored
 
 __all__ = ["best_duration", "duration_frontier"]
 
 
 def best_duration(
-    fit: "Fit",
+    fit: Posterior,
     *,
     goal: str | Mapping[str, float] | None = None,
     longest: float | None = None,
@@ -84,7 +82,7 @@ def best_duration(
 
 
 def duration_frontier(
-    fit: "Fit", *, target: str, general: str, weights: Any = None, longest: float | None = None, **groups: Any
+    fit: Posterior, *, target: str, general: str, weights: Any = None, longest: float | None = None, **groups: Any
 ) -> Censored:
     """Return the best duration for every weight between a general benchmark and the one that upsampling is for.
 

@@ -2,22 +2,22 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayeslaw import simplex
+from bayeslaw.base.errors import RangeError, unknown_name
+from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.decisions import simplex
 from bayeslaw.decisions.goal import Goal
 from bayeslaw.decisions.mixture_problem import Problem, Pull
 from bayeslaw.decisions.question import given, open_columns
-from bayeslaw.errors import RangeError, unknown_name
-from bayeslaw.mixtures import WEIGHT, as_weights, blend, bounds
-from bayeslaw.quantity import CI_PROB, SAMPLE, Censored, Quantity
-
-if TYPE_CHECKING:
-    from bayeslaw.fit import Fit
+from bayeslaw.declare.laws import WEIGHT
+from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.quantity import Censored, Quantity
+from bayeslaw.tables.mixtures import as_weights, blend, bounds
 
 __all__ = ["Mixture", "best_mixture"]
 
@@ -43,13 +43,6 @@ class Mixture(Censored):
     pull: Callable[[xr.DataArray], xr.DataArray] = field(kw_only=True)
     recommended: xr.DataArray = field(kw_only=True)
 
-    def plot(self, ax: Any = None, prob: float = CI_PROB) -> Any:
-        """Draw it; see `bayeslaw.plots.plot_mixture`, and where there are several `bayeslaw.plots.plot_quantity`."""
-        from bayeslaw.plots import plot_mixture
-
-        several = any(dim != "source" for dim in self.recommended.dims)
-        return super().plot(ax, prob) if several else plot_mixture(self, ax, prob)
-
     def _ends(self) -> tuple[Any, Any]:
         """Shares end at 0 and 1 whatever was allowed, so a draw that lies there is known."""
         low, high = (xr.DataArray(end) for end in (self.low, self.high))
@@ -67,7 +60,7 @@ class Mixture(Censored):
         Parameters
         ----------
         candidate : mapping, Series, DataFrame or DataArray, optional
-            Shares by source (see `bayeslaw.mixtures.as_weights`); left out: the recommended mixture.
+            Shares by source (see `bayeslaw.tables.mixtures.as_weights`); left out: the recommended mixture.
         """
         shares = self.recommended if candidate is None else as_weights(candidate, self.draws["source"].values)
         above = (self.goal(shares) + self.pull(shares) - self.goal(self.draws) - self.pull(self.draws)).clip(0)
@@ -80,7 +73,7 @@ class Mixture(Censored):
         Parameters
         ----------
         candidate : mapping, Series, DataFrame or DataArray
-            Shares by source (see `bayeslaw.mixtures.as_weights`); None: the recommended mixture.
+            Shares by source (see `bayeslaw.tables.mixtures.as_weights`); None: the recommended mixture.
         tolerance : float
             Nats per token.
 
@@ -105,7 +98,7 @@ class Mixture(Censored):
 
 
 def best_mixture(
-    fit: "Fit",
+    fit: Posterior,
     *,
     goal: str | Mapping[str, float] | None = None,
     N: Any = None,
@@ -142,8 +135,8 @@ def best_mixture(
         How often an available token may be seen; 1 if left out. No law here knows that a repeated token teaches less
         than a new one.
     near : mapping, Series or DataArray, optional
-        A prior mixture (see `bayeslaw.mixtures.as_weights`): one that is trusted, or that of the tokens at hand. A
-        source without a share in it gets none.
+        A prior mixture (see `bayeslaw.tables.mixtures.as_weights`): one that is trusted, or that of the tokens at hand.
+        A source without a share in it gets none.
     pull : float, optional
         Nats that a mixture has to gain for every nat of its Kullback-Leibler divergence from `near`; both or neither.
     vectors : DataFrame, optional
@@ -252,7 +245,7 @@ def _map_to(known: np.ndarray, vectors: pd.DataFrame) -> xr.DataArray:
     return by_name.sel(meta_domain=known)
 
 
-def _note(fit: "Fit", optimum: xr.DataArray, gap: np.ndarray, blended: bool) -> str:
+def _note(fit: Posterior, optimum: xr.DataArray, gap: np.ndarray, blended: bool) -> str:
     notes = []
     if (open_ := float((gap > 10 * simplex.GAP).mean())) > 0:
         notes.append(f"{100 * open_:.2g} % of the draws may lie up to {gap.max():.2g} nats above their best")

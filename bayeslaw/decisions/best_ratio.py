@@ -1,12 +1,10 @@
 """Best ratio when domain tokens are scarce: usage 2 of arXiv:2406.01375."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bayeslaw.decisions.question import Line, given, minimise, named, open_columns
-from bayeslaw.quantity import Censored
-
-if TYPE_CHECKING:
-    from bayeslaw.fit import Fit
+from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.quantity import Censored
 
 __all__ = ["best_ratio"]
 
@@ -15,7 +13,7 @@ SMALLEST_SHARE = 1e-3
 
 
 def best_ratio(
-    fit: "Fit",
+    fit: Posterior,
     *,
     N: Any = None,
     domain_tokens: Any,

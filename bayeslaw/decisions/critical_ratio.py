@@ -2,20 +2,20 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from bayeslaw.arguments import numbers
-from bayeslaw.curves import is_curve_law
+from bayeslaw import models
+from bayeslaw.base.arguments import numbers
+from bayeslaw.base.errors import DataError, LawError, RangeError, unknown_name
+from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.decisions.question import Line, given, last_below, open_columns
-from bayeslaw.errors import DataError, LawError, RangeError, unknown_name
-from bayeslaw.law import Law
-from bayeslaw.quantity import SAMPLE, Censored
-
-if TYPE_CHECKING:
-    from bayeslaw.fit import Fit
+from bayeslaw.declare.laws import Law
+from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.quantity import Censored
+from bayeslaw.tables.curves import is_curve_law
 
 __all__ = ["CriticalRatio", "bends", "critical_ratio", "has_critical_ratio", "of_the_study"]
 
@@ -82,7 +82,7 @@ class CriticalRatio(Censored):
 
 
 def critical_ratio(
-    fit: "Fit",
+    fit: Posterior,
     *,
     N: Any = None,
     D: Any = None,
@@ -95,7 +95,7 @@ def critical_ratio(
     seed: int = 0,
     rule: str = "tolerance",
     weight: float | None = None,
-    beside: "Fit | None" = None,
+    beside: Posterior | None = None,
     **groups: Any,
 ) -> CriticalRatio:
     """Return the largest domain share at which the predicted loss stays within a limit above the baseline.
@@ -202,7 +202,7 @@ def critical_ratio(
     )
 
 
-def has_critical_ratio(fit: "Fit") -> bool:
+def has_critical_ratio(fit: Posterior) -> bool:
     """Return whether a critical ratio is a question to this law and these runs."""
     law = fit.model.law
     return "domain_share" in law.columns and "general" in fit.evals and not is_curve_law(law)
@@ -213,7 +213,7 @@ def bends(law: Law) -> bool:
     return {"D", "domain_share"} <= set(law.columns) and "D" not in law.falls_in
 
 
-def of_the_study(fit: "Fit") -> dict[str, Any]:
+def of_the_study(fit: Posterior) -> dict[str, Any]:
     """Return the question of the study itself: its model sizes and domains, six each at most, and its most tokens."""
     design = fit.model.design
     asked: dict[str, Any] = {"D": design.levels["D"].max()} if "D" in fit.model.law.columns else {}
@@ -226,7 +226,7 @@ def of_the_study(fit: "Fit") -> dict[str, Any]:
     return asked
 
 
-def _limits(fit: "Fit", rule: str, max_rise: float | None, max_increase: float | None) -> dict[str, float]:
+def _limits(fit: Posterior, rule: str, max_rise: float | None, max_increase: float | None) -> dict[str, float]:
     if rule not in RULES:
         raise unknown_name("rule", rule, RULES)
     limits = given(max_rise=max_rise, max_increase=max_increase)
@@ -234,8 +234,6 @@ def _limits(fit: "Fit", rule: str, max_rise: float | None, max_increase: float |
         raise RangeError(f"rule {rule!r} has no tolerance: leave {' and '.join(limits)} out or use rule='tolerance'")
     if rule == "turning-point":
         if not bends(fit.model.law):
-            from bayeslaw import models
-
             raise LawError(
                 f"the law {fit.model.law.name} has no turning point: that takes a law whose loss rises and then falls "
                 f"with tokens, such as {models.such_as(bends)}; use rule='tolerance' or 'break-even'"
@@ -251,7 +249,7 @@ def _limits(fit: "Fit", rule: str, max_rise: float | None, max_increase: float |
     return limits or {"max_rise": 0.0}
 
 
-def _rise(fit: "Fit", eval: str, columns: xr.Dataset) -> Callable[[xr.DataArray], xr.DataArray]:
+def _rise(fit: Posterior, eval: str, columns: xr.Dataset) -> Callable[[xr.DataArray], xr.DataArray]:
     """Return the function of the share that says how much a loss rises over a small step in tokens (nats)."""
     if "D" in columns.dims:
         columns = columns.rename_dims(D=ALONG)
@@ -264,7 +262,7 @@ def _rise(fit: "Fit", eval: str, columns: xr.Dataset) -> Callable[[xr.DataArray]
     return lambda share: later.loss(share) - sooner.loss(share)
 
 
-def _domain_fit(fit: "Fit", beside: "Fit | None", weight: float) -> "Fit":
+def _domain_fit(fit: Posterior, beside: Posterior | None, weight: float) -> Posterior:
     """Return the fit that knows the domain loss, its draws as many as those of `fit`."""
     if not (np.isfinite(weight) and weight > 0):
         raise RangeError(
@@ -283,7 +281,7 @@ def _domain_fit(fit: "Fit", beside: "Fit | None", weight: float) -> "Fit":
 
 
 def _baseline(
-    fit: "Fit", baseline: Any, columns: xr.Dataset, eval: str, sample: xr.DataArray, seed: int
+    fit: Posterior, baseline: Any, columns: xr.Dataset, eval: str, sample: xr.DataArray, seed: int
 ) -> xr.DataArray:
     """Loss before training (nats), per draw where it is uncertain."""
     if baseline is None:
@@ -308,7 +306,7 @@ def _baseline(
     return xr.DataArray(values, dims=N.dims, coords=N.coords)
 
 
-def _measured_baseline(fit: "Fit", columns: xr.Dataset, eval: str) -> xr.DataArray:
+def _measured_baseline(fit: Posterior, columns: xr.Dataset, eval: str) -> xr.DataArray:
     rows = fit.model.runs.baseline
     keys = [str(c) for c in columns.variables if c in rows and c not in ("D", "step", "lr", "domain_share")]
 

@@ -1,18 +1,17 @@
 """Equivalent compute: how much longer another mixture would have to train to reach the same loss."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from bayeslaw.decisions.goal import Goal
 from bayeslaw.decisions.question import given, named, open_columns
-from bayeslaw.mixtures import WEIGHT, as_weights
-from bayeslaw.quantity import Censored
-
-if TYPE_CHECKING:
-    from bayeslaw.fit import Fit
+from bayeslaw.declare.laws import WEIGHT
+from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.quantity import Censored
+from bayeslaw.tables.mixtures import as_weights
 
 __all__ = ["equivalent_compute"]
 
@@ -23,7 +22,7 @@ HALVINGS = 50
 
 
 def equivalent_compute(
-    fit: "Fit",
+    fit: Posterior,
     *,
     mixture: Any,
     than: Any,
@@ -43,7 +42,8 @@ def equivalent_compute(
     fit : Fit
         The posterior of a law of shares and tokens.
     mixture, than : mapping, Series or DataArray
-        Shares by source: of the mixture, and of the one it is compared with (see `bayeslaw.mixtures.as_weights`).
+        Shares by source: of the mixture, and of the one it is compared with (see
+        `bayeslaw.tables.mixtures.as_weights`).
     D : float or array
         Tokens that the mixture trains on; an array gives the result a dim ``D``.
     N : float or array, optional

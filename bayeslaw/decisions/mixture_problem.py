@@ -3,21 +3,19 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import xarray as xr
 
+from bayeslaw.base.errors import RangeError
+from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.decisions.goal import Goal
-from bayeslaw.errors import RangeError
-from bayeslaw.law import Law
-from bayeslaw.mixtures import WEIGHT, as_weights
-from bayeslaw.quantity import SAMPLE
-
-if TYPE_CHECKING:
-    from bayeslaw.fit import Fit
+from bayeslaw.declare.laws import WEIGHT, Law
+from bayeslaw.posterior.draws import Posterior
+from bayeslaw.tables.mixtures import as_weights
 
 __all__ = ["Problem", "Pull", "slope_in_shares"]
 
@@ -69,7 +67,7 @@ class Pull:
 class Problem:
     """The goal as a function of shares, for every draw and cell of the question, with its slope."""
 
-    fit: "Fit"
+    fit: Posterior
     columns: xr.Dataset
     goal: Goal
     map_to: xr.DataArray | None

@@ -2,18 +2,17 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from scipy.optimize import elementwise
 
-from bayeslaw.arguments import numbers
-from bayeslaw.design import inside, ranges
-from bayeslaw.errors import LawError, RangeError, unknown_name
-
-if TYPE_CHECKING:
-    from bayeslaw.fit import Fit
+from bayeslaw import models
+from bayeslaw.base.arguments import numbers
+from bayeslaw.base.errors import LawError, RangeError, unknown_name
+from bayeslaw.posterior.draws import Posterior
+from bayeslaw.spec.design import inside, ranges
 
 __all__ = ["POINTS", "Line", "given", "last_below", "minimise", "named", "open_columns"]
 
@@ -37,7 +36,7 @@ def named(value: Any, name: str) -> xr.DataArray:
     return xr.DataArray(values, dims=[name] * values.ndim, coords={name: values} if values.ndim else None)
 
 
-def open_columns(fit: "Fit", sought: Mapping[str, float], asked: Mapping[str, Any]) -> xr.Dataset:
+def open_columns(fit: Posterior, sought: Mapping[str, float], asked: Mapping[str, Any]) -> xr.Dataset:
     """Return the columns of a question, with any value in place of those that are sought.
 
     Raises
@@ -53,8 +52,6 @@ def open_columns(fit: "Fit", sought: Mapping[str, float], asked: Mapping[str, An
             f"runs: fit without by={apart[0]!r} to choose {apart[0]}"
         )
     if missing := [name for name in sought if name not in law.columns]:
-        from bayeslaw import models
-
         known = models.such_as(lambda law: set(sought) <= set(law.columns))
         raise LawError(
             f"the law {law.name} does not depend on {' and '.join(missing)}: ask a law that does, such as {known}"
@@ -84,7 +81,7 @@ class Line:
         The fit has no such validation set.
     """
 
-    fit: "Fit"
+    fit: Posterior
     eval: str
     at: Callable[[xr.DataArray], xr.Dataset]
     ends: tuple[float, float] = (0.0, 1.0)

@@ -2,21 +2,21 @@
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayeslaw.curves import curve_columns, is_curve_law
+from bayeslaw import models
+from bayeslaw.base.errors import DataError, LawError, RangeError
+from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.decisions.goal import Goal
 from bayeslaw.decisions.question import POINTS, given
-from bayeslaw.errors import DataError, LawError, RangeError
-from bayeslaw.quantity import SAMPLE, Quantity
-from bayeslaw.schedules import Schedule
-
-if TYPE_CHECKING:
-    from bayeslaw.fit import Fit
+from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.quantity import Quantity
+from bayeslaw.tables.curves import curve_columns, is_curve_law
+from bayeslaw.tables.schedules import Schedule
 
 __all__ = ["Best", "best_schedule", "beyond", "check_law", "curve"]
 
@@ -64,7 +64,7 @@ class Best(Quantity):
 
 
 def curve(
-    fit: "Fit",
+    fit: Posterior,
     schedule: Schedule,
     *,
     steps: Any = None,
@@ -119,7 +119,7 @@ def curve(
 
 
 def best_schedule(
-    fit: "Fit",
+    fit: Posterior,
     candidates: Mapping[Any, Schedule],
     *,
     goal: str | Mapping[str, float] | None = None,
@@ -202,10 +202,8 @@ def best_schedule(
     return Best(name, draws.transpose(*SAMPLE, ...), "nats per token", what, asked, note)
 
 
-def check_law(fit: "Fit", *needed: str) -> None:
+def check_law(fit: Posterior, *needed: str) -> None:
     """Refuse a law that has no schedule, or not the columns needed, with a LawError."""
-    from bayeslaw import models
-
     law = fit.model.law
     if not is_curve_law(law):
         known = models.such_as(is_curve_law)
@@ -215,7 +213,7 @@ def check_law(fit: "Fit", *needed: str) -> None:
         raise LawError(f"the law {law.name} does not know {missing[0]}: ask a law that does, such as {known}")
 
 
-def _areas_of(fit: "Fit", areas: pd.DataFrame) -> list[str]:
+def _areas_of(fit: Posterior, areas: pd.DataFrame) -> list[str]:
     return [c for c in fit.model.law.columns if c in areas]
 
 
@@ -228,7 +226,7 @@ def _each(values: Any, labels: list[Any], what: str) -> list[Any]:
     return [values[label] for label in labels]
 
 
-def beyond(fit: "Fit", plans: Mapping[str, Schedule], areas: pd.DataFrame) -> str:
+def beyond(fit: Posterior, plans: Mapping[str, Schedule], areas: pd.DataFrame) -> str:
     """Say in words where schedules leave the range of the runs."""
     table, notes = fit.model.runs.table, []
     peak = table["lr"].max()

@@ -1,21 +1,20 @@
 """When continual pre-training gives back what it took: turning length and critical point (arXiv:2505.07796)."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayeslaw.areas import area_columns, area_settings
+from bayeslaw.base.intervals import CI_PROB, SAMPLE
 from bayeslaw.decisions.goal import Goal
 from bayeslaw.decisions.question import POINTS, Line, given, last_below
 from bayeslaw.decisions.schedule import beyond, check_law
-from bayeslaw.quantity import CI_PROB, SAMPLE, Censored
-from bayeslaw.schedules import Schedule
-
-if TYPE_CHECKING:
-    from bayeslaw.fit import Fit
+from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.quantity import Censored
+from bayeslaw.tables.areas import area_columns, area_settings
+from bayeslaw.tables.schedules import Schedule
 
 __all__ = ["critical_point", "turning_length"]
 
@@ -24,7 +23,7 @@ AREA = (1e-4, 1e6)
 
 
 def turning_length(
-    fit: "Fit", schedule: Schedule, *, before: Schedule, goal: str | Mapping[str, float] = "general", **columns: Any
+    fit: Posterior, schedule: Schedule, *, before: Schedule, goal: str | Mapping[str, float] = "general", **columns: Any
 ) -> Censored:
     """Return after how many steps of continual pre-training a loss that rose is back at its start.
 
@@ -93,14 +92,14 @@ def turning_length(
     )
 
 
-def _reach(fit: "Fit", schedule: Schedule, areas: Mapping[str, np.ndarray], steps: float) -> str:
+def _reach(fit: Posterior, schedule: Schedule, areas: Mapping[str, np.ndarray], steps: float) -> str:
     """Say in words where a schedule leaves the range of the runs within so many steps; its areas begin at step 0."""
     name, end = "the schedule up to the answer", max(1, int(np.ceil(steps)))
     reached = pd.DataFrame({c: a[1 : end + 1] for c, a in areas.items()}).assign(run=name)
     return beyond(fit, {name: Schedule(schedule.lr[:end])}, reached)
 
 
-def critical_point(fit: "Fit", *, goal: str | Mapping[str, float] = "general", **columns: Any) -> Censored:
+def critical_point(fit: Posterior, *, goal: str | Mapping[str, float] = "general", **columns: Any) -> Censored:
     """Return the forward area of pre-training from which on a loss that rises does not come back.
 
     At a constant rate, as in arXiv:2505.07796: for one validation set it is ``(A / B)^(1 / alpha)`` of its eq. (4).

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from bayeslaw.base.intervals import CI_PROB
+from bayeslaw.decisions.critical_ratio import CriticalRatio
 from bayeslaw.plots.style import axes_or_new, axis, band, colours, density, each, finish, labels, plain, quantiles
-from bayeslaw.quantity import CI_PROB, Quantity
+from bayeslaw.posterior.quantity import Quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from bayeslaw.decisions.critical_ratio import CriticalRatio
 
 __all__ = ["plot_critical_ratio", "plot_intervals", "plot_quantity"]
 
@@ -48,7 +49,7 @@ def plot_quantity(q: Quantity, ax: "Axes | None" = None, prob: float = CI_PROB) 
 
 
 def plot_critical_ratio(
-    ratio: "CriticalRatio", ax: "Axes | None" = None, title: str = "", prob: float = CI_PROB
+    ratio: CriticalRatio, ax: "Axes | None" = None, title: str = "", prob: float = CI_PROB
 ) -> "Axes":
     """Plot the posterior of a critical ratio, close up; the strip above it shows where it lies between 0 and 1.
 

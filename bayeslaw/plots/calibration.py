@@ -5,18 +5,18 @@ from typing import TYPE_CHECKING
 
 from arviz_stats.ecdf_utils import ecdf_pit
 
+from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.plots.style import finish
-from bayeslaw.quantity import CI_PROB
+from bayeslaw.validation.calibration import Calibration
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from bayeslaw.calibrate import Calibration
 
 __all__ = ["plot_calibration"]
 
 
-def plot_calibration(calibration: "Calibration", axes: "Sequence[Axes] | None" = None) -> "Sequence[Axes]":
+def plot_calibration(calibration: Calibration, axes: "Sequence[Axes] | None" = None) -> "Sequence[Axes]":
     """Plot how far the ranks are from uniform: share of ranks below, minus what it would be, a line per quantity.
 
     The grey band holds the whole line of a calibrated quantity with probability 89 %; of many lines some leave it.

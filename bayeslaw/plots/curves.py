@@ -6,19 +6,20 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayeslaw.areas import AREAS
-from bayeslaw.decisions.schedule import check_law
-from bayeslaw.errors import unknown_name
+from bayeslaw.base.errors import unknown_name
+from bayeslaw.base.intervals import CI_PROB
+from bayeslaw.base.words import place
+from bayeslaw.decisions.schedule import check_law, curve
 from bayeslaw.plots.style import axes_or_new, axis, band, colours, finish, mark, markers, points
-from bayeslaw.quantity import CI_PROB, Censored, Quantity
-from bayeslaw.words import place
+from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.quantity import Censored, Quantity
+from bayeslaw.tables.areas import AREAS
+from bayeslaw.tables.runs import Runs
+from bayeslaw.tables.schedules import Schedule
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from bayeslaw.fit import Fit
-    from bayeslaw.runs import Runs
-    from bayeslaw.schedules import Schedule
 
 __all__ = ["plot_along", "plot_curve", "plot_turning_point"]
 
@@ -27,13 +28,13 @@ FINE = 201
 
 
 def plot_curve(
-    fit: "Fit",
+    fit: Posterior,
     run: str,
     axes: Any = None,
     *,
-    runs: "Runs | None" = None,
-    schedule: "Schedule | None" = None,
-    before: "Schedule | None" = None,
+    runs: Runs | None = None,
+    schedule: Schedule | None = None,
+    before: Schedule | None = None,
     goal: str | None = None,
     new_run: bool = False,
     prob: float = CI_PROB,
@@ -92,7 +93,7 @@ def plot_curve(
         draws, rate = fit.predict(new_run=new_run, **along).draws, pd.Series(rows["lr"].values, step)
     else:
         same = {c: rows[c].values[0] for c in asked if c in rows and c not in AREAS}
-        draws = fit.curve(schedule, before=before, new_run=new_run, **same).draws
+        draws = curve(fit, schedule, before=before, new_run=new_run, **same).draws
         rate = pd.Series(schedule.lr, np.arange(1, len(schedule) + 1))
     fitted = fit.model.runs.table
     counted = np.isin(step, fitted.loc[fitted["run"] == run, "step"])
@@ -119,7 +120,13 @@ def plot_curve(
 
 
 def plot_along(
-    fit: "Fit", along: str, ax: "Axes | None" = None, *, best: Quantity | None = None, prob: float = CI_PROB, **at: Any
+    fit: Posterior,
+    along: str,
+    ax: "Axes | None" = None,
+    *,
+    best: Quantity | None = None,
+    prob: float = CI_PROB,
+    **at: Any,
 ) -> "Axes":
     """Plot the loss of every validation set along one column of the law, with what was measured there.
 
@@ -163,7 +170,7 @@ def plot_along(
 
 
 def plot_turning_point(
-    fit: "Fit",
+    fit: Posterior,
     along: str = "D",
     ax: "Axes | None" = None,
     *,
@@ -205,7 +212,7 @@ def plot_turning_point(
     return plot_along(fit, along, ax, best=peak, prob=prob, **at)
 
 
-def _scan(fit: "Fit", along: str) -> np.ndarray:
+def _scan(fit: Posterior, along: str) -> np.ndarray:
     """Return places between the ends of what was measured along a column, even in the logarithm over a wide range."""
     if along not in fit.model.law.columns:
         raise unknown_name(f"column of {fit.model.law.name}", along, fit.model.law.columns)

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from bayeslaw.base.errors import RangeError, unknown_name
+from bayeslaw.base.intervals import CI_PROB
+from bayeslaw.base.words import amount
 from bayeslaw.decisions.question import given
-from bayeslaw.design import inside
-from bayeslaw.errors import RangeError, unknown_name
-from bayeslaw.mixtures import WEIGHT
+from bayeslaw.declare.laws import WEIGHT
 from bayeslaw.plots.style import (
     COLOURS,
     axes_or_new,
@@ -25,15 +26,16 @@ from bayeslaw.plots.style import (
     points,
     quantiles,
 )
-from bayeslaw.prediction import at_rows
-from bayeslaw.quantity import CI_PROB, Censored
-from bayeslaw.sensitivity import in_prior_units
-from bayeslaw.words import amount
+from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.inference import prior_predictive
+from bayeslaw.posterior.prediction import at_rows
+from bayeslaw.posterior.quantity import Censored
+from bayeslaw.posterior.sensitivity import in_prior_units
+from bayeslaw.spec.design import inside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from bayeslaw.fit import Fit
 
 __all__ = ["plot_fit", "plot_forest", "plot_learned", "plot_prior_posterior", "plot_shares"]
 
@@ -42,7 +44,7 @@ NEAR = 1.1
 
 
 def plot_shares(
-    fit: "Fit",
+    fit: Posterior,
     N: float | None = None,
     D: float | None = None,
     ax: "Axes | None" = None,
@@ -82,7 +84,7 @@ def plot_shares(
     return finish(ax, ", ".join([*where, *map(str, given(domain=domain, **groups).values())]))
 
 
-def plot_fit(fit: "Fit", ax: "Axes | None" = None, prob: float = CI_PROB) -> "Axes":
+def plot_fit(fit: Posterior, ax: "Axes | None" = None, prob: float = CI_PROB) -> "Axes":
     """Plot the losses of the mean law, with their interval, against the measured ones, in nats per token.
 
     Points on the grey line agree; hollow ones lie outside the law's range and did not count in the fit.
@@ -104,7 +106,11 @@ def plot_fit(fit: "Fit", ax: "Axes | None" = None, prob: float = CI_PROB) -> "Ax
 
 
 def plot_learned(
-    fit: "Fit", prior: "Fit | None" = None, eval: str | None = None, ax: "Axes | None" = None, prob: float = CI_PROB
+    fit: Posterior,
+    prior: Posterior | None = None,
+    eval: str | None = None,
+    ax: "Axes | None" = None,
+    prob: float = CI_PROB,
 ) -> "Axes":
     """Plot what the data have taught: the loss before them (grey) and after them (colour), along one line of the study.
 
@@ -125,7 +131,7 @@ def plot_learned(
         Probability of the bands (equal-tailed).
     """
     ax, name = axes_or_new(ax), fit.evals[0] if eval is None else eval
-    prior = fit.model.prior_predictive(draws=300) if prior is None else prior
+    prior = prior_predictive(fit.model, draws=300) if prior is None else prior
     columns, along, label = _line(fit, name)
     own = COLOURS[fit.evals.index(name) % len(COLOURS)]
     for one, colour, when in ((prior, "0.55", "before the data"), (fit, own, "after")):
@@ -138,12 +144,12 @@ def plot_learned(
     return finish(ax, f"{name} loss; bands: {prob:.0%}")
 
 
-def _tallest(fit: "Fit", name: str) -> float:
+def _tallest(fit: Posterior, name: str) -> float:
     """Return the largest loss worth showing: heavy-tailed priors reach where no loss was ever measured."""
     return 2.5 * float(fit.model.design.rows["loss"].sel(eval=name).max())
 
 
-def _line(fit: "Fit", name: str) -> tuple[xr.Dataset, str, str]:
+def _line(fit: Posterior, name: str) -> tuple[xr.Dataset, str, str]:
     """Return columns along one line of the study, the dim that counts along it, and what that is called."""
     design, law = fit.model.design, fit.model.law
     wanted = list(dict.fromkeys([*law.columns, *design.groups]))
@@ -177,7 +183,12 @@ def _along(low: float, high: float, name: str) -> xr.DataArray:
 
 
 def plot_forest(
-    fits: "Mapping[str, Fit]", name: str, ax: "Axes | None" = None, *, eval: str | None = None, prob: float = CI_PROB
+    fits: Mapping[str, Posterior],
+    name: str,
+    ax: "Axes | None" = None,
+    *,
+    eval: str | None = None,
+    prob: float = CI_PROB,
 ) -> "Axes":
     """Plot one coefficient of every group in several fits side by side, for example pooled, partial and separate.
 
@@ -228,7 +239,7 @@ def plot_forest(
     return finish(ax, f"intervals: {prob:.0%}")
 
 
-def plot_prior_posterior(fit: "Fit", ax: "Axes | None" = None, prob: float = CI_PROB) -> "Axes":
+def plot_prior_posterior(fit: Posterior, ax: "Axes | None" = None, prob: float = CI_PROB) -> "Axes":
     """Plot where the data have moved every coefficient, in standard deviations of its prior.
 
     The grey stripe is the prior; an interval that fills it has learned nothing, one outside it contradicts it. There

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayeslaw.errors import RangeError, unknown_name
+from bayeslaw.base.errors import RangeError, unknown_name
+from bayeslaw.base.intervals import CI_PROB
+from bayeslaw.decisions.best_mixture import Mixture
 from bayeslaw.plots.style import COLOURS, axes_or_new, colours, each, finish, markers, plain, quantiles
-from bayeslaw.quantity import CI_PROB
+from bayeslaw.posterior.draws import Posterior
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from bayeslaw.decisions.best_mixture import Mixture
-    from bayeslaw.fit import Fit
 
 __all__ = ["SHOWN", "plot_mixture", "plot_regret", "plot_sources"]
 
@@ -29,7 +29,7 @@ SHOWN = 20
 """A figure names at most this many sources."""
 
 
-def plot_mixture(best: "Mixture", ax: "Axes | None" = None, prob: float = CI_PROB) -> "Axes":
+def plot_mixture(best: Mixture, ax: "Axes | None" = None, prob: float = CI_PROB) -> "Axes":
     """Plot the posterior of the best mixture: a triangle for three sources, bars with intervals otherwise.
 
     The diamond, or the bar, is the recommended mixture: the one with the smallest expected loss.
@@ -57,7 +57,7 @@ def plot_mixture(best: "Mixture", ax: "Axes | None" = None, prob: float = CI_PRO
 
 
 def plot_regret(
-    best: "Mixture",
+    best: Mixture,
     candidates: Mapping[str, Any] | None = None,
     ax: "Axes | None" = None,
     prob: float = CI_PROB,
@@ -90,7 +90,7 @@ def plot_regret(
     return finish(ax, f"dot: expected regret, bar: {prob:.0%}")
 
 
-def plot_sources(fit: "Fit", name: str, ax: "Axes | None" = None, prob: float = CI_PROB) -> "Axes":
+def plot_sources(fit: Posterior, name: str, ax: "Axes | None" = None, prob: float = CI_PROB) -> "Axes":
     """Plot a coefficient of every source, the lowest first: a line per source, an interval per validation set.
 
     Of more than 20 sources, the 20 that lie farthest from the middle one are shown.

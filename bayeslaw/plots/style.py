@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayeslaw.quantity import SAMPLE, Censored, Quantity
-from bayeslaw.words import amount
+from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.base.words import amount
+from bayeslaw.posterior.quantity import Censored, Quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

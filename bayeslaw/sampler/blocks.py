@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numba import njit
 
-from bayeslaw.law import Law
+from bayeslaw.declare.laws import Law
 from bayeslaw.sampler.kernels import kernel
 
 __all__ = ["Block"]

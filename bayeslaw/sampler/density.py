@@ -17,13 +17,13 @@ import pandas as pd
 import xarray as xr
 from numba import njit
 
-from bayeslaw.design import Design
-from bayeslaw.law import Law
-from bayeslaw.model import Model
+from bayeslaw.declare.laws import Law
 from bayeslaw.sampler.blocks import Block
 from bayeslaw.sampler.error_density import correlated, independent, timings
 from bayeslaw.sampler.parameters import Parameters
-from bayeslaw.shape import RISE
+from bayeslaw.spec.design import Design
+from bayeslaw.spec.shape import RISE
+from bayeslaw.spec.specification import Specification
 
 __all__ = ["Density"]
 
@@ -32,7 +32,7 @@ __all__ = ["Density"]
 class Density:
     """The log density of a model's parameters, given its measurements."""
 
-    model: Model
+    model: Specification
 
     @property
     def design(self) -> Design:

@@ -8,7 +8,7 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from bayeslaw.priors import typical
+from bayeslaw.declare.priors import typical
 from bayeslaw.sampler.conditionals import Conditionals
 from bayeslaw.sampler.coordinates import Coordinates
 from bayeslaw.sampler.density import Density

@@ -9,8 +9,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from threadpoolctl import threadpool_limits
 
-from bayeslaw.model import Model
 from bayeslaw.sampler.density import Density
+from bayeslaw.spec.specification import Specification
 
 __all__ = ["HUBER_DELTA", "Estimate", "estimate"]
 
@@ -39,7 +39,7 @@ class Estimate:
 
 
 @threadpool_limits.wrap(limits=1, user_api="blas")  # threads cost more than these small matrices
-def estimate(model: Model, *, regularised: bool, starts: int = 8, seed: int = 0) -> Estimate:
+def estimate(model: Specification, *, regularised: bool, starts: int = 8, seed: int = 0) -> Estimate:
     """Fit the law's coefficients by multi-start least squares on log loss.
 
     Parameters

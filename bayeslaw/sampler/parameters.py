@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from bayeslaw.errors import LawError
-from bayeslaw.model import Model
-from bayeslaw.priors import Prior, typical
+from bayeslaw.base.errors import LawError
+from bayeslaw.declare.priors import Prior, typical
+from bayeslaw.spec.specification import Specification
 
 __all__ = ["Parameter", "Parameters"]
 
@@ -88,7 +88,7 @@ class Parameters(Mapping[str, Parameter]):
         A prior whose density is not written here.
     """
 
-    model: Model
+    model: Specification
 
     @cached_property
     def blocks(self) -> dict[str, Parameter]:

@@ -11,9 +11,9 @@ import numpy as np
 import xarray as xr
 from scipy.optimize import minimize
 
-from bayeslaw.model import Model
 from bayeslaw.sampler.density import Density
 from bayeslaw.sampler.parameters import Parameter
+from bayeslaw.spec.specification import Specification
 
 __all__ = ["DOMAIN", "PROPOSALS", "Alone"]
 
@@ -51,7 +51,7 @@ class Alone:
     posterior: xr.Dataset
 
     @property
-    def model(self) -> Model:
+    def model(self) -> Specification:
         """The model of the new domain's runs alone."""
         return self.density.model
 

@@ -11,11 +11,11 @@ import nutpie
 import xarray as xr
 from threadpoolctl import threadpool_limits
 
-from bayeslaw.errors import SamplingError
-from bayeslaw.model import Model
+from bayeslaw.base.errors import SamplingError
 from bayeslaw.sampler.density import Density
 from bayeslaw.sampler.frame import Frame
 from bayeslaw.sampler.least_squares import estimate
+from bayeslaw.spec.specification import Specification
 
 __all__ = ["named", "sample"]
 
@@ -37,7 +37,15 @@ class _NoValue(ArithmeticError):
 
 @threadpool_limits.wrap(limits=1, user_api="blas")  # chains are what runs in parallel
 def sample(
-    model: Model, *, draws: int, tune: int, chains: int, seed: int, target_accept: float, cores: int, progress: bool
+    model: Specification,
+    *,
+    draws: int,
+    tune: int,
+    chains: int,
+    seed: int,
+    target_accept: float,
+    cores: int,
+    progress: bool,
 ) -> xr.DataTree:
     """Return posterior draws and sampler statistics, with the groups ``posterior`` and ``sample_stats``."""
     density = Density(model)

@@ -69,7 +69,7 @@ def textbook(likelihood: str, draws: int, domains: int, seed: int) -> Row:
 def ours(likelihood: str, draws: int, domains: int, seed: int) -> Row:
     """Fit the same model with bayeslaw."""
     import bayeslaw as bl
-    from bayeslaw.law import Coefficient, Covariate
+    from bayeslaw.declare.laws import Coefficient, Covariate
 
     module = frozen()
     seen_along = {"E": "level", "A": "N", "B": "D", "C": "share"}

@@ -21,10 +21,10 @@ from scipy.stats import binom
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.calibrate import RHAT, Calibration, calibrate
+from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.plots.style import finish
-from bayeslaw.quantity import CI_PROB
-from bayeslaw.scores import scores
+from bayeslaw.validation.calibration import RHAT, Calibration, calibrate
+from bayeslaw.validation.scores import scores
 from tests.calibration import designs, measured
 from tests.calibration.designs import FITS
 

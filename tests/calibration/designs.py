@@ -8,8 +8,8 @@ import pandas as pd
 
 import bayeslaw as bl
 from bayeslaw import models, schedules
-from bayeslaw.curves import is_curve_law
-from bayeslaw.law import Law
+from bayeslaw.declare.laws import Law
+from bayeslaw.tables.curves import is_curve_law
 
 __all__ = ["FITS", "study"]
 

@@ -6,16 +6,16 @@ import pandas as pd
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.law import Law
-from bayeslaw.mixtures import through
-from bayeslaw.splits import Splits
+from bayeslaw.declare.laws import Law
+from bayeslaw.tables.mixtures import through
+from bayeslaw.validation.splits import Splits
+from tests.models.test_held_out_schedules import LAWS, curves
 from tests.studies import cpt_dynamics, cpt_versions, held_out
 from tests.studies.cmr import TURNING, pythia_table
 from tests.studies.domain2vec import vectors
 from tests.studies.mixtures import regmix
 from tests.studies.page import DATA
 from tests.studies.slimpajama import losses as slimpajama
-from tests.test_held_out_schedules import LAWS, curves
 
 __all__ = ["study"]
 

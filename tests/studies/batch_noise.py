@@ -7,7 +7,7 @@ import argparse
 from dataclasses import replace
 
 import bayeslaw as bl
-from bayeslaw.calibrate import calibrate
+from bayeslaw.validation.calibration import calibrate
 from tests.studies.error_models import ENVELOPE, FITS, RISE, coverage, critical_ratio, envelope, figure, refits, study
 from tests.studies.page import BUILD, Page
 

@@ -13,10 +13,10 @@ import pandas as pd
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.fit import Fit
+from bayeslaw.workflow import Fit
+from tests.models.test_held_out_schedules import LAWS, SIZES, curves
 from tests.studies import cmr, cross_domain, data_mixing, dcpt_forms, domain_upsampling
 from tests.studies.page import DOCS, fitted
-from tests.test_held_out_schedules import LAWS, SIZES, curves
 
 NOTEBOOK = {
     "academic": (0.9750, -2.1391, (-10.0864, 2.7140, 2.7106, 2.6083, 1.5866)),

@@ -13,13 +13,14 @@ import xarray as xr
 
 import bayeslaw as bl
 from bayeslaw import models
+from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.decisions.critical_ratio import CriticalRatio
-from bayeslaw.fit import Fit
 from bayeslaw.plots import plot_quantity, plot_shares, plot_turning_point
 from bayeslaw.plots.style import colours, density, finish
-from bayeslaw.quantity import CI_PROB, Quantity
+from bayeslaw.posterior.quantity import Quantity
+from bayeslaw.workflow import Fit
+from tests.models.test_cmr import TABLE_4, TABLE_5, TOKENS_PER_STEP, chain
 from tests.studies.page import DATA, DOCS, Page, convergence
-from tests.test_cmr import TABLE_4, TABLE_5, TOKENS_PER_STEP, chain
 
 BASE = 2.873368
 """Pile loss of Pythia-70M before continual pre-training."""

@@ -15,12 +15,12 @@ import xarray as xr
 
 import bayeslaw as bl
 from bayeslaw import models, schedules
-from bayeslaw.curves import curve_columns
-from bayeslaw.fit import Fit
+from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.plots import plot_curve
-from bayeslaw.quantity import SAMPLE
-from bayeslaw.runs import Runs
-from bayeslaw.scores import interval_score
+from bayeslaw.tables.curves import curve_columns
+from bayeslaw.tables.runs import Runs
+from bayeslaw.validation.scores import interval_score
+from bayeslaw.workflow import Fit
 from tests.studies.page import DATA, DOCS, Page, convergence, pairs
 
 EVALS = ("general", "domain")

@@ -7,7 +7,7 @@ import pandas as pd
 
 import bayeslaw as bl
 from bayeslaw import schedules
-from bayeslaw.runs import Runs
+from bayeslaw.tables.runs import Runs
 
 __all__ = [
     "FIGURE_3",

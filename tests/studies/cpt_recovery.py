@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import pandas as pd
 
 import bayeslaw as bl
-from bayeslaw.fit import Fit
-from bayeslaw.quantity import CI_PROB
+from bayeslaw.base.intervals import CI_PROB
+from bayeslaw.workflow import Fit
 from tests.studies.cpt_dynamics import table_of
 from tests.studies.cpt_printed import OUT_OF_DOMAIN
 from tests.studies.cpt_simulated import ERROR, NOISES, POINT, Found, Setting, refitted, settings

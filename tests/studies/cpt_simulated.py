@@ -11,12 +11,12 @@ import xarray as xr
 
 import bayeslaw as bl
 from bayeslaw import models, schedules
-from bayeslaw.evaluate import convergence
-from bayeslaw.law import Law
-from bayeslaw.quantity import CI_PROB
-from bayeslaw.refits import file_of, finish
-from bayeslaw.runs import Runs
-from bayeslaw.sensitivity import in_prior_units
+from bayeslaw.base.intervals import CI_PROB
+from bayeslaw.declare.laws import Law
+from bayeslaw.posterior.sensitivity import in_prior_units
+from bayeslaw.tables.runs import Runs
+from bayeslaw.validation.evaluation import convergence
+from bayeslaw.validation.refits import file_of, finish
 from tests.studies.cpt_printed import (
     FIGURE_3,
     FIGURE_15,

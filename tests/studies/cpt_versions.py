@@ -11,9 +11,9 @@ import xarray as xr
 
 import bayeslaw as bl
 from bayeslaw import models, schedules
-from bayeslaw.fit import Fit
 from bayeslaw.plots import plot_curve
-from bayeslaw.sensitivity import in_prior_units
+from bayeslaw.posterior.sensitivity import in_prior_units
+from bayeslaw.workflow import Fit
 from tests.studies.cpt_dynamics import EVALS, MEMORY, Study, interval, per_rate, scored, table_of
 from tests.studies.page import DOCS, Page, convergence, pairs
 

@@ -16,10 +16,10 @@ import pandas as pd
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.evaluate import Evaluation, convergence
-from bayeslaw.fit import Fit
-from bayeslaw.learnability import Learnability
+from bayeslaw.decisions.domain_learnability import Learnability
 from bayeslaw.plots import plot_forest
+from bayeslaw.validation.evaluation import Evaluation, convergence
+from bayeslaw.workflow import Fit
 from tests.studies.dcpt_forms import CHAINS, FORMS, all_but, is_kept, kept, scored
 from tests.studies.page import Page
 

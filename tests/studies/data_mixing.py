@@ -15,14 +15,14 @@ import xarray as xr
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.fit import Fit
-from bayeslaw.law import Coefficient, Law, exp, law, total
-from bayeslaw.mixtures import folded
+from bayeslaw.declare.laws import Coefficient, Law, exp, law, total
+from bayeslaw.declare.priors import real
 from bayeslaw.plots import plot_mixture, plot_regret
-from bayeslaw.priors import real
-from bayeslaw.quantity import Quantity
+from bayeslaw.posterior.quantity import Quantity
+from bayeslaw.tables.mixtures import folded
+from bayeslaw.workflow import Fit
+from tests.decisions.test_best_mixture import random_mixing, stand_in
 from tests.studies.page import DATA, DOCS, Page, convergence
-from tests.test_best_mixture import random_mixing, stand_in
 
 TABLES = DATA / "data_mixing_laws"
 THREE = ("github", "books3", "pilecc")

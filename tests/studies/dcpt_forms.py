@@ -17,11 +17,11 @@ import pandas as pd
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.evaluate import Evaluation, convergence
-from bayeslaw.fit import Fit
-from bayeslaw.prediction import at_rows
-from bayeslaw.scores import huber
-from bayeslaw.splits import Splits
+from bayeslaw.posterior.prediction import at_rows
+from bayeslaw.validation.evaluation import Evaluation, convergence
+from bayeslaw.validation.scores import huber
+from bayeslaw.validation.splits import Splits
+from bayeslaw.workflow import Fit
 from tests.benchmarks.simulated import study
 from tests.studies.page import Page
 

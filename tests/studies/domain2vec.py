@@ -8,9 +8,9 @@ import pandas as pd
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.decisions.alignment import alignment, domain_vectors
-from bayeslaw.fit import Fit
-from bayeslaw.mixtures import PREFIX, folded, through
+from bayeslaw.decisions.domain_alignment import alignment, domain_vectors
+from bayeslaw.tables.mixtures import PREFIX, folded, through
+from bayeslaw.workflow import Fit
 from tests.studies.mixtures import observed_and_predicted, predicted, regmix, scores
 from tests.studies.page import DATA, DOCS, Page, convergence
 

@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 
 import bayeslaw as bl
 from bayeslaw import datasets, models
+from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.checks import prior_decides
 from bayeslaw.decisions import best_duration, duration_frontier
-from bayeslaw.fit import Fit
-from bayeslaw.law import Coefficient, Covariate, Law, exp, law
+from bayeslaw.declare.laws import Coefficient, Covariate, Law, exp, law
 from bayeslaw.plots.style import COLOURS, finish
-from bayeslaw.quantity import CI_PROB
+from bayeslaw.workflow import Fit
 from tests.studies.page import DATA, DOCS, Page, convergence, fitted
 
 ASSUMED = 3000

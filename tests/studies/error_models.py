@@ -13,9 +13,9 @@ from scipy.stats import binom
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.calibrate import Calibration, calibrate
-from bayeslaw.fit import Fit
 from bayeslaw.plots.style import COLOURS, finish
+from bayeslaw.validation.calibration import Calibration, calibrate
+from bayeslaw.workflow import Fit
 from tests.studies.page import BUILD, Page
 
 LEVELS = {

@@ -14,12 +14,12 @@ from matplotlib.figure import Figure
 
 import bayeslaw as bl
 from bayeslaw import models
+from bayeslaw.base.intervals import CI_PROB
+from bayeslaw.base.words import amount
 from bayeslaw.checks.runs import bend
-from bayeslaw.fit import Fit
-from bayeslaw.quantity import CI_PROB
-from bayeslaw.scores import scores
-from bayeslaw.splits import Splits
-from bayeslaw.words import amount
+from bayeslaw.validation.scores import scores
+from bayeslaw.validation.splits import Splits
+from bayeslaw.workflow import Fit
 from tests.studies.page import BUILD, DATA, DOCS, Page
 
 SAMPLING: dict[str, Any] = {"draws": 500, "chains": 2, "tune": 500, "seed": 1}

@@ -11,8 +11,8 @@ import pandas as pd
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.scores import scores
-from bayeslaw.splits import Splits
+from bayeslaw.validation.scores import scores
+from bayeslaw.validation.splits import Splits
 from tests.studies.held_out import beyond, chinchilla, datablations, pythia, tinycpt
 from tests.studies.page import BUILD, Page
 from tests.studies.slimpajama import GOAL, losses

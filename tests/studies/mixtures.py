@@ -10,10 +10,10 @@ import xarray as xr
 from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
-from bayeslaw.fit import Fit
-from bayeslaw.mixtures import folded
-from bayeslaw.quantity import CI_PROB
-from bayeslaw.scores import interval_score
+from bayeslaw.base.intervals import CI_PROB
+from bayeslaw.tables.mixtures import folded
+from bayeslaw.validation.scores import interval_score
+from bayeslaw.workflow import Fit
 from tests.studies.page import DATA
 
 __all__ = ["observed_and_predicted", "predicted", "regmix", "scores"]

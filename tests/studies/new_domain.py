@@ -19,12 +19,12 @@ from matplotlib.figure import Figure
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.errors import RangeError, RefitError
-from bayeslaw.evaluate import convergence
-from bayeslaw.fit import Fit
-from bayeslaw.quantity import CI_PROB
-from bayeslaw.refits import finish
-from bayeslaw.scores import interval_score
+from bayeslaw.base.errors import RangeError, RefitError
+from bayeslaw.base.intervals import CI_PROB
+from bayeslaw.validation.evaluation import convergence
+from bayeslaw.validation.refits import finish
+from bayeslaw.validation.scores import interval_score
+from bayeslaw.workflow import Fit
 from tests.studies.page import Page
 
 BUILD = Path("build/studies/new_domain")

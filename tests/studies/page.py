@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import bayeslaw as bl
-from bayeslaw.fit import Fit
+from bayeslaw.workflow import Fit
 
 __all__ = ["BUILD", "DATA", "DOCS", "Page", "convergence", "fitted", "pairs"]
 

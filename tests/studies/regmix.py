@@ -17,12 +17,12 @@ from scipy.stats import spearmanr
 import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.checks.sampling import convergence as converged
-from bayeslaw.fit import Fit
-from bayeslaw.mixtures import folded, normalised
 from bayeslaw.plots import plot_mixture
 from bayeslaw.sampler.density import Density
 from bayeslaw.sampler.frame import Frame
 from bayeslaw.sampler.least_squares import estimate
+from bayeslaw.tables.mixtures import folded, normalised
+from bayeslaw.workflow import Fit
 from tests.studies.mixtures import observed_and_predicted, predicted, regmix, scores
 from tests.studies.page import DOCS, Page, convergence
 

@@ -14,13 +14,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import bayeslaw as bl
-from bayeslaw.fit import Fit
 from bayeslaw.plots import plot_curve
 from bayeslaw.plots.style import COLOURS, finish
-from bayeslaw.power import POWER, PowerMemory
 from bayeslaw.sampler.least_squares import HUBER_DELTA
-from tests.studies.page import BUILD, DOCS, Page, convergence, pairs
-from tests.test_held_out_schedules import (
+from bayeslaw.tables.power import POWER, PowerMemory
+from bayeslaw.workflow import Fit
+from tests.models.test_held_out_schedules import (
     LAWS,
     NEW,
     PLANS,
@@ -36,6 +35,7 @@ from tests.test_held_out_schedules import (
     posterior_bands,
     scored,
 )
+from tests.studies.page import BUILD, DOCS, Page, convergence, pairs
 
 TRIED: dict[str, list[dict[str, Any]]] = {
     "lr_annealing": [{"memory": m} for m in (0.99, 0.995, 0.997, 0.998, 0.9985, 0.999, 0.9995)],

@@ -8,8 +8,8 @@ import pandas as pd
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.fit import Fit
 from bayeslaw.plots import plot_mixture
+from bayeslaw.workflow import Fit
 from tests.studies.mixtures import predicted, scores
 from tests.studies.page import DATA, DOCS, Page, convergence
 

@@ -1,0 +1,90 @@
+"""Every error a user can cause: one sentence that names the thing and the remedy."""
+
+from collections.abc import Iterable, Mapping, Sequence, Set
+from difflib import get_close_matches
+from numbers import Number
+
+__all__ = [
+    "ArgumentError",
+    "BayeslawError",
+    "DataError",
+    "LawError",
+    "MissingExtra",
+    "RangeError",
+    "RefitError",
+    "SamplingError",
+    "StoreError",
+    "UnknownName",
+]
+
+MOST = 16
+"""Known names that an error lists."""
+
+LONGEST = 80
+"""Characters of a value that an error shows."""
+
+
+class BayeslawError(Exception):
+    """Base of all errors raised on purpose by bayeslaw."""
+
+    def __str__(self) -> str:
+        return " ".join(str(a) for a in self.args)
+
+
+class ArgumentError(BayeslawError, TypeError):
+    """An argument of another kind than the function takes."""
+
+
+class DataError(BayeslawError, ValueError):
+    """A table of runs that cannot be used as it is."""
+
+
+class LawError(BayeslawError, TypeError):
+    """A law whose declaration does not fit its function."""
+
+
+class RangeError(BayeslawError, ValueError):
+    """A question outside the range in which it has an answer."""
+
+
+class RefitError(BayeslawError, RuntimeError):
+    """Refits that could not be made where they were asked for."""
+
+
+class SamplingError(BayeslawError, RuntimeError):
+    """Sampling that broke off."""
+
+
+class StoreError(BayeslawError, OSError):
+    """A file that cannot be read or written."""
+
+
+class UnknownName(BayeslawError, KeyError):
+    """A name that is not in the list it was looked up in."""
+
+
+class MissingExtra(BayeslawError, ImportError):
+    """A feature that needs an optional dependency."""
+
+    def __init__(self, extra: str, package: str) -> None:
+        super().__init__(f"this needs {package}: pip install 'bayeslaw[{extra}]'")
+
+
+def shown(value: object) -> str:
+    """Return how an error shows a value: as it is written where that is short, by its type otherwise."""
+    written = repr(value) if isinstance(value, str | bytes | Number | Sequence | Set | Mapping | None) else ""
+    if "\n" not in written and 0 < len(written) <= LONGEST:
+        return written
+    package, name = type(value).__module__.split(".")[0], type(value).__name__
+    if name in ("Model", "Fit") and package != "bayeslaw":
+        name = f"{package}.{name}"
+    return f"{'an' if name[0] in 'AEIOaeio' else 'a'} {name}"
+
+
+def unknown_name(kind: str, name: object, known: Iterable[object]) -> UnknownName:
+    """Return an error that suggests the nearest known name."""
+    names = [str(k) for k in known]
+    close = get_close_matches(str(name), names, n=1, cutoff=0.5)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    listed = ", ".join(names[:MOST]) + (f" and {len(names) - MOST} more" if len(names) > MOST else "")
+    return UnknownName(f"no {kind} {str(name)[:80]!r}{hint} (known: {listed or 'none'})")

@@ -1,0 +1,24 @@
+"""The credible interval that every answer has: equal-tailed, with one default probability."""
+
+from bayeslaw.base.errors import RangeError
+
+__all__ = ["CI_PROB", "SAMPLE", "levels"]
+
+CI_PROB = 0.89
+"""Probability of every interval unless asked otherwise (equal-tailed; the default of ArviZ 1.x)."""
+
+SAMPLE = ("chain", "draw")
+"""The dims of posterior draws."""
+
+
+def levels(prob: float) -> list[float]:
+    """Return the levels of the quantiles at both ends of the equal-tailed interval.
+
+    Raises
+    ------
+    RangeError
+        `prob` does not lie between 0 and 1.
+    """
+    if not 0 < prob < 1:
+        raise RangeError(f"prob is {prob}: give a probability between 0 and 1, for example {CI_PROB}")
+    return [(1 - prob) / 2, (1 + prob) / 2]

@@ -1,0 +1,158 @@
+"""How easily each domain is learned, by a law that knows features of domains, and how much of that the data said.
+
+Source: Que et al. 2024, arXiv:2406.01375, section 5 and appendix H.
+"""
+
+import html
+from dataclasses import dataclass
+from inspect import signature
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayeslaw import models
+from bayeslaw.base.arguments import checked
+from bayeslaw.base.errors import LawError
+from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
+from bayeslaw.declare.laws import call_with
+from bayeslaw.declare.priors import central
+from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.quantity import Quantity
+from bayeslaw.posterior.sensitivity import contraction, in_prior_units
+
+__all__ = ["Learnability", "learnability"]
+
+DIRECTION = "a larger K means a lower loss, so K says how easily a domain is learned"
+
+HARDLY, MOSTLY = 0.2, 0.8
+"""Shares of the prior's variance that the data took away below and above which words say so."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Learnability:
+    """The learnability of domains, in numbers and in words.
+
+    Attributes
+    ----------
+    K : Quantity
+        Learnability (1 at the reference of the features), dims ``eval`` and ``domain``.
+    part : Quantity
+        The domain's part of the floor (nats): what the losses can tell of K.
+    moved : pandas.DataFrame
+        One row per coefficient that K or its part is made of, and validation set: ``prior`` and ``posterior`` median
+        with the ends of their intervals, ``contraction`` (1 minus the ratio of posterior to prior variance; on the log
+        scale where positive) and what that means, in words.
+    """
+
+    K: Quantity
+    part: Quantity
+    moved: pd.DataFrame
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per validation set and domain: K and its part of the floor, easiest domain first."""
+        tables = [q.to_frame().set_index(["eval", "domain"]).add_prefix(f"{q.name}_") for q in (self.K, self.part)]
+        keep = [f"{q.name}_{c}" for q in (self.K, self.part) for c in ("median", "lower", "upper")]
+        table = pd.concat(tables, axis=1)[keep].reset_index()
+        return table.sort_values(["eval", "K_median"], ascending=[True, False], ignore_index=True)
+
+    def text(self) -> str:
+        """Return the direction of K, the easiest and hardest domains, and how far the data moved what K is made of."""
+        lines = [f"{DIRECTION[0].upper()}{DIRECTION[1:]}."]
+        for name, rows in self.to_frame().groupby("eval", sort=False):
+            first, last = rows.iloc[0], rows.iloc[-1]
+            lines.append(
+                f"On the {name} loss {first['domain']} is learned most easily ({_ends(first, 'K')}; part of the floor "
+                f"{_ends(first, 'part')} nats) and {last['domain']} least ({_ends(last, 'K')}; {_ends(last, 'part')} "
+                "nats)."
+            )
+        for row in self.moved.to_dict("records"):
+            lines.append(
+                f"Of {row['coefficient']} ({row['eval']} loss): prior {row['prior']}, posterior {row['posterior']}; "
+                f"the data took {max(row['contraction'], 0):.0%} of the prior's variance: {row['verdict']}."
+            )
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return self.text()
+
+    def _repr_html_(self) -> str:
+        text = "</p><p>".join(html.escape(line) for line in self.text().splitlines())
+        return f"<p>{text}</p>{self.to_frame().to_html(border=0, index=False, float_format='{:.3g}'.format)}"
+
+
+@checked
+def learnability(fit: Posterior) -> Learnability:
+    """Return K of every domain by a law that knows features of domains, its direction, and what the data said on it.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of a law whose card has a `learnability`, to a table with a ``domain`` column.
+
+    Returns
+    -------
+    Learnability
+
+    Raises
+    ------
+    LawError
+        The law has no learnability, or the table names no domains.
+    """
+    law, design = fit.model.law, fit.model.design
+    if law.learnability is None:
+        known = models.such_as(lambda law: law.learnability is not None)
+        raise LawError(f"{law.name} knows no learnability of domains: fit a law that does, such as {known}")
+    if "domain" not in design.rows:
+        raise LawError("the runs name no domains, whose learnability could be told: map the column 'domain'")
+    names = list(dict.fromkeys(design.rows["domain"].values.tolist()))
+    features = [c for c, covariate in law.covariates.items() if covariate.of == "domain"]
+    columns = fit.columns(
+        **{c: design.rows[c].values[0].item() for c in law.columns if c not in features}, domain=names
+    )
+    inputs = law.inputs(columns.assign_coords(eval=fit.evals), fit.model.reference)
+    found = call_with(law.learnability, inputs, fit.coefficients(columns))
+    K, part = (v.transpose(*SAMPLE, "eval", "domain") for v in xr.broadcast(found["K"], found["part"]))
+    about: dict[str, Any] = {"what": "mean law", "inputs": {"domain": names}}
+    made_of = [p.name for p in signature(law.learnability).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    return Learnability(
+        Quantity("K", K, "1", note=DIRECTION, **about),
+        Quantity("part", part, "nats", note="the domain's part of the floor", **about),
+        pd.DataFrame([row for name in made_of for row in _moved(fit, name)]),
+    )
+
+
+def _moved(fit: Posterior, name: str) -> list[dict[str, Any]]:
+    """Return prior beside posterior, one row per validation set; none where groups differ or a prior is not simple."""
+    draws = fit.posterior[name]
+    before = central(fit.model.priors.get(name, fit.model.law.coefficients[name].prior), CI_PROB)
+    if before is None or set(draws.dims) != {*SAMPLE, "eval"}:
+        return []
+    learned = contraction(in_prior_units(fit)[name])
+    return [
+        {
+            "coefficient": name,
+            "eval": e,
+            "prior": _words(*before),
+            "posterior": _words(*np.quantile(draws.sel(eval=e), [0.5, *levels(CI_PROB)])),
+            "contraction": float(learned.sel(eval=e)),
+            "verdict": _verdict(float(learned.sel(eval=e))),
+        }
+        for e in fit.evals
+    ]
+
+
+def _verdict(contraction: float) -> str:
+    if contraction < HARDLY:
+        return "the data say hardly anything on it"
+    return "the data say something on it" if contraction < MOSTLY else "the data told it"
+
+
+def _words(median: float, lower: float, upper: float) -> str:
+    return f"{median:.2f} [{lower:.2f}, {upper:.2f}]"
+
+
+def _ends(row: "pd.Series[Any]", name: str) -> str:
+    shown = _words(*(row[f"{name}_{c}"] for c in ("median", "lower", "upper")))
+    return f"K {shown}" if name == "K" else shown

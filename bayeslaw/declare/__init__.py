@@ -1,0 +1,23 @@
+"""All that a law file sees: laws, their coefficients and covariates, priors, and the functions a law may use."""
+
+from bayeslaw.declare.laws import Coefficient, Covariate, Law, exp, law, log, maximum, product, total, where
+from bayeslaw.declare.misfit import with_misfit
+from bayeslaw.declare.priors import Prior, positive, real, share
+
+__all__ = [
+    "Coefficient",
+    "Covariate",
+    "Law",
+    "Prior",
+    "exp",
+    "law",
+    "log",
+    "maximum",
+    "positive",
+    "product",
+    "real",
+    "share",
+    "total",
+    "where",
+    "with_misfit",
+]

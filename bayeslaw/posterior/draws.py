@@ -1,0 +1,259 @@
+"""Posterior draws of a model, and the losses that they predict."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import singledispatch, wraps
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import xarray as xr
+
+from bayeslaw.base.arguments import checked
+from bayeslaw.base.errors import DataError, RangeError, unknown_name
+from bayeslaw.declare.laws import WEIGHT, Law
+from bayeslaw.posterior.quantity import Quantity
+from bayeslaw.spec.noise import Noise
+from bayeslaw.spec.specification import Specification
+from bayeslaw.tables.mixtures import as_weights
+
+__all__ = ["UNSEEN", "Posterior", "kept", "posterior_of"]
+
+UNSEEN = "(unseen)"
+"""The label of a group that was not fitted: its coefficients are drawn from the population."""
+
+LARGEST = float(np.finfo(float).max)
+
+POSSIBLE = {
+    "N": (1.0, LARGEST, "a number of parameters"),
+    "D": (0.0, LARGEST, "a number of tokens"),
+    "domain_share": (-1e-9, 1 + 1e-9, "a share in [0, 1]"),
+    "duration": (-1e-9, 1 + 1e-9, "a share of the training in [0, 1]"),
+}
+"""What a run can have of a column, and what to give."""
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """A model, draws of its parameters, and how they were made: the fields of `bayeslaw.Fit`."""
+
+    model: Specification
+    idata: xr.DataTree
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = float("nan")
+    kept: dict[Callable[..., Any], Any] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def evals(self) -> list[str]:
+        """Names of the validation sets."""
+        return self.model.design.evals
+
+    @property
+    def noise(self) -> Noise:
+        """The error model of new runs: maximum likelihood knows only its spread, so errors are independent there."""
+        noise, known = self.model.noise, self.posterior
+        return replace(
+            noise,
+            correlated=bool(noise.correlated) and "run_weight" in known,
+            joint=bool(noise.joint) and "eval_correlation" in known,
+            batch=bool(noise.batch) and "batch_effect" in known,
+            size_exponent=noise.size_exponent if "size_exponent" in known else None,
+        )
+
+    @property
+    def posterior(self) -> xr.Dataset:
+        """Draws of every parameter."""
+        return self.idata["posterior"].to_dataset()
+
+    def columns(self, **given: Any) -> xr.Dataset:
+        """Return covariates and labels as named arrays: scalars stay scalars, a 1-d array gets a dim of its own name.
+
+        Raises
+        ------
+        UnknownName, DataError
+            A name the fit does not know, or one it needs and did not get.
+        RangeError
+            A value that no run can have.
+        """
+        design = self.model.design
+        labels = [c for c in ("domain", *design.groups) if c in design.rows]
+        known = list(dict.fromkeys([*self.model.law.columns, *labels]))
+        arrays: dict[str, xr.DataArray] = {}
+        for name, value in given.items():
+            if name not in known:
+                raise unknown_name(f"column of a fit of {self.model.law.name}", name, known)
+            if value is None:
+                continue
+            if name == WEIGHT:
+                arrays[name] = as_weights(value, design.rows["source"].values)
+            elif isinstance(value, xr.DataArray):
+                arrays[name] = value
+            else:
+                a = np.asarray(value)
+                if a.ndim > 1:
+                    raise DataError(
+                        f"{name} has {a.ndim} dimensions: give a number, a list, or a DataArray with named dims"
+                    )
+                arrays[name] = xr.DataArray(a, dims=(name,) * a.ndim, coords={name: a} if a.ndim else None)
+            if name in self.model.law.columns and name != WEIGHT:
+                _check_numbers(name, arrays[name].values, self.model.law)
+        for name in known:
+            if name in arrays:
+                continue
+            if (value := design.feature(name, arrays)) is not None:
+                arrays[name] = value
+                continue
+            if name in self.model.law.columns:
+                raise DataError(f"{name} is missing: {self.model.law.name} needs {', '.join(self.model.law.columns)}")
+            if name in design.groups:
+                if len(design.groups[name]) > 1:
+                    raise DataError(f"{name} is missing: say which of {', '.join(map(str, design.groups[name]))}")
+                arrays[name] = xr.DataArray(design.groups[name][0])
+        for name in labels:
+            if name in arrays and name not in self.model.law.columns:
+                known_labels = [str(x) for x in np.unique(design.rows[name].values)]
+                if design.rows[name].dtype.kind not in "fiub":  # a domain called 7 is no number
+                    arrays[name] = arrays[name].astype(str)
+                asked = arrays[name].values
+                numbers = asked.dtype.kind in "iu" and design.rows[name].dtype.kind == "f"
+                for label in np.unique(asked.astype(float) if numbers else asked):
+                    if str(label) not in known_labels and label != UNSEEN:
+                        raise unknown_name(f"{name} (bl.UNSEEN stands for a new one)", label, known_labels)
+        return xr.Dataset(arrays)
+
+    def coefficients(self, columns: xr.Dataset, seed: int = 0) -> dict[str, xr.DataArray]:
+        """Return the coefficients that apply to those columns; an unseen group's are drawn from its population."""
+        posterior, result = self.posterior, {}
+        for name in self.model.law.coefficients:
+            c = posterior[name]
+            for dim in [d for d in c.dims if d in self.model.design.groups]:
+                c = self._select(name, c, str(dim), columns[dim], seed)
+            result[name] = c
+        return result
+
+    def _select(self, name: str, c: xr.DataArray, dim: str, labels: xr.DataArray, seed: int) -> xr.DataArray:
+        known = self.model.design.groups[dim]
+        wanted, place = np.unique(labels.values, return_inverse=True)
+        parts = []
+        for label in wanted:
+            if known.dtype.kind in "fiu" and label != UNSEEN:
+                label = float(label)
+                where = np.flatnonzero(np.isclose(known, label, rtol=1e-6))
+            else:
+                where = np.flatnonzero(known == label)
+            if len(where):
+                parts.append(c.isel({dim: int(where[0])}, drop=True))
+                continue
+            if name not in self.model.by:
+                raise RangeError(
+                    f"{name} is separate by {dim} and was not fitted at {dim} {label}: pool it with "
+                    f"by={{{name!r}: {dim!r}}}"
+                )
+            mu, sigma = self.posterior[f"{name}_mu"], self.posterior[f"{name}_sigma"]
+            number = list(self.model.law.coefficients).index(name)
+            z = np.random.default_rng([seed, number, crc32(str(label).encode())]).standard_normal(mu.shape)
+            drawn = mu + sigma * z
+            parts.append(
+                xr.ufuncs.exp(drawn) if self.model.coefficient_priors[name].distribution == "LogNormal" else drawn
+            )
+        if labels.ndim == 0:
+            return parts[0]
+        index = xr.DataArray(
+            place.reshape(labels.shape),
+            dims=labels.dims,
+            coords={k: v for k, v in labels.coords.items() if k in labels.dims},
+        )
+        return xr.concat(parts, dim="__label").isel(__label=index)
+
+    def loss(self, columns: xr.Dataset, new_run: bool = False, seed: int = 0) -> xr.DataArray:
+        """Return losses (nats per token), dims chain, draw, eval and those of the columns.
+
+        ``new_run`` adds the error of a run that was not measured; cells that differ only in tokens are checkpoints of
+        one new run.
+        """
+        law = self.model.law
+        full = columns.assign_coords(eval=self.evals)
+        inputs = law.inputs(full, self.model.reference)
+        loss: xr.DataArray = law(*inputs.values(), **self.coefficients(columns, seed))
+        order = [d for d in ("chain", "draw", "eval") if d in loss.dims]
+        loss = loss.transpose(*order, ...)
+        if new_run:
+            along = law.path in columns and columns[law.path].dims == (law.path,)
+            rng = np.random.default_rng([seed, 1])
+            log_path = xr.ufuncs.log(columns[law.path]) if along else None
+            loss = loss * xr.ufuncs.exp(self.errors(loss, columns, rng, log_path=log_path))
+        return loss.rename("loss")
+
+    def errors(
+        self,
+        like: xr.DataArray,
+        columns: xr.Dataset,
+        rng: np.random.Generator,
+        *,
+        log_path: xr.DataArray | None = None,
+        parameters: xr.Dataset | None = None,
+    ) -> xr.DataArray:
+        """Draw the errors of new runs at those columns, on the log scale; see `bayeslaw.spec.noise.Noise.sample`."""
+        parameters = self.posterior if parameters is None else parameters
+        drawn = self.noise.sample(parameters, like, log_path, rng)
+        result: xr.DataArray = drawn * self.noise.at_size(parameters, self.model.design.log_size(columns))
+        return result.transpose(*like.dims, ...)
+
+    def error(self, seed: int = 0, columns: xr.Dataset | None = None) -> xr.DataArray:
+        """Return one error of a new run per draw and validation set, on the log scale, of the sizes of the columns."""
+        at = xr.Dataset() if columns is None else columns
+        rng = np.random.default_rng([seed, 2])
+        return self.errors(xr.zeros_like(self.posterior["sigma"]), at, rng)
+
+    @checked
+    def predict(self, *, new_run: bool = False, seed: int = 0, **columns: Any) -> Quantity:
+        """Predict losses.
+
+        Parameters
+        ----------
+        new_run : bool
+            False: the mean law. True: a single new run, its error included.
+        **columns
+            The law's columns (``N`` in parameters, ``D`` in tokens, ``domain_share`` in [0, 1]) and labels of groups:
+            numbers, 1-d arrays (each a dim of its own) or DataArrays with named dims.
+
+        Returns
+        -------
+        Quantity
+            Losses in nats per token, dims chain, draw, eval and those of the columns.
+        """
+        named = self.columns(**columns)
+        what = "new run" if new_run else "mean law"
+        inputs = {str(k): (v.item() if v.ndim == 0 else f"{v.size} values") for k, v in named.items()}
+        return Quantity("loss", self.loss(named, new_run, seed), "nats per token", what, inputs)
+
+
+def _check_numbers(name: str, values: np.ndarray, law: Law) -> None:
+    if values.dtype.kind not in "fiu":
+        raise DataError(f"{name} is {str(values.ravel()[0])[:80]!r}, which is not a number: give numbers")
+    low, high, what = POSSIBLE.get(name, (-np.inf, np.inf, "a number"))
+    covariate = law.covariates.get(name)
+    if covariate is not None and covariate.of is not None:
+        low, high = covariate.valid
+        what = f"{low:g} to {high:g} {covariate.unit}, as {law.name} takes it"
+    if (bad := ~((values >= low) & (values <= high))).any():
+        raise RangeError(f"{name} is {values[bad].ravel()[0]:g}: give {what}")
+
+
+@singledispatch
+def posterior_of(model: Specification, idata: xr.DataTree, settings: Mapping[str, Any], seconds: float) -> Posterior:
+    """Return draws as what a model of this kind is answered with: a `bayeslaw.Fit` for a `bayeslaw.Model`."""
+    return Posterior(model, idata, settings, seconds)
+
+
+def kept[R](function: Callable[[Posterior], R]) -> Callable[[Posterior], R]:
+    """Return the function as one that computes its result once for a fit, and keeps it there."""
+
+    @wraps(function)
+    def once(fit: Posterior) -> R:
+        if function not in fit.kept:
+            fit.kept[function] = function(fit)
+        found: R = fit.kept[function]
+        return found
+
+    return once

@@ -1,0 +1,127 @@
+"""How a posterior is made: sampled, by maximum likelihood, or drawn from the prior."""
+
+import time
+from os import cpu_count
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+
+from bayeslaw.base.errors import RangeError, unknown_name
+from bayeslaw.declare.laws import call_with
+from bayeslaw.posterior.draws import Posterior, posterior_of
+from bayeslaw.sampler.density import Density
+from bayeslaw.sampler.least_squares import estimate
+from bayeslaw.spec.specification import Specification
+
+__all__ = ["fit", "prior_predictive", "with_paper_units"]
+
+
+def fit(
+    model: Specification,
+    *,
+    draws: int = 1000,
+    chains: int = 4,
+    seed: int = 0,
+    tune: int = 800,
+    target_accept: float = 0.95,
+    cores: int | None = None,
+    method: Literal["nuts", "mle"] = "nuts",
+    progress: bool = True,
+) -> Posterior:
+    """Fit a model.
+
+    Parameters
+    ----------
+    model : Model
+        What to fit.
+    draws, chains, tune : int
+        Draws kept per chain, number of chains, and draws of warm-up.
+    seed : int
+        Same seed, versions and machine: same draws.
+    target_accept : float
+        Acceptance that the step size is adapted to.
+    cores : int, optional
+        Processes; all cores by default.
+    method : {"nuts", "mle"}
+        Posterior draws; or the papers' fit, one draw: multi-start least squares with the Huber loss on log loss.
+    progress : bool
+        Show a progress bar.
+    """
+    if method not in ("nuts", "mle"):
+        raise unknown_name("method", method, ("nuts", "mle"))
+    for name, number in {"draws": draws, "chains": chains, "tune": tune, "cores": cores}.items():
+        if number is not None and number < 1:
+            raise RangeError(f"{name} is {number}: give at least 1")
+    start = time.perf_counter()
+    if method == "mle":
+        best = estimate(model, regularised=False, starts=12, seed=seed)
+        posterior = best.coefficients.assign(sigma=best.sigma).expand_dims({"chain": [0], "draw": [0]})
+        idata = xr.DataTree.from_dict({"posterior": posterior})
+        return posterior_of(model, idata, {"method": "mle", "seed": seed}, time.perf_counter() - start)
+    from bayeslaw.sampler.sampling import sample
+
+    idata = sample(
+        model,
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        seed=seed,
+        target_accept=target_accept,
+        cores=cores or cpu_count() or 1,
+        progress=progress,
+    )
+    posterior = idata["posterior"].to_dataset()
+    idata["posterior"] = xr.DataTree(with_paper_units(model, posterior))
+    settings = {
+        "method": "nuts",
+        "draws": draws,
+        "tune": tune,
+        "chains": chains,
+        "seed": seed,
+        "target_accept": target_accept,
+    }
+    return posterior_of(model, idata, settings, time.perf_counter() - start)
+
+
+def with_paper_units(model: Specification, posterior: xr.Dataset) -> xr.Dataset:
+    """Return draws with the coefficients as the law's paper writes them."""
+    if model.law.paper_units is None:
+        return posterior
+    given = call_with(model.law.paper_units, {"reference": model.reference}, posterior)
+    return posterior.assign({f"{k}_paper": v for k, v in given.items()})
+
+
+def prior_predictive(model: Specification, *, draws: int = 500, seed: int = 0) -> Posterior:
+    """Draw from the prior, shape prior included, as a Fit: its predictions are what the priors say before data.
+
+    Raises
+    ------
+    RangeError
+        Fewer than one in 10,000 independent draws has the shape asked for.
+    """
+    if draws < 1:
+        raise RangeError(f"draws is {draws}: give at least 1")
+    rng = np.random.default_rng(seed)
+    density = Density(model)
+    kept: list[np.ndarray] = []
+    for _ in range(200):
+        v = density.parameters.draw(2000, rng)
+        kept += list(v[rng.random(len(v)) < density.shape_weight(v)])
+        if len(kept) >= draws:
+            break
+    if len(kept) < draws:
+        raise RangeError(
+            f"only {len(kept)} of 400,000 prior draws have the shape that monotone={model.monotone!r} asks for: look "
+            "at the unpooled model, change the priors or set monotone=None"
+        )
+    from bayeslaw.sampler.sampling import named
+
+    index = {"chain": np.arange(1), "draw": np.arange(draws)}
+    posterior = named(density, np.array(kept[:draws])[None], index)
+    return posterior_of(
+        model,
+        xr.DataTree.from_dict({"posterior": with_paper_units(model, posterior)}),
+        {"method": "prior", "seed": seed},
+        0.0,
+    )

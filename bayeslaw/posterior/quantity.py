@@ -1,0 +1,227 @@
+"""Named posterior draws with dims and units: what every question of an analyst is answered with."""
+
+import html
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayeslaw.base.arguments import checked
+from bayeslaw.base.errors import ArgumentError
+from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
+from bayeslaw.base.words import place
+
+__all__ = ["Censored", "Quantity", "drawn"]
+
+
+@singledispatch
+def drawn(what: Any, *args: Any, **options: Any) -> Any:
+    """Return the axes on which `what` was drawn; `bayeslaw.plots` registers how each kind is drawn."""
+    raise ArgumentError(f"{type(what).__name__} has no figure: import bayeslaw.plots, which knows those there are")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Quantity:
+    """Posterior draws of something that was asked for.
+
+    Parameters
+    ----------
+    name : str
+        What it is, as an identifier.
+    draws : xarray.DataArray
+        Dims ``chain``, ``draw`` and those of the question, in `unit`.
+    unit : str
+        ``"1"`` for shares.
+    what : {"mean law", "new run"}
+        Whether it is about the law's mean or about the next run, with its error.
+    inputs : mapping
+        What was asked.
+    note : str
+        What the reader has to know.
+    """
+
+    name: str
+    draws: xr.DataArray
+    unit: str
+    what: str
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
+
+    @checked
+    def interval(self, prob: float = CI_PROB) -> xr.Dataset:
+        """Return `lower` and `upper` of the equal-tailed interval that holds `prob` of the draws.
+
+        Raises
+        ------
+        RangeError
+            `prob` does not lie between 0 and 1.
+        """
+        ends = self.draws.quantile(levels(prob), dim=SAMPLE)
+        return xr.Dataset({name: ends.isel(quantile=i, drop=True) for i, name in enumerate(("lower", "upper"))})
+
+    def median(self) -> xr.DataArray:
+        """Return the median of the draws."""
+        return self.draws.median(SAMPLE)
+
+    def mean(self) -> xr.DataArray:
+        """Return the mean of the draws."""
+        return self.draws.mean(SAMPLE)
+
+    def sd(self) -> xr.DataArray:
+        """Return the standard deviation of the draws."""
+        return self.draws.std(SAMPLE)
+
+    @checked
+    def to_frame(self, prob: float = CI_PROB) -> pd.DataFrame:
+        """Return a tidy table: the dims and their labels as columns, then mean, sd, median, lower, upper."""
+        table = self._statistics(prob)
+        labels = [*table.dims, *(c for c in table.coords if c not in table.dims)]
+        if not table.dims:
+            return pd.DataFrame([{name: table[name].item() for name in [*labels, *table.data_vars]}])
+        frame = table.to_dataframe().reset_index()
+        return frame[[*labels, *table.data_vars]]
+
+    @checked
+    def summary(self, prob: float = CI_PROB) -> pd.DataFrame:
+        """Return the numbers of `frame`, indexed by the dims (by the name when there are none)."""
+        frame = self.to_frame(prob)
+        dims = [d for d in self.draws.dims if d not in SAMPLE]
+        return frame.set_index(dims) if dims else frame.set_index(pd.Index([self.name]))
+
+    def to_xarray(self) -> xr.Dataset:
+        """Return the draws as a Dataset, with units and meaning as attributes."""
+        attributes = {"units": self.unit, "what": self.what, "note": self.note}
+        return xr.Dataset({self.name: self.draws.assign_attrs(attributes)})
+
+    @checked
+    def text(self, prob: float = CI_PROB) -> xr.DataArray:
+        """Return the answer in words, median and interval, for every element."""
+        low, high = self._ends()
+
+        def words(median: float, lower: float, upper: float, low: float, high: float) -> str:
+            shown = [_number(v, low, high) for v in (median, lower, upper)]
+            if shown[1] == shown[2]:
+                return shown[0]
+            return f"{shown[0]} [{shown[1]}, {shown[2]}]"
+
+        ends = self.interval(prob)
+        text: xr.DataArray = xr.apply_ufunc(
+            words, self.median(), ends["lower"], ends["upper"], low, high, vectorize=True, output_dtypes=[object]
+        )
+        return text
+
+    @checked
+    def as_json(self, prob: float = CI_PROB) -> dict[str, Any]:
+        """Return the answer and the question's inputs as plain numbers, texts and lists."""
+        ends = self.interval(prob)
+        answer = {"median": self.median(), "lower": ends["lower"], "upper": ends["upper"], **self._shares_of_draws()}
+        labels = {str(d): self.draws[d] for d in self.draws.dims if d not in SAMPLE and d in self.draws.coords}
+        about = {"name": self.name, "unit": self.unit, "what": self.what, "note": self.note, "prob": prob}
+        return {k: _plain(v) for k, v in {**about, **answer, **labels, **self.inputs}.items()}
+
+    def plot(self, ax: Any = None, prob: float = CI_PROB) -> Any:
+        """Draw it; see `bayeslaw.plots.plot_quantity`."""
+        return drawn(self, ax=ax, prob=prob)
+
+    def _ends(self) -> tuple[Any, Any]:
+        return -np.inf, np.inf
+
+    def _shares_of_draws(self) -> dict[str, xr.DataArray]:
+        return {}
+
+    def _statistics(self, prob: float) -> xr.Dataset:
+        numbers = {"mean": self.mean(), "sd": self.sd(), "median": self.median(), **self.interval(prob)}
+        return xr.Dataset({**numbers, **self._shares_of_draws()})
+
+    def about(self, prob: float = CI_PROB) -> str:
+        """Return in words what the answer is one to: its name, what was asked, and of what kind its interval is."""
+        unit = "" if self.unit == "1" else f" in {self.unit}"
+        parts = [self.name.replace("_", " ") + unit + self._asked(), self.what, f"{prob * 100:g} % interval"]
+        shares = self._shares_of_draws()
+        if shares and all(v.ndim == 0 for v in shares.values()):
+            parts.append(", ".join(f"{k} {v.item():.2f}" for k, v in shares.items()))
+        return "; ".join(parts + [self.note] * bool(self.note))
+
+    def _asked(self, besides: Collection[str] = ()) -> str:
+        """Return what was asked, as far as single numbers and texts say it."""
+        single = {k: np.asarray(v).item() for k, v in self.inputs.items() if isinstance(v, str) or np.shape(v) == ()}
+        known = (*self.draws.dims, *besides)
+        single = {k: v for k, v in single.items() if isinstance(v, str | float | int) and k not in known}
+        return f" at {place(single)}" if single else ""
+
+    def _answers(self) -> str | pd.DataFrame:
+        text = self.text()
+        if not text.dims:
+            return str(text.item())
+        return text.rename("median [interval]").reset_coords(drop=True).to_dataframe()
+
+    def __repr__(self) -> str:
+        try:
+            answer = self._answers()
+            if isinstance(answer, str):
+                return f"{answer}  {self.about()}"
+            return f"{answer.to_string(max_rows=10)}\n{self.about()}"
+        except Exception:  # a repr that raises hides the object from whoever debugs it
+            return f"{type(self).__name__} {self.name!r}, which cannot be shown: {type(self.draws).__name__}"
+
+    def _repr_html_(self) -> str:
+        try:
+            answer, about = self._answers(), html.escape(self.about())
+            if isinstance(answer, str):
+                return f"<p><b>{html.escape(answer)}</b> {about}</p>"
+            return f"{answer.to_html(border=0, max_rows=60)}<p>{about}</p>"
+        except Exception:
+            return f"<pre>{html.escape(repr(self))}</pre>"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Censored(Quantity):
+    """A quantity that was looked for between two ends: a draw that lies on an end is only known to lie beyond it.
+
+    Parameters
+    ----------
+    low, high : float or xarray.DataArray
+        The ends, in `unit`.
+    """
+
+    low: float | xr.DataArray = 0.0
+    high: float | xr.DataArray = 1.0
+
+    @property
+    def p_never(self) -> xr.DataArray:
+        """Share of the draws censored at the lower end."""
+        return (self.draws <= self.low).mean(SAMPLE)
+
+    @property
+    def p_always(self) -> xr.DataArray:
+        """Share of the draws censored at the upper end."""
+        return (self.draws >= self.high).mean(SAMPLE)
+
+    @property
+    def p_interior(self) -> xr.DataArray:
+        """Share of the draws with a solution between the ends."""
+        return ((self.draws > self.low) & (self.draws < self.high)).mean(SAMPLE)
+
+    def _ends(self) -> tuple[Any, Any]:
+        return self.low, self.high
+
+    def _shares_of_draws(self) -> dict[str, xr.DataArray]:
+        return {"p_never": self.p_never, "p_interior": self.p_interior, "p_always": self.p_always}
+
+
+def _number(value: float, low: float, high: float) -> str:
+    if value >= high:
+        return f">= {high:.4g}"
+    return f"<= {low:.4g}" if value <= low else f"{value:.4g}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, xr.DataArray | np.ndarray | np.generic):
+        return np.asarray(value).tolist()
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,153 @@
+"""How much a posterior owes to its priors, by power scaling: no refit, the draws are weighted anew.
+
+Source: Kallioinen, Paananen, Bürkner and Vehtari 2023, "Detecting and diagnosing prior and likelihood sensitivity with
+power-scaling", arXiv:2107.14054.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+
+import arviz as az
+import numpy as np
+import pandas as pd
+import pymc as pm
+import xarray as xr
+
+from bayeslaw.base.errors import RangeError
+from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.declare.priors import Prior, closed
+from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.likelihood import log_likelihood
+
+__all__ = ["FEWEST", "SENSITIVE", "contraction", "in_prior_units", "log_prior", "sensitivity", "weighable"]
+
+SENSITIVE = 0.05
+"""Change of a posterior per doubling of a component's weight above which it counts as sensitive (the paper's)."""
+
+POWERS = (0.8, 1.25)
+"""Weights of the prior between which the shift of a posterior mean is given."""
+
+FEWEST = 200
+"""Draws below which weights say nothing."""
+
+ROUNDING = 1e-12
+"""Relative spread below which draws are all the same."""
+
+
+def log_prior(fit: Posterior) -> xr.Dataset:
+    """Return the log density of every prior at every draw; dims chain and draw, one variable per prior.
+
+    Of a pooled coefficient it is the prior of the population, which is where a user states something; the shape prior,
+    which only forbids, is left out. Densities of positive coefficients are those of the logarithm, so that another
+    weight changes the spread of a log-normal prior and not its median.
+    """
+    model, posterior, densities = fit.model, fit.posterior, {}
+    for name, prior in _stated({**model.coefficient_priors, **model.noise.priors(len(fit.evals))}):
+        draws, distribution = posterior[name], prior.distribution
+        if distribution == "LogNormal":
+            draws, distribution = xr.ufuncs.log(draws), "Normal"
+        density = pm.logp(getattr(pm, distribution).dist(**prior.parameters), draws.values).eval(mode="FAST_COMPILE")
+        densities[name] = draws.copy(data=density).sum([d for d in draws.dims if d not in SAMPLE])
+    return xr.Dataset(densities).reset_coords(drop=True)
+
+
+def sensitivity(fit: Posterior, quantities: xr.Dataset) -> pd.DataFrame:
+    """Return how much posterior quantities move when priors or likelihood count for more or less.
+
+    Parameters
+    ----------
+    fit : Fit
+        A sampled posterior.
+    quantities : xarray.Dataset
+        Draws of what is looked at: coefficients, predictions, decisions; dims chain, draw and any others.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per element. ``prior`` and ``likelihood``: ArviZ' sensitivity, the change of the distribution per
+        doubling of the weight of all priors, or of all measurements. ``shift``: how far the mean moves, in posterior
+        standard deviations, when all priors weigh 0.8 or 1.25 (the larger of the two). ``strongest``: the prior that
+        moves the mean most when it alone weighs 0.8. ``verdict``: in words.
+
+    Raises
+    ------
+    RangeError
+        There are fewer than 200 draws.
+    """
+    if quantities.sizes["chain"] * quantities.sizes["draw"] < FEWEST:
+        raise RangeError(f"sensitivity needs at least {FEWEST} draws: draw more, or fit with method='nuts'")
+    priors = log_prior(fit)
+    tree = xr.DataTree.from_dict(
+        {"posterior": quantities, "log_prior": priors, "log_likelihood": log_likelihood(fit).to_dataset(name="loss")}
+    )
+    all_priors = priors.to_dataarray("prior").sum("prior")
+    with np.errstate(invalid="ignore", divide="ignore"):  # draws that are all the same, as at the end of a range
+        parts = {
+            "prior": az.psense(tree, group="prior"),
+            "likelihood": az.psense(tree, group="likelihood"),
+            "shift": xr.concat([abs(_shift(quantities, all_priors, power)) for power in POWERS], "power").max("power"),
+        }
+        alone = xr.concat([abs(_shift(quantities, p, POWERS[0])) for p in priors.values()], "of")
+    table = _table(xr.concat(parts.values(), "component").assign_coords(component=list(parts)), "component")
+    each = _table(alone.assign_coords(of=list(priors)), "of")
+    table["strongest"] = [re.sub("_(mu|sigma)$", "", str(name)) for name in each.idxmax(axis=1)]
+    table["verdict"] = [_verdict(*row) for row in table[["prior", "likelihood"]].itertuples(index=False)]
+    return table
+
+
+def weighable(fit: Posterior) -> bool:
+    """Return whether a fit is a posterior of draws enough to be weighted anew."""
+    sizes = fit.posterior.sizes
+    return fit.settings.get("method") not in ("prior", "mle") and sizes["chain"] * sizes["draw"] >= FEWEST
+
+
+def in_prior_units(fit: Posterior) -> dict[str, xr.DataArray]:
+    """Return every coefficient's draws in standard deviations from the middle of its prior.
+
+    Positive coefficients on the log scale. The prior is the card's or the user's, without the shape prior; for a pooled
+    coefficient it is that of one group, population and spread together. Coefficients whose prior has no closed form
+    of this kind are left out.
+    """
+    model, result = fit.model, {}
+    for name, coefficient in model.law.coefficients.items():
+        prior, draws = model.priors.get(name, coefficient.prior), fit.posterior[name]
+        spread = coefficient.between if name in model.by else 0.0
+        mu, sigma = (prior.parameters.get(p) for p in ("mu", "sigma"))
+        if prior.distribution == "Beta" and (beta := closed(prior)) is not None:
+            result[name] = (draws - beta.mean()) / beta.std()
+        elif prior.distribution in ("LogNormal", "Normal") and not (isinstance(mu, Prior) or isinstance(sigma, Prior)):
+            value = np.log(draws) if prior.distribution == "LogNormal" else draws
+            result[name] = (value - mu) / np.hypot(sigma, spread)
+    return result
+
+
+def contraction(standard: xr.DataArray) -> xr.DataArray:
+    """Return 1 minus the ratio of posterior to prior variance, of draws in prior units (see `in_prior_units`)."""
+    return 1 - standard.var(SAMPLE)
+
+
+def _stated(priors: Mapping[str, Prior]) -> Iterator[tuple[str, Prior]]:
+    """Priors whose parameters are numbers, by the name of what they are on."""
+    for name, prior in priors.items():
+        nested = {f"{name}_{k}": v for k, v in prior.parameters.items() if isinstance(v, Prior)}
+        yield from _stated(nested) if nested else [(name, prior)]
+
+
+def _shift(quantities: xr.Dataset, log_density: xr.DataArray, power: float) -> xr.Dataset:
+    """How far the means move, in standard deviations, when a density is raised to a power."""
+    log_weight = (power - 1) * log_density
+    weight = xr.ufuncs.exp(log_weight - log_weight.max())
+    mean, spread = quantities.mean(SAMPLE), quantities.std(SAMPLE)
+    varies = spread > ROUNDING * abs(mean)
+    return (quantities.weighted(weight).mean(SAMPLE) - mean) / spread.where(varies)
+
+
+def _table(values: xr.Dataset, columns: str) -> pd.DataFrame:
+    table: pd.DataFrame = az.dataset_to_dataframe(values, sample_dims=[columns]).T
+    return table.astype(float).fillna(0.0)
+
+
+def _verdict(prior: float, likelihood: float) -> str:
+    if prior < SENSITIVE:
+        return "the data decide" if likelihood >= SENSITIVE else "neither moves it"
+    return "prior and data pull" if likelihood >= SENSITIVE else "the prior decides"

@@ -1,0 +1,256 @@
+"""A fit in one netCDF file: draws, runs and the recipe as JSON. Loading executes nothing from the file."""
+
+import hashlib
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pymc as pm
+import xarray as xr
+
+from bayeslaw import models
+from bayeslaw.base.errors import BayeslawError, StoreError, unknown_name
+from bayeslaw.base.files import replacing
+from bayeslaw.base.version import VERSION
+from bayeslaw.declare.laws import WEIGHT, Law
+from bayeslaw.declare.priors import Prior
+from bayeslaw.posterior.draws import Posterior, posterior_of
+from bayeslaw.spec.noise import Noise
+from bayeslaw.spec.specification import Specification
+from bayeslaw.tables.runs import Runs
+
+__all__ = ["fingerprint", "load", "save"]
+
+SEAL = b"\nbayeslaw sha-256 "
+"""Ends the netCDF content; after it comes its hash. Readers of netCDF stop before it."""
+
+POINTS = 4
+"""Points at which a law is told from another."""
+
+TRANSFORMS = (None, "exp", "log", "sigmoid", "softplus", "sqrt", "tanh")
+"""What a prior in a file may be transformed by."""
+
+
+def save(fit: Posterior, path: str | Path) -> Path:
+    """Write a fit, beside the target first and then renamed, so that an interrupted save loses nothing."""
+    path, model = Path(path), fit.model
+    recipe = {
+        "bayeslaw": VERSION,
+        "law": model.law.name,
+        "law_hash": fingerprint(model.law),
+        "by": dict(model.by),
+        "priors": {k: _plain(p) for k, p in model.priors.items()},
+        "noise": {f.name: _plain(getattr(model.noise, f.name)) for f in fields(model.noise)},
+        "reference": dict(model.reference),
+        "monotone": model.monotone,
+        "outside": model.outside,
+        "evals": list(model.runs.evals),
+        "note": model.runs.note,
+        "settings": dict(fit.settings),
+        "seconds": fit.seconds,
+    }
+    tree = xr.DataTree.from_dict(
+        {
+            **{name: node.to_dataset() for name, node in fit.idata.children.items()},
+            "runs": _to_dataset(model.runs.table),
+            "baseline": _to_dataset(model.runs.baseline),
+        }
+    )
+    tree.attrs["bayeslaw"] = json.dumps(recipe)
+    for node in tree.children.values():
+        for v in map(str, node.variables):
+            if node[v].dtype == bool:
+                node[v] = node[v].astype("int8")
+    with replacing(path) as temporary:
+        tree.to_netcdf(temporary, engine="h5netcdf")
+        with temporary.open("ab") as file:
+            file.write(SEAL + _digest(temporary.read_bytes()))
+    return path
+
+
+def load(path: str | Path, law: Law | None = None, kind: type[Specification] = Specification) -> Posterior:
+    """Read a fit back.
+
+    Parameters
+    ----------
+    path : path
+        A file written by `Fit.save`.
+    law : Law, optional
+        The law, if it is not in the catalogue.
+    kind : type
+        What the model is made as.
+
+    Raises
+    ------
+    StoreError
+        The file is missing, damaged or not a fit.
+    UnknownName
+        Its law is not in the catalogue.
+
+    Warns
+    -----
+    UserWarning
+        The law has changed since the fit was made.
+    """
+    path = Path(path)
+    tree, recipe = _read(path)
+    if law is None:
+        if recipe["law"] not in models.catalogue:
+            raise unknown_name(
+                "law in the catalogue (pass it with load(path, law=...))", recipe["law"], models.catalogue
+            )
+        law = models.catalogue[recipe["law"]]
+    if fingerprint(law) != recipe["law_hash"]:
+        warnings.warn(
+            f"the law {law.name} has changed since {path.name} was made: its draws are kept, its predictions use "
+            "the new law",
+            stacklevel=2,
+        )
+    try:
+        return _fit(tree, recipe, law, kind)
+    except BayeslawError as e:
+        raise StoreError(f"{path} does not fit the law {law.name}: {e}") from None
+    except (AttributeError, KeyError, TypeError, ValueError) as e:
+        reason = " ".join(str(e).split())[:120]
+        raise StoreError(
+            f"{path} is incomplete ({type(e).__name__}: {reason}): give a file as fit.save wrote it"
+        ) from None
+
+
+def _read(path: Path) -> tuple[xr.DataTree, dict[str, Any]]:
+    """Return what a file holds, after its seal was found whole."""
+    try:
+        if not path.is_file():
+            raise StoreError(f"no file {str(path)!r}: check the path")
+        content, _, digest = path.read_bytes().rpartition(SEAL)
+    except (OSError, ValueError) as e:
+        if isinstance(e, StoreError):
+            raise
+        raise StoreError(f"cannot read {str(path)[:80]!r} ({getattr(e, 'strerror', e)}): check the path") from None
+    if content and _digest(content) != digest:  # files of version 0.1.0 have no seal
+        raise StoreError(f"{path} was damaged after fit.save wrote it: take a copy of it, or fit again")
+    try:
+        with xr.open_datatree(path, engine="h5netcdf") as opened:
+            tree = opened.load()
+    except Exception as e:  # h5py and xarray raise many kinds for damaged files
+        raise StoreError(f"cannot read {path} ({type(e).__name__}): give a file written by fit.save") from None
+    try:
+        recipe = json.loads(tree.attrs["bayeslaw"])
+        if not isinstance(recipe, dict) or not all(isinstance(recipe.get(k), str) for k in ("law", "law_hash")):
+            raise ValueError
+    except (KeyError, TypeError, ValueError):
+        raise StoreError(f"{path} is a netCDF file but not a fit of bayeslaw: give one written by fit.save") from None
+    return tree, recipe
+
+
+def _fit(tree: xr.DataTree, recipe: Mapping[str, Any], law: Law, kind: type[Specification]) -> Posterior:
+
+    table, baseline = (_to_frame(tree[group].to_dataset()) for group in ("runs", "baseline"))
+    noise = {k: _prior(v) if isinstance(v, dict) else v for k, v in recipe["noise"].items()}
+    model = kind(
+        law,
+        Runs(table, tuple(recipe["evals"]), baseline, recipe.get("note", "")),
+        by=recipe["by"],
+        priors={k: _prior(p) for k, p in recipe["priors"].items()},
+        noise=Noise(**noise),
+        reference=recipe["reference"],
+        monotone=recipe["monotone"],
+        outside=recipe["outside"],
+    )
+    groups = {k: node.to_dataset() for k, node in tree.children.items() if k not in ("runs", "baseline")}
+    posterior = groups["posterior"]
+    for name in (*law.coefficients, "sigma"):
+        if (
+            not {"chain", "draw", "eval"} <= set(posterior[name].dims)
+            or list(posterior["eval"].values) != recipe["evals"]
+        ):
+            raise ValueError(f"the draws of {name} are not those of this model")
+    return posterior_of(model, xr.DataTree.from_dict(groups), recipe["settings"], float(recipe["seconds"]))
+
+
+def _plain(value: Any) -> Any:
+    return value.to_dict() if isinstance(value, Prior) else value
+
+
+def _prior(recipe: Any) -> Prior:
+    """Return a prior from its recipe, which may name distributions and hold numbers, nothing else."""
+    if not (isinstance(recipe, dict) and set(recipe) <= {"dist", "kwargs", "centered", "dims", "transform"}):
+        raise ValueError("a prior is not written as one")
+    family = getattr(pm, str(recipe.get("dist")), None)
+    if not (isinstance(family, type) and issubclass(family, pm.Distribution)):
+        raise ValueError(f"there is no distribution {recipe.get('dist')!r}")
+    if recipe.get("transform") not in TRANSFORMS:
+        raise ValueError(f"a prior has the transform {recipe['transform']!r}")
+    given = recipe.get("kwargs", {})
+    nested = {name: _prior(value) for name, value in given.items() if isinstance(value, dict)}
+    for value in (value for name, value in given.items() if name not in nested):
+        np.asarray(value, dtype=float)
+    prior: Prior = Prior.from_dict(recipe)
+    prior.parameters |= nested
+    return prior
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
+
+
+def fingerprint(law: Law) -> str:
+    """Return a hash of what a law does: its losses at a few points, its priors and its ranges; not of its words."""
+    rng = np.random.default_rng(0)
+    reference = law.reference()
+    columns = xr.Dataset(coords={"eval": list(law.evals) or ["validation"], "source": list("abc")})
+    for name in law.columns:
+        dims = {"source": 3} if name in law.vectors or name == WEIGHT else {"point": POINTS}
+        at = rng.uniform(0.2, 0.8, list(dims.values())) * reference.get(name, 1.0)
+        columns[name] = xr.DataArray(at, dims=list(dims))
+    sizes = {"source": 3}
+    coefficients = {
+        k: xr.DataArray(rng.uniform(0.2, 0.8, [sizes[c.over]] if c.over else []), dims=[c.over] if c.over else [])
+        for k, c in law.coefficients.items()
+    }
+    with np.errstate(all="ignore"):
+        losses = law(*law.inputs(columns, reference).values(), **coefficients)
+    about = {
+        "losses": [f"{x:.9g}" for x in np.ravel(losses.values)],
+        "coefficients": {k: [_plain(c.prior), c.between, c.seen_along, c.floor] for k, c in law.coefficients.items()},
+        "covariates": {k: [c.valid, c.reference, c.of] for k, c in law.covariates.items()},
+        "shape": [law.evals, law.path, law.falls_in, law.falls_faster],
+    }
+    return hashlib.sha256(json.dumps(about, default=str).encode()).hexdigest()[:16]
+
+
+def _to_dataset(frame: pd.DataFrame) -> xr.Dataset:
+    """Return a table as a Dataset: gaps in text are empty texts, and the attributes say which."""
+    columns: dict[str, Any] = {}
+    truths, gaps = [], {}
+    for name in map(str, frame.columns):
+        values = frame[name].to_numpy()
+        if values.dtype.kind == "b":
+            truths.append(name)
+        elif values.dtype.kind not in "fiu":
+            if (missing := frame[name].isna().to_numpy()).any():
+                gaps[name] = np.flatnonzero(missing).tolist()
+            values = np.array(["" if gap else str(v) for v, gap in zip(values, missing, strict=True)], dtype=object)
+        columns[_variable(name)] = ("row", values)
+    attributes = {"columns": list(map(str, frame.columns)), "truths": truths, "gaps": gaps}
+    return xr.Dataset(columns, attrs={k: json.dumps(v) for k, v in attributes.items()})
+
+
+def _variable(column: str) -> str:
+    """Return the name of a column in a file, where a slash would name a group."""
+    return column.replace("/", "\u2215")
+
+
+def _to_frame(dataset: xr.Dataset) -> pd.DataFrame:
+    columns, truths, gaps = (json.loads(dataset.attrs.get(k, "{}")) for k in ("columns", "truths", "gaps"))
+    frame = pd.DataFrame({c: dataset[_variable(c)].values for c in columns})
+    for name in truths:
+        frame[name] = frame[name].astype(bool)
+    for name, rows in gaps.items():
+        frame.loc[rows, name] = None
+    return frame

@@ -1,0 +1,158 @@
+"""The figures of a report."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayeslaw import plots
+from bayeslaw.base.errors import RangeError
+from bayeslaw.base.words import place
+from bayeslaw.decisions.critical_ratio import CriticalRatio
+from bayeslaw.plots import plot_curve, plot_prior_posterior, plot_shares, plot_sources
+from bayeslaw.plots.mixtures import SHOWN
+from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.inference import prior_predictive
+from bayeslaw.tables.curves import is_curve_law
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+__all__ = ["Picture", "curves", "grid", "of_coefficients", "of_fit"]
+
+MOST = 12
+"""A figure has at most this many panels."""
+
+CURVES = 6
+"""A figure shows at most this many training curves."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of a report.
+
+    Attributes
+    ----------
+    name : str
+        Its file is called so.
+    alt : str
+        What it shows, in words.
+    draw : callable
+        Draws it.
+    """
+
+    name: str
+    alt: str
+    draw: Callable[[], "Figure"]
+
+
+def grid(panels: Sequence[Any], draw: Callable[[Any, Any], Any], width: float = 3.2, height: float = 2.5) -> "Figure":
+    """Draw small multiples: every panel, or twelve evenly spaced ones."""
+    from matplotlib.figure import Figure
+
+    panels = some(panels, MOST)
+    across = min(len(panels), 2 if len(panels) in (2, 4) else 4 if len(panels) % 4 == 0 else 3)
+    down = -(-len(panels) // across)
+    width = max(width, 6.5) if across == 1 else width
+    figure = Figure(figsize=(width * across, height * down), layout="constrained")
+    axes = figure.subplots(down, across, squeeze=False).ravel()
+    for panel, ax in zip(panels, axes, strict=False):
+        draw(panel, ax)
+    for ax in axes[len(panels) :]:
+        ax.set_visible(False)
+    return figure
+
+
+def some(items: Sequence[Any], most: int) -> list[Any]:
+    """Return at most so many of the items, evenly spaced, both ends included."""
+    return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, most).round().astype(int))]
+
+
+def curves(fit: Posterior, runs: Sequence[str]) -> "Figure":
+    """Draw training curves, each below its learning rate."""
+    from matplotlib.figure import Figure
+
+    shown = some(runs, CURVES)
+    across = min(len(shown), 3)
+    down = -(-len(shown) // across)
+    figure = Figure(figsize=(max(6.5 / across, 3.6) * across, 3.4 * down), layout="constrained")
+    axes = figure.subplots(2 * down, across, squeeze=False, height_ratios=[1, 3] * down)
+    for k, run in enumerate(shown):
+        above, below = axes[2 * (k // across) : 2 * (k // across) + 2, k % across]
+        below.sharex(above)
+        above.tick_params(labelbottom=False)
+        plot_curve(fit, run, (above, below))
+    for k in range(len(shown), down * across):
+        for ax in axes[2 * (k // across) : 2 * (k // across) + 2, k % across]:
+            ax.set_visible(False)
+    return figure
+
+
+def of_fit(fit: Posterior, ratios: "dict[tuple[Any, Any], CriticalRatio]") -> list[Picture]:
+    """Return the figures of a fit beside its data and beside its prior."""
+    pictures = []
+    if "domain_share" in fit.model.law.columns and not is_curve_law(fit.model.law):
+        pictures.append(_over_shares(fit, ratios))
+    pictures.append(
+        Picture(
+            "predictions",
+            "Losses of the mean law, with their intervals, against the measured ones; points on the line agree",
+            lambda: grid([fit], plots.plot_fit, height=3.6),
+        )
+    )
+    try:
+        prior = prior_predictive(fit.model, draws=300, seed=1)
+    except RangeError:  # the shape that the prior asks for is too rare to draw from
+        return pictures
+    learned = Picture(
+        "learned",
+        "Bands of the mean law before the data (grey) and after them (colour), one panel per validation set",
+        lambda: grid(fit.evals, lambda e, ax: plots.plot_learned(fit, prior, e, ax), width=3.6, height=2.8),
+    )
+    return [*pictures, learned]
+
+
+def _over_shares(fit: Posterior, ratios: "dict[tuple[Any, Any], CriticalRatio]") -> Picture:
+    design, columns = fit.model.design, fit.model.law.columns
+    D = design.levels["D"].max() if "D" in columns else None
+    differ: dict[str, Any] = {"N": design.levels["N"]} if "N" in columns else {}
+    differ |= {name: labels for name, labels in design.groups.items() if name != "domain_share"}
+    if any(covariate.of == "domain" for covariate in fit.model.law.covariates.values()):
+        differ["domain"] = np.unique(design.rows["domain"].values)
+    panels = [dict(zip(differ, labels, strict=True)) for labels in product(*differ.values())]
+    at = f" at {place({'D': D})}" if D is not None else ""
+    return Picture(
+        "shares",
+        f"Bands of the mean law over the domain share{at}, with the measured losses; hollow points did not count",
+        lambda: grid(
+            panels,
+            lambda p, ax: plot_shares(fit, D=D, ax=ax, ratio=ratios.get((p.get("N"), p.get("domain"))), **p),
+            height=2.7,
+        ),
+    )
+
+
+def of_coefficients(fit: Posterior) -> list[Picture]:
+    """Return the figures of where every coefficient lies beside its prior, and of those that every source has."""
+    coefficients = fit.model.law.coefficients
+    height = float(np.clip(0.3 * len(coefficients) + 1.2, 2.2, 5.0))
+    prior = Picture(
+        "coefficients",
+        "Interval of every coefficient in standard deviations of its prior, which is the grey stripe",
+        lambda: grid([fit], plot_prior_posterior, height=height),
+    )
+    of_sources = [name for name in coefficients if "source" in fit.posterior[name].dims]
+    if not of_sources:
+        return [prior]
+    lines = min(fit.posterior.sizes["source"], SHOWN) * (1 + 0.15 * len(fit.evals))
+    by_source = Picture(
+        "sources",
+        f"Intervals of {' and '.join(of_sources)} of every source, a line each, the lowest first",
+        lambda: grid(
+            of_sources, lambda name, ax: plot_sources(fit, name, ax), width=4.4, height=float(0.22 * lines + 1.3)
+        ),
+    )
+    return [by_source, prior]

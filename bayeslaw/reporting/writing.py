@@ -1,0 +1,155 @@
+"""Reports written: MyST Markdown with its figures beside it, or one HTML file. One template makes both."""
+
+import base64
+import io
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayeslaw.base.errors import StoreError
+from bayeslaw.base.files import replacing, replacing_folder
+from bayeslaw.base.progress import Bar, bar
+from bayeslaw.posterior.draws import Posterior
+from bayeslaw.reporting.content import content
+from bayeslaw.reporting.figures import Picture
+from bayeslaw.reporting.page import DPI, EQUATION, page
+from bayeslaw.reporting.several import several
+
+__all__ = ["report"]
+
+
+def report(
+    fits: Posterior | Mapping[str, Posterior],
+    path: str | Path,
+    *,
+    title: str | None = None,
+    about: str = "",
+    question: Mapping[str, Any] | None = None,
+    published: Mapping[str, Mapping[str, Any]] | None = None,
+    progress: bool = True,
+) -> Path:
+    """Write a report of a fit, or of several side by side.
+
+    Parameters
+    ----------
+    fits : Fit, or mapping of str to Fit
+        A fitted model; or several, by the names that the report gives them: rival laws, poolings or priors on the same
+        runs, or the same law on several studies.
+    path : path
+        The report. ``.md``: MyST Markdown, its figures in the folder ``<stem>_files`` beside it; ``.html``: one file
+        that needs nothing else.
+    title : str, optional
+        The heading. Left out: that of the law, or that the fits stand side by side.
+    about : str, optional
+        Markdown below the heading: what the runs are, and what is to be known before reading on.
+    question : mapping, optional
+        Arguments of the decision that the law is for, in place of the report's own: of `Fit.critical_ratio` (whose
+        limits are no rise, and 1 %), `Fit.best_mixture`, `Fit.best_duration` or `Fit.allocation`.
+    published : mapping of str to mapping, optional
+        Coefficients to stand beside the posterior, by the paper that gives them, in its units: numbers, or numbers by
+        validation set, source or other group. Of a single fit.
+    progress : bool
+        Show what is done and the time left, in a terminal or notebook.
+
+    Returns
+    -------
+    pathlib.Path
+        The report.
+
+    Raises
+    ------
+    StoreError
+        The path cannot be written.
+    UnknownName
+        The decision takes no such argument, or the law has no such coefficient.
+    RangeError
+        One fit is to stand side by side, or it is not said which paper `published` is of.
+    """
+    path = Path(path)
+    if path.suffix not in (".md", ".html"):
+        raise StoreError(f"a report is Markdown or HTML: give a path that ends in .md or .html, not {str(path)!r}")
+    with replacing(path) as text, bar("report", 0, show=progress) as shown:
+        if isinstance(fits, Mapping):
+            name, usual, said = "several.md.jinja", "Fits side by side", several(fits, question, shown)
+        else:
+            name, usual = "report.md.jinja", f"{fits.model.law.title}: report of a fit"
+            said = content(fits, question, published, shown)
+        title = title or usual
+        said |= {"title": title, "about": about}
+        if path.suffix == ".html":
+            equations: list[str] = []
+            written = _rendered(name, said, lambda p: f"data:image/png;base64,{_png(p)}", _kept(equations), shown)
+            text.write_text(page(written, title, equations), encoding="utf-8")
+            return path
+        with replacing_folder(path.with_name(f"{path.stem}_files")) as folder:
+
+            def beside(picture: Picture) -> str:
+                picture.draw().savefig(folder / f"{picture.name}.png", dpi=DPI)
+                return f"{path.stem}_files/{picture.name}.png"
+
+            text.write_text(_rendered(name, said, beside, lambda e: f"$$ {e} $$", shown), encoding="utf-8")
+    return path
+
+
+def _kept(equations: list[str]) -> Any:
+    """Return a function that keeps an equation and leaves its place in the text."""
+
+    def keep(equation: str) -> str:
+        equations.append(equation)
+        return EQUATION
+
+    return keep
+
+
+def _png(picture: Picture) -> str:
+    buffer = io.BytesIO()
+    picture.draw().savefig(buffer, format="png", dpi=DPI)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _rendered(name: str, said: Mapping[str, Any], source: Any, equation: Any, bar: Bar) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("bayeslaw.reporting"),
+        autoescape=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
+    )
+
+    def picture(drawn: Picture) -> str:
+        written = f"![{_text(drawn.alt).replace(']', chr(92) + ']')}]({source(drawn)})"
+        bar.step()
+        return written
+
+    filters = {"text": _text, "table": _table, "sentence": _sentence, "picture": picture, "equation": equation}
+    environment.filters |= filters
+    return environment.get_template(name).render(said)
+
+
+def _text(value: object) -> str:
+    """Escape what Markdown would read as a command: names in a user's table are only ever text."""
+    if isinstance(value, float):
+        return "" if np.isnan(value) else f"{value:.6g}" if abs(value) >= 1000 else f"{value:.3g}"
+    return re.sub(r"([\\`*{}\[<>|$#])", r"\\\1", " ".join(str(value).split()))
+
+
+def _sentence(value: str) -> str:
+    text = _text(value)
+    return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "?")) else ".")
+
+
+def _table(frame: pd.DataFrame) -> str:
+    rule = ["---:" if pd.api.types.is_numeric_dtype(dtype) else "---" for dtype in frame.dtypes]
+    rows = [
+        [_text(c) for c in frame.columns],
+        rule,
+        *([_text(v) for v in row] for row in frame.itertuples(index=False)),
+    ]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)

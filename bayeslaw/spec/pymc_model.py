@@ -1,0 +1,102 @@
+"""The model as plain PyMC: priors on the coefficients, the law, the errors. What the sampler's density has to equal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pymc.dims as pmd
+import xarray as xr
+
+from bayeslaw.spec.shape import RISE
+from bayeslaw.spec.specification import Specification
+
+__all__ = ["pymc_model"]
+
+
+def pymc_model(spec: Specification) -> pm.Model:
+    """Return the model as a plain `pymc.Model`: priors on the coefficients, the law, the errors."""
+    d, shared = spec.design, _shared(spec)
+    sizes = {dim: np.arange(n) for v in shared.values() for dim, n in zip(v.dims, v.shape, strict=True)}
+    coords = sizes | {"eval": d.evals, **(d.levels if d.on_grid else {}), **d.groups, **d.over, **spec.batch_coords}
+    with pm.Model(coords=coords) as model:
+        data = {k: pmd.Data(k, v.values, dims=v.dims) for k, v in shared.items()}
+        coefficients = {k: p.create_variable(k, xdist=True) for k, p in spec.coefficient_priors.items()}
+        errors = {k: p.create_variable(k, xdist=True) for k, p in spec.noise.priors(len(d.evals)).items()}
+        if violations := spec.shape.violations(coefficients):
+            # a pseudo-observation, since a Potential of named arrays has no gradient in PyMC 6.3
+            total = sum((v**2).sum() for v in violations) + 1e-20
+            pmd.Normal("shape", mu=total**0.5, sigma=RISE, observed=xr.DataArray(0.0))
+        log_mean = pm.dims.math.log(
+            spec.law(*(data[f"x_{c}"] for c in spec.law.covariates), **_by_row(spec, coefficients, data))
+        )
+        center, scale = _likelihood(spec, log_mean, errors, data)
+        distribution = pmd.StudentT if spec.noise.robust else pmd.Normal
+        shape = {"nu": 5.0} if spec.noise.robust else {}
+        distribution("log_loss", mu=center, sigma=scale, **shape, observed=data["observed"])
+    return model
+
+
+def _shared(spec: Specification) -> dict[str, xr.DataArray]:
+    d = spec.design
+    shared = {f"x_{k}": v for k, v in d.inputs().items()}
+    rows_needed = spec.noise.correlated or spec.noise.joint
+    pick = ("row" if rows_needed else "measurement",)
+    for dim, position in d.positions().items():
+        shared[f"at_{dim}"] = xr.DataArray(position if rows_needed else position[d.cells["row"]], dims=pick)
+    if rows_needed:
+        dims = {"measured": ("row", "eval"), "previous": ("row", "eval"), "gap": ("row", "eval")}
+        for k, v in d.order().items():
+            shared[k] = xr.DataArray(v, dims=dims.get(k, ("eval",) if k == "eval_number" else ("row",)))
+        shared["log_loss_row"] = xr.ufuncs.log(d.rows["loss"].reset_coords(drop=True)).transpose("row", "eval")
+        if not spec.noise.correlated:
+            shared = {k: v for k, v in shared.items() if k not in ("previous", "gap", "start", "eval_number")}
+    elif not d.on_grid:
+        shared = {
+            k: v.isel(row=d.cells["row"]).rename(row="measurement") if "row" in v.dims else v for k, v in shared.items()
+        }
+    if spec.noise.batch:
+        number = d.batches[1]
+        shared["at_batch"] = xr.DataArray(number if rows_needed else number[d.cells["row"]], dims=pick)
+    shared["cell_eval"] = xr.DataArray(d.cells["eval"], dims="measurement")
+    if rows_needed:
+        shared["cell_row"] = xr.DataArray(d.cells["row"], dims="measurement")
+    if d.known_error.any():
+        shared["known_error"] = xr.DataArray(d.known_error[d.cells["row"], d.cells["eval"]], dims="measurement")
+    if spec.noise.size_exponent is not None:
+        size = d.log_size(d.rows)
+        shared["log_size"] = size if rows_needed else size.isel(row=d.cells["row"]).rename(row="measurement")
+    shared["observed"] = xr.DataArray(d.log_loss, dims="measurement")
+    return shared
+
+
+def _by_row(spec: Specification, coefficients: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    """Coefficients as the law's inputs want them: by group on the grid, by row otherwise."""
+    if spec.design.on_grid:
+        return dict(coefficients)
+    return {k: c.isel({g: data[f"at_{g}"] for g in spec.design.groups if g in c.dims}) for k, c in coefficients.items()}
+
+
+def _likelihood(
+    spec: Specification, log_mean: Any, errors: Mapping[str, Any], data: Mapping[str, Any]
+) -> tuple[Any, Any]:
+    """Mean and scale of every measurement that counts."""
+    at = {dim: data[f"at_{dim}"] for dim in spec.design.positions() if dim in log_mean.dims}
+    factor = spec.noise.at_size(errors, data["log_size"]) if "log_size" in data else 1.0
+    batch = errors["batch_effect"] if spec.noise.batch else None
+    if not (spec.noise.correlated or spec.noise.joint):
+        scale = factor * errors["sigma"].isel(eval=data["cell_eval"])
+        if "known_error" in data:
+            scale = spec.noise.scale(scale, data["known_error"])
+        center = log_mean.isel({**at, "eval": data["cell_eval"]})
+        if batch is not None:
+            center = center + factor * batch.isel(batch=data["at_batch"], eval=data["cell_eval"])
+        return center, scale
+    log_mean = log_mean.isel(at).transpose("row", "eval")
+    if batch is not None:
+        log_mean = log_mean + (factor * batch.isel(batch=data["at_batch"])).transpose("row", "eval")
+    error = data["measured"] * (data["log_loss_row"] - log_mean) / factor
+    ahead = spec.noise.one_step_ahead if spec.noise.correlated else spec.noise.same_step
+    shift, scale = (factor * part for part in ahead(error, errors, data))
+    cell = {"row": data["cell_row"], "eval": data["cell_eval"]}
+    return (log_mean + shift).isel(cell), scale.isel(cell)

@@ -1,0 +1,175 @@
+"""A law bound to runs, with priors, pooling and an error model: all that a posterior follows from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from bayeslaw.base.errors import DataError, LawError, shown, unknown_name
+from bayeslaw.base.words import facts, facts_html
+from bayeslaw.declare.laws import Law
+from bayeslaw.declare.priors import Prior, describe, pooled, with_dims
+from bayeslaw.spec.design import Design
+from bayeslaw.spec.noise import Noise
+from bayeslaw.spec.shape import Shape
+from bayeslaw.tables.runs import Runs
+
+__all__ = ["Specification"]
+
+
+@dataclass(frozen=True, eq=False)
+class Specification:
+    """A law, the runs it is fitted to, priors, pooling and errors: the fields of `bayeslaw.Model`."""
+
+    law: Law
+    runs: Runs
+    by: Mapping[str, str] = field(default_factory=dict)
+    priors: Mapping[str, Prior] = field(default_factory=dict)
+    noise: Noise = field(default_factory=Noise)
+    reference: Mapping[str, float] = field(default_factory=dict)
+    monotone: Literal["observed", "paper"] | None = "observed"
+    outside: Literal["exclude", "include"] = "exclude"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.law, Law):
+            raise LawError(
+                f"law is {shown(self.law)}, not a Law: take one from bayeslaw.models or declare one with @bayeslaw.law"
+            )
+        if not isinstance(self.runs, Runs):
+            raise DataError(f"runs is a {type(self.runs).__name__}: read the table first, bl.read_runs(table)")
+        if not isinstance(self.noise, Noise):
+            raise LawError(f"noise is {shown(self.noise)}: give bl.Noise(...), or leave it out for the default")
+        for what, given in (("by", self.by), ("priors", self.priors)):
+            if not isinstance(given, Mapping):
+                raise LawError(
+                    f"{what} is {shown(given)}: give a mapping from coefficients, for example by={{'E': 'domain'}}"
+                )
+            for name in given:
+                if name not in self.law.coefficients:
+                    raise unknown_name(f"coefficient of {self.law.name} (in {what}=)", name, self.law.coefficients)
+        for name, column in self.by.items():
+            if not isinstance(column, str):
+                raise LawError(f"by[{name!r}] is {column!r}: give one column, for example by={{{name!r}: 'domain'}}")
+        if self.monotone is not None and str(self.monotone) not in ("observed", "paper"):
+            raise unknown_name("shape prior", self.monotone, ("observed", "paper", None))
+        if str(self.outside) not in ("exclude", "include"):
+            raise unknown_name("choice for outside=", self.outside, ("exclude", "include"))
+        if self.monotone == "paper" and self.law.sufficient_shape is None:
+            raise LawError(
+                f"the paper of {self.law.name} states no sufficient condition: use monotone='observed' or None"
+            )
+        object.__setattr__(self, "reference", self.law.reference(self.reference))
+        object.__setattr__(self, "by", dict(self.by))
+        object.__setattr__(self, "priors", dict(self.priors))
+        settled = self.noise.settled(
+            self.design.has_checkpoints(),
+            len(self.design.evals),
+            bool(self.design.known_error.any()),
+            self.design.shares_orders(),
+        )
+        object.__setattr__(self, "noise", settled)
+        _ = self.coefficient_priors
+        if settled.size_exponent is not None and "N" not in (*self.law.columns, *self.design.groups):
+            raise DataError(
+                f"size_exponent is about model sizes, and neither {self.law.name} nor by= knows N: leave it out, or "
+                "pool a coefficient by N"
+            )
+
+    @cached_property
+    def design(self) -> Design:
+        """The runs arranged for the law."""
+        from_priors = (d for p in self.priors.values() if isinstance(p, Prior) for d in (p.dims or ()) if d != "eval")
+        dims = tuple(d for d in dict.fromkeys([*self.by.values(), *from_priors]) if d not in (*self.law.over, "eval"))
+        return Design.of(self.law, self.runs, self.reference, dims, self.outside == "include")
+
+    @cached_property
+    def coefficient_priors(self) -> dict[str, Prior]:
+        """The prior of every coefficient, with its dims."""
+        priors = {}
+        for name, coefficient in self.law.coefficients.items():
+            prior = self.priors.get(name, coefficient.prior)
+            if not isinstance(prior, Prior):
+                raise LawError(
+                    f"the prior of {name} is {shown(prior)}: give bl.positive(...), bl.real(...) or a bl.Prior"
+                )
+            if name in self.by:
+                if prior.dims:
+                    raise LawError(
+                        f"{name} is pooled by {self.by[name]!r} and its prior has dims {prior.dims}: keep one of the "
+                        "two"
+                    )
+                if self.by[name] in self.law.over and self.by[name] != coefficient.over:
+                    raise LawError(f"{name} is one for all {self.by[name]}s: pool it over a column of the runs, or not")
+                within = tuple(d for d in ("eval", coefficient.over) if d and d != self.by[name])
+                prior = pooled(name, prior, (self.by[name],), within, coefficient.between)
+            elif "eval" not in (prior.dims or ()):
+                over = (coefficient.over,) if coefficient.over else ()
+                prior = with_dims(prior, tuple(dict.fromkeys(("eval", *(prior.dims or ()), *over))))
+            priors[name] = prior
+        return priors
+
+    @property
+    def batch_coords(self) -> dict[str, np.ndarray]:
+        """The labels of the batches, where runs share their noise."""
+        return {"batch": self.design.batches[0]} if self.noise.batch else {}
+
+    @cached_property
+    def shape(self) -> Shape:
+        """What the law is held to: falling over the observed range, floors below the observed losses."""
+        return Shape(self.design, self.coefficient_priors, self.monotone)
+
+    def table(self) -> pd.DataFrame:
+        """Every parameter: its prior in words, its dims, and how it is shared."""
+        rows = []
+        for name, prior in self.coefficient_priors.items():
+            groups = [d for d in (prior.dims or ()) if d != "eval"]
+            how = (
+                f"pooled by {self.by[name]}"
+                if name in self.by
+                else f"separate by {', '.join(groups)}"
+                if groups
+                else "shared"
+            )
+            own = self.priors.get(name, self.law.coefficients[name].prior)
+            rows.append((name, self.law.coefficients[name].unit, describe(own), how, ", ".join(prior.dims or ())))
+        for name, prior in self.noise.priors(len(self.design.evals)).items():
+            rows.append((name, "1", describe(prior), "errors", ", ".join(prior.dims or ())))
+        return pd.DataFrame(rows, columns=["parameter", "unit", "prior", "shared", "dims"]).set_index("parameter")
+
+    def describe_noise(self) -> str:
+        """Return one line that says which errors are assumed."""
+        parts = ["run effect and correlation along tokens" if self.noise.correlated else "independent checkpoints"]
+        if self.noise.joint:
+            parts.append("correlated between validation sets")
+        if self.noise.batch:
+            parts.append("batch noise shared by runs of one data order")
+        if self.noise.size_exponent is not None:
+            parts.append("scale by model size")
+        if self.design.known_error.any():
+            parts.append("errors of measuring known")
+        if self.noise.robust:
+            parts.append("Student-t innovations")
+        return ", ".join(parts)
+
+    def _facts(self) -> list[tuple[str, str]]:
+        pooled_by = ", ".join(f"{k} by {v}" for k, v in self.by.items()) or "none"
+        separate = ", ".join(f"{k} by {', '.join(p.dims)}" for k, p in self.priors.items() if p.dims)
+        outside = int((~self.design.measured).sum())
+        kept_out = f"; {outside} outside the law's range kept out" if outside else ""
+        return [
+            ("measurements", f"{len(self.design.log_loss)} ({', '.join(self.design.evals)}){kept_out}"),
+            ("pooled", pooled_by + (f"; separate: {separate}" if separate else "")),
+            ("reference", ", ".join(f"{k} {v:g}" for k, v in self.reference.items())),
+            ("shape prior", self.monotone or "none"),
+            ("errors", self.describe_noise()),
+        ]
+
+    def __repr__(self) -> str:
+        return facts(f"Model {self.law.name}: {self.law.title}", self._facts())
+
+    def _repr_html_(self) -> str:
+        about = facts_html(f"Model {self.law.name}: {self.law.title}", self._facts())
+        return about + self.table().to_html(border=0)

@@ -1,0 +1,137 @@
+"""How early training went in each domain, read from its first checkpoints: what the cross-domain D-CPT law starts from.
+
+Source: Que et al. 2024, arXiv:2406.01375, section 5 and appendix H.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from bayeslaw.base.arguments import checked
+from bayeslaw.base.errors import DataError, unknown_name
+from bayeslaw.declare.laws import Law
+from bayeslaw.tables.runs import Runs
+
+__all__ = ["check_features", "early_features"]
+
+THIRD = ("second difference", "simplified")
+
+
+@checked
+def early_features(
+    runs: Runs,
+    *,
+    N: float,
+    domain_share: float,
+    tokens: Sequence[float],
+    eval: str = "domain",
+    k3: Literal["second difference", "simplified"] = "second difference",
+) -> Runs:
+    """Return the runs with the columns k1, k2 (and k3) of each domain, without the rows that these were read from.
+
+    Parameters
+    ----------
+    runs : Runs
+        With a ``domain`` column, and rows at D = 0 at this size.
+    N, domain_share : float
+        The cell at which early training is looked at, the same in every domain. The paper does not say at which it did.
+    tokens : tuple of float
+        Tokens after 1,000, 5,000 and, for k3, 10,000 steps (the paper's: 0.131e9, 0.655e9 and 1.31e9).
+    eval : str
+        The validation set whose loss is read.
+    k3 : {"second difference", "simplified"}
+        L(0) - 2 L(5,000) + L(10,000), the paper's definition; or L(0) - L(10,000), the paper's simplification of it,
+        which is something else.
+
+    Returns
+    -------
+    Runs
+        k1: loss after 1,000 steps; k2: its drop from before training to 5,000 steps (nats). Replicates are averaged.
+
+    Raises
+    ------
+    DataError
+        A domain was not measured there, or its loss did not fall (k2 or k3 not above 0).
+    UnknownName
+        There is no such validation set or form of k3.
+
+    Notes
+    -----
+    A loss that is a feature does not count in the likelihood too: its rows, with all their losses, are left out. What
+    else the same run measured stays, and shares that run's luck.
+    """
+    if eval not in runs.evals:
+        raise unknown_name("validation set", eval, runs.evals)
+    if k3 not in THIRD:
+        raise unknown_name("form of k3", k3, THIRD)
+    if "domain" not in runs.table:
+        raise DataError("the runs have no column 'domain': map it, since early training is that of a domain")
+    if len(tokens) not in (2, 3):
+        raise DataError(f"tokens is {tokens}: give those after 1,000 and 5,000 steps, and after 10,000 for k3")
+    cell = np.isclose(runs.table["N"], N, rtol=1e-6) & np.isclose(runs.table["domain_share"], domain_share, atol=1e-9)
+    used = pd.Series(False, index=runs.table.index)
+    features = {}
+    for domain, rows in runs.table.groupby("domain", sort=False):
+        before = runs.baseline
+        for column, value in (("N", N), ("domain", domain)):
+            if column in before:
+                before = before[np.isclose(before[column], N, rtol=1e-6) if column == "N" else before[column] == value]
+        if not len(before):
+            raise DataError(f"the domain {domain!r} has no row at D = 0 with N {N:g}: measure its loss before training")
+        losses = [float(before[f"{eval}_loss"].mean())]
+        for D in tokens:
+            at = rows.index[cell[rows.index] & np.isclose(rows["D"], D, rtol=1e-3)]
+            if not len(at):
+                raise DataError(
+                    f"the domain {domain!r} was not measured at N {N:g}, domain_share {domain_share:g}, D {D:g}: name "
+                    "a cell that every domain has, or leave this domain out"
+                )
+            losses.append(float(rows.loc[at, f"{eval}_loss"].mean()))
+            used[at] = True
+        found = {"k1": losses[1], "k2": losses[0] - losses[2]}
+        if len(tokens) == 3:
+            simplified = losses[0] - losses[3]
+            found["k3"] = simplified if k3 == "simplified" else losses[0] - 2 * losses[2] + losses[3]
+        for name, value in found.items():
+            if not value > 0:
+                raise DataError(
+                    f"{name} of the domain {domain!r} is {value:.3g}: its {eval} loss does not fall early at N {N:g}, "
+                    f"domain_share {domain_share:g}; read the features at a larger share"
+                )
+        features[domain] = found
+    of_domain = pd.DataFrame(features).T
+    table, baseline = (
+        t.assign(**{str(k): t["domain"].map(of_domain[k]) for k in of_domain}) if "domain" in t else t
+        for t in (runs.table[~used].reset_index(drop=True), runs.baseline)
+    )
+    note = f"early training at N {N:g}, domain_share {domain_share:g}: {int(used.sum())} rows became features"
+    return Runs(table, runs.evals, baseline, "; ".join(filter(None, [runs.note, note])))
+
+
+def check_features(law: Law, table: pd.DataFrame) -> None:
+    """Check that what a law takes for a feature of a label is one value per label, on the scale that it expects.
+
+    Raises
+    ------
+    DataError
+        A label has two values, or one outside the law's range.
+    """
+    for name, covariate in law.covariates.items():
+        if covariate.of is None or covariate.of not in table:
+            continue
+        low, high = covariate.valid
+        for label, values in table.groupby(covariate.of, sort=False)[name]:
+            first = values.iloc[0]
+            if not np.allclose(values, first, rtol=1e-6, atol=0):
+                raise DataError(
+                    f"{name} of the {covariate.of} {label!r} is {values.min():g} in one row and {values.max():g} in "
+                    f"another: give all of its rows the same, since it is a feature of the {covariate.of} "
+                    "(bayeslaw.early_features reads it)"
+                )
+            if not low <= first <= high:
+                raise DataError(
+                    f"{name} of the {covariate.of} {label!r} is {first:g}, and {law.name} takes {low:g} to {high:g} "
+                    f"{covariate.unit}: bring it to the scale of the losses, {covariate.unit} per token"
+                )

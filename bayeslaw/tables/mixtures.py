@@ -1,0 +1,205 @@
+"""Mixtures of many sources: reading and checking shares, and mapping them to domain vectors."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayeslaw.base.errors import DataError, RangeError, unknown_name
+from bayeslaw.declare.laws import WEIGHT
+
+__all__ = ["as_weights", "blend", "bounds", "folded", "normalised", "sources", "through"]
+
+PREFIX = f"{WEIGHT}_"
+
+TOLERANCE = 0.01
+"""Shares may miss 1 by this much, as rounded ones do."""
+
+EXACT = 1e-9
+
+
+def sources(table: pd.DataFrame) -> list[str]:
+    """Return the sources whose shares are columns of a table."""
+    return [str(c).removeprefix(PREFIX) for c in table.columns if str(c).startswith(PREFIX)]
+
+
+def folded(table: pd.DataFrame) -> xr.DataArray:
+    """Return the shares of a table as one array with dims ``row`` and ``source``."""
+    names = sources(table)
+    shares = table[[PREFIX + s for s in names]].to_numpy(float)
+    return xr.DataArray(shares, dims=("row", "source"), coords={"source": names})
+
+
+def normalised(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Return a table whose shares sum to 1 in every row, and a note on what was changed.
+
+    Raises
+    ------
+    DataError
+        The shares of a row sum to something else than 1, rounding apart.
+    """
+    columns = [PREFIX + s for s in sources(table)]
+    if not columns:
+        return table, ""
+    sums = table[columns].sum(axis="columns")
+    off = abs(sums - 1)
+    if (off > TOLERANCE).any():
+        row = int(np.argmax(off > TOLERANCE))
+        raise DataError(
+            f"the shares of row {row + 1} sum to {sums.iloc[row]:.4g} ({', '.join(columns)}): they have to sum to 1; "
+            "give every source of the stream a column"
+        )
+    rounded = int((off > EXACT).sum())
+    if not rounded:
+        return table, ""
+    table = table.assign(**{c: table[c] / sums for c in columns})
+    return table, (
+        f"the shares of {rounded} rows, rounded to sums from {sums.min():.4g} to {sums.max():.4g}, were divided by them"
+    )
+
+
+def as_weights(mixture: Any, known: Sequence[str] | np.ndarray) -> xr.DataArray:
+    """Return shares as a named array with the dim ``source``, in the order of the known sources.
+
+    Parameters
+    ----------
+    mixture : mapping, Series, DataFrame or DataArray
+        Shares by source, sources left out being 0; a DataFrame has one mixture per row (dim ``mixture``), a DataArray
+        the dim ``source`` and any others. Columns may be called ``weight_<source>``.
+    known : sequence of str
+        The sources there are.
+
+    Raises
+    ------
+    DataError
+        It is nothing of that kind, or the shares are negative or do not sum to 1.
+    UnknownName
+        A source that is not known.
+
+    Notes
+    -----
+    Shares that miss a sum of 1 by at most 1 %, as rounded ones do, are divided by their sum.
+    """
+    if isinstance(mixture, pd.DataFrame):
+        given = sources(mixture)
+        array = folded(mixture).rename(row="mixture") if given else xr.DataArray(mixture, dims=("mixture", "source"))
+        array = array.assign_coords(mixture=mixture.index.to_numpy())
+    elif isinstance(mixture, Mapping | pd.Series):
+        names = [str(k).removeprefix(PREFIX) for k in mixture.keys()]  # noqa: SIM118 (a Series iterates over values)
+        array = xr.DataArray([float(mixture[k]) for k in mixture.keys()], dims="source", coords={"source": names})  # noqa: SIM118
+    elif isinstance(mixture, xr.DataArray) and "source" in mixture.coords:
+        array = mixture
+    else:
+        raise DataError(
+            f"cannot read a mixture from {type(mixture).__name__}: give shares by source, for example "
+            f"{{{str(known[0])!r}: 1.0}}, a DataFrame with a row per mixture, or a DataArray with the dim 'source'"
+        )
+    for name in array["source"].values:
+        if name not in known:
+            raise unknown_name("source", name, known)
+    array = array.astype(float).reindex(source=np.asarray(known), fill_value=0.0)
+    sums = array.sum("source")
+    if not (array >= 0).all() or (abs(sums - 1) > TOLERANCE).any():
+        worst = float(sums.values.flat[int(np.argmax(abs(sums.values - 1)))])
+        raise DataError(f"the shares of a mixture are at least 0 and sum to 1, these sum to {worst:.4g}: correct them")
+    return array / sums
+
+
+def through(table: pd.DataFrame, vectors: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with the shares of meta-domains in place of those of data sets.
+
+    A data set is a blend of meta-domains, its domain vector; a mixture of data sets is therefore one of meta-domains.
+    Any law of mixtures fitted to such a table answers for data sets it has never seen, given their vectors.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With columns ``weight_<data set>``.
+    vectors : DataFrame
+        One row per meta-domain, one column per data set; every column sums to 1.
+
+    Raises
+    ------
+    DataError
+        A vector does not sum to 1.
+    UnknownName
+        A data set without a vector.
+
+    Notes
+    -----
+    Zhang et al. 2025, arXiv:2506.10952.
+    """
+    columns = blend(vectors, sources(table))
+    table, _ = normalised(table)
+    shares = xr.dot(folded(table), columns, dim="source")
+    kept = table.drop(columns=[c for c in table.columns if str(c).startswith(PREFIX)])
+    weights = pd.DataFrame(
+        shares.values, index=table.index, columns=[f"{PREFIX}{m}" for m in columns["meta_domain"].values]
+    )
+    return pd.concat([kept, weights], axis="columns")
+
+
+def blend(vectors: pd.DataFrame, data_sets: Sequence[str] | None = None) -> xr.DataArray:
+    """Return domain vectors (of some data sets), checked, with dims ``meta_domain`` and ``source``."""
+    for name in data_sets or ():
+        if name not in vectors:
+            raise unknown_name("data set with a domain vector", name, vectors.columns)
+    chosen = vectors[list(data_sets)] if data_sets is not None else vectors
+    sums = chosen.sum()
+    if (bad := ~(abs(sums - 1) <= TOLERANCE)).any() or (chosen < 0).any(axis=None):
+        name = str(bad.idxmax())
+        raise DataError(
+            f"the domain vector of {name!r} sums to {sums[name]:.4g}: its entries are at least 0 and sum to 1; add a "
+            "row for the meta-domains that are left out"
+        )
+    return xr.DataArray(
+        (chosen / sums).to_numpy(float),
+        dims=("meta_domain", "source"),
+        coords={"meta_domain": chosen.index.astype(str).to_numpy(), "source": chosen.columns.astype(str).to_numpy()},
+    )
+
+
+def bounds(
+    names: Sequence[str],
+    at_least: Mapping[str, float] | None,
+    at_most: Mapping[str, float] | None,
+    within: tuple[float, float] = (0.0, 1.0),
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the smallest and largest share of every source.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The sources.
+    at_least, at_most : mapping, optional
+        Bounds asked for, by source.
+    within : tuple of float
+        Bounds of all sources, inside which those asked for are applied.
+
+    Raises
+    ------
+    RangeError
+        The bounds leave no mixture, or are not shares.
+    UnknownName
+        A source that is not known.
+    """
+    ends = []
+    for what, asked, end in (("at_least", at_least or {}, within[0]), ("at_most", at_most or {}, within[1])):
+        for name, share in asked.items():
+            if name not in names:
+                raise unknown_name(f"source (in {what}=)", name, names)
+            if not 0 <= share <= 1:
+                raise RangeError(f"{what} of {name} is {share}: give a share in [0, 1]")
+        ends.append(np.array([float(asked.get(n, end)) for n in names]))
+    low, high = np.maximum(ends[0], within[0]), np.minimum(ends[1], within[1])
+    if (crossed := low > high).any():
+        name = names[int(np.argmax(crossed))]
+        raise RangeError(f"{name} is to have at least {low[crossed][0]:g} and at most {high[crossed][0]:g}: loosen one")
+    if low.sum() > 1 or high.sum() < 1:
+        raise RangeError(
+            f"the bounds leave no mixture: the shares sum to 1, the smallest to {low.sum():.4g} and the largest to "
+            f"{high.sum():.4g}; loosen them"
+        )
+    return low, high

@@ -1,0 +1,360 @@
+"""Tables of training runs: the only place that reads user data, and the door where it is checked."""
+
+import hashlib
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayeslaw.base.arguments import checked
+from bayeslaw.base.errors import DataError, unknown_name
+from bayeslaw.base.words import counted, facts, facts_html
+from bayeslaw.declare.laws import WEIGHT
+from bayeslaw.tables.mixtures import folded, normalised, sources
+from bayeslaw.tables.reading import read_table
+
+__all__ = ["Runs", "read_runs"]
+
+NUMBERS = ("N", "D", "step", "lr", "domain_share", "duration", "k1", "k2", "k3")
+LABELS = ("run", "domain")
+TAKEN = ("row", "eval", "loss_sd", "chain", "draw", "measurement", WEIGHT, "source")
+"""Names of dims, which no column of a table may have."""
+
+PLAUSIBLE = {"N": (1e3, 1e18, "parameters"), "D": (1e3, 1e21, "tokens")}
+"""Range of a count in the right unit."""
+
+LOSSES = (1e-6, 100.0)
+"""Range of a loss in nats per token: a vocabulary of a million words guessed at random costs 14."""
+
+
+FEW = 8
+"""Labels that are listed one by one."""
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Checked measurements: one row per measured cell, one loss per validation set.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        Canonical columns (`run`, covariates, labels) and ``<eval>_loss`` (nats per token) per validation set, with
+        ``<eval>_loss_sd`` where the error of measuring it is known.
+    evals : tuple of str
+        Names of the validation sets.
+    baseline : pandas.DataFrame
+        The rows at D = 0, before continual pre-training; never part of a likelihood.
+    note : str
+        What was changed when the table was read.
+    """
+
+    table: pd.DataFrame
+    evals: tuple[str, ...]
+    baseline: pd.DataFrame
+    note: str = ""
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def dataset(self) -> xr.Dataset:
+        """The table as a labelled Dataset with dims ``row`` and ``eval``; losses in nats per token."""
+        measured, unit = self.measured_columns, {"units": "nats per token"}
+        labels = (c for c in self.table.columns if c not in measured)
+        columns: dict[str, Any] = {c: ("row", self.table[c].to_numpy()) for c in labels}
+        columns["loss"] = (("row", "eval"), self.table[self.loss_columns].to_numpy(float), unit)
+        if len(measured) > len(self.evals):
+            known = self.table.reindex(columns=[f"{c}_sd" for c in self.loss_columns], fill_value=0.0)
+            columns["loss_sd"] = (("row", "eval"), known.to_numpy(float), unit)
+        rows = xr.Dataset(columns, coords={"eval": list(self.evals)})
+        return rows.assign({WEIGHT: folded(self.table)}) if sources(self.table) else rows
+
+    @property
+    def loss_columns(self) -> list[str]:
+        """The columns of losses, in the order of `evals`."""
+        return [f"{e}_loss" for e in self.evals]
+
+    @property
+    def measured_columns(self) -> list[str]:
+        """The columns of losses, and those of their known errors."""
+        known = [f"{c}_sd" for c in self.loss_columns]
+        return [*self.loss_columns, *(c for c in known if c in self.table)]
+
+    @property
+    def hash(self) -> str:
+        """First 16 hex digits of the SHA-256 of the checked table, baseline included."""
+        text = self.table.to_csv(index=False, float_format="%.12g") + self.baseline.to_csv(
+            index=False, float_format="%.12g"
+        )
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def sorted_along(self, path: str) -> "Runs":
+        """Return the runs sorted by run, then along a column where there is one: the order of a `Design`."""
+        by_run = ["run", path] if path in self.table else ["run"]
+        return replace(self, table=self.table.sort_values(by_run, kind="stable").reset_index(drop=True))
+
+    def select(self, keep: Any) -> "Runs":
+        """Return the runs of the rows where `keep` (boolean, one per row of `table`) holds; the baseline stays."""
+        return replace(self, table=self.table[np.asarray(keep, bool)].reset_index(drop=True))
+
+    def _facts(self) -> list[tuple[str, str]]:
+        t, exact = self.table, self.measured_columns[len(self.evals) :]
+        rows = f"{len(t)} in {counted(t['run'].nunique(), 'run')}"
+        about = [("rows", rows), ("validation sets", ", ".join(self.evals))]
+        for c in t.columns.difference(["run", *self.measured_columns], sort=False):
+            if said := _levels(t[c]):
+                about.append((c, said))
+        if exact:
+            about.append(("known errors", ", ".join(c.removesuffix("_loss_sd") for c in exact)))
+        if len(self.baseline):
+            about.append(("baseline", f"{counted(len(self.baseline), 'row')} at D = 0, kept apart"))
+        if self.note:
+            about.append(("note", self.note))
+        return about
+
+    def __repr__(self) -> str:
+        return facts("Runs", self._facts())
+
+    def _repr_html_(self) -> str:
+        return facts_html("Runs", self._facts())
+
+
+@checked
+def read_runs(
+    table: pd.DataFrame | str | Path,
+    *,
+    loss: str | Mapping[str, str] | None = None,
+    loss_sd: str | Mapping[str, str] | None = None,
+    **columns: str,
+) -> Runs:
+    """Read and check a table of training runs.
+
+    Parameters
+    ----------
+    table : DataFrame or path
+        One row per measurement; a path ending in ``.csv``, ``.csv.gz`` or ``.parquet``.
+    loss : str or mapping, optional
+        The column of losses, or ``{validation set: column}``. Left out: a ``loss`` column, else every ``<eval>_loss``.
+    loss_sd : str or mapping, optional
+        The column of the known standard deviation of measuring a loss (nats per token; of a validation set of finite
+        size, say), or ``{validation set: column}``. Left out: ``loss_sd`` or ``<eval>_loss_sd``, where there are such.
+    **columns : str
+        ``canonical=column in the table``, for example ``N="params", D="tokens", domain_share="ratio", run="run_id"``.
+        Canonical names: ``N`` (parameters), ``D`` (tokens), ``step``, ``lr``, ``domain_share`` (in [0, 1]),
+        ``weight_<source>``, ``domain``, ``run``. Other columns are kept as labels. Without a run column, rows that
+        share everything but D, step and lr are one run.
+
+    Returns
+    -------
+    Runs
+
+    Raises
+    ------
+    DataError
+        The table cannot be used as it is; the sentence names column, row and remedy.
+    """
+    frame = read_table(table, [columns.get(label, label) for label in LABELS])
+    for canonical, column in columns.items():
+        if not isinstance(column, str):
+            raise DataError(
+                f"the column for {canonical} is {column!r}: give its name, for example {canonical}='params'"
+            )
+        if column not in frame.columns:
+            raise DataError(f"column for {canonical}: {unknown_name('column', column, frame.columns)}")
+    gone = [new for new in columns if new in frame and new not in columns.values()]
+    frame = _renamed(frame, columns)
+    losses = _loss_columns(frame, loss)
+    known = _sd_columns(frame, losses, loss_sd)
+    names = {f"{name}_loss": column for name, column in losses.items()}
+    names |= {f"{name}_loss_sd": column for name, column in known.items()}
+    frame = _renamed(frame, names)
+    if not len(frame):
+        raise DataError("the table has no rows; give at least one measured loss")
+    evals = tuple(losses)
+    for name in [*names, *(c for c in frame.columns if c in NUMBERS or c.startswith("weight_"))]:
+        frame[name] = _numbers(frame, name, names.get(name, name))
+    for name in frame.columns.difference([*NUMBERS, *names], sort=False):
+        if not name.startswith("weight_"):
+            frame[name] = _label(frame[name], name)
+    _check_ranges(frame, losses, known)
+    frame, note = normalised(frame)
+    shadowed = [f"the table's own {name} gave way to {columns[name]}" for name in gone]
+    note = "; ".join([*shadowed, *([note] if note else [])])
+    frame = _with_runs(frame, evals)
+    start = frame["D"] == 0 if "D" in frame else pd.Series(False, index=frame.index)
+    if start.all():
+        raise DataError("every row has D = 0 (before training): give the losses measured during training too")
+    return Runs(frame[~start].reset_index(drop=True), evals, frame[start].reset_index(drop=True), note)
+
+
+def _levels(values: pd.Series) -> str:
+    """Say what a column holds: the range of its numbers, or its labels where they are few."""
+    if values.isna().all():
+        return "missing in every row"
+    if not pd.api.types.is_numeric_dtype(values):
+        return ", ".join(map(str, values.unique())) if values.nunique() <= FEW else ""
+    levels = np.unique(values.dropna().astype(float))
+    return f"{levels[0]:g}" if len(levels) == 1 else f"{levels[0]:g} to {levels[-1]:g} ({len(levels)} levels)"
+
+
+def _renamed(frame: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+    """Rename columns, ``{new: old}``; a namesake of a new name gives way."""
+    for column in (old := list(names.values())):
+        if old.count(column) > 1:
+            raise DataError(f"the column {column!r} is mapped twice: give each name a column of its own")
+    namesakes = [new for new in names if new in frame.columns and new not in old]
+    return frame.drop(columns=namesakes).rename(columns={column: new for new, column in names.items()})
+
+
+def _loss_columns(frame: pd.DataFrame, loss: str | Mapping[str, str] | None) -> dict[str, str]:
+    if isinstance(loss, Mapping):
+        losses = dict(loss)
+    elif loss is not None or "loss" in frame.columns:
+        losses = {"validation": "loss" if loss is None else loss}
+    else:
+        losses = {c.removesuffix("_loss"): c for c in frame.columns if c.endswith("_loss")}
+    if not losses:
+        known = ", ".join(frame.columns)
+        raise DataError(
+            f"no loss column: name it with loss=..., or call it 'loss' or '<validation set>_loss' (columns: {known})"
+        )
+    for name, column in losses.items():
+        if not (isinstance(name, str) and name and isinstance(column, str)):
+            raise DataError(
+                f"the loss {name!r} in {column!r} has no name: give loss={{'validation set': 'its column'}}"
+            )
+        if column not in frame.columns:
+            raise DataError(f"loss: {unknown_name('column', column, frame.columns)}")
+    return losses
+
+
+def _sd_columns(
+    frame: pd.DataFrame, losses: Mapping[str, str], loss_sd: str | Mapping[str, str] | None
+) -> dict[str, str]:
+    if loss_sd is None:
+        columns = {name: "loss_sd" if column == "loss" else f"{name}_loss_sd" for name, column in losses.items()}
+        return {name: column for name, column in columns.items() if column in frame.columns}
+    known = dict(loss_sd) if isinstance(loss_sd, Mapping) else dict.fromkeys(losses, loss_sd)
+    if not isinstance(loss_sd, Mapping) and len(losses) > 1:
+        raise DataError(
+            f"loss_sd is {loss_sd!r}, but there are {len(losses)} losses: give loss_sd={{'validation set': 'its "
+            "column'}"
+        )
+    for name, column in known.items():
+        if name not in losses:
+            raise DataError(f"loss_sd: {unknown_name('validation set', name, losses)}")
+        if column not in frame.columns:
+            raise DataError(f"loss_sd: {unknown_name('column', column, frame.columns)}")
+    return known
+
+
+def _row(mask: Any) -> str:
+    return f"row {int(np.flatnonzero(np.asarray(mask))[0]) + 1}"
+
+
+def _numbers(frame: pd.DataFrame, name: str, column: str) -> pd.Series:
+    shown = column if column == name else f"{column} ({name})"
+    given = frame[name]
+    if given.dtype.kind in "bcmM":
+        raise DataError(f"{shown} is {given.iloc[0]} in row 1, which is not a number: correct it")
+    numbers = pd.Series(pd.to_numeric(given, errors="coerce").to_numpy(float, na_value=np.nan), given.index)
+    if (missing := given.isna()).any():
+        raise DataError(f"{shown} is missing in {_row(missing)}: fill it in or leave the row out")
+    if (bad := numbers.isna()).any():
+        raise DataError(
+            f"{shown} is {str(given[bad].iloc[0])[:80]!r} in {_row(bad)}, which is not a number: correct it "
+            "(numbers look like 1234.5 or 1.2e3)"
+        )
+    if (bad := numbers.isin([np.inf, -np.inf])).any():
+        raise DataError(f"{shown} is infinite in {_row(bad)}: leave diverged measurements out")
+    return numbers
+
+
+def _label(values: pd.Series, name: str) -> pd.Series:
+    """Return a column that is no covariate: numbers and truth values as they are, anything else as text with gaps."""
+    if name in TAKEN:
+        raise DataError(f"the table has a column {name!r}, which bayeslaw calls something else: rename or drop it")
+    if values.dtype.kind in "fiub" and name not in LABELS:
+        gaps = bool(values.isna().any())
+        return pd.Series(values.to_numpy(float, na_value=np.nan) if gaps else values.to_numpy(), values.index)
+    given = [None if gap else value for value, gap in zip(values, values.isna(), strict=True)]
+    seen: dict[str, tuple[str, bool]] = {}
+    for written, is_text in dict.fromkeys((str(v), isinstance(v, str)) for v in given if v is not None):
+        if any(unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t" for c in written):
+            raise DataError(f"{name} is {written[:80]!r}, which holds characters that are no text: correct it")
+        alike = unicodedata.normalize("NFKC", " ".join(written.split()))
+        first = seen.setdefault(alike, (written, is_text))
+        if name in LABELS and first != (written, is_text):
+            raise DataError(
+                f"{name} has two labels that look alike, {first[0][:80]!a} and {written[:80]!a} (blanks, accents, or a "
+                "number and its text): write them one way"
+            )
+    return pd.Series([None if v is None else str(v) for v in given], values.index)
+
+
+def _check_ranges(frame: pd.DataFrame, losses: Mapping[str, str], known: Mapping[str, str]) -> None:
+    for name, column in losses.items():
+        values = frame[f"{name}_loss"]
+        if (bad := values <= 0).any():
+            raise DataError(f"{column} is {values[bad].iloc[0]:g} in {_row(bad)}: a loss in nats per token is above 0")
+        if (bad := ~values.between(*LOSSES)).any():
+            raise DataError(
+                f"{column} is {values[bad].iloc[0]:g} in {_row(bad)}: losses in nats per token lie between "
+                f"{LOSSES[0]:g} and {LOSSES[1]:g}; of a perplexity take the logarithm"
+            )
+    for name, column in known.items():
+        values = frame[f"{name}_loss_sd"]
+        if (bad := ~values.between(0, frame[f"{name}_loss"] / 2)).any():
+            raise DataError(
+                f"{column} is {values[bad].iloc[0]:g} in {_row(bad)}: the standard deviation of a loss is not below 0 "
+                "nor above half of the loss; correct it or leave the column out"
+            )
+    for name in (c for c in frame.columns if c in ("domain_share", "duration") or c.startswith("weight_")):
+        if (bad := (frame[name] < 0) | (frame[name] > 1)).any():
+            value = frame[name][bad].iloc[0]
+            remedy = "divide the column by 100 if it is in percent" if 1 < value <= 100 else "correct it"
+            raise DataError(f"{name} is {value:g} in {_row(bad)}: shares lie in [0, 1]; {remedy}")
+    for name, (low, high, unit) in PLAUSIBLE.items():
+        if name in frame:
+            if (bad := (frame[name] < 0) | ((frame[name] == 0) & (name == "N"))).any():
+                raise DataError(
+                    f"{name} is {frame[name][bad].iloc[0]:g} in {_row(bad)}: give the number of {unit}, above 0"
+                )
+            if (bad := (frame[name] > 0) & (frame[name] < low)).any():
+                raise DataError(
+                    f"{name} is {frame[name][bad].iloc[0]:g} in {_row(bad)}: give {unit}, not billions "
+                    "(multiply by 1e9)"
+                )
+            if (bad := frame[name] > high).any():
+                raise DataError(
+                    f"{name} is {frame[name][bad].iloc[0]:g} in {_row(bad)}: no run has as many {unit}; correct it"
+                )
+
+
+def _with_runs(frame: pd.DataFrame, evals: tuple[str, ...]) -> pd.DataFrame:
+    along = [c for c in ("D", "step", "lr") if c in frame]
+    for label in (c for c in LABELS if c in frame):
+        if (missing := frame[label].isna() | (frame[label].str.strip() == "")).any():
+            raise DataError(f"{label} is missing in {_row(missing)}: name it")
+    if "run" not in frame:
+        settings = [c for c in frame.columns if c in (*NUMBERS, *LABELS) or str(c).startswith("weight_")]
+        settings = [c for c in settings if c not in along]
+        number = frame.groupby(settings).ngroup() if settings else pd.Series(0, index=frame.index)
+        frame["run"] = "run " + (number + 1).astype(str)
+    cell = ["run", *along]
+    if (bad := frame.duplicated(cell)).any():
+        first = frame.index[(frame[cell] == frame[cell][bad].iloc[0]).all(axis=1)][0]
+        where = ", ".join(f"{c} {frame[c][bad].iloc[0]}" for c in cell)
+        raise DataError(
+            f"{_row(bad)} measures the same cell as row {first + 1} ({where}): "
+            "leave one out, map the column that tells them apart, or name replicates apart in a run column"
+        )
+    numbers = [c for c in (*NUMBERS, *(c for c in frame.columns if str(c).startswith("weight_"))) if c in frame]
+    losses = [c for c in (f"{e}_loss{sd}" for sd in ("_sd", "") for e in evals) if c in frame]
+    order = ["run", *numbers, *(c for c in frame.columns if c not in ("run", *numbers, *losses)), *losses]
+    return frame[order]

@@ -1,0 +1,115 @@
+"""Benchmark scores as losses: error rates, and how exactly so many test items measure them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bayeslaw.base.arguments import checked
+from bayeslaw.base.errors import DataError, RangeError, unknown_name
+from bayeslaw.tables.reading import read_table
+from bayeslaw.tables.runs import Runs, read_runs
+
+__all__ = ["has_scores", "read_scores"]
+
+
+def has_scores(table: pd.DataFrame | str | Path) -> bool:
+    """Return whether a table names scores (``<benchmark>_score``) and no loss."""
+    columns = read_table(table).columns
+    return bool(columns.str.endswith("_score").any() and not columns.str.endswith("loss").any())
+
+
+@checked
+def read_scores(
+    table: pd.DataFrame | str | Path,
+    *,
+    score: Mapping[str, str] | None = None,
+    items: Mapping[str, int] | None = None,
+    full: float = 1.0,
+    **columns: str,
+) -> Runs:
+    """Read a table of benchmark scores; what is modelled is the error rate, 1 minus the score.
+
+    Where the number of test items is known, so is the binomial error of measuring a score, and the error model is
+    about the luck of a run alone.
+
+    Parameters
+    ----------
+    table : DataFrame or path
+        One row per run.
+    score : mapping, optional
+        ``{benchmark: column}``; left out: every ``<benchmark>_score``.
+    items : mapping, optional
+        ``{benchmark: number of test items}``, of some or all; left out: the columns ``<benchmark>_items``, if any.
+    full : float
+        The score of a model that makes no mistake: 1, or 100 where scores are percentages.
+    **columns : str
+        ``canonical=column in the table``, as in `bayeslaw.read_runs`, for example ``duration="window"``.
+
+    Returns
+    -------
+    Runs
+        Its validation sets are the benchmarks, their losses the error rates p, and the known errors of measuring
+        these (``<benchmark>_loss_sd``) sqrt(p (1 - p) / n) for n items.
+
+    Raises
+    ------
+    DataError
+        There is no score, one does not lie between 0 and `full`, or a number of items is below 1.
+    RangeError
+        `full` is not above 0.
+    UnknownName
+        `items` names no benchmark of the table.
+    """
+    if not 0 < full < np.inf:
+        raise RangeError(f"full is {full}: give the score of a model that makes no mistake, 1 or 100")
+    frame = read_table(table)
+    named = dict(score or {c.removesuffix("_score"): c for c in frame.columns if c.endswith("_score")})
+    if not named:
+        known = ", ".join(frame.columns)
+        raise DataError(f"no score column: name them with score={{'benchmark': 'its column'}} (columns: {known})")
+    rates = {}
+    for name, column in named.items():
+        if column not in frame:
+            raise DataError(f"score: {unknown_name('column', column, frame.columns)}")
+        values = pd.to_numeric(frame[column], errors="coerce").to_numpy(float)
+        if (bad := ~((values > 0) & (values < full))).any():
+            row = int(np.argmax(bad))
+            percent = full == 1 and 1 < values[row] <= 100
+            remedy = (
+                "divide percentages by 100 (or give full=100 to bl.read_scores)"
+                if percent
+                else "correct it or leave the row out"
+            )
+            raise DataError(
+                f"{column} is {frame[column].iloc[row]} in row {row + 1}: a score lies above 0 and below {full:g}; "
+                f"{remedy}"
+            )
+        rates[f"{name}_loss"] = 1 - values / full
+    for name, count in _items(frame, named, items).items():
+        rate = rates[f"{name}_loss"]
+        rates[f"{name}_loss_sd"] = np.sqrt(rate * (1 - rate) / count)
+    gone = {*named.values(), *rates, *(f"{name}_items" for name in named)}
+    kept = frame.drop(columns=[c for c in gone if c in frame])
+    return read_runs(kept.assign(**rates), loss={name: f"{name}_loss" for name in named}, **columns)
+
+
+def _items(
+    frame: pd.DataFrame, named: Mapping[str, str], items: Mapping[str, int] | None
+) -> dict[str, np.ndarray | float]:
+    """Return how many items each benchmark has, those of which that is known."""
+    if unknown := [name for name in items or {} if name not in named]:
+        raise unknown_name("benchmark", unknown[0], named)
+    found: dict[str, np.ndarray | float] = {}
+    for name in named:
+        if items is not None and name in items:
+            counts = np.atleast_1d(np.asarray(items[name], float))
+        elif items is None and f"{name}_items" in frame:
+            counts = pd.to_numeric(frame[f"{name}_items"], errors="coerce").to_numpy(float)
+        else:
+            continue
+        if (bad := ~(counts >= 1)).any():
+            raise DataError(f"{name} has {counts[bad][0]:g} test items: give their number, at least 1")
+        found[name] = counts
+    return found

@@ -1,0 +1,281 @@
+"""Refits of a model without some of its measurements, and how well they predict those."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import arviz as az
+import numpy as np
+import pandas as pd
+from scipy import stats
+from scipy.special import logsumexp
+
+from bayeslaw.base.arguments import checked
+from bayeslaw.base.errors import DataError, RangeError
+from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
+from bayeslaw.base.words import counted
+from bayeslaw.posterior import inference
+from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.likelihood import log_likelihood, part
+from bayeslaw.posterior.prediction import at_rows
+from bayeslaw.spec.design import Design
+from bayeslaw.spec.specification import Specification
+from bayeslaw.validation.refits import failure_note, file_of, finish, labels, refit_settings
+from bayeslaw.validation.scores import crps, scores
+from bayeslaw.validation.splits import Splits
+
+__all__ = ["Evaluation", "evaluate"]
+
+ERRORS = 2000
+"""At least so many draws of a new run stand for its distribution; a fit with fewer draws gives each several errors."""
+RHAT = 1.01
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Evaluation:
+    """How well a model predicts measurements that it was not fitted to.
+
+    Attributes
+    ----------
+    model : Model
+        What was refitted.
+    splits : Splits
+        What was held out.
+    prob : float
+        Probability of the intervals.
+    rows : pandas.DataFrame
+        One row per held-out measurement: ``fold``, the columns of the law and its groups, ``run``, ``eval``,
+        ``observed``; ``mean`` of the mean law; ``lower`` and ``upper`` end of the equal-tailed interval for a new run
+        (all in nats per token); ``pit``, the share of a new run's draws below the observed loss; ``crps`` (nats per
+        token); ``log_score``.
+    runs : pandas.DataFrame
+        One row per held-out run and fold: ``n`` measurements and ``elpd``, the log of their joint predictive density.
+    folds : pandas.DataFrame
+        One row per refit: ``rows`` trained on, ``r_hat`` (largest), ``divergences``, ``seconds``.
+    failed : pandas.DataFrame
+        One row per fold whose refit failed and which is in none of the others: ``fold``, ``error`` (its type) and
+        ``reason``.
+    """
+
+    model: Specification
+    splits: Splits
+    prob: float
+    rows: pd.DataFrame
+    runs: pd.DataFrame
+    folds: pd.DataFrame
+    failed: pd.DataFrame
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the scores, one row per fold and validation set.
+
+        Columns: ``fold``, ``eval``, ``n`` measurements; of the mean law ``mae`` (nats per token), ``r2`` (missing for a
+        single measurement) and ``huber`` (mean Huber loss of the log loss, delta 1e-3 as in arXiv:2203.15556); of the
+        distribution of a new run ``crps`` and ``interval_score`` (nats per token; smaller is better), ``log_score``
+        (mean log density of a log loss; larger is better) and ``coverage`` of the interval; of the refit ``r_hat`` and
+        ``divergences``.
+        """
+        rows = [
+            {"fold": fold, "eval": name, **scores(part, self.prob)}
+            for (fold, name), part in self.rows.groupby(["fold", "eval"], sort=False)
+        ]
+        return pd.DataFrame(rows).merge(self.folds[["fold", "r_hat", "divergences"]], on="fold")
+
+    def summary(self) -> pd.DataFrame:
+        """Return the scores over all held-out measurements, one row per validation set; columns as in `frame`."""
+        rows = {name: scores(part, self.prob) for name, part in self.rows.groupby("eval", sort=False)}
+        table = pd.DataFrame(rows.values(), index=pd.Index(rows, name="eval"))
+        return table.loc[[e for e in self.model.runs.evals if e in rows]]
+
+    @property
+    def unconverged(self) -> list[str]:
+        """The folds whose refit diverged or has an R-hat above 1.01."""
+        bad = (self.folds["divergences"] > 0) | (self.folds["r_hat"] > RHAT)
+        return [str(label) for label in self.folds.loc[bad, "fold"]]
+
+    def _about(self) -> list[str]:
+        n, runs = len(self.folds), len(self.runs)
+        lines = [
+            f"Evaluation of {self.model.law.name}: {counted(n, 'refit')}, {self.splits.name}, {self.splits.unit}; "
+            f"{self.prob * 100:g} % intervals for a new run",
+            f"joint log predictive density {self.runs['elpd'].sum():.1f} nats over {counted(runs, 'run')}",
+        ]
+        if bad := self.unconverged:
+            lines.append(f"not converged (R-hat above {RHAT} or divergences): {len(bad)} of {n}, for example {bad[0]}")
+        return lines + failure_note(self.failed, n)
+
+    def __repr__(self) -> str:
+        first, *others = self._about()
+        return "\n".join([first, self.summary().to_string(float_format="{:.4g}".format), *others])
+
+    def _repr_html_(self) -> str:
+        first, *others = self._about()
+        return (
+            f"<p>{first}</p>{self.summary().to_html(border=0, float_format='{:.4g}'.format)}<p>{'; '.join(others)}</p>"
+        )
+
+
+@checked
+def evaluate(
+    model: Specification,
+    splits: Splits,
+    *,
+    draws: int = 500,
+    chains: int = 4,
+    seed: int = 0,
+    prob: float = CI_PROB,
+    folder: str | Path | None = None,
+    jobs: int = 1,
+    scheduler: str | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> Evaluation:
+    """Refit a model without each fold of its measurements and score its predictions there.
+
+    Point scores are those of the mean law, the others those of a new run: a label that was not trained on gets
+    coefficients from its population. With `splits.late` and `splits.segments` the runs were seen in part; predicting
+    them as new ones ignores what their seen part told about their own error, so these scores are conservative. Rows
+    outside the law's range are not scored (unless the model has ``outside="include"``), and a fold without others is
+    left out. A refit that fails is listed in `Evaluation.failed`, and the others go on.
+
+    Parameters
+    ----------
+    model : Model
+        Law, pooling, priors, errors and reference; its runs are what is split.
+    splits : Splits
+        One of `bayeslaw.splits`, for example ``bl.splits.by("N")``.
+    draws, chains, seed : int
+        Of each refit, see `bayeslaw.Model.fit`.
+    prob : float
+        Probability of the equal-tailed intervals.
+    folder : path, optional
+        Where every fold is kept as soon as it is finished, a small JSON file each; those already there are not fitted
+        again.
+    jobs : int
+        Folds fitted at a time, in processes of this machine; -1: one per core.
+    scheduler : str, optional
+        Address of a Dask scheduler, for example ``"tcp://127.0.0.1:8786"``: its workers fit the folds.
+    progress : bool
+        Show how many folds are finished and the time left, in a terminal or notebook.
+    **settings
+        Others of `bayeslaw.Model.fit`: ``tune``, ``target_accept``, ``method="mle"``.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    DataError, RangeError, UnknownName
+        Before anything is fitted: the splits do not fit the table, a fold leaves too little to train on, or it asks for
+        labels whose coefficients cannot be known.
+    StoreError
+        The folder cannot be used.
+    MissingExtra, RefitError
+        Dask is not installed, the scheduler cannot be used, a process was killed, or every refit failed.
+    """
+    levels(prob)  # refused before anything is fitted
+    settings = refit_settings(jobs, scheduler, draws=draws, chains=chains, seed=seed, **settings)
+    folds = _tasks(model, splits, settings)
+    files = {label: file_of(folder, label, model, held, prob, settings) for label, (_, held) in folds.items()}
+    tasks = {label: (*fold, prob, settings) for label, fold in folds.items()}
+    parts, failed = finish(_fold, tasks, files, jobs, scheduler, progress)
+    rows, runs = (pd.concat([pd.DataFrame(p[k]) for p in parts], ignore_index=True) for k in ("rows", "runs"))
+    refits = pd.DataFrame([{"fold": p["fold"], **p["fit"]} for p in parts])
+    return Evaluation(model, splits, prob, rows, runs, refits, failed)
+
+
+def _tasks(
+    model: Specification, splits: Splits, settings: Mapping[str, Any]
+) -> dict[str, tuple[Specification, Design]]:
+    """Return, for every fold, the model of the training rows and the design of the held-out ones."""
+    design, runs = model.design, model.runs.sorted_along(model.law.path)
+    tasks = {}
+    for fold in splits(runs):
+        held = part(design, fold.test)
+        if not held.measured.any():
+            continue
+        try:
+            trained = replace(model, runs=runs.select(~fold.test))
+        except DataError as e:
+            raise DataError(f"without the fold {fold.label!r} too little is left: {e}") from None
+        _check_labels(trained, held, fold.label, settings.get("method", "nuts"))
+        tasks[fold.label] = trained, held
+    if not tasks:
+        raise DataError(f"{splits.name} holds out rows outside the law's range only: outside='include' scores them")
+    return tasks
+
+
+def _check_labels(trained: Specification, held: Design, fold: str, method: str) -> None:
+    for name, prior in trained.coefficient_priors.items():
+        for dim in [d for d in (prior.dims or ()) if d in trained.design.groups]:
+            new = np.setdiff1d(held.rows[dim].values, trained.design.groups[dim])
+            if len(new) and name not in trained.by:
+                raise RangeError(
+                    f"{name} is separate by {dim}, so that nothing is known of it at {dim} {new[0]} without the fold "
+                    f"{fold!r}: pool it with by={{{name!r}: {dim!r}}}, or split by something else"
+                )
+            if len(new) and method == "mle":
+                raise RangeError(
+                    f"maximum likelihood knows no population to draw {name} at {dim} {new[0]} from (fold {fold!r}): "
+                    "use method='nuts', or split by something else"
+                )
+
+
+def _fold(label: str, model: Specification, held: Design, prob: float, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Refit and score one fold; plain numbers and texts, ready for a file."""
+    fit = inference.fit(model, **settings)
+    density = logsumexp(log_likelihood(fit, held).stack(sample=SAMPLE).transpose("sample", "run"), axis=0)
+    draws = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
+    counts = held.measured.sum("eval").to_series().groupby(held.rows["run"].values, sort=False).sum()
+    counts = counts[counts > 0]
+    runs = pd.DataFrame({"fold": label, "run": counts.index, "n": counts.to_numpy(), "elpd": density - np.log(draws)})
+    rows = _predictions(fit, held, prob)
+    rows.insert(0, "fold", label)
+    return {
+        "fold": label,
+        "rows": rows.to_dict("list"),
+        "runs": runs.to_dict("list"),
+        "fit": {"rows": len(model.runs), **convergence(fit), "seconds": fit.seconds},
+    }
+
+
+def _predictions(fit: Posterior, held: Design, prob: float) -> pd.DataFrame:
+    law = at_rows(fit, held)
+    many = -(-ERRORS // (law.sizes["chain"] * law.sizes["draw"]))
+    repeated = {"draw": np.tile(np.arange(law.sizes["draw"]), many)}
+    law = law.drop_vars("draw", errors="ignore").isel(repeated)
+    parameters = fit.posterior.drop_vars("draw").isel(repeated)
+    rng = np.random.default_rng([fit.settings.get("seed", 0), 3])
+    new = fit.noise.measured(law * np.exp(fit.errors(law, held.rows, rng, parameters=parameters)), held.rows, rng)
+    row, ev = held.cells["row"], held.cells["eval"]
+    mean_law, new_run = (v.stack(sample=SAMPLE).transpose("row", "eval", "sample").values[row, ev] for v in (law, new))
+    observed = held.rows["loss"].transpose("row", "eval").values[row, ev]
+    own = fit.noise.spread(parameters) * fit.noise.at_size(parameters, held.log_size(held.rows))
+    sigma = own.broadcast_like(held.measured).stack(sample=SAMPLE).transpose("row", "eval", "sample").values[row, ev]
+    sigma = fit.noise.scale(sigma, held.known_error[row, ev][:, None])
+    z = (np.log(observed)[:, None] - np.log(mean_law)) / sigma
+    density = (stats.t(5) if fit.noise.robust else stats.norm).logpdf(z) - np.log(sigma)
+    lower, upper = np.quantile(new_run, levels(prob), axis=1)
+    return pd.DataFrame(
+        {
+            **{c: v[row] for c, v in labels(held).items()},
+            "eval": held.rows["eval"].values[ev],
+            "observed": observed,
+            "mean": mean_law.mean(axis=1),
+            "lower": lower,
+            "upper": upper,
+            "pit": (new_run < observed[:, None]).mean(axis=1),
+            "crps": crps(new_run, observed),
+            "log_score": logsumexp(density, axis=1) - np.log(density.shape[1]),
+        }
+    )
+
+
+def convergence(fit: Posterior) -> dict[str, float]:
+    """Return the largest R-hat and the number of divergences of a fit."""
+    if "sample_stats" not in fit.idata.children:
+        return {"r_hat": float("nan"), "divergences": 0}
+    sampled = fit.posterior[[n for n in fit.posterior.data_vars if not str(n).endswith("_paper")]]
+    largest = max(float(v.max()) for v in az.rhat(sampled).data_vars.values())
+    return {"r_hat": largest, "divergences": int(fit.idata["sample_stats"]["diverging"].sum())}

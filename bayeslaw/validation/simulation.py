@@ -1,0 +1,117 @@
+"""One simulation of a calibration: losses of runs that the model made up, a posterior from them, the truth's ranks."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import arviz as az
+import numpy as np
+import xarray as xr
+
+from bayeslaw.base.intervals import levels
+from bayeslaw.base.words import place
+from bayeslaw.posterior import inference
+from bayeslaw.posterior.draws import Posterior, posterior_of
+from bayeslaw.posterior.likelihood import log_likelihood, part
+from bayeslaw.posterior.prediction import at_rows, batch_noise
+from bayeslaw.spec.design import Design
+from bayeslaw.spec.noise import Noise
+from bayeslaw.spec.specification import Specification
+from bayeslaw.tables.runs import Runs
+from bayeslaw.validation.evaluation import convergence
+from bayeslaw.validation.refits import labels
+
+__all__ = ["POINTS", "RANKS", "simulation", "with_losses"]
+
+RANKS = 99
+"""Posterior draws that a truth is ranked among; the others are thinned away, since neighbours are not independent."""
+
+POINTS = 4
+"""Rows of the design at which predicted losses are ranked, per validation set."""
+
+
+def with_losses(runs: Runs, losses: np.ndarray) -> Runs:
+    """Return runs with other losses (row, eval)."""
+    return replace(runs, table=runs.table.assign(**dict(zip(runs.loss_columns, losses.T, strict=True))))
+
+
+def simulation(
+    label: str,
+    blank: Specification,
+    number: int,
+    truth: xr.Dataset,
+    prob: float,
+    fitted_noise: Noise | None,
+    also: Callable[[Any], xr.Dataset] | None,
+    settings: dict[str, Any],
+) -> dict[str, Any]:
+    """Simulate, refit and rank; plain numbers and texts, ready for a file."""
+    true = posterior_of(blank, xr.DataTree.from_dict({"posterior": truth}), {}, 0.0)
+    losses = _simulated(true, blank.design, np.random.default_rng([settings["seed"], number]))
+    model = replace(blank, runs=with_losses(blank.runs, losses))
+    own_seed = int(np.random.SeedSequence([settings["seed"], number]).generate_state(1)[0])
+    fitted = model if fitted_noise is None else replace(model, noise=fitted_noise)
+    fit = inference.fit(fitted, **{**settings, "seed": own_seed})
+    found, expected = (_quantities(f, also) for f in (fit, replace(true, model=model)))
+    if fitted_noise is not None:
+        found, expected = (q.drop_vars("log_likelihood") for q in (found, expected))
+        common = [name for name in expected.data_vars if name in found]
+        found, expected = found[common], expected[common]
+    rows = []
+    for (name, kind, of_truth), (_, _, sampled) in zip(_flat(expected, model), _flat(found, model), strict=True):
+        value = float(of_truth[0])
+        thinned = sampled[np.linspace(0, len(sampled) - 1, RANKS).round().astype(int)]
+        lower, upper = np.quantile(sampled, levels(prob))
+        rank = int((thinned < value).sum())
+        rows.append({"quantity": name, "kind": kind, "true": value, "rank": rank, "lower": lower, "upper": upper})
+    ess = min(float(v.min()) for v in az.ess(found).data_vars.values())
+    return {"fold": label, "rows": rows, "fit": {**convergence(fit), "ess": ess, "seconds": fit.seconds}}
+
+
+def _simulated(true: Posterior, design: Design, rng: np.random.Generator) -> np.ndarray:
+    """Return losses (row, eval) of a truth's own new runs, measured where the design's runs are and in their order."""
+    losses = at_rows(true, design) * np.exp(batch_noise(true, design))
+    of_runs = replace(true, model=replace(true.model, noise=replace(true.noise, batch=False)))
+    run, path = design.rows["run"].values, true.model.law.path
+    drawn = []
+    for label in dict.fromkeys(run):
+        of_run = {"row": np.flatnonzero(run == label)}
+        log_path = xr.ufuncs.log(design.rows[path].isel(of_run)) if path in design.rows else None
+        drawn.append(of_runs.errors(losses.isel(of_run), design.rows.isel(of_run), rng, log_path=log_path))
+    new = true.noise.measured(losses * xr.ufuncs.exp(xr.concat(drawn, "row")), design.rows, rng)
+    result: np.ndarray = new.isel(chain=0, draw=0).transpose("row", "eval").values
+    return result
+
+
+def _quantities(fit: Posterior, also: Callable[[Any], xr.Dataset] | None) -> xr.Dataset:
+    """Return what is ranked, dims chain, draw and those of each quantity."""
+    design = fit.model.design
+    sampled = fit.posterior[[n for n in fit.posterior.data_vars if not str(n).endswith("_paper")]]
+    losses = at_rows(fit, _few(design))
+    likelihood = log_likelihood(fit).sum("run")
+    ranked = sampled.assign(loss=losses.drop_vars("row", errors="ignore"), log_likelihood=likelihood)
+    return ranked if also is None else ranked.assign(also(fit).data_vars)
+
+
+def _few(design: Design) -> Design:
+    """Return the rows at which losses are ranked."""
+    number = np.arange(design.rows.sizes["row"])
+    return part(design, np.isin(number, np.linspace(0, number[-1], POINTS).round()))
+
+
+def _flat(quantities: xr.Dataset, model: Specification) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Name, kind and draws of every number among the quantities."""
+    few = labels(_few(model.design))
+    few["run"] = np.array([str(r).removeprefix("run ") for r in few["run"]])
+    where = [place(dict(zip(few, row, strict=True))) for row in zip(*few.values(), strict=True)]
+    kinds = dict.fromkeys(model.law.coefficients, "coefficient")
+    kinds |= dict.fromkeys([*model.noise.priors(len(model.design.evals)), "batch_effect_sigma"], "error")
+    kinds |= {"loss": "loss", "log_likelihood": "likelihood"}
+    for name, values in quantities.data_vars.items():
+        of_population = str(name).removesuffix("_mu").removesuffix("_sigma") in model.by
+        kind = kinds.get(str(name), "population" if of_population else "decision")
+        dims = [d for d in values.dims if d not in ("chain", "draw")]
+        stacked = values.transpose("chain", "draw", *dims)
+        for at in np.ndindex(*(values.sizes[d] for d in dims)):
+            label = [where[i] if d == "row" else str(values[d].values[i]) for d, i in zip(dims, at, strict=True)]
+            yield f"{name}[{', '.join(label)}]" if label else str(name), kind, stacked.values[..., *at].ravel()

@@ -1,0 +1,240 @@
+"""Model and Fit as analysts use them: every verb is one line here, and its work is done in the folder that it names."""
+
+import html
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import arviz as az
+import numpy as np
+import pandas as pd
+import pymc as pm
+import xarray as xr
+
+from bayeslaw.base.arguments import checked
+from bayeslaw.base.intervals import CI_PROB
+from bayeslaw.checks import Checks, extrapolation, run_checks
+from bayeslaw.decisions.allocation import allocation
+from bayeslaw.decisions.best_duration import best_duration
+from bayeslaw.decisions.best_mixture import best_mixture
+from bayeslaw.decisions.best_ratio import best_ratio
+from bayeslaw.decisions.critical_ratio import critical_ratio
+from bayeslaw.decisions.equivalent_compute import equivalent_compute
+from bayeslaw.decisions.schedule import best_schedule, curve
+from bayeslaw.decisions.turning import critical_point, turning_length
+from bayeslaw.declare.laws import Law
+from bayeslaw.posterior import bands, inference, new_domain, provenance, store
+from bayeslaw.posterior.draws import Posterior, posterior_of
+from bayeslaw.reporting import report
+from bayeslaw.spec.pymc_model import pymc_model
+from bayeslaw.spec.specification import Specification
+from bayeslaw.tables.runs import Runs
+
+__all__ = ["Fit", "Model", "grid", "load"]
+
+
+@checked
+def grid(low: float, high: float, points: int = 101) -> np.ndarray:
+    """Return evenly spaced values, both ends included."""
+    return np.linspace(low, high, points)
+
+
+class Model(Specification):
+    """A law, the runs it is fitted to, priors, pooling and errors.
+
+    Parameters
+    ----------
+    law : Law
+        A law of `bayeslaw.models`, or your own.
+    runs : Runs
+        Checked measurements (`read_runs`).
+    by : mapping, optional
+        ``{coefficient: column}``: partial pooling; the coefficient has one value per label of the column, and its prior
+        becomes the prior of their population. Every coefficient also has one value per validation set, unpooled.
+    priors : mapping, optional
+        ``{coefficient: Prior}`` in place of the card's. A Prior with its own ``dims`` is used as it is (no pooling).
+    noise : Noise, optional
+        Error model; the default follows from the structure of the table.
+    reference : mapping, optional
+        The study's own reference run, for example ``{"N": 2e5, "D": 1e6}``; priors are read there.
+    monotone : {"observed", "paper", None}
+        Shape prior: the loss falls in the covariates the paper names over the observed range; by the paper's
+        sufficient condition; or none.
+    outside : {"exclude", "include"}
+        Whether rows outside the law's range count in the likelihood (and decisions may go there).
+
+    Raises
+    ------
+    DataError, UnknownName, LawError
+        Before anything is compiled.
+    """
+
+    @cached_property
+    def pymc_model(self) -> pm.Model:
+        """The model as a plain `pymc.Model`: priors on the coefficients, the law, the errors."""
+        return pymc_model(self)
+
+    @checked
+    def fit(
+        self,
+        *,
+        draws: int = 1000,
+        chains: int = 4,
+        seed: int = 0,
+        tune: int = 800,
+        target_accept: float = 0.95,
+        cores: int | None = None,
+        method: Literal["nuts", "mle"] = "nuts",
+        progress: bool = True,
+    ) -> "Fit":
+        """Sample the posterior, or find the maximum likelihood.
+
+        Parameters
+        ----------
+        draws, chains, tune : int
+            Draws kept per chain, number of chains, and draws of warm-up.
+        seed : int
+            Same seed, versions and machine: same draws.
+        target_accept : float
+            Acceptance that the step size is adapted to.
+        cores : int, optional
+            Processes; all cores by default.
+        method : {"nuts", "mle"}
+            Posterior draws; or the papers' fit, one draw: multi-start least squares with the Huber loss on log loss.
+        progress : bool
+            Show a progress bar.
+        """
+        found = inference.fit(
+            self,
+            draws=draws,
+            chains=chains,
+            seed=seed,
+            tune=tune,
+            target_accept=target_accept,
+            cores=cores,
+            method=method,
+            progress=progress,
+        )
+        return cast(Fit, found)
+
+    @checked
+    def prior_predictive(self, *, draws: int = 500, seed: int = 0) -> "Fit":
+        """Draw from the prior, shape prior included, as a Fit: its predictions are what the priors say before data.
+
+        Raises
+        ------
+        RangeError
+            Fewer than one in 10,000 independent draws has the shape asked for.
+        """
+        return cast(Fit, inference.prior_predictive(self, draws=draws, seed=seed))
+
+
+class Fit(Posterior):
+    """A model and its posterior.
+
+    Attributes
+    ----------
+    model : Model
+        What was fitted.
+    idata : xarray.DataTree
+        Groups ``posterior`` (dims chain, draw, eval and groups) and ``sample_stats``.
+    settings : dict
+        How it was fitted.
+    seconds : float
+        Wall time, compilation included.
+    """
+
+    model: Model
+
+    @checked
+    def summary(self, prob: float = CI_PROB) -> pd.DataFrame:
+        """Return mean, sd, interval, ESS and R-hat of every parameter."""
+        return cast(pd.DataFrame, az.summary(self.idata, ci_prob=prob, ci_kind="eti"))
+
+    bands = checked(bands.bands)
+    provenance = provenance.provenance
+
+    critical_ratio = checked(critical_ratio)
+    best_ratio = checked(best_ratio)
+    allocation = checked(allocation)
+    best_mixture = checked(best_mixture)
+    equivalent_compute = checked(equivalent_compute)
+    best_duration = checked(best_duration)
+    curve = checked(curve)
+    best_schedule = checked(best_schedule)
+    turning_length = checked(turning_length)
+    critical_point = checked(critical_point)
+
+    @checked
+    def new_domain(self, early_runs: Runs, *, draws: int = 1000, seed: int = 0) -> "Fit":
+        """Return the posterior with one more domain; see `bayeslaw.posterior.new_domain.new_domain`."""
+        return cast(Fit, new_domain.new_domain(self, early_runs, draws=draws, seed=seed))
+
+    def checks(self, **planned: Any) -> Checks:
+        """Return what could be wrong, one sentence and a remedy each.
+
+        With a prediction that is planned (``N=7e9, D=1e11``), also whether it lies too far beyond the runs.
+        """
+        found = run_checks(self)
+        return replace(found, results=(*found, extrapolation(self, **planned))) if planned else found
+
+    @checked
+    def report(
+        self,
+        path: str | Path,
+        *,
+        title: str | None = None,
+        about: str = "",
+        question: Mapping[str, Any] | None = None,
+        published: Mapping[str, Mapping[str, Any]] | None = None,
+        progress: bool = True,
+    ) -> Path:
+        """Write a report, Markdown with its figures beside it or one HTML file; see `bayeslaw.report`."""
+        return report(self, path, title=title, about=about, question=question, published=published, progress=progress)
+
+    @checked
+    def save(self, path: str | Path) -> Path:
+        """Write draws, runs and recipe to one netCDF file; see `bayeslaw.load`."""
+        return store.save(self, path)
+
+    def __repr__(self) -> str:
+        lines = [provenance.title(self), repr(self.model)]
+        return "\n".join(lines if self.settings.get("method") == "prior" else [*lines, repr(self.checks())])
+
+    def _repr_html_(self) -> str:
+        checks = "" if self.settings.get("method") == "prior" else self.checks()._repr_html_()
+        about = f"<p><b>{html.escape(provenance.title(self))}</b></p>{self.model._repr_html_()}"
+        return f"{about}{checks}{self.summary().to_html(border=0)}"
+
+
+@posterior_of.register
+def _(model: Model, idata: xr.DataTree, settings: Mapping[str, Any], seconds: float) -> Fit:
+    return Fit(model, idata, settings, seconds)
+
+
+@checked
+def load(path: str | Path, law: Law | None = None) -> Fit:
+    """Read a fit back.
+
+    Parameters
+    ----------
+    path : path
+        A file written by `Fit.save`.
+    law : Law, optional
+        The law, if it is not in the catalogue.
+
+    Raises
+    ------
+    StoreError
+        The file is missing, damaged or not a fit.
+    UnknownName
+        Its law is not in the catalogue.
+
+    Warns
+    -----
+    UserWarning
+        The law has changed since the fit was made.
+    """
+    return cast(Fit, store.load(path, law, Model))

@@ -1,0 +1,567 @@
+"""The command line and the report: what they print, exit with and leave behind. A made-up posterior, no sampling."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from typer.testing import CliRunner
+
+import bayeslaw as bl
+from bayeslaw import models, workflow
+from bayeslaw.base.files import replacing
+from bayeslaw.base.intervals import CI_PROB
+from bayeslaw.checks import CheckResult, Checks
+from bayeslaw.cli import app
+from bayeslaw.decisions.critical_ratio import CriticalRatio
+from bayeslaw.posterior import inference
+from bayeslaw.posterior.quantity import Censored
+from bayeslaw.reporting import report
+from bayeslaw.workflow import Fit
+
+SAMPLE = {"chain": np.arange(2), "draw": np.arange(50)}
+MIDDLES = {"E": 2.4, "A": 0.4, "alpha": 0.3, "B": 0.15, "beta": 0.3, "eta": 1.2, "C": 0.3, "gamma": 0.35, "eps": 0.1}
+
+
+class FakeFit:
+    """A fit with made-up draws around fixed coefficients, which keeps what a decision was asked."""
+
+    settings, seconds = {"method": "mle", "draws": 50, "tune": 50, "chains": 2, "seed": 1}, 1.0
+
+    def __init__(self, healthy=True):
+        table = bl.datasets.load("tinycpt")
+        runs = bl.read_runs(table[(table["set"] == "grid") & table["step"].isin([0, 750, 1500])])
+        self.model = bl.Model(models.dcpt, runs, reference={"N": 2e5, "D": 1e6})
+        self.healthy, self.asked = healthy, {}
+        rng = np.random.default_rng(0)
+        coords = SAMPLE | {"eval": ["general", "domain"]}
+        self.posterior = xr.Dataset(
+            {k: (tuple(coords), v * np.exp(0.05 * rng.standard_normal((2, 50, 2)))) for k, v in MIDDLES.items()}, coords
+        )
+        self.posterior["sigma"] = xr.full_like(self.posterior["E"], 0.01)
+        self.real = Fit(self.model, xr.DataTree.from_dict({"posterior": self.posterior}), self.settings)
+
+    def __getattr__(self, name):
+        return getattr(self.real, name)
+
+    def critical_ratio(self, **asked):
+        self.asked = asked
+        several = {k: asked[k] for k in ("N", "domain") if np.ndim(asked.get(k, 0))}
+        draws = xr.DataArray(np.linspace(0.1, 0.8, 100).reshape(2, 50), SAMPLE).expand_dims(several)
+        draws = draws.transpose("chain", "draw", ...)
+        inputs = {"eval": "general"} | {k: v for k, v in asked.items() if v is not None}
+        return CriticalRatio("critical_ratio", draws, "1", "mean law", inputs, low=0.1, high=0.9)
+
+    def best_ratio(self, **asked):
+        return self.critical_ratio(**asked)
+
+    def allocation(self, **asked):
+        draws = xr.DataArray(np.full((2, 50, 2), [1e8, 2e9]), SAMPLE | {"quantity": ["N", "D"]})
+        return Censored("allocation", draws, "parameters (N), tokens (D)", "mean law", asked, low=1e3, high=1e18)
+
+    def checks(self):
+        words = "residuals | {look} fine"
+        return Checks(
+            (CheckResult("convergence", True, "largest R-hat 1.002"), CheckResult("fit", self.healthy, words))
+        )
+
+    def summary(self):
+        rows = {f"{name}[{label}]": {"mean": 1.0, "r_hat": 1.0} for name in MIDDLES for label in ("general", "domain")}
+        return pd.DataFrame(rows).T
+
+    def save(self, path):
+        path.write_text("posterior")
+
+    def provenance(self):
+        return {"bayeslaw": bl.__version__, "data": self.model.runs.hash}
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Run a command line in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *words: CliRunner().invoke(app, [str(w) for w in words])
+
+
+@pytest.fixture
+def stored(tmp_path, monkeypatch):
+    """A file that loads as the made-up fit."""
+    fit, path = FakeFit(), tmp_path / "fit.nc"
+    path.touch()
+    monkeypatch.setattr(workflow, "load", lambda _: fit)
+    return fit, path
+
+
+def complains(result, *words):
+    """Exit code 2, nothing on standard output and one line on standard error that says `words`."""
+    assert (result.exit_code, result.stdout) == (2, ""), result.output
+    assert result.stderr.startswith("bayeslaw: ") and result.stderr.count("\n") == 1
+    for word in words:
+        assert word in result.stderr
+    return True
+
+
+# ------------------------------------------------------------------------------------------------- catalogues
+def test_laws(run):
+    listed = run("laws")
+    assert listed.exit_code == 0 and {line.split()[0] for line in listed.stdout.splitlines()} == set(models.catalogue)
+    assert run("laws", "dcpt").stdout == models.dcpt.card()
+    assert complains(run("laws", "dcp"), "did you mean 'dcpt'")
+
+
+def test_data(run, tmp_path):
+    assert all(name in run("data").stdout for name in ("tinycpt", "dcpt-table5", "regmix"))
+    assert run("data", "tinycpt").stdout == f"{bl.datasets.card('tinycpt')}\n"
+    assert run("data", "tinycpt", "-o", "new/runs.csv").exit_code == 0
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "new" / "runs.csv"), bl.datasets.load("tinycpt"))
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["runs.csv"]
+
+
+COMMANDS = [
+    "",
+    "laws",
+    "data",
+    "fit",
+    "evaluate",
+    "compare",
+    "predict",
+    "decide",
+    "decide critical-ratio",
+    "check",
+    "report",
+    "demo",
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example(run, command):
+    result = run(*command.split(), "--help")
+    assert result.exit_code == 0
+    assert command in ("", "decide") or f"Example: bayeslaw {command}" in result.stdout
+
+
+def test_version(run):
+    assert run("--version").stdout == f"bayeslaw {bl.__version__}\n"
+
+
+def test_as_a_module():
+    done = subprocess.run([sys.executable, "-m", "bayeslaw.cli", "laws", "nope"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1].startswith("bayeslaw: no law 'nope'")
+
+
+# ------------------------------------------------------------------------------------------------- bad input
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("", "Missing command"),
+        ("nope", "nope"),
+        ("laws --nope", "--nope"),
+        ("data tinycp -o out", "did you mean 'tinycpt'"),
+        ("data -o out", "name the data set"),
+        ("fit dcpt", "RUNS.csv"),
+        ("fit dcpt missing.csv -o out", "no file 'missing.csv'"),
+        ("fit nope runs.csv -o out", "no law 'nope'"),
+        ("fit dcpt runs.csv -o out", "needs a column 'D'"),
+        ("fit dcpt runs.csv -o out --map D", "--map N=params"),
+        ("fit dcpt runs.csv -o out --map D=token", "did you mean 'tokens'"),
+        ("fit dcpt runs.csv -o out --map D=tokens --map D=tokens", "twice"),
+        ("fit dcpt runs.csv -o out --map D=tokens --prior alpha=0.3", "median:spread"),
+        ("fit dcpt runs.csv -o out --map D=tokens --prior alpa=0.3:0.3", "did you mean 'alpha'"),
+        ("fit dcpt runs.csv -o out --map D=tokens --by E=domian", "no column to pool over 'domian'"),
+        ("fit dcpt runs.csv -o out --map D=tokens --reference N=big", "'big' is not a number"),
+        ("fit dcpt runs.csv -o out --map D=tokens --draws some", "--draws"),
+        ("predict missing.nc runs.csv -o out", "no file 'missing.nc'"),
+        ("check missing.nc", "no file 'missing.nc'"),
+        ("report missing.nc -o out.md", "no file 'missing.nc'"),
+        ("decide critical-ratio missing.nc --N 1e9 --D 1e10", "no file 'missing.nc'"),
+        ("decide nope missing.nc", "nope"),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_nothing(run, tmp_path, words, says):
+    pd.DataFrame(
+        {"N": 1e8, "tokens": [1e9, 2e9, 3e9], "domain_share": [0.2, 0.5, 0.8], "general_loss": 3.0, "domain_loss": 2.0}
+    ).to_csv(tmp_path / "runs.csv", index=False)
+    assert complains(run(*words.split()), says)
+    assert [p.name for p in tmp_path.iterdir()] == ["runs.csv"]
+
+
+def test_a_failing_write_leaves_nothing(tmp_path):
+    with pytest.raises(RuntimeError), replacing(tmp_path / "x.csv") as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(bl.BayeslawError, match="is a folder"), replacing(tmp_path):
+        pass
+
+
+# ------------------------------------------------------------------------------------------------- with a fit
+def test_fit_asks_the_library_for_what_was_written(run, tmp_path, monkeypatch):
+    asked: dict[str, Any] = {}
+
+    def fit(model, **settings):
+        asked.update(model=model, settings=settings)
+        return FakeFit()
+
+    monkeypatch.setattr(inference, "fit", fit)
+    run("data", "tinycpt", "-o", "all.csv")
+    table = pd.read_csv("all.csv").query("set == 'grid'").rename(columns={"N": "params", "general_loss": "g"})
+    table.to_csv("runs.csv", index=False)
+    words = "--map N=params --loss general=g --loss domain=domain_loss --by E=N"
+    words += " --prior alpha=0.35:0.3 --reference N=2e5"
+    result = run("fit", "dcpt", "runs.csv", "-o", "fit.nc", *words.split(), "--seed=3", "--draws=20", "--robust")
+    assert result.exit_code == 0, result.output
+    assert "pass  convergence: largest R-hat 1.002" in result.stdout
+    assert (tmp_path / "fit.nc").read_text() == "posterior"
+    model = asked["model"]
+    assert (model.by, model.reference["N"], model.noise.robust, model.outside) == ({"E": "N"}, 2e5, True, "exclude")
+    assert model.priors["alpha"].parameters == bl.positive(0.35, spread=0.3).parameters
+    assert {k: asked["settings"][k] for k in ("draws", "chains", "seed")} == {"draws": 20, "chains": 4, "seed": 3}
+
+
+def test_predict_answers_row_by_row_and_by_validation_set(run, stored, tmp_path):
+    fit, path = stored
+    grid = pd.DataFrame({"N": [2e5, 2e5, 1e6], "note": ["a", "b", "c"], "D": 1e6, "domain_share": [0.2, 0.5, 0.2]})
+    grid.to_csv("grid.csv", index=False)
+    answered = run("predict", path, "grid.csv", "-o", "out.csv", "--prob", "0.5")
+    assert answered.exit_code == 0 and "note: N 1 M lies 1.1 times beyond the largest run, 923 k" in answered.stderr
+    out = pd.read_csv("out.csv")
+    assert list(out.columns) == [*grid.columns, "eval", "mean", "sd", "lower", "upper"]
+    assert out["note"].tolist() == list("aabbcc") and out["eval"].tolist() == ["general", "domain"] * 3
+    draws = fit.predict(N=2e5, D=1e6, domain_share=0.5).draws.sel(eval="domain")
+    row = out.iloc[3]
+    assert row["mean"] == pytest.approx(draws.mean().item())
+    assert row["upper"] == pytest.approx(draws.quantile(0.75).item())
+    assert run("predict", path, "grid.csv", "-o", "new.csv", "--new-run").exit_code == 0
+    assert (pd.read_csv("new.csv")["sd"] > out["sd"]).all()
+
+
+@pytest.mark.parametrize(
+    ("grid", "words", "says"),
+    [
+        ("N,D\n1e6,1e6\n", "", "domain_share"),
+        ("N,D,domain_share\n", "", "no rows"),
+        ("N,D,domain_share\n1e6,1e6,\n", "", "domain_share is missing in row 1"),
+        ("N,D,domain_share\n1e6,many,0.5\n", "", "'D'"),
+        ("N,D,domain_share\n1e6,1e6,0.5\n", "--prob 89", "--prob is 89"),
+    ],
+)
+def test_predict_refuses_a_grid_it_cannot_answer(run, stored, tmp_path, grid, words, says):
+    (tmp_path / "grid.csv").write_text(grid)
+    assert complains(run("predict", stored[1], "grid.csv", "-o", "out.csv", *words.split()), says)
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_decide(run, stored):
+    fit, path = stored
+    words = ["--N=1.8e9", "--D=1e10", "--baseline=2.86", "--max-rise=0.03", "--safe=0.3"]
+    printed = run("decide", "critical-ratio", path, *words)
+    assert printed.exit_code == 0 and f"{CI_PROB * 100:g} % interval" in printed.stdout
+    answer = json.loads(run("decide", "critical-ratio", path, *words, "--json", "--prob", "0.5").stdout)
+    assert set(answer) >= {"median", "lower", "upper", "prob", "p_never", "p_interior", "p_always", "N", "max_rise"}
+    assert answer["prob"] == 0.5 and answer["p_never"] == 0.01 and 0 < answer["p_safe_at_0.3"] < 1
+    assert (fit.asked["N"], fit.asked["baseline"], fit.asked["rule"]) == (1.8e9, 2.86, "tolerance")
+
+
+def test_decide_with_scarce_tokens_or_compute(run, stored):
+    fit, path = stored
+    ratio = run("decide", "best-ratio", path, "--N=1.8e9", "--domain-tokens=5e9", "--json")
+    assert json.loads(ratio.stdout)["domain_tokens"] == 5e9 and fit.asked == {"N": 1.8e9, "domain_tokens": 5e9}
+    best = json.loads(run("decide", "allocation", path, "--flops=1e21", "--domain-share=0.5", "--json").stdout)
+    assert (best["median"], best["quantity"], best["domain_share"]) == ([1e8, 2e9], ["N", "D"], 0.5)
+    assert "quantity" in run("decide", "allocation", path, "--flops=1e21", "--prob=0.5").stdout
+
+
+def test_check_exits_with_its_answer(run, monkeypatch, stored):
+    fit, path = stored
+    assert (run("check", path).exit_code, fit.checks().passed) == (0, True)
+    fit.healthy = False
+    failed = run("check", path)
+    assert failed.exit_code == 1 and "FAIL  fit: residuals" in failed.stdout and failed.stderr == ""
+
+
+def test_report(run, stored, tmp_path):
+    fit, path = stored
+    result = run("report", path, "-o", "docs/law.md")
+    assert result.exit_code == 0, result.output
+    text = (tmp_path / "docs" / "law.md").read_text(encoding="utf-8")
+    figures = {p.name for p in (tmp_path / "docs" / "law_files").iterdir()}
+    assert figures == {f"{n}.png" for n in ("shares", "critical-ratio", "predictions", "learned", "coefficients")}
+    assert all(f"(law_files/{name})" in text for name in figures)
+    for part in ("# D-CPT law", "No check failed", "rise of at most 1 %", bl.__version__, "| prior |"):
+        assert part in text
+    assert r"Residuals \| \{look\} fine" in text  # data are text, never a command
+    assert sorted(p.name for p in (tmp_path / "docs").iterdir()) == ["law.md", "law_files"]
+    assert complains(run("report", path, "-o", "law.txt"), ".md")
+    assert run("report", path, "-o", "nats.md", "--max-increase=0.05", "--baseline=3").exit_code == 0
+    assert "rise of at most 0.05 nats" in (tmp_path / "nats.md").read_text(encoding="utf-8")
+    assert fit.asked["baseline"] == 3 and "max_rise" not in fit.asked
+
+
+def test_demo(run, tmp_path, monkeypatch):
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(inference, "fit", lambda model, **settings: asked.update(model=model) or FakeFit())
+    result = run("demo", "--draws=20")
+    assert result.exit_code == 0, result.output
+    assert {p.name for p in (tmp_path / "bayeslaw-demo").iterdir()} == {"fit.nc", "report.md", "report_files"}
+    lines = result.stdout.splitlines()
+    sizes = [line.split()[0] for line in lines if line.lstrip()[:1].isdigit()]
+    assert sizes == ["12,384", "49,344", "221,664", "922,720"] * 2
+    assert "0.3 safe" in result.stdout and "pass  convergence" in result.stdout
+    assert "report.md" in result.stdout
+    assert set(asked["model"].by) == {"B", "C"} and len(asked["model"].runs) == 460
+
+
+def test_a_report_without_a_baseline_says_why(stored, tmp_path, monkeypatch):
+    fit, _ = stored
+
+    def refuse(**_):
+        raise bl.BayeslawError("the runs have no row at D = 0")
+
+    monkeypatch.setattr(fit, "critical_ratio", refuse)
+    text = report(fit, tmp_path / "law.md").read_text(encoding="utf-8")
+    assert "No critical ratio: the runs have no row at D = 0" in text and "critical-ratio.png" not in text
+
+
+def test_plots_return_labelled_axes():
+    from matplotlib.figure import Figure
+
+    from bayeslaw.plots import plot_critical_ratio, plot_prior_posterior, plot_quantity, plot_shares
+
+    fit: Any = FakeFit()
+    axes = Figure().subplots(2, 3).ravel()
+    band = fit.predict(N=2e5, D=np.geomspace(1e5, 1e7, 5), domain_share=0.5)
+    assert plot_quantity(band, axes[0]) is axes[0] and axes[0].get_xscale() == "log"
+    assert axes[0].get_legend_handles_labels()[1] == ["general", "domain"]
+    plot_quantity(fit.predict(N=2e5, D=1e6, domain_share=0.5), axes[1])
+    plot_shares(fit, 221664.0, 1.536e6, axes[2])
+    plot_critical_ratio(fit.critical_ratio(N=1e6, D=1e6), axes[3])
+    plot_prior_posterior(fit, axes[4])
+    labels = [ax.get_xlabel() for ax in axes[:5]]
+    assert labels[:3] == ["D (tokens)", "loss (nats per token)", "domain share (of the tokens)"] and all(labels)
+    low, middle = axes[2].lines[0].get_ydata()[[0, 20]]
+    assert np.isfinite(middle) and axes[2].collections[1].get_offsets().shape[0] == 9
+    assert np.isfinite(low) and np.isnan(axes[2].lines[0].get_ydata()[-1])  # the general share ends at 0.1
+
+
+# ------------------------------------------------------------------------------------------------- evaluate, compare
+@pytest.fixture
+def study(tmp_path):
+    """A small simulated study of the Chinchilla law, as a table of other names."""
+    rows = pd.MultiIndex.from_product([[2e8, 1e9, 4e9], [1e9, 1e10, 4e10]], names=["params", "D"]).to_frame(index=False)
+    noise = np.exp(0.004 * np.random.default_rng(0).standard_normal(len(rows)))
+    truth = {"E": 1.8, "A": 0.35, "alpha": 0.35, "B": 0.4, "beta": 0.37}
+    rows["loss"] = models.chinchilla(rows["params"] / 1e9, rows["D"] / 1e10, **truth) * noise
+    rows.to_csv(tmp_path / "runs.csv", index=False)
+    return truth
+
+
+def test_evaluate(run, study, tmp_path, monkeypatch):
+    fitted, asked = inference.fit, []
+
+    def fit(model, **settings):
+        asked.append((model, settings))
+        return fitted(model, method="mle", seed=settings["seed"])
+
+    monkeypatch.setattr(inference, "fit", fit)
+    words = "--map N=params --splits largest:N --prior alpha=0.35:0.3 --robust --draws=20 --seed=3 --folder folds"
+    result = run("evaluate", "chinchilla", "runs.csv", "-o", "new/scores.csv", *words.split())
+    assert result.exit_code == 0, result.output
+    ((model, settings),) = asked
+    assert model.runs.table["N"].max() == 1e9 and model.noise.robust and "alpha" in model.priors
+    assert {k: settings[k] for k in ("draws", "chains", "seed")} == {"draws": 20, "chains": 4, "seed": 3}
+    scores = pd.read_csv(tmp_path / "new" / "scores.csv")
+    assert scores["fold"].tolist() == ["N 4e+09"] and scores["n"].tolist() == [3] and scores["mae"].item() < 0.1
+    assert "1 refit, largest(N), whole runs" in result.stdout and "interval_score" in result.stdout
+    again = run("evaluate", "chinchilla", "runs.csv", *words.split())
+    assert (len(asked), again.stdout) == (1, result.stdout), "the finished fold was kept"
+
+
+@pytest.fixture
+def fitted(run, study, monkeypatch):
+    """The fit of that study, by least squares, as a file; what refits are asked, and without what they fail."""
+    by_least_squares = inference.fit
+    asked: list[Any] = []
+    broken: set[float] = set()
+
+    def fit(model, **settings):
+        asked.append((model, settings))
+        if missing := broken - set(model.runs.table["N"]):
+            raise ValueError(f"no fit without {missing.pop():g}")
+        found = by_least_squares(model, method="mle", seed=settings["seed"])
+        return dataclasses.replace(found, settings={k: settings[k] for k in ("draws", "chains", "seed")})
+
+    monkeypatch.setattr(inference, "fit", fit)
+    monkeypatch.setattr(Fit, "checks", lambda _: Checks(()))
+    words = "--map N=params --prior alpha=0.35:0.3 --robust --draws=30 --seed=3"
+    assert run("fit", "chinchilla", "runs.csv", "-o", "fit.nc", *words.split()).exit_code == 0
+    asked.clear()
+    return asked, broken
+
+
+def test_evaluate_a_fit(run, fitted, tmp_path):
+    asked, broken = fitted
+    result = run("evaluate", "fit.nc", "--by", "N", "--folder", "folds", "-o", "scores.csv")
+    assert result.exit_code == 0, result.output
+    assert pd.read_csv(tmp_path / "scores.csv")["fold"].tolist() == ["N 200000000", "N 1e+09", "N 4e+09"]
+    for model, settings in asked:
+        assert model.noise.robust and "alpha" in model.priors
+        assert {k: settings[k] for k in ("draws", "chains", "seed")} == {"draws": 30, "chains": 4, "seed": 3}
+    assert run("evaluate", "fit.nc", "--splits", "by:N", "--folder", "folds").exit_code == 0
+    assert len(asked) == 3, "the same folds"
+    assert run("evaluate", "fit.nc", "--by=N", "--by=run", "--chains=1").exit_code == 0
+    assert len(asked) == 6 and asked[-1][1]["chains"] == 1 and asked[-1][1]["draws"] == 30
+    broken.add(1e9)
+    failing = run("evaluate", "fit.nc", "--by", "N")
+    assert failing.exit_code == 1 and "FAIL  N 1e+09: ValueError: no fit without 1e+09" in failing.stdout
+    assert "2 refits, by(N)" in failing.stdout and failing.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("fit.nc", "what to hold out: --by N, or other splits such as --splits largest:N"),
+        ("fit.nc --by N --splits by:N", "say once what to hold out"),
+        ("fit.nc --by M", "no column to split by 'M'"),
+        ("fit.nc runs.csv --by N", "fit.nc has its own runs and model: leave RUNS.csv out"),
+        ("fit.nc --by N --by E=N --robust", "leave --by and --robust out"),
+        ("other.nc --by N", "no file 'other.nc'"),
+        ("chinchilla --by N", "name the measurements after the law, as in: bayeslaw evaluate chinchilla runs.csv"),
+        ("fit.nc --by N --scheduler nonsense -o s.csv", "no scheduler answers at 'nonsense'"),
+        ("fit.nc --by N --scheduler nonsense --jobs 2 -o s.csv", "leave jobs out"),
+    ],
+)
+def test_mistakes_of_evaluating_a_fit_leave_nothing(run, fitted, tmp_path, words, says):
+    assert complains(run("evaluate", *words.split()), says)
+    assert {p.name for p in tmp_path.iterdir()} == {"runs.csv", "fit.nc"} and not fitted[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("evaluate chinchilla runs.csv --map N=params", "--splits"),
+        ("evaluate chinchilla runs.csv --map N=params --splits size", "no splits 'size'"),
+        ("evaluate chinchilla runs.csv --map N=params --splits runs:many -o s.csv", "cannot read the splits"),
+        ("evaluate chinchilla runs.csv --map N=params --splits by:M -o s.csv", "no column to split by 'M'"),
+        ("evaluate chinchilla runs.csv --map N=params --splits by:N --jobs 0 -o s.csv", "jobs is 0"),
+        ("evaluate chinchilla missing.csv --splits by:N", "no file 'missing.csv'"),
+        ("compare missing.nc other.nc", "no file 'missing.nc'"),
+        ("compare missing.nc missing.nc", "named twice"),
+        ("compare", "FIT.nc"),
+    ],
+)
+def test_mistakes_of_evaluate_and_compare_leave_nothing(run, study, tmp_path, words, says):
+    assert complains(run(*words.split()), says)
+    assert [p.name for p in tmp_path.iterdir()] == ["runs.csv"]
+
+
+def test_compare(run, study, tmp_path):
+    model = bl.Model(models.chinchilla, bl.read_runs(tmp_path / "runs.csv", N="params"), noise=bl.Noise(False, False))
+    rng, coords = np.random.default_rng(0), {"chain": [0, 1], "draw": np.arange(50), "eval": ["validation"]}
+    for name, floor, spread in (("right", 1.8, 0.001), ("wrong", 1.75, 0.001), ("loose", 1.8, 0.02)):
+        middles = study | {"E": floor, "sigma": 0.01}
+        draws = {k: (tuple(coords), v * np.exp(spread * rng.standard_normal((2, 50, 1)))) for k, v in middles.items()}
+        tree = xr.DataTree.from_dict({"posterior": xr.Dataset(draws, coords)})
+        bl.Fit(model, tree, {"method": "nuts", "seed": 1}, 1.0).save(tmp_path / f"{name}.nc")
+    result = run("compare", "wrong.nc", "right.nc")
+    assert result.exit_code == 0, result.output
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert lines[0][:3] == ["rank", "elpd", "se"] and [words[0] for words in lines[2:]] == ["right", "wrong"]
+    doubtful = run("compare", "right.nc", "loose.nc").stdout.splitlines()[-1]
+    assert doubtful.startswith("note: the score of 'loose' cannot be trusted") and "refit" in doubtful
+    assert complains(run("compare", "right.nc"), "at least two models")
+
+
+# ------------------------------------------------------------------------------------------------------------- curves
+@pytest.fixture
+def curves(tmp_path, monkeypatch):
+    """Logs of two schedules by the annealing law, without noise, and a command line that fits by least squares."""
+    fitted = inference.fit
+    monkeypatch.setattr(inference, "fit", lambda model, **settings: fitted(model, method="mle"))
+    monkeypatch.setattr(Fit, "checks", lambda _: Checks(()))
+    step = np.arange(300, 2001, 100)
+    plans = {"fall": bl.schedules.linear(2000, 3e-4, warmup=200), "flat": bl.schedules.constant(2000, 3e-4, warmup=200)}
+    truth, parts = {"L0": 2.7, "A": 0.5, "alpha": 0.5, "C": 0.1}, []
+    for name, plan in plans.items():
+        areas = plan.areas().sel(step=step)
+        loss = models.lr_annealing(areas["S1"], 0.001 * areas["S2"] / 2e-4, **truth)
+        parts.append(pd.DataFrame({"run": name, "step": step, "lr": plan.lr[step - 1], "loss": loss}))
+    table = pd.concat(parts)
+    table.to_csv(tmp_path / "curves.csv", index=False)
+    return table
+
+
+def test_curves_are_fitted_and_predicted_row_by_row(run, curves):
+    fitted = run("fit", "lr_annealing", "curves.csv", "-o", "fit.nc", "--warmup", "200")
+    assert fitted.exit_code == 0, fitted.output
+    rows = curves.drop(columns="loss").assign(note="kept").iloc[::2]
+    rows.to_csv("plan.csv", index=False)
+    done = run("predict", "fit.nc", "plan.csv", "-o", "out.csv")
+    assert done.exit_code == 0, done.output
+    out = pd.read_csv("out.csv")
+    assert (
+        list(out) == [*rows.columns, "mean", "sd", "lower", "upper"] and out["step"].tolist() == rows["step"].tolist()
+    )
+    np.testing.assert_allclose(out["mean"], curves["loss"].iloc[::2], rtol=0.01)  # lines between logged rates
+
+
+def test_continual_pre_training_needs_what_was_before(run, curves, monkeypatch):
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(inference, "fit", lambda model, **settings: asked.update(model=model) or FakeFit())
+    pd.DataFrame({"step": [1, 4000], "lr": 3e-4}).to_csv("before.csv", index=False)
+    words = ["curves.csv", "-o", "fit.nc", "--warmup=200"]
+    assert complains(run("fit", "cpt_dynamics", *words), "needs a column 'S1cpt'")
+    for law, before, area in (("cpt_dynamics", "before.csv", 1.2), ("cpt_dynamics_open", "unknown", 0.0)):
+        assert run("fit", law, *words, f"--before={before}").exit_code == 0
+        assert asked["model"].runs.table["S1pt"].to_numpy() == pytest.approx(area)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("fit lr_annealing curves.csv -o out", "starts at step 300: say how the learning rate came there"),
+        ("fit lr_annealing curves.csv -o out --warmup=200 --map lr=rate", "rate"),
+        ("fit chinchilla curves.csv -o out --warmup=200", "chinchilla has no schedule: leave --warmup out"),
+        ("fit cpt_dynamics curves.csv -o out --warmup=200 --before=missing.csv", "no file 'missing.csv'"),
+    ],
+)
+def test_curves_that_cannot_be_read_leave_nothing(run, curves, tmp_path, words, says):
+    assert complains(run(*words.split()), says)
+    assert [p.name for p in tmp_path.iterdir()] == ["curves.csv"]
+
+
+def test_a_critical_ratio_of_a_law_without_size(run, stored):
+    fit, path = stored
+    assert run("decide", "critical-ratio", path, "--D=1e10", "--rule=break-even").exit_code == 0
+    assert "N" not in fit.asked and fit.asked["rule"] == "break-even"
+
+
+def test_fitting_in_a_new_process_says_nothing_else(tmp_path):
+    table = pd.DataFrame({"duration": [0.0, 0.05, 0.1, 0.2, 0.3], "code_score": [0.20, 0.24, 0.26, 0.27, 0.26]})
+    table.to_csv(tmp_path / "runs.csv", index=False)
+    command = "bayeslaw.cli fit domain_upsampling runs.csv -o fit.nc --draws 60 --chains 1"
+    done = subprocess.run([sys.executable, "-m", *command.split()], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0 and (tmp_path / "fit.nc").is_file()
+    assert "Warning" not in done.stderr + done.stdout
+
+
+def test_a_warning_is_a_note(run, stored, monkeypatch):
+    fit, path = stored
+
+    def load(_: object) -> FakeFit:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn("the law has changed", stacklevel=2)
+        return fit
+
+    monkeypatch.setattr(workflow, "load", load)
+    result = run("decide", "allocation", path, "--flops=1e21")
+    changed, beyond = result.stderr.splitlines()
+    assert result.exit_code == 0 and changed == "bayeslaw: note: the law has changed"
+    assert beyond.startswith("bayeslaw: note: D 2 B lies 1.3e+03 times beyond the largest run, 1.54 M")

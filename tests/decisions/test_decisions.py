@@ -1,0 +1,290 @@
+"""Decisions on a stub posterior: a handful of coefficient sets, evaluated through the law."""
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from scipy.optimize import brentq, minimize_scalar
+
+from bayeslaw import models
+from bayeslaw.base.errors import DataError, LawError, RangeError, UnknownName
+from bayeslaw.decisions import allocation, best_ratio, critical_ratio, question
+from bayeslaw.decisions.critical_ratio import CriticalRatio
+from bayeslaw.declare.laws import Law
+
+COMMON = {"E": 1.5, "A": 0.4, "alpha": 0.3, "B": 0.1, "beta": 0.3, "eta": 1.2, "C": 0.4, "gamma": 0.35, "eps": 0.08}
+BASE = 2.8602
+"""The general loss before training of the paper's usage 1 (chemistry, 1.8e9 parameters)."""
+
+
+@dataclass
+class StubFit:
+    """The interface of a fit, on given draws (one dict of coefficients each, the same for every loss)."""
+
+    draws: list
+    law: Law = models.dcpt
+    evals: list = field(default_factory=lambda: ["general", "domain"])
+    outside: str = "exclude"
+    baseline: pd.DataFrame = field(default_factory=pd.DataFrame)
+    sigma: float = 0.01
+    sizes: list = field(default_factory=list)
+
+    @property
+    def model(self):
+        runs = SimpleNamespace(baseline=self.baseline)
+        design = SimpleNamespace(groups={})
+        settings = {"law": self.law, "reference": self.law.reference(), "runs": runs, "outside": self.outside}
+        return SimpleNamespace(**settings, design=design)
+
+    def labels(self):
+        return {"chain": [0], "draw": np.arange(len(self.draws)), "eval": self.evals}
+
+    def coefficient(self, name):
+        values = [[[d[name]] * len(self.evals) for d in self.draws]]
+        return xr.DataArray(values, dims=("chain", "draw", "eval"), coords=self.labels())
+
+    def columns(self, **given):
+        for name in given:
+            if name not in (*self.law.columns, "domain"):
+                raise UnknownName(name)
+        return xr.Dataset({k: xr.DataArray(v) if np.ndim(v) == 0 else (k, np.asarray(v)) for k, v in given.items()})
+
+    def loss(self, columns, new_run=False, seed=0):
+        inputs = self.law.inputs(columns.assign_coords(eval=self.evals), self.model.reference)
+        loss = self.law(*inputs.values(), **{c: self.coefficient(c) for c in self.law.coefficients})
+        self.sizes.append(loss.size)
+        return loss * np.exp(self.error(seed)) if new_run else loss
+
+    def error(self, seed, columns=None):
+        shape = [len(v) for v in self.labels().values()]
+        noise = self.sigma * np.random.default_rng(seed).standard_normal(shape)
+        return xr.DataArray(noise, dims=("chain", "draw", "eval"), coords=self.labels())
+
+
+def stub(*args: Any, **changed: Any) -> Any:
+    """Return a stub in place of a fit."""
+    return StubFit(*args, **changed)
+
+
+def general(share, N=1.8, D=1.0, **changed):
+    """The law by hand: N in 1e9 parameters, D in 1e10 tokens, for the general loss at a domain share."""
+    c = COMMON | changed
+    r = 1 - share
+    size, tokens = c["A"] * N ** -c["alpha"], c["B"] * r ** c["eta"] * D ** -c["beta"]
+    return c["E"] + size + tokens + c["C"] * (r + c["eps"]) ** -c["gamma"]
+
+
+def with_E(*E):
+    return [COMMON | {"E": e} for e in E]
+
+
+def test_roots_are_exact_and_every_draw_is_kept():
+    fit = stub(with_E(1.6, 1.65, 1.75, 5.0, 0.5))
+    r = critical_ratio(fit, N=1.8e9, D=1e10, baseline=2.55, max_rise=0.03)
+    limit = 2.55 * 1.03
+    expected = [brentq(lambda s, e=e: general(s, E=e) - limit, 0, 0.9, xtol=1e-14) for e in (1.6, 1.65, 1.75)]
+    np.testing.assert_allclose(r.draws.values[0, :3], expected, atol=1e-9)
+    assert list(r.draws.values[0, 3:]) == [0.0, 0.9], "never safe at the lower end, always safe at the upper end"
+    assert (r.p_never, r.p_interior, r.p_always) == (0.2, 0.6, 0.2)
+    assert r.draws.dims == ("chain", "draw") and r.what == "mean law" and r.unit == "1"
+    assert r.inputs["range"] == (0.0, 0.9) and r.inputs["baseline"] == 2.55
+    assert r.as_json()["p_never"] == 0.2 and r.as_json()["baseline"] == 2.55
+
+
+def test_usage_1_of_the_paper():
+    """A general law drawn through the measured 0.9 and 1.0 rows of table 5 crosses 3 % near the paper's 0.924."""
+    C, eps, gamma, E = 0.052, 0.0256, 0.747, 2.658
+    draw = COMMON | {"E": E, "A": 1e-12, "B": 1e-12, "C": C, "gamma": gamma, "eps": eps}
+    r = critical_ratio(stub([draw], outside="include"), N=1.8e9, D=1e10, baseline=BASE, max_rise=0.03)
+    assert r.draws.item() == pytest.approx(0.9245, abs=0.002)
+
+
+def test_confined_to_the_range_unless_rows_outside_were_included():
+    draws = with_E(1.5)
+    limit: dict[str, Any] = {"N": 1.8e9, "D": 1e10, "baseline": float(general(0.95)), "max_rise": 0}
+    confined = critical_ratio(stub(draws), **limit)
+    assert confined.high == 0.9 and confined.text() == ">= 0.9" and confined.p_always == 1
+    free = critical_ratio(stub(draws, outside="include"), **limit)
+    assert free.draws.item() == pytest.approx(0.95, abs=1e-9)
+    assert free.high == 1.0
+    domain = critical_ratio(stub(draws), eval="domain", **limit)
+    assert domain.low == pytest.approx(0.1)
+
+
+def test_only_the_component_of_the_smallest_share_counts():
+    """A domain loss that is U-shaped in its share can be safe again further up: that part does not count."""
+    draw = COMMON | {"B": 2.0, "eta": 3.0, "C": 0.1, "gamma": 1.0}
+    fit = stub([draw])
+    shares = np.linspace(0.1, 1, 1001)
+    loss = fit.loss(fit.columns(N=1e9, D=1e10, domain_share=shares)).sel(eval="domain").squeeze()
+    limit = float(loss[0]) - 0.05
+    assert (loss <= limit).any(), "safe further up"
+    assert critical_ratio(fit, N=1e9, D=1e10, baseline=limit, eval="domain").p_never == 1
+    limit = float(loss[0]) + 0.3
+    first = critical_ratio(fit, N=1e9, D=1e10, baseline=limit, eval="domain").draws.item()
+    assert first == pytest.approx(shares[np.argmax(loss.values > limit)], abs=1e-3)
+
+
+def test_limits_and_rules():
+    fit = stub(with_E(1.5))
+    ask: dict[str, Any] = {"N": 1.8e9, "D": 1e10, "baseline": 2.4}
+    by_rise = critical_ratio(fit, **ask, max_rise=0.05).draws
+    by_nats = critical_ratio(fit, **ask, max_increase=0.12).draws
+    np.testing.assert_allclose(by_rise, by_nats, atol=1e-9)
+    xr.testing.assert_equal(critical_ratio(fit, **ask).draws, critical_ratio(fit, **ask, rule="break-even").draws)
+    refused: list[tuple[dict[str, Any], type[Exception], str]] = [
+        ({"max_rise": 0.1, "max_increase": 0.1}, RangeError, "not both"),
+        ({"max_rise": 3}, RangeError, "0.03"),
+        ({"max_increase": np.nan}, RangeError, "finite"),
+        ({"rule": "break-even", "max_rise": 0.1}, RangeError, "no tolerance"),
+        ({"rule": "breakeven"}, UnknownName, "did you mean 'break-even'"),
+        ({"eval": "generl"}, UnknownName, "did you mean 'general'"),
+    ]
+    for wrong, error, text in refused:
+        with pytest.raises(error, match=text):
+            critical_ratio(fit, **ask, **wrong)
+
+
+def test_a_turning_point_takes_a_law_that_bends():
+    ask: dict[str, Any] = {"N": 1.8e9, "D": 1e10, "baseline": 2.4, "rule": "turning-point"}
+    with pytest.raises(LawError, match="the law dcpt has no turning point.* such as cmr_general; use rule='tolerance'"):
+        critical_ratio(stub(with_E(1.5)), **ask)
+    with pytest.raises(RangeError, match="has no tolerance"):
+        critical_ratio(stub(with_E(1.5)), max_rise=0.1, **ask)
+
+
+@pytest.mark.parametrize("D", [5e9, 2e10, 4e10])
+def test_the_turning_point_is_the_laws_own(D):
+    draws = [
+        {"L_start": 2.5, "h": 0.02, "p": 1.5, "s": 0.5, "odds_ref": odds, "kappa": 1.1} for odds in (0.4, 0.7, 500)
+    ]
+    found = critical_ratio(stub(draws, law=models.cmr_general, evals=["general"]), D=D, rule="turning-point")
+    odds = np.array([0.4, 0.7]) * (D / 2e10) ** 1.1
+    np.testing.assert_allclose(found.draws.values[0, :2], odds / (1 + odds), atol=1e-4)
+    assert found.p_always == pytest.approx(1 / 3) and "baseline" not in found.inputs
+
+
+def test_baseline_forms():
+    rows = pd.DataFrame({"N": [1.8e9, 1.8e9, 4e9, 1.8e9], "domain": ["law", "law", "law", "code"]})
+    rows["general_loss"] = [2.4, 2.6, 2.3, 9.0]
+    fit = stub(with_E(1.5, 1.55), baseline=rows)
+    ask: dict[str, Any] = {"D": 1e10, "domain": "law"}
+    measured = critical_ratio(fit, N=1.8e9, **ask)
+    np.testing.assert_allclose(measured.draws, critical_ratio(fit, N=1.8e9, baseline=2.5, **ask).draws, atol=1e-12)
+    assert measured.inputs["baseline"] == 2.5
+    several = critical_ratio(fit, N=[1.8e9, 4e9], **ask)
+    assert several.draws.dims == ("chain", "draw", "N")
+    np.testing.assert_allclose(several.draws.isel(N=0), measured.draws, atol=1e-12)
+    listed = critical_ratio(fit, N=[1.8e9, 4e9], baseline=[2.5, 2.3], **ask)
+    np.testing.assert_allclose(several.draws, listed.draws, atol=1e-12)
+    assert "p_always" in several.to_frame() and len(several.to_frame()) == 2
+    uncertain = critical_ratio(fit, N=1.8e9, baseline=(2.5, 0.02), seed=3, **ask)
+    again = critical_ratio(fit, N=1.8e9, baseline=(2.5, 0.02), seed=3, **ask)
+    xr.testing.assert_equal(uncertain.draws, again.draws)
+    assert not np.allclose(uncertain.draws, measured.draws, atol=1e-4)
+    with pytest.raises(DataError, match="no row at D = 0 with N 7000000000.0, domain law: give baseline="):
+        critical_ratio(fit, N=7e9, **ask)
+    with pytest.raises(DataError, match="no row at D = 0: give baseline="):
+        critical_ratio(stub(with_E(1.5)), N=7e9, D=1e10)
+    for wrong in (-1.0, "high", (2.5, 2.4), [2.5, 2.4, 2.3], np.nan):
+        with pytest.raises(DataError, match="a pair \\(value, sd\\)"):
+            critical_ratio(fit, N=[1.8e9, 4e9], baseline=wrong, **ask)
+
+
+def test_new_run_has_one_error_over_all_shares():
+    fit = stub(with_E(1.5, 1.5, 1.5))
+    r = critical_ratio(fit, N=1.8e9, D=1e10, baseline=2.45, max_rise=0.02, new_run=True, seed=4)
+    error = fit.error(4).sel(eval="general").values[0]
+    expected = [brentq(lambda s, e=e: general(s) * np.exp(e) - 2.45 * 1.02, 0, 0.9) for e in error]
+    np.testing.assert_allclose(r.draws.values[0], expected, atol=1e-9)
+    assert r.what == "new run"
+
+
+def test_memory_stays_bounded(monkeypatch):
+    fit = stub(with_E(*np.linspace(1.4, 1.7, 50)))
+    ask: dict[str, Any] = {"N": [1e9, 2e9, 3e9], "D": 1e10, "baseline": 2.5}
+    whole = critical_ratio(fit, **ask).draws
+    monkeypatch.setattr(question, "CELLS", 1000)
+    fit.sizes.clear()
+    xr.testing.assert_equal(critical_ratio(fit, **ask).draws, whole)
+    assert max(fit.sizes) <= 2 * 1000
+
+
+def test_a_law_without_shares_is_refused():
+    draw = {"E": 1.7, "A": 0.4, "alpha": 0.3, "B": 0.4, "beta": 0.3}
+    fit = stub([draw], law=models.chinchilla, evals=["validation"])
+    with pytest.raises(LawError, match="does not depend on domain_share"):
+        critical_ratio(fit, N=1e9, D=1e10, baseline=2.5, eval="validation")
+    with pytest.raises(LawError, match="does not depend on domain_share"):
+        best_ratio(fit, N=1e9, domain_tokens=1e10, eval="validation")
+
+
+def test_best_ratio_per_draw():
+    draws = [COMMON, COMMON | {"B": 1.0}, COMMON | {"B": 3.0, "C": 0.01}, COMMON | {"B": 1e-6}]
+    r = best_ratio(stub(draws), N=1.8e9, domain_tokens=5e9)
+
+    def loss(share, c):
+        tokens = 0.5 / share
+        return c["B"] * share ** c["eta"] * tokens ** -c["beta"] + c["C"] * (share + c["eps"]) ** -c["gamma"]
+
+    for c, found in zip(draws, r.draws.values[0], strict=True):
+        best = minimize_scalar(loss, bounds=(0.1, 1), args=(c,), method="bounded", options={"xatol": 1e-10}).x
+        assert found == pytest.approx(best, abs=1e-5)
+    assert (r.p_never, r.p_interior, r.p_always) == (0.25, 0.5, 0.25)
+    assert r.draws.values[0, 2] == r.low and r.draws.values[0, 3] == r.high == 1.0
+    several = best_ratio(stub(draws), N=1.8e9, domain_tokens=[1e9, 5e9])
+    np.testing.assert_allclose(several.draws.sel(domain_tokens=5e9), r.draws, atol=1e-7)
+    assert best_ratio(stub(draws, outside="include"), N=1.8e9, domain_tokens=5e9).low == 1e-3
+    with pytest.raises(RangeError, match="domain_tokens"):
+        best_ratio(stub(draws), N=1.8e9, domain_tokens=0)
+
+
+def test_allocation_of_the_paper():
+    """Usage 3: a = .6252, b = .3748, G = 4.1282 in billions; 5e19 FLOPs buy 15.54e9 parameters and 0.536e9 tokens."""
+    a, b, G, alpha, A, share = 0.6252, 0.3748, 4.1282, 0.3, 0.4, 0.5
+    beta = alpha * a / b
+    B = alpha * A / (beta * G ** (alpha + beta)) / (10**beta * share ** COMMON["eta"])  # D0 is 10 billion tokens
+    fit = stub([COMMON | {"A": A, "alpha": alpha, "B": B, "beta": beta}])
+    q = allocation(fit, flops=5e19, domain_share=share, eval="domain")
+    size, tokens = q.draws.sel(quantity="N").item(), q.draws.sel(quantity="D").item()
+    assert (size / 1e9, tokens / 1e9) == pytest.approx((15.54, 0.536), rel=1e-3)
+    assert size == pytest.approx(1e9 * G * (5e19 / 6e18) ** a, rel=1e-4)
+    assert size * tokens * 6 == pytest.approx(5e19, rel=1e-12)
+    assert (q.p_interior == 1).all() and q.note == ""
+    several = allocation(fit, flops=[5e19, 1e20], domain_share=share)
+    assert several.draws.dims == ("chain", "draw", "quantity", "flops")
+    np.testing.assert_allclose(several.draws.sel(flops=5e19), q.draws, rtol=1e-5)
+
+
+def test_allocation_counts_draws_without_an_optimum():
+    law = {"E": 1.7, "A": 0.5, "alpha": 0.35, "B": 0.5, "beta": 0.37}
+    fit = stub([law, law | {"B": 0.0}], law=models.chinchilla, evals=["validation"])
+    q = allocation(fit, flops=1e21)
+    assert q.p_interior.values.tolist() == [0.5, 0.5]
+    assert q.p_always.sel(quantity="N") == 0.5 and q.p_never.sel(quantity="D") == 0.5
+    assert "50 % of the draws have no optimum" in q.note
+    assert "N" in repr(q) and q.as_json()["quantity"] == ["N", "D"]
+    with pytest.raises(RangeError, match="FLOPs"):
+        allocation(fit, flops=100)
+    with pytest.raises(RangeError, match="above 0"):
+        allocation(fit, flops=-1)
+
+
+def test_a_question_outside_the_range_is_refused():
+    fit = stub([COMMON])
+    with pytest.raises(RangeError, match="outside='include'"):
+        allocation(fit, flops=5e19, domain_share=0.95, eval="general")
+
+
+def test_several_shares_at_a_time():
+    draws = xr.DataArray(np.linspace(0.1, 0.9, 81)[None], dims=("chain", "draw"))
+    ratio = CriticalRatio("critical_ratio", draws, "1", "mean law", low=0.0, high=1.0)
+    safe = ratio.probability_safe([0.3, 0.7])
+    assert safe.dims == ("share",) and list(safe["share"]) == [0.3, 0.7]
+    assert float(safe[0]) == float(ratio.probability_safe(0.3)) > float(safe[1])
+    with pytest.raises(RangeError, match="share is 1.2"):
+        ratio.probability_safe([0.3, 1.2])

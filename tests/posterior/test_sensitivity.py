@@ -1,0 +1,74 @@
+"""Power scaling against closed forms, on made-up draws."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from scipy import stats
+
+import bayeslaw as bl
+from bayeslaw import models
+from bayeslaw.base.errors import RangeError
+from bayeslaw.decisions import study
+from bayeslaw.posterior import sensitivity
+from bayeslaw.workflow import Fit
+
+
+def fit(draws: int = 250) -> Fit:
+    """Prior draws of a law pooled over two domains."""
+    rows = pd.MultiIndex.from_product([["code", "law"], [1e8, 1e9], [1e9, 1e10]], names=["domain", "N", "D"])
+    table = rows.to_frame(index=False).assign(loss=np.linspace(2.0, 3.0, 8))
+    model = bl.Model(models.chinchilla, bl.read_runs(table), by={"E": "domain"}, monotone=None)
+    made: Fit = model.prior_predictive(draws=draws)
+    return made
+
+
+def test_the_log_prior_is_that_of_what_was_stated():
+    made = fit()
+    found, draws = sensitivity.log_prior(made), made.posterior.squeeze("eval")
+    coefficients = models.chinchilla.coefficients
+    assert set(found) == {"E_mu", "E_sigma", "A", "alpha", "B", "beta", "sigma", "run_weight", "correlation_length"}
+    for name, value in (("A", np.log(draws["A"])), ("E_mu", draws["E_mu"])):
+        stated = coefficients[name.removesuffix("_mu")].prior.parameters
+        np.testing.assert_allclose(found[name], stats.norm(stated["mu"], stated["sigma"]).logpdf(value), atol=1e-6)
+    spread = coefficients["E"].between
+    log_spread = stats.norm(np.log(spread), 0.5).logpdf(np.log(draws["E_sigma"]))
+    np.testing.assert_allclose(found["E_sigma"], log_spread, atol=1e-6)
+    np.testing.assert_allclose(found["run_weight"], stats.beta(2, 3).logpdf(draws["run_weight"]), atol=1e-6)
+    assert all(v.dims == ("chain", "draw") for v in found.data_vars.values())
+
+
+@pytest.mark.parametrize("power", sensitivity.POWERS)
+def test_a_mean_moves_as_its_closed_form_does(power):
+    """Prior N(0, 1), one measurement 2 of sd 1: with the prior raised to a, the mean is 2 / (1 + a)."""
+    draws = stats.norm(1.0, np.sqrt(0.5)).ppf((np.arange(4000) + 0.5) / 4000).reshape(4, 1000)
+    theta = xr.DataArray(draws, dims=("chain", "draw"))
+    log_prior = xr.DataArray(stats.norm.logpdf(draws), dims=("chain", "draw"))
+    found = sensitivity._shift(theta.to_dataset(name="theta"), log_prior, power)["theta"]
+    assert float(found) == pytest.approx((2 / (1 + power) - 1) / np.sqrt(0.5), abs=0.002)
+
+
+def test_the_strongest_prior_is_the_one_on_the_quantity_itself():
+    made = fit(draws=400)
+    table = sensitivity.sensitivity(made, made.posterior[["alpha", "beta"]])
+    assert list(table.index) == ["alpha[validation]", "beta[validation]"]
+    assert table["strongest"].tolist() == ["alpha", "beta"] and (table["prior"] > 0).all()
+
+
+def test_draws_that_are_all_the_same_move_by_nothing():
+    made = fit()
+    same = xr.full_like(made.posterior["alpha"], 0.9).to_dataset(name="ratio")
+    row = sensitivity.sensitivity(made, same).iloc[0]
+    assert (row["prior"], row["likelihood"], row["shift"], row["verdict"]) == (0, 0, 0, "neither moves it")
+
+
+def test_few_draws_are_refused():
+    made = fit(draws=50)
+    with pytest.raises(RangeError, match="at least 200 draws"):
+        sensitivity.sensitivity(made, made.posterior[["alpha"]])
+
+
+def test_answers_are_in_words():
+    found = study.answers(fit())
+    assert found.dims == ("chain", "draw", "answer")
+    assert "the validation loss at N 1 B, domain law" in found["answer"].values

@@ -1,0 +1,358 @@
+"""The density the sampler evaluates: against PyMC's own, against central differences and against dense matrices."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import multivariate_normal
+
+import bayeslaw as bl
+from bayeslaw import models
+from bayeslaw.base.errors import LawError
+from bayeslaw.sampler.coordinates import Coordinates
+from bayeslaw.sampler.density import Density
+from bayeslaw.sampler.error_density import density_of_errors, timings
+from bayeslaw.sampler.frame import conditionals, first_guess
+from bayeslaw.sampler.least_squares import estimate
+from bayeslaw.tables.runs import read_runs
+
+TRUTH = dict(E=1.6, A=0.3, alpha=0.3, B=0.05, beta=0.3, eta=1.2, C=0.4, gamma=0.4, eps=0.1)
+
+
+def table() -> pd.DataFrame:
+    """A small ragged study: two sizes, two domains, some cells missing, all noise known."""
+    levels: list[Any] = [[5e8, 4e9], [3e8, 1e9, 1e10], [0.1, 0.4, 0.9], ["code", "law"]]
+    rows = pd.MultiIndex.from_product(levels, names=["N", "D", "domain_share", "domain"]).to_frame(index=False)
+    rng = np.random.default_rng(7)
+    for name in ("general", "domain"):
+        share = 1 - rows["domain_share"] if name == "general" else rows["domain_share"]
+        loss = models.dcpt(rows["N"] / 1e9, rows["D"] / 1e10, share, **TRUTH)
+        rows[f"{name}_loss"] = loss * np.exp(rng.normal(0, 0.01, len(rows)))
+    return rows.drop(index=[3, 10, 22])
+
+
+def measured() -> pd.DataFrame:
+    """The same, the error of measuring some of it known."""
+    rows = table()
+    return rows.assign(general_loss_sd=np.resize([0.0, 0.002, 0.01], len(rows)))
+
+
+def in_order(rows: pd.DataFrame) -> pd.DataFrame:
+    """The same, runs of two data orders; one run's is not known."""
+    order = np.where(rows["domain_share"] < 0.5, "first", "second").astype(object)
+    order[((rows["domain_share"] == 0.9) & (rows["N"] == 4e9) & (rows["domain"] == "law")).to_numpy()] = None
+    return rows.assign(data_order=order)
+
+
+BY_SIZE = bl.real(0.3, sd=0.4)
+MODELS: dict[str, Callable[[], bl.Model]] = {
+    "scale by size": lambda: bl.Model(
+        models.dcpt, read_runs(table()), noise=bl.Noise(size_exponent=BY_SIZE), by={"E": "domain"}
+    ),
+    "scale by size, robust, known errors": lambda: bl.Model(
+        models.dcpt,
+        read_runs(measured()),
+        noise=bl.Noise(correlated=False, robust=True, size_exponent=BY_SIZE),
+    ),
+    "scale by size, joint only": lambda: bl.Model(
+        models.dcpt, read_runs(table()), noise=bl.Noise(correlated=False, joint=True, size_exponent=BY_SIZE)
+    ),
+    "batch noise": lambda: bl.Model(models.dcpt, read_runs(in_order(table())), by={"E": "domain"}),
+    "batch noise, independent, robust, scale by size, known errors": lambda: bl.Model(
+        models.dcpt,
+        read_runs(in_order(measured())),
+        noise=bl.Noise(correlated=False, robust=True, size_exponent=BY_SIZE),
+    ),
+    "batch noise, scale by size, joint": lambda: bl.Model(
+        models.dcpt, read_runs(in_order(table())), noise=bl.Noise(size_exponent=BY_SIZE)
+    ),
+    "the paper's shape": lambda: bl.Model(
+        models.dcpt,
+        read_runs(table()),
+        by={"C": "domain"},
+        monotone="paper",
+        priors={"eta": bl.real(0.9, sd=0.3), "B": bl.positive(1.0, spread=0.5)},
+    ),
+    "known errors": lambda: bl.Model(models.dcpt, read_runs(measured()), noise=bl.Noise(correlated=False)),
+    "known errors, robust": lambda: bl.Model(
+        models.dcpt, read_runs(measured()), noise=bl.Noise(correlated=False, robust=True), by={"E": "domain"}
+    ),
+    "correlated, joint, pooled, shape": lambda: bl.Model(
+        models.dcpt, read_runs(table()), by={"E": "domain", "C": "domain", "alpha": "domain"}, outside="include"
+    ),
+    "robust": lambda: bl.Model(models.dcpt, read_runs(table()), noise=bl.Noise(robust=True), by={"eta": "domain"}),
+    "independent, no shape": lambda: bl.Model(
+        models.dcpt, read_runs(table()), noise=bl.Noise(correlated=False, joint=False), monotone=None
+    ),
+    "joint only, real population": lambda: bl.Model(
+        models.dcpt,
+        read_runs(table()),
+        noise=bl.Noise(correlated=False, joint=True),
+        priors={"eta": bl.real(1.2, 0.3)},
+        by={"eta": "domain"},
+    ),
+    "Gamma, Beta, Exponential, Uniform": lambda: bl.Model(
+        models.dcpt,
+        read_runs(table()),
+        noise=bl.Noise(correlated=False, joint=False),
+        priors={
+            "A": bl.Prior("Gamma", alpha=2.0, beta=5.0),
+            "alpha": bl.Prior("Beta", alpha=3.0, beta=7.0),
+            "B": bl.Prior("Exponential", lam=8.0),
+            "beta": bl.Prior("Uniform", lower=0.1, upper=0.9),
+            "gamma": bl.Prior("HalfNormal", sigma=0.6),
+            "eta": bl.real(1.2, 0.3),
+            "C": bl.Prior("LogNormal", mu=-1.0, sigma=0.5, dims="domain"),
+        },
+    ),
+}
+
+
+def mixtures() -> pd.DataFrame:
+    """Losses of a few mixtures of three sources (simulated)."""
+    rng = np.random.default_rng(3)
+    shares = rng.dirichlet(np.ones(3) * 3, 12)
+    rows = pd.DataFrame(shares, columns=["weight_web", "weight_code", "weight_books"])
+    for name, t in (("a", [-1.0, -3.0, 0.0]), ("b", [-2.0, -0.5, -1.0])):
+        rows[f"{name}_loss"] = (2 + np.exp(shares @ np.array(t))) * np.exp(rng.normal(0, 0.003, len(rows)))
+    return rows
+
+
+MODELS["shares of a mixture, floors"] = lambda: bl.Model(
+    models.data_mixing, read_runs(mixtures(), loss={"a": "a_loss", "b": "b_loss"}), by={"t": "source"}
+)
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def density(request: Any) -> Density:
+    model = MODELS[request.param]()
+    return Density(model)
+
+
+def vectors(density: Density, count: int, spread: float = 0.3) -> np.ndarray:
+    """Random parameter vectors around a plausible one."""
+    rng = np.random.default_rng(0)
+    if any(block.scale == "interval" for name, block in density.parameters.items() if name in TRUTH):
+        guess = np.median(density.parameters.draw(1000, rng), axis=0)
+    else:
+        guess = first_guess(density, estimate(density.model, regularised=True))
+    guess[density.parameters["sigma"].place] = np.log(0.02)
+    return guess + spread * rng.standard_normal((count, density.size))
+
+
+def differences(function: Callable[[np.ndarray], Any], at: np.ndarray, step: float = 1e-5) -> np.ndarray:
+    """Central differences (fourth order); the last axis is the input's."""
+    columns = []
+    for i in range(len(at)):
+        h = np.zeros(len(at))
+        h[i] = step
+        near, far = (np.asarray(function(at + k * h)) - np.asarray(function(at - k * h)) for k in (1, 2))
+        columns.append((8 * near - far) / (12 * step))
+    return np.stack(columns, axis=-1)
+
+
+# ------------------------------------------------------------------------------------------------------------ density
+def test_the_value_is_pymcs_up_to_one_constant(density):
+    graph = density.model.pymc_model
+    logp = graph.compile_logp(mode="FAST_COMPILE")
+    assert {rv.name for rv in graph.free_RVs} == set(density.parameters)
+    offsets = []
+    for v in vectors(density, 8):
+        point, jacobian = {}, 0.0
+        for rv, value in graph.rvs_to_values.items():
+            if rv.name in density.parameters:
+                block = density.parameters[rv.name]
+                assert tuple(rv.type.dims) == block.dims
+                point[value.name] = v[block.place].reshape(block.shape)
+                if block.scale == "level":  # PyMC moves its logarithm
+                    point[value.name] = np.log(point[value.name])
+                    jacobian += float(point[value.name].sum())
+        offsets.append(float(logp(point)) - jacobian - density(v)[0])
+    assert np.isfinite(offsets).all()
+    assert np.ptp(offsets) < 1e-6 * max(1, abs(offsets[0]))
+
+
+def test_the_gradient_is_that_of_central_differences(density):
+    for v in vectors(density, 4):
+        found, expected = density(v)[1], differences(lambda x: density(x)[0], v, 1e-4)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6 * abs(expected).max())
+
+
+def test_the_prior_is_drawn_as_it_is_stated(density):
+    v = density.parameters.draw(4000, np.random.default_rng(0))
+    assert v.shape == (4000, density.size) and np.isfinite(v).all()
+    named = density.parameters.named(v)
+    block = density.parameters["sigma"]
+    assert np.median(named["sigma"]) == pytest.approx(0.005, rel=0.1)
+    assert block.prior.distribution == "LogNormal" and (named["sigma"] > 0).all()
+    for name, block in density.parameters.items():
+        x = v[:, block.place]
+        np.testing.assert_allclose(block.unconstrained(block.natural(x)), x, rtol=1e-6, atol=1e-6, err_msg=name)
+
+
+def test_vectors_without_a_loss_have_no_density(density):
+    v = vectors(density, 1)[0]
+    v[density.parameters["c" if "c" in density.parameters else "E"].place] = np.inf
+    with np.errstate(all="ignore"):
+        assert density(v)[0] == -np.inf
+
+
+@pytest.mark.parametrize(
+    "prior", [bl.Prior("StudentT", nu=4, mu=0, sigma=1), bl.Prior("Normal", mu=0, sigma=1, transform="exp")], ids=str
+)
+def test_priors_it_has_no_derivative_for_are_refused(prior):
+    m = bl.Model(models.dcpt, read_runs(table()), priors={"eta": prior})
+    with pytest.raises(LawError, match="cannot sample eta.*LogNormal.*pymc_model"):
+        _ = Density(m).size
+
+
+def test_the_start_lies_inside_the_priors():
+    m = MODELS["Gamma, Beta, Exponential, Uniform"]()
+    d = Density(m)
+    with np.errstate(all="ignore"):
+        assert np.isfinite(first_guess(d, estimate(m, regularised=True))).all()
+
+
+def test_below_the_bend_the_prior_of_a_level_goes_on_smoothly_and_falls():
+    m = MODELS["independent, no shape"]()
+    parameters = Density(m).parameters
+    block = parameters["E"]
+    assert block.bend == pytest.approx(1.5 * np.exp(-4 * 0.5))
+
+    def at(level: float) -> float:
+        v = np.zeros(parameters.size)
+        v[block.place] = (level, 1.5)
+        return parameters.log_prior(v, *parameters.natural(v), np.zeros(parameters.size))
+
+    grid = np.linspace(-0.5, 2 * block.bend, 41)
+    values = np.array([at(x) for x in grid])
+    assert (np.diff(values) > 0).all() and at(1.5) - at(block.bend) > 5
+    assert at(block.bend * (1 - 1e-9)) == pytest.approx(at(block.bend), abs=1e-6)
+
+
+# -------------------------------------------------------------------------------------------------------- coordinates
+@pytest.fixture(scope="module", params=["plain", "conditionals"])
+def coordinates(density: Any, request: Any) -> Coordinates:
+    if request.param == "plain":
+        return Coordinates(density)
+    return Coordinates(density, conditionals(density, vectors(density, 1)[0]))
+
+
+def test_there_and_back_again(coordinates):
+    for v in vectors(coordinates.density, 4):
+        back, jacobian, _ = coordinates.forward(coordinates.inverse(v))
+        assert np.isfinite(jacobian)
+        np.testing.assert_allclose(back, v, rtol=1e-8, atol=1e-8)
+
+
+def test_the_jacobian_is_that_of_the_numeric_matrix(coordinates):
+    for v in vectors(coordinates.density, 2):
+        u = coordinates.inverse(v)
+        sign, expected = np.linalg.slogdet(differences(lambda x: coordinates.forward(x)[0], u))
+        assert sign > 0
+        assert coordinates.forward(u)[1] == pytest.approx(expected, rel=1e-6, abs=1e-6)
+
+
+def test_the_gradient_in_the_coordinates(coordinates):
+    for v in vectors(coordinates.density, 3):
+        u = coordinates.inverse(v)
+        value, found = coordinates(u)
+        assert value == pytest.approx(coordinates.density(v)[0] + coordinates.forward(u)[1], rel=1e-8)
+        expected = differences(lambda x: coordinates(x)[0], u)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6 * abs(expected).max())
+
+
+# -------------------------------------------------------------------------------------------------------------- errors
+SIGMA = np.array([0.01, 0.03, 0.02])
+PATHS = [np.log([1e8, 2e8, 9e8, 4e9]), np.log([5e8]), np.log([1e8, 1e9]), np.log([3e8, 3.1e8, 8e8, 1e9, 7e10])]
+
+
+def ragged(holes: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Errors, what was measured, gaps, first rows and log tokens of runs of four lengths."""
+    path, start = np.concatenate(PATHS), np.repeat(np.cumsum([0] + [len(p) for p in PATHS[:-1]]), list(map(len, PATHS)))
+    measured = np.ones((len(path), 3), bool)
+    if holes:
+        measured[[0, 1, 4, 8], [1, 0, 2, 2]] = False
+        measured[7, :2] = False
+    gap = np.full(measured.shape, 1e3)
+    for v in range(3):
+        for i in range(len(path)):
+            before = [j for j in range(start[i], i) if measured[j, v]]
+            if before:
+                gap[i, v] = path[i] - path[before[-1]]
+    error = np.random.default_rng(5).normal(0, 0.03, measured.shape) * measured
+    return error, measured, gap, start, path
+
+
+def evaluate(e: np.ndarray, x: np.ndarray, holes: bool, robust: bool) -> tuple[float, np.ndarray]:
+    """Density and its gradient in the errors, then in x: three log sigmas, w, ell, rho."""
+    _, measured, gap, start, _ = ragged(holes)
+    g_error, g_sigma = np.empty_like(e), np.empty(3)
+    value, g_w, g_ell, g_rho = density_of_errors(
+        e, timings(measured, gap, start), np.exp(x[:3]), x[3], x[4], x[5], robust, g_error, g_sigma
+    )
+    return value, np.concatenate([g_error[measured], g_sigma * np.exp(x[:3]), [g_w, g_ell, g_rho]])
+
+
+X = np.array([*np.log(SIGMA), 0.35, 0.7, 0.45])
+
+
+def dense(e: np.ndarray, x: np.ndarray, holes: bool) -> float:
+    _, measured, _, start, path = ragged(holes)
+    sigma, w, ell, rho = np.exp(x[:3]), x[3], x[4], x[5]
+    same_run = start[:, None] == start
+    along = same_run * (w + (1 - w) * np.exp(-abs(path[:, None] - path) / ell))
+    across = np.where(np.eye(3) == 1, 1.0, rho) * np.outer(sigma, sigma)
+    keep = measured.T.ravel()
+    covariance = np.kron(across, along)[np.ix_(keep, keep)]
+    return float(multivariate_normal(cov=covariance).logpdf(e.T.ravel()[keep]))
+
+
+def test_errors_have_the_dense_normal_density_up_to_a_constant():
+    e, *_ = ragged(False)
+    rng = np.random.default_rng(1)
+    offsets = []
+    for _ in range(6):
+        x = X + rng.normal(0, 0.1, 6)
+        e = rng.normal(0, 0.03, e.shape)
+        offsets.append(dense(e, x, False) - evaluate(e, x, False, False)[0])
+    np.testing.assert_allclose(offsets, -0.5 * e.size * np.log(2 * np.pi), rtol=1e-9)
+
+
+def test_one_validation_set_with_holes_has_the_dense_normal_density():
+    rng = np.random.default_rng(2)
+    _, measured, gap, start, path = ragged(True)
+    for v in range(3):
+        seen = measured[:, v]
+        e = rng.normal(0, 0.03, (len(path), 1)) * seen[:, None]
+        sigma, w, ell = SIGMA[[v]], 0.35, 0.7
+        value, *_ = density_of_errors(
+            e, timings(seen[:, None], gap[:, [v]], start), sigma, w, ell, 0.0, False, np.empty_like(e), np.empty(1)
+        )
+        along = (start[:, None] == start) * (w + (1 - w) * np.exp(-abs(path[:, None] - path) / ell)) * sigma**2
+        expected = multivariate_normal(cov=along[np.ix_(seen, seen)]).logpdf(e[seen, 0])
+        assert value - 0.5 * seen.sum() * np.log(2 * np.pi) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("robust", [False, True], ids=["normal", "Student-t"])
+@pytest.mark.parametrize("holes", [False, True], ids=["full", "holes"])
+def test_derivatives_of_the_errors_density(holes, robust):
+    e, measured, *_ = ragged(holes)
+
+    def at(y: np.ndarray) -> float:
+        changed = e.copy()
+        changed[measured] = y[:-6]
+        return evaluate(changed, y[-6:], holes, robust)[0]
+
+    y = np.concatenate([e[measured], X])
+    expected = differences(at, y, 1e-5)
+    np.testing.assert_allclose(evaluate(e, X, holes, robust)[1], expected, rtol=1e-5, atol=1e-7 * abs(expected).max())
+
+
+def test_robust_errors_cost_less_far_out():
+    e, *_ = ragged(False)
+    e[2, 1] = 0.5
+    normal, robust = (evaluate(e, X, False, r)[0] for r in (False, True))
+    assert robust > normal + 50
