@@ -23,6 +23,7 @@ from bayeslaw.decisions.best_ratio import best_ratio
 from bayeslaw.decisions.critical_ratio import critical_ratio
 from bayeslaw.decisions.equivalent_compute import equivalent_compute
 from bayeslaw.decisions.schedule import best_schedule, curve
+from bayeslaw.decisions.tokens_for import tokens_for
 from bayeslaw.decisions.turning import critical_point, turning_length
 from bayeslaw.declare.laws import Law
 from bayeslaw.posterior import bands, inference, new_domain, provenance, store
@@ -159,6 +160,7 @@ class Fit(Posterior):
     critical_ratio = checked(critical_ratio)
     best_ratio = checked(best_ratio)
     allocation = checked(allocation)
+    tokens_for = checked(tokens_for)
     best_mixture = checked(best_mixture)
     equivalent_compute = checked(equivalent_compute)
     best_duration = checked(best_duration)
@@ -201,10 +203,10 @@ class Fit(Posterior):
 
     def __repr__(self) -> str:
         lines = [provenance.title(self), repr(self.model)]
-        return "\n".join(lines if self.settings.get("method") == "prior" else [*lines, repr(self.checks())])
+        return "\n".join(lines if self.method == "prior" else [*lines, repr(self.checks())])
 
     def _repr_html_(self) -> str:
-        checks = "" if self.settings.get("method") == "prior" else self.checks()._repr_html_()
+        checks = "" if self.method == "prior" else self.checks()._repr_html_()
         about = f"<p><b>{html.escape(provenance.title(self))}</b></p>{self.model._repr_html_()}"
         return f"{about}{checks}{self.summary().to_html(border=0)}"
 

@@ -19,9 +19,8 @@ OF_POSTERIORS = (boundary, identification, prior_sensitivity, influence)
 @kept
 def run_checks(fit: Posterior) -> Checks:
     """Run every check that applies to the fit."""
-    sampled = "sample_stats" in fit.idata.children
-    found: list[CheckResult | None] = [convergence(fit)] if sampled else []
+    found: list[CheckResult | None] = [convergence(fit)]
     found += [check(fit) for check in (*ALWAYS, *OF_POSTERIORS)]
-    if sampled:
+    if fit.sampled:
         found.append(beside_papers_fit(fit))
     return Checks(tuple(c for c in found if c is not None))

@@ -1,18 +1,18 @@
 """Whether the answers hang on little, or lie where nothing was measured."""
 
 import warnings
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from bayeslaw.base.errors import BayeslawError, unknown_name
+from bayeslaw.base.errors import unknown_name
 from bayeslaw.base.intervals import SAMPLE
-from bayeslaw.base.words import amount, place, run_called
+from bayeslaw.base.words import place, run_called
 from bayeslaw.checks.result import CheckResult
-from bayeslaw.decisions.critical_ratio import CriticalRatio, critical_ratio, has_critical_ratio, of_the_study
-from bayeslaw.decisions.study import answers
+from bayeslaw.decisions.critical_ratio import CriticalRatio
+from bayeslaw.decisions.study import study_of
+from bayeslaw.posterior.cautions import reach
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.likelihood import log_likelihood, standardised_errors
 from bayeslaw.posterior.prediction import thinned
@@ -38,10 +38,6 @@ ROUNDING = 1e-6
 BEYOND = 0.11
 """Probability with which a critical ratio may lie beyond the measured shares."""
 
-VERIFIED = {"N": 1.0, "D": 1.5}
-"""Factor beyond the runs up to which intervals kept their coverage on held-out runs (docs/studies/held_out.md): of
-larger models on no table."""
-
 
 def trends(fit: Posterior) -> CheckResult | None:
     """Posterior probability that the law falls where the paper requires it."""
@@ -61,11 +57,7 @@ def trends(fit: Posterior) -> CheckResult | None:
 
 def boundary(fit: Posterior) -> CheckResult | None:
     """Whether the critical ratios lie among the shares that were measured."""
-    if not has_critical_ratio(fit):
-        return None
-    ratio: CriticalRatio | None = None
-    with suppress(BayeslawError):  # no baseline, or a label that the question leaves open
-        ratio = critical_ratio(fit, **of_the_study(fit))
+    ratio: CriticalRatio | None = study_of(fit).critical_ratio
     if ratio is None:
         return None
     design = fit.model.design
@@ -103,9 +95,9 @@ def influence(fit: Posterior) -> CheckResult | None:
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", UserWarning)  # Pareto k are told below
         log_weight, k = density.azstats.psislw(dim=SAMPLE)
-    asked = answers(some)
-    ratios = [str(a).startswith("the critical ratio") for a in asked["answer"].values]
-    asked = asked.isel(answer=np.flatnonzero(ratios)) if any(ratios) else asked
+    asked = study_of(fit).answers.sel(draw=some.posterior["draw"])
+    decisions = asked["decision"].values != ""
+    asked = asked.isel(answer=np.flatnonzero(decisions)) if decisions.any() else asked
     weight = xr.ufuncs.exp(log_weight - log_weight.max(SAMPLE))
     mean, sd = asked.mean(SAMPLE), asked.std(SAMPLE)
     share = weight / weight.sum(SAMPLE)
@@ -167,28 +159,17 @@ def extrapolation(fit: Posterior, **planned: Any) -> CheckResult:
     UnknownName
         The fit knows no such column.
     """
-    design, far = fit.model.design, []
-    known = dict.fromkeys([*fit.model.law.columns, *design.groups, *(c for c in ("domain",) if c in design.rows)])
+    law, design = fit.model.law, fit.model.design
+    known = dict.fromkeys([*law.columns, *design.groups, *(c for c in ("domain",) if c in design.rows)])
     if unknown := [name for name in planned if name not in known]:
-        raise unknown_name(f"column of a fit of {fit.model.law.name}", unknown[0], known)
-    for column, verified in VERIFIED.items():
-        if column in planned and column in design.levels:
-            asked, seen = np.asarray(planned[column], float), design.levels[column]
-            for edge, which, to, factor in (
-                (seen.max(), "largest", asked.max(), asked.max() / seen.max()),
-                (seen.min(), "smallest", asked.min(), seen.min() / asked.min()),
-            ):
-                far.append((factor / verified, factor, column, f"{column} {amount(float(to))}", which, edge))
-    beyond, factor, column, what, which, edge = max(far, default=(1.0, 1.0, "", "", "", 1.0))
-    if beyond <= 1 + ROUNDING:
-        factor = max((f for _, f, *_ in far), default=1.0)
-        inside = "inside the design" if factor <= 1 + ROUNDING else f"{factor:.2g} times beyond the runs"
+        raise unknown_name(f"column of a fit of {law.name}", unknown[0], known)
+    beyond = reach(fit, planned)
+    if beyond.verified:
+        inside = f"{beyond.factor:.2g} times beyond the runs" if beyond.factor > 1 + ROUNDING else "inside the design"
         return CheckResult("extrapolation", True, f"the prediction lies {inside}")
-    from_where = "wherever models were larger" if column == "N" else f"from a factor of {VERIFIED[column]:g} on"
     return CheckResult(
         "extrapolation",
         False,
-        f"{what} lies {factor:.2g} times beyond the {which} run, {amount(edge)}, and on public tables intervals were "
-        f"too narrow {from_where}: run something in between, or see how well your largest runs are predicted with "
-        f"bl.evaluate(fit.model, bl.splits.largest({column!r}))",
+        f"{beyond}: run something in between, or see how well your largest runs are predicted with "
+        f"bl.evaluate(fit.model, bl.splits.largest({beyond.column!r}))",
     )

@@ -1,19 +1,18 @@
 """What the priors decide, and what the data do."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
 
 from bayeslaw.base.errors import RangeError
 from bayeslaw.base.intervals import SAMPLE
-from bayeslaw.base.words import place
 from bayeslaw.checks.result import CheckResult
-from bayeslaw.decisions.study import answers
+from bayeslaw.decisions.study import study_of
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.prediction import at_rows, thinned
 from bayeslaw.posterior.quantity import Censored
-from bayeslaw.posterior.sensitivity import SENSITIVE, contraction, in_prior_units, sensitivity, weighable
+from bayeslaw.posterior.sensitivity import SENSITIVE, contraction, in_prior_units, sensitivity, unit_cells, weighable
 
 __all__ = ["identification", "prior_decides", "prior_sensitivity"]
 
@@ -45,7 +44,7 @@ def prior_sensitivity(fit: Posterior) -> CheckResult | None:
     if not weighable(fit):
         return None
     some = thinned(fit, ENOUGH)
-    asked = answers(some)
+    asked = study_of(fit).answers.sel(draw=some.posterior["draw"])
     table = sensitivity(some, asked.to_dataset(name="draws")).set_axis(asked["answer"].values)
     worst = table.sort_values("shift").iloc[-1]
     ruled = table[(table["likelihood"] < SENSITIVE) & (table["prior"] >= SENSITIVE)].sort_values("prior")
@@ -85,7 +84,7 @@ def identification(fit: Posterior) -> CheckResult | None:
     unknown: list[str] = []
     hangs: list[tuple[float, str]] = []
     least = (1.0, "")
-    for label, e, z in _cells(some):
+    for label, e, z in unit_cells(some):
         learned = float(contraction(z))
         least = min(least, (learned, label))
         if learned < LEARNED:
@@ -151,14 +150,3 @@ def prior_decides(answers: Mapping[str, Censored]) -> CheckResult:
     if apart <= APART * spread and swayed <= SWAYED:
         return CheckResult("the prior decides this", True, text)
     return CheckResult("the prior decides this", False, f"{text}: measure more windows, or say which prior you hold")
-
-
-def _cells(fit: Posterior) -> Iterator[tuple[str, str, xr.DataArray]]:
-    """Name, validation set and draws, in prior standard deviations, of every coefficient in every group."""
-    for name, every in in_prior_units(fit).items():
-        dims = [d for d in every.dims if d not in SAMPLE]
-        for index in np.ndindex(*(every.sizes[d] for d in dims)):
-            z = every.isel(dict(zip(dims, index, strict=True)))
-            at = place({str(d): z[d].item() for d in dims if d != "eval"})
-            e = str(z["eval"].item())
-            yield f"{name} of the {e} loss{f' at {at}' if at else ''}", e, z.reset_coords(drop=True)

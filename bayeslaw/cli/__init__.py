@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from bayeslaw.cli import deciding
 from bayeslaw.cli.catalogue import data, laws
+from bayeslaw.cli.deciding import add_decisions
 from bayeslaw.cli.fitting import fit
 from bayeslaw.cli.mistakes import OneLineErrors
 from bayeslaw.cli.predicting import predict
@@ -28,9 +28,9 @@ decide = typer.Typer(rich_markup_mode=None, help="Answer a question, with a cred
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from bayeslaw import __version__
+        from bayeslaw.base.version import VERSION
 
-        typer.echo(f"bayeslaw {__version__}")
+        typer.echo(f"bayeslaw {VERSION}")
         raise typer.Exit
 
 
@@ -54,12 +54,4 @@ app.command()(check)
 app.command()(report)
 app.command()(demo)
 
-decide.command()(deciding.critical_ratio)
-decide.command()(deciding.best_ratio)
-decide.command()(deciding.allocation)
-decide.command()(deciding.best_mixture)
-decide.command()(deciding.equivalent_compute)
-decide.command()(deciding.best_duration)
-decide.command()(deciding.best_schedule)
-decide.command()(deciding.turning_length)
-decide.command()(deciding.critical_point)
+add_decisions(decide)

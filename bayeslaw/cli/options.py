@@ -44,6 +44,11 @@ Goals = Annotated[
 Baseline = Annotated[float | None, typer.Option(help="General loss before, in nats; left out: the D = 0 rows.")]
 MaxRise = Annotated[float | None, typer.Option(help="Limit relative to the baseline: 0.03 is 3 %.")]
 MaxIncrease = Annotated[float | None, typer.Option(help="Limit in nats.")]
+Safe = Annotated[float | None, typer.Option(min=0, max=1, help="Also say how probably this share is safe.")]
+Pretraining = Annotated[
+    str | None,
+    typer.Option("--before", metavar="FILE.csv", help="step, lr of the pre-training before; 'unknown': an open model."),
+]
 RunsFile = Annotated[Path, typer.Argument(metavar="RUNS.csv", help="The measurements.")]
 Columns = Annotated[
     list[str] | None,
@@ -180,6 +185,12 @@ def read_before(text: str | None) -> Any:
     from bayeslaw.tables import schedules
 
     return schedules.unknown() if text == "unknown" else text
+
+
+def read_pretraining(text: str) -> "Schedule":
+    """Return the schedule of pre-training: a table of step and lr, or 'unknown'."""
+    stage = read_before(text)
+    return read_schedule(stage) if isinstance(stage, str) else stage
 
 
 def read_schedule(path: str | Path, warmup: int | None = 0) -> "Schedule":

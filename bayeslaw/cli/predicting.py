@@ -7,7 +7,7 @@ import typer
 
 from bayeslaw.base.errors import DataError, RangeError, unknown_name
 from bayeslaw.cli.options import Before, FitFile, NewRun, Prob, Warmup, given, load_fit, probability, read_before
-from bayeslaw.cli.printing import caution, write_csv
+from bayeslaw.cli.printing import note, write_csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +30,7 @@ def predict(
 
     Example: bayeslaw predict fit.nc grid.csv -o predicted.csv --new-run
     """
+    from bayeslaw.posterior.cautions import cautions
     from bayeslaw.tables.curves import curve_columns, is_curve_law
     from bayeslaw.tables.reading import read_table
 
@@ -47,7 +48,8 @@ def predict(
         columns=known.columns.difference(table.columns)
     )
     write_csv(predicted, output)
-    caution(result, **{column: table[column] for column in ("N", "D") if column in table})
+    for caution in cautions(result, **{c: table[c].to_numpy() for c in ("N", "D") if c in table}):
+        note(caution)
     what = "a new run" if new_run else "the mean law"
     typer.echo(f"{output}: {len(predicted)} rows, {what}, {probability(prob):.0%} intervals")
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from bayeslaw.workflow import Fit
 
-__all__ = ["caution", "note", "print_answer", "print_checks", "write_csv"]
+__all__ = ["note", "print_answer", "print_checks", "write_csv"]
 
 
 def write_csv(table: "pd.DataFrame", path: Path) -> None:
@@ -32,18 +32,6 @@ def print_checks(result: "Fit", **planned: Any) -> bool:
     return bool(checks.passed)
 
 
-def caution(fit: "Fit", **question: Any) -> None:
-    """Note that an answer is not to be relied on: the fit did not converge, or the question lies too far from it."""
-    from bayeslaw.checks import convergence, extrapolation
-
-    if "sample_stats" in fit.idata.children and not (found := convergence(fit)).passed:
-        note(f"the fit did not converge: {found.text}")
-    levels = fit.model.design.levels
-    beyond = extrapolation(fit, **{name: question[name] for name in ("N", "D") if name in question and name in levels})
-    if not beyond.passed:
-        note(beyond.text)
-
-
 def note(text: Any) -> None:
     """Say something beside the results."""
     typer.echo(f"bayeslaw: note: {' '.join(str(text).split())}", err=True)
@@ -51,12 +39,14 @@ def note(text: Any) -> None:
 
 def print_answer(answer: Any, prob: float | None, as_json: bool, **extra: Any) -> None:
     """Print a Quantity, for a reader or for a program, and what else was asked about it."""
+    for caution in answer.cautions:
+        note(caution)
     chosen = probability(prob)
     if as_json:
         typer.echo(json.dumps(answer.as_json(chosen) | extra))
         return
     typer.echo(str(answer) if prob is None else f"{answer.to_frame(chosen).to_string()}\n{answer.about(chosen)}")
-    for name, value in extra.items():
+    for name, value in {**answer._beside(), **extra}.items():
         typer.echo(f"{name}  {_words(value)}")
 
 

@@ -1,15 +1,18 @@
 """Compute-optimal allocation: the model size and tokens with the smallest loss (usage 3 of arXiv:2406.01375)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import xarray as xr
 
 from bayeslaw.base.errors import RangeError
-from bayeslaw.decisions.question import Line, given, minimise, named, open_columns
+from bayeslaw.decisions.question import Line, minimise, named, of_largest_run, open_columns, where
+from bayeslaw.declare.laws import Law
+from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored
 
-__all__ = ["FLOPS_PER_TOKEN", "allocation"]
+__all__ = ["FLOPS_PER_TOKEN", "allocation", "applies", "of_the_study"]
 
 FLOPS_PER_TOKEN = 6.0
 """Floating-point operations per parameter and token of training (arXiv:2001.08361)."""
@@ -21,6 +24,17 @@ ROUNDING = 1e-9
 """Relative distance from an end of the searched range at which a draw counts as lying on it."""
 
 
+def applies(law: Law) -> bool:
+    """Return whether a law knows model size and tokens."""
+    return {"N", "D"} <= set(law.columns)
+
+
+def of_the_study(fit: Posterior) -> dict[str, Any]:
+    """Return the question of the study itself: the compute of its largest run, at that run's share and labels."""
+    at = of_largest_run(fit)
+    return {"flops": float(FLOPS_PER_TOKEN * at["N"] * at["D"])} | {k: v for k, v in at.items() if k not in ("N", "D")}
+
+
 def allocation(
     fit: Posterior,
     *,
@@ -28,7 +42,7 @@ def allocation(
     domain_share: float | None = None,
     domain: Any = None,
     eval: str | None = None,
-    **groups: Any,
+    labels: Mapping[str, Any] | None = None,
 ) -> Censored:
     """Return the model size N and tokens D with the smallest loss under ``flops = 6 N D``, at a fixed domain share.
 
@@ -44,7 +58,9 @@ def allocation(
     domain_share : float, optional
         Share of the domain in the stream, where the law knows one.
     domain : str or array, optional
-        The target domain, where the model tells domains apart; further labels by name in `groups`.
+        The target domain, where the model tells domains apart.
+    labels : mapping, optional
+        Other labels that coefficients vary over, by their column; an array gives the result a dim of its own.
     eval : str, optional
         The validation set whose loss is minimised; left out: the only one, else ``domain``.
 
@@ -66,7 +82,7 @@ def allocation(
     -----
     Usage 3 of Que et al. 2024, arXiv:2406.01375, where a closed form exists; the search needs none.
     """
-    asked = given(domain_share=domain_share, domain=domain, **groups)
+    asked = where(labels, domain_share=domain_share, domain=domain)
     columns = open_columns(fit, {"N": 1e9, "D": 1e9}, asked)
     product = named(flops, "flops") / FLOPS_PER_TOKEN
     if (product <= SMALLEST**2).any():
@@ -88,7 +104,7 @@ def allocation(
     smallest, largest = both(grid[0]), both(grid[-1])
     optimum = minimise(line.loss, grid)
     inside = float(((optimum > grid[0]) & (optimum < grid[-1])).mean())
-    return Censored(
+    best = Censored(
         "allocation",
         both(optimum).transpose("chain", "draw", "quantity", ...),
         "parameters (N), tokens (D)",
@@ -98,3 +114,5 @@ def allocation(
         low=xr.where(smallest < largest, smallest, largest) * (1 + ROUNDING),
         high=xr.where(smallest < largest, largest, smallest) * (1 - ROUNDING),
     )
+    middle = best.median()
+    return cautioned(fit, best, **{name: middle.sel(quantity=name).values for name in ("N", "D")})

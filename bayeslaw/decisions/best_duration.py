@@ -9,11 +9,23 @@ import xarray as xr
 
 from bayeslaw.base.errors import RangeError, unknown_name
 from bayeslaw.decisions.goal import Goal
-from bayeslaw.decisions.question import POINTS, given, minimise, open_columns
+from bayeslaw.decisions.question import POINTS, minimise, of_largest_run, open_columns, where
+from bayeslaw.declare.laws import Law
+from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored
 
-__all__ = ["best_duration", "duration_frontier"]
+__all__ = ["applies", "best_duration", "duration_frontier", "of_the_study"]
+
+
+def applies(law: Law) -> bool:
+    """Return whether a law knows how long a domain is upsampled."""
+    return law.kind == "window"
+
+
+def of_the_study(fit: Posterior) -> dict[str, Any]:
+    """Return the question of the study itself: its labels, all benchmarks alike."""
+    return of_largest_run(fit, "duration")
 
 
 def best_duration(
@@ -21,7 +33,8 @@ def best_duration(
     *,
     goal: str | Mapping[str, float] | None = None,
     longest: float | None = None,
-    **groups: Any,
+    domain: Any = None,
+    labels: Mapping[str, Any] | None = None,
 ) -> Censored:
     """Return the share of the training, at its end, whose upsampling gives the smallest loss or error rate.
 
@@ -37,8 +50,10 @@ def best_duration(
         out: all count alike.
     longest : float, optional
         The longest window looked at, a share of the training; left out: the longest one that was tried.
-    **groups
-        Labels of what coefficients vary over; an array gives the result a dim of its own.
+    domain : str or array, optional
+        The target domain, where the model tells domains apart.
+    labels : mapping, optional
+        Other labels that coefficients vary over, by their column; an array gives the result a dim of its own.
 
     Returns
     -------
@@ -58,8 +73,8 @@ def best_duration(
     -----
     Beyond the longest window that was tried the answer is the form of the law, and the note says so.
     """
-    wanted = Goal.of(goal, fit.evals)
-    columns = open_columns(fit, {"duration": 0.0}, groups)
+    wanted, asked = Goal.of(goal, fit.evals), where(labels, domain=domain)
+    columns = open_columns(fit, {"duration": 0.0}, asked)
     tried = float(fit.model.design.rows["duration"].max())
     high = tried if longest is None else float(longest)
     if not 0 < high <= 1:
@@ -69,20 +84,28 @@ def best_duration(
         return wanted(fit.loss(columns.assign(duration=duration)))
 
     grid = xr.DataArray(np.linspace(0.0, high, POINTS), dims="grid")
-    return Censored(
+    best = Censored(
         "best_duration",
         minimise(loss, grid).transpose("chain", "draw", ...),
         "1",
         "mean law",
-        {**given(**groups), "goal": wanted.asked, "longest": high},
+        {**asked, "goal": wanted.asked, "longest": high},
         f"windows beyond {tried:g} were not tried" if high > tried else "",
         low=0.0,
         high=high,
     )
+    return cautioned(fit, best)
 
 
 def duration_frontier(
-    fit: Posterior, *, target: str, general: str, weights: Any = None, longest: float | None = None, **groups: Any
+    fit: Posterior,
+    *,
+    target: str,
+    general: str,
+    weights: Any = None,
+    longest: float | None = None,
+    domain: Any = None,
+    labels: Mapping[str, Any] | None = None,
 ) -> Censored:
     """Return the best duration for every weight between a general benchmark and the one that upsampling is for.
 
@@ -98,8 +121,8 @@ def duration_frontier(
         Importance of the target, in [0, 1]; left out: 0, 0.1, ... 1.
     longest : float, optional
         As in `best_duration`.
-    **groups
-        Labels of what coefficients vary over.
+    domain, labels
+        As in `best_duration`.
 
     Returns
     -------
@@ -122,8 +145,9 @@ def duration_frontier(
     if not ((shares >= 0) & (shares <= 1)).all():
         raise RangeError(f"weights are {weights}: give importances of the target in [0, 1]")
     found = [
-        best_duration(fit, goal={general: 1 - w, target: w}, longest=longest, **groups) for w in map(float, shares)
+        best_duration(fit, goal={general: 1 - w, target: w}, longest=longest, domain=domain, labels=labels)
+        for w in map(float, shares)
     ]
     draws = xr.concat([r.draws for r in found], xr.DataArray(shares, dims="weight", name="weight"))
-    asked = {**given(**groups), "target": target, "general": general, "longest": found[0].high}
+    asked = {**where(labels, domain=domain), "target": target, "general": general, "longest": found[0].high}
     return replace(found[0], draws=draws.transpose("chain", "draw", "weight", ...), inputs=asked)

@@ -13,13 +13,14 @@ from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.decisions import simplex
 from bayeslaw.decisions.goal import Goal
 from bayeslaw.decisions.mixture_problem import Problem, Pull
-from bayeslaw.decisions.question import given, open_columns
-from bayeslaw.declare.laws import WEIGHT
+from bayeslaw.decisions.question import given, of_largest_run, open_columns, where
+from bayeslaw.declare.laws import WEIGHT, Law
+from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored, Quantity
 from bayeslaw.tables.mixtures import as_weights, blend, bounds
 
-__all__ = ["Mixture", "best_mixture"]
+__all__ = ["Mixture", "applies", "best_mixture", "of_the_study"]
 
 BEYOND = 0.01
 """By how much a share may lie beyond those that were tried before the answer says so."""
@@ -47,6 +48,10 @@ class Mixture(Censored):
         """Shares end at 0 and 1 whatever was allowed, so a draw that lies there is known."""
         low, high = (xr.DataArray(end) for end in (self.low, self.high))
         return low.where(low > 0, -np.inf), high.where(high < 1, np.inf)
+
+    def _beside(self) -> dict[str, Any]:
+        several = self.recommended.ndim > 1
+        return {} if several else {"recommended": self.recommended.to_series().to_dict()}
 
     def _answers(self) -> pd.DataFrame:
         table = xr.Dataset({"recommended": self.recommended.round(3), "best of a draw": self.text()})
@@ -97,6 +102,16 @@ class Mixture(Censored):
         return Quantity("gain", difference.transpose("chain", "draw", ...), "nats per token", self.what, self.inputs)
 
 
+def applies(law: Law) -> bool:
+    """Return whether a law knows shares of many sources."""
+    return law.kind == "mixture"
+
+
+def of_the_study(fit: Posterior) -> dict[str, Any]:
+    """Return the question of the study itself: the size, tokens and labels of its largest run."""
+    return of_largest_run(fit, WEIGHT)
+
+
 def best_mixture(
     fit: Posterior,
     *,
@@ -110,7 +125,8 @@ def best_mixture(
     near: Any = None,
     pull: float | None = None,
     vectors: pd.DataFrame | None = None,
-    **groups: Any,
+    domain: Any = None,
+    labels: Mapping[str, Any] | None = None,
 ) -> Mixture:
     """Return the shares with the smallest loss.
 
@@ -142,8 +158,10 @@ def best_mixture(
     vectors : DataFrame, optional
         Domain vectors (rows meta-domains, columns data sets) for a law fitted to meta-domains: the answer is then in
         shares of those data sets, whether they were trained on or not.
-    **groups
-        Labels of what coefficients vary over.
+    domain : str or array, optional
+        The target domain, where the model tells domains apart.
+    labels : mapping, optional
+        Other labels that coefficients vary over, by their column; an array gives the result a dim of its own.
 
     Returns
     -------
@@ -168,11 +186,11 @@ def best_mixture(
     takes 0.1 towards the mixture of the tokens at hand.
     """
     wanted = Goal.of(goal, fit.evals)
-    asked = given(N=N, D=D, **groups)
+    asked = where(labels, N=N, D=D, domain=domain)
     known = fit.model.design.over.get("source", np.array(["any"]))
     even: Any = {WEIGHT: dict.fromkeys(known, 1 / len(known))}
     of_the_law = available is None or "D" in (*fit.model.law.columns, *fit.model.design.groups)
-    columns = open_columns(fit, even, given(N=N, D=D if of_the_law else None, **groups))
+    columns = open_columns(fit, even, where(labels, N=N, D=D if of_the_law else None, domain=domain))
     map_to = None if vectors is None else _map_to(known, vectors)
     names = [str(s) for s in (known if map_to is None else map_to["source"].values)]
     inside = fit.model.law.covariates[WEIGHT].valid if fit.model.outside != "include" and map_to is None else (0.0, 1.0)
@@ -189,7 +207,7 @@ def best_mixture(
         limits |= {"near": dict(zip(names, towards.prior.tolist(), strict=True)), "pull": pull}
     optimum = problem.unstacked(draws, label).transpose("chain", "draw", "source", ...)
     recommended = problem.of_cells(single, label).transpose("source", ...)
-    return Mixture(
+    best = Mixture(
         "best_mixture",
         optimum,
         "1",
@@ -202,6 +220,7 @@ def best_mixture(
         pull=towards,
         recommended=recommended,
     )
+    return cautioned(fit, best, N=N, D=D if of_the_law else None)
 
 
 def _at_most(

@@ -1,6 +1,6 @@
 """Critical ratio: the largest domain share at which a loss stays within a limit (usage 1 of arXiv:2406.01375)."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +11,13 @@ from bayeslaw import models
 from bayeslaw.base.arguments import numbers
 from bayeslaw.base.errors import DataError, LawError, RangeError, unknown_name
 from bayeslaw.base.intervals import SAMPLE
-from bayeslaw.decisions.question import Line, given, last_below, open_columns
+from bayeslaw.decisions.question import Line, given, last_below, open_columns, where
 from bayeslaw.declare.laws import Law
+from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored
-from bayeslaw.tables.curves import is_curve_law
 
-__all__ = ["CriticalRatio", "bends", "critical_ratio", "has_critical_ratio", "of_the_study"]
+__all__ = ["CriticalRatio", "applies", "bends", "critical_ratio", "of_the_study"]
 
 STEP = 1e-3
 """Relative distance in tokens over which the loss is looked at to see whether it falls."""
@@ -81,6 +81,11 @@ class CriticalRatio(Censored):
         return ((self.draws >= asked) & (self.draws > self.low)).mean(SAMPLE)
 
 
+def applies(law: Law) -> bool:
+    """Return whether a law knows a share of a target domain."""
+    return law.kind == "share"
+
+
 def critical_ratio(
     fit: Posterior,
     *,
@@ -96,7 +101,7 @@ def critical_ratio(
     rule: str = "tolerance",
     weight: float | None = None,
     beside: Posterior | None = None,
-    **groups: Any,
+    labels: Mapping[str, Any] | None = None,
 ) -> CriticalRatio:
     """Return the largest domain share at which the predicted loss stays within a limit above the baseline.
 
@@ -113,7 +118,9 @@ def critical_ratio(
     D : float or array
         Tokens of continual pre-training.
     domain : str or array, optional
-        The target domain, where the model tells domains apart; further labels by name in `groups`.
+        The target domain, where the model tells domains apart.
+    labels : mapping, optional
+        Other labels that coefficients vary over, by their column; an array gives the result a dim of its own.
     baseline : float, (float, float) or array, optional
         Loss before training in nats: a number, a pair (value, sd), one number per `N` (list or array), or None: the
         mean of the runs' rows at D = 0 for that N (and domain).
@@ -163,7 +170,7 @@ def critical_ratio(
     probably a share
     is safe by the rule asked.
     """
-    asked = given(N=N, D=D, domain=domain, **groups)
+    asked = where(labels, N=N, D=D, domain=domain)
     columns = open_columns(fit, {"domain_share": 0.5}, asked)
     limits = _limits(fit, rule, max_rise, max_increase)
     if rule != "turning-point" and given(weight=weight, beside=beside):
@@ -191,7 +198,7 @@ def critical_ratio(
         limit = start * (1 + limits.get("max_rise", 0.0)) + limits.get("max_increase", 0.0)
         draws = last_below(lambda share: line.loss(share) * error - limit, grid)
     asked |= given(eval=eval, rule=rule, **limits, baseline=start if baseline is None else baseline)
-    return CriticalRatio(
+    ratio = CriticalRatio(
         "critical_ratio",
         draws.transpose("chain", "draw", ...),
         "1",
@@ -200,12 +207,7 @@ def critical_ratio(
         low=grid[0].item(),
         high=grid[-1].item(),
     )
-
-
-def has_critical_ratio(fit: Posterior) -> bool:
-    """Return whether a critical ratio is a question to this law and these runs."""
-    law = fit.model.law
-    return "domain_share" in law.columns and "general" in fit.evals and not is_curve_law(law)
+    return cautioned(fit, ratio, N=N, D=D)
 
 
 def bends(law: Law) -> bool:
@@ -213,10 +215,14 @@ def bends(law: Law) -> bool:
     return {"D", "domain_share"} <= set(law.columns) and "D" not in law.falls_in
 
 
-def of_the_study(fit: Posterior) -> dict[str, Any]:
-    """Return the question of the study itself: its model sizes and domains, six each at most, and its most tokens."""
+def of_the_study(fit: Posterior) -> dict[str, Any] | None:
+    """Return the question of the study itself: no rise, at its most tokens, its model sizes and domains (six each)."""
     design = fit.model.design
-    asked: dict[str, Any] = {"D": design.levels["D"].max()} if "D" in fit.model.law.columns else {}
+    if "general" not in fit.evals:
+        return None
+    asked: dict[str, Any] = {"max_rise": 0.0}
+    if "D" in fit.model.law.columns:
+        asked["D"] = float(design.levels["D"].max())
     if (N := design.levels.get("N", design.groups.get("N"))) is not None:
         asked["N"] = N[np.unique(np.linspace(0, len(N) - 1, MOST).round().astype(int))]
     if "domain" in design.groups:

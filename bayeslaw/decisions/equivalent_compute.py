@@ -7,18 +7,24 @@ import numpy as np
 import xarray as xr
 
 from bayeslaw.decisions.goal import Goal
-from bayeslaw.decisions.question import given, named, open_columns
-from bayeslaw.declare.laws import WEIGHT
+from bayeslaw.decisions.question import named, open_columns, where
+from bayeslaw.declare.laws import WEIGHT, Law
+from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored
 from bayeslaw.tables.mixtures import as_weights
 
-__all__ = ["equivalent_compute"]
+__all__ = ["applies", "equivalent_compute"]
 
 FARTHEST = 1000.0
 """Largest factor of tokens that is looked at, and one over the smallest."""
 
 HALVINGS = 50
+
+
+def applies(law: Law) -> bool:
+    """Return whether a law knows shares of many sources, and tokens."""
+    return law.kind == "mixture" and "D" in law.columns
 
 
 def equivalent_compute(
@@ -29,7 +35,8 @@ def equivalent_compute(
     D: Any,
     N: Any = None,
     goal: str | Mapping[str, float] | None = None,
-    **groups: Any,
+    domain: Any = None,
+    labels: Mapping[str, Any] | None = None,
 ) -> Censored:
     """Return the factor of tokens that another mixture needs for the loss that a mixture has after `D` tokens.
 
@@ -50,8 +57,10 @@ def equivalent_compute(
         Model size in parameters, where the law knows it.
     goal : str or mapping, optional
         The validation set, or ``{validation set: importance}`` for the weighted mean loss; left out: all count alike.
-    **groups
-        Labels of what coefficients vary over.
+    domain : str or array, optional
+        The target domain, where the model tells domains apart.
+    labels : mapping, optional
+        Other labels that coefficients vary over, by their column; an array gives the result a dim of its own.
 
     Returns
     -------
@@ -72,7 +81,7 @@ def equivalent_compute(
     wanted, tokens = Goal.of(goal, fit.evals), named(D, "D")
     known = fit.model.design.over.get("source", np.array(["any"]))
     even: Any = {WEIGHT: dict.fromkeys(known, 1 / len(known)), "D": tokens}
-    columns = open_columns(fit, even, given(N=N, **groups))
+    columns = open_columns(fit, even, where(labels, N=N, domain=domain))
 
     def loss(shares: Any, factor: Any) -> xr.DataArray:
         at = columns.assign({WEIGHT: as_weights(shares, known), "D": tokens * factor})
@@ -85,8 +94,8 @@ def equivalent_compute(
         above = loss(than, np.exp(middle)) > aim
         low, high = xr.where(above, middle, low), xr.where(above, high, middle)
     factor: xr.DataArray = xr.ufuncs.exp((low + high) / 2)
-    asked = given(D=D, N=N, **groups)
-    return Censored(
+    asked = where(labels, D=D, N=N, domain=domain)
+    answer = Censored(
         "equivalent_compute",
         factor.transpose("chain", "draw", ...),
         "1",
@@ -95,3 +104,4 @@ def equivalent_compute(
         low=(1 + 1e-9) / FARTHEST,
         high=(1 - 1e-9) * FARTHEST,
     )
+    return cautioned(fit, answer, N=N, D=D)

@@ -14,10 +14,24 @@ from bayeslaw.base.errors import LawError, RangeError, unknown_name
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.spec.design import inside, ranges
 
-__all__ = ["POINTS", "Line", "given", "last_below", "minimise", "named", "open_columns"]
+__all__ = [
+    "POINTS",
+    "Line",
+    "given",
+    "largest_run",
+    "last_below",
+    "minimise",
+    "named",
+    "of_largest_run",
+    "open_columns",
+    "where",
+]
 
 POINTS = 201
 """Points at which a line is looked at before a crossing or an optimum is refined."""
+
+NAMED = ("N", "D", "domain_share", "domain")
+"""Columns that decisions take by name."""
 
 CELLS = 2_000_000
 """Losses held in memory at once while a line is looked at."""
@@ -26,6 +40,34 @@ CELLS = 2_000_000
 def given(**arguments: Any) -> dict[str, Any]:
     """Return the arguments that are not None: what was asked."""
     return {k: v for k, v in arguments.items() if v is not None}
+
+
+def where(labels: Mapping[str, Any] | None, **columns: Any) -> dict[str, Any]:
+    """Return the columns and labels that a question fixes, those that are None left out."""
+    return given(**columns, **(labels or {}))
+
+
+def largest_run(fit: Posterior) -> xr.Dataset:
+    """Return the row of the largest run: the most parameters times tokens, or the furthest along the law's path."""
+    rows = fit.model.design.rows
+    counted: list[str] = [c for c in ("N", "D") if c in fit.model.law.columns] or [
+        c for c in (fit.model.law.path,) if c in rows
+    ]
+    size = sum(np.log(rows[c].values) for c in counted) if counted else rows["row"].values
+    return rows.isel(row=int(np.argmax(size)))
+
+
+def of_largest_run(fit: Posterior, *without: str) -> dict[str, Any]:
+    """Return where the largest run is, as a decision is asked; columns left out are what is sought.
+
+    What is a feature of a label (``k1`` of a domain) follows from the label.
+    """
+    law, groups, largest = fit.model.law, fit.model.design.groups, largest_run(fit)
+    of = {c: covariate.of for c, covariate in law.covariates.items() if covariate.of}
+    wanted = [c for c in dict.fromkeys([*law.columns, *groups, *of.values()]) if c not in (*without, *of)]
+    at = {c: largest[c].item() if largest[c].ndim == 0 else largest[c] for c in wanted}
+    labels = {c: at.pop(c) for c in list(at) if c in groups and c not in NAMED}
+    return at | ({"labels": labels} if labels else {})
 
 
 def named(value: Any, name: str) -> xr.DataArray:

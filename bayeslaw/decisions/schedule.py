@@ -12,13 +12,15 @@ from bayeslaw import models
 from bayeslaw.base.errors import DataError, LawError, RangeError
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.decisions.goal import Goal
-from bayeslaw.decisions.question import POINTS, given
+from bayeslaw.decisions.question import POINTS, where
+from bayeslaw.declare.laws import Law
+from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Quantity
-from bayeslaw.tables.curves import curve_columns, is_curve_law
+from bayeslaw.tables.curves import curve_columns
 from bayeslaw.tables.schedules import Schedule
 
-__all__ = ["Best", "best_schedule", "beyond", "check_law", "curve"]
+__all__ = ["Best", "applies", "best_schedule", "beyond", "check_law", "curve"]
 
 BEYOND = 1.02
 """A candidate may leave the range of the runs by this factor before the answer says so."""
@@ -58,9 +60,17 @@ class Best(Quantity):
     def _shares_of_draws(self) -> dict[str, xr.DataArray]:
         return {"p_best": self.p_best}
 
+    def _beside(self) -> dict[str, Any]:
+        return {"recommended": self.recommended} if self.draws.ndim == 3 else {}
+
     def _answers(self) -> pd.DataFrame:
         table = xr.Dataset({"median [interval]": self.text(), "p_best": self.p_best})
         return table.reset_coords(drop=True).to_dataframe()
+
+
+def applies(law: Law) -> bool:
+    """Return whether a law is one of training curves."""
+    return law.kind == "schedule"
 
 
 def curve(
@@ -71,7 +81,10 @@ def curve(
     before: Schedule | None = None,
     new_run: bool = False,
     seed: int = 0,
-    **columns: Any,
+    N: Any = None,
+    domain_share: Any = None,
+    domain: Any = None,
+    labels: Mapping[str, Any] | None = None,
 ) -> Quantity:
     """Return the loss along a schedule that need not have been run.
 
@@ -89,8 +102,10 @@ def curve(
         For one new run, with its error along the steps, instead of in the law's mean.
     seed : int
         Seed of the errors of a new run.
-    **columns
-        What else the law needs (``N``, ``domain_share``).
+    N, domain_share, domain
+        Model size in parameters, share of the domain and target domain, where the law knows them.
+    labels : mapping, optional
+        Other labels that coefficients vary over, by their column.
 
     Returns
     -------
@@ -103,6 +118,7 @@ def curve(
         The law has no schedule; `before` is missing; a step lies after the end of the schedule.
     """
     check_law(fit)
+    columns = where(labels, N=N, domain_share=domain_share, domain=domain)
     first = schedule.warmups[0][1] if schedule.warmups and schedule.warmups[0][0] == 0 else 0
     if steps is None:
         steps = np.unique(np.linspace(first + 1, len(schedule), min(POINTS, len(schedule) - first)).round())
@@ -111,11 +127,10 @@ def curve(
     step = areas["step"].to_numpy(int)
     known = {c: xr.DataArray(areas[c], dims="step", coords={"step": step}) for c in _areas_of(fit, areas)}
     named = fit.columns(**columns, **known).assign_coords(step=step)
-    asked = {**given(**columns), "schedule": repr(schedule)}
+    asked = {**columns, "schedule": repr(schedule)}
     note = beyond(fit, {"the schedule": schedule}, areas.assign(run="the schedule"))
-    return Quantity(
-        "loss", fit.loss(named, new_run, seed), "nats per token", "new run" if new_run else "mean law", asked, note
-    )
+    what = "new run" if new_run else "mean law"
+    return cautioned(fit, Quantity("loss", fit.loss(named, new_run, seed), "nats per token", what, asked, note), N=N)
 
 
 def best_schedule(
@@ -127,7 +142,10 @@ def best_schedule(
     change: bool = False,
     new_run: bool = False,
     seed: int = 0,
-    **columns: Any,
+    N: Any = None,
+    domain_share: Any = None,
+    domain: Any = None,
+    labels: Mapping[str, Any] | None = None,
 ) -> Best:
     """Return the loss at the end of each candidate, and how probably each is the best.
 
@@ -152,8 +170,11 @@ def best_schedule(
         Each candidate as one new run, with its own error, instead of in the law's mean.
     seed : int
         Seed of the errors of new runs.
-    **columns
-        What else the law needs: one value, or a mapping by candidate (``domain_share={"a": 0.2, "b": 0.3}``).
+    N, domain_share, domain
+        Model size in parameters, share of the domain and target domain, where the law knows them: one value, or
+        a mapping by candidate (``domain_share={"a": 0.2, "b": 0.3}``).
+    labels : mapping, optional
+        Other labels that coefficients vary over, by their column.
 
     Returns
     -------
@@ -168,17 +189,18 @@ def best_schedule(
         Fewer than two candidates, a missing `before` or column, an unknown validation set.
     """
     check_law(fit)
-    labels = list(candidates)
-    if len(labels) < 2:
+    columns = where(labels, N=N, domain_share=domain_share, domain=domain)
+    called = list(candidates)
+    if len(called) < 2:
         raise RangeError("there is nothing to choose from: give at least two candidates")
     if change and before is None:
         raise DataError("a change since pre-training needs its schedule: give before=")
-    names = [str(i) for i in range(len(labels))]
+    names = [str(i) for i in range(len(called))]
     plans = dict(zip(names, candidates.values(), strict=True))
-    bases = None if before is None else dict(zip(names, _each(before, labels, "before"), strict=True))
+    bases = None if before is None else dict(zip(names, _each(before, called, "before"), strict=True))
     rows = pd.DataFrame({"run": names, "step": [len(plan) for plan in plans.values()]})
     areas = curve_columns(rows, fit.model.runs, schedule=plans, before=bases)
-    at = {"candidate": labels}
+    at = {"candidate": called}
 
     def of(areas: pd.DataFrame) -> dict[str, Any]:
         return {c: xr.DataArray(areas[c].to_numpy(), dims="candidate", coords=at) for c in _areas_of(fit, areas)}
@@ -186,7 +208,7 @@ def best_schedule(
     known: dict[str, Any] = {}
     for name, value in columns.items():
         if isinstance(value, Mapping):
-            known[name] = xr.DataArray(_each(value, labels, name), dims="candidate", coords=at)
+            known[name] = xr.DataArray(_each(value, called, name), dims="candidate", coords=at)
         else:
             known[name] = value
     wanted = Goal.of(goal, fit.evals)
@@ -195,18 +217,19 @@ def best_schedule(
         start = curve_columns(rows.assign(step=0), fit.model.runs, schedule=plans, before=bases)
         losses = losses - fit.loss(fit.columns(**known, **of(start)))
     draws = wanted(losses).assign_coords(at)
-    asked = {**given(**columns), "goal": wanted.asked}
-    called = dict(zip(names, map(str, labels), strict=True))
-    note = beyond(fit, {called[k]: plan for k, plan in plans.items()}, areas.assign(run=areas["run"].map(called)))
+    asked = {**columns, "goal": wanted.asked}
+    words = dict(zip(names, map(str, called), strict=True))
+    note = beyond(fit, {words[k]: plan for k, plan in plans.items()}, areas.assign(run=areas["run"].map(words)))
     name, what = "change_of_loss" if change else "final_loss", "new run" if new_run else "mean law"
-    return Best(name, draws.transpose(*SAMPLE, ...), "nats per token", what, asked, note)
+    best = Best(name, draws.transpose(*SAMPLE, ...), "nats per token", what, asked, note)
+    return cautioned(fit, best, N=known.get("N"))
 
 
 def check_law(fit: Posterior, *needed: str) -> None:
     """Refuse a law that has no schedule, or not the columns needed, with a LawError."""
     law = fit.model.law
-    if not is_curve_law(law):
-        known = models.such_as(is_curve_law)
+    if not applies(law):
+        known = models.such_as(applies)
         raise LawError(f"the law {law.name} has no schedule: ask a law of training curves, such as {known}")
     if missing := [c for c in needed if c not in law.columns]:
         known = models.such_as(lambda law: set(needed) <= set(law.columns))

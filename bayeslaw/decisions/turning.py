@@ -9,21 +9,41 @@ import xarray as xr
 
 from bayeslaw.base.intervals import CI_PROB, SAMPLE
 from bayeslaw.decisions.goal import Goal
-from bayeslaw.decisions.question import POINTS, Line, given, last_below
+from bayeslaw.decisions.question import POINTS, Line, last_below, where
 from bayeslaw.decisions.schedule import beyond, check_law
+from bayeslaw.declare.laws import Law
+from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored
 from bayeslaw.tables.areas import area_columns, area_settings
 from bayeslaw.tables.schedules import Schedule
 
-__all__ = ["critical_point", "turning_length"]
+__all__ = ["applies", "critical_point", "knows_both_stages", "turning_length"]
 
 AREA = (1e-4, 1e6)
 """Forward areas of pre-training (rate x steps) between which the critical point is looked for."""
 
 
+def applies(law: Law) -> bool:
+    """Return whether a law knows continual pre-training curves."""
+    return "S1cpt" in law.columns
+
+
+def knows_both_stages(law: Law) -> bool:
+    """Return whether a law knows pre-training and continual pre-training."""
+    return {"S1", "S1cpt"} <= set(law.columns)
+
+
 def turning_length(
-    fit: Posterior, schedule: Schedule, *, before: Schedule, goal: str | Mapping[str, float] = "general", **columns: Any
+    fit: Posterior,
+    schedule: Schedule,
+    *,
+    before: Schedule,
+    goal: str | Mapping[str, float] = "general",
+    N: Any = None,
+    domain_share: Any = None,
+    domain: Any = None,
+    labels: Mapping[str, Any] | None = None,
 ) -> Censored:
     """Return after how many steps of continual pre-training a loss that rose is back at its start.
 
@@ -37,8 +57,10 @@ def turning_length(
         Pre-training.
     goal : str or mapping
         The validation set, or ``{set: weight}`` for a weighted change.
-    **columns
-        What else the law needs.
+    N, domain_share, domain
+        Model size in parameters, share of the domain and target domain, where the law knows them.
+    labels : mapping, optional
+        Other labels that coefficients vary over, by their column.
 
     Returns
     -------
@@ -57,6 +79,7 @@ def turning_length(
     missed.
     """
     check_law(fit, "S1cpt")
+    columns = where(labels, N=N, domain_share=domain_share, domain=domain)
     wanted = Goal.of(goal, fit.evals)
     joined = area_columns(before.then(schedule), area_settings(fit.model.runs))
     areas = {c: a[len(before) - 1 :] for c, a in joined.items() if c in fit.model.law.columns}
@@ -80,16 +103,17 @@ def turning_length(
         lower, upper = middle.where(still, lower), middle.where(~still, upper)
     draws = upper.where(back.any("grid"), length).where(rose.isel(grid=-1, drop=True), 0).astype(float)
     meaning = "p_never: it never rises above its start; p_always: it is not back by the last step"
-    return Censored(
+    answer = Censored(
         "turning_length",
         draws.transpose(*SAMPLE, ...),
         "steps",
         "mean law",
-        {**given(**columns), "goal": wanted.asked, "schedule": repr(schedule)},
+        {**columns, "goal": wanted.asked, "schedule": repr(schedule)},
         "; ".join(filter(None, [meaning, _reach(fit, schedule, areas, float(draws.quantile((1 + CI_PROB) / 2)))])),
         low=0.0,
         high=float(length),
     )
+    return cautioned(fit, answer, N=N)
 
 
 def _reach(fit: Posterior, schedule: Schedule, areas: Mapping[str, np.ndarray], steps: float) -> str:
@@ -99,7 +123,15 @@ def _reach(fit: Posterior, schedule: Schedule, areas: Mapping[str, np.ndarray], 
     return beyond(fit, {name: Schedule(schedule.lr[:end])}, reached)
 
 
-def critical_point(fit: Posterior, *, goal: str | Mapping[str, float] = "general", **columns: Any) -> Censored:
+def critical_point(
+    fit: Posterior,
+    *,
+    goal: str | Mapping[str, float] = "general",
+    N: Any = None,
+    domain_share: Any = None,
+    domain: Any = None,
+    labels: Mapping[str, Any] | None = None,
+) -> Censored:
     """Return the forward area of pre-training from which on a loss that rises does not come back.
 
     At a constant rate, as in arXiv:2505.07796: for one validation set it is ``(A / B)^(1 / alpha)`` of its eq. (4).
@@ -112,8 +144,10 @@ def critical_point(fit: Posterior, *, goal: str | Mapping[str, float] = "general
         A posterior of a law of continual pre-training curves.
     goal : str or mapping
         The validation set, or ``{set: weight}`` for a weighted change.
-    **columns
-        What else the law needs.
+    N, domain_share, domain
+        Model size in parameters, share of the domain and target domain, where the law knows them.
+    labels : mapping, optional
+        Other labels that coefficients vary over, by their column.
 
     Returns
     -------
@@ -126,6 +160,7 @@ def critical_point(fit: Posterior, *, goal: str | Mapping[str, float] = "general
         The law does not know both stages, a column is missing, or the validation set is unknown.
     """
     check_law(fit, "S1", "S1cpt")
+    columns = where(labels, N=N, domain_share=domain_share, domain=domain)
     wanted = Goal.of(goal, fit.evals)
     constant = dict.fromkeys((c for c in fit.model.law.columns if c.startswith("annealed")), 0.0)
 
@@ -136,12 +171,13 @@ def critical_point(fit: Posterior, *, goal: str | Mapping[str, float] = "general
     grid = xr.DataArray(np.log(np.geomspace(*AREA, POINTS)), dims="grid")
     low, high = (float(np.exp(grid[i])) for i in (0, -1))
     draws = last_below(lambda log_area: end - loss(np.exp(log_area), 0.0), grid)
-    return Censored(
+    answer = Censored(
         "critical_point",
         xr.ufuncs.exp(draws).transpose(*SAMPLE, ...),
         "rate x steps",
         "mean law",
-        {**given(**columns), "goal": wanted.asked},
+        {**columns, "goal": wanted.asked},
         low=low,
         high=high,
     )
+    return cautioned(fit, answer, N=N)

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
 import xarray as xr
@@ -22,6 +22,11 @@ from bayeslaw.declare.priors import Prior, describe
 
 WEIGHT = "weight"
 """The covariate that stands for all columns ``weight_<source>``; its own dim is ``source``."""
+
+AREAS = ("S1", "S1pt", "S1cpt", "annealed", "annealed_pt", "annealed_cpt", "annealed_power")
+"""Columns that are areas under a learning-rate schedule; `bayeslaw.read_curves` computes them."""
+
+type Kind = Literal["schedule", "mixture", "window", "share", "size", "other"]
 
 RESERVED = {
     **dict.fromkeys(
@@ -41,6 +46,7 @@ RESERVED = {
 """Names that a coefficient cannot have, and whose they are."""
 
 __all__ = [
+    "AREAS",
     "WEIGHT",
     "Coefficient",
     "Covariate",
@@ -266,6 +272,15 @@ class Law:
                 f"law {self.name} cannot be evaluated ({type(e).__name__}: {reason}): use + - * / ** and the functions "
                 "of bayeslaw.law"
             ) from e
+
+    @property
+    def kind(self) -> Kind:
+        """What the law is about: it decides how its runs are read and what they can be asked."""
+        known = {"schedule": AREAS, "mixture": (WEIGHT,), "window": ("duration",), "share": ("domain_share",)}
+        for kind, columns in known.items():
+            if not set(columns).isdisjoint(self.columns):
+                return cast(Kind, kind)
+        return "size" if {"N", "D"} <= set(self.columns) else "other"
 
     @property
     def over(self) -> tuple[str, ...]:

@@ -161,7 +161,7 @@ def _line(fit: Posterior, name: str) -> tuple[xr.Dataset, str, str]:
         rows = design.rows.isel(row=np.flatnonzero(run == longest)).swap_dims(row=law.path)
         return rows[[*wanted, law.path]], law.path, f"{axis(law.path)} of {longest}"
     fixed = largest[wanted].reset_coords(drop=True)
-    if WEIGHT in law.columns:
+    if law.kind == "mixture":
         shares = design.rows[WEIGHT]
         source = str(shares["source"].values[int((shares.max("row") - shares.min("row")).argmax("source"))])
         tried = shares.sel(source=source)

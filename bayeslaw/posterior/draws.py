@@ -49,6 +49,22 @@ class Posterior:
         return self.model.design.evals
 
     @property
+    def method(self) -> str:
+        """How the draws were made: "nuts", "mle", "prior" or "new domain"."""
+        return str(self.settings.get("method", "nuts"))
+
+    @property
+    def sampled(self) -> bool:
+        """Whether a sampler left its statistics, so that convergence can be judged."""
+        return "sample_stats" in self.idata.children
+
+    @property
+    def draws(self) -> int:
+        """Number of draws, those of all chains together."""
+        sizes = self.idata["posterior"].sizes
+        return int(sizes["chain"] * sizes["draw"])
+
+    @property
     def noise(self) -> Noise:
         """The error model of new runs: maximum likelihood knows only its spread, so errors are independent there."""
         noise, known = self.model.noise, self.posterior

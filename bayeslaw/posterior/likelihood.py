@@ -9,7 +9,7 @@ import xarray as xr
 from scipy import stats
 
 from bayeslaw.base.intervals import SAMPLE
-from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.draws import Posterior, kept
 from bayeslaw.posterior.prediction import at_rows, batch_noise
 from bayeslaw.spec.design import Design
 
@@ -36,7 +36,15 @@ def log_likelihood(fit: Posterior, design: Design | None = None) -> xr.DataArray
         Dims chain, draw, run: natural logarithm of the density of the log losses, all constants included. Measurements
         outside the law's range do not count, and runs without another are left out.
     """
-    d = fit.model.design if design is None else design
+    return _of_the_fit(fit) if design is None else _of_rows(fit, design)
+
+
+@kept
+def _of_the_fit(fit: Posterior) -> xr.DataArray:
+    return _of_rows(fit, fit.model.design)
+
+
+def _of_rows(fit: Posterior, d: Design) -> xr.DataArray:
     run = d.rows["run"].values
     first = np.flatnonzero(np.r_[True, run[1:] != run[:-1]])
     rows = max(1, AT_ONCE // (fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"] * len(d.evals)))

@@ -37,5 +37,4 @@ def at_rows(fit: Posterior, design: Design | None = None) -> xr.DataArray:
 
 def thinned(fit: Posterior, draws: int) -> Posterior:
     """Return the fit with about as many draws, or all where there are fewer."""
-    sizes = fit.posterior.sizes
-    return replace(fit, idata=fit.idata.isel(draw=slice(None, None, -(-sizes["chain"] * sizes["draw"] // draws))))
+    return replace(fit, idata=fit.idata.isel(draw=slice(None, None, -(-fit.draws // draws))))

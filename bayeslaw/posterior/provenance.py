@@ -37,7 +37,7 @@ def title(fit: Posterior) -> str:
     """Return in a line what was fitted and how."""
     sizes = fit.idata["posterior"].sizes
     made = f"{sizes['chain']} x {sizes['draw']} draws"
-    match fit.settings.get("method"):
+    match fit.method:
         case "mle":
             made = "maximum likelihood"
         case "prior":

@@ -42,6 +42,8 @@ class Quantity:
         What was asked.
     note : str
         What the reader has to know.
+    cautions : tuple of str
+        What speaks against the answer: a fit that did not converge, a place far from the runs, a prior that decides.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Quantity:
     what: str
     inputs: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
+    cautions: tuple[str, ...] = ()
 
     @checked
     def interval(self, prob: float = CI_PROB) -> xr.Dataset:
@@ -80,10 +83,12 @@ class Quantity:
         """Return a tidy table: the dims and their labels as columns, then mean, sd, median, lower, upper."""
         table = self._statistics(prob)
         labels = [*table.dims, *(c for c in table.coords if c not in table.dims)]
-        if not table.dims:
-            return pd.DataFrame([{name: table[name].item() for name in [*labels, *table.data_vars]}])
-        frame = table.to_dataframe().reset_index()
-        return frame[[*labels, *table.data_vars]]
+        if table.dims:
+            frame = table.to_dataframe().reset_index()[[*labels, *table.data_vars]]
+        else:
+            frame = pd.DataFrame([{name: table[name].item() for name in [*labels, *table.data_vars]}])
+        frame.attrs |= {"units": self.unit, "what": self.what, "note": self.note, "cautions": list(self.cautions)}
+        return frame
 
     @checked
     def summary(self, prob: float = CI_PROB) -> pd.DataFrame:
@@ -94,7 +99,7 @@ class Quantity:
 
     def to_xarray(self) -> xr.Dataset:
         """Return the draws as a Dataset, with units and meaning as attributes."""
-        attributes = {"units": self.unit, "what": self.what, "note": self.note}
+        attributes = {"units": self.unit, "what": self.what, "note": self.note, "cautions": list(self.cautions)}
         return xr.Dataset({self.name: self.draws.assign_attrs(attributes)})
 
     @checked
@@ -121,6 +126,7 @@ class Quantity:
         answer = {"median": self.median(), "lower": ends["lower"], "upper": ends["upper"], **self._shares_of_draws()}
         labels = {str(d): self.draws[d] for d in self.draws.dims if d not in SAMPLE and d in self.draws.coords}
         about = {"name": self.name, "unit": self.unit, "what": self.what, "note": self.note, "prob": prob}
+        about |= {"cautions": self.cautions, **self._beside()}
         return {k: _plain(v) for k, v in {**about, **answer, **labels, **self.inputs}.items()}
 
     def plot(self, ax: Any = None, prob: float = CI_PROB) -> Any:
@@ -131,6 +137,10 @@ class Quantity:
         return -np.inf, np.inf
 
     def _shares_of_draws(self) -> dict[str, xr.DataArray]:
+        return {}
+
+    def _beside(self) -> dict[str, Any]:
+        """Return what an answer says besides its draws, for a program and the command line."""
         return {}
 
     def _statistics(self, prob: float) -> xr.Dataset:
@@ -162,18 +172,18 @@ class Quantity:
     def __repr__(self) -> str:
         try:
             answer = self._answers()
-            if isinstance(answer, str):
-                return f"{answer}  {self.about()}"
-            return f"{answer.to_string(max_rows=10)}\n{self.about()}"
+            said = f"{answer}  " if isinstance(answer, str) else f"{answer.to_string(max_rows=10)}\n"
+            return "\n".join([said + self.about(), *(f"caution: {caution}" for caution in self.cautions)])
         except Exception:  # a repr that raises hides the object from whoever debugs it
             return f"{type(self).__name__} {self.name!r}, which cannot be shown: {type(self.draws).__name__}"
 
     def _repr_html_(self) -> str:
         try:
             answer, about = self._answers(), html.escape(self.about())
+            cautions = "".join(f"<p><b>Caution:</b> {html.escape(caution)}</p>" for caution in self.cautions)
             if isinstance(answer, str):
-                return f"<p><b>{html.escape(answer)}</b> {about}</p>"
-            return f"{answer.to_html(border=0, max_rows=60)}<p>{about}</p>"
+                return f"<p><b>{html.escape(answer)}</b> {about}</p>{cautions}"
+            return f"{answer.to_html(border=0, max_rows=60)}<p>{about}</p>{cautions}"
         except Exception:
             return f"<pre>{html.escape(repr(self))}</pre>"
 

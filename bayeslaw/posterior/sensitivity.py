@@ -15,11 +15,21 @@ import xarray as xr
 
 from bayeslaw.base.errors import RangeError
 from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.base.words import place
 from bayeslaw.declare.priors import Prior, closed
-from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.draws import Posterior, kept
 from bayeslaw.posterior.likelihood import log_likelihood
 
-__all__ = ["FEWEST", "SENSITIVE", "contraction", "in_prior_units", "log_prior", "sensitivity", "weighable"]
+__all__ = [
+    "FEWEST",
+    "SENSITIVE",
+    "contraction",
+    "in_prior_units",
+    "log_prior",
+    "sensitivity",
+    "unit_cells",
+    "weighable",
+]
 
 SENSITIVE = 0.05
 """Change of a posterior per doubling of a component's weight above which it counts as sensitive (the paper's)."""
@@ -34,6 +44,7 @@ ROUNDING = 1e-12
 """Relative spread below which draws are all the same."""
 
 
+@kept
 def log_prior(fit: Posterior) -> xr.Dataset:
     """Return the log density of every prior at every draw; dims chain and draw, one variable per prior.
 
@@ -97,8 +108,7 @@ def sensitivity(fit: Posterior, quantities: xr.Dataset) -> pd.DataFrame:
 
 def weighable(fit: Posterior) -> bool:
     """Return whether a fit is a posterior of draws enough to be weighted anew."""
-    sizes = fit.posterior.sizes
-    return fit.settings.get("method") not in ("prior", "mle") and sizes["chain"] * sizes["draw"] >= FEWEST
+    return fit.method not in ("prior", "mle") and fit.draws >= FEWEST
 
 
 def in_prior_units(fit: Posterior) -> dict[str, xr.DataArray]:
@@ -119,6 +129,17 @@ def in_prior_units(fit: Posterior) -> dict[str, xr.DataArray]:
             value = np.log(draws) if prior.distribution == "LogNormal" else draws
             result[name] = (value - mu) / np.hypot(sigma, spread)
     return result
+
+
+def unit_cells(fit: Posterior) -> Iterator[tuple[str, str, xr.DataArray]]:
+    """Yield name in words, validation set and draws in prior units of every coefficient in every group."""
+    for name, every in in_prior_units(fit).items():
+        dims = [d for d in every.dims if d not in SAMPLE]
+        for index in np.ndindex(*(every.sizes[d] for d in dims)):
+            z = every.isel(dict(zip(dims, index, strict=True)))
+            at = place({str(d): z[d].item() for d in dims if d != "eval"})
+            e = str(z["eval"].item())
+            yield f"{name} of the {e} loss{f' at {at}' if at else ''}", e, z.reset_coords(drop=True)
 
 
 def contraction(standard: xr.DataArray) -> xr.DataArray:

@@ -8,18 +8,18 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayeslaw.base.errors import BayeslawError
+from bayeslaw.base.errors import BayeslawError, unknown_name
 from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.base.words import amount, place
-from bayeslaw.decisions.best_duration import best_duration
-from bayeslaw.decisions.best_mixture import Mixture, best_mixture
+from bayeslaw.decisions.best_mixture import Mixture
 from bayeslaw.decisions.goal import Goal
-from bayeslaw.decisions.turning import critical_point
+from bayeslaw.decisions.question import of_largest_run
+from bayeslaw.decisions.study import study_of
 from bayeslaw.declare.laws import WEIGHT
 from bayeslaw.plots import plot_along, plot_mixture, plot_regret
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored, Quantity
-from bayeslaw.reporting.answer import Answer, question_of, where
+from bayeslaw.reporting.answer import Answer, columns_of, question_of
 from bayeslaw.reporting.figures import Picture, curves, grid
 from bayeslaw.tables.areas import AREAS
 
@@ -46,8 +46,8 @@ LISTED = 16
 
 def mixture(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
     """Answer with the best shares of the sources, and how sure they are to beat what was measured."""
-    at = where(fit, WEIGHT) | question_of(best_mixture, question)
-    best = best_mixture(fit, **at)
+    at = of_largest_run(fit, WEIGHT) | question_of("best_mixture", question)
+    best = study_of(fit).ask("best_mixture", **at)
     recommended = best.recommended.to_series()
     rivals = _rivals(fit, best)
     tried = fit.model.design.rows[WEIGHT] if set(recommended.index) == set(fit.model.design.over["source"]) else None
@@ -110,6 +110,7 @@ def mixture(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer
                 lambda: grid([best], lambda b, ax: plot_regret(b, _short(rivals), ax), height=2.8),
             ),
         ],
+        best.cautions,
     )
 
 
@@ -146,14 +147,14 @@ def _span(shares: xr.DataArray) -> str:
 
 def durations(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
     """Answer with the best upsampling window of every benchmark, and of all together."""
-    asked = question_of(best_duration, question)
+    asked = question_of("best_duration", question)
     goals: dict[str, Any] = {TOGETHER: asked.pop("goal", None)}
     if goals[TOGETHER] is None and len(fit.evals) > 1:
         goals |= {e: e for e in fit.evals}
     elif len(fit.evals) == 1:
         goals = {fit.evals[0]: fit.evals[0]}
-    at = where(fit, "duration") | asked
-    best = {name: best_duration(fit, goal=goal, **at) for name, goal in goals.items()}
+    at = of_largest_run(fit, "duration") | asked
+    best = {name: study_of(fit).ask("best_duration", goal=goal, **at) for name, goal in goals.items()}
     main = next(iter(best))
     chosen = best[main]
     sentences = [f"{main}: the last {chosen.text().item()} of the training, in the mean law"]
@@ -181,15 +182,19 @@ def durations(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answ
             Picture(
                 "durations",
                 "Loss over the upsampled window, one band per benchmark, with the best window marked",
-                lambda: grid([chosen], lambda q, ax: plot_along(fit, "duration", ax, best=q, **at), height=3.4),
+                lambda: grid(
+                    [chosen], lambda q, ax: plot_along(fit, "duration", ax, best=q, **columns_of(at)), height=3.4
+                ),
             )
         ],
+        chosen.cautions,
     )
 
 
 def schedules(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
     """Answer with the schedule that ends lowest among those that were run under the same circumstances."""
-    question_of(schedules, question)
+    if question:
+        raise unknown_name("part of the question of which schedule ends lowest", next(iter(question)), ())
     design, law = fit.model.design, fit.model.law
     ends = np.flatnonzero(~pd.Series(design.rows["run"].values).duplicated(keep="last"))
     rows = design.rows.isel(row=ends)
@@ -234,7 +239,7 @@ def schedules(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answ
     if {"S1", "S1cpt"} <= set(law.columns):
         with suppress(BayeslawError):
             goal = "general" if "general" in fit.evals else fit.evals[0]
-            point = critical_point(fit, goal=goal, **{c: v for c, v in where(fit).items() if c in same})
+            point = study_of(fit).ask("critical_point", goal=goal, **of_largest_run(fit, *AREAS))
             sentences.append(given_back(fit, point, goal))
             draws["critical point"] = point.draws
     found = pd.DataFrame(table)

@@ -1,6 +1,6 @@
 """What a report says, section by section."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -11,20 +11,19 @@ import xarray as xr
 from bayeslaw.base.errors import BayeslawError
 from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.base.progress import Bar
-from bayeslaw.checks import CheckResult, beside_papers_fit, run_checks
-from bayeslaw.decisions.critical_ratio import CriticalRatio, has_critical_ratio
+from bayeslaw.checks import beside_papers_fit, run_checks
 from bayeslaw.decisions.domain_learnability import learnability
-from bayeslaw.declare.laws import WEIGHT
+from bayeslaw.decisions.study import study_of
+from bayeslaw.posterior.convergence import convergence
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.provenance import provenance
 from bayeslaw.posterior.sensitivity import FEWEST, sensitivity
-from bayeslaw.reporting.answer import Answer, predictions, spending
+from bayeslaw.reporting.answer import Answer, plain, predictions, spending
 from bayeslaw.reporting.choices import durations, mixture, schedules
 from bayeslaw.reporting.coefficients import coefficients, in_short
 from bayeslaw.reporting.figures import of_coefficients, of_fit
-from bayeslaw.reporting.ratios import critical_ratios, ratios
+from bayeslaw.reporting.ratios import ratios
 from bayeslaw.tables.areas import AREAS, SETTINGS
-from bayeslaw.tables.curves import is_curve_law
 
 __all__ = ["answer", "content", "unless_unconverged"]
 
@@ -32,6 +31,15 @@ FEW = 4
 """Sources that are described one by one."""
 
 type Question = Mapping[str, Any] | None
+
+
+ANSWERS = {
+    "critical_ratio": ratios,
+    "best_mixture": mixture,
+    "best_duration": durations,
+    "allocation": spending,
+}
+"""The decisions that a report tells at length; others are told as they are."""
 
 
 def answer(fit: Posterior, question: Question = None) -> Answer:
@@ -44,40 +52,31 @@ def answer(fit: Posterior, question: Question = None) -> Answer:
     question : mapping, optional
         Arguments of the decision, such as those of `Fit.critical_ratio` or `Fit.best_mixture`.
     """
-    what, decide = _decision(fit)
-    if decide is None:
+    study, law = study_of(fit), fit.model.law
+    if law.kind == "schedule":
+        return schedules(fit, question)
+    if study.question is None:
         return predictions(fit)
+    name = study.question[0].name
     try:
-        found = decide(fit, question)
-        if fit.model.law.learnability is not None:
-            found = replace(found, sentences=[*found.sentences, *learnability(fit).text().split("\n")])
-        return found
+        found = ANSWERS.get(name, plain)(fit, question)
     except BayeslawError as e:
         if question:
             raise
-        found = predictions(fit)
+        found, what = predictions(fit), name.replace("_", " ")
         sentences = [f"No {what}: {e}", *found.sentences]
         return replace(found, sentences=sentences, actions=[f"no {what} follows from this report: {e}"])
+    if law.learnability is not None:
+        found = replace(found, sentences=[*found.sentences, *learnability(fit).text().split("\n")])
+    return found
 
 
-def unless_unconverged(found: Answer, checks: Iterable[CheckResult]) -> Answer:
-    """Return an answer that says first that nothing is to be done, if the fit has not converged."""
-    if all(c.passed for c in checks if c.name == "convergence"):
+def unless_unconverged(fit: Posterior, found: Answer) -> Answer:
+    """Return an answer that recommends nothing if the fit has not converged."""
+    mixing = convergence(fit)
+    if mixing is None or not mixing.remedy:
         return found
-    return replace(found, actions=["act on nothing here before it has converged: draw more", *found.actions])
-
-
-def _decision(fit: Posterior) -> tuple[str, Callable[[Posterior, Question], Answer] | None]:
-    columns = set(fit.model.law.columns)
-    if is_curve_law(fit.model.law):
-        return "choice of a schedule", schedules
-    if WEIGHT in columns:
-        return "best mixture", mixture
-    if "duration" in columns:
-        return "best duration", durations
-    if has_critical_ratio(fit):
-        return "critical ratio", ratios
-    return ("allocation", spending) if {"N", "D"} <= columns else ("", None)
+    return replace(found, actions=[f"act on nothing here before the fit has converged: {mixing.remedy}"])
 
 
 def content(fit: Posterior, question: Question, published: Mapping[str, Any] | None, bar: Bar) -> dict[str, Any]:
@@ -87,10 +86,10 @@ def content(fit: Posterior, question: Question, published: Mapping[str, Any] | N
     bar.step()
     checks = list(run_checks(fit))
     bar.step()
-    if fit.settings.get("method") not in ("mle", "prior") and "sample_stats" not in fit.idata.children:
+    if fit.method not in ("mle", "prior") and not fit.sampled:
         checks.append(beside_papers_fit(fit))
-    found = unless_unconverged(found, checks)
-    many = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"] >= FEWEST
+    found = unless_unconverged(fit, found)
+    many = fit.draws >= FEWEST
     said: dict[str, Any] = {
         "law": fit.model.law,
         "model": fit.model,
@@ -101,8 +100,9 @@ def content(fit: Posterior, question: Question, published: Mapping[str, Any] | N
         "coefficients": in_short(fit, coefficients(fit, published)),
         "published": bool(published),
         "sensitivity": _sensitivity(fit, found) if many else None,
-        "evidence": of_fit(fit, _marked(fit, found, question)),
+        "evidence": of_fit(fit, found.marks),
         "coefficients_pictures": of_coefficients(fit),
+        "others": [decision for decision in study_of(fit).decisions if decision.name not in ANSWERS],
         "facts": _facts(fit),
         "noise": fit.model.describe_noise(),
         "provenance": {k: v for k, v in provenance(fit).items() if k not in ("pooling", "errors")},
@@ -123,16 +123,6 @@ def _facts(fit: Posterior) -> list[tuple[str, str]]:
         facts = [(name, text) for name, text in facts if not name.startswith("weight_")]
         facts.append(("sources", ", ".join(sources)))
     return facts
-
-
-def _marked(fit: Posterior, found: Answer, question: Question) -> "dict[tuple[Any, Any], CriticalRatio]":
-    """Return the critical ratios that the figure of the losses marks: of the last tolerance, by size and domain."""
-    if "critical ratio" not in found.table or "limit" not in found.table:
-        return {}
-    table = critical_ratios(fit, question)
-    tolerances = table[table["limit"].str.contains("rise")]
-    last = tolerances[tolerances["limit"] == tolerances["limit"].iloc[-1]] if len(tolerances) else table
-    return {(row.get("N"), row.get("domain")): row["ratio"] for row in last.to_dict("records")}
 
 
 def _sensitivity(fit: Posterior, found: Answer) -> pd.DataFrame:

@@ -15,7 +15,6 @@ from bayeslaw.plots import plot_curve, plot_prior_posterior, plot_shares, plot_s
 from bayeslaw.plots.mixtures import SHOWN
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.inference import prior_predictive
-from bayeslaw.tables.curves import is_curve_law
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -91,10 +90,10 @@ def curves(fit: Posterior, runs: Sequence[str]) -> "Figure":
     return figure
 
 
-def of_fit(fit: Posterior, ratios: "dict[tuple[Any, Any], CriticalRatio]") -> list[Picture]:
+def of_fit(fit: Posterior, ratios: dict[tuple[Any, Any], CriticalRatio]) -> list[Picture]:
     """Return the figures of a fit beside its data and beside its prior."""
     pictures = []
-    if "domain_share" in fit.model.law.columns and not is_curve_law(fit.model.law):
+    if fit.model.law.kind == "share":
         pictures.append(_over_shares(fit, ratios))
     pictures.append(
         Picture(
@@ -115,7 +114,7 @@ def of_fit(fit: Posterior, ratios: "dict[tuple[Any, Any], CriticalRatio]") -> li
     return [*pictures, learned]
 
 
-def _over_shares(fit: Posterior, ratios: "dict[tuple[Any, Any], CriticalRatio]") -> Picture:
+def _over_shares(fit: Posterior, ratios: dict[tuple[Any, Any], CriticalRatio]) -> Picture:
     design, columns = fit.model.design, fit.model.law.columns
     D = design.levels["D"].max() if "D" in columns else None
     differ: dict[str, Any] = {"N": design.levels["N"]} if "N" in columns else {}

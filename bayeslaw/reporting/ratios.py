@@ -9,7 +9,8 @@ import pandas as pd
 
 from bayeslaw.base.errors import BayeslawError
 from bayeslaw.base.words import amount, place
-from bayeslaw.decisions.critical_ratio import CriticalRatio, bends, critical_ratio, of_the_study
+from bayeslaw.decisions.critical_ratio import CriticalRatio, bends, of_the_study
+from bayeslaw.decisions.study import study_of
 from bayeslaw.plots import plot_critical_ratio
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.reporting.answer import Answer, question_of
@@ -44,7 +45,7 @@ def ratios(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
     limits = " or ".join(dict.fromkeys(table["limit"]))
     sentences, actions, draws = [], [], {}
     largest = table["N"].max() if "N" in table else None
-    rows = list(table.to_dict("records"))
+    rows = [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
     for row in rows:
         ratio, at = row["ratio"], place({k: row[k] for k in ("N", "domain") if k in row})
         label = f"{at}, {row['limit']}" if at else row["limit"]
@@ -67,7 +68,17 @@ def ratios(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
         HOW_TO_READ,
         draws,
         [density],
+        tuple(dict.fromkeys(caution for ratio in table["ratio"] for caution in ratio.cautions)),
+        _marks(rows),
     )
+
+
+def _marks(rows: list[dict[str, Any]]) -> dict[tuple[Any, Any], CriticalRatio]:
+    """Return the ratios of the last tolerance, by size and domain."""
+    tolerances = [row for row in rows if row["ratio"].inputs["rule"] != "turning-point"] or rows
+    return {
+        (row.get("N"), row.get("domain")): row["ratio"] for row in tolerances if row["limit"] == tolerances[-1]["limit"]
+    }
 
 
 def critical_ratios(fit: Posterior, question: Mapping[str, Any] | None = None) -> pd.DataFrame:
@@ -77,7 +88,8 @@ def critical_ratios(fit: Posterior, question: Mapping[str, Any] | None = None) -
     run`` in words, ``safe share`` (the largest that a new run keeps with probability 0.95; missing if there is none),
     ``p_never``, ``p_interior``, ``p_always``, and the `CriticalRatio` itself.
     """
-    asked = of_the_study(fit) | question_of(critical_ratio, question)
+    own = of_the_study(fit) or {}
+    asked = {k: v for k, v in own.items() if k not in LIMITS} | question_of("critical_ratio", question)
     limits: dict[str, Any] = {k: asked.pop(k) for k in LIMITS if k in asked}
     rows: list[dict[str, Any]] = []
     unanswered: list[BayeslawError] = []
@@ -92,7 +104,7 @@ def critical_ratios(fit: Posterior, question: Mapping[str, Any] | None = None) -
 
 
 def _rows(fit: Posterior, asked: Mapping[str, Any], rule: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    mean, new = (critical_ratio(fit, **asked, **rule, new_run=new_run) for new_run in (False, True))
+    mean, new = (study_of(fit).ask("critical_ratio", **asked, **rule, new_run=new_run) for new_run in (False, True))
     varied = [str(d) for d in mean.draws.dims if d not in ("chain", "draw")]
     for index in np.ndindex(*(mean.draws.sizes[d] for d in varied)):
         cell = dict(zip(varied, index, strict=True))

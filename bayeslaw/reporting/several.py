@@ -46,7 +46,7 @@ def several(fits: Mapping[str, Posterior], question: Mapping[str, Any] | None, b
         found = answer(fit, question)
         bar.step()
         checks[name] = list(run_checks(fit))
-        answers[name] = unless_unconverged(found, checks[name])
+        answers[name] = unless_unconverged(fit, found)
         bar.step()
     asked = list(dict.fromkeys(what for found in answers.values() for what in found.draws))
     comparison, remarks = _compared(fits)

@@ -114,7 +114,7 @@ def _close(one: pd.Series, other: pd.Series) -> "pd.Series[bool]":
 
 
 def _psis(name: str, fit: Posterior) -> ELPDData:
-    if fit.settings.get("method") == "mle":
+    if fit.method == "mle":
         raise RangeError(
             f"{name!r} is a maximum-likelihood fit, which has no posterior to leave runs out of: compare "
             "bl.evaluate(fit.model, ..., method='mle')"

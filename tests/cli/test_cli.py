@@ -1,10 +1,12 @@
 """The command line and the report: what they print, exit with and leave behind. A made-up posterior, no sampling."""
 
 import dataclasses
+import inspect
 import json
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,67 +21,33 @@ from bayeslaw.base.files import replacing
 from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.checks import CheckResult, Checks
 from bayeslaw.cli import app
-from bayeslaw.decisions.critical_ratio import CriticalRatio
+from bayeslaw.decisions import DECISIONS
 from bayeslaw.posterior import inference
-from bayeslaw.posterior.quantity import Censored
-from bayeslaw.reporting import report
+from bayeslaw.reporting import content, report
 from bayeslaw.workflow import Fit
+from tests.stand_ins import stand_in
 
 SAMPLE = {"chain": np.arange(2), "draw": np.arange(50)}
 MIDDLES = {"E": 2.4, "A": 0.4, "alpha": 0.3, "B": 0.15, "beta": 0.3, "eta": 1.2, "C": 0.3, "gamma": 0.35, "eps": 0.1}
 
 
-class FakeFit:
-    """A fit with made-up draws around fixed coefficients, which keeps what a decision was asked."""
+SETTINGS = {"method": "mle", "draws": 50, "tune": 50, "chains": 2, "seed": 1}
+HEALTHY = Checks(
+    (CheckResult("convergence", True, "largest R-hat 1.002"), CheckResult("fit", True, "residuals | {look} fine"))
+)
 
-    settings, seconds = {"method": "mle", "draws": 50, "tune": 50, "chains": 2, "seed": 1}, 1.0
 
-    def __init__(self, healthy=True):
-        table = bl.datasets.load("tinycpt")
-        runs = bl.read_runs(table[(table["set"] == "grid") & table["step"].isin([0, 750, 1500])])
-        self.model = bl.Model(models.dcpt, runs, reference={"N": 2e5, "D": 1e6})
-        self.healthy, self.asked = healthy, {}
-        rng = np.random.default_rng(0)
-        coords = SAMPLE | {"eval": ["general", "domain"]}
-        self.posterior = xr.Dataset(
-            {k: (tuple(coords), v * np.exp(0.05 * rng.standard_normal((2, 50, 2)))) for k, v in MIDDLES.items()}, coords
-        )
-        self.posterior["sigma"] = xr.full_like(self.posterior["E"], 0.01)
-        self.real = Fit(self.model, xr.DataTree.from_dict({"posterior": self.posterior}), self.settings)
-
-    def __getattr__(self, name):
-        return getattr(self.real, name)
-
-    def critical_ratio(self, **asked):
-        self.asked = asked
-        several = {k: asked[k] for k in ("N", "domain") if np.ndim(asked.get(k, 0))}
-        draws = xr.DataArray(np.linspace(0.1, 0.8, 100).reshape(2, 50), SAMPLE).expand_dims(several)
-        draws = draws.transpose("chain", "draw", ...)
-        inputs = {"eval": "general"} | {k: v for k, v in asked.items() if v is not None}
-        return CriticalRatio("critical_ratio", draws, "1", "mean law", inputs, low=0.1, high=0.9)
-
-    def best_ratio(self, **asked):
-        return self.critical_ratio(**asked)
-
-    def allocation(self, **asked):
-        draws = xr.DataArray(np.full((2, 50, 2), [1e8, 2e9]), SAMPLE | {"quantity": ["N", "D"]})
-        return Censored("allocation", draws, "parameters (N), tokens (D)", "mean law", asked, low=1e3, high=1e18)
-
-    def checks(self):
-        words = "residuals | {look} fine"
-        return Checks(
-            (CheckResult("convergence", True, "largest R-hat 1.002"), CheckResult("fit", self.healthy, words))
-        )
-
-    def summary(self):
-        rows = {f"{name}[{label}]": {"mean": 1.0, "r_hat": 1.0} for name in MIDDLES for label in ("general", "domain")}
-        return pd.DataFrame(rows).T
-
-    def save(self, path):
-        path.write_text("posterior")
-
-    def provenance(self):
-        return {"bayeslaw": bl.__version__, "data": self.model.runs.hash}
+def made_up() -> Fit:
+    """A fit of real runs with made-up draws around fixed coefficients."""
+    table = bl.datasets.load("tinycpt")
+    runs = bl.read_runs(table[(table["set"] == "grid") & table["step"].isin([0, 750, 1500])])
+    model = bl.Model(models.dcpt, runs, reference={"N": 2e5, "D": 1e6})
+    rng = np.random.default_rng(0)
+    coords: dict[str, Any] = SAMPLE | {"eval": ["general", "domain"]}
+    draws = {k: (tuple(coords), v * np.exp(0.05 * rng.standard_normal((2, 50, 2)))) for k, v in MIDDLES.items()}
+    posterior = xr.Dataset(draws, coords)
+    posterior["sigma"] = 0.004 * posterior["E"]
+    return Fit(model, xr.DataTree.from_dict({"posterior": posterior}), SETTINGS, 1.0)
 
 
 @pytest.fixture
@@ -92,8 +60,9 @@ def run(tmp_path, monkeypatch):
 @pytest.fixture
 def stored(tmp_path, monkeypatch):
     """A file that loads as the made-up fit."""
-    fit, path = FakeFit(), tmp_path / "fit.nc"
+    fit, path = made_up(), tmp_path / "fit.nc"
     path.touch()
+    monkeypatch.setattr(content, "run_checks", lambda _: HEALTHY)
     monkeypatch.setattr(workflow, "load", lambda _: fit)
     return fit, path
 
@@ -207,9 +176,10 @@ def test_fit_asks_the_library_for_what_was_written(run, tmp_path, monkeypatch):
 
     def fit(model, **settings):
         asked.update(model=model, settings=settings)
-        return FakeFit()
+        return made_up()
 
     monkeypatch.setattr(inference, "fit", fit)
+    monkeypatch.setattr(Fit, "checks", lambda _: HEALTHY)
     run("data", "tinycpt", "-o", "all.csv")
     table = pd.read_csv("all.csv").query("set == 'grid'").rename(columns={"N": "params", "general_loss": "g"})
     table.to_csv("runs.csv", index=False)
@@ -218,7 +188,7 @@ def test_fit_asks_the_library_for_what_was_written(run, tmp_path, monkeypatch):
     result = run("fit", "dcpt", "runs.csv", "-o", "fit.nc", *words.split(), "--seed=3", "--draws=20", "--robust")
     assert result.exit_code == 0, result.output
     assert "pass  convergence: largest R-hat 1.002" in result.stdout
-    assert (tmp_path / "fit.nc").read_text() == "posterior"
+    assert bl.load(tmp_path / "fit.nc").seconds == 1.0
     model = asked["model"]
     assert (model.by, model.reference["N"], model.noise.robust, model.outside) == ({"E": "N"}, 2e5, True, "exclude")
     assert model.priors["alpha"].parameters == bl.positive(0.35, spread=0.3).parameters
@@ -260,34 +230,46 @@ def test_predict_refuses_a_grid_it_cannot_answer(run, stored, tmp_path, grid, wo
 
 def test_decide(run, stored):
     fit, path = stored
-    words = ["--N=1.8e9", "--D=1e10", "--baseline=2.86", "--max-rise=0.03", "--safe=0.3"]
+    words = ["--N=1e6", "--D=1e6", "--baseline=2.86", "--max-rise=0.03", "--safe=0.3"]
     printed = run("decide", "critical-ratio", path, *words)
     assert printed.exit_code == 0 and f"{CI_PROB * 100:g} % interval" in printed.stdout
+    assert "note: N 1 M lies 1.1 times beyond the largest run, 923 k" in printed.stderr
     answer = json.loads(run("decide", "critical-ratio", path, *words, "--json", "--prob", "0.5").stdout)
-    assert set(answer) >= {"median", "lower", "upper", "prob", "p_never", "p_interior", "p_always", "N", "max_rise"}
-    assert answer["prob"] == 0.5 and answer["p_never"] == 0.01 and 0 < answer["p_safe_at_0.3"] < 1
-    assert (fit.asked["N"], fit.asked["baseline"], fit.asked["rule"]) == (1.8e9, 2.86, "tolerance")
+    expected = fit.critical_ratio(N=1e6, D=1e6, baseline=2.86, max_rise=0.03)
+    assert answer["p_safe_at_0.3"] == float(expected.probability_safe(0.3))
+    assert answer == json.loads(json.dumps(expected.as_json(0.5))) | {"p_safe_at_0.3": answer["p_safe_at_0.3"]}
+    assert answer["cautions"] == list(expected.cautions) != []
 
 
 def test_decide_with_scarce_tokens_or_compute(run, stored):
     fit, path = stored
-    ratio = run("decide", "best-ratio", path, "--N=1.8e9", "--domain-tokens=5e9", "--json")
-    assert json.loads(ratio.stdout)["domain_tokens"] == 5e9 and fit.asked == {"N": 1.8e9, "domain_tokens": 5e9}
-    best = json.loads(run("decide", "allocation", path, "--flops=1e21", "--domain-share=0.5", "--json").stdout)
-    assert (best["median"], best["quantity"], best["domain_share"]) == ([1e8, 2e9], ["N", "D"], 0.5)
-    assert "quantity" in run("decide", "allocation", path, "--flops=1e21", "--prob=0.5").stdout
+    ratio = json.loads(run("decide", "best-ratio", path, "--N=2e5", "--domain-tokens=1e6", "--json").stdout)
+    assert ratio["median"] == float(fit.best_ratio(N=2e5, domain_tokens=1e6).median()) and ratio["domain_tokens"] == 1e6
+    words = ["--flops=1e12", "--domain-share=0.5"]
+    best = json.loads(run("decide", "allocation", path, *words, "--json").stdout)
+    assert (best["quantity"], best["domain_share"]) == (["N", "D"], 0.5)
+    assert best["median"] == fit.allocation(flops=1e12, domain_share=0.5).median().values.tolist()
+    assert "quantity" in run("decide", "allocation", path, *words, "--prob=0.5").stdout
+
+
+def test_every_decision_is_a_command_and_a_method():
+    for name, decision in DECISIONS.items():
+        assert inspect.unwrap(getattr(Fit, name)) is decision.ask
+        shown = CliRunner().invoke(app, ["decide", name.replace("_", "-"), "--help"])
+        assert shown.exit_code == 0 and "Example: bayeslaw decide" in shown.stdout
 
 
 def test_check_exits_with_its_answer(run, monkeypatch, stored):
-    fit, path = stored
-    assert (run("check", path).exit_code, fit.checks().passed) == (0, True)
-    fit.healthy = False
+    _, path = stored
+    monkeypatch.setattr(Fit, "checks", lambda _: HEALTHY)
+    assert run("check", path).exit_code == 0
+    monkeypatch.setattr(Fit, "checks", lambda _: Checks((replace(HEALTHY.results[1], passed=False),)))
     failed = run("check", path)
     assert failed.exit_code == 1 and "FAIL  fit: residuals" in failed.stdout and failed.stderr == ""
 
 
 def test_report(run, stored, tmp_path):
-    fit, path = stored
+    _, path = stored
     result = run("report", path, "-o", "docs/law.md")
     assert result.exit_code == 0, result.output
     text = (tmp_path / "docs" / "law.md").read_text(encoding="utf-8")
@@ -301,12 +283,12 @@ def test_report(run, stored, tmp_path):
     assert complains(run("report", path, "-o", "law.txt"), ".md")
     assert run("report", path, "-o", "nats.md", "--max-increase=0.05", "--baseline=3").exit_code == 0
     assert "rise of at most 0.05 nats" in (tmp_path / "nats.md").read_text(encoding="utf-8")
-    assert fit.asked["baseline"] == 3 and "max_rise" not in fit.asked
 
 
 def test_demo(run, tmp_path, monkeypatch):
     asked: dict[str, Any] = {}
-    monkeypatch.setattr(inference, "fit", lambda model, **settings: asked.update(model=model) or FakeFit())
+    monkeypatch.setattr(inference, "fit", lambda model, **settings: asked.update(model=model) or made_up())
+    monkeypatch.setattr(Fit, "checks", lambda _: HEALTHY)
     result = run("demo", "--draws=20")
     assert result.exit_code == 0, result.output
     assert {p.name for p in (tmp_path / "bayeslaw-demo").iterdir()} == {"fit.nc", "report.md", "report_files"}
@@ -318,13 +300,10 @@ def test_demo(run, tmp_path, monkeypatch):
     assert set(asked["model"].by) == {"B", "C"} and len(asked["model"].runs) == 460
 
 
-def test_a_report_without_a_baseline_says_why(stored, tmp_path, monkeypatch):
+def test_a_report_without_a_baseline_says_why(stored, tmp_path):
     fit, _ = stored
-
-    def refuse(**_):
-        raise bl.BayeslawError("the runs have no row at D = 0")
-
-    monkeypatch.setattr(fit, "critical_ratio", refuse)
+    runs = replace(fit.model.runs, baseline=fit.model.runs.baseline.iloc[:0])
+    fit = Fit(replace(fit.model, runs=runs), fit.idata, fit.settings, 1.0)
     text = report(fit, tmp_path / "law.md").read_text(encoding="utf-8")
     assert "No critical ratio: the runs have no row at D = 0" in text and "critical-ratio.png" not in text
 
@@ -334,14 +313,14 @@ def test_plots_return_labelled_axes():
 
     from bayeslaw.plots import plot_critical_ratio, plot_prior_posterior, plot_quantity, plot_shares
 
-    fit: Any = FakeFit()
+    fit = made_up()
     axes = Figure().subplots(2, 3).ravel()
     band = fit.predict(N=2e5, D=np.geomspace(1e5, 1e7, 5), domain_share=0.5)
     assert plot_quantity(band, axes[0]) is axes[0] and axes[0].get_xscale() == "log"
     assert axes[0].get_legend_handles_labels()[1] == ["general", "domain"]
     plot_quantity(fit.predict(N=2e5, D=1e6, domain_share=0.5), axes[1])
     plot_shares(fit, 221664.0, 1.536e6, axes[2])
-    plot_critical_ratio(fit.critical_ratio(N=1e6, D=1e6), axes[3])
+    plot_critical_ratio(fit.critical_ratio(N=1e6, D=1e6, baseline=2.9), axes[3])
     plot_prior_posterior(fit, axes[4])
     labels = [ax.get_xlabel() for ax in axes[:5]]
     assert labels[:3] == ["D (tokens)", "loss (nats per token)", "domain share (of the tokens)"] and all(labels)
@@ -513,7 +492,7 @@ def test_curves_are_fitted_and_predicted_row_by_row(run, curves):
 
 def test_continual_pre_training_needs_what_was_before(run, curves, monkeypatch):
     asked: dict[str, Any] = {}
-    monkeypatch.setattr(inference, "fit", lambda model, **settings: asked.update(model=model) or FakeFit())
+    monkeypatch.setattr(inference, "fit", lambda model, **settings: asked.update(model=model) or made_up())
     pd.DataFrame({"step": [1, 4000], "lr": 3e-4}).to_csv("before.csv", index=False)
     words = ["curves.csv", "-o", "fit.nc", "--warmup=200"]
     assert complains(run("fit", "cpt_dynamics", *words), "needs a column 'S1cpt'")
@@ -536,10 +515,11 @@ def test_curves_that_cannot_be_read_leave_nothing(run, curves, tmp_path, words, 
     assert [p.name for p in tmp_path.iterdir()] == ["curves.csv"]
 
 
-def test_a_critical_ratio_of_a_law_without_size(run, stored):
-    fit, path = stored
-    assert run("decide", "critical-ratio", path, "--D=1e10", "--rule=break-even").exit_code == 0
-    assert "N" not in fit.asked and fit.asked["rule"] == "break-even"
+def test_a_critical_ratio_of_a_law_without_size(run, stored, monkeypatch, table_for):
+    monkeypatch.setattr(workflow, "load", lambda _: stand_in(models.cmr_general, table_for))
+    words = ["--D=1e10", "--rule=break-even", "--baseline=2.9", "--domain=code", "--json"]
+    answer = json.loads(run("decide", "critical-ratio", stored[1], *words).stdout)
+    assert "N" not in answer and answer["rule"] == "break-even"
 
 
 def test_fitting_in_a_new_process_says_nothing_else(tmp_path):
@@ -554,14 +534,14 @@ def test_fitting_in_a_new_process_says_nothing_else(tmp_path):
 def test_a_warning_is_a_note(run, stored, monkeypatch):
     fit, path = stored
 
-    def load(_: object) -> FakeFit:
+    def load(_: object) -> Fit:
         with warnings.catch_warnings():
             warnings.simplefilter("always")
             warnings.warn("the law has changed", stacklevel=2)
         return fit
 
     monkeypatch.setattr(workflow, "load", load)
-    result = run("decide", "allocation", path, "--flops=1e21")
-    changed, beyond = result.stderr.splitlines()
+    result = run("decide", "allocation", path, "--flops=1e16", "--domain-share=0.5")
+    changed, beyond, *_ = result.stderr.splitlines()
     assert result.exit_code == 0 and changed == "bayeslaw: note: the law has changed"
-    assert beyond.startswith("bayeslaw: note: D 2 B lies 1.3e+03 times beyond the largest run, 1.54 M")
+    assert beyond.startswith("bayeslaw: note: N 375 M lies 4.1e+02 times beyond the largest run, 923 k")

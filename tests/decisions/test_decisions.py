@@ -12,8 +12,10 @@ from scipy.optimize import brentq, minimize_scalar
 
 from bayeslaw import models
 from bayeslaw.base.errors import DataError, LawError, RangeError, UnknownName
-from bayeslaw.decisions import allocation, best_ratio, critical_ratio, question
-from bayeslaw.decisions.critical_ratio import CriticalRatio
+from bayeslaw.decisions import question
+from bayeslaw.decisions.allocation import allocation
+from bayeslaw.decisions.best_ratio import best_ratio
+from bayeslaw.decisions.critical_ratio import CriticalRatio, critical_ratio
 from bayeslaw.declare.laws import Law
 
 COMMON = {"E": 1.5, "A": 0.4, "alpha": 0.3, "B": 0.1, "beta": 0.3, "eta": 1.2, "C": 0.4, "gamma": 0.35, "eps": 0.08}
@@ -25,26 +27,29 @@ BASE = 2.8602
 class StubFit:
     """The interface of a fit, on given draws (one dict of coefficients each, the same for every loss)."""
 
-    draws: list
+    sets: list
     law: Law = models.dcpt
     evals: list = field(default_factory=lambda: ["general", "domain"])
     outside: str = "exclude"
     baseline: pd.DataFrame = field(default_factory=pd.DataFrame)
     sigma: float = 0.01
     sizes: list = field(default_factory=list)
+    kept: dict = field(default_factory=dict)
+    method: str = "mle"
+    sampled: bool = False
 
     @property
     def model(self):
         runs = SimpleNamespace(baseline=self.baseline)
-        design = SimpleNamespace(groups={})
+        design = SimpleNamespace(groups={}, levels={})
         settings = {"law": self.law, "reference": self.law.reference(), "runs": runs, "outside": self.outside}
         return SimpleNamespace(**settings, design=design)
 
     def labels(self):
-        return {"chain": [0], "draw": np.arange(len(self.draws)), "eval": self.evals}
+        return {"chain": [0], "draw": np.arange(len(self.sets)), "eval": self.evals}
 
     def coefficient(self, name):
-        values = [[[d[name]] * len(self.evals) for d in self.draws]]
+        values = [[[d[name]] * len(self.evals) for d in self.sets]]
         return xr.DataArray(values, dims=("chain", "draw", "eval"), coords=self.labels())
 
     def columns(self, **given):

@@ -69,6 +69,6 @@ def test_few_draws_are_refused():
 
 
 def test_answers_are_in_words():
-    found = study.answers(fit())
+    found = study.study_of(fit()).answers
     assert found.dims == ("chain", "draw", "answer")
     assert "the validation loss at N 1 B, domain law" in found["answer"].values

@@ -309,7 +309,7 @@ def conclude(
     page: Page, fits: Mapping[str, Fit], found: pd.DataFrame, low: pd.DataFrame, by_hand: pd.DataFrame, whole: Fit
 ) -> None:
     """Say which aims were met."""
-    checks = {LAWS[law]: converged(fit) for law, fit in fits.items()}
+    checks = {LAWS[law]: check for law, fit in fits.items() if (check := converged(fit)) is not None}
     named = {law: f"{law}, posterior{'' if check.passed else ' (not converged)'}" for law, check in checks.items()}
     ranked = pd.concat([found.rename(index=named), by_hand.tail(1).rename(index="{}, least squares".format)])
     lines = [
@@ -328,7 +328,8 @@ def conclude(
         + "."
         for count in LOWEST
     ]
-    checks["M4, all 13 losses,"] = converged(whole)
+    if (check := converged(whole)) is not None:
+        checks["M4, all 13 losses,"] = check
     lines += [f"Convergence of {law} {'passes' if c.passed else 'fails'}: {c.text}." for law, c in checks.items()]
     spent = f"{'within' if whole.seconds < 60 * MINUTES else 'beyond'} the {MINUTES} minutes aimed at"
     lines.append(f"All 13 losses by M4, {_draws(whole)} draws on two cores: {whole.seconds:.0f} s in all, {spent}.")

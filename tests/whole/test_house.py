@@ -1,4 +1,4 @@
-"""The house has floors: imports run downward only, whatever kind of import, and no file imports itself through others."""
+"""The house has floors: imports run downward only, of any kind, and no file imports itself through others."""
 
 import ast
 import subprocess

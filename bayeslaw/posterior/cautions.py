@@ -1,0 +1,126 @@
+"""What speaks against an answer: the fit behind it, the place that was asked about, a prior that decides it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.base.words import amount
+from bayeslaw.posterior.convergence import convergence
+from bayeslaw.posterior.draws import Posterior, kept
+from bayeslaw.posterior.quantity import Quantity
+from bayeslaw.posterior.sensitivity import contraction, unit_cells, weighable
+
+__all__ = ["VERIFIED", "Reach", "cautioned", "cautions", "reach"]
+
+VERIFIED = {"N": 1.0, "D": 1.5}
+"""Factor beyond the runs up to which intervals kept their coverage on held-out runs (docs/studies/held_out.md): of
+larger models on no table."""
+
+LEARNED = 0.25
+"""Contraction (1 minus the ratio of posterior to prior variance) below which the data did not learn a coefficient."""
+
+DECIDED = 0.5
+"""Share of an answer's posterior variance that unlearned coefficients explain from which it rests on their priors."""
+
+SAMPLED = 1000
+"""Draws, and elements of an answer, from which that share is estimated."""
+
+ROUNDING = 1e-6
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far a question lies beyond the runs, along the column in which it lies farthest."""
+
+    column: str = ""
+    factor: float = 1.0
+    asked: float = 0.0
+    edge: float = 0.0
+    end: str = ""
+
+    @property
+    def verified(self) -> bool:
+        """Whether intervals kept their coverage that far."""
+        return self.factor <= VERIFIED.get(self.column, 1.0) * (1 + ROUNDING)
+
+    def __str__(self) -> str:
+        where = "wherever models were larger" if self.column == "N" else f"from a factor of {VERIFIED['D']:g} on"
+        return (
+            f"{self.column} {amount(self.asked)} lies {self.factor:.2g} times beyond the {self.end} run, "
+            f"{amount(self.edge)}, and on public tables intervals were too narrow {where}"
+        )
+
+
+def reach(fit: Posterior, planned: Mapping[str, Any]) -> Reach:
+    """Return how far planned sizes and tokens lie beyond the runs of a fit."""
+    found = [Reach()]
+    for column in VERIFIED:
+        if planned.get(column) is None or column not in fit.model.design.levels:
+            continue
+        asked, seen = np.asarray(planned[column], float), fit.model.design.levels[column]
+        for end, edge, to in (("largest", seen.max(), asked.max()), ("smallest", seen.min(), asked.min())):
+            factor = to / edge if end == "largest" else edge / to if to > 0 else np.inf
+            found.append(Reach(column, max(1.0, float(factor)), float(to), float(edge), end))
+    return max(found, key=lambda r: r.factor / VERIFIED.get(r.column, 1.0))
+
+
+def cautions(fit: Posterior, **planned: Any) -> list[str]:
+    """Return what speaks against any answer of a fit about planned sizes and tokens."""
+    found, mixing, beyond = [], convergence(fit), reach(fit, planned)
+    if mixing is not None and mixing.remedy:
+        found.append(f"the fit did not converge ({mixing}): do not act on this answer; {mixing.remedy}")
+    if not beyond.verified:
+        found.append(str(beyond))
+    return found
+
+
+def cautioned[Q: Quantity](fit: Posterior, answer: Q, **planned: Any) -> Q:
+    """Return an answer with what speaks against it.
+
+    Parameters
+    ----------
+    fit : Posterior
+        What was asked.
+    answer : Quantity
+        Its answer.
+    **planned
+        ``N`` and ``D`` that the answer is about, where it is about any.
+    """
+    found = cautions(fit, **planned)
+    if names := _rests_on(fit, answer):
+        found.append(f"the answer rests on the prior of {' and of '.join(names)}, which the runs hardly inform")
+    return replace(answer, cautions=(*answer.cautions, *found))
+
+
+@kept
+def _unlearned(fit: Posterior) -> dict[str, xr.DataArray]:
+    """Return the draws, in prior units, of every coefficient that the runs did not learn, by its name in words."""
+    cells = unit_cells(fit) if weighable(fit) else ()
+    return {label: z for label, _, z in cells if contraction(z) < LEARNED}
+
+
+def _rests_on(fit: Posterior, answer: Quantity) -> list[str]:
+    """Return the unlearned coefficients that explain at least half of an answer's variance, the strongest first."""
+    unlearned = _unlearned(fit)
+    if not unlearned or any(answer.draws.sizes.get(d) != fit.posterior.sizes[d] for d in SAMPLE):
+        return []
+    step = -(-fit.draws // SAMPLED)
+    x = np.stack([z.transpose(*SAMPLE).values.ravel()[::step] for z in unlearned.values()], axis=1)
+    y = answer.draws.transpose(*SAMPLE, ...).values.reshape(fit.draws, -1)[::step]
+    y = y[:, :: -(-y.shape[1] // SAMPLED)].astype(float)
+    y = y[:, np.isfinite(y).all(axis=0) & (y.std(axis=0) > ROUNDING * abs(y.mean(axis=0)))]
+    free = len(x) - x.shape[1] - 1
+    if not y.shape[1] or free < len(x) / 2:
+        return []
+    x, y = ((v - v.mean(axis=0)) / v.std(axis=0) for v in (x, y))
+    left = (y - x @ np.linalg.lstsq(x, y, rcond=None)[0]).var(axis=0) * (len(x) - 1) / free
+    worst = int(left.argmin())
+    if left[worst] > 1 - DECIDED:
+        return []
+    strength = abs(x.T @ y[:, worst]) / len(x)
+    order = np.argsort(-strength)
+    return [list(unlearned)[i] for i in order[:3] if i == order[0] or strength[i] ** 2 > DECIDED / 2]
