@@ -182,19 +182,7 @@ class Fit(Posterior):
         found = run_checks(self)
         return replace(found, results=(*found, extrapolation(self, **planned))) if planned else found
 
-    @checked
-    def report(
-        self,
-        path: str | Path,
-        *,
-        title: str | None = None,
-        about: str = "",
-        question: Mapping[str, Any] | None = None,
-        published: Mapping[str, Mapping[str, Any]] | None = None,
-        progress: bool = True,
-    ) -> Path:
-        """Write a report, Markdown with its figures beside it or one HTML file; see `bayeslaw.report`."""
-        return report(self, path, title=title, about=about, question=question, published=published, progress=progress)
+    report = checked(report)
 
     @checked
     def save(self, path: str | Path) -> Path:

@@ -29,25 +29,7 @@ def fit(
     method: Literal["nuts", "mle"] = "nuts",
     progress: bool = True,
 ) -> Posterior:
-    """Fit a model.
-
-    Parameters
-    ----------
-    model : Model
-        What to fit.
-    draws, chains, tune : int
-        Draws kept per chain, number of chains, and draws of warm-up.
-    seed : int
-        Same seed, versions and machine: same draws.
-    target_accept : float
-        Acceptance that the step size is adapted to.
-    cores : int, optional
-        Processes; all cores by default.
-    method : {"nuts", "mle"}
-        Posterior draws; or the papers' fit, one draw: multi-start least squares with the Huber loss on log loss.
-    progress : bool
-        Show a progress bar.
-    """
+    """Sample a model or find its maximum likelihood; see `bayeslaw.Model.fit`."""
     if method not in ("nuts", "mle"):
         raise unknown_name("method", method, ("nuts", "mle"))
     for name, number in {"draws": draws, "chains": chains, "tune": tune, "cores": cores}.items():
@@ -93,13 +75,7 @@ def with_paper_units(model: Specification, posterior: xr.Dataset) -> xr.Dataset:
 
 
 def prior_predictive(model: Specification, *, draws: int = 500, seed: int = 0) -> Posterior:
-    """Draw from the prior, shape prior included, as a Fit: its predictions are what the priors say before data.
-
-    Raises
-    ------
-    RangeError
-        Fewer than one in 10,000 independent draws has the shape asked for.
-    """
+    """Draw from the prior, shape prior included; see `bayeslaw.Model.prior_predictive`."""
     if draws < 1:
         raise RangeError(f"draws is {draws}: give at least 1")
     rng = np.random.default_rng(seed)

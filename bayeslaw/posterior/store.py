@@ -74,29 +74,7 @@ def save(fit: Posterior, path: str | Path) -> Path:
 
 
 def load(path: str | Path, law: Law | None = None, kind: type[Specification] = Specification) -> Posterior:
-    """Read a fit back.
-
-    Parameters
-    ----------
-    path : path
-        A file written by `Fit.save`.
-    law : Law, optional
-        The law, if it is not in the catalogue.
-    kind : type
-        What the model is made as.
-
-    Raises
-    ------
-    StoreError
-        The file is missing, damaged or not a fit.
-    UnknownName
-        Its law is not in the catalogue.
-
-    Warns
-    -----
-    UserWarning
-        The law has changed since the fit was made.
-    """
+    """Read a fit back, its model made as that kind; see `bayeslaw.load`."""
     path = Path(path)
     tree, recipe = _read(path)
     if law is None:

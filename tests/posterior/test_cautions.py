@@ -1,0 +1,73 @@
+"""What speaks against an answer travels with it: into Python, tables, notebooks, JSON and the command line."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from bayeslaw import models
+from bayeslaw.posterior.cautions import reach
+from bayeslaw.posterior.convergence import convergence
+from bayeslaw.workflow import Fit
+from tests.stand_ins import stand_in
+
+
+@pytest.fixture
+def fit(table_for) -> Fit:
+    return stand_in(models.chinchilla, table_for, draws=200)
+
+
+def with_draws(fit: Fit, name: str, draws: np.ndarray, **groups: xr.Dataset) -> Fit:
+    posterior = fit.posterior
+    posterior[name] = posterior[name].copy(data=draws)
+    return replace(fit, idata=xr.DataTree.from_dict({"posterior": posterior, **groups}))
+
+
+def stats(fit: Fit, divergences: int) -> xr.Dataset:
+    diverging = np.zeros((2, 200), bool)
+    diverging[0, :divergences] = True
+    return xr.Dataset({"diverging": (("chain", "draw"), diverging)})
+
+
+def test_an_answer_among_the_runs_has_no_caution(fit):
+    assert fit.predict(N=5e8, D=1e9).cautions == ()
+    assert "caution" not in repr(fit.predict(N=5e8, D=1e9))
+
+
+def test_a_place_beyond_the_runs_is_named_with_its_distance(fit):
+    found = fit.predict(N=2e10, D=1e9)
+    (caution,) = found.cautions
+    assert caution.startswith("N 20 B lies 10 times beyond the largest run, 2 B")
+    assert f"caution: {caution}" in repr(found) and caution in found._repr_html_()
+    assert found.to_frame().attrs["cautions"] == [caution] and found.as_json()["cautions"] == [caution]
+    assert found.to_xarray()["loss"].attrs["cautions"] == [caution]
+    assert (reach(fit, {"N": 2e10}).factor, reach(fit, {"N": [1e8, 1e9]}).factor) == (10, 1)
+    allocated = fit.allocation(flops=1e26)
+    assert any("times beyond the largest run" in c for c in allocated.cautions)
+
+
+def test_a_fit_that_did_not_converge_says_so_in_every_answer(fit):
+    rng = np.random.default_rng(0)
+    for name in fit.posterior.data_vars:  # made-up errors are all the same, which no sampler finds
+        fit = with_draws(fit, name, fit.posterior[name] * np.exp(rng.normal(0, 0.01, fit.posterior[name].shape)))
+    mixed = np.exp(rng.normal(0.4, 0.02, (2, 200, 1)))
+    good = with_draws(fit, "E", mixed, sample_stats=stats(fit, 0))
+    found = convergence(good)
+    assert found is not None and found.r_hat < 1.05 and found.divergences == 0
+    bad = with_draws(fit, "E", mixed + np.array([0, 1])[:, None, None], sample_stats=stats(fit, 3))
+    found = convergence(bad)
+    assert found is not None and found.r_hat > 1.5 and found.remedy == "raise target_accept or use tighter priors"
+    for answer in (bad.predict(N=5e8, D=1e9), bad.allocation(flops=1e19), bad.tokens_for(loss=2.5, N=5e8)):
+        assert answer.cautions[0].startswith("the fit did not converge (R-hat at most")
+
+
+def test_an_answer_that_rests_on_a_prior_names_the_coefficient(fit):
+    prior = fit.model.coefficient_priors["beta"].parameters
+    drawn = np.exp(np.random.default_rng(0).normal(prior["mu"], prior["sigma"], (2, 200, 1)))
+    open_ = with_draws(fit, "beta", drawn)
+    assert open_.allocation(flops=1e19).cautions == (
+        "the answer rests on the prior of beta of the validation loss, which the runs hardly inform",
+    )
+    assert fit.allocation(flops=1e19).cautions == ()
+    assert open_.predict(N=5e8, D=1e10).cautions == ()  # at the reference tokens beta does not matter
