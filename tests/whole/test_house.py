@@ -1,4 +1,4 @@
-"""The house has floors: imports run downward only, whatever kind of import, and no file imports itself through others."""
+"""The house has floors: imports run downward only, of whatever kind, and no file imports itself through others."""
 
 import ast
 import subprocess
@@ -16,8 +16,8 @@ from bayeslaw.base.errors import ArgumentError
 
 ROOT = Path(__file__).parents[2]
 FLOORS = (
-    ("base", "datasets"),
-    ("declare",),
+    ("base",),
+    ("datasets", "declare"),
     ("models", "tables"),
     ("spec",),
     ("sampler",),
