@@ -1,8 +1,8 @@
 """The error model's log density and its gradient, by hand: the inner loop of sampling.
 
-The same one-step-ahead form as `bayeslaw.noise` (and tested against it), as one pass forward and one back over the rows
-of each run. Compiled once by Numba and kept in its cache on disk. ``pull`` is the gradient in the losses of a block,
-to which every function adds.
+The same one-step-ahead form as `bayeslaw.spec.noise` (and tested against it), as one pass forward and one back over the
+rows of each run. Compiled once by Numba and kept in its cache on disk. ``pull`` is the gradient in the losses of a
+block, to which every function adds.
 """
 
 import math

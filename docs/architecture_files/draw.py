@@ -1,70 +1,105 @@
-"""The picture of docs/architecture.md: python docs/architecture_files/draw.py"""
+"""The picture of docs/architecture.md: python -m docs.architecture_files.draw
 
+Floors and imports are those of tests/whole/test_house.py; the words in a room are the summary of its docstring.
+"""
+
+import ast
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
+from textwrap import wrap
 
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.patches import FancyBboxPatch
 
-INK, QUIET = "#1a1a1a", "#555555"
-BLUE, ORANGE, GREEN, GREY = "#dbeaf6", "#fbe6d5", "#d9f0e6", "#f0f0f0"
-SIZE = (10.4, 7.2)
-LEFT, WIDTH, GAP = 0.3, 1.72, 0.3
+from tests.whole.test_house import FLOORS, IMPORTS, MODULES
 
-FLOW = ("a table", "Runs", "Model", "Fit", "Quantity")
-STEPS = ("read, check", "arrange", "sample", "ask")
+INK, QUIET = "#1a1a1a", "#4d4d4d"
+FROM_THE_GROUND_UP = LinearSegmentedColormap.from_list("house", ["#f4e4d4", "#f6f0dd", "#dbeaf6", "#d9f0e6"])
+WIDTH, STAIRS, LANE = 8.0, 0.26, 0.28
+"""Inches: a floor's width, the gap to the next one, and what stands between arrows that pass floors by."""
+TITLE, LINE = 0.34, 0.16
+"""Inches: heights of a room's title and of a line of text."""
 
-COLUMNS = (
-    ("datasets/", GREY, ("tables that", "come along,", "with their cards")),
-    ("the door", BLUE, ("tables, runs", "mixtures", "curves, areas", "schedules, power", "early_features")),
-    ("models/", ORANGE, ("one law per file:", "function and card", "(law, priors,", "design, shape,", "noise)")),
-    ("sampler/", BLUE, ("parameters, density", "kernels, blocks", "error_density", "coordinates, frame", "sampling")),
-    ("decisions/", BLUE, ("critical ratio", "best mixture", "allocation", "best schedule", "best duration ...")),
-)
-"""What lies below each step of the flow and serves it."""
-
-ROWS = (
-    ("is it right?", BLUE, "checks/   sensitivity   requirements   comparison   evaluate   calibrate"),
-    ("faces", GREEN, "report/   plots/   cli/      they use everything above; nothing above needs them to load"),
-)
+Room = tuple[float, float, float, float]
+"""Left, bottom, right, top."""
 
 
-def box(ax: Axes, x: float, y: float, width: float, height: float, colour: str) -> None:
-    style = "round,pad=0,rounding_size=0.08"
-    ax.add_patch(FancyBboxPatch((x, y), width, height, boxstyle=style, fc=colour, ec=INK, lw=0.8))
+def stairs() -> Iterator[tuple[str, str]]:
+    """Return the imports between rooms that do not follow from others: from each room to the next ones below it."""
+    below: dict[str, set[str]] = {}
+    for room in (room for floor in FLOORS for room in floor):
+        inside = (others for module, others in IMPORTS.items() if module.split(".")[0] == room)
+        direct = {other.split(".")[0] for others in inside for other in others} - {room}
+        below[room] = direct.union(*(below[other] for other in direct))
+        yield from ((room, other) for other in sorted(direct) if not any(other in below[o] for o in direct))
 
 
-def arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
-    ax.add_patch(
-        FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=12, color=INK, lw=1, shrinkA=0, shrinkB=0)
-    )
+def words(room: str, width: float) -> list[str]:
+    """Return the summary of a room's docstring in lines."""
+    text = ast.get_docstring(ast.parse(MODULES[room].read_text(encoding="utf-8"))) or ""
+    return wrap(text.split("\n\n")[0].replace("`", ""), int(width * 14.3))
+
+
+def rooms(ax: Axes) -> dict[str, Room]:
+    """Draw the rooms, the ground at the bottom, and return where they are."""
+    found: dict[str, Room] = {}
+    bottom = 0.0
+    for number, floor in enumerate(FLOORS):
+        width = (WIDTH - STAIRS * (len(floor) - 1)) / len(floor)
+        said = {room: words(room, width) for room in floor}
+        height = TITLE + LINE * max(map(len, said.values())) + 0.04
+        for k, (room, lines) in enumerate(said.items()):
+            left, top, path = k * (width + STAIRS), bottom + height, MODULES[room]
+            name = path.name if room in ("__init__", path.stem) else f"{room}/"
+            colour, style = FROM_THE_GROUND_UP(number / (len(FLOORS) - 1)), "round,pad=0,rounding_size=0.07"
+            ax.add_patch(FancyBboxPatch((left, bottom), width, height, boxstyle=style, fc=colour, ec=INK, lw=0.8))
+            ax.text(left + 0.14, top - 0.18, name, va="center", fontsize=11, weight="bold", color=INK)
+            ax.text(left + width - 0.14, top - 0.18, number, va="center", ha="right", fontsize=9, color=QUIET)
+            for n, text in enumerate(lines):
+                ax.text(left + 0.14, top - TITLE - LINE * (n + 0.4), text, va="center", fontsize=9, color=QUIET)
+            found[room] = (left, bottom, left + width, top)
+        bottom += height + STAIRS
+    return found
+
+
+def arrow(ax: Axes, *points: tuple[float, float]) -> None:
+    """Draw an arrow along points."""
+    ax.plot(*zip(*points, strict=True), color=INK, lw=1, solid_joinstyle="round")
+    head = {"arrowstyle": "-|>", "color": INK, "lw": 1, "shrinkA": 0, "shrinkB": 0}
+    ax.annotate("", points[-1], points[-2], arrowprops=head)
 
 
 def draw() -> Figure:
-    """Draw the house: the flow on top, what serves each step below it, then what examines and what shows a fit."""
-    figure = Figure(figsize=SIZE)
+    """Draw the house."""
+    figure = Figure()
     ax = figure.add_axes((0, 0, 1, 1))
-    ax.set(xlim=(0, SIZE[0]), ylim=(0, SIZE[1]))
+    found = rooms(ax)
+    taken: list[tuple[float, float, float]] = []
+    for upper, lower in sorted(stairs(), key=lambda pair: found[pair[0]][1] - found[pair[1]][3]):
+        (left, bottom, right, top), (left_below, bottom_below, right_below, top_below) = found[upper], found[lower]
+        if bottom - top_below < 1.5 * STAIRS:
+            start = end = (max(left, left_below) + min(right, right_below)) / 2
+            if right < left_below:
+                start, end = right - 0.4, left_below + 0.4
+            elif right_below < left:
+                start, end = left + 0.4, right_below - 0.4
+            half = (bottom + top_below) / 2
+            arrow(ax, (start, bottom), (start, half), (end, half), (end, top_below))
+            continue
+        wall, outward = (WIDTH, 1) if right == right_below == WIDTH else (0, -1)
+        start, end = top - TITLE, bottom_below + 0.6 * TITLE
+        lanes = (wall + outward * LANE * n for n in count(1))
+        lane = next(x for x in lanes if all(x != x_ or low >= start or high <= end for x_, low, high in taken))
+        taken.append((lane, end, start))
+        arrow(ax, (wall, start), (lane, start), (lane, end), (wall, end))
+    beside = [lane for lane, *_ in taken]
+    low, high, height = min(0, *beside) - 0.1, max(WIDTH, *beside) + 0.1, max(room[3] for room in found.values())
+    ax.set(xlim=(low, high), ylim=(-0.05, height + 0.05))
     ax.set_axis_off()
-    for k, (stage, (title, colour, files)) in enumerate(zip(FLOW, COLUMNS, strict=True)):
-        x = LEFT + k * (WIDTH + GAP)
-        middle = x + WIDTH / 2
-        box(ax, x, 5.75, WIDTH, 0.8, colour if k in (0, 2) else BLUE)
-        ax.text(middle, 6.15, stage, ha="center", va="center", fontsize=14, weight="bold", color=INK)
-        if k:
-            arrow(ax, (x - GAP, 6.15), (x, 6.15))
-            ax.text(x - GAP / 2, 6.72, STEPS[k - 1], ha="center", fontsize=9.5, style="italic", color=INK)
-        box(ax, x, 3.15, WIDTH, 2.1, colour)
-        ax.text(middle, 4.98, title, ha="center", va="center", fontsize=11.5, weight="bold", color=INK)
-        ax.text(middle, 4.0, "\n".join(files), ha="center", va="center", fontsize=9.5, color=QUIET, linespacing=1.5)
-        arrow(ax, (middle, 5.25), (middle, 5.75))
-    across = SIZE[0] - 2 * LEFT
-    for k, (title, colour, files) in enumerate(ROWS):
-        y = 1.85 - 1.2 * k
-        box(ax, LEFT, y, across, 0.85, colour)
-        ax.text(LEFT + 0.15, y + 0.6, title, va="center", fontsize=11.5, weight="bold", color=INK)
-        ax.text(LEFT + 0.15, y + 0.26, files, va="center", fontsize=9.5, color=QUIET)
-        arrow(ax, (SIZE[0] / 2, y + 0.85), (SIZE[0] / 2, y + (1.3 if k == 0 else 1.2)))
+    figure.set_size_inches(high - low, height + 0.1)
     return figure
 
 

@@ -309,7 +309,7 @@ def test_law_files_know_nothing_of_the_engine():
     for path in (ROOT / "models").glob("*.py"):
         if path.name != "__init__.py":
             imports = re.findall(r"^\s*(?:from|import) (\S+)", path.read_text(), re.M)
-            assert set(imports) <= {"bayeslaw.law", "bayeslaw.priors", "bayeslaw.models.dcpt"}, path.name
+            assert set(imports) <= {"bayeslaw.declare", "bayeslaw.models.dcpt"}, path.name
 
 
 # --------------------------------------------------------------------------------------------------------------- priors

@@ -16,8 +16,8 @@ from bayeslaw.base.errors import ArgumentError
 
 ROOT = Path(__file__).parents[2]
 FLOORS = (
-    ("base", "datasets"),
-    ("declare",),
+    ("base",),
+    ("datasets", "declare"),
     ("models", "tables"),
     ("spec",),
     ("sampler",),

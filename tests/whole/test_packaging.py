@@ -98,7 +98,7 @@ def test_constraints_are_exact_versions_of_packages_and_nothing_else() -> None:
 
 
 def test_no_extra_is_imported_before_it_is_needed() -> None:
-    loaded = "import sys, bayeslaw.cli, bayeslaw.decisions, bayeslaw.meta_domains; print(*sys.modules)"
+    loaded = "import sys, bayeslaw.cli, bayeslaw.decisions, bayeslaw.tables.meta_domains; print(*sys.modules)"
     assert not {"dask", "pooch", "sklearn"} & set(run(sys.executable, "-c", loaded, cwd=ROOT).split())
 
 
@@ -122,7 +122,7 @@ def test_wheel(source: Path, python: Path, tmp_path: Path, start: str) -> None:
     package = source / "bayeslaw"
     files = [*package.rglob("*"), *(package / "models").rglob("*")]
     wanted = {p.relative_to(source).as_posix() for p in files if p.is_file() and p.suffix in kept}
-    wanted |= {p.relative_to(source).as_posix() for p in (package / "templates").glob("*")}
+    wanted |= {p.relative_to(source).as_posix() for p in (package / "reporting" / "templates").glob("*")}
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert "bayeslaw/models/__init__.py" in held
     assert held == wanted
