@@ -21,6 +21,7 @@ __all__ = ["checked", "numbers"]
 WORDS = {
     "Callable": "a function",
     "DataFrame": "a pandas DataFrame",
+    "Executor": "an executor, for example Client(address).get_executor() of Dask",
     "Evaluation": "an Evaluation, bl.evaluate(model, splits)",
     "Fit": "a Fit, model.fit()",
     "Law": "a Law, one of bayeslaw.models or your own, declared with @bl.law",

@@ -1,11 +1,13 @@
 """How well laws predict runs that they have not seen."""
 
+import logging
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bayeslaw.base.errors import RangeError
+from bayeslaw.base.errors import MissingExtra, RangeError, RefitError
 from bayeslaw.cli.fitting import model_of
 from bayeslaw.cli.options import (
     Before,
@@ -23,6 +25,10 @@ from bayeslaw.cli.options import (
     probability,
     read_splits,
 )
+from bayeslaw.cli.printing import note
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 __all__ = ["compare", "evaluate"]
 
@@ -51,7 +57,7 @@ def evaluate(
         Path | None, typer.Option(metavar="DIR", help="Keep finished folds there; do not fit those again.")
     ] = None,
     jobs: Annotated[int, typer.Option(help="Folds fitted at a time; -1: one per core.")] = 1,
-    scheduler: Annotated[
+    dask: Annotated[
         str | None,
         typer.Option(metavar="ADDRESS", help="tcp://127.0.0.1:8786: fit on the workers of a Dask scheduler."),
     ] = None,
@@ -72,8 +78,6 @@ def evaluate(
 
     Example: bayeslaw evaluate fit.nc --by N --folder folds -o scores.csv
     """
-    from contextlib import nullcontext
-
     import bayeslaw as bl
     from bayeslaw.base.files import replacing
 
@@ -103,9 +107,13 @@ def evaluate(
         model = model_of(law, runs, columns, loss, pooled, prior, reference, outside, robust, warmup, before)
     settings = {"seed": 1, **settings}
     asked = read_splits(splits or f"by:{','.join(held_out)}", settings["seed"])
-    with nullcontext() if output is None else replacing(output) as temporary:
+    with (
+        nullcontext() if output is None else replacing(output) as temporary,
+        nullcontext() if dask is None else _client(dask) as client,
+    ):
+        executor = None if client is None else client.get_executor()
         found = bl.evaluate(
-            model, asked, prob=probability(prob), folder=folder, jobs=jobs, scheduler=scheduler, **settings
+            model, asked, prob=probability(prob), folder=folder, jobs=jobs, executor=executor, **settings
         )
         if temporary is not None:
             found.to_frame().to_csv(temporary, index=False)
@@ -115,6 +123,25 @@ def evaluate(
         typer.echo(f"FAIL  {fold.fold}: {fold.error}: {fold.reason}")
     if len(found.failed):
         raise typer.Exit(1)
+
+
+def _client(address: str) -> "Client":
+    """Connect to a Dask scheduler."""
+    try:
+        from distributed import Client
+    except ImportError:
+        raise MissingExtra("dask", "Dask") from None
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it logs is raised here, in one sentence
+    try:
+        client = Client(address, timeout=5, set_as_default=False)
+    except (OSError, ValueError, TypeError) as e:
+        raise RefitError(
+            f"no scheduler answers at {address!r} ({e}): give the address that `dask scheduler` prints, for example "
+            "tcp://127.0.0.1:8786"
+        ) from None
+    if not client.nthreads():
+        note(f"the scheduler has no worker: start one with `dask worker {address} --nthreads 1`")
+    return client
 
 
 def compare(

@@ -6,6 +6,7 @@ et al. 2018, arXiv:1804.06788). Where it is not, law, density, error model or sa
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -144,7 +145,7 @@ def calibrate(
     also: Callable[[Any], xr.Dataset] | None = None,
     folder: str | Path | None = None,
     jobs: int = 1,
-    scheduler: str | None = None,
+    executor: Executor | None = None,
     progress: bool = True,
     **settings: Any,
 ) -> Calibration:
@@ -172,15 +173,8 @@ def calibrate(
         Errors that the refits assume instead of those simulated: what it costs to be wrong about them.
     also : callable, optional
         Takes a Fit and returns further numbers to rank, dims chain and draw: an answer, for example.
-    folder : path, optional
-        Where every refit is kept as soon as it is finished, a small JSON file each; those already there are not made
-        again.
-    jobs : int
-        Refits at a time, in processes of this machine; -1: one per core.
-    scheduler : str, optional
-        Address of a Dask scheduler, for example ``"tcp://127.0.0.1:8786"``: its workers make the refits.
-    progress : bool
-        Show how many refits are finished and the time left, in a terminal or notebook.
+    folder, jobs, executor, progress
+        As in `bayeslaw.evaluate`.
     **settings
         Others of `bayeslaw.Model.fit`: ``tune``, ``target_accept``.
 
@@ -195,8 +189,8 @@ def calibrate(
         one in 10,000, as happens with many pooled coefficients).
     StoreError
         The folder cannot be used.
-    MissingExtra, RefitError
-        Dask is not installed, the scheduler cannot be used, a process was killed, or every refit failed.
+    RefitError
+        A process was killed, the executor was lost, or every refit failed.
     """
     if n < 1:
         raise RangeError(f"n is {n}: give how many simulations, for example 100")
@@ -205,7 +199,7 @@ def calibrate(
         raise RangeError(f"{chains} x {draws} draws are too few to rank a truth among: ask for {RANKS} at least")
     if settings.get("method", "nuts") != "nuts":
         raise RangeError("maximum likelihood has no posterior to rank the truth in: leave method= out")
-    settings = refit_settings(jobs, scheduler, draws=draws, chains=chains, seed=seed, **settings)
+    settings = refit_settings(jobs, executor, draws=draws, chains=chains, seed=seed, **settings)
     runs = model.runs.sorted_along(model.law.path)
     blank = replace(model, runs=with_losses(runs, np.full((len(runs), len(runs.evals)), VAST)))
     truths = prior_predictive(blank, draws=n, seed=seed).posterior
@@ -214,7 +208,7 @@ def calibrate(
     recipe |= {"also": also and f"{also.__module__}.{also.__qualname__}"}
     files = {name: file_of(folder, name, blank, blank.design, prob, recipe) for name in names}
     tasks = {name: (blank, i, truths.isel(draw=[i]), prob, fitted_noise, also, settings) for name, i in names.items()}
-    done, failed = finish(simulation, tasks, files, jobs, scheduler, progress)
+    done, failed = finish(simulation, tasks, files, jobs=jobs, executor=executor, progress=progress)
     numbers = [names[d["fold"]] + 1 for d in done]
     rows = pd.concat([pd.DataFrame(d["rows"]).assign(simulation=i) for i, d in zip(numbers, done, strict=True)])
     rows["covered"] = (rows["lower"] <= rows["true"]) & (rows["true"] <= rows["upper"])

@@ -1,6 +1,7 @@
 """Refits of a model without some of its measurements, and how well they predict those."""
 
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,7 @@ def evaluate(
     prob: float = CI_PROB,
     folder: str | Path | None = None,
     jobs: int = 1,
-    scheduler: str | None = None,
+    executor: Executor | None = None,
     progress: bool = True,
     **settings: Any,
 ) -> Evaluation:
@@ -153,8 +154,9 @@ def evaluate(
         again.
     jobs : int
         Folds fitted at a time, in processes of this machine; -1: one per core.
-    scheduler : str, optional
-        Address of a Dask scheduler, for example ``"tcp://127.0.0.1:8786"``: its workers fit the folds.
+    executor : concurrent.futures.Executor, optional
+        What fits the folds instead: processes made otherwise, or the workers of a Dask cluster
+        (``Client(address).get_executor()``). Chains of a refit run one after the other there, as with jobs.
     progress : bool
         Show how many folds are finished and the time left, in a terminal or notebook.
     **settings
@@ -171,15 +173,15 @@ def evaluate(
         labels whose coefficients cannot be known.
     StoreError
         The folder cannot be used.
-    MissingExtra, RefitError
-        Dask is not installed, the scheduler cannot be used, a process was killed, or every refit failed.
+    RefitError
+        A process was killed, the executor was lost, or every refit failed.
     """
     levels(prob)  # refused before anything is fitted
-    settings = refit_settings(jobs, scheduler, draws=draws, chains=chains, seed=seed, **settings)
+    settings = refit_settings(jobs, executor, draws=draws, chains=chains, seed=seed, **settings)
     folds = _tasks(model, splits, settings)
     files = {label: file_of(folder, label, model, held, prob, settings) for label, (_, held) in folds.items()}
     tasks = {label: (*fold, prob, settings) for label, fold in folds.items()}
-    parts, failed = finish(_fold, tasks, files, jobs, scheduler, progress)
+    parts, failed = finish(_fold, tasks, files, jobs=jobs, executor=executor, progress=progress)
     rows, runs = (pd.concat([pd.DataFrame(p[k]) for p in parts], ignore_index=True) for k in ("rows", "runs"))
     refits = pd.DataFrame([{"fold": p["fold"], **p["fit"]} for p in parts])
     return Evaluation(model, splits, prob, rows, runs, refits, failed)

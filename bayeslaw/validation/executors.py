@@ -1,26 +1,19 @@
-"""Where many calls run: one after another, in processes of this machine, or on the workers of a Dask cluster."""
+"""Where many calls run: one after another in this process, in several processes, or wherever an executor runs them."""
 
-import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, as_completed
 from dataclasses import dataclass
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from uuid import UUID, uuid4
 
 import cloudpickle
 import joblib
+from joblib.externals import loky
 
-from bayeslaw.base.errors import MissingExtra, RefitError
-
-if TYPE_CHECKING:
-    from distributed import Client
+from bayeslaw.base.errors import RefitError
 
 __all__ = ["Failure", "run"]
-
-PATIENCE = 5
-"""Seconds that a scheduler, and then its first worker, has to answer."""
 
 ONE_AT_A_TIME = threading.Lock()
 """Held during a call: compiling is not safe in several threads, which Dask's workers have by default."""
@@ -40,105 +33,63 @@ class Failure:
 
 
 def run[T](
-    work: Callable[..., T], tasks: Mapping[str, tuple[Any, ...]], jobs: int, scheduler: str | None
+    work: Callable[..., T], tasks: Mapping[str, tuple[Any, ...]], jobs: int, executor: Executor | None
 ) -> Iterator[tuple[str, T | Failure]]:
     """Yield the label of every task and ``work(label, *arguments)``, or how that failed, as each comes to its end.
 
-    Parameters
-    ----------
-    work : callable
-        Elsewhere than in this process, it and the arguments are pickled by cloudpickle, inside which laws travel by
-        value; what cannot be unpickled there is a failure of its call.
-    tasks : mapping
-        Arguments by label.
-    jobs : int
-        Calls at a time, in processes of this machine; 1: in this process, -1: one per core.
-    scheduler : str, optional
-        Address of a Dask scheduler, whose workers are used instead.
+    See `bayeslaw.evaluate` for jobs and executor. Elsewhere than in this process, laws arrive by value, and what cannot
+    be unpickled is a failure of its call. Calls that have not begun are cancelled when the iterator is closed.
 
     Raises
     ------
-    MissingExtra
-        A scheduler is given and Dask is not installed.
     RefitError
-        The scheduler does not answer, has no worker, one with another bayeslaw, or is lost; or a process of this
-        machine was killed.
+        A process was killed, or the executor gave the calls up.
     """
-    calls = {label: (work, label, *arguments) for label, arguments in tasks.items()}
-    return _in_processes(calls, jobs) if scheduler is None else _on_cluster(calls, scheduler)
+    if executor is not None:
+        yield from _submitted(work, tasks, executor)
+    elif jobs == 1:
+        for label, arguments in tasks.items():
+            yield label, _attempt((work, label, *arguments))
+    elif tasks:
+        processes = loky.get_reusable_executor(min(joblib.effective_n_jobs(jobs), len(tasks)))
+        try:
+            yield from _submitted(work, tasks, processes)
+        except BaseException:
+            processes.shutdown(kill_workers=True)
+            raise
 
 
-def _attempt[T](call: tuple[Any, ...] | bytes) -> T | Failure:
+def _submitted(
+    work: Callable[..., Any], tasks: Mapping[str, tuple[Any, ...]], executor: Executor
+) -> Iterator[tuple[str, Any]]:
+    futures: dict[Future[Any], str] = {}
+    try:
+        for label, arguments in tasks.items():
+            packed = cloudpickle.dumps((work, label, *arguments))
+            futures[executor.submit(_attempt, packed, uuid4())] = label  # Dask would give an equal call's old failure
+        for future in as_completed(futures):
+            error = future.exception()
+            if isinstance(error, BrokenExecutor):
+                raise error
+            yield futures.pop(future), future.result() if error is None else Failure.of(error)
+            del future  # Dask makes a result that is still referred to again when the worker that holds it dies
+    except (BrokenExecutor, CancelledError) as e:
+        what = (
+            "a process was killed in the middle of a refit, perhaps for want of memory: start again, with fewer jobs"
+            if isinstance(e, BrokenExecutor)
+            else "the executor or its scheduler was lost in the middle of the refits: start it and this again"
+        )
+        raise RefitError(f"{what}; refits that were finished are in the folder, if one was given") from None
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+def _attempt(call: tuple[Any, ...] | bytes, _: UUID | None = None) -> Any:
     """Make a call; an exception is a result, so that the others go on."""
     try:
         with ONE_AT_A_TIME:
             work, *arguments = cloudpickle.loads(call) if isinstance(call, bytes) else call
-            result: T = work(*arguments)
-        return result
+            return work(*arguments)
     except Exception as e:
         return Failure.of(e)
-
-
-def _labelled(label: str, call: tuple[Any, ...] | bytes) -> tuple[str, Any]:
-    return label, _attempt(call)
-
-
-def _in_processes(calls: Mapping[str, tuple[Any, ...]], jobs: int) -> Iterator[tuple[str, Any]]:
-    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
-    packed = calls.items() if jobs == 1 else ((label, cloudpickle.dumps(call)) for label, call in calls.items())
-    try:
-        yield from parallel(joblib.delayed(_labelled)(label, call) for label, call in packed)
-    except BrokenProcessPool:
-        raise RefitError(
-            "a process was killed in the middle of a refit, perhaps for want of memory: start again, with fewer jobs; "
-            "refits that were finished are in the folder, if one was given"
-        ) from None
-
-
-def _on_cluster(calls: Mapping[str, tuple[Any, ...]], scheduler: str) -> Iterator[tuple[str, Any]]:
-    """Submit everything at once: the scheduler runs the call of a worker that died on another one.
-
-    Not by joblib's Dask backend: joblib 1.6 waits for ever for a task that Dask has given up, as it does when four
-    workers died of it.
-    """
-    with _client(scheduler) as client:
-        from distributed import as_completed
-
-        futures = {client.submit(_attempt, cloudpickle.dumps(call), pure=False): label for label, call in calls.items()}
-        for future in as_completed(futures, loop=client.loop):
-            if future.cancelled():
-                raise RefitError(
-                    f"the scheduler at {scheduler} was lost: start it and this again; refits that were finished are in "
-                    "the folder, if one was given"
-                )
-            error = future.exception()
-            yield futures.pop(future), future.result() if error is None else Failure.of(error)
-            future.release()  # or it would be made again when the worker that holds it dies
-
-
-@contextmanager
-def _client(scheduler: str) -> "Iterator[Client]":
-    try:
-        from distributed import Client
-    except ImportError:
-        raise MissingExtra("dask", "Dask") from None
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it logs is raised here, in one sentence
-    try:
-        client = Client(scheduler, timeout=PATIENCE, set_as_default=False)
-    except (OSError, ValueError, TypeError) as e:
-        raise RefitError(
-            f"no scheduler answers at {scheduler!r} ({Failure.of(e).reason}): give the address that `dask scheduler` "
-            "prints, for example tcp://127.0.0.1:8786"
-        ) from None
-    with client:
-        try:
-            client.wait_for_workers(1, timeout=PATIENCE)
-        except TimeoutError:
-            raise RefitError(
-                f"the scheduler at {scheduler} has no worker: start one with `dask worker {scheduler} --nthreads 1`"
-            ) from None
-        own = version("bayeslaw")
-        for worker, other in client.run(version, "bayeslaw", on_error="return").items():
-            if other != own:
-                raise RefitError(f"the worker {worker} has another bayeslaw than this process ({other}): install {own}")
-        yield client

@@ -3,14 +3,13 @@
 import hashlib
 import inspect
 import json
-import os
 import re
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import pandas as pd
 
@@ -42,21 +41,19 @@ def labels(held: Design) -> dict[str, np.ndarray]:
     return {c: held.rows[c].values for c in names if held.rows[c].dims == ("row",)}
 
 
-def refit_settings(jobs: int, scheduler: str | None, **settings: Any) -> dict[str, Any]:
-    """Return the settings of refits that share the cores of this machine, or have one each on a cluster."""
+def refit_settings(jobs: int, executor: Executor | None, **settings: Any) -> dict[str, Any]:
+    """Return the settings of refits, which have one core each where several run at a time."""
     if jobs == 0:
         raise RangeError("jobs is 0: give how many refits to run at a time, or -1 for one per core")
+    if executor is not None and jobs != 1:
+        raise RangeError("how many refits run at a time is up to the executor: leave jobs out")
     for name in settings:
         if name not in SETTINGS:
             raise unknown_name("setting of a fit", name, SETTINGS)
     if str(method := settings.get("method", "nuts")) not in ("nuts", "mle"):
         raise unknown_name("method", method, ("nuts", "mle"))
-    if scheduler is not None:
-        if jobs != 1:
-            raise RangeError("how many refits run at a time is up to the scheduler's workers: leave jobs out")
-        settings.setdefault("cores", 1)  # a worker of Dask may not start processes
-    elif jobs != 1:
-        settings.setdefault("cores", max(1, (os.cpu_count() or 1) // joblib.effective_n_jobs(jobs)))
+    if executor is not None or jobs != 1:
+        settings.setdefault("cores", 1)
     return settings | {"progress": False}
 
 
@@ -64,15 +61,16 @@ def finish(
     work: Callable[..., dict[str, Any]],
     tasks: Mapping[str, tuple[Any, ...]],
     files: Mapping[str, Path | None],
-    jobs: int,
-    scheduler: str | None,
-    progress: bool,
+    *,
+    jobs: int = 1,
+    executor: Executor | None = None,
+    progress: bool = False,
 ) -> tuple[list[dict[str, Any]], pd.DataFrame]:
     """Return ``work(label, *arguments)`` for every task, from its file where it is there; write the others'.
 
     Parameters
     ----------
-    work, tasks, jobs, scheduler
+    work, tasks, jobs, executor
         See `bayeslaw.validation.executors.run`.
     files : mapping
         Where each result is kept, or None.
@@ -98,7 +96,7 @@ def finish(
     missing = {label: task for label, task in tasks.items() if label not in done}
     failures: dict[str, Failure] = {}
     with bar("refits", len(tasks), len(done), show=progress) as shown:
-        for label, result in run(work, missing, jobs, scheduler) if missing else ():
+        for label, result in run(work, missing, jobs, executor):
             if isinstance(result, Failure):
                 failures[label] = result
             else:

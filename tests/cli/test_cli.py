@@ -412,8 +412,7 @@ def test_evaluate_a_fit(run, fitted, tmp_path):
         ("fit.nc --by N --by E=N --robust", "leave --by and --robust out"),
         ("other.nc --by N", "no file 'other.nc'"),
         ("chinchilla --by N", "name the measurements after the law, as in: bayeslaw evaluate chinchilla runs.csv"),
-        ("fit.nc --by N --scheduler nonsense -o s.csv", "no scheduler answers at 'nonsense'"),
-        ("fit.nc --by N --scheduler nonsense --jobs 2 -o s.csv", "leave jobs out"),
+        ("fit.nc --by N --dask nonsense -o s.csv", "no scheduler answers at 'nonsense'"),
     ],
 )
 def test_mistakes_of_evaluating_a_fit_leave_nothing(run, fitted, tmp_path, words, says):

@@ -200,7 +200,7 @@ def refitted(name: str, setting: Setting, n: int, noise: str) -> Found:
     recipe = {**FEW, "draws": setting.draws, "error": ERROR, "truth": setting.truth, "held_runs": setting.held}
     files = {k: file_of(BUILD / "cpt_recovery", k, blank, blank.design, CI_PROB, recipe) for k in label}
     tasks = {k: (setting, seed, NOISES[noise]) for k, seed in label.items()}
-    done, failed = finish(work, tasks, files, 1, None, True)
+    done, failed = finish(work, tasks, files, progress=True)
     assert failed.empty, failed
     numbered = [(label[d["fold"]], d) for d in done]
     rows, held = (

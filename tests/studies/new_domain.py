@@ -215,7 +215,8 @@ def kept(name: str, function: Any, tasks: Mapping[str, tuple[Any, ...]], jobs: i
     while missing and time.monotonic() - began < 60 * minutes:
         now, missing = missing[:jobs], missing[jobs:]
         try:
-            failed.append(finish(function, {k: tasks[k] for k in now}, {k: files[k] for k in now}, jobs, None, True)[1])
+            of_now = {k: tasks[k] for k in now}, {k: files[k] for k in now}
+            failed.append(finish(function, *of_now, jobs=jobs, progress=True)[1])
         except RefitError as e:
             failed.append(pd.DataFrame({"fold": now, "reason": str(e)}))
     done = [json.loads(f.read_text(encoding="utf-8")) for f in files.values() if f.is_file()]
