@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayeslaw.base.arguments import numbers
 from bayeslaw.base.errors import BayeslawError, unknown_name
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.base.words import amount, place, run_called
-from bayeslaw.checks.result import CheckResult
+from bayeslaw.checks.result import CheckResult, by_chance
 from bayeslaw.decisions.critical_ratio import CriticalRatio, critical_ratio, has_critical_ratio, of_the_study
 from bayeslaw.decisions.study import answers
 from bayeslaw.posterior.draws import Posterior
@@ -20,22 +21,24 @@ from bayeslaw.posterior.sensitivity import weighable
 
 __all__ = ["boundary", "extrapolation", "influence", "trends"]
 
-ENOUGH = 1000
+MOST_DRAWS = 1000
 """Draws from which the influence of runs is estimated."""
 
-INFLUENCE, SURPRISE = 1.0, 3.0
-"""An answer may move so many posterior standard deviations without a run, or so many standard deviations of what chance
-makes of leaving that run out, before the check fails."""
+MOST_MOVED, MOST_SURPRISE = 1.0, 3.0
+"""Posterior standard deviations that an answer may move without a run, and standard deviations of what chance makes of
+leaving that run out: more than both is too much."""
 
-CERTAIN = 0.95
-"""How much of what a run measured may be known from its own posterior before the rest is taken for so little."""
+MOST_KNOWN = 0.95
+"""Share of the variance of a run's errors that the posterior is taken to know; leaving the run out divides by the
+rest."""
 
-UNRELIABLE = 0.7
+MOST_PARETO_K = 0.7
 """Pareto k from which weights that leave a run out are unreliable (arXiv:1507.02646)."""
 
-ROUNDING = 1e-6
+MOST_RISING = 0.5
+"""Posterior probability that the loss rises where the paper requires it to fall."""
 
-BEYOND = 0.11
+MOST_BEYOND = 0.11
 """Probability with which a critical ratio may lie beyond the measured shares."""
 
 VERIFIED = {"N": 1.0, "D": 1.5}
@@ -46,17 +49,16 @@ larger models on no table."""
 def trends(fit: Posterior) -> CheckResult | None:
     """Posterior probability that the law falls where the paper requires it."""
     coefficients = {k: fit.posterior[k] for k in fit.model.law.coefficients}
-    parts, worst = [], 1.0
-    for name, rise in fit.model.shape.rises(coefficients).items():
-        falls = float((rise <= 1e-3).all([d for d in rise.dims if d not in SAMPLE]).mean())
-        parts.append(f"{name} {falls:.2f}")
-        worst = min(worst, falls)
-    if not parts:
+    falls = {
+        name: float((rise <= 1e-3).all([d for d in rise.dims if d not in SAMPLE]).mean())
+        for name, rise in fit.model.shape.rises(coefficients).items()
+    }
+    if not falls:
         return None
-    text = "probability that the loss falls over the observed range in " + ", ".join(parts)
-    return CheckResult(
-        "trends", worst >= 0.5, text if worst >= 0.5 else text + "; the data disagree with the law's shape"
-    )
+    parts = ", ".join(f"{name} {probability:.2f}" for name, probability in falls.items())
+    text = f"probability that the loss falls over the observed range in {parts}"
+    remedy = "the data disagree with the law's shape"
+    return CheckResult.judged("trends", 1 - min(falls.values()), MOST_RISING, text, remedy)
 
 
 def boundary(fit: Posterior) -> CheckResult | None:
@@ -74,18 +76,16 @@ def boundary(fit: Posterior) -> CheckResult | None:
     beyond = (ratio.draws > high + 1e-6) & (high < xr.DataArray(ratio.high) - 1e-6)
     beyond = beyond | (ratio.draws < low - 1e-6) & (low > xr.DataArray(ratio.low) + 1e-6)
     chance = beyond.mean(SAMPLE)
-    flat = chance.stack(case=chance.dims) if chance.ndim else chance.expand_dims("case")
-    worst = flat.isel(case=int(np.argmax(flat.values)))
+    worst = chance.isel(chance.argmax(list(chance.dims)))
     at = place({str(d): worst[d].item() for d in chance.dims})
-    where = f"the critical ratio{f' at {at}' if at else ''}"
-    if float(worst) <= BEYOND:
-        text = f"critical ratios lie among the measured shares, {low:.2g} to {high:.2g}"
-        return CheckResult("boundary shares", True, f"{text} (outside with probability {float(worst):.2f} at most)")
-    return CheckResult(
+    return CheckResult.judged(
         "boundary shares",
-        False,
-        f"{where} lies beyond the measured shares ({low:.2g} to {high:.2g}) with probability {float(worst):.2f}: "
-        "there it is the law's word alone; measure a share beyond them, or read it as a bound",
+        float(worst),
+        MOST_BEYOND,
+        f"the critical ratio{f' at {at}' if at else ''} lies beyond the measured shares ({low:.2g} to {high:.2g}) with "
+        f"probability {float(worst):.2f}",
+        "no run measured shares there, so the law alone decides: measure a share beyond them, or read the ratio as a "
+        "bound",
     )
 
 
@@ -96,7 +96,7 @@ def influence(fit: Posterior) -> CheckResult | None:
     """
     if not weighable(fit):
         return None
-    some = thinned(fit, ENOUGH)
+    some = thinned(fit, MOST_DRAWS)
     density = log_likelihood(some)
     if density.sizes["run"] < 3:
         return None
@@ -112,28 +112,25 @@ def influence(fit: Posterior) -> CheckResult | None:
     without = xr.dot(share, asked, dim=SAMPLE)
     moved = abs(without - mean) / sd.where(sd > 1e-12 * abs(mean))
     moved = moved.where(moved["measured_in"] != moved["run"]).fillna(0.0).transpose("run", "answer")
-    limit = max(SURPRISE, float(np.sqrt(2 * np.log(moved.size))) + 0.5)
-    beyond = (moved > INFLUENCE) & (abs(without - mean) > limit * by_chance(some, asked))
-    most = moved.where(beyond) if beyond.any() else moved
-    run, answer = np.unravel_index(int(most.fillna(-1.0).values.argmax()), moved.shape)
-    name, question = moved["run"].values[run], moved["answer"].values[answer]
-    shift, bad = float(moved[run, answer]), int((k > UNRELIABLE).sum())
-    text = f"without {run_called(name)}, {question} would move by {shift:.2f} posterior standard deviations"
+    chance = by_chance(moved.size, MOST_SURPRISE) * left_out(some, asked) / sd
+    allowed = chance.fillna(0.0).clip(min=MOST_MOVED).broadcast_like(moved)
+    beyond = moved > allowed
+    at: Any = (moved.where(beyond, -1.0) if beyond.any() else moved).argmax(["run", "answer"])
+    most, limit, bad = moved.isel(at), float(allowed.isel(at)), int((k > MOST_PARETO_K).sum())
     refit = "bl.evaluate(fit.model, bl.splits.by('run')) refits without each"
-    doubt = f"; {bad} of {k.size} runs weigh so much that this is rough (Pareto k above {UNRELIABLE}): {refit}"
-    if not beyond.any():
-        explained = ", as chance explains" if shift > INFLUENCE else ""
-        return CheckResult(
-            "influential runs", True, f"{text}, the most of all runs{explained}" + (doubt if bad else "")
-        )
-    return CheckResult(
+    doubt = f"; {bad} of {k.size} runs weigh so much that this is rough (Pareto k above {MOST_PARETO_K}): {refit}"
+    return CheckResult.judged(
         "influential runs",
-        False,
-        f"{text}, more than chance explains: look at that run, or repeat it" + (doubt if bad else f"; {refit}"),
+        float(most),
+        limit,
+        f"without {run_called(most['run'].item())}, {most['answer'].item()} would move by {float(most):.2f} posterior "
+        f"standard deviations, {'more than chance explains' if beyond.any() else 'the most of all runs'}"
+        + (doubt if bad else ""),
+        "look at that run, or repeat it" + ("" if bad else f"; {refit}"),
     )
 
 
-def by_chance(fit: Posterior, asked: xr.DataArray) -> xr.DataArray:
+def left_out(fit: Posterior, asked: xr.DataArray) -> xr.DataArray:
     """Return the standard deviation that leaving a run out has on an answer where the model holds; dims run, answer.
 
     With the run's standardised errors z, which were standard normal before they were seen, that variance is
@@ -150,7 +147,7 @@ def by_chance(fit: Posterior, asked: xr.DataArray) -> xr.DataArray:
         errors = errors - errors.mean(axis=0)
         known, axes = np.linalg.eigh(errors.T @ errors / len(draws))
         along = axes.T @ (errors.T @ draws / len(draws))
-        found.append(np.sqrt((along**2 / (1 - np.minimum(known, CERTAIN))[:, None]).sum(axis=0)))
+        found.append(np.sqrt((along**2 / (1 - np.minimum(known, MOST_KNOWN))[:, None]).sum(axis=0)))
     return xr.DataArray(found, dims=("run", "answer"), coords={"run": list(rows), "answer": asked["answer"]})
 
 
@@ -167,28 +164,28 @@ def extrapolation(fit: Posterior, **planned: Any) -> CheckResult:
     UnknownName
         The fit knows no such column.
     """
-    design, far = fit.model.design, []
+    design, far = fit.model.design, [(False, 1.0, "", "", "", "")]
     known = dict.fromkeys([*fit.model.law.columns, *design.groups, *(c for c in ("domain",) if c in design.rows)])
     if unknown := [name for name in planned if name not in known]:
         raise unknown_name(f"column of a fit of {fit.model.law.name}", unknown[0], known)
     for column, verified in VERIFIED.items():
         if column in planned and column in design.levels:
-            asked, seen = np.asarray(planned[column], float), design.levels[column]
-            for edge, which, to, factor in (
-                (seen.max(), "largest", asked.max(), asked.max() / seen.max()),
-                (seen.min(), "smallest", asked.min(), seen.min() / asked.min()),
+            asked, seen = numbers(planned[column], column), design.levels[column]
+            for end, edge, to, factor in (
+                ("largest", seen.max(), asked.max(), asked.max() / seen.max()),
+                ("smallest", seen.min(), asked.min(), seen.min() / asked.min()),
             ):
-                far.append((factor / verified, factor, column, f"{column} {amount(float(to))}", which, edge))
-    beyond, factor, column, what, which, edge = max(far, default=(1.0, 1.0, "", "", "", 1.0))
-    if beyond <= 1 + ROUNDING:
-        factor = max((f for _, f, *_ in far), default=1.0)
-        inside = "inside the design" if factor <= 1 + ROUNDING else f"{factor:.2g} times beyond the runs"
-        return CheckResult("extrapolation", True, f"the prediction lies {inside}")
-    from_where = "wherever models were larger" if column == "N" else f"from a factor of {VERIFIED[column]:g} on"
-    return CheckResult(
+                factor = round(float(factor), 6)
+                far.append((factor > verified, factor, column, amount(float(to)), end, amount(float(edge))))
+    _, factor, column, to, end, edge = max(far)
+    where = f"{column} {to} lies {factor:.2g} times beyond the {end} run, {edge}"
+    return CheckResult.judged(
         "extrapolation",
-        False,
-        f"{what} lies {factor:.2g} times beyond the {which} run, {amount(edge)}, and on public tables intervals were "
-        f"too narrow {from_where}: run something in between, or see how well your largest runs are predicted with "
+        factor,
+        VERIFIED.get(column, 1.0),
+        where if factor > 1 else "the prediction lies inside the design",
+        "on public tables intervals were too narrow "
+        + ("wherever models were larger" if column == "N" else f"from a factor of {VERIFIED['D']:g} on")
+        + ": run something in between, or see how well your largest runs are predicted with "
         f"bl.evaluate(fit.model, bl.splits.largest({column!r}))",
     )
