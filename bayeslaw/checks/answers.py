@@ -9,7 +9,7 @@ import xarray as xr
 from bayeslaw.base.errors import unknown_name
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.base.words import place, run_called
-from bayeslaw.checks.result import CheckResult
+from bayeslaw.checks.result import CheckResult, by_chance
 from bayeslaw.decisions.critical_ratio import CriticalRatio
 from bayeslaw.decisions.study import study_of
 from bayeslaw.posterior.cautions import reach
@@ -20,39 +20,40 @@ from bayeslaw.posterior.sensitivity import weighable
 
 __all__ = ["boundary", "extrapolation", "influence", "trends"]
 
-ENOUGH = 1000
+MOST_DRAWS = 1000
 """Draws from which the influence of runs is estimated."""
 
-INFLUENCE, SURPRISE = 1.0, 3.0
-"""An answer may move so many posterior standard deviations without a run, or so many standard deviations of what chance
-makes of leaving that run out, before the check fails."""
+MOST_MOVED, MOST_SURPRISE = 1.0, 3.0
+"""Posterior standard deviations that an answer may move without a run, and standard deviations of what chance makes of
+leaving that run out: more than both is too much."""
 
-CERTAIN = 0.95
-"""How much of what a run measured may be known from its own posterior before the rest is taken for so little."""
+MOST_KNOWN = 0.95
+"""Share of the variance of a run's errors that the posterior is taken to know; leaving the run out divides by the
+rest."""
 
-UNRELIABLE = 0.7
+MOST_PARETO_K = 0.7
 """Pareto k from which weights that leave a run out are unreliable (arXiv:1507.02646)."""
 
-ROUNDING = 1e-6
+MOST_RISING = 0.5
+"""Posterior probability that the loss rises where the paper requires it to fall."""
 
-BEYOND = 0.11
+MOST_BEYOND = 0.11
 """Probability with which a critical ratio may lie beyond the measured shares."""
 
 
 def trends(fit: Posterior) -> CheckResult | None:
     """Posterior probability that the law falls where the paper requires it."""
     coefficients = {k: fit.posterior[k] for k in fit.model.law.coefficients}
-    parts, worst = [], 1.0
-    for name, rise in fit.model.shape.rises(coefficients).items():
-        falls = float((rise <= 1e-3).all([d for d in rise.dims if d not in SAMPLE]).mean())
-        parts.append(f"{name} {falls:.2f}")
-        worst = min(worst, falls)
-    if not parts:
+    falls = {
+        name: float((rise <= 1e-3).all([d for d in rise.dims if d not in SAMPLE]).mean())
+        for name, rise in fit.model.shape.rises(coefficients).items()
+    }
+    if not falls:
         return None
-    text = "probability that the loss falls over the observed range in " + ", ".join(parts)
-    return CheckResult(
-        "trends", worst >= 0.5, text if worst >= 0.5 else text + "; the data disagree with the law's shape"
-    )
+    parts = ", ".join(f"{name} {probability:.2f}" for name, probability in falls.items())
+    text = f"probability that the loss falls over the observed range in {parts}"
+    remedy = "the data disagree with the law's shape"
+    return CheckResult.judged("trends", 1 - min(falls.values()), MOST_RISING, text, remedy)
 
 
 def boundary(fit: Posterior) -> CheckResult | None:
@@ -66,18 +67,16 @@ def boundary(fit: Posterior) -> CheckResult | None:
     beyond = (ratio.draws > high + 1e-6) & (high < xr.DataArray(ratio.high) - 1e-6)
     beyond = beyond | (ratio.draws < low - 1e-6) & (low > xr.DataArray(ratio.low) + 1e-6)
     chance = beyond.mean(SAMPLE)
-    flat = chance.stack(case=chance.dims) if chance.ndim else chance.expand_dims("case")
-    worst = flat.isel(case=int(np.argmax(flat.values)))
+    worst = chance.isel(chance.argmax(list(chance.dims)))
     at = place({str(d): worst[d].item() for d in chance.dims})
-    where = f"the critical ratio{f' at {at}' if at else ''}"
-    if float(worst) <= BEYOND:
-        text = f"critical ratios lie among the measured shares, {low:.2g} to {high:.2g}"
-        return CheckResult("boundary shares", True, f"{text} (outside with probability {float(worst):.2f} at most)")
-    return CheckResult(
+    return CheckResult.judged(
         "boundary shares",
-        False,
-        f"{where} lies beyond the measured shares ({low:.2g} to {high:.2g}) with probability {float(worst):.2f}: "
-        "there it is the law's word alone; measure a share beyond them, or read it as a bound",
+        float(worst),
+        MOST_BEYOND,
+        f"the critical ratio{f' at {at}' if at else ''} lies beyond the measured shares ({low:.2g} to {high:.2g}) with "
+        f"probability {float(worst):.2f}",
+        "no run measured shares there, so the law alone decides: measure a share beyond them, or read the ratio as a "
+        "bound",
     )
 
 
@@ -88,7 +87,7 @@ def influence(fit: Posterior) -> CheckResult | None:
     """
     if not weighable(fit):
         return None
-    some = thinned(fit, ENOUGH)
+    some = thinned(fit, MOST_DRAWS)
     density = log_likelihood(some)
     if density.sizes["run"] < 3:
         return None
@@ -104,28 +103,25 @@ def influence(fit: Posterior) -> CheckResult | None:
     without = xr.dot(share, asked, dim=SAMPLE)
     moved = abs(without - mean) / sd.where(sd > 1e-12 * abs(mean))
     moved = moved.where(moved["measured_in"] != moved["run"]).fillna(0.0).transpose("run", "answer")
-    limit = max(SURPRISE, float(np.sqrt(2 * np.log(moved.size))) + 0.5)
-    beyond = (moved > INFLUENCE) & (abs(without - mean) > limit * by_chance(some, asked))
-    most = moved.where(beyond) if beyond.any() else moved
-    run, answer = np.unravel_index(int(most.fillna(-1.0).values.argmax()), moved.shape)
-    name, question = moved["run"].values[run], moved["answer"].values[answer]
-    shift, bad = float(moved[run, answer]), int((k > UNRELIABLE).sum())
-    text = f"without {run_called(name)}, {question} would move by {shift:.2f} posterior standard deviations"
+    chance = by_chance(moved.size, MOST_SURPRISE) * left_out(some, asked) / sd
+    allowed = chance.fillna(0.0).clip(min=MOST_MOVED).broadcast_like(moved)
+    beyond = moved > allowed
+    at: Any = (moved.where(beyond, -1.0) if beyond.any() else moved).argmax(["run", "answer"])
+    most, limit, bad = moved.isel(at), float(allowed.isel(at)), int((k > MOST_PARETO_K).sum())
     refit = "bl.evaluate(fit.model, bl.splits.by('run')) refits without each"
-    doubt = f"; {bad} of {k.size} runs weigh so much that this is rough (Pareto k above {UNRELIABLE}): {refit}"
-    if not beyond.any():
-        explained = ", as chance explains" if shift > INFLUENCE else ""
-        return CheckResult(
-            "influential runs", True, f"{text}, the most of all runs{explained}" + (doubt if bad else "")
-        )
-    return CheckResult(
+    doubt = f"; {bad} of {k.size} runs weigh so much that this is rough (Pareto k above {MOST_PARETO_K}): {refit}"
+    return CheckResult.judged(
         "influential runs",
-        False,
-        f"{text}, more than chance explains: look at that run, or repeat it" + (doubt if bad else f"; {refit}"),
+        float(most),
+        limit,
+        f"without {run_called(most['run'].item())}, {most['answer'].item()} would move by {float(most):.2f} posterior "
+        f"standard deviations, {'more than chance explains' if beyond.any() else 'the most of all runs'}"
+        + (doubt if bad else ""),
+        "look at that run, or repeat it" + ("" if bad else f"; {refit}"),
     )
 
 
-def by_chance(fit: Posterior, asked: xr.DataArray) -> xr.DataArray:
+def left_out(fit: Posterior, asked: xr.DataArray) -> xr.DataArray:
     """Return the standard deviation that leaving a run out has on an answer where the model holds; dims run, answer.
 
     With the run's standardised errors z, which were standard normal before they were seen, that variance is
@@ -142,7 +138,7 @@ def by_chance(fit: Posterior, asked: xr.DataArray) -> xr.DataArray:
         errors = errors - errors.mean(axis=0)
         known, axes = np.linalg.eigh(errors.T @ errors / len(draws))
         along = axes.T @ (errors.T @ draws / len(draws))
-        found.append(np.sqrt((along**2 / (1 - np.minimum(known, CERTAIN))[:, None]).sum(axis=0)))
+        found.append(np.sqrt((along**2 / (1 - np.minimum(known, MOST_KNOWN))[:, None]).sum(axis=0)))
     return xr.DataArray(found, dims=("run", "answer"), coords={"run": list(rows), "answer": asked["answer"]})
 
 
@@ -164,12 +160,11 @@ def extrapolation(fit: Posterior, **planned: Any) -> CheckResult:
     if unknown := [name for name in planned if name not in known]:
         raise unknown_name(f"column of a fit of {law.name}", unknown[0], known)
     beyond = reach(fit, planned)
-    if beyond.verified:
-        inside = f"{beyond.factor:.2g} times beyond the runs" if beyond.factor > 1 + ROUNDING else "inside the design"
-        return CheckResult("extrapolation", True, f"the prediction lies {inside}")
-    return CheckResult(
+    return CheckResult.judged(
         "extrapolation",
-        False,
-        f"{beyond}: run something in between, or see how well your largest runs are predicted with "
+        beyond.factor,
+        beyond.limit,
+        str(beyond),
+        "run something in between, or see how well your largest runs are predicted with "
         f"bl.evaluate(fit.model, bl.splits.largest({beyond.column!r}))",
     )

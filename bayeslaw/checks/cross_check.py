@@ -1,17 +1,15 @@
 """The papers' fit beside the posterior."""
 
-import numpy as np
-
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.base.words import place
-from bayeslaw.checks.result import CheckResult
+from bayeslaw.checks.result import CheckResult, largest
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.inference import fit as refit
 from bayeslaw.posterior.prediction import at_rows
 
 __all__ = ["beside_papers_fit"]
 
-APART = 3.0
+MOST_APART = 3.0
 """Posterior standard deviations that the median of a group may lie apart: the papers' fit has noise of its own."""
 
 
@@ -29,22 +27,17 @@ def beside_papers_fit(fit: Posterior) -> CheckResult:
     levels = {c: design.rows[c].values[frame["row"]] for c in design.levels if c != fit.model.law.path}
     frame = frame.assign(**levels)
     groups = [
-        (f"the {e} loss" + (f" at {place({c: level})}" if c else ""), group["apart"].median())
+        (by := group["apart"].median(), f"the {e} loss" + (f" at {place({c: level})}" if c else "") + f" by {by:.1f}")
         for c in levels or [""]
         for (e, level), group in frame.groupby(["eval", c or "eval"])
     ]
-    limit = max(APART, float(np.sqrt(2 * np.log(len(groups)))) + 0.5)
-    differ = sorted((g for g in groups if g[1] > limit), key=lambda g: -g[1])
-    text = (
-        "beside the papers' fit (multi-start least squares with the Huber loss, no priors), predictions at the "
-        f"measurements differ in the median by {frame['apart'].median():.2f} posterior standard deviations"
-    )
-    if not differ:
-        return CheckResult("papers' fit", True, text)
-    where = "; ".join(f"{name} by {by:.1f}" for name, by in differ[:3])
-    return CheckResult(
+    most, limit, where = largest(groups, MOST_APART)
+    return CheckResult.judged(
         "papers' fit",
-        False,
-        f"{text}, and by more than {limit:.1f} in {len(differ)} of {len(groups)} groups ({where}): the priors, the "
-        "pooling or the error model decide there; see the sensitivity",
+        most,
+        limit,
+        "beside the papers' fit (multi-start least squares with the Huber loss, no priors), predictions at the "
+        f"measurements differ in the median by {frame['apart'].median():.2f} posterior standard deviations; of "
+        f"{len(groups)} groups most in {where}",
+        f"beyond {limit:.1f} the priors, the pooling or the error model decide; see the sensitivity",
     )

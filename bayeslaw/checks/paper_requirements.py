@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw import models
-from bayeslaw.base.arguments import checked
+from bayeslaw.base.arguments import checked, numbers
 from bayeslaw.base.errors import LawError, RangeError, shown, unknown_name
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.posterior.draws import Posterior
@@ -25,10 +25,10 @@ __all__ = ["requirements"]
 LEVELS = 9
 """Levels of each column between which losses are compared."""
 
-ENOUGH = 1000
+MOST_DRAWS = 1000
 """Draws from which a probability is estimated."""
 
-ROUNDING = 1e-9
+LEAST_DIFFERENCE = 1e-9
 """Nats: smaller differences are none."""
 
 SHARE = "domain_share"
@@ -91,11 +91,11 @@ def requirements(fit: Posterior, **ranges: Any) -> pd.DataFrame:
         if name not in free:
             raise unknown_name(f"column of {law.name} with a range", name, free)
     grid = {c: _levels(fit, c, ranges.get(c)) for c in free}
-    some, found = thinned(fit, ENOUGH), []
+    some, found = thinned(fit, MOST_DRAWS), []
     for labels in product(*design.groups.values()):
         group = dict(zip(design.groups, labels, strict=True))
         for (requirement, along), worst in _worst(some, grid, group).items():
-            holds = worst < -ROUNDING if requirement.endswith("trend") else worst <= ROUNDING
+            holds = worst < -LEAST_DIFFERENCE if requirement.endswith("trend") else worst <= LEAST_DIFFERENCE
             summary = zip(fit.evals, holds.mean(SAMPLE).values, worst.median(SAMPLE).values, strict=True)
             found += [(requirement, along, e, *group.values(), p, w) for e, p, w in summary]
     return pd.DataFrame(found, columns=["requirement", "along", "eval", *design.groups, "probability", "worst"])
@@ -105,15 +105,12 @@ def _levels(fit: Posterior, column: str, ends: tuple[float, float] | None) -> np
     if ends is None:
         seen = fit.model.design.rows[column].values[fit.model.design.measured.any("eval").values]
         ends = seen.min(), seen.max()
-    try:
-        values = np.ravel(np.asarray(ends, float)).tolist()
-    except (TypeError, ValueError):
-        values = []
+    values = numbers(ends, f"the range of {column}").ravel()
     lowest, highest = {"N": (1e-9, np.inf), "D": (1e-9, np.inf), SHARE: (0, 1)}.get(column, (-np.inf, np.inf))
     if len(values) != 2 or not lowest <= values[0] <= values[1] <= highest or not np.isfinite(values).all():
         raise RangeError(f"the range of {column} is {shown(ends)}: give its smallest and its largest value")
     count = LEVELS if values[1] > values[0] else 1
-    low, high = float(values[0]), float(values[1])
+    low, high = values
     return np.geomspace(low, high, count) if column in AMOUNTS else np.linspace(low, high, count)
 
 

@@ -16,26 +16,29 @@ from bayeslaw.posterior.sensitivity import SENSITIVE, contraction, in_prior_unit
 
 __all__ = ["identification", "prior_decides", "prior_sensitivity"]
 
-MOVED = 0.25
-"""Posterior standard deviations that an answer may move when the priors weigh 0.8 or 1.25 before the check fails: about
-one if they were dropped."""
+MOST_MOVED = 0.25
+"""Posterior standard deviations that an answer may move when the priors weigh 0.8 or 1.25: about one if they were
+dropped."""
 
-ENOUGH = 1000
+MOST_DRAWS = 1000
 """Draws from which the sensitivity to the priors is estimated."""
 
-CONFLICT = 2.0
+MOST_SURPRISE = 2.0
 """Prior standard deviations between the middle of a prior and its posterior mean from which the two disagree."""
 
-LEARNED = 0.25
+LEAST_CONTRACTION = 0.25
 """Contraction (1 minus the ratio of posterior to prior variance) below which the data do not identify a coefficient."""
 
-APART = 1.0
-"""Posterior standard deviations by which medians may differ between priors before the prior decides."""
+MOST_EFFECT = 1.0
+"""Errors of a measurement by which one posterior sd of a coefficient that the data do not identify may move a loss."""
 
-SWAYED = 0.25
+MOST_APART = 1.0
+"""Posterior standard deviations by which medians may differ between priors."""
+
+MOST_SWAYED = 0.25
 """By how much the probability of an end of the range may differ between priors."""
 
-NAMED = 6
+MOST_NAMED = 6
 """Coefficients that a sentence names."""
 
 
@@ -43,29 +46,33 @@ def prior_sensitivity(fit: Posterior) -> CheckResult | None:
     """Whether the answers depend on how strong the priors are; coefficients may, as long as the answers do not."""
     if not weighable(fit):
         return None
-    some = thinned(fit, ENOUGH)
+    some = thinned(fit, MOST_DRAWS)
     asked = study_of(fit).answers.sel(draw=some.posterior["draw"])
     table = sensitivity(some, asked.to_dataset(name="draws")).set_axis(asked["answer"].values)
-    worst = table.sort_values("shift").iloc[-1]
-    ruled = table[(table["likelihood"] < SENSITIVE) & (table["prior"] >= SENSITIVE)].sort_values("prior")
     apart = [
         f"{name} ({', '.join(evals)})"
         for name, z in in_prior_units(fit).items()
-        if (evals := [str(e) for e in fit.evals if abs(z.sel(eval=e).mean(SAMPLE)).max() > CONFLICT])
+        if (evals := [str(e) for e in fit.evals if abs(z.sel(eval=e).mean(SAMPLE)).max() > MOST_SURPRISE])
     ]
-    about = f"; prior and data disagree about {', '.join(apart)}" if apart else ""
-    moves = (
-        f"when the priors weigh 0.8 or 1.25 of what they do, the answers move by at most {worst['shift']:.2f} "
-        f"posterior standard deviations ({worst.name}, most through the prior on {worst['strongest']})"
-    )
-    remedy = "check that prior against what you know, set it with priors=, or measure more"
+    ruled = table[(table["likelihood"] < SENSITIVE) & (table["prior"] > SENSITIVE)]
     if len(ruled):
-        first = ruled.iloc[-1]
-        text = f"the prior on {first['strongest']} decides {first.name}, the data hardly do; {remedy}{about}"
-        return CheckResult("prior sensitivity", False, text)
-    if worst["shift"] > MOVED:
-        return CheckResult("prior sensitivity", False, f"{moves}; {remedy}{about}")
-    return CheckResult("prior sensitivity", True, f"{moves}{about}")
+        worst = ruled.sort_values("prior").iloc[-1]
+        value, limit = worst["prior"], SENSITIVE
+        text = f"the prior on {worst['strongest']} decides {worst.name}, the data hardly do"
+    else:
+        worst = table.sort_values("shift").iloc[-1]
+        value, limit = worst["shift"], MOST_MOVED
+        text = (
+            f"when the priors weigh 0.8 or 1.25 of what they do, the answers move by at most {value:.2f} posterior "
+            f"standard deviations ({worst.name}, most through the prior on {worst['strongest']})"
+        )
+    return CheckResult.judged(
+        "prior sensitivity",
+        value,
+        limit,
+        text + (f"; prior and data disagree about {', '.join(apart)}" if apart else ""),
+        "check that prior against what you know, set it with priors=, or measure more",
+    )
 
 
 def identification(fit: Posterior) -> CheckResult | None:
@@ -76,7 +83,7 @@ def identification(fit: Posterior) -> CheckResult | None:
     """
     if not weighable(fit):
         return None
-    name, some, design = "identification", thinned(fit, ENOUGH), fit.model.design
+    some, design = thinned(fit, MOST_DRAWS), fit.model.design
     losses = xr.ufuncs.log(at_rows(some)).where(design.measured).reset_coords(drop=True)
     losses = losses - losses.mean(SAMPLE)
     known = xr.DataArray(design.known_error, dims=("row", "eval")).mean("row")
@@ -87,34 +94,25 @@ def identification(fit: Posterior) -> CheckResult | None:
     for label, e, z in unit_cells(some):
         learned = float(contraction(z))
         least = min(least, (learned, label))
-        if learned < LEARNED:
+        if learned < LEAST_CONTRACTION:
             slope = abs((losses.sel(eval=e, drop=True) * (z - z.mean())).mean(SAMPLE) / float(z.std()))
             effect, error = float(slope.max()), float(sigma.sel(eval=e))
             unknown.append(label)
-            text = f"{label} (one sd moves a loss by up to {100 * effect:.2g} %, measured with {100 * error:.2g} %)"
+            text = f"{label} moves a loss by up to {100 * effect:.2g} %, measured with {100 * error:.2g} %"
             hangs.append((effect / error, text))
-    if not unknown:
-        text = (
-            f"the data narrowed every coefficient beyond its prior (least {least[1]}, by {least[0]:.0%} of its "
-            "variance); how much of the answers is the prior's, prior sensitivity says"
-        )
-        return CheckResult(name, True, text)
-    listed = ", ".join(unknown[:NAMED]) + (f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else "")
-    worst = sorted((h for h in hangs if h[0] > 1), reverse=True)
-    if not worst:
-        return CheckResult(
-            name,
-            True,
-            f"the data do not identify {listed}; predictions inside the design do not depend on that (one posterior sd "
-            f"moves them by at most {max(hangs)[0]:.2f} of a measurement's error), those beyond it may",
-        )
-    return CheckResult(
-        name,
-        False,
-        f"the data do not identify {listed}, and predictions inside the design depend on "
-        f"{'; '.join(text for _, text in worst[:3])}: vary more what that coefficient goes with, or state a prior that "
-        "you can defend",
+    hangs.sort(reverse=True)
+    value = hangs[0][0] if hangs else 0.0
+    more = f" and {len(unknown) - MOST_NAMED} more" if len(unknown) > MOST_NAMED else ""
+    text = (
+        f"the data do not identify {', '.join(unknown[:MOST_NAMED])}{more}; one posterior sd moves predictions inside "
+        f"the design by at most {value:.2f} of a measurement's error, those beyond it perhaps by more"
+        if unknown
+        else f"the data narrowed every coefficient beyond its prior (least {least[1]}, by {least[0]:.0%} of its "
+        "variance); prior sensitivity says how much of the answers is the prior's"
     )
+    worst = "; ".join(text for effect, text in hangs[:3] if effect > MOST_EFFECT)
+    remedy = f"{worst}: vary more what that coefficient goes with, or state a prior that you can defend"
+    return CheckResult.judged("identification", value, MOST_EFFECT, text, remedy)
 
 
 def prior_decides(answers: Mapping[str, Censored]) -> CheckResult:
@@ -143,10 +141,13 @@ def prior_decides(answers: Mapping[str, Censored]) -> CheckResult:
     spread = min(float(r.sd()) for r in answers.values())
     apart = medians[high] - medians[low]
     swayed = max(np.ptp([float(getattr(r, p)) for r in answers.values()]) for p in ("p_never", "p_always"))
-    text = (
+    numbers = ((apart, MOST_APART * spread), (swayed, MOST_SWAYED))
+    value, limit = next((one for one in numbers if one[0] > one[1]), numbers[0])
+    return CheckResult.judged(
+        "the prior decides this",
+        value,
+        limit,
         f"the median goes from {medians[low]:.3g} ({low}) to {medians[high]:.3g} ({high}), with a posterior standard "
-        f"deviation of {spread:.2g}; the probability of an end moves by {swayed:.2f}"
+        f"deviation of {spread:.2g}; the probability of an end moves by {swayed:.2f}",
+        "measure more windows, or say which prior you hold",
     )
-    if apart <= APART * spread and swayed <= SWAYED:
-        return CheckResult("the prior decides this", True, text)
-    return CheckResult("the prior decides this", False, f"{text}: measure more windows, or say which prior you hold")

@@ -1,20 +1,33 @@
-"""What a check says: one sentence, and a remedy if it failed."""
+"""What a check says: the number that was judged, one sentence, and a remedy if it failed."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 
+import numpy as np
 import pandas as pd
 
-__all__ = ["CheckResult", "Checks"]
+__all__ = ["CheckResult", "Checks", "by_chance", "largest"]
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One check: its name, whether it passed, and a sentence with the remedy if it did not."""
+    """One check: its name, whether it passed, and a sentence with the remedy if it did not.
+
+    `value` is the number that was judged (of several, the one that decided) and `limit` the most that it may be: a
+    check passes where ``value <= limit``. `docs/schema.md` says what each check judges.
+    """
 
     name: str
     passed: bool
     text: str
+    value: float | None = None
+    limit: float | None = None
+
+    @classmethod
+    def judged(cls, name: str, value: float, limit: float, text: str, remedy: str) -> "CheckResult":
+        """Return a check that passes if a number is at most its limit, and that names the remedy if it is not."""
+        passed = bool(value <= limit)
+        return cls(name, passed, text if passed else f"{text}; {remedy}", float(value), float(limit))
 
     def __repr__(self) -> str:
         return f"{'pass' if self.passed else 'FAIL'}  {self.name}: {self.text}"
@@ -38,12 +51,27 @@ class Checks:
         return len(self.results)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a table with the columns name, passed, text."""
-        return pd.DataFrame([(r.name, r.passed, r.text) for r in self.results], columns=["name", "passed", "text"])
+        """Return a table with the columns name, passed, value, limit, text."""
+        frame = pd.DataFrame(map(asdict, self.results), columns=["name", "passed", "value", "limit", "text"])
+        return frame.astype({"value": float, "limit": float})
 
     def __repr__(self) -> str:
         done = sum(r.passed for r in self.results)
         return f"{done} of {len(self.results)} checks passed\n" + "\n".join(f"  {r!r}" for r in self.results)
 
     def _repr_html_(self) -> str:
-        return str(self.to_frame().to_html(index=False, border=0))
+        return str(self.to_frame().to_html(index=False, border=0, float_format="{:.3g}".format))
+
+
+def by_chance(count: int, least: float) -> float:
+    """Return what the largest of so many standard normal numbers hardly exceeds, or `least` where that is more."""
+    return max(least, float(np.sqrt(2 * np.log(count))) + 0.5)
+
+
+def largest(groups: Iterable[tuple[float, str]], least: float) -> tuple[float, float, str]:
+    """Return the largest number of several groups, its limit (see `by_chance`), and the groups beyond it in words."""
+    found = sorted(groups, reverse=True)
+    limit = by_chance(len(found), least)
+    beyond = sum(number > limit for number, _ in found)
+    named = "; ".join(group for _, group in found[: min(beyond, 3) or 1])
+    return found[0][0], limit, named + (f", and {beyond - 3} more groups" if beyond > 3 else "")

@@ -1,41 +1,56 @@
 """Whether the runs are what the law and its priors are for; no posterior is needed."""
 
-import numpy as np
+from typing import Any
 
+import pandas as pd
+
+from bayeslaw.base.words import counted, run_called
 from bayeslaw.checks.result import CheckResult
 from bayeslaw.posterior.draws import Posterior
-from bayeslaw.spec.design import check_reference, ranges
+from bayeslaw.spec.design import ranges
 
 __all__ = ["bend", "in_range", "reference"]
 
-RISE = 0.01
-"""Relative rise of a loss above the run's first measurement that counts as a bend and not as noise."""
+MOST_FACTOR = 100
+"""Factor between the reference run, for which the priors are stated, and the mean of the runs."""
+
+MOST_OUTSIDE = 1 / 3
+"""Share of the measurements that may lie outside the law's range."""
+
+MOST_RISE = 0.01
+"""Relative rise of a loss above the run's first measurement that counts as noise and not as a bend."""
 
 
 def reference(fit: Posterior) -> CheckResult:
-    """Whether the priors are read near the runs."""
-    far = check_reference(fit.model.design)
-    if not far:
-        return CheckResult("reference run", True, "the runs lie within a factor of 100 of it")
-    return CheckResult(
+    """Whether the runs lie near the reference run, for which the priors are stated."""
+    design, factors = fit.model.design, {"": 1.0}
+    for name, values in design.law.inputs(design.rows, design.reference).items():
+        positive = values.values[values.values > 0]
+        if len(positive) and design.reference[name] != 1.0:
+            factors[name] = max(float(positive.mean()), 1 / float(positive.mean()))
+    name, factor = max(factors.items(), key=lambda item: item[1])
+    return CheckResult.judged(
         "reference run",
-        False,
-        f"the runs lie more than a factor of 100 away in {', '.join(far)}, so the priors mean little here; state the "
-        f"study's own, for example reference={{{far[0]!r}: ...}}",
+        factor,
+        MOST_FACTOR,
+        f"the mean of the runs lies a factor of {factor:.2g} from it" + (f" in {name}" if name else ""),
+        f"the priors mean little that far away; state the study's own, for example reference={{{name!r}: ...}}",
     )
 
 
 def in_range(fit: Posterior) -> CheckResult:
     """Whether the law is claimed to hold where the runs are."""
-    outside, total = int((~fit.model.design.measured).sum()), fit.model.design.measured.size
-    span = f"the law's range ({ranges(fit.model.law)})"
-    if fit.model.outside == "include":
-        return CheckResult("range", True, f"rows outside {span} were included on request")
-    if not outside:
-        return CheckResult("range", True, f"all {total} measurements lie in {span}")
-    passed = outside <= total / 3
-    text = f"{outside} of {total} measurements lie outside {span} and stayed out of the fit"
-    return CheckResult("range", passed, text if passed else text + "; outside='include' fits them all the same")
+    measured, span = fit.model.design.measured, f"the law's range ({ranges(fit.model.law)})"
+    outside, total = int((~measured).sum()), measured.size
+    return CheckResult.judged(
+        "range",
+        outside / total,
+        MOST_OUTSIDE,
+        f"rows outside {span} were included on request"
+        if fit.model.outside == "include"
+        else f"{outside} of {total} measurements lie outside {span} and stayed out of the fit",
+        "outside='include' fits them all the same",
+    )
 
 
 def bend(fit: Posterior) -> CheckResult | None:
@@ -43,19 +58,17 @@ def bend(fit: Posterior) -> CheckResult | None:
     law, design = fit.model.law, fit.model.design
     if law.path not in law.falls_in or not design.has_checkpoints():
         return None
-    bent: list[str] = []
-    run, loss = design.rows["run"].values, design.rows["loss"].values
-    for k, e in enumerate(design.evals):
-        for name in np.unique(run):
-            x = loss[(run == name) & design.measured.values[:, k], k]
-            if len(x) >= 3 and x.max() > (1 + RISE) * x[0]:
-                bent.append(f"{name} ({e})")
-    if not bent:
-        return CheckResult("shape along tokens", True, "no loss rises along a run, as the law requires")
-    number = f"{len(bent)} runs, for example {bent[0]}" if len(bent) > 1 else f"one run, {bent[0]}"
-    return CheckResult(
+    losses = pd.DataFrame(design.rows["loss"].where(design.measured).values, columns=design.evals)
+    runs = losses.groupby(design.rows["run"].values)
+    rises: Any = (runs.max() / runs.first() - 1).where(runs.count() > 2).stack().dropna()
+    if rises.empty:
+        return None
+    run, e = rises.idxmax()
+    return CheckResult.judged(
         "shape along tokens",
-        False,
-        f"the loss rises along {number}, which {law.name} cannot follow: keep "
-        "predictions to the tokens measured, or use a law that can bend",
+        rises.max(),
+        MOST_RISE,
+        f"the {e} loss rises by {rises.max():.1%} along {run_called(run)}, the most of all runs",
+        f"{law.name} cannot follow {counted(int((rises > MOST_RISE).sum()), 'such rise')}: keep predictions to the "
+        "tokens measured, or use a law that can bend",
     )

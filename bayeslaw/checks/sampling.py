@@ -10,6 +10,4 @@ __all__ = ["convergence"]
 def convergence(fit: Posterior) -> CheckResult | None:
     """R-hat, effective draws, divergences, and whether the energy moved as far as it should (E-BFMI)."""
     found = mixing(fit)
-    if found is None:
-        return None
-    return CheckResult("convergence", not found.remedy, f"{found}; {found.remedy}" if found.remedy else str(found))
+    return None if found is None else CheckResult.judged("convergence", *found.deciding, str(found), found.remedy)

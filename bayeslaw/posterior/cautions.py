@@ -43,11 +43,13 @@ class Reach:
     end: str = ""
 
     @property
-    def verified(self) -> bool:
-        """Whether intervals kept their coverage that far."""
-        return self.factor <= VERIFIED.get(self.column, 1.0) * (1 + ROUNDING)
+    def limit(self) -> float:
+        """Factor up to which intervals kept their coverage."""
+        return VERIFIED.get(self.column, 1.0)
 
     def __str__(self) -> str:
+        if self.factor <= 1:
+            return "the prediction lies inside the design"
         where = "wherever models were larger" if self.column == "N" else f"from a factor of {VERIFIED['D']:g} on"
         return (
             f"{self.column} {amount(self.asked)} lies {self.factor:.2g} times beyond the {self.end} run, "
@@ -64,7 +66,7 @@ def reach(fit: Posterior, planned: Mapping[str, Any]) -> Reach:
         asked, seen = np.asarray(planned[column], float), fit.model.design.levels[column]
         for end, edge, to in (("largest", seen.max(), asked.max()), ("smallest", seen.min(), asked.min())):
             factor = to / edge if end == "largest" else edge / to if to > 0 else np.inf
-            found.append(Reach(column, max(1.0, float(factor)), float(to), float(edge), end))
+            found.append(Reach(column, max(1.0, round(float(factor), 6)), float(to), float(edge), end))
     return max(found, key=lambda r: r.factor / VERIFIED.get(r.column, 1.0))
 
 
@@ -73,7 +75,7 @@ def cautions(fit: Posterior, **planned: Any) -> list[str]:
     found, mixing, beyond = [], convergence(fit), reach(fit, planned)
     if mixing is not None and mixing.remedy:
         found.append(f"the fit did not converge ({mixing}): do not act on this answer; {mixing.remedy}")
-    if not beyond.verified:
+    if beyond.factor > beyond.limit:
         found.append(str(beyond))
     return found
 

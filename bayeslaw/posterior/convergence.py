@@ -34,13 +34,26 @@ class Convergence:
     bfmi: float = float("nan")
 
     @property
+    def _numbers(self) -> list[tuple[float, float, str]]:
+        """Every number with what it may be at most, and what to do where it is more; the first that is counts."""
+        slow = "the chains move too slowly between narrow and wide regions: use tighter priors or pool less"
+        return [
+            (self.divergences, 0, "raise target_accept or use tighter priors"),
+            *([(1 - self.bfmi, 1 - LEAST_BFMI, slow)] if self.bfmi == self.bfmi else []),
+            (self.r_hat, MOST_RHAT, "draw more (draws=, tune=)"),
+            (self.ess**-0.5, LEAST_ESS**-0.5, "draw more (draws=, tune=)"),
+        ]
+
+    @property
+    def deciding(self) -> tuple[float, float]:
+        """The number that decides, and its limit: one that is above, or else R-hat (for the ESS, 1 over its root)."""
+        above = [(value, limit) for value, limit, _ in self._numbers if not value <= limit]
+        return above[0] if above else (self.r_hat, MOST_RHAT)
+
+    @property
     def remedy(self) -> str:
         """What to do; empty if the fit converged."""
-        if self.divergences:
-            return "raise target_accept or use tighter priors"
-        if self.bfmi < LEAST_BFMI:
-            return "the chains move too slowly between narrow and wide regions: use tighter priors or pool less"
-        return "" if self.r_hat <= MOST_RHAT and self.ess >= LEAST_ESS else "draw more (draws=, tune=)"
+        return next((remedy for value, limit, remedy in self._numbers if not value <= limit), "")
 
     def __str__(self) -> str:
         energy = f", E-BFMI at least {self.bfmi:.2f}" if self.bfmi == self.bfmi else ""

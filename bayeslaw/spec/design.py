@@ -276,14 +276,3 @@ def ranges(law: Law) -> str:
         if cov.valid != (0.0, np.inf)
     ]
     return ", ".join(parts) or "everywhere"
-
-
-def check_reference(design: Design) -> list[str]:
-    """Return the covariates whose runs lie more than a factor of 100 away from the reference run."""
-    far = []
-    for name, value in design.law.inputs(design.rows, design.reference).items():
-        above = value.values[value.values > 0]
-        middle = float(above.mean()) if len(above) else 1.0
-        if design.reference[name] != 1.0 and not 0.01 <= middle <= 100:
-            far.append(name)
-    return far

@@ -21,6 +21,7 @@ from bayeslaw import models
 from bayeslaw.base.errors import BayeslawError, LawError, RangeError, UnknownName
 from bayeslaw.cli.options import read_prior
 from bayeslaw.declare import priors
+from bayeslaw.declare.laws import Law
 from bayeslaw.declare.priors import describe
 from bayeslaw.spec.noise import Noise
 from bayeslaw.tables.runs import read_runs
@@ -30,6 +31,44 @@ LAWS = list(models.catalogue.values())
 each_law = pytest.mark.parametrize("law", LAWS, ids=lambda law: law.name)
 ROOT = Path(__file__).parents[2]
 DRAWS = 100
+
+
+def shape(law: Law) -> tuple[bool, ...]:
+    """What the code that arranges and evaluates a law distinguishes."""
+    covariates, coefficients = law.covariates.values(), law.coefficients.values()
+    return (
+        len(law.columns) == 1,
+        bool(law.vectors),
+        any(c.derive for c in covariates),
+        any(c.of for c in covariates),
+        any(c.floor for c in coefficients),
+        any(c.over for c in coefficients),
+        law.paper_units is not None,
+    )
+
+
+ONE_OF_EACH_SHAPE = {shape(law): law.name for law in reversed(LAWS)}.values()
+
+
+def each_law_with(names: str, **settings: tuple[Any, ...]) -> pytest.MarkDecorator:
+    """Every law with every setting: slow, but for the last setting of a law and the first of one law of each shape."""
+    first, *_, last = settings
+    fast = [(name, last) for name in models.catalogue] + [(name, first) for name in ONE_OF_EACH_SHAPE]
+    return pytest.mark.parametrize(
+        f"law, {names}",
+        [
+            pytest.param(
+                law,
+                *values,
+                id=f"{law.name}, {setting}",
+                marks=[] if (law.name, setting) in fast else pytest.mark.slow,
+            )
+            for law in LAWS
+            for setting, values in settings.items()
+        ],
+    )
+
+
 MU = 1
 """Where a normal random variable has its mean among its inputs (after the generator)."""
 
@@ -65,9 +104,13 @@ def graph_losses(model: Model, draws: dict[str, np.ndarray]) -> np.ndarray:
     return np.exp([np.asarray(mean(*values)) for values in zip(*given, strict=True)])
 
 
-@each_law
-@pytest.mark.parametrize("pooled", [False, True], ids=["shared", "by domain"])
-@pytest.mark.parametrize("crossed", [True, False], ids=["grid", "rows"])
+@each_law_with(
+    "crossed, pooled",
+    grid_shared=(True, False),
+    grid_by_domain=(True, True),
+    rows_shared=(False, False),
+    rows_by_domain=(False, True),
+)
 def test_numbers_named_arrays_and_graph_agree(law, crossed, pooled, table_for):
     by = dict.fromkeys(list(law.coefficients)[:2], "domain") if pooled else {}
     runs = read_runs(table_for(law, crossed))
@@ -133,8 +176,7 @@ def test_paper_units_give_the_same_loss():
 
 
 # ------------------------------------------------------------------------------------------------- density at the prior
-@each_law
-@pytest.mark.parametrize(("crossed", "outside"), [(True, "exclude"), (False, "include")])
+@each_law_with("crossed, outside", grid_exclude=(True, "exclude"), rows_include=(False, "include"))
 def test_density_and_gradient_are_finite_at_prior_draws(law, outside, crossed, table_for):
     """At 100 draws, by PyTensor; the gradient is that of the density.
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import arviz as az
 import numpy as np
 import pandas as pd
 import pytest
@@ -189,12 +190,13 @@ def test_the_check_fires_where_priors_move_the_answer():
         draws = {"a": np.full((400, 1), 0.6), "g": net(0.2, tau, cost), "tau": tau, "c": cost}
         return best_duration(upsampling(draws))
 
-    calm = prior_decides({"card": answer(0.02), "other": answer(0.0201)})
-    assert calm.passed and "median goes from" in calm.text
-    moved = prior_decides({"card": answer(0.02), "much": answer(0.06)})
-    assert not moved.passed and "(much)" in moved.text and "measure more windows" in moved.text
-    swayed = prior_decides({"inside": answer(0.02), "longer": answer(0.0005)})
-    assert not swayed.passed
+    calm: Any = prior_decides({"card": answer(0.02), "other": answer(0.0201)})
+    assert calm.passed and calm.value < calm.limit / 10
+    moved: Any = prior_decides({"card": answer(0.02), "much": answer(0.06)})
+    assert not moved.passed and moved.value > moved.limit
+    assert "(much)" in moved.text and "measure more windows" in moved.text
+    swayed: Any = prior_decides({"inside": answer(0.02), "longer": answer(0.0005)})
+    assert not swayed.passed and swayed.value > swayed.limit
     with pytest.raises(RangeError, match="at least two"):
         prior_decides({"card": answer(0.02)})
 
@@ -239,4 +241,4 @@ def test_six_benchmarks_of_five_runs_do_not_tie_each_other():
     assert model.noise.joint
     fit = model.fit(draws=150, tune=300, chains=2, seed=1, progress=False)
     assert float(fit.posterior["sigma"].min()) > 1e-4
-    assert next(iter(fit.checks())).text.startswith("R-hat at most 1.0")
+    assert float(az.rhat(fit.posterior).to_array().max()) < 1.1

@@ -11,6 +11,7 @@ import xarray as xr
 
 import bayeslaw as bl
 from bayeslaw import models
+from bayeslaw.checks import CHECKS
 from bayeslaw.posterior.sensitivity import sensitivity
 from bayeslaw.reporting import critical_ratios
 from bayeslaw.workflow import Fit
@@ -91,6 +92,7 @@ def test_decisions(fit):
 
 def test_tables(fit):
     assert list(fit.checks().to_frame().columns) == documented("fit.checks")
+    assert all(f"\n| {name} | " in PAGE for name in (*CHECKS, "extrapolation", "the prior decides this"))
     assert list(critical_ratios(fit).columns) == documented("bayeslaw.reporting.critical_ratios")
     table = sensitivity(fit, fit.posterior[["E", "alpha"]])
     assert list(table.columns) == documented("bayeslaw.posterior.sensitivity.sensitivity")

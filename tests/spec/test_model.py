@@ -14,7 +14,6 @@ from scipy import stats
 import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.base.errors import LawError
-from bayeslaw.spec.design import check_reference
 from bayeslaw.spec.noise import TIED, Noise
 from bayeslaw.spec.shape import RISE
 from bayeslaw.tables.runs import read_runs
@@ -240,11 +239,6 @@ def test_independent_errors_for_single_measurements():
     assert one.noise == Noise(correlated=False, joint=True, batch=False)
     assert one.describe_noise() == "independent checkpoints, correlated between validation sets"
     assert model().noise.correlated
-
-
-def test_runs_far_from_the_reference_are_named():
-    assert check_reference(model().design) == []
-    assert check_reference(model(reference={"N": 2e5}).design) == ["N"]
 
 
 def test_reprs_say_what_the_model_is():

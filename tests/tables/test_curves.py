@@ -9,7 +9,7 @@ import pytest
 import bayeslaw as bl
 from bayeslaw import models, schedules
 from bayeslaw.base.errors import DataError, RangeError
-from bayeslaw.spec.design import check_reference
+from bayeslaw.checks.runs import reference
 from bayeslaw.tables.curves import curve_columns
 
 COSINE = schedules.cosine(2000, 3e-4, 3e-5, warmup=200)
@@ -123,7 +123,7 @@ def test_one_curve_is_enough_for_a_law_of_curves():
     runs = bl.read_curves(log().query("run == 'cosine'"), schedule=PLANS)
     fit = bl.Model(models.lr_annealing, runs).fit(method="mle")
     assert float(fit.posterior["alpha"].item()) == pytest.approx(0.5, rel=0.01)
-    assert check_reference(fit.model.design) == []
+    assert reference(fit).passed
     with pytest.raises(DataError, match="single run.*'cosine'.*how the loss depends on N cannot"):
         bl.Model(models.lr_annealing_size, bl.read_curves(log(N=1e8).query("run == 'cosine'"), schedule=PLANS))
 
