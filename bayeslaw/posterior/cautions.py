@@ -59,7 +59,7 @@ class Reach:
 
 def reach(fit: Posterior, planned: Mapping[str, Any]) -> Reach:
     """Return how far planned sizes and tokens lie beyond the runs of a fit."""
-    found = [Reach()]
+    found = []
     for column in VERIFIED:
         if planned.get(column) is None or column not in fit.model.design.levels:
             continue
@@ -67,7 +67,7 @@ def reach(fit: Posterior, planned: Mapping[str, Any]) -> Reach:
         for end, edge, to in (("largest", seen.max(), asked.max()), ("smallest", seen.min(), asked.min())):
             factor = to / edge if end == "largest" else edge / to if to > 0 else np.inf
             found.append(Reach(column, max(1.0, round(float(factor), 6)), float(to), float(edge), end))
-    return max(found, key=lambda r: r.factor / VERIFIED.get(r.column, 1.0))
+    return max(found, key=lambda r: r.factor / r.limit, default=Reach())
 
 
 def cautions(fit: Posterior, **planned: Any) -> list[str]:

@@ -1,6 +1,7 @@
 """The checks of a fit: each fails where something is wrong, with a remedy, and passes where nothing is."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -257,9 +258,10 @@ def test_a_run_is_left_out_and_not_counted_twice(good, monkeypatch):
     y = np.array([0.0, 0.1, -0.1, 0.2, 0.3, -0.2, 0.0, 0.1, -0.3, 4.5])
     mean = xr.DataArray(np.random.default_rng(0).normal(y.mean(), 10**-0.5, (2, 1000)), dims=("chain", "draw"))
     density = xr.DataArray(stats.norm(mean.values[..., None]).logpdf(y), dims=("chain", "draw", "run"))
-    asked = mean.expand_dims(answer=["the mean"], axis=-1).assign_coords(measured_in=("answer", [""]))
+    labels = {"measured_in": ("answer", [""]), "decision": ("answer", [""])}
+    asked = mean.expand_dims(answer=["the mean"], axis=-1).assign_coords(draw=np.arange(1000), **labels)
     monkeypatch.setattr(answers, "log_likelihood", lambda fit: density.assign_coords(run=list("abcdefghij")))
-    monkeypatch.setattr(answers, "answers", lambda fit: asked)
+    monkeypatch.setattr(answers, "study_of", lambda fit: SimpleNamespace(answers=asked))
     chance = xr.DataArray([(1 / 9 - 1 / 10) ** 0.5], dims="answer")
     monkeypatch.setattr(answers, "left_out", lambda fit, asked: chance)
     found: Any = answers.influence(good)
@@ -305,12 +307,12 @@ def test_a_critical_ratio_beyond_the_measured_shares_is_named(ratio, passed, mon
     runs_ = read_runs(rows.to_frame(index=False).assign(general_loss=2.5, domain_loss=2.0))
     draws = xr.DataArray(normal(ratio, 0.02), {"chain": [0, 1], "draw": range(400)}).expand_dims(N=[1e9, 2e9])
     asked = CriticalRatio("critical_ratio", draws, "1", "mean law", low=0.1, high=0.9)
-    monkeypatch.setattr(answers, "critical_ratio", lambda *_, **__: asked)
+    monkeypatch.setattr(answers, "study_of", lambda fit: SimpleNamespace(critical_ratio=asked))
     found: Any = answers.boundary(Fit(bl.Model(models.dcpt, runs_), xr.DataTree()))
     assert (found.passed, found.value, found.limit) == (passed, not passed, 0.11)
     assert "lies beyond the measured shares (0.1 to 0.5)" in found.text
     at_the_end = replace(asked, draws=xr.full_like(draws, 0.5), high=0.5)  # a bound that was measured
-    monkeypatch.setattr(answers, "critical_ratio", lambda *_, **__: at_the_end)
+    monkeypatch.setattr(answers, "study_of", lambda fit: SimpleNamespace(critical_ratio=at_the_end))
     known: Any = answers.boundary(Fit(bl.Model(models.dcpt, runs_), xr.DataTree()))
     assert known.passed
 
