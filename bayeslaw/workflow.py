@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, overload
 
 import arviz as az
 import numpy as np
@@ -26,11 +26,14 @@ from bayeslaw.decisions.schedule import best_schedule, curve
 from bayeslaw.decisions.tokens_for import tokens_for
 from bayeslaw.decisions.turning import critical_point, turning_length
 from bayeslaw.declare.laws import Law
-from bayeslaw.posterior import bands, inference, new_domain, provenance, store
+from bayeslaw.posterior import inference, new_domain, provenance, store
+from bayeslaw.posterior.by_row import by_row
 from bayeslaw.posterior.draws import Posterior, posterior_of
+from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.reporting import report
 from bayeslaw.spec.pymc_model import pymc_model
 from bayeslaw.spec.specification import Specification
+from bayeslaw.tables.areas import Schedules
 from bayeslaw.tables.runs import Runs
 
 __all__ = ["Fit", "Model", "grid", "load"]
@@ -154,7 +157,55 @@ class Fit(Posterior):
         """Return mean, sd, interval, ESS and R-hat of every parameter."""
         return cast(pd.DataFrame, az.summary(self.idata, ci_prob=prob, ci_kind="eti"))
 
-    bands = checked(bands.bands)
+    @overload
+    def predict(self, *, new_run: bool = False, seed: int = 0, **columns: Any) -> Quantity: ...
+    @overload
+    def predict(
+        self,
+        table: pd.DataFrame | str | Path,
+        /,
+        *,
+        prob: float = CI_PROB,
+        new_run: bool = False,
+        seed: int = 0,
+        schedule: Schedules | None = None,
+        before: Schedules | None = None,
+        warmup: int | None = None,
+    ) -> pd.DataFrame: ...
+    def predict(self, *table: Any, **asked: Any) -> Quantity | pd.DataFrame:
+        """Predict losses: draws at the values of columns, or a summary of every row of a table.
+
+        Parameters
+        ----------
+        table : DataFrame or path, optional
+            One row per prediction, with the law's columns (``weight_<source>`` of every source; ``step`` and, without
+            `schedule`, ``lr`` of a curve, unless its areas are there already, as in ``runs.table``) and the labels of
+            groups. Features that the fit knows of a domain may be left out.
+        **columns
+            Without a table: the law's columns (``N`` in parameters, ``D`` in tokens, ``domain_share`` in [0, 1]) and
+            labels of groups: numbers, 1-d arrays (each a dim of its own) or DataArrays with named dims.
+        new_run : bool
+            False: the mean law. True: a single new run, its error included; every row of a table is a run of its own.
+        seed : int
+            Of the errors.
+        prob : float
+            With a table: probability of the equal-tailed interval.
+        schedule, before, warmup
+            With a table of curves: as in `bayeslaw.read_curves`.
+
+        Returns
+        -------
+        Quantity or DataFrame
+            Losses in nats per token, dims chain, draw, eval and those of the columns; or the rows of the table, one for
+            each validation set (``eval``) where there are several, and then ``mean``, ``sd``, ``lower`` and ``upper``.
+
+        Raises
+        ------
+        DataError, RangeError, UnknownName
+            A column or label is missing, not known or not possible.
+        """
+        return by_row(self, *table, **asked) if table else super().predict(**asked)
+
     provenance = provenance.provenance
 
     critical_ratio = checked(critical_ratio)

@@ -1,6 +1,7 @@
 """A fit of any law of the catalogue without sampling: simulated losses, and draws close to the truth behind them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -95,5 +96,5 @@ def stand_in(
     for e in model.design.evals:
         table[f"{e}_loss"] = losses.sel(eval=e).values
     possible = (table[[f"{e}_loss" for e in runs.evals]] > 0.1).all(axis="columns")
-    simulated = bl.Runs(table[possible].reset_index(drop=True), runs.evals, runs.baseline)
+    simulated = replace(runs, table=table[possible].reset_index(drop=True))
     return Fit(bl.Model(law, simulated, monotone=None, **settings), fit.idata, fit.settings, 1.0)

@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bayeslaw.base.errors import DataError, LawError, RangeError, StoreError, unknown_name
+from bayeslaw.base.errors import LawError, RangeError, StoreError, unknown_name
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from bayeslaw.declare.priors import Prior
     from bayeslaw.tables.schedules import Schedule
     from bayeslaw.validation.splits import Splits
@@ -187,6 +185,7 @@ def read_before(text: str | None) -> Any:
     return schedules.unknown() if text == "unknown" else text
 
 
+<<<<<<< HEAD
 def read_pretraining(text: str) -> "Schedule":
     """Return the schedule of pre-training: a table of step and lr, or 'unknown'."""
     stage = read_before(text)
@@ -197,31 +196,13 @@ def read_schedule(path: str | Path, warmup: int | None = 0) -> "Schedule":
     """Return one schedule: a table of step and lr, from step 1 on where no warm-up is known."""
     from bayeslaw.tables import schedules
     from bayeslaw.tables.reading import read_table
+=======
+def read_schedule(path: str | Path, warmup: int | None = None) -> "Schedule":
+    """Return the schedule in a table of step and lr."""
+    from bayeslaw.tables.areas import read_schedule
+>>>>>>> tables
 
-    table = read_table(path)
-    if not len(table):
-        raise DataError(f"{path} has no rows: give step and lr")
-    step, lr = (_numbers_in(table, name, path) for name in ("step", "lr"))
-    if warmup is None and step.iloc[0] > 1:
-        raise DataError(
-            f"{path} starts at step {step.iloc[0]:g}: say how the rate came there with --warmup STEPS (0: without one)"
-        )
-    try:
-        return schedules.from_table(step, lr, warmup=warmup or None)
-    except RangeError as e:
-        raise DataError(f"{path}: {e}") from None
-
-
-def _numbers_in(table: "pd.DataFrame", column: str, path: str | Path) -> "pd.Series[float]":
-    import pandas as pd
-
-    if column not in table:
-        raise DataError(f"{path}: {unknown_name('column', column, table.columns)}")
-    values = pd.to_numeric(table[column], errors="coerce")
-    if (missing := values.isna()).any():
-        row = int(missing.to_numpy().argmax()) + 1
-        raise DataError(f"{path}: {column} is missing or no number in row {row}; fill it in")
-    return values
+    return read_schedule(path, warmup=warmup)
 
 
 def given(**options: Any) -> dict[str, Any]:

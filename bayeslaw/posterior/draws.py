@@ -223,21 +223,7 @@ class Posterior:
 
     @checked
     def predict(self, *, new_run: bool = False, seed: int = 0, **columns: Any) -> Quantity:
-        """Predict losses.
-
-        Parameters
-        ----------
-        new_run : bool
-            False: the mean law. True: a single new run, its error included.
-        **columns
-            The law's columns (``N`` in parameters, ``D`` in tokens, ``domain_share`` in [0, 1]) and labels of groups:
-            numbers, 1-d arrays (each a dim of its own) or DataArrays with named dims.
-
-        Returns
-        -------
-        Quantity
-            Losses in nats per token, dims chain, draw, eval and those of the columns.
-        """
+        """Predict losses at the values of columns; see `bayeslaw.Fit.predict`."""
         named = self.columns(**columns)
         what = "new run" if new_run else "mean law"
         inputs = {str(k): (v.item() if v.ndim == 0 else f"{v.size} values") for k, v in named.items()}

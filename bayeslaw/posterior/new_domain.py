@@ -155,6 +155,8 @@ def _label(fit: Posterior, early_runs: Runs) -> str:
             f"the early runs have losses on {', '.join(early_runs.evals)}, the fit on {', '.join(model.runs.evals)}: "
             "give the same"
         )
+    if early_runs.area_settings != model.runs.area_settings:
+        raise DataError("the areas of the early runs were computed otherwise than those of the fit: read them alike")
     return str(names[0])
 
 
@@ -167,7 +169,7 @@ def _together(old: Runs, new: Runs) -> Runs:
     )
     parts = [(old.table, table), (old.baseline, baseline)]
     both = [pd.concat([t for t in pair if len(t)] or [pair[0]], ignore_index=True) for pair in parts]
-    return Runs(both[0], old.evals, both[1], old.note)
+    return replace(old, table=both[0], baseline=both[1])
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,6 +29,9 @@ __all__ = ["fingerprint", "load", "save"]
 SEAL = b"\nbayeslaw sha-256 "
 """Ends the netCDF content; after it comes its hash. Readers of netCDF stop before it."""
 
+AREA_SETTINGS = ("memory", "warmup_counted", "tail", "power_C", "power_beta", "power_gamma")
+"""Columns of older curves, each of one value."""
+
 POINTS = 4
 """Points at which a law is told from another."""
 
@@ -51,6 +54,7 @@ def save(fit: Posterior, path: str | Path) -> Path:
         "outside": model.outside,
         "evals": list(model.runs.evals),
         "note": model.runs.note,
+        "area_settings": dict(model.runs.area_settings),
         "settings": dict(fit.settings),
         "seconds": fit.seconds,
     }
@@ -127,12 +131,10 @@ def _read(path: Path) -> tuple[xr.DataTree, dict[str, Any]]:
 
 
 def _fit(tree: xr.DataTree, recipe: Mapping[str, Any], law: Law, kind: type[Specification]) -> Posterior:
-
-    table, baseline = (_to_frame(tree[group].to_dataset()) for group in ("runs", "baseline"))
     noise = {k: _prior(v) if isinstance(v, dict) else v for k, v in recipe["noise"].items()}
     model = kind(
         law,
-        Runs(table, tuple(recipe["evals"]), baseline, recipe.get("note", "")),
+        _runs(tree, recipe),
         by=recipe["by"],
         priors={k: _prior(p) for k, p in recipe["priors"].items()},
         noise=Noise(**noise),
@@ -149,6 +151,14 @@ def _fit(tree: xr.DataTree, recipe: Mapping[str, Any], law: Law, kind: type[Spec
         ):
             raise ValueError(f"the draws of {name} are not those of this model")
     return posterior_of(model, xr.DataTree.from_dict(groups), recipe["settings"], float(recipe["seconds"]))
+
+
+def _runs(tree: xr.DataTree, recipe: Mapping[str, Any]) -> Runs:
+    table, baseline = (_to_frame(tree[group].to_dataset()) for group in ("runs", "baseline"))
+    areas = dict(recipe.get("area_settings", {}))
+    if "area_settings" not in recipe and set(AREA_SETTINGS) <= set(table):  # as curves of version 0.1.0 have them
+        areas = {name: table.pop(name).tolist()[0] for name in AREA_SETTINGS}
+    return Runs(table, tuple(recipe["evals"]), baseline, recipe.get("note", ""), areas)
 
 
 def _plain(value: Any) -> Any:

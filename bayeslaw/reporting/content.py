@@ -22,8 +22,14 @@ from bayeslaw.reporting.answer import Answer, plain, predictions, spending
 from bayeslaw.reporting.choices import durations, mixture, schedules
 from bayeslaw.reporting.coefficients import coefficients, in_short
 from bayeslaw.reporting.figures import of_coefficients, of_fit
+<<<<<<< HEAD
 from bayeslaw.reporting.ratios import ratios
 from bayeslaw.tables.areas import AREAS, SETTINGS
+=======
+from bayeslaw.reporting.ratios import critical_ratios, ratios
+from bayeslaw.tables.areas import AREAS
+from bayeslaw.tables.curves import is_curve_law
+>>>>>>> tables
 
 __all__ = ["answer", "content", "unless_unconverged"]
 
@@ -117,7 +123,7 @@ def content(fit: Posterior, question: Question, published: Mapping[str, Any] | N
 def _facts(fit: Posterior) -> list[tuple[str, str]]:
     """Return what the runs are, without what was computed from them."""
     other = {c for c in map(str, fit.model.runs.table) if c.endswith("_loss") and c not in fit.model.law.columns}
-    facts = [(name, text) for name, text in fit.model.runs._facts() if name not in {*AREAS, *SETTINGS, *other}]
+    facts = [(name, text) for name, text in fit.model.runs._facts() if name not in {*AREAS, "areas", *other}]
     sources = [name.removeprefix("weight_") for name, _ in facts if name.startswith("weight_")]
     if len(sources) > FEW:
         facts = [(name, text) for name, text in facts if not name.startswith("weight_")]

@@ -8,34 +8,34 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayeslaw.base.errors import DataError, RangeError, unknown_name
+from bayeslaw.base.arguments import checked
+from bayeslaw.base.errors import BayeslawError, DataError, unknown_name
 from bayeslaw.tables.power import PowerMemory, annealed_power
-from bayeslaw.tables.reading import read_table
+from bayeslaw.tables.reading import check_named, numeric, read_table
 from bayeslaw.tables.runs import Runs
 from bayeslaw.tables.schedules import Schedule, from_table
 
-__all__ = ["AREAS", "SETTINGS", "Schedules", "area_columns", "area_settings", "with_areas"]
+__all__ = ["AREAS", "Schedules", "area_columns", "area_settings", "read_schedule", "with_areas"]
 
 type Schedules = Schedule | Mapping[str, Schedule | None] | pd.DataFrame | str | Path
 
 ANNEALED = {"S2": "annealed", "S2pt": "annealed_pt", "S2cpt": "annealed_cpt"}
 AREAS = ("S1", "S1pt", "S1cpt", *ANNEALED, *ANNEALED.values(), "annealed_power")
-SETTINGS = ("memory", "warmup_counted", "tail", "power_C", "power_beta", "power_gamma")
 AGREE = 0.01
 """A logged rate may differ from the schedule's by this share of the peak, and by one step."""
 
 
-def area_settings(runs: Runs) -> dict[str, Any]:
-    """Return how the areas of those curves were computed: the options of `Schedule.areas`, and the power memory.
+def area_settings(runs: Runs) -> Mapping[str, Any]:
+    """Return how the areas of those curves were computed, `Runs.area_settings`.
 
     Raises
     ------
     DataError
         They are no curves.
     """
-    if missing := [c for c in SETTINGS if c not in runs.table]:
-        raise DataError(f"these runs have no column {missing[0]!r}, so they are no curves: read them with read_curves")
-    return {c: runs.table[c].iloc[0] for c in SETTINGS}
+    if not runs.area_settings:
+        raise DataError("these runs are no curves, so nothing tells how areas are computed: read them with read_curves")
+    return runs.area_settings
 
 
 def area_columns(schedule: Schedule, settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -68,7 +68,6 @@ def with_areas(
     DataError
         A schedule is missing, too short, or not the one logged.
     """
-    frame = frame.drop(columns=[*AREAS, *settings], errors="ignore")
     names = list(frame["run"].unique())
     if schedule is not None and warmup is not None:
         raise DataError("the warm-up is part of the schedule: leave warmup= out")
@@ -103,25 +102,52 @@ def with_areas(
         lr = rows["lr"] if "lr" in frame else planned.lr[at - 1]
         length = planned.warmups[0][1] if planned.warmups and planned.warmups[0][0] == 0 else 0
         parts.append(rows.assign(lr=lr, **columns, warmup=length))
-    return pd.concat(parts).loc[frame.index].assign(**settings)
+    return pd.concat(parts).loc[frame.index]
+
+
+@checked
+def read_schedule(
+    table: pd.DataFrame | str | Path, *, warmup: int | None = None, called: str | None = None
+) -> Schedule:
+    """Return the schedule in a table of ``step`` and ``lr``: straight lines between its rows.
+
+    Parameters
+    ----------
+    table : DataFrame or path
+        From step 1 on, unless `warmup` says how the rate came to the first row.
+    warmup : int, optional
+        As in `schedules.from_table`.
+    called : str, optional
+        What a sentence calls the table; left out: its path.
+
+    Raises
+    ------
+    DataError
+        The table holds no schedule.
+    """
+    called = called or ("the table" if isinstance(table, pd.DataFrame) else str(table))
+    frame = read_table(table)
+    if not len(frame):
+        raise DataError(f"{called} has no rows: give step and lr")
+    try:
+        step, lr = numeric(frame, "step"), numeric(frame, "lr")
+        found = from_table(step, lr, warmup=warmup)
+    except BayeslawError as e:
+        raise DataError(f"{called}: {e}") from None
+    if warmup is None and step.iloc[0] > 1:
+        raise DataError(
+            f"{called} starts at step {step.iloc[0]:g}: say how the learning rate came there with warmup=STEPS (0: "
+            "without a warm-up), or give the schedule from step 1 on"
+        )
+    return found
 
 
 def _logged(frame: pd.DataFrame, warmup: int | None) -> dict[str, Schedule]:
     """Return the schedule of every run as straight lines between its logged rates."""
     found = {}
     for run, rows in frame[frame["step"] > 0].groupby("run", sort=False):
-        rows = rows.drop_duplicates("step")
-        first = int(rows["step"].iloc[0])
-        if warmup is None and first > 1:
-            raise DataError(
-                f"the log of {run!r} starts at step {first}: say how the learning rate came there with warmup=STEPS "
-                "(0: without a warm-up), or give schedule="
-            )
-        try:
-            own = None if warmup is None else min(warmup, int(rows["step"].iloc[-1]))
-            found[str(run)] = from_table(rows["step"], rows["lr"], warmup=own)
-        except RangeError as e:
-            raise DataError(f"run {run!r}: {e}") from None
+        own = None if warmup is None else min(warmup, int(rows["step"].iloc[-1]))
+        found[str(run)] = read_schedule(rows.drop_duplicates("step"), warmup=own, called=f"the log of {run!r}")
     return found
 
 
@@ -132,15 +158,13 @@ def _schedules(what: str, given: Schedules, runs: Sequence[str]) -> dict[str, An
     if isinstance(given, Mapping):
         by_run = {str(k): v for k, v in given.items()}
     else:
-        table = read_table(given)
-        for column in ("step", "lr"):
-            if column not in table:
-                raise DataError(
-                    f"the table given for {what} needs a column {column!r}: {unknown_name('column', column, table)}"
-                )
+        table = read_table(given, ["run"])
         if "run" not in table:
-            return dict.fromkeys(runs, from_table(table["step"], table["lr"]))
-        by_run = {str(run): from_table(rows["step"], rows["lr"]) for run, rows in table.groupby("run", sort=False)}
+            return dict.fromkeys(runs, read_schedule(table, called=f"the table given for {what}"))
+        check_named(table, "run")
+        table = table.assign(step=numeric(table, "step"), lr=numeric(table, "lr"))
+        named = table.groupby(table["run"].astype(str), sort=False)
+        by_run = {run: read_schedule(rows, called=f"{what} of {run!r}") for run, rows in named}
     for run in runs:
         if run not in by_run:
             raise DataError(f"{what}: {unknown_name('schedule for the run', run, by_run)}")

@@ -1,8 +1,8 @@
 """Training curves: the losses of a run at its logged steps, with the areas under its learning-rate schedule.
 
 A curve law stays a pure function over columns: its covariates are the areas that the whole schedule, steps between the
-logged ones included, has covered at each logged step. How they were computed (``memory``, ``warmup_counted``,
-``tail``, ``power_...``) is written into columns too, so that predictions of other schedules are made in the same way.
+logged ones included, has covered at each logged step. How they were computed is kept with the runs
+(`Runs.area_settings`), so that predictions of other schedules are made in the same way.
 """
 
 import re
@@ -19,8 +19,8 @@ from bayeslaw.base.errors import DataError, RangeError
 from bayeslaw.declare.laws import Law
 from bayeslaw.tables.areas import AREAS, Schedules, area_settings, with_areas
 from bayeslaw.tables.power import POWER, PowerMemory
-from bayeslaw.tables.reading import read_table
-from bayeslaw.tables.runs import Runs, read_runs
+from bayeslaw.tables.reading import check_named, numeric, read_table, refuse
+from bayeslaw.tables.runs import Runs, read_labelled, read_runs
 from bayeslaw.tables.schedules import MEMORY, Tail, WarmupCounted
 
 __all__ = ["curve_columns", "is_curve_law", "read_curves"]
@@ -77,8 +77,7 @@ def read_curves(
     Runs
         With the columns ``S1`` and ``S2`` (rate x steps), ``annealed`` (``(1 - memory) S2``, the learning rate annealed
         away), ``annealed_power`` (the same by a power memory) and, with `before`, the areas of both
-        stages (``S1pt``, ``S1cpt``, ``annealed_pt``, ...); ``memory``, ``warmup_counted``, ``tail``, ``power_C``,
-        ``power_beta``, ``power_gamma``, ``warmup``.
+        stages (``S1pt``, ``S1cpt``, ``annealed_pt``, ...); and ``warmup``, its steps.
 
     Raises
     ------
@@ -91,15 +90,17 @@ def read_curves(
     >>> plan = {"a": schedules.cosine(24_000, peak=3e-4, final=3e-5, warmup=2160)}  # doctest: +SKIP
     >>> runs = read_curves("losses.csv", schedule=plan)  # doctest: +SKIP
     """
-    frame = read_table(table)
+    frame = read_labelled(table, columns)
     _refuse_bits(loss, frame)
+    if taken := [c for c in (*AREAS, "warmup") if c in frame]:
+        raise DataError(f"the table has a column {taken[0]!r}, which read_curves computes: rename or drop it")
     runs = read_runs(frame, loss=loss, **columns)
     logged = _checked(runs.table)
     start = logged["step"] == 0
     if start.all():
         raise DataError("every row is at step 0 (before training): give the losses measured during training too")
-    settings = {"memory": memory, "warmup_counted": warmup_counted, "tail": tail}
-    settings |= {f"power_{k}": value for k, value in vars(power).items()}
+    settings = {"memory": float(memory), "warmup_counted": warmup_counted, "tail": tail}
+    settings |= {f"power_{k}": float(value) for k, value in vars(power).items()}
     curves = with_areas(logged[~start].reset_index(drop=True), schedule, before, warmup, settings)
     kept = _thinned(curves, spacing)
     thinned = (
@@ -109,7 +110,8 @@ def read_curves(
     order = [c for c in curves if c not in runs.loss_columns]
     baseline = pd.concat([runs.baseline, logged[start]], ignore_index=True)
     note = "; ".join(part for part in (runs.note, thinned) if part)
-    return replace(runs, table=curves[[*order, *runs.loss_columns]], baseline=baseline, note=note)
+    table = curves[[*order, *runs.loss_columns]]
+    return replace(runs, table=table, baseline=baseline, note=note, area_settings=settings)
 
 
 def curve_columns(
@@ -148,18 +150,12 @@ def curve_columns(
         raise DataError("the fit is one of continual pre-training: say with before= what the schedule before it was")
     if warmup is None and schedule is None and like.table["warmup"].nunique() == 1:
         warmup = int(like.table["warmup"].iloc[0])
-    frame = read_table(table)
-    if not len(frame):
-        raise DataError("the table has no rows: give at least one step to predict")
+    frame = read_table(table, ["run"])
     if "run" not in frame:
         frame = frame.assign(run="run 1")
-    for name in (c for c in ("step", "lr") if c in frame):
-        frame[name] = pd.to_numeric(frame[name], errors="coerce")
-        if (bad := frame[name].isna()).any():
-            raise DataError(f"{name} is missing or no number in row {int(np.argmax(bad)) + 1}: fill it in")
-    return with_areas(
-        _checked(frame.assign(run=frame["run"].astype(str)), many=True), schedule, before, warmup, settings
-    )
+    check_named(frame, "run")
+    frame = frame.assign(run=frame["run"].astype(str), **{c: numeric(frame, c) for c in ("step", "lr") if c in frame})
+    return with_areas(_checked(frame, many=True), schedule, before, warmup, settings)
 
 
 def is_curve_law(law: Law) -> bool:
@@ -181,9 +177,7 @@ def _checked(frame: pd.DataFrame, many: bool = False) -> pd.DataFrame:
     """Check steps and rates; `many` rows at one step are allowed in a table to predict."""
     if "step" not in frame:
         raise DataError("a curve needs a column 'step': map it, for example step='iteration'")
-    if (bad := (frame["step"] < 0) | (frame["step"] % 1 != 0)).any():
-        row = int(np.argmax(bad))
-        raise DataError(f"step is {frame['step'].iloc[row]:g} in row {row + 1}: give whole numbers from 0 on")
+    refuse(frame["step"], (frame["step"] < 0) | (frame["step"] % 1 != 0), "give whole numbers from 0 on")
     for run, rows in frame.groupby("run", sort=False):
         step = rows["step"].to_numpy()
         change = np.diff(step)

@@ -4,6 +4,7 @@ Source: Que et al. 2024, arXiv:2406.01375, section 5 and appendix H.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -107,7 +108,7 @@ def early_features(
         for t in (runs.table[~used].reset_index(drop=True), runs.baseline)
     )
     note = f"early training at N {N:g}, domain_share {domain_share:g}: {int(used.sum())} rows became features"
-    return Runs(table, runs.evals, baseline, "; ".join(filter(None, [runs.note, note])))
+    return replace(runs, table=table, baseline=baseline, note="; ".join(filter(None, [runs.note, note])))
 
 
 def check_features(law: Law, table: pd.DataFrame) -> None:

@@ -9,6 +9,7 @@ import xarray as xr
 
 from bayeslaw.base.errors import DataError, RangeError, unknown_name
 from bayeslaw.declare.laws import WEIGHT
+from bayeslaw.tables.reading import row
 
 __all__ = ["as_weights", "blend", "bounds", "folded", "normalised", "sources", "through"]
 
@@ -45,10 +46,9 @@ def normalised(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
         return table, ""
     sums = table[columns].sum(axis="columns")
     off = abs(sums - 1)
-    if (off > TOLERANCE).any():
-        row = int(np.argmax(off > TOLERANCE))
+    if (far := off > TOLERANCE).any():
         raise DataError(
-            f"the shares of row {row + 1} sum to {sums.iloc[row]:.4g} ({', '.join(columns)}): they have to sum to 1; "
+            f"the shares of {row(far)} sum to {sums[far].iloc[0]:.4g} ({', '.join(columns)}): they have to sum to 1; "
             "give every source of the stream a column"
         )
     rounded = int((off > EXACT).sum())
@@ -100,10 +100,12 @@ def as_weights(mixture: Any, known: Sequence[str] | np.ndarray) -> xr.DataArray:
         if name not in known:
             raise unknown_name("source", name, known)
     array = array.astype(float).reindex(source=np.asarray(known), fill_value=0.0)
+    if not (array >= 0).all():
+        raise DataError(f"a share of a mixture is {float(array.min()):.4g}: shares are at least 0 and sum to 1")
     sums = array.sum("source")
-    if not (array >= 0).all() or (abs(sums - 1) > TOLERANCE).any():
+    if (abs(sums - 1) > TOLERANCE).any():
         worst = float(sums.values.flat[int(np.argmax(abs(sums.values - 1)))])
-        raise DataError(f"the shares of a mixture are at least 0 and sum to 1, these sum to {worst:.4g}: correct them")
+        raise DataError(f"the shares of a mixture sum to 1, these sum to {worst:.4g}: correct them")
     return array / sums
 
 

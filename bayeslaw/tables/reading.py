@@ -5,11 +5,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from bayeslaw.base.errors import DataError
+from bayeslaw.base.errors import DataError, unknown_name
 
-__all__ = ["read_table"]
+__all__ = ["check_named", "numeric", "read_table", "refuse", "row"]
 
 
 def read_table(table: pd.DataFrame | str | Path, labels: Iterable[str] = ()) -> pd.DataFrame:
@@ -55,6 +56,62 @@ def read_table(table: pd.DataFrame | str | Path, labels: Iterable[str] = ()) -> 
             f"cannot read {path.name[:80]} as {path.suffix.lstrip('.')[:8] or 'CSV'} ({reason}); save it as plain CSV "
             "in UTF-8"
         ) from None
+
+
+def numeric(table: pd.DataFrame, column: str, called: str | None = None) -> pd.Series:
+    """Return a column as finite numbers.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `read_table` returns it.
+    column : str
+        Its name in the table.
+    called : str, optional
+        Its name in a sentence.
+
+    Raises
+    ------
+    UnknownName
+        There is no such column.
+    DataError
+        A cell holds something else; the sentence names column, row, value and remedy.
+    """
+    if column not in table:
+        raise unknown_name("column", column, table.columns)
+    given, called = table[column], called or column
+    if given.dtype.kind in "bcmM":  # truth values, complex numbers and times, of which pandas would make numbers
+        given = given.astype(str)
+    numbers = pd.Series(
+        pd.to_numeric(given, errors="coerce").to_numpy(float, na_value=np.nan), given.index, name=column
+    )
+    if (missing := given.isna()).any():
+        raise DataError(f"{called} is missing in {row(missing)}: fill it in or leave the row out")
+    if (bad := numbers.isna()).any():
+        raise DataError(
+            f"{called} is {str(given[bad].iloc[0])[:80]!r} in {row(bad)}, which is not a number: correct it "
+            "(numbers look like 1234.5 or 1.2e3)"
+        )
+    if (bad := numbers.isin([np.inf, -np.inf])).any():
+        raise DataError(f"{called} is infinite in {row(bad)}: correct it, or leave diverged measurements out")
+    return numbers
+
+
+def refuse(values: pd.Series, bad: pd.Series, remedy: str) -> None:
+    """Refuse a column of numbers where a mask holds."""
+    if bad.any():
+        raise DataError(f"{values.name} is {values[bad].iloc[0]:g} in {row(bad)}: {remedy}")
+
+
+def check_named(table: pd.DataFrame, label: str) -> None:
+    """Refuse a column of labels with a gap."""
+    if (missing := table[label].isna() | (table[label].astype(str).str.strip() == "")).any():
+        raise DataError(f"{label} is missing in {row(missing)}: name it")
+
+
+def row(mask: Any) -> str:
+    """Return the first row where a mask holds, as sentences call it."""
+    return f"row {int(np.flatnonzero(np.asarray(mask))[0]) + 1}"
 
 
 def _read_csv(path: Path, labels: Iterable[str]) -> pd.DataFrame:

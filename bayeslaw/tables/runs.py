@@ -3,7 +3,7 @@
 import hashlib
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ from bayeslaw.base.errors import DataError, unknown_name
 from bayeslaw.base.words import counted, facts, facts_html
 from bayeslaw.declare.laws import WEIGHT
 from bayeslaw.tables.mixtures import folded, normalised, sources
-from bayeslaw.tables.reading import read_table
+from bayeslaw.tables.reading import check_named, numeric, read_table, refuse, row
 
-__all__ = ["Runs", "read_runs"]
+__all__ = ["Runs", "read_labelled", "read_runs"]
 
 NUMBERS = ("N", "D", "step", "lr", "domain_share", "duration", "k1", "k2", "k3")
 LABELS = ("run", "domain")
@@ -51,12 +51,16 @@ class Runs:
         The rows at D = 0, before continual pre-training; never part of a likelihood.
     note : str
         What was changed when the table was read.
+    area_settings : mapping
+        How the areas under the schedules of curves were computed: `memory`, `warmup_counted` and `tail` as in
+        `Schedule.areas`, and `power_C`, `power_beta`, `power_gamma` as in `PowerMemory`. Empty: these are no curves.
     """
 
     table: pd.DataFrame
     evals: tuple[str, ...]
     baseline: pd.DataFrame
     note: str = ""
+    area_settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -113,6 +117,8 @@ class Runs:
             about.append(("known errors", ", ".join(c.removesuffix("_loss_sd") for c in exact)))
         if len(self.baseline):
             about.append(("baseline", f"{counted(len(self.baseline), 'row')} at D = 0, kept apart"))
+        if self.area_settings:
+            about.append(("areas", ", ".join(f"{name} {value}" for name, value in self.area_settings.items())))
         if self.note:
             about.append(("note", self.note))
         return about
@@ -158,7 +164,7 @@ def read_runs(
     DataError
         The table cannot be used as it is; the sentence names column, row and remedy.
     """
-    frame = read_table(table, [columns.get(label, label) for label in LABELS])
+    frame = read_labelled(table, columns)
     for canonical, column in columns.items():
         if not isinstance(column, str):
             raise DataError(
@@ -177,7 +183,7 @@ def read_runs(
         raise DataError("the table has no rows; give at least one measured loss")
     evals = tuple(losses)
     for name in [*names, *(c for c in frame.columns if c in NUMBERS or c.startswith("weight_"))]:
-        frame[name] = _numbers(frame, name, names.get(name, name))
+        frame[name] = numeric(frame, name, (columns | names).get(name))
     for name in frame.columns.difference([*NUMBERS, *names], sort=False):
         if not name.startswith("weight_"):
             frame[name] = _label(frame[name], name)
@@ -190,6 +196,11 @@ def read_runs(
     if start.all():
         raise DataError("every row has D = 0 (before training): give the losses measured during training too")
     return Runs(frame[~start].reset_index(drop=True), evals, frame[start].reset_index(drop=True), note)
+
+
+def read_labelled(table: pd.DataFrame | str | Path, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Return a table whose columns of labels, mapped as in `read_runs`, are text as it is written."""
+    return read_table(table, [columns.get(label, label) for label in LABELS])
 
 
 def _levels(values: pd.Series) -> str:
@@ -253,28 +264,6 @@ def _sd_columns(
     return known
 
 
-def _row(mask: Any) -> str:
-    return f"row {int(np.flatnonzero(np.asarray(mask))[0]) + 1}"
-
-
-def _numbers(frame: pd.DataFrame, name: str, column: str) -> pd.Series:
-    shown = column if column == name else f"{column} ({name})"
-    given = frame[name]
-    if given.dtype.kind in "bcmM":
-        raise DataError(f"{shown} is {given.iloc[0]} in row 1, which is not a number: correct it")
-    numbers = pd.Series(pd.to_numeric(given, errors="coerce").to_numpy(float, na_value=np.nan), given.index)
-    if (missing := given.isna()).any():
-        raise DataError(f"{shown} is missing in {_row(missing)}: fill it in or leave the row out")
-    if (bad := numbers.isna()).any():
-        raise DataError(
-            f"{shown} is {str(given[bad].iloc[0])[:80]!r} in {_row(bad)}, which is not a number: correct it "
-            "(numbers look like 1234.5 or 1.2e3)"
-        )
-    if (bad := numbers.isin([np.inf, -np.inf])).any():
-        raise DataError(f"{shown} is infinite in {_row(bad)}: leave diverged measurements out")
-    return numbers
-
-
 def _label(values: pd.Series, name: str) -> pd.Series:
     """Return a column that is no covariate: numbers and truth values as they are, anything else as text with gaps."""
     if name in TAKEN:
@@ -299,48 +288,31 @@ def _label(values: pd.Series, name: str) -> pd.Series:
 
 def _check_ranges(frame: pd.DataFrame, losses: Mapping[str, str], known: Mapping[str, str]) -> None:
     for name, column in losses.items():
-        values = frame[f"{name}_loss"]
-        if (bad := values <= 0).any():
-            raise DataError(f"{column} is {values[bad].iloc[0]:g} in {_row(bad)}: a loss in nats per token is above 0")
-        if (bad := ~values.between(*LOSSES)).any():
-            raise DataError(
-                f"{column} is {values[bad].iloc[0]:g} in {_row(bad)}: losses in nats per token lie between "
-                f"{LOSSES[0]:g} and {LOSSES[1]:g}; of a perplexity take the logarithm"
-            )
+        values = frame[f"{name}_loss"].rename(column)
+        refuse(values, values <= 0, "a loss in nats per token is above 0")
+        between = f"losses in nats per token lie between {LOSSES[0]:g} and {LOSSES[1]:g}"
+        refuse(values, ~values.between(*LOSSES), f"{between}; of a perplexity take the logarithm")
     for name, column in known.items():
-        values = frame[f"{name}_loss_sd"]
-        if (bad := ~values.between(0, frame[f"{name}_loss"] / 2)).any():
-            raise DataError(
-                f"{column} is {values[bad].iloc[0]:g} in {_row(bad)}: the standard deviation of a loss is not below 0 "
-                "nor above half of the loss; correct it or leave the column out"
-            )
+        values = frame[f"{name}_loss_sd"].rename(column)
+        wrong = "the standard deviation of a loss is not below 0 nor above half of the loss"
+        refuse(values, ~values.between(0, frame[f"{name}_loss"] / 2), f"{wrong}; correct it or leave the column out")
     for name in (c for c in frame.columns if c in ("domain_share", "duration") or c.startswith("weight_")):
-        if (bad := (frame[name] < 0) | (frame[name] > 1)).any():
-            value = frame[name][bad].iloc[0]
-            remedy = "divide the column by 100 if it is in percent" if 1 < value <= 100 else "correct it"
-            raise DataError(f"{name} is {value:g} in {_row(bad)}: shares lie in [0, 1]; {remedy}")
+        values, percent = frame[name], frame[name].between(1, 100, inclusive="right")
+        refuse(values, percent, "shares lie in [0, 1]; divide the column by 100 if it is in percent")
+        refuse(values, ~values.between(0, 1), "shares lie in [0, 1]; correct it")
     for name, (low, high, unit) in PLAUSIBLE.items():
         if name in frame:
-            if (bad := (frame[name] < 0) | ((frame[name] == 0) & (name == "N"))).any():
-                raise DataError(
-                    f"{name} is {frame[name][bad].iloc[0]:g} in {_row(bad)}: give the number of {unit}, above 0"
-                )
-            if (bad := (frame[name] > 0) & (frame[name] < low)).any():
-                raise DataError(
-                    f"{name} is {frame[name][bad].iloc[0]:g} in {_row(bad)}: give {unit}, not billions "
-                    "(multiply by 1e9)"
-                )
-            if (bad := frame[name] > high).any():
-                raise DataError(
-                    f"{name} is {frame[name][bad].iloc[0]:g} in {_row(bad)}: no run has as many {unit}; correct it"
-                )
+            values = frame[name]
+            refuse(values, (values < 0) | ((values == 0) & (name == "N")), f"give the number of {unit}, above 0")
+            few = values.between(0, low, inclusive="neither")
+            refuse(values, few, f"give {unit}, not billions (multiply by 1e9)")
+            refuse(values, values > high, f"no run has as many {unit}; correct it")
 
 
 def _with_runs(frame: pd.DataFrame, evals: tuple[str, ...]) -> pd.DataFrame:
     along = [c for c in ("D", "step", "lr") if c in frame]
     for label in (c for c in LABELS if c in frame):
-        if (missing := frame[label].isna() | (frame[label].str.strip() == "")).any():
-            raise DataError(f"{label} is missing in {_row(missing)}: name it")
+        check_named(frame, label)
     if "run" not in frame:
         settings = [c for c in frame.columns if c in (*NUMBERS, *LABELS) or str(c).startswith("weight_")]
         settings = [c for c in settings if c not in along]
@@ -351,7 +323,7 @@ def _with_runs(frame: pd.DataFrame, evals: tuple[str, ...]) -> pd.DataFrame:
         first = frame.index[(frame[cell] == frame[cell][bad].iloc[0]).all(axis=1)][0]
         where = ", ".join(f"{c} {frame[c][bad].iloc[0]}" for c in cell)
         raise DataError(
-            f"{_row(bad)} measures the same cell as row {first + 1} ({where}): "
+            f"{row(bad)} measures the same cell as row {first + 1} ({where}): "
             "leave one out, map the column that tells them apart, or name replicates apart in a run column"
         )
     numbers = [c for c in (*NUMBERS, *(c for c in frame.columns if str(c).startswith("weight_"))) if c in frame]

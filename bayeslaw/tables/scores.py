@@ -8,8 +8,8 @@ import pandas as pd
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.errors import DataError, RangeError, unknown_name
-from bayeslaw.tables.reading import read_table
-from bayeslaw.tables.runs import Runs, read_runs
+from bayeslaw.tables.reading import numeric, read_table, refuse
+from bayeslaw.tables.runs import Runs, read_labelled, read_runs
 
 __all__ = ["has_scores", "read_scores"]
 
@@ -60,33 +60,22 @@ def read_scores(
     RangeError
         `full` is not above 0.
     UnknownName
-        `items` names no benchmark of the table.
+        `items` names no benchmark of the table, or `score` no column.
     """
     if not 0 < full < np.inf:
         raise RangeError(f"full is {full}: give the score of a model that makes no mistake, 1 or 100")
-    frame = read_table(table)
+    frame = read_labelled(table, columns)
     named = dict(score or {c.removesuffix("_score"): c for c in frame.columns if c.endswith("_score")})
     if not named:
         known = ", ".join(frame.columns)
         raise DataError(f"no score column: name them with score={{'benchmark': 'its column'}} (columns: {known})")
     rates = {}
     for name, column in named.items():
-        if column not in frame:
-            raise DataError(f"score: {unknown_name('column', column, frame.columns)}")
-        values = pd.to_numeric(frame[column], errors="coerce").to_numpy(float)
-        if (bad := ~((values > 0) & (values < full))).any():
-            row = int(np.argmax(bad))
-            percent = full == 1 and 1 < values[row] <= 100
-            remedy = (
-                "divide percentages by 100 (or give full=100 to bl.read_scores)"
-                if percent
-                else "correct it or leave the row out"
-            )
-            raise DataError(
-                f"{column} is {frame[column].iloc[row]} in row {row + 1}: a score lies above 0 and below {full:g}; "
-                f"{remedy}"
-            )
-        rates[f"{name}_loss"] = 1 - values / full
+        values, lies = numeric(frame, column), f"a score lies above 0 and below {full:g}"
+        percent = values.between(1, 100, inclusive="right") & (full == 1)
+        refuse(values, percent, f"{lies}; divide percentages by 100 (or give full=100 to bl.read_scores)")
+        refuse(values, (values <= 0) | (values >= full), f"{lies}; correct it or leave the row out")
+        rates[f"{name}_loss"] = 1 - values.to_numpy() / full
     for name, count in _items(frame, named, items).items():
         rate = rates[f"{name}_loss"]
         rates[f"{name}_loss_sd"] = np.sqrt(rate * (1 - rate) / count)
@@ -106,7 +95,7 @@ def _items(
         if items is not None and name in items:
             counts = np.atleast_1d(np.asarray(items[name], float))
         elif items is None and f"{name}_items" in frame:
-            counts = pd.to_numeric(frame[f"{name}_items"], errors="coerce").to_numpy(float)
+            counts = numeric(frame, f"{name}_items").to_numpy()
         else:
             continue
         if (bad := ~(counts >= 1)).any():

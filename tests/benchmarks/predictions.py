@@ -40,10 +40,10 @@ def bands(points: int, seed: int) -> Row:
     fit = bl.Fit(model, xr.DataTree.from_dict({"posterior": xr.Dataset(draws, coords=coords)}))
     grid = {"N": rng.uniform(1e8, 7e9, points), "D": rng.uniform(1e9, 1e11, points)}
     grid["domain_share"] = rng.uniform(0.1, 0.9, points)
-    columns = fit.columns(**{k: xr.DataArray(v, dims="row") for k, v in grid.items()})
+    rows = pd.DataFrame(grid)
     before = _peak()
     start = time.perf_counter()
-    answer: pd.DataFrame = fit.bands(columns)
+    answer = fit.predict(rows)
     seconds = time.perf_counter() - start
     if len(answer) != points or not np.isfinite(answer["mean"]).all():
         raise ArithmeticError("predictions are missing")
@@ -72,8 +72,8 @@ def section(results: Results) -> str:
     lines = [
         "### Predictions in pieces",
         "",
-        "`fit.bands`: mean, sd and interval at points that do not cross, from 4,000 draws (D-CPT, one loss; the draws",
-        "stand in for a posterior). Memory is the peak of the whole process.",
+        "`fit.predict(table)`: mean, sd and interval at points that do not cross, from 4,000 draws (D-CPT, one loss;",
+        "the draws stand in for a posterior). Memory is the peak of the whole process.",
         "",
         "| points | seconds | peak | before | runs |",
         "|---|---|---|---|---|",

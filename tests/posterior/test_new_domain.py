@@ -1,5 +1,6 @@
 """A domain that was not fitted, from early checkpoints: beside the joint refit, and what is refused."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -129,6 +130,8 @@ def test_what_is_refused(three):
     for table, words in refused:
         with pytest.raises(DataError, match=words):
             three.new_domain(bl.read_runs(table))
+    with pytest.raises(DataError, match="areas of the early runs were computed otherwise"):
+        three.new_domain(replace(bl.read_runs(early), area_settings={"memory": 0.9}))
     by_size = bl.Model(models.chinchilla, three.model.runs, by={"E": "domain", "B": "N"}).prior_predictive(draws=5)
     with pytest.raises(DataError, match="N 7000000.*is not among those that were fitted"):
         by_size.new_domain(bl.read_runs(early.assign(N=7e9)))

@@ -78,13 +78,15 @@ def test_the_file(fit, tmp_path):
 def test_predictions(fit):
     found = fit.predict(N=[1e8, 1e9], D=1e10, domain_share=0.5, domain="law")
     assert found.draws.dims == ("chain", "draw", "eval", "N")
-    assert list(found.to_frame().columns)[-5:] == documented("fit.predict")
+    assert list(found.to_frame().columns)[-5:] == documented("fit.predict(...)")
     assert list(found.to_frame().columns)[:2] == ["eval", "N"]
+    rows = pd.DataFrame({"N": [1e8], "D": 1e10, "domain_share": 0.5, "domain": "law"})
+    assert list(fit.predict(rows)) == [*rows, *documented("fit.predict(table)")]
 
 
 def test_decisions(fit):
     ratio = fit.critical_ratio(N=1e9, D=1e10, domain="law", max_rise=0.01)
-    assert list(ratio.to_frame().columns) == documented("fit.predict") + documented("fit.critical_ratio")
+    assert list(ratio.to_frame().columns) == documented("fit.predict(...)") + documented("fit.critical_ratio")
     line = PAGE[PAGE.index("prints one object") :]
     assert set(re.findall(r"`([a-z_]+)`", line)) <= set(ratio.as_json())
     assert {"N", "D", "domain", "max_rise", "rule", "eval", "baseline"} <= set(ratio.as_json())
@@ -118,8 +120,11 @@ def test_mixtures(mixtures):
 
 def test_curves():
     log = pd.DataFrame({"run": "a", "step": range(1, 41), "lr": 1e-3, "loss": np.linspace(4, 3, 40)})
-    one = set(bl.read_curves(log, warmup=0).table) - set(log) - {"validation_loss"}
+    runs = bl.read_curves(log, warmup=0)
+    one = set(runs.table) - set(log) - {"validation_loss"}
     assert one == {*documented("bl.read_curves(table)`"), *documented("every curve")}
+    settings = PAGE[PAGE.index("`runs.area_settings`") : PAGE.index("With `before=`")]
+    assert re.findall(r"`([^`]+)`", settings)[1:] == list(runs.area_settings)
     both = set(bl.read_curves(log, warmup=0, before=bl.schedules.unknown()).table) - set(log) - {"validation_loss"}
     assert both == one | set(documented("bl.read_curves(table, before"))
 

@@ -17,7 +17,6 @@ import bayeslaw as bl
 from bayeslaw import models, schedules
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.plots import plot_curve
-from bayeslaw.tables.curves import curve_columns
 from bayeslaw.tables.runs import Runs
 from bayeslaw.validation.scores import interval_score
 from bayeslaw.workflow import Fit
@@ -50,14 +49,9 @@ class Study:
 
     def predicted(self, fit: Fit, rows: Any, new_run: bool = True) -> pd.DataFrame:
         """Return predicted beside measured losses, one row per measurement."""
-        asked = self.table.loc[rows].drop(columns=[f"{e}_loss" for e in EVALS])
-        areas = curve_columns(asked, fit.model.runs, **self.scheduled(rows))
-        known = {c: xr.DataArray(areas[c].to_numpy(), dims="row") for c in fit.model.law.columns}
-        table = fit.bands(fit.columns(**known), new_run=new_run)
-        for column in ("run", "step"):
-            table[column] = asked[column].to_numpy()[table["row"]]
-        measured = self.table.loc[rows, [f"{e}_loss" for e in EVALS]].to_numpy()
-        return table.assign(observed=measured[table["row"], table["eval"].map(EVALS.index)])
+        asked = self.table.loc[rows]
+        measured = asked[[f"{e}_loss" for e in EVALS]].to_numpy().ravel()
+        return fit.predict(asked, new_run=new_run, **self.scheduled(rows)).assign(observed=measured)
 
 
 def scored(table: pd.DataFrame) -> dict[str, float]:

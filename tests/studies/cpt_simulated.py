@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 import bayeslaw as bl
 from bayeslaw import models, schedules
@@ -147,14 +146,12 @@ def work(label: str, setting: Setting, seed: int, noise: bl.Noise) -> dict[str, 
         c = FIGURE_3["general"]
         true = (c["A"] / c["B"]) ** (1 / c["alpha"])
         rows.append(dict(loss="general", what=POINT, true=true, low=low, middle=middle, high=high))
-    asked = fit.columns(**{c: xr.DataArray(held[c].to_numpy(float), dims="row") for c in setting.law.columns})
-    law, run = fit.bands(asked), fit.bands(asked, new_run=True)
-    at = run["row"], run["eval"].map(fit.evals.index)
+    law, run = (fit.predict(held, new_run=new).reset_index(drop=True) for new in (False, True))
     scored = pd.DataFrame(
         {
-            "loss": run["eval"],
-            "law": inside(law, setting.runs.table.loc[~setting.known, known.loss_columns].to_numpy()[at]),
-            "run": inside(run, held[known.loss_columns].to_numpy()[at]),
+            "loss": fit.evals * len(held),
+            "law": inside(law, setting.runs.table.loc[~setting.known, known.loss_columns].to_numpy().ravel()),
+            "run": inside(run, held[known.loss_columns].to_numpy().ravel()),
         }
     )
     left = scored.groupby("loss", sort=False, as_index=False).mean().to_dict("records")

@@ -7,7 +7,6 @@ from itertools import product
 from typing import Any
 
 import pandas as pd
-import xarray as xr
 
 import bayeslaw as bl
 from bayeslaw import models, schedules
@@ -141,10 +140,7 @@ def third_loss(page: Page) -> None:
     large = table["size"] == "L"
     runs = bl.read_runs(table[~large].drop(columns="size"))
     fit = page.fit("headers", bl.Model(models.cpt_out_of_domain, runs), **SHORT)
-    asked = fit.columns(
-        **{c: xr.DataArray(table.loc[large, c].to_numpy(), dims="row") for c in ("L_general", "L_domain")}
-    )
-    bands = fit.bands(asked, new_run=True).assign(observed=table.loc[large, "headers_loss"].to_numpy())
+    bands = fit.predict(table[large], new_run=True).assign(observed=table.loc[large, "headers_loss"])
     both = {c: interval(fit.posterior[c].squeeze("eval"), 3) for c in models.cpt_out_of_domain.coefficients}
     page.text(
         "## A loss out of domain\n\nNo public runs of continual pre-training measure a third loss along the way, so "

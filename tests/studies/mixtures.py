@@ -6,12 +6,10 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import xarray as xr
 from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
 from bayeslaw.base.intervals import CI_PROB
-from bayeslaw.tables.mixtures import folded
 from bayeslaw.validation.scores import interval_score
 from bayeslaw.workflow import Fit
 from tests.studies.page import DATA
@@ -34,13 +32,13 @@ def predicted(fit: Fit, table: pd.DataFrame, **columns: Any) -> pd.DataFrame:
     ``mean`` is that of the mean law, ``lower`` and ``upper`` are the ends of the 89 % interval of a new run.
     """
     table = table.reset_index(drop=True)
-    along = {c: xr.DataArray(table[c].to_numpy(float), dims="row") for c in ("N", "D") if c in fit.model.law.columns}
-    named = fit.columns(weight=folded(table), **along, **columns)
-    rows = fit.bands(named, new_run=True).drop(columns="mean")
-    rows["mean"] = fit.bands(named)["mean"].to_numpy()
-    measured = table[[f"{e}_loss" for e in fit.evals]].to_numpy()
-    rows["observed"] = measured[rows["row"], rows["eval"].map(fit.evals.index)]
-    return rows.assign(run=table["run"].to_numpy()[rows["row"]]).dropna(subset="observed")
+    asked = table.assign(**columns)
+    rows = fit.predict(asked, new_run=True).assign(
+        mean=fit.predict(asked)["mean"],
+        observed=table[[f"{e}_loss" for e in fit.evals]].to_numpy().ravel(),
+        eval=fit.evals * len(table),
+    )
+    return rows.dropna(subset="observed")
 
 
 def scores(rows: pd.DataFrame) -> dict[str, float]:

@@ -149,7 +149,7 @@ def among_the_lowest(rows: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         for count in LOWEST:
             lowest = of.nsmallest(count, "observed")
             ranked.setdefault(law, {})[f"lowest {count}"] = scores(lowest)["Spearman"]
-            measured = float(spearmanr(lowest["observed"], larger[lowest["row"]]).statistic)
+            measured = float(spearmanr(lowest["observed"], larger[lowest.index]).statistic)
             ranked.setdefault("measured at 60M", {})[f"lowest {count}"] = measured
     return pd.DataFrame.from_dict(ranked, orient="index").rename_axis("law").sort_values(f"lowest {LOWEST[0]}")
 

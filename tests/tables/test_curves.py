@@ -1,10 +1,12 @@
 """Training curves at the door: what is read, what is refused, and the same areas for predictions."""
 
+import json
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 import bayeslaw as bl
 from bayeslaw import models, schedules
@@ -37,7 +39,7 @@ def test_a_log_has_the_areas_of_the_whole_schedule():
         np.testing.assert_allclose(rows["S1"], areas["S1"], rtol=2e-3 if name == "cosine" else 1e-12)
         np.testing.assert_allclose(rows["annealed"], 0.001 * areas["S2"], atol=1e-6 if name == "cosine" else 0)
     assert runs.evals == ("validation",) and len(runs.baseline) == 0
-    assert set(runs.table["warmup"]) == {200} and set(runs.table["tail"]) == {"frozen"}
+    assert set(runs.table["warmup"]) == {200} and runs.area_settings["tail"] == "frozen"
 
 
 def test_a_schedule_is_exact_between_logged_steps():
@@ -48,7 +50,7 @@ def test_a_schedule_is_exact_between_logged_steps():
     np.testing.assert_array_equal(rows["S1"], areas["S1"])
     np.testing.assert_array_equal(rows["S2"], areas["S2"])
     np.testing.assert_array_equal(rows["lr"], COSINE.lr[rows["step"].to_numpy(int) - 1])
-    assert set(runs.table["memory"]) == {0.99}
+    assert runs.area_settings["memory"] == 0.99 and "memory 0.99, warmup_counted peak" in repr(runs)
 
 
 def test_a_table_of_final_losses_needs_only_the_schedules():
@@ -98,11 +100,46 @@ def test_predictions_use_the_areas_of_the_fit(tmp_path):
     fit.save(tmp_path / "fit.nc")
     like = bl.load(tmp_path / "fit.nc").model.runs
     pd.testing.assert_frame_equal(like.table, runs.table)
+    assert like.area_settings == runs.area_settings
     rows = curve_columns(plan, like)
     np.testing.assert_allclose(rows["S2"], wsd.areas(memory=0.998)["S2"].sel(step=plan["step"].to_numpy()), atol=2e-3)
     exact = curve_columns(plan.drop(columns="lr"), like, schedule=wsd)
     np.testing.assert_array_equal(exact["S2"], wsd.areas(memory=0.998)["S2"].sel(step=plan["step"].to_numpy()))
     assert list(rows["step"]) == list(plan["step"])
+
+
+def test_kept_fits_whose_settings_were_columns_still_load(tmp_path):
+    runs = bl.read_curves(log(), warmup=200, memory=0.998)
+    fit = bl.Model(models.lr_annealing, runs).fit(method="mle")
+    with xr.open_datatree(fit.save(tmp_path / "fit.nc"), engine="h5netcdf") as opened:
+        tree = opened.load()
+    table = tree["runs"].to_dataset()
+    columns = [*json.loads(table.attrs["columns"]), *runs.area_settings]
+    table = table.assign({k: ("row", [v] * len(runs)) for k, v in runs.area_settings.items()})
+    tree["runs"] = xr.DataTree(table.assign_attrs(columns=json.dumps(columns)))
+    recipe = json.loads(tree.attrs["bayeslaw"])
+    del recipe["area_settings"]
+    tree.attrs["bayeslaw"] = json.dumps(recipe)
+    tree.to_netcdf(tmp_path / "old.nc", engine="h5netcdf")
+    old = bl.load(tmp_path / "old.nc")
+    assert old.model.runs.area_settings == runs.area_settings and old.model.runs.hash == runs.hash
+    plan = log().drop(columns="loss")
+    pd.testing.assert_frame_equal(bl.load(old.save(tmp_path / "new.nc")).predict(plan), fit.predict(plan))
+
+
+def test_settings_of_areas_stay_with_the_runs():
+    runs = bl.read_curves(log(), warmup=200, tail="carried")
+    assert runs.select(runs.table["run"] == "flat").area_settings == runs.area_settings
+    assert runs.sorted_along("S1").area_settings == runs.area_settings
+
+
+def test_names_that_look_like_numbers_stay_apart(tmp_path):
+    names = {"cosine": "12e45678", "flat": "012"}
+    log().replace({"run": names}).to_csv(tmp_path / "log.csv", index=False)
+    rates = [pd.DataFrame({"run": names[n], "step": range(1, 2001), "lr": p.lr}) for n, p in PLANS.items()]
+    pd.concat(rates).to_csv(tmp_path / "rates.csv", index=False)
+    runs = bl.read_curves(tmp_path / "log.csv", schedule=tmp_path / "rates.csv")
+    assert set(runs.table["run"]) == set(names.values())
 
 
 def test_dense_logs_are_thinned_but_not_their_areas():
@@ -167,7 +204,14 @@ def test_a_grid_of_other_columns_is_answered_row_by_row():
         (log().rename(columns={"loss": "bpb_loss"}), {"warmup": 200}, "bpb_loss looks like bits"),
         (log(loss=-1.0), {"warmup": 200}, "above 0"),
         (log(), {"warmup": 200, "schedule": pd.DataFrame({"lr": [1.0]})}, "leave warmup= out"),
-        (log(), {"schedule": pd.DataFrame({"lr": [1.0]})}, "table given for schedule needs a column 'step'"),
+        (log(), {"schedule": pd.DataFrame({"step": 9, "lr": [1.0]})}, "given for schedule starts at step 9: say how"),
+        (
+            log(),
+            {"schedule": pd.DataFrame({"run": ["cosine", "flat", "flat"], "step": [1, 1, 2], "lr": [1, "x", 1]})},
+            "lr is 'x' in row 2, which is not a number",
+        ),
+        (log(S1=1.0), {"warmup": 200}, "column 'S1', which read_curves computes: rename or drop it"),
+        (log(), {"schedule": pd.DataFrame({"lr": [1.0]})}, "table given for schedule: no column 'step'"),
     ],
 )
 def test_unusable_logs_are_refused_in_one_sentence(rows: pd.DataFrame, settings: Any, words: str) -> None:
@@ -179,11 +223,9 @@ def test_unusable_logs_are_refused_in_one_sentence(rows: pd.DataFrame, settings:
 def test_predictions_that_cannot_be_made_are_refused():
     runs = bl.read_curves(log(), warmup=200)
     plan = pd.DataFrame({"step": [256, 512], "lr": 3e-4})
-    with pytest.raises(DataError, match="no column 'memory'.*read_curves"):
+    with pytest.raises(DataError, match="are no curves.*read_curves"):
         curve_columns(plan, bl.read_runs(log()))
-    with pytest.raises(DataError, match="no rows"):
-        curve_columns(plan[:0], runs)
-    with pytest.raises(DataError, match="lr is missing or no number in row 2"):
+    with pytest.raises(DataError, match="lr is missing in row 2"):
         curve_columns(plan.assign(lr=[3e-4, np.nan]), runs)
     with pytest.raises(DataError, match="at step 0, before any training"):
         curve_columns(plan.assign(step=[0, 512]), runs)

@@ -1,0 +1,89 @@
+"""Predictions row by row of a table, in pieces that fit into memory."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayeslaw.base.arguments import checked
+from bayeslaw.base.errors import DataError, RangeError
+from bayeslaw.base.intervals import CI_PROB, levels
+from bayeslaw.declare.laws import WEIGHT
+from bayeslaw.posterior.draws import Posterior
+from bayeslaw.tables.areas import Schedules
+from bayeslaw.tables.curves import curve_columns, is_curve_law
+from bayeslaw.tables.mixtures import PREFIX, folded, normalised, sources
+from bayeslaw.tables.reading import check_named, numeric, read_table
+from bayeslaw.tables.runs import LABELS
+
+__all__ = ["by_row"]
+
+SUMMARY = ["mean", "sd", "lower", "upper"]
+
+CELLS = 8_000_000
+"""Draws of losses that are held at once."""
+
+
+@checked
+def by_row(
+    fit: Posterior,
+    table: pd.DataFrame | str | Path,
+    *,
+    prob: float = CI_PROB,
+    new_run: bool = False,
+    seed: int = 0,
+    schedule: Schedules | None = None,
+    before: Schedules | None = None,
+    warmup: int | None = None,
+) -> pd.DataFrame:
+    """Predict the losses of every row of a table; see `bayeslaw.Fit.predict`."""
+    law = fit.model.law
+    groups = fit.model.design.groups
+    known = read_table(table, [*LABELS, *(c for c, labels in groups.items() if labels.dtype.kind not in "fiub")])
+    rows = known.set_axis(table.index) if isinstance(table, pd.DataFrame) else known
+    if not len(rows):
+        raise DataError("the table has no rows: give at least one to predict")
+    added = [*(["eval"] if len(fit.evals) > 1 else []), *SUMMARY]
+    if taken := [c for c in added if c in rows]:
+        raise DataError(f"the table has a column {taken[0]!r}, which predictions add: rename or drop it")
+    scheduled = not (schedule is before is warmup is None)
+    if is_curve_law(law) and (scheduled or not set(law.columns) <= set(known)):
+        known = curve_columns(known, fit.model.runs, schedule=schedule, before=before, warmup=warmup)
+    elif scheduled:
+        raise RangeError(f"the law {law.name} has no schedule: leave schedule, before and warmup out")
+    summary = _summarised(fit, fit.columns(**_asked(fit, known)), levels(prob), new_run, seed)
+    answers = rows.iloc[np.repeat(np.arange(len(rows)), len(fit.evals))]
+    if len(fit.evals) > 1:
+        answers = answers.assign(eval=fit.evals * len(rows))
+    return answers.assign(**dict(zip(SUMMARY, summary.T, strict=True)))
+
+
+def _asked(fit: Posterior, table: pd.DataFrame) -> dict[str, xr.DataArray]:
+    """Return what a table says of the law's columns and of groups; features of a label may be left out."""
+    law, design = fit.model.law, fit.model.design
+    features = {c: cov.of for c, cov in law.covariates.items() if cov.of is not None and c not in table}
+    columns = [c for c in law.columns if c not in (WEIGHT, *features)]
+    shares = [PREFIX + s for s in (*design.over["source"], *sources(table))] if WEIGHT in law.columns else []
+    numbers = pd.DataFrame({c: numeric(table, c) for c in (*columns, *shares)})
+    labels = [c for c in dict.fromkeys([*design.groups, *features.values()]) if c in table and c not in columns]
+    for label in labels:
+        check_named(table, label)
+    asked = {c: xr.DataArray((numbers if c in columns else table)[c], dims="row") for c in (*columns, *labels)}
+    return asked | ({WEIGHT: folded(normalised(numbers)[0])} if shares else {})
+
+
+def _summarised(fit: Posterior, columns: xr.Dataset, ends: list[float], new_run: bool, seed: int) -> np.ndarray:
+    """Return mean, sd and interval of every row and validation set (row by row); every row is a run of its own."""
+    sizes = fit.idata["posterior"].sizes
+    step = max(1, CELLS // (sizes["chain"] * sizes["draw"] * len(fit.evals)))
+    parts = []
+    for start in range(0, columns.sizes["row"], step):
+        part = columns.isel(row=slice(start, start + step))
+        loss = fit.loss(part, seed=seed)
+        if new_run:
+            rng = np.random.default_rng([seed, start])
+            loss = loss * xr.ufuncs.exp(fit.errors(loss, part, rng))
+        draws = loss.transpose("chain", "draw", "row", "eval").values.reshape(-1, part.sizes["row"] * len(fit.evals))
+        parts.append(np.column_stack([draws.mean(axis=0), draws.std(axis=0), *np.quantile(draws, ends, axis=0)]))
+    return np.concatenate(parts)
