@@ -27,8 +27,8 @@ from bayeslaw.decisions.tokens_for import tokens_for
 from bayeslaw.decisions.turning import critical_point, turning_length
 from bayeslaw.declare.laws import Law
 from bayeslaw.posterior import inference, new_domain, provenance, store
-from bayeslaw.posterior.by_row import by_row
 from bayeslaw.posterior.draws import Posterior, posterior_of
+from bayeslaw.posterior.losses import by_row, predict
 from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.reporting import report
 from bayeslaw.spec.pymc_model import pymc_model
@@ -204,7 +204,7 @@ class Fit(Posterior):
         DataError, RangeError, UnknownName
             A column or label is missing, not known or not possible.
         """
-        return by_row(self, *table, **asked) if table else super().predict(**asked)
+        return by_row(self, *table, **asked) if table else predict(self, **asked)
 
     provenance = provenance.provenance
 

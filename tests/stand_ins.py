@@ -11,7 +11,6 @@ import xarray as xr
 import bayeslaw as bl
 from bayeslaw import schedules
 from bayeslaw.declare.laws import Law
-from bayeslaw.tables.curves import is_curve_law
 from bayeslaw.workflow import Fit
 
 __all__ = ["stand_in"]
@@ -71,7 +70,9 @@ def stand_in(
 ) -> Fit:
     """Return a fit of simulated runs whose draws scatter by 2 % around the coefficients they were simulated with."""
     rng = np.random.default_rng(0)
-    runs = curve_runs(law) if is_curve_law(law) else bl.read_runs(with_features(law, table_for(law, sources=sources)))
+    runs = (
+        curve_runs(law) if law.kind == "schedule" else bl.read_runs(with_features(law, table_for(law, sources=sources)))
+    )
     model = bl.Model(law, runs, monotone=None, **settings)
     coords: dict[str, Any] = {"chain": np.arange(2), "draw": np.arange(draws), "eval": model.design.evals}
     posterior = xr.Dataset(coords=coords)

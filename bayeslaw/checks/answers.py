@@ -94,7 +94,7 @@ def influence(fit: Posterior) -> CheckResult | None:
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", UserWarning)  # Pareto k are told below
         log_weight, k = density.azstats.psislw(dim=SAMPLE)
-    asked = study_of(fit).answers.sel(draw=some.posterior["draw"])
+    asked = study_of(fit).answers_of(some)
     decisions = asked["decision"].values != ""
     asked = asked.isel(answer=np.flatnonzero(decisions)) if decisions.any() else asked
     weight = xr.ufuncs.exp(log_weight - log_weight.max(SAMPLE))

@@ -47,7 +47,7 @@ def prior_sensitivity(fit: Posterior) -> CheckResult | None:
     if not weighable(fit):
         return None
     some = thinned(fit, MOST_DRAWS)
-    asked = study_of(fit).answers.sel(draw=some.posterior["draw"])
+    asked = study_of(fit).answers_of(some)
     table = sensitivity(some, asked.to_dataset(name="draws")).set_axis(asked["answer"].values)
     apart = [
         f"{name} ({', '.join(evals)})"

@@ -84,15 +84,14 @@ def model_of(
 ) -> "Model":
     """Return the model that the options of a command describe."""
     from bayeslaw import Model, Noise, read_curves, read_runs, read_scores
-    from bayeslaw.tables.curves import is_curve_law
     from bayeslaw.tables.scores import has_scores
 
     entry, curves = law_named(law), given(warmup=warmup, before=read_before(before))
     losses: dict[str, str] | str | None = pairs(loss, "--loss", "general=general_loss") or None
     named: dict[str, Any] = {"loss": losses, **pairs(columns, "--map", "N=params")}
-    if curves and not is_curve_law(entry):
+    if curves and entry.kind != "schedule":
         raise RangeError(f"the law {law} has no schedule: leave --{' and --'.join(curves)} out")
-    if is_curve_law(entry):
+    if entry.kind == "schedule":
         table = read_curves(runs, **curves, **named)
     elif losses is None and has_scores(runs):
         table = read_scores(runs, **{k: v for k, v in named.items() if k != "loss"})

@@ -185,22 +185,15 @@ def read_before(text: str | None) -> Any:
     return schedules.unknown() if text == "unknown" else text
 
 
-<<<<<<< HEAD
 def read_pretraining(text: str) -> "Schedule":
     """Return the schedule of pre-training: a table of step and lr, or 'unknown'."""
     stage = read_before(text)
     return read_schedule(stage) if isinstance(stage, str) else stage
 
 
-def read_schedule(path: str | Path, warmup: int | None = 0) -> "Schedule":
-    """Return one schedule: a table of step and lr, from step 1 on where no warm-up is known."""
-    from bayeslaw.tables import schedules
-    from bayeslaw.tables.reading import read_table
-=======
 def read_schedule(path: str | Path, warmup: int | None = None) -> "Schedule":
     """Return the schedule in a table of step and lr."""
     from bayeslaw.tables.areas import read_schedule
->>>>>>> tables
 
     return read_schedule(path, warmup=warmup)
 

@@ -24,22 +24,11 @@ def predict(
 
     Example: bayeslaw predict fit.nc grid.csv -o predicted.csv --new-run
     """
-<<<<<<< HEAD
-    from bayeslaw.posterior.cautions import cautions
-    from bayeslaw.tables.curves import curve_columns, is_curve_law
-    from bayeslaw.tables.reading import read_table
-
-=======
->>>>>>> tables
     result = load_fit(fit_file)
     curves = given(warmup=warmup, before=read_before(before))
     predicted = result.predict(grid, prob=probability(prob), new_run=new_run, **curves)
     write_csv(predicted, output)
-<<<<<<< HEAD
-    for caution in cautions(result, **{c: table[c].to_numpy() for c in ("N", "D") if c in table}):
+    for caution in predicted.attrs["cautions"]:
         note(caution)
-=======
-    caution(result, **{column: predicted[column] for column in ("N", "D") if column in predicted})
->>>>>>> tables
     what = "a new run" if new_run else "the mean law"
     typer.echo(f"{output}: {len(predicted)} rows, {what}, {probability(prob):.0%} intervals")

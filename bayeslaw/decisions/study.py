@@ -80,6 +80,10 @@ class Study:
         labels = {"answer": list(names), "decision": ("answer", list(decisions)), "measured_in": ("answer", list(runs))}
         return draws.assign_coords(labels)
 
+    def answers_of(self, thinned: Posterior) -> xr.DataArray:
+        """Return `answers` at the draws of a thinned fit."""
+        return self.answers.sel(draw=thinned.posterior["draw"])
+
     def _ratios(self) -> list[tuple[str, str, str, xr.DataArray]]:
         found: list[tuple[str, str, str, xr.DataArray]] = []
         if self.critical_ratio is None:

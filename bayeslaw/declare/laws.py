@@ -23,7 +23,11 @@ from bayeslaw.declare.priors import Prior, describe
 WEIGHT = "weight"
 """The covariate that stands for all columns ``weight_<source>``; its own dim is ``source``."""
 
-AREAS = ("S1", "S1pt", "S1cpt", "annealed", "annealed_pt", "annealed_cpt", "annealed_power")
+AREAS = (
+    *("S1", "S1pt", "S1cpt"),
+    *("S2", "S2pt", "S2cpt"),
+    *("annealed", "annealed_pt", "annealed_cpt", "annealed_power"),
+)
 """Columns that are areas under a learning-rate schedule; `bayeslaw.read_curves` computes them."""
 
 type Kind = Literal["schedule", "mixture", "window", "share", "size", "other"]

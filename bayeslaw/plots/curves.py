@@ -10,10 +10,11 @@ from bayeslaw.base.errors import unknown_name
 from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.base.words import place
 from bayeslaw.decisions.schedule import check_law, curve
+from bayeslaw.declare.laws import AREAS
 from bayeslaw.plots.style import axes_or_new, axis, band, colours, finish, mark, markers, points
 from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.losses import predict
 from bayeslaw.posterior.quantity import Censored, Quantity
-from bayeslaw.tables.areas import AREAS
 from bayeslaw.tables.runs import Runs
 from bayeslaw.tables.schedules import Schedule
 
@@ -90,7 +91,7 @@ def plot_curve(
         along: dict[str, Any] = {
             c: xr.DataArray(rows[c].values, dims="step", coords={"step": step}) for c in asked if c in rows
         }
-        draws, rate = fit.predict(new_run=new_run, **along).draws, pd.Series(rows["lr"].values, step)
+        draws, rate = predict(fit, new_run=new_run, **along).draws, pd.Series(rows["lr"].values, step)
     else:
         same = {c: rows[c].values[0] for c in asked if c in rows and c not in AREAS}
         draws = curve(fit, schedule, before=before, new_run=new_run, **same).draws
@@ -150,7 +151,7 @@ def plot_along(
     UnknownName
         The law has no such column.
     """
-    draws, design = fit.predict(**{along: _scan(fit, along), **at}).draws, fit.model.design
+    draws, design = predict(fit, **{along: _scan(fit, along), **at}).draws, fit.model.design
     ax = axes_or_new(ax)
     here = np.ones(design.rows.sizes["row"], bool)
     for name, value in at.items():
@@ -207,7 +208,7 @@ def plot_turning_point(
     if goal not in fit.evals:
         raise unknown_name("validation set", goal, fit.evals)
     x = _scan(fit, along)
-    line = fit.predict(**{along: x, **at}).draws.sel(eval=goal).squeeze(drop=True)
+    line = predict(fit, **{along: x, **at}).draws.sel(eval=goal).squeeze(drop=True)
     peak = Censored("turning_point", line.idxmax(along), along, "mean law", low=x[0], high=x[-1])
     return plot_along(fit, along, ax, best=peak, prob=prob, **at)
 

@@ -28,6 +28,7 @@ from bayeslaw.plots.style import (
 )
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.inference import prior_predictive
+from bayeslaw.posterior.losses import predict
 from bayeslaw.posterior.prediction import at_rows
 from bayeslaw.posterior.quantity import Censored
 from bayeslaw.posterior.sensitivity import in_prior_units
@@ -64,7 +65,7 @@ def plot_shares(
     share = table["domain_share"].values
     at = given(N=N, D=D, domain=domain, **groups)
     grid = np.linspace(share.min(), share.max(), 41)
-    draws = fit.predict(domain_share=grid, **at).draws
+    draws = predict(fit, domain_share=grid, **at).draws
     columns = fit.columns(domain_share=grid, **at).assign_coords(eval=evals)
     draws = draws.where(inside(model.law, columns) if model.outside == "exclude" else xr.DataArray(True))
     here = np.ones(len(share), bool) if N is None else np.isclose(table["N"].values, N)

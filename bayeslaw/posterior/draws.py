@@ -9,10 +9,8 @@ from zlib import crc32
 import numpy as np
 import xarray as xr
 
-from bayeslaw.base.arguments import checked
 from bayeslaw.base.errors import DataError, RangeError, unknown_name
 from bayeslaw.declare.laws import WEIGHT, Law
-from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.spec.noise import Noise
 from bayeslaw.spec.specification import Specification
 from bayeslaw.tables.mixtures import as_weights
@@ -220,14 +218,6 @@ class Posterior:
         at = xr.Dataset() if columns is None else columns
         rng = np.random.default_rng([seed, 2])
         return self.errors(xr.zeros_like(self.posterior["sigma"]), at, rng)
-
-    @checked
-    def predict(self, *, new_run: bool = False, seed: int = 0, **columns: Any) -> Quantity:
-        """Predict losses at the values of columns; see `bayeslaw.Fit.predict`."""
-        named = self.columns(**columns)
-        what = "new run" if new_run else "mean law"
-        inputs = {str(k): (v.item() if v.ndim == 0 else f"{v.size} values") for k, v in named.items()}
-        return Quantity("loss", self.loss(named, new_run, seed), "nats per token", what, inputs)
 
 
 def _check_numbers(name: str, values: np.ndarray, law: Law) -> None:

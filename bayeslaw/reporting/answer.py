@@ -17,6 +17,7 @@ from bayeslaw.decisions.question import largest_run, of_largest_run
 from bayeslaw.decisions.study import study_of
 from bayeslaw.plots import plot_along
 from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.losses import predict
 from bayeslaw.posterior.quantity import Censored, Quantity
 from bayeslaw.reporting.figures import Picture, grid
 
@@ -81,7 +82,7 @@ def question_of(name: str, question: Mapping[str, Any] | None) -> dict[str, Any]
 def predictions(fit: Posterior) -> Answer:
     """Answer with the losses of the largest run."""
     largest, at = largest_run(fit), columns_of(of_largest_run(fit))
-    mean, new = (fit.predict(**at, new_run=new_run) for new_run in (False, True))
+    mean, new = (predict(fit, **at, new_run=new_run) for new_run in (False, True))
     numbers = place({k: v for k, v in at.items() if not isinstance(v, xr.DataArray)})
     shown = f" ({numbers})" if numbers else ""
     words = [

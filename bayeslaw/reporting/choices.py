@@ -15,13 +15,12 @@ from bayeslaw.decisions.best_mixture import Mixture
 from bayeslaw.decisions.goal import Goal
 from bayeslaw.decisions.question import of_largest_run
 from bayeslaw.decisions.study import study_of
-from bayeslaw.declare.laws import WEIGHT
+from bayeslaw.declare.laws import AREAS, WEIGHT
 from bayeslaw.plots import plot_along, plot_mixture, plot_regret
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored, Quantity
 from bayeslaw.reporting.answer import Answer, columns_of, question_of
 from bayeslaw.reporting.figures import Picture, curves, grid
-from bayeslaw.tables.areas import AREAS
 
 __all__ = ["durations", "mixture", "schedules"]
 

@@ -14,6 +14,7 @@ from bayeslaw.base.progress import Bar
 from bayeslaw.checks import beside_papers_fit, run_checks
 from bayeslaw.decisions.domain_learnability import learnability
 from bayeslaw.decisions.study import study_of
+from bayeslaw.declare.laws import AREAS
 from bayeslaw.posterior.convergence import convergence
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.provenance import provenance
@@ -22,14 +23,7 @@ from bayeslaw.reporting.answer import Answer, plain, predictions, spending
 from bayeslaw.reporting.choices import durations, mixture, schedules
 from bayeslaw.reporting.coefficients import coefficients, in_short
 from bayeslaw.reporting.figures import of_coefficients, of_fit
-<<<<<<< HEAD
 from bayeslaw.reporting.ratios import ratios
-from bayeslaw.tables.areas import AREAS, SETTINGS
-=======
-from bayeslaw.reporting.ratios import critical_ratios, ratios
-from bayeslaw.tables.areas import AREAS
-from bayeslaw.tables.curves import is_curve_law
->>>>>>> tables
 
 __all__ = ["answer", "content", "unless_unconverged"]
 

@@ -15,12 +15,11 @@ from bayeslaw.tables.reading import check_named, numeric, read_table
 from bayeslaw.tables.runs import Runs
 from bayeslaw.tables.schedules import Schedule, from_table
 
-__all__ = ["AREAS", "Schedules", "area_columns", "area_settings", "read_schedule", "with_areas"]
+__all__ = ["Schedules", "area_columns", "area_settings", "read_schedule", "with_areas"]
 
 type Schedules = Schedule | Mapping[str, Schedule | None] | pd.DataFrame | str | Path
 
 ANNEALED = {"S2": "annealed", "S2pt": "annealed_pt", "S2cpt": "annealed_cpt"}
-AREAS = ("S1", "S1pt", "S1cpt", *ANNEALED, *ANNEALED.values(), "annealed_power")
 AGREE = 0.01
 """A logged rate may differ from the schedule's by this share of the peak, and by one step."""
 

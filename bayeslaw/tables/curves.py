@@ -16,14 +16,14 @@ import pandas as pd
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.errors import DataError, RangeError
-from bayeslaw.declare.laws import Law
-from bayeslaw.tables.areas import AREAS, Schedules, area_settings, with_areas
+from bayeslaw.declare.laws import AREAS
+from bayeslaw.tables.areas import Schedules, area_settings, with_areas
 from bayeslaw.tables.power import POWER, PowerMemory
 from bayeslaw.tables.reading import check_named, numeric, read_table, refuse
 from bayeslaw.tables.runs import Runs, read_labelled, read_runs
 from bayeslaw.tables.schedules import MEMORY, Tail, WarmupCounted
 
-__all__ = ["curve_columns", "is_curve_law", "read_curves"]
+__all__ = ["curve_columns", "read_curves"]
 
 BITS = re.compile(r"(^|_)(bits?|bp[bctw])(_|$)", re.I)
 DENSE, SPACING = 60, 1.2
@@ -156,11 +156,6 @@ def curve_columns(
     check_named(frame, "run")
     frame = frame.assign(run=frame["run"].astype(str), **{c: numeric(frame, c) for c in ("step", "lr") if c in frame})
     return with_areas(_checked(frame, many=True), schedule, before, warmup, settings)
-
-
-def is_curve_law(law: Law) -> bool:
-    """Return whether a law's columns are areas under a schedule, so that its runs are read with `read_curves`."""
-    return not set(AREAS).isdisjoint(law.columns)
 
 
 def _refuse_bits(loss: str | Mapping[str, str] | None, frame: pd.DataFrame) -> None:

@@ -9,7 +9,6 @@ import pandas as pd
 import bayeslaw as bl
 from bayeslaw import models, schedules
 from bayeslaw.declare.laws import Law
-from bayeslaw.tables.curves import is_curve_law
 
 __all__ = ["FITS", "study"]
 
@@ -37,7 +36,7 @@ MIXTURES = 24
 
 def study(law: Law) -> bl.Model:
     """Return the model of a few dozen measurements: plain (nothing pooled), errors as the table's structure says."""
-    if is_curve_law(law):
+    if law.kind == "schedule":
         return bl.Model(law, curves(law))
     make: dict[str, Callable[[Law], pd.DataFrame]] = {"weight": mixtures, "L_general": out_of_domain}
     table = next((f for column, f in make.items() if column in law.columns), crossed)(law)

@@ -259,9 +259,9 @@ def test_a_run_is_left_out_and_not_counted_twice(good, monkeypatch):
     mean = xr.DataArray(np.random.default_rng(0).normal(y.mean(), 10**-0.5, (2, 1000)), dims=("chain", "draw"))
     density = xr.DataArray(stats.norm(mean.values[..., None]).logpdf(y), dims=("chain", "draw", "run"))
     labels = {"measured_in": ("answer", [""]), "decision": ("answer", [""])}
-    asked = mean.expand_dims(answer=["the mean"], axis=-1).assign_coords(draw=np.arange(1000), **labels)
+    asked = mean.expand_dims(answer=["the mean"], axis=-1).assign_coords(labels)
     monkeypatch.setattr(answers, "log_likelihood", lambda fit: density.assign_coords(run=list("abcdefghij")))
-    monkeypatch.setattr(answers, "study_of", lambda fit: SimpleNamespace(answers=asked))
+    monkeypatch.setattr(answers, "study_of", lambda fit: SimpleNamespace(answers_of=lambda _: asked))
     chance = xr.DataArray([(1 / 9 - 1 / 10) ** 0.5], dims="answer")
     monkeypatch.setattr(answers, "left_out", lambda fit, asked: chance)
     found: Any = answers.influence(good)

@@ -1,6 +1,7 @@
-"""Predictions row by row of a table, in pieces that fit into memory."""
+"""Predicted losses: draws at the values of columns, or a summary of every row of a table."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,19 +11,31 @@ from bayeslaw.base.arguments import checked
 from bayeslaw.base.errors import DataError, RangeError
 from bayeslaw.base.intervals import CI_PROB, levels
 from bayeslaw.declare.laws import WEIGHT
+from bayeslaw.posterior.cautions import cautioned, cautions
 from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.tables.areas import Schedules
-from bayeslaw.tables.curves import curve_columns, is_curve_law
+from bayeslaw.tables.curves import curve_columns
 from bayeslaw.tables.mixtures import PREFIX, folded, normalised, sources
 from bayeslaw.tables.reading import check_named, numeric, read_table
 from bayeslaw.tables.runs import LABELS
 
-__all__ = ["by_row"]
+__all__ = ["by_row", "predict"]
 
 SUMMARY = ["mean", "sd", "lower", "upper"]
 
 CELLS = 8_000_000
 """Draws of losses that are held at once."""
+
+
+@checked
+def predict(fit: Posterior, *, new_run: bool = False, seed: int = 0, **columns: Any) -> Quantity:
+    """Predict losses at the values of columns; see `bayeslaw.Fit.predict`."""
+    named = fit.columns(**columns)
+    what = "new run" if new_run else "mean law"
+    inputs = {str(k): (v.item() if v.ndim == 0 else f"{v.size} values") for k, v in named.items()}
+    answer = Quantity("loss", fit.loss(named, new_run, seed), "nats per token", what, inputs)
+    return cautioned(fit, answer, **{c: named[c].values for c in ("N", "D") if c in named})
 
 
 @checked
@@ -48,7 +61,7 @@ def by_row(
     if taken := [c for c in added if c in rows]:
         raise DataError(f"the table has a column {taken[0]!r}, which predictions add: rename or drop it")
     scheduled = not (schedule is before is warmup is None)
-    if is_curve_law(law) and (scheduled or not set(law.columns) <= set(known)):
+    if law.kind == "schedule" and (scheduled or not set(law.columns) <= set(known)):
         known = curve_columns(known, fit.model.runs, schedule=schedule, before=before, warmup=warmup)
     elif scheduled:
         raise RangeError(f"the law {law.name} has no schedule: leave schedule, before and warmup out")
@@ -56,7 +69,9 @@ def by_row(
     answers = rows.iloc[np.repeat(np.arange(len(rows)), len(fit.evals))]
     if len(fit.evals) > 1:
         answers = answers.assign(eval=fit.evals * len(rows))
-    return answers.assign(**dict(zip(SUMMARY, summary.T, strict=True)))
+    answers = answers.assign(**dict(zip(SUMMARY, summary.T, strict=True)))
+    answers.attrs["cautions"] = cautions(fit, **{c: known[c].to_numpy() for c in ("N", "D") if c in known})
+    return answers
 
 
 def _asked(fit: Posterior, table: pd.DataFrame) -> dict[str, xr.DataArray]:

@@ -13,7 +13,7 @@ import xarray as xr
 import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.base.errors import BayeslawError
-from bayeslaw.posterior import by_row
+from bayeslaw.posterior import losses
 from bayeslaw.posterior.prediction import at_rows
 from bayeslaw.tables.mixtures import folded
 from bayeslaw.workflow import Fit
@@ -139,7 +139,7 @@ def test_labels_of_a_file_are_text_as_it_is_written(table_for, tmp_path):
 
 def test_the_size_of_the_pieces_does_not_matter(chinchilla, monkeypatch):
     whole = chinchilla.predict(GRID, prob=0.5)
-    monkeypatch.setattr(by_row, "CELLS", 500)
+    monkeypatch.setattr(losses, "CELLS", 500)
     pd.testing.assert_frame_equal(chinchilla.predict(GRID, prob=0.5), whole)
 
 
