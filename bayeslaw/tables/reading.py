@@ -129,6 +129,6 @@ def _read_csv(path: Path, labels: Iterable[str]) -> pd.DataFrame:
     frame = read(sep=separator)
     if not isinstance(frame.index, pd.RangeIndex):  # pandas takes the first cells of such rows for an index
         raise ValueError("its rows have more cells than its header: is there a thousands separator or a last comma")
-    if written := [c for c in labels if c in frame]:
+    if written := [c for c in dict.fromkeys(labels) if c in frame]:
         frame[written] = read(sep=separator, usecols=written, dtype=str, keep_default_na=False)[written]
     return frame
