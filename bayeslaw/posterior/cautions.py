@@ -66,8 +66,8 @@ def reach(fit: Posterior, planned: Mapping[str, Any]) -> Reach:
         asked, seen = np.asarray(planned[column], float), fit.model.design.levels[column]
         for end, edge, to in (("largest", seen.max(), asked.max()), ("smallest", seen.min(), asked.min())):
             factor = to / edge if end == "largest" else edge / to if to > 0 else np.inf
-            found.append(Reach(column, max(1.0, round(float(factor), 6)), float(to), float(edge), end))
-    return max(found, key=lambda r: r.factor / r.limit, default=Reach())
+            found.append(Reach(column, round(float(factor), 6), float(to), float(edge), end))
+    return max(found, key=lambda r: (r.factor > r.limit, r.factor), default=Reach())
 
 
 def cautions(fit: Posterior, **planned: Any) -> list[str]:

@@ -72,4 +72,4 @@ def test_an_answer_that_rests_on_a_prior_names_the_coefficient(fit):
         "the answer rests on the prior of beta of the validation loss, which the runs hardly inform",
     )
     assert fit.allocation(flops=1e19).cautions == ()
-    assert open_.predict(N=5e8, D=1e10).cautions == ()  # at the reference tokens beta does not matter
+    assert open_.predict(N=5e8, D=fit.model.reference["D"]).cautions == ()  # where beta does not matter
