@@ -49,6 +49,6 @@ def load(name: str, mirror: str | os.PathLike[str] | None = None) -> pd.DataFram
 
 
 def catalogue() -> pd.DataFrame:
-    """Return the name, rows, what, source and home ("embedded" or "fetchable") of all data sets, embedded ones first."""
+    """Return name, rows, what, source and home ("embedded" or "fetchable") of all data sets, embedded ones first."""
     cards = sorted(map(card, names()), key=lambda about: about.home)
     return pd.DataFrame([vars(about) for about in cards])[["name", "rows", "what", "source", "home"]]

@@ -180,5 +180,5 @@ def _expression(law: Law, op: Any, inputs: Sequence[str]) -> str:
         return FUNCTIONS[name].format(*inputs)
     raise LawError(
         f"law {law.name} uses {name}, which the sampler cannot compile: write it with + - * / ** and the functions of "
-        "bayeslaw.law, or sample model.pymc_model with PyMC"
+        "bayeslaw.declare, or sample model.pymc_model with PyMC"
     )
