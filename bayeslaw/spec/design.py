@@ -82,7 +82,10 @@ class Design:
         by_run = ["run", law.path] if law.path in table else ["run"]
         if (twice := table.duplicated(by_run)).any():
             run, *path = table.loc[twice, by_run].iloc[0]
-            again, remedy = f"more than once, without a column {law.path!r}", f"map {law.path}, or keep one row each"
+            again, remedy = (
+                f"more than once, and there is no column {law.path!r}",
+                f"map {law.path}, or keep one row each",
+            )
             if path:
                 again, remedy = f"twice at {law.path} {path[0]:g}", "or leave one row out"
             raise DataError(
