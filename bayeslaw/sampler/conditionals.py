@@ -136,8 +136,8 @@ def _factors(c, sets, memory):  # type: ignore[no-untyped-def]
     location L of R = L L' and the mean minus m0.
     """
     entry, location, spread, precision, slope, center, constant, home, prior = sets
-    pooling, root, shrunk, told, mean, away, own, shift = memory
-    groups, k = told.shape
+    pooling, root, shrunk, solved, mean, away, own, shift = memory
+    groups, k = solved.shape
     for n in range(groups):
         for r in range(k):
             for i in range(k):
@@ -156,7 +156,7 @@ def _factors(c, sets, memory):  # type: ignore[no-untyped-def]
     for n in range(groups):
         for i in range(k):
             away[n, i] = center[n, i] - home[i]
-            told[n, i] = constant[n, i]
+            solved[n, i] = constant[n, i]
             shift[i] -= constant[n, i]
             for j in range(k):
                 shrunk[n, i, j] = precision[n, i, j]
@@ -166,9 +166,9 @@ def _factors(c, sets, memory):  # type: ignore[no-untyped-def]
             for r in range(k):
                 for j in range(k):
                     own[i, j] += pooling[n, i, r] * shrunk[n, r, j]
-        _add(precision[n], away[n], told[n])
-        _solve(root[n], told[n])
-        _add(pooling[n], told[n], shift)
+        _add(precision[n], away[n], solved[n])
+        _solve(root[n], solved[n])
+        _add(pooling[n], solved[n], shift)
     _cholesky(own)
     _solve(own, shift)
 
@@ -177,7 +177,7 @@ def _factors(c, sets, memory):  # type: ignore[no-untyped-def]
 def _expect(n, w, sets, memory):  # type: ignore[no-untyped-def]
     """Fill in m - w0 of a group, and its mean minus w0: Q^-1 (c + S (m - w0))."""
     entry, location, spread, precision, slope, center, constant, home, prior = sets
-    pooling, root, shrunk, told, mean, away, own, shift = memory
+    pooling, root, shrunk, solved, mean, away, own, shift = memory
     for i in range(len(location)):
         away[n, i] = w[location[i]] - center[n, i]
         mean[n, i] = constant[n, i]
@@ -188,7 +188,7 @@ def _expect(n, w, sets, memory):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True, error_model="numpy")
 def _place(u, w, sets, memory):  # type: ignore[no-untyped-def]
     entry, location, spread, precision, slope, center, constant, home, prior = sets
-    pooling, root, shrunk, told, mean, away, own, shift = memory
+    pooling, root, shrunk, solved, mean, away, own, shift = memory
     groups, k = entry.shape
     jacobian = 0.0
     z = np.empty(k)
@@ -213,7 +213,7 @@ def _place(u, w, sets, memory):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True, error_model="numpy")
 def _displace(w, u, sets, memory):  # type: ignore[no-untyped-def]
     entry, location, spread, precision, slope, center, constant, home, prior = sets
-    pooling, root, shrunk, told, mean, away, own, shift = memory
+    pooling, root, shrunk, solved, mean, away, own, shift = memory
     groups, k = entry.shape
     for n in range(groups):
         _expect(n, w, sets, memory)
@@ -268,7 +268,7 @@ def _pull_cholesky(root, by_root, middle):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True, error_model="numpy")
 def _pull_back(g, u, c, chain, sets, memory):  # type: ignore[no-untyped-def]
     entry, location, spread, precision, slope, center, constant, home, prior = sets
-    pooling, root, shrunk, told, mean, away, own, shift = memory
+    pooling, root, shrunk, solved, mean, away, own, shift = memory
     groups, k = entry.shape
     by_linear, pulled, by_total = np.empty(k), np.empty(k), np.empty((k, k))
     by_pooling, half = np.empty((groups, k, k)), np.empty((k, k))
@@ -291,7 +291,7 @@ def _pull_back(g, u, c, chain, sets, memory):  # type: ignore[no-untyped-def]
                         half[i, j] += shrunk[n, i, r] * by_total[r, j]
             for i in range(k):
                 for j in range(k):
-                    total = 0.5 * (pulled[i] * told[n, j] + told[n, i] * pulled[j])
+                    total = 0.5 * (pulled[i] * solved[n, j] + solved[n, i] * pulled[j])
                     for r in range(k):
                         total += half[i, r] * shrunk[n, j, r]
                     by_pooling[n, i, j] += total
