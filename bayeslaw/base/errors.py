@@ -23,7 +23,7 @@ MOST_CHARACTERS = 80
 
 
 class BayeslawError(Exception):
-    """Base of all errors raised on purpose by bayeslaw."""
+    """Base of all errors of bayeslaw."""
 
     def __str__(self) -> str:
         return " ".join(str(a) for a in self.args)

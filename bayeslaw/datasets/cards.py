@@ -41,7 +41,7 @@ class Card:
     columns
         Unit and meaning of every column, in order.
     numbers
-        Published numbers beside the table (a baseline, the paper's answer), explained in `notes`.
+        Other published numbers (a baseline, the paper's answer), explained in `notes`.
     """
 
     name: str

@@ -5,7 +5,6 @@ Training sweeps are factorial, so many measurements share most of a law's comput
 axes of length 1. One compiled function serves all blocks of a law.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -33,12 +32,6 @@ class Block:
 
     covariates: tuple[np.ndarray, ...]
     entry: np.ndarray
-
-    @classmethod
-    def of_rows(cls, law: Law, covariates: Sequence[np.ndarray], entry: np.ndarray) -> "Block":
-        """Make a block of points with one value of every covariate each."""
-        ones = (1,) * len(law.covariates)
-        return cls(tuple(np.reshape(c, (*ones, -1)) for c in covariates), entry)
 
     def __post_init__(self) -> None:
         """Give the covariates one memory layout, so that one compiled function serves every block."""

@@ -87,7 +87,8 @@ class Density:
             both = [v.broadcast_like(d.measured).transpose("row", "eval").values.ravel() for v in columns]
             labels = {g: pd.Index(v).get_indexer(d.rows[g].values)[row.ravel()] for g, v in d.groups.items()}
             cell = np.arange(row.size).reshape(row.shape)
-            return Block.of_rows(self.model.law, both, self.entries({"eval": ev.ravel(), **labels})), cell
+            ones = (1,) * len(self.model.law.covariates)
+            return Block(tuple(x.reshape(*ones, -1) for x in both), self.entries({"eval": ev.ravel(), **labels})), cell
         block = self._crossed(d.inputs())
         position = d.positions()
         by_point = [position[g][row] for g in d.groups]

@@ -82,12 +82,10 @@ class Design:
         by_run = ["run", law.path] if law.path in table else ["run"]
         if (twice := table.duplicated(by_run)).any():
             run, *path = table.loc[twice, by_run].iloc[0]
-            again, remedy = (
-                f"more than once, and there is no column {law.path!r}",
-                f"map {law.path}, or keep one row each",
-            )
+            again = f"more than once, and there is no column {law.path!r}"
             if path:
-                again, remedy = f"twice at {law.path} {path[0]:g}", "or leave one row out"
+                again = f"twice at {law.path} {path[0]:g}"
+            remedy = "or leave one row out" if path else f"map {law.path}, or keep one row each"
             raise DataError(
                 f"the run {run!r} is measured {again} (row {int(np.argmax(twice)) + 1} of the runs): give different "
                 f"runs different names, {remedy}"
@@ -182,12 +180,12 @@ class Design:
         covariate = self.law.covariates.get(column)
         if covariate is None or covariate.of is None or covariate.of not in labels:
             return None
-        asked = labels[covariate.of]
+        wanted = labels[covariate.of]
         by_label = pd.Series(self.rows[column].values, self.rows[covariate.of].values)
         by_label = by_label[~by_label.index.duplicated()]
-        if not np.isin(asked.values, by_label.index).all():
+        if not np.isin(wanted.values, by_label.index).all():
             return None
-        return asked.copy(data=by_label.loc[asked.values.ravel()].to_numpy().reshape(asked.shape))
+        return wanted.copy(data=by_label.loc[wanted.values.ravel()].to_numpy().reshape(wanted.shape))
 
     def positions(self) -> dict[str, np.ndarray]:
         """Return the position of every row along each grid dimension and each group dimension."""

@@ -136,18 +136,15 @@ class Specification(Described):
 
     def describe_noise(self) -> str:
         """Return one line about the error model."""
-        parts = ["run effect and correlation along tokens" if self.noise.correlated else "independent checkpoints"]
-        if self.noise.joint:
-            parts.append("correlated between validation sets")
-        if self.noise.batch:
-            parts.append("batch noise shared by runs of one data order")
-        if self.noise.size_exponent is not None:
-            parts.append("scale by model size")
-        if self.design.known_error.any():
-            parts.append("errors of measuring known")
-        if self.noise.robust:
-            parts.append("Student-t innovations")
-        return ", ".join(parts)
+        along = "run effect and correlation along tokens" if self.noise.correlated else "independent checkpoints"
+        parts = {
+            "correlated between validation sets": self.noise.joint,
+            "batch noise shared by runs of one data order": self.noise.batch,
+            "scale by model size": self.noise.size_exponent is not None,
+            "errors of measuring known": self.design.known_error.any(),
+            "Student-t innovations": self.noise.robust,
+        }
+        return ", ".join([along, *(part for part, holds in parts.items() if holds)])
 
     def _about(self) -> tuple[str, list[tuple[str, str]]]:
         pooled_by = ", ".join(f"{k} by {v}" for k, v in self.by.items()) or "none"
