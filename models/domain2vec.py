@@ -43,8 +43,8 @@ from bayeslaw.declare import Coefficient, Covariate, exp, law, positive, real, t
         "set that lies outside them is predicted from the prior. Pool t over source to borrow strength.",
         "Its other method, distribution alignment, needs no law and no losses: bayeslaw.decisions.alignment.",
         "A meta-domain at share 0 is no jump: classifiers give every one some probability.",
-        "Vectors from texts: bayeslaw.meta_domains, whose default (TF-IDF, k-means, logistic regression) is not the "
-        "paper's classifier, a transformer fine-tuned on 260 meta-domains; one of your own takes its place.",
+        "Vectors from texts: bayeslaw.tables.meta_domains, whose default (TF-IDF, k-means, logistic regression) is not "
+        "the paper's classifier, a transformer fine-tuned on 260 meta-domains; one of your own takes its place.",
     ),
 )
 def domain2vec(weight, /, *, c, t):

@@ -1,10 +1,9 @@
-"""The door of every public function: its annotations say what it takes, and anything else is refused in a sentence.
+"""Checks of the arguments of public functions against their annotations.
 
-As the signature of a law is its declaration, so is that of a function: ``model: Model`` refuses a Fit before anything
-is computed, and says what to give instead.
+``model: Model`` refuses a Fit before anything is computed, and the error says what to give instead.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, wraps
 from inspect import Parameter, signature
 from numbers import Integral, Real
@@ -18,7 +17,7 @@ from bayeslaw.base.errors import ArgumentError, RangeError, shown, unknown_name
 
 __all__ = ["checked", "numbers"]
 
-WORDS = {
+WANTED = {
     "Callable": "a function",
     "DataFrame": "a pandas DataFrame",
     "Executor": "an executor, for example Client(address).get_executor() of Dask",
@@ -42,13 +41,13 @@ WORDS = {
     "str": "a text",
     "tuple": "a tuple",
 }
-"""What to give where a value is of another kind, by the name of its type."""
+"""How an error names the argument that is wanted, by the name of its type."""
 
 
 def checked[**P, R](function: Callable[P, R]) -> Callable[P, R]:
-    """Return the function with a door: an argument of another kind than its annotation raises ArgumentError.
+    """Return the function with its arguments checked: one of another type than annotated raises ArgumentError.
 
-    Containers are looked at from outside only. What is annotated as Any passes.
+    The elements of a container are not checked, nor is an argument annotated as Any.
     """
     declared = signature(function)
     takes_any = any(p.kind is Parameter.VAR_KEYWORD for p in declared.parameters.values())
@@ -61,7 +60,8 @@ def checked[**P, R](function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         if not takes_any and (unknown := [name for name in kwargs if name not in declared.parameters]):
-            raise unknown_argument(unknown[0], declared.parameters)
+            known = (name for name in declared.parameters if name not in ("self", "fit"))
+            raise ArgumentError(str(unknown_name("argument", unknown[0], known)))
         for name, value in declared.bind(*args, **kwargs).arguments.items():
             several = declared.parameters[name].kind
             each = [(name, one) for one in value] if several is Parameter.VAR_POSITIONAL else [(name, value)]
@@ -75,13 +75,8 @@ def checked[**P, R](function: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-def unknown_argument(name: str, known: Iterable[str]) -> ArgumentError:
-    """Return an error that suggests the nearest argument that a function takes."""
-    return ArgumentError(str(unknown_name("argument", name, (k for k in known if k not in ("self", "fit")))))
-
-
 def numbers(value: Any, name: str) -> np.ndarray:
-    """Return a number or several as an array, or raise ArgumentError."""
+    """Return one number or several as an array; raise ArgumentError for anything else."""
     try:
         return np.asarray(value, float)
     except (TypeError, ValueError):
@@ -89,7 +84,7 @@ def numbers(value: Any, name: str) -> np.ndarray:
 
 
 def _kinds(annotation: Any) -> Iterator[Any]:
-    """Return the types of an annotation; object for what may be anything."""
+    """Return the types of an annotation; object where any value passes."""
     origin = get_origin(annotation)
     if origin in (Union, UnionType):
         for part in get_args(annotation):
@@ -106,7 +101,7 @@ def _kinds(annotation: Any) -> Iterator[Any]:
 
 def _wanted(kinds: tuple[Any, ...]) -> str:
     names = [kind.__name__ for kind in kinds if kind is not NoneType and not (kind is str and Path in kinds)]
-    return " or ".join(dict.fromkeys(WORDS.get(name, name) for name in names))
+    return " or ".join(dict.fromkeys(WANTED.get(name, name) for name in names))
 
 
 def _is(value: Any, kind: type) -> bool:

@@ -17,22 +17,20 @@ __all__ = [
     "UnknownName",
 ]
 
-MOST = 16
-"""Known names that an error lists."""
-
-LONGEST = 80
-"""Characters of a value that an error shows."""
+MOST_NAMES = 16
+MOST_CHARACTERS = 80
+"""Known names, and characters of a value, that an error shows."""
 
 
 class BayeslawError(Exception):
-    """Base of all errors raised on purpose by bayeslaw."""
+    """Base of all errors of bayeslaw."""
 
     def __str__(self) -> str:
         return " ".join(str(a) for a in self.args)
 
 
 class ArgumentError(BayeslawError, TypeError):
-    """An argument of another kind than the function takes."""
+    """An argument of the wrong type."""
 
 
 class DataError(BayeslawError, ValueError):
@@ -44,15 +42,15 @@ class LawError(BayeslawError, TypeError):
 
 
 class RangeError(BayeslawError, ValueError):
-    """A question outside the range in which it has an answer."""
+    """An argument outside the range in which there is an answer."""
 
 
 class RefitError(BayeslawError, RuntimeError):
-    """Refits that could not be made where they were asked for."""
+    """Refits that failed in the executor."""
 
 
 class SamplingError(BayeslawError, RuntimeError):
-    """Sampling that broke off."""
+    """Sampling that ended early."""
 
 
 class StoreError(BayeslawError, OSError):
@@ -71,9 +69,9 @@ class MissingExtra(BayeslawError, ImportError):
 
 
 def shown(value: object) -> str:
-    """Return how an error shows a value: as it is written where that is short, by its type otherwise."""
+    """Return a value as an error shows it: its repr if that is short, its type otherwise."""
     written = repr(value) if isinstance(value, str | bytes | Number | Sequence | Set | Mapping | None) else ""
-    if "\n" not in written and 0 < len(written) <= LONGEST:
+    if "\n" not in written and 0 < len(written) <= MOST_CHARACTERS:
         return written
     package, name = type(value).__module__.split(".")[0], type(value).__name__
     if name in ("Model", "Fit") and package != "bayeslaw":
@@ -82,9 +80,10 @@ def shown(value: object) -> str:
 
 
 def unknown_name(kind: str, name: object, known: Iterable[object]) -> UnknownName:
-    """Return an error that suggests the nearest known name."""
+    """Return an error that lists the known names and suggests the nearest."""
     names = [str(k) for k in known]
     close = get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    listed = ", ".join(names[:MOST]) + (f" and {len(names) - MOST} more" if len(names) > MOST else "")
-    return UnknownName(f"no {kind} {str(name)[:80]!r}{hint} (known: {listed or 'none'})")
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    listed = ", ".join(names[:MOST_NAMES]) + more
+    return UnknownName(f"no {kind} {str(name)[:MOST_CHARACTERS]!r}{hint} (known: {listed or 'none'})")

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that are written whole or not at all."""
 
 import shutil
 import tempfile
@@ -13,12 +13,12 @@ __all__ = ["replacing", "replacing_folder"]
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path that becomes `path` when all went well and disappears when not.
+    """Yield a temporary path that replaces `path` on success and is deleted on failure.
 
     Raises
     ------
     StoreError
-        The folder cannot be made or written to, or `path` is a folder.
+        The folder cannot be created or written, or `path` is a folder.
     """
     if path.is_dir():
         raise StoreError(f"{path} is a folder: give the name of a file")
@@ -41,7 +41,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder that becomes `target` when all went well; what was in `target` goes."""
+    """Yield a temporary folder whose files move to `target` on success; older figures (PNG) there are deleted."""
     folder = Path(tempfile.mkdtemp(prefix=".bayeslaw-", dir=target.parent))
     try:
         yield folder

@@ -1,18 +1,18 @@
-"""The credible interval that every answer has: equal-tailed, with one default probability."""
+"""Credible intervals: equal-tailed, with one default probability."""
 
 from bayeslaw.base.errors import RangeError
 
 __all__ = ["CI_PROB", "SAMPLE", "levels"]
 
 CI_PROB = 0.89
-"""Probability of every interval unless asked otherwise (equal-tailed; the default of ArviZ 1.x)."""
+"""Default probability of an interval (that of ArviZ 1.x)."""
 
 SAMPLE = ("chain", "draw")
 """The dims of posterior draws."""
 
 
 def levels(prob: float) -> list[float]:
-    """Return the levels of the quantiles at both ends of the equal-tailed interval.
+    """Return the quantile levels at both ends of the equal-tailed interval.
 
     Raises
     ------

@@ -1,21 +1,20 @@
-"""How numbers, places and facts are written in checks, figures, reports and notebooks."""
+"""How checks, figures, reports and notebooks write numbers, places and facts."""
 
 import html
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["amount", "counted", "facts", "facts_html", "place", "run_called"]
+__all__ = ["Described", "amount", "counted", "facts", "facts_html", "place", "run_called"]
 
-COUNTS = ("N", "D", "step", "domain_tokens")
-"""Columns that are counted, and written the way people say them."""
+COUNTED_COLUMNS = ("N", "D", "step", "domain_tokens")
+"""Columns whose values `amount` writes."""
 
-
-LEFT = "<{0} style='text-align: left'>{1}</{0}>"
-"""A cell of a table in a notebook, which aligns to the right otherwise."""
+CELL = "<{0} style='text-align: left'>{1}</{0}>"
+"""A left-aligned cell of an HTML table."""
 
 
 def amount(number: float) -> str:
-    """Write parameters or tokens the way people say them: 922720 is 923 k."""
+    """Write a number of parameters or tokens with three digits and a unit: 922720 is 923 k."""
     for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
         if number >= 0.9995 * size:
             return f"{float(f'{number / size:.3g}'):g} {letter}"
@@ -23,33 +22,46 @@ def amount(number: float) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Write how many there are: 1 run, 2 runs."""
+    """Write a number and its noun: 1 run, 2 runs."""
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def run_called(label: object) -> str:
-    """Write the name of a run as part of a sentence: "run 65" as it is, "a7f" as "the run a7f"."""
+    """Write the name of a run within a sentence: "run 65" stays, "a7f" becomes "the run a7f"."""
     words = str(label).split()
     return str(label) if words and words[0].lower() == "run" else f"the run {label}"
 
 
 def facts(title: str, rows: Iterable[tuple[str, str]]) -> str:
-    """Write what there is to know of an object, a line each below its title."""
+    """Write a title and one line for each fact below it."""
     return "\n".join([title, *(f"  {name:<16} {text}" for name, text in rows)])
 
 
 def facts_html(title: str, rows: Iterable[tuple[str, str]]) -> str:
-    """Write the same for a notebook."""
+    """Write a title and a table of facts as HTML."""
     cells = (
-        f"<tr>{LEFT.format('th', html.escape(name))}{LEFT.format('td', html.escape(text))}</tr>" for name, text in rows
+        f"<tr>{CELL.format('th', html.escape(name))}{CELL.format('td', html.escape(text))}</tr>" for name, text in rows
     )
     return f"<p><b>{html.escape(title)}</b></p><table>{''.join(cells)}</table>"
 
 
+class Described:
+    """An object that shows a title and facts, as text and in a notebook."""
+
+    def _about(self) -> tuple[str, list[tuple[str, str]]]:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return facts(*self._about())
+
+    def _repr_html_(self) -> str:
+        return facts_html(*self._about())
+
+
 def place(columns: Mapping[Any, Any]) -> str:
-    """Write where something was measured: ``{"N": 922720, "domain_share": 0.5}`` is N 923 k, domain share 0.5."""
+    """Write column values: ``{"N": 922720, "domain_share": 0.5}`` is N 923 k, domain share 0.5."""
     return ", ".join(
         f"{'validation set' if name == 'eval' else str(name).replace('_', ' ')} "
-        + (amount(value) if name in COUNTS else f"{value:.3g}" if isinstance(value, float) else str(value))
+        + (amount(value) if name in COUNTED_COLUMNS else f"{value:.3g}" if isinstance(value, float) else str(value))
         for name, value in columns.items()
     )

@@ -1,7 +1,6 @@
-"""Measurements to fit laws to: real runs and published tables in the package, larger public files by download.
+"""Data sets to fit laws to: runs and published tables in the package, larger public files by download.
 
-Every data set has a card (`card(name)`: source with table number, licence, cautions, unit and meaning of every
-column) and loads with canonical column names, so that it needs no mapping.
+Every data set has a card (`card(name)`) and loads with canonical column names, so that it needs no mapping.
 """
 
 import os
@@ -24,33 +23,32 @@ def load(name: str, mirror: str | os.PathLike[str] | None = None) -> pd.DataFram
     name
         A name of `catalogue()`.
     mirror
-        Local folder for fetchable data sets, see `fetch`.
+        Local folder with the files of fetchable data sets; see `fetch`.
 
     Returns
     -------
     pandas.DataFrame
-        Columns as the card lists them: N in parameters, D in tokens, shares in [0, 1], losses in nats per token.
-        `attrs` holds the `dataset` name and its `source`.
+        Columns as the card lists them: N in parameters, D in tokens, shares in [0, 1], losses in nats per token;
+        `attrs` with the `dataset` name and its `source`.
 
     Raises
     ------
     UnknownName
-        If there is no such data set; the message suggests the nearest name.
+        There is no such data set.
     DataError, MissingExtra
-        As `fetch` does, for fetchable data sets only.
+        See `fetch`.
     """
     about = card(name)
-    file = embedded_file(name)
-    if file is None:
-        table = read(name, mirror)
-    else:
+    if file := embedded_file(name):
         with (HERE / file).open("rb") as stream:
             table = pd.read_csv(stream, compression="gzip" if file.endswith(".gz") else None)
+    else:
+        table = read(name, mirror)
     table.attrs = {"dataset": name, "source": about.source}
     return table
 
 
 def catalogue() -> pd.DataFrame:
-    """List all data sets: name, rows, what, source, home ("embedded" or "fetchable"), embedded ones first."""
+    """Return name, rows, what, source and home ("embedded" or "fetchable") of all data sets, embedded ones first."""
     cards = sorted(map(card, names()), key=lambda about: about.home)
     return pd.DataFrame([vars(about) for about in cards])[["name", "rows", "what", "source", "home"]]

@@ -1,4 +1,4 @@
-"""The card of a data set: what it is, where it comes from, and what each column means."""
+"""The card of a data set: its source, its licence, and the unit and meaning of every column."""
 
 import html
 import textwrap
@@ -22,26 +22,26 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True)
 class Card:
-    """What a data set is; printing it gives the whole card as text.
+    """The description of a data set; printing it shows the whole card.
 
     Attributes
     ----------
     name, title, what
-        Its name, its title, and one line on its rows.
+        Name, title, and one line about the rows.
     source
-        Citation with arXiv id and table or figure, or where it was measured.
+        Citation with arXiv id and table or figure, or the place of measurement.
     licence
-        Terms under which the numbers are here or can be fetched.
+        Terms of use.
     rows
-        Number of rows of the table.
+        Number of rows.
     home
-        "embedded" in the package or "fetchable" from its public home.
+        "embedded" in the package, or "fetchable" from its public home.
     notes
-        How it was made, and cautions.
+        How the data were made, and cautions.
     columns
         Unit and meaning of every column, in order.
     numbers
-        Published numbers that belong to the table (a baseline, the paper's answer), explained in `notes`.
+        Other published numbers (a baseline, the paper's answer), explained in `notes`.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Card:
         return f"<pre>{html.escape(str(self))}</pre>"
 
     def __str__(self) -> str:
-        """Give the card as plain text, at most 100 characters wide where words allow."""
+        """Return the card as plain text, wrapped at 100 characters."""
         wide = max(map(len, [*self.columns, *self.numbers])) + 2
         unit = max(len(column.unit) for column in self.columns.values()) + 2
         parts = [
@@ -78,29 +78,17 @@ class Card:
 
 def names() -> list[str]:
     """Names of all data sets, alphabetically."""
-    return sorted(
-        entry.name.removesuffix(".toml")
-        for entry in HERE.iterdir()
-        if entry.name.endswith(".toml") and entry.name != REGISTRY
-    )
+    cards = (entry.name for entry in HERE.iterdir() if entry.name.endswith(".toml") and entry.name != REGISTRY)
+    return sorted(name.removesuffix(".toml") for name in cards)
 
 
 def card(name: str) -> Card:
-    """Read the card of a data set.
-
-    Parameters
-    ----------
-    name
-        A name of `catalogue()`.
-
-    Returns
-    -------
-    Card
+    """Return the card of a data set of `catalogue()`.
 
     Raises
     ------
     UnknownName
-        If there is no such data set; the message suggests the nearest name.
+        There is no such data set.
     """
     if name not in names():
         raise unknown_name("data set", name, names())
@@ -116,5 +104,5 @@ def card(name: str) -> Card:
 
 
 def embedded_file(name: str) -> str | None:
-    """File name of an embedded table inside the package, or None for a fetchable one."""
+    """Return the file name of an embedded table; None for a fetchable one."""
     return next((file for file in (f"{name}.csv", f"{name}.csv.gz") if (HERE / file).is_file()), None)

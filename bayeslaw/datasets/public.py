@@ -1,4 +1,4 @@
-"""Data sets that live at a public home: fetched once, verified by SHA-256, shaped into canonical columns."""
+"""Public data sets: fetched once, verified by SHA-256, and given canonical columns."""
 
 import hashlib
 import os
@@ -16,24 +16,23 @@ CACHE = "BAYESLAW_DATA_CACHE"
 
 
 def registry() -> dict[str, dict[str, Any]]:
-    """Repository, commit, root folder and files (name to SHA-256) of every fetchable data set."""
+    """Return repository, commit, root folder and files (name to SHA-256) of every fetchable data set."""
     return tomllib.loads((HERE / REGISTRY).read_text(encoding="utf-8"))
 
 
 def fetch(name: str, mirror: str | os.PathLike[str] | None = None) -> dict[str, Path]:
-    """Get the original files of a public data set, verified by SHA-256.
+    """Fetch the original files of a public data set and verify them by SHA-256.
 
-    A file that was fetched before is taken from the cache: `BAYESLAW_DATA_CACHE`, or `.cache/bayeslaw` in the home
-    folder. Otherwise it is copied from the mirror, if one is named, or downloaded from the repository at a pinned
-    commit (extra `bayeslaw[data]`).
+    Files are cached in `BAYESLAW_DATA_CACHE`, by default `.cache/bayeslaw` in the home folder. A file that is not there
+    is copied from the mirror, or without a mirror downloaded at a pinned commit (extra `bayeslaw[data]`).
 
     Parameters
     ----------
     name
         A data set that `catalogue()` calls fetchable.
     mirror
-        Folder that holds the same files (a cache of another machine will do); default: the environment variable
-        `BAYESLAW_DATA_MIRROR`, or none.
+        Folder with the same files, such as the cache of another machine; by default the environment variable
+        `BAYESLAW_DATA_MIRROR`, if it is set.
 
     Returns
     -------
@@ -43,11 +42,11 @@ def fetch(name: str, mirror: str | os.PathLike[str] | None = None) -> dict[str, 
     Raises
     ------
     UnknownName
-        If no fetchable data set has that name.
+        No fetchable data set has that name.
     DataError
-        If a file is missing at the mirror, cannot be downloaded, or differs from the original.
+        A file is missing in the mirror, cannot be downloaded, or differs from the original.
     MissingExtra
-        If a download is needed and pooch is not installed.
+        A download needs pooch, which is not installed.
     """
     known = registry()
     if name not in known:
@@ -56,15 +55,15 @@ def fetch(name: str, mirror: str | os.PathLike[str] | None = None) -> dict[str, 
     mirror = mirror or os.environ.get(MIRROR)
     folder = Path(os.environ.get(CACHE) or Path.home() / ".cache" / "bayeslaw") / entry["folder"]
     local = {file: folder / file for file in entry["files"]}
-    for file, sha256 in entry["files"].items():
-        if local[file].is_file() and _sha256(local[file].read_bytes()) == sha256:
+    for (file, sha256), target in zip(entry["files"].items(), local.values(), strict=True):
+        if target.is_file() and _sha256(target.read_bytes()) == sha256:
             continue
-        local[file].parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         if mirror:
-            _copy(Path(mirror) / entry["folder"] / file, local[file], sha256)
+            _copy(Path(mirror) / entry["folder"] / file, target, sha256)
         else:
             address = "/".join((entry["repository"], entry["commit"], entry["root"], file))
-            _download(f"https://raw.githubusercontent.com/{address}", local[file], sha256)
+            _download(f"https://raw.githubusercontent.com/{address}", target, sha256)
     return local
 
 
@@ -95,7 +94,7 @@ def _download(url: str, target: Path, sha256: str) -> None:
 
 
 def read(name: str, mirror: str | os.PathLike[str] | None = None) -> pd.DataFrame:
-    """Fetch a public data set and give it as one table with canonical columns, as its card lists them."""
+    """Fetch a public data set; return it as one table with the columns that its card lists."""
     return {"multipowerlaw": _curves, "regmix": _mixtures, "chinchilla-epoch": _points}[name](fetch(name, mirror))
 
 
@@ -105,23 +104,20 @@ def _curves(local: dict[str, Path]) -> pd.DataFrame:
         folder, schedule = file.removesuffix(".csv").split("/")
         millions = int(folder.removeprefix("csv_"))
         log = pd.read_csv(path)[["step", "lr", "loss"]]
-        train = schedule in ("cosine_24000", "constant_24000", "wsdcon_9")
         log.insert(0, "run", f"{millions}M-{schedule}")
         log.insert(1, "N", millions * 1_000_000)
-        parts.append(log.assign(held_out=not train))
+        parts.append(log.assign(held_out=schedule not in ("cosine_24000", "constant_24000", "wsdcon_9")))
     return pd.concat(parts, ignore_index=True)
 
 
 def _mixtures(local: dict[str, Path]) -> pd.DataFrame:
     parts = []
     for split, millions in (("train", 1), ("test", 1), ("test", 60)):
-        shares = pd.read_csv(local[f"{split}_mixture_{millions}m.csv"]).set_index("index")
-        losses = pd.read_csv(local[f"{split}_pile_loss_{millions}m.csv"]).set_index("index")
-        shares = shares.div(shares.sum(axis=1), axis=0).rename(
-            columns=lambda name: name.replace("train_the_pile_", "weight_")
-        )
-        losses = losses.rename(columns=lambda name: name.removeprefix("metric/the_pile_").replace("_val_loss", "_loss"))
-        table = shares.join(losses, validate="one_to_one")
+        shares = pd.read_csv(local[f"{split}_mixture_{millions}m.csv"], index_col="index")
+        losses = pd.read_csv(local[f"{split}_pile_loss_{millions}m.csv"], index_col="index")
+        shares.columns = shares.columns.str.replace("train_the_pile_", "weight_")
+        losses.columns = losses.columns.str.removeprefix("metric/the_pile_").str.replace("_val_loss", "_loss")
+        table = shares.div(shares.sum(axis=1), axis=0).join(losses, validate="one_to_one")
         table.insert(0, "run", [f"{millions}M-{split}-{index}" for index in table.index])
         table.insert(1, "N", millions * 1_000_000)
         table.insert(2, "held_out", split == "test")

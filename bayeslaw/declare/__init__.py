@@ -1,6 +1,7 @@
-"""All that a law file sees: laws, their coefficients and covariates, priors, and the functions a law may use."""
+"""Everything that a law file imports: laws, coefficients, covariates, priors, and the functions a law may use."""
 
-from bayeslaw.declare.laws import Coefficient, Covariate, Law, exp, law, log, maximum, product, total, where
+from bayeslaw.declare.algebra import exp, log, maximum, product, total, where
+from bayeslaw.declare.laws import Coefficient, Covariate, Law, law
 from bayeslaw.declare.misfit import with_misfit
 from bayeslaw.declare.priors import Prior, positive, real, share
 

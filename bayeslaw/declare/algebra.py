@@ -1,4 +1,4 @@
-"""The functions that a law may use besides ``+ - * / **``: the same for numbers, xarray, XTensor and PyTensor."""
+"""Functions that a law may use beside ``+ - * / **``, for numbers, xarray, XTensor and PyTensor alike."""
 
 from typing import Any
 
@@ -19,32 +19,32 @@ def _namespace(*arrays: Any) -> Any:
 
 
 def exp(x: Any) -> Any:
-    """Return e to the power of `x`, for numbers, xarray and XTensor."""
+    """Return e to the power of `x`."""
     return _namespace(x).exp(x)
 
 
 def log(x: Any) -> Any:
-    """Return the natural logarithm of `x`, for numbers, xarray and XTensor."""
+    """Return the natural logarithm of `x`."""
     return _namespace(x).log(x)
 
 
 def maximum(x: Any, y: Any) -> Any:
-    """Return the elementwise maximum, for numbers, xarray and XTensor."""
+    """Return the elementwise maximum."""
     return _namespace(x, y).maximum(x, y)
 
 
 def where(condition: Any, x: Any, y: Any) -> Any:
-    """Return `x` where `condition` holds and `y` elsewhere, for numbers, xarray and XTensor."""
+    """Return `x` where `condition` holds and `y` elsewhere."""
     if isinstance(condition, xr.DataArray):
         return xr.where(condition, x, y)
     return _namespace(condition, x, y).where(condition, x, y)
 
 
 def total(x: Any, dim: str) -> Any:
-    """Return the sum over a named dim; plain arrays (NumPy, PyTensor) have that dim first."""
+    """Return the sum over a named dim: the first one of plain arrays."""
     return x.sum(dim) if hasattr(x, "dims") else _namespace(x).sum(x, axis=0)
 
 
 def product(x: Any, dim: str) -> Any:
-    """Return the product over a named dim; plain arrays (NumPy, PyTensor) have that dim first."""
+    """Return the product over a named dim: the first one of plain arrays."""
     return x.prod(dim) if hasattr(x, "dims") else _namespace(x).prod(x, axis=0)

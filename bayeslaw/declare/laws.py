@@ -1,14 +1,14 @@
 """A law is a pure function over named arrays, declared together with the priors of its coefficients.
 
 One function body serves the PyMC graph (XTensor), posterior draws (xarray) and plain numbers. It may use
-``+ - * / **``, comparisons, methods the two array types share (``.dot``, ``.cumsum``, ``.isel``) and the functions of
-this module. Where a covariate has a dim of its own (the shares of a mixture: ``source``), so do the coefficients that
-are declared ``over`` it, and the body sums it out with ``total``.
+``+ - * / **``, comparisons, methods that both array types have (``.dot``, ``.cumsum``, ``.isel``) and the functions of
+`bayeslaw.declare.algebra`. A covariate may have a dim of its own (the shares of a mixture: ``source``); coefficients
+declared ``over`` that dim have it too, and the body sums over it with ``total``.
 """
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Literal, cast
 
@@ -16,75 +16,51 @@ import numpy as np
 import xarray as xr
 
 from bayeslaw.base.errors import BayeslawError, LawError, RangeError, shown, unknown_name
-from bayeslaw.base.words import facts, facts_html
-from bayeslaw.declare.algebra import exp, log, maximum, product, total, where
+from bayeslaw.base.words import Described
 from bayeslaw.declare.priors import Prior, describe
 
 WEIGHT = "weight"
-"""The covariate that stands for all columns ``weight_<source>``; its own dim is ``source``."""
+"""The covariate made of all columns ``weight_<source>``; its own dim is ``source``."""
 
 AREAS = (
     *("S1", "S1pt", "S1cpt"),
     *("S2", "S2pt", "S2cpt"),
     *("annealed", "annealed_pt", "annealed_cpt", "annealed_power"),
 )
-"""Columns that are areas under a learning-rate schedule; `bayeslaw.read_curves` computes them."""
+"""Columns that `bayeslaw.read_curves` computes: areas under a learning-rate schedule."""
 
 type Kind = Literal["schedule", "mixture", "window", "share", "size", "other"]
 
 RESERVED = {
-    **dict.fromkeys(
-        (
-            "sigma",
-            "run_weight",
-            "correlation_length",
-            "eval_correlation",
-            "size_exponent",
-            "batch_effect",
-        ),
-        "the error model",
-    ),
+    **dict.fromkeys(("sigma", "run_weight", "correlation_length", "eval_correlation"), "the error model"),
+    **dict.fromkeys(("size_exponent", "batch_effect"), "the error model"),
     **dict.fromkeys(("chain", "draw", "eval", "batch", "row", "measurement", "source", WEIGHT), "a dim"),
     **dict.fromkeys(("loss", "log_loss", "log_likelihood", "shape", "observed", "measured"), "the measurements"),
 }
-"""Names that a coefficient cannot have, and whose they are."""
+"""Names that a coefficient cannot have, and what has them."""
 
-__all__ = [
-    "AREAS",
-    "WEIGHT",
-    "Coefficient",
-    "Covariate",
-    "Law",
-    "call_with",
-    "exp",
-    "law",
-    "log",
-    "maximum",
-    "product",
-    "total",
-    "where",
-]
+__all__ = ["AREAS", "WEIGHT", "Coefficient", "Covariate", "Law", "call_with", "law"]
 
 
-@dataclass(frozen=True)
-class Coefficient:
-    """One coefficient of a law: its default prior and what it means.
+@dataclass(frozen=True, repr=False)
+class Coefficient(Described):
+    """One coefficient of a law: its default prior and its meaning.
 
     Parameters
     ----------
     prior : Prior
         Default prior, in `unit`, at the law's reference run.
     unit, meaning, why : str
-        Unit; what it is, in words; the reason for the prior.
+        Unit; meaning; the reason for the prior.
     between : float
-        Its standard deviation between groups, as likely too high as too low, when it is pooled (log scale if positive).
+        Prior median of the standard deviation between groups of a pooled coefficient (log scale if positive).
     seen_along : str, optional
-        For an amplitude, which enters the law linearly: the covariate along which the data show its term; ``"level"``
-        for the additive constant. The sampler works with what is seen there instead of the amplitude.
+        For an amplitude, which enters the law linearly: the covariate along which its term changes the loss;
+        ``"level"`` for the additive constant. The sampler moves that change, or the mean loss, in its place.
     over : str, optional
-        A dim of the covariates over which it has one value per label, for example ``"source"``.
+        A dim of the covariates with one value of the coefficient per label, for example ``"source"``.
     floor : bool
-        Whether it lies below every observed loss of its validation set.
+        Whether the coefficient lies below every observed loss of its validation set.
     """
 
     prior: Prior
@@ -102,19 +78,14 @@ class Coefficient:
         if not (isinstance(self.between, Real) and 0 < self.between < np.inf):
             raise LawError(f"between={shown(self.between)} is no spread: give a number above 0")
 
-    def _facts(self) -> list[tuple[str, str]]:
+    def _about(self) -> tuple[str, list[tuple[str, str]]]:
         over = f", one for each {self.over}" if self.over else ""
-        return [("prior", f"{describe(self.prior)}{over}"), ("why", self.why)]
-
-    def __repr__(self) -> str:
-        return facts(f"Coefficient: {self.meaning} ({self.unit})", self._facts())
-
-    def _repr_html_(self) -> str:
-        return facts_html(f"Coefficient: {self.meaning} ({self.unit})", self._facts())
+        rows = [("prior", f"{describe(self.prior)}{over}"), ("why", self.why)]
+        return f"Coefficient: {self.meaning} ({self.unit})", rows
 
 
-@dataclass(frozen=True)
-class Covariate:
+@dataclass(frozen=True, repr=False)
+class Covariate(Described):
     """One covariate of a law.
 
     Parameters
@@ -122,14 +93,13 @@ class Covariate:
     unit, meaning : str
         Unit and meaning.
     reference : float
-        The law sees ``value / reference``; part of what the priors mean, never computed from data.
+        The law takes ``value / reference``, and the priors are stated at 1; never computed from data.
     valid : tuple of float
-        Range in which the law is claimed to hold (after `derive`, before division by `reference`).
+        Range in which the law holds (after `derive`, before division by `reference`).
     derive : callable, optional
-        Computes the covariate from columns of the table; its argument names are the columns (``eval`` is the name
-        of the validation set).
+        Computes the covariate from the columns that its arguments name (``eval`` is the name of the validation set).
     of : str, optional
-        The column of labels that it is a feature of: every ``"domain"`` has one value, which predictions look up.
+        The column of labels that have one value of it each (``"domain"``); predictions look it up.
     """
 
     unit: str
@@ -145,37 +115,30 @@ class Covariate:
         if len(self.valid) != 2 or not self.valid[0] < self.valid[1]:
             raise LawError(f"valid={self.valid} is no range: give its lower and its upper end")
 
-    def _facts(self) -> list[tuple[str, str]]:
+    def _about(self) -> tuple[str, list[tuple[str, str]]]:
         low, high = self.valid
-        return [("reference", f"{self.reference:g}"), ("valid", f"{low:g} to {high:g}")]
-
-    def __repr__(self) -> str:
-        return facts(f"Covariate: {self.meaning} ({self.unit})", self._facts())
-
-    def _repr_html_(self) -> str:
-        return facts_html(f"Covariate: {self.meaning} ({self.unit})", self._facts())
+        rows = [("reference", f"{self.reference:g}"), ("valid", f"{low:g} to {high:g}")]
+        return f"Covariate: {self.meaning} ({self.unit})", rows
 
     def columns(self, name: str) -> tuple[str, ...]:
-        """Return the table columns this covariate is made of."""
-        return (
-            (name,)
-            if self.derive is None
-            else tuple(p for p in inspect.signature(self.derive).parameters if p != "eval")
-        )
+        """Return the table columns from which the covariate is computed."""
+        if self.derive is None:
+            return (name,)
+        return tuple(p for p in inspect.signature(self.derive).parameters if p != "eval")
 
 
 @dataclass(frozen=True)
 class Law:
-    """A published law: a pure function, the priors of its coefficients, its source and its domain of validity.
+    """A published law: a pure function, the priors of its coefficients, its source and its range.
 
-    Calling it evaluates the function: covariates (divided by their references) by position, coefficients by name.
+    A call evaluates the function: covariates (divided by their references) by position, coefficients by name.
 
     Parameters
     ----------
     function : callable
         Covariates positional-only, coefficients keyword-only.
     title, source, equation : str
-        Names, with arXiv id; the equation in LaTeX.
+        Title; citation with arXiv id; the equation in LaTeX.
     covariates, coefficients : mapping
         In the order of the function's signature.
     falls_in : tuple of str
@@ -183,18 +146,18 @@ class Law:
     falls_faster : tuple of pairs
         (x, y): the loss falls faster in x where y is larger.
     sufficient_shape : callable, optional
-        The paper's sufficient condition for `falls_in`: amounts that must be above 0, from the smallest covariates.
+        The paper's sufficient condition for `falls_in`: amounts that must be above 0 at the smallest covariates.
     paper_units : callable, optional
         Coefficients as the paper writes them, from the reference and the coefficients.
     learnability : callable, optional
-        How easily a label is learned by its features (``K``: the larger, the easier) and what that adds to its floor
-        (``part``, nats), from covariates and coefficients.
+        From covariates and coefficients: the learnability of a label (``K``; a larger one is learned more easily) and
+        its part of the floor (``part``, nats).
     path : str
-        The column along which a run is measured repeatedly.
+        The column along which the checkpoints of a run lie.
     evals : tuple of str
-        The validation sets the law can tell apart; empty: any.
+        The validation sets that the law distinguishes; empty: any.
     notes : tuple of str
-        What the symbols mean and where the law fails.
+        The meaning of the symbols, and where the law fails.
     """
 
     function: Callable[..., Any]
@@ -210,53 +173,56 @@ class Law:
     learnability: Callable[..., Mapping[str, Any]] | None = None
     path: str = "D"
     evals: tuple[str, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not (callable(self.function) and hasattr(self.function, "__name__")):
-            raise LawError(f"{self.function!r} is no function: write the law as a function and declare it with @law")
+            raise LawError(
+                f"{self.function!r} is no function: write the law as a function, declared with @bayeslaw.law"
+            )
         parameters = inspect.signature(self.function).parameters.values()
         by_position = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_ONLY)
         by_name = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
         if other := [str(p) for p in parameters if p.name not in by_position and p.name not in by_name]:
             raise LawError(
-                f"law {self.name} takes {', '.join(other)} neither by position alone, as a covariate, nor by name "
-                "alone, as a coefficient; write (covariates, /, *, coefficients)"
+                f"law {self.name}: {', '.join(other)} is neither positional-only (a covariate) nor keyword-only (a "
+                "coefficient); write (covariates, /, *, coefficients)"
             )
         if by_position != tuple(self.covariates):
             raise LawError(
-                f"law {self.name}: the function takes {by_position} by position, the covariates declared are "
-                f"{tuple(self.covariates)}; make them the same, in the same order"
+                f"law {self.name}: the function takes {by_position} by position, its card declares the covariates "
+                f"{tuple(self.covariates)}; give both the same names in the same order"
             )
         if by_name != set(self.coefficients):
             raise LawError(
                 f"law {self.name}: coefficients without a prior {sorted(by_name - set(self.coefficients))}, "
                 f"priors without a coefficient {sorted(set(self.coefficients) - by_name)}; declare one Coefficient for "
-                "each parameter after the * of the function"
+                "each parameter after the *"
             )
         for kind, declared in ((Covariate, self.covariates), (Coefficient, self.coefficients)):
             for name, one in declared.items():
                 if not isinstance(one, kind):
-                    raise LawError(f"law {self.name}: {name} is {one!r}, not a {kind.__name__}; declare it as one")
+                    raise LawError(
+                        f"law {self.name}: {name} is {one!r}, not a {kind.__name__}; declare a {kind.__name__}"
+                    )
         for name in self.falls_in:
             if name not in self.covariates:
                 raise unknown_name(f"covariate of {self.name} (in falls_in=)", name, self.covariates)
         for name, coefficient in self.coefficients.items():
-            self._check_name(name)
+            if owner := self._owner(name):
+                raise LawError(f"law {self.name}: the coefficient {name} has the name of {owner}; rename it")
             if coefficient.over and coefficient.over not in self.over:
                 raise LawError(
                     f"law {self.name}: {name} varies over {coefficient.over!r}, a dim that no covariate has; give the "
                     f"law a covariate {WEIGHT!r}, or leave over= out"
                 )
 
-    def _check_name(self, name: str) -> None:
-        """Refuse a coefficient that has the name of something else."""
-        own = name.removesuffix("_mu").removesuffix("_sigma").removesuffix("_paper")
-        whose = RESERVED.get(name) or ("a column of its runs" if name in self.columns else None)
-        if own != name and own in self.coefficients:
-            whose = f"what belongs to {own}"
-        if whose:
-            raise LawError(f"law {self.name}: the coefficient {name} has the name of {whose}; call it something else")
+    def _owner(self, name: str) -> str | None:
+        """Return what else has the name of a coefficient."""
+        other = name.removesuffix("_mu").removesuffix("_sigma").removesuffix("_paper")
+        if other != name and other in self.coefficients:
+            return f"a variable derived from {other}"
+        return RESERVED.get(name) or ("a column of its runs" if name in self.columns else None)
 
     @property
     def name(self) -> str:
@@ -274,12 +240,12 @@ class Law:
             reason = " ".join(str(e).split())[:160]
             raise LawError(
                 f"law {self.name} cannot be evaluated ({type(e).__name__}: {reason}): use + - * / ** and the functions "
-                "of bayeslaw.law"
+                "of bayeslaw.declare"
             ) from e
 
     @property
     def kind(self) -> Kind:
-        """What the law is about: it decides how its runs are read and what they can be asked."""
+        """The kind of law, which decides how runs are read and which decisions apply."""
         known = {"schedule": AREAS, "mixture": (WEIGHT,), "window": ("duration",), "share": ("domain_share",)}
         for kind, columns in known.items():
             if not set(columns).isdisjoint(self.columns):
@@ -288,21 +254,21 @@ class Law:
 
     @property
     def over(self) -> tuple[str, ...]:
-        """Dims that covariates have of their own: ``source`` for the shares of a mixture."""
+        """The dims of covariates with a dim of their own: ``source`` for the shares of a mixture."""
         return ("source",) if WEIGHT in self.columns else ()
 
     @property
     def vectors(self) -> tuple[str, ...]:
-        """Covariates that have a dim of their own."""
+        """Covariates with a dim of their own."""
         return tuple(name for name, cov in self.covariates.items() if WEIGHT in cov.columns(name))
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Columns of a runs table that the law needs; ``weight`` stands for all ``weight_<source>``."""
+        """Columns that the law needs; ``weight`` stands for all ``weight_<source>``."""
         return tuple(dict.fromkeys(c for name, cov in self.covariates.items() for c in cov.columns(name)))
 
     def reference(self, override: Mapping[str, float] | None = None) -> dict[str, float]:
-        """Return the reference value of every covariate, with a study's own values in place."""
+        """Return the reference value of every covariate; `override` replaces those of the card."""
         if not (override is None or isinstance(override, Mapping)):
             raise LawError(f"reference is {shown(override)}: give a mapping, for example reference={{'N': 1e9}}")
         override = dict(override or {})
@@ -314,7 +280,7 @@ class Law:
         return {name: float(override.get(name, cov.reference)) for name, cov in self.covariates.items()}
 
     def inputs(self, columns: xr.Dataset, reference: Mapping[str, float]) -> dict[str, xr.DataArray]:
-        """Return the covariates as the function wants them, from table columns (named arrays, any dims)."""
+        """Return the covariates in reference units, from table columns (named arrays, any dims)."""
         scaled = {}
         for name, cov in self.covariates.items():
             if cov.derive is None:
@@ -331,13 +297,8 @@ class Law:
         for name, cov in self.covariates.items():
             low, high = cov.valid
             lines.append(f"| {name} | {cov.unit} | {cov.reference:g} | {low:g} to {high:g} | {cov.meaning} |")
-        lines += [
-            "",
-            "## Coefficients",
-            "",
-            "| name | unit | default prior | meaning | why this prior |",
-            "|---|---|---|---|---|",
-        ]
+        lines += ["", "## Coefficients", ""]
+        lines += ["| name | unit | default prior | meaning | why this prior |", "|---|---|---|---|---|"]
         for name, c in self.coefficients.items():
             lines.append(f"| {name} | {c.unit} | {describe(c.prior)} | {c.meaning} | {c.why} |")
         if self.notes:
@@ -354,8 +315,7 @@ class Law:
 def law(**card: Any) -> Callable[[Callable[..., Any]], Law]:
     """Declare the decorated function as a law (see `Law` for the fields).
 
-    Positional-only parameters are the covariates, keyword-only parameters the coefficients: the signature is the
-    declaration, and it is checked against the card.
+    Positional-only parameters are the covariates, keyword-only parameters the coefficients; they must match the card.
     """
 
     def declare(function: Callable[..., Any]) -> Law:
@@ -365,7 +325,7 @@ def law(**card: Any) -> Callable[[Callable[..., Any]], Law]:
 
 
 def call_with(function: Any, covariates: Mapping[str, Any], coefficients: Mapping[Any, Any]) -> Any:
-    """Call a law's helper with those covariates (by position) and coefficients (by name) that it asks for."""
+    """Call a function with the covariates (positional-only) and coefficients (keyword-only) of its signature."""
     parameters = inspect.signature(function).parameters.values()
     positional = [covariates[p.name] for p in parameters if p.kind is p.POSITIONAL_ONLY]
     return function(*positional, **{p.name: coefficients[p.name] for p in parameters if p.kind is p.KEYWORD_ONLY})

@@ -1,4 +1,4 @@
-"""Priors on quantities people can think about; the only file that imports pymc_extras."""
+"""Priors by median, mean and spread; the only file that imports pymc_extras."""
 
 import html
 import math
@@ -14,18 +14,18 @@ from bayeslaw.base.intervals import CI_PROB, levels
 
 __all__ = ["Prior", "central", "closed", "describe", "pooled", "positive", "real", "share", "typical", "with_dims"]
 
-SPREAD = 0.5
-"""How well the spread of a population is known beforehand: within a factor of exp(0.5) = 1.65, two times out of three.
+SPREAD_OF_SPREADS = 0.5
+"""Prior standard deviation of the log of a population's spread: two thirds within a factor of exp(0.5) = 1.65.
 
-Domains of text are never alike, and a few of them hardly say how much they differ. A prior that lets the spread be 0
-gives the same bands, but leaves a funnel in which sampling stalls.
+A few domains say little about how much domains differ. A prior that allows a spread of 0 gives the same bands, but
+leaves a funnel in which sampling stalls.
 """
 
 
 class Prior(pymc_extras.prior.Prior):
-    """A distribution by its name in PyMC, with numbers, arrays or further priors as its parameters.
+    """A PyMC distribution by name, with numbers, arrays or priors as parameters (`pymc_extras.prior.Prior`).
 
-    That of `pymc_extras.prior`, but shown in words; ``str(prior)`` is how it is written.
+    Its repr is in words; ``str(prior)`` is the constructor.
     """
 
     def __repr__(self) -> str:
@@ -43,11 +43,11 @@ def positive(median: float, spread: float, dims: str | None = None) -> Prior:
     Parameters
     ----------
     median : float
-        The value that is as likely to be too high as too low, in the unit of the coefficient.
+        Median, in the unit of the coefficient.
     spread : float
         Standard deviation of the logarithm: two thirds of the prior lie within a factor ``exp(spread)`` of the median.
     dims : str, optional
-        A column of the runs: one separate value per label, without pooling.
+        A column of the runs: a separate value per label, without pooling.
     """
     if not (0 < median < math.inf and 0 < spread < math.inf):
         raise LawError(f"positive(median={median}, spread={spread}): give a median and a spread above 0")
@@ -71,14 +71,13 @@ def share(mean: float, weight: float) -> Prior:
 
 
 def pooled(name: str, prior: Prior, over: tuple[str, ...], within: tuple[str, ...], spread: float) -> Prior:
-    """Turn a coefficient's prior into the prior of its population.
+    """Return the prior of a pooled coefficient.
 
-    The location of the population (``<name>_mu``: on the log scale for a positive coefficient) keeps the prior; its
-    spread (``<name>_sigma``) is log-normal around `spread`, learned within each of `within`.
+    The location of the population (``<name>_mu``; log scale for a positive coefficient) has the coefficient's prior;
+    its spread (``<name>_sigma``) is log-normal around `spread`; both have the dims `within`.
     """
-    if prior.distribution not in ("LogNormal", "Normal") or any(
-        isinstance(p, Prior) for p in prior.parameters.values()
-    ):
+    nested = any(isinstance(p, Prior) for p in prior.parameters.values())
+    if nested or prior.distribution not in ("LogNormal", "Normal"):
         raise LawError(
             f"cannot pool {name} over {', '.join(over)} with the prior {prior}: give positive(...), real(...) "
             "or a nested Prior with its own dims"
@@ -86,13 +85,13 @@ def pooled(name: str, prior: Prior, over: tuple[str, ...], within: tuple[str, ..
     return Prior(
         prior.distribution,
         mu=Prior("Normal", mu=prior.parameters["mu"], sigma=prior.parameters["sigma"], dims=within),
-        sigma=with_dims(positive(spread, SPREAD), within),
+        sigma=with_dims(positive(spread, SPREAD_OF_SPREADS), within),
         dims=(*within, *over),
     )
 
 
 def closed(prior: Prior) -> Any:
-    """Return a prior of one of this file's kinds, with plain numbers, as a distribution of SciPy; None for others."""
+    """Return a log-normal, normal or beta prior with plain numbers as a SciPy distribution; None for others."""
     p = prior.parameters
     if any(isinstance(number, Prior) or np.ndim(number) for number in p.values()):
         return None
@@ -103,18 +102,17 @@ def closed(prior: Prior) -> Any:
             return stats.norm(p["mu"], p["sigma"])
         case "Beta":
             return stats.beta(p["alpha"], p["beta"])
-        case _:
-            return None
+    return None
 
 
 def central(prior: Prior, prob: float) -> np.ndarray | None:
-    """Return the median and both ends of the equal-tailed interval of a prior, where they are simple."""
+    """Return median and equal-tailed interval of a prior that `closed` knows; None for others."""
     distribution = closed(prior)
     return None if distribution is None else distribution.ppf([0.5, *levels(prob)])
 
 
 def describe(prior: Prior) -> str:
-    """Return a prior in words: its median and interval where they are simple, its own text otherwise."""
+    """Return a prior in words: median and interval if `closed` knows it, its constructor otherwise."""
     p = prior.parameters
     if prior.distribution == "LogNormal" and np.ndim(p["mu"]):
         return f"log-normal, medians {np.exp(p['mu'].min()):.3g} to {np.exp(p['mu'].max()):.3g}, one for each"
@@ -132,7 +130,7 @@ def with_dims(prior: Prior, dims: tuple[str, ...]) -> Prior:
 
 
 def typical(spread: Prior | float) -> float:
-    """Return about the middle of a prior of a population's spread, or the spread where it is given."""
+    """Return a middle value of the prior of a population's spread, or the spread if it is a number."""
     if not isinstance(spread, Prior):
         return spread
     p = spread.parameters

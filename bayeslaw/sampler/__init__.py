@@ -1,4 +1,4 @@
-"""How posteriors are drawn: the density by hand, coordinates that straighten it, and nutpie.
+"""Sampling: the log density and its gradient, coordinates without curved ridges, and nutpie.
 
 docs/explanation/sampling.md has the reasons.
 """

@@ -1,12 +1,10 @@
-"""Where a law is evaluated: blocks of points, each with coefficients of its own, crossed with levels of the covariates.
+"""Blocks at which a law is evaluated: points with coefficients of their own, crossed with levels of the covariates.
 
-Training sweeps are factorial, so most of a law's work is the same in many measurements. A block has an axis for points
-(a validation set and a group of each) and one per covariate: the law is evaluated where the numbers
-differ and broadcast over the rest. Rows that do not cross are a block whose covariate axes have length 1. Either way
-one compiled function serves all blocks of a law.
+Training sweeps are factorial, so many measurements share most of a law's computation. A block has one axis for points
+(combinations of validation set and groups) and one per covariate. Rows that do not cross are a block with covariate
+axes of length 1. One compiled function serves all blocks of a law.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -26,23 +24,17 @@ class Block:
     Attributes
     ----------
     covariates : tuple of array
-        In reference units; each with its levels along its own axis, all with the points along the last one. One with a
-        dim of its own (the shares of a mixture) is an array for every label, one after the other.
+        In reference units; each with its levels along its own axis, all with the points along the last one. A covariate
+        with a dim of its own (the shares of a mixture) has one array per label.
     entry : array (coefficient, point)
-        Where each point's coefficients lie in the vector of parameters; a row for every label likewise.
+        Entries of each point's coefficients in the vector of parameters; one row per label of a dim of their own.
     """
 
     covariates: tuple[np.ndarray, ...]
     entry: np.ndarray
 
-    @classmethod
-    def of_rows(cls, law: Law, covariates: Sequence[np.ndarray], entry: np.ndarray) -> "Block":
-        """Make a block of points that do not cross: one value of every covariate per point."""
-        ones = (1,) * len(law.covariates)
-        return cls(tuple(np.reshape(c, (*ones, -1)) for c in covariates), entry)
-
     def __post_init__(self) -> None:
-        """Lay the covariates out alike, so that one compiled function takes those of every block."""
+        """Give the covariates one memory layout, so that one compiled function serves every block."""
         object.__setattr__(self, "covariates", tuple(np.array(c, float, order="C") for c in self.covariates))
 
     @cached_property
@@ -54,24 +46,19 @@ class Block:
     def __len__(self) -> int:
         return int(np.prod(self.shape))
 
-    def __add__(self, other: "Block") -> "Block":
-        """Put the points of two blocks of rows side by side."""
-        covariates = [np.concatenate(pair, axis=-1) for pair in zip(self.covariates, other.covariates, strict=True)]
-        return Block(tuple(covariates), np.concatenate([self.entry, other.entry], axis=1))
-
     @cached_property
     def _levels(self) -> tuple[np.ndarray, ...]:
         return tuple(c.reshape(-1, self.shape[0]) for c in self.covariates)
 
     def evaluate(self, law: Law, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the loss (cell) and its partial derivatives (coefficient, point, cell of it) from parameters."""
+        """Return the loss (cell) and its partial derivatives (coefficient, point, cell of the point)."""
         over = len(self.covariates) - len(law.covariates) + 1 if law.vectors else 0
         out = np.empty((1 + len(self.entry), *self.shape))
         kernel(law, over)(self._levels, values[self.entry], out)
         return out[0].reshape(-1), out[1:].reshape(len(self.entry), self.shape[0], -1)
 
     def pull_back(self, pull: np.ndarray, slopes: np.ndarray, chain: np.ndarray, gradient: np.ndarray) -> None:
-        """Add to a gradient in the parameters what a gradient in the losses (cell) contributes.
+        """Add the part of a gradient in the losses (cell) to the gradient in the parameters.
 
         ``chain`` is the derivative of each natural value in its parameter; entries beyond its end are constants.
         """

@@ -1,21 +1,23 @@
-"""Pooled coefficients as deviations from what the groups' data and the population expect of them.
+"""Pooled coefficients as deviations from their conditional means given the population.
 
-A group that is well measured should move by itself, one that is not should move with its population; which of the two
-holds changes with the spread of the population, and between them lies the funnel where samplers stall. Near the mode
-the data give the coordinates w of group g the precision P, and its coefficients are off those of the population by
+The coefficients of a well measured group depend little on the population, those of another almost entirely; which
+holds depends on the spread of the population, and in between lies the funnel in which samplers stall. Near the mode the
+data give the coordinates w of a group the precision P, and its coefficients differ from those of the population by
 M (w - m), m the population's location in the same coordinates. With the spreads tau, S = M' diag(tau^-2) M and
-Q = P + S, all this is about normal:
+Q = P + S, the posterior is about normal:
 
     m given tau      precision R = R0 + sum of S Q^-1 P,   linear term  r0 + sum of S Q^-1 (c + P (w0 - m0)),
     w given m, tau   precision Q,                          mean  w0 + Q^-1 (c + S (m - w0)),
 
-R0 the prior's, and c = S (w0 - m0) and r0 = - sum of c at the mode (w0, m0, tau0), so that there the means are m0 and
-w0. The sampler moves deviations from these means in units of the Cholesky factors: nearly standard normal whatever the
-spreads are. Shifts and scales depend on tau, and those of w on m too: exact, with the Jacobian of the factors.
+R0 the precision of the prior, c = S (w0 - m0) and r0 = - sum of c at the mode (w0, m0, tau0), where the means are then
+m0 and w0. The sampler moves deviations from these means in units of the Cholesky factors, which are nearly standard
+normal for every spread. Means and factors depend on tau, those of w also on m; the Jacobian of the factors makes this
+exact.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 from numba import njit
@@ -25,22 +27,22 @@ __all__ = ["Conditionals"]
 
 @dataclass(frozen=True, eq=False)
 class Conditionals:
-    """A population and its groups: as many coefficients each, tied together by the data within a group.
+    """A population and its groups, whose coefficients are measured together within a group.
 
     Attributes
     ----------
     entry : array (group, coefficient)
-        Where the groups' coefficients lie in the vector of parameters.
+        Entries of the groups' coefficients in the vector of parameters.
     location, spread : array (coefficient)
-        Where location and spread of the population lie.
+        Entries of the population's location and spread.
     precision, slope : array (group, coefficient, coefficient)
-        P; and M: derivative of each coefficient on the scale of its population (first) in the coordinates (second).
+        P; and M, the derivative of each coefficient on its population's scale (first) in the coordinates (second).
     center, constant : array (group, coefficient)
         w0 and c.
     home : array (coefficient)
         m0.
     prior : array (coefficient, coefficient)
-        R0; empty where the location is not moved: other populations have a part in it.
+        R0; empty if the location is not moved, because other populations share it.
     """
 
     entry: np.ndarray
@@ -53,42 +55,33 @@ class Conditionals:
     home: np.ndarray
     prior: np.ndarray
 
+    @cached_property
+    def _arrays(self) -> tuple[np.ndarray, ...]:
+        return tuple(getattr(self, field.name) for field in fields(self))
+
     def place(self, u: np.ndarray, w: np.ndarray, c: np.ndarray) -> tuple[float, tuple[np.ndarray, ...]]:
-        """Fill in the coordinates from their deviations; return the log Jacobian and what `pull_back` needs."""
+        """Fill in the coordinates from the deviations; return the log Jacobian and the memory for `pull_back`."""
         memory = self._factors(c)
-        jacobian = _place(u, w, *self._at, *memory, *self._from, self._moved)  # type: ignore[call-arg]
-        return float(jacobian), memory
+        return float(_place(u, w, self._arrays, memory)), memory
 
     def displace(self, w: np.ndarray, u: np.ndarray, c: np.ndarray) -> None:
         """Fill in the deviations from the coordinates."""
-        _displace(w, u, *self._at, *self._factors(c), *self._from, self._moved)  # type: ignore[call-arg]
+        _displace(w, u, self._arrays, self._factors(c))
 
     def pull_back(
         self, g: np.ndarray, u: np.ndarray, c: np.ndarray, chain: np.ndarray, memory: tuple[np.ndarray, ...]
     ) -> None:
-        """Turn a gradient in the coordinates into one in their deviations, Jacobian included."""
-        _pull_back(g, u, c, chain, *self._at, *memory, self.spread, self.slope, self._moved)  # type: ignore[call-arg]
+        """Turn a gradient in the coordinates into one in the deviations, Jacobian included."""
+        _pull_back(g, u, c, chain, self._arrays, memory)
 
     def _factors(self, c: np.ndarray) -> tuple[np.ndarray, ...]:
         groups, k = self.entry.shape
         memory = (*np.zeros((3, groups, k, k)), *np.zeros((3, groups, k)), np.zeros((k, k)), np.zeros(k))
-        _factors(c, self.spread, self.precision, self.slope, *self._from, self.prior, *memory)
+        _factors(c, self._arrays, memory)
         return memory
 
-    @property
-    def _at(self) -> tuple[np.ndarray, np.ndarray]:
-        return self.entry, self.location
 
-    @property
-    def _from(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return self.center, self.constant, self.home
-
-    @property
-    def _moved(self) -> bool:
-        return len(self.prior) > 0
-
-
-# Loops instead of array expressions: those take Numba ten times as long to compile.
+# Loops, because Numba compiles array expressions ten times as slowly.
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -110,19 +103,10 @@ def _back(root, x):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _solve(root, columns):  # type: ignore[no-untyped-def]
-    """Solve L L' x = b in place for every column."""
-    k = len(root)
-    for i in range(k):
-        for j in range(k):
-            for r in range(i):
-                columns[i, j] -= root[i, r] * columns[r, j]
-            columns[i, j] /= root[i, i]
-    for i in range(k - 1, -1, -1):
-        for j in range(k):
-            for r in range(i + 1, k):
-                columns[i, j] -= root[r, i] * columns[r, j]
-            columns[i, j] /= root[i, i]
+def _solve(root, x):  # type: ignore[no-untyped-def]
+    """Solve L L' y = x in place."""
+    _forward(root, x)
+    _back(root, x)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -145,15 +129,15 @@ def _add(a, x, y):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _factors(  # type: ignore[no-untyped-def]
-    c, spread, precision, slope, center, constant, home, prior, pooling, root, shrunk, told, mean, away, own, shift
-):
-    """Fill in what only the spreads decide.
+def _factors(c, sets, memory):  # type: ignore[no-untyped-def]
+    """Fill in the parts of the memory that depend on the spreads alone.
 
-    S, and L of Q = L L', of every group; if the location is moved, also Q^-1 P and what a group tells of it, and L of
-    R = L L' and the mean less the home of the location.
+    S, and L of Q = L L', of every group; if the location is moved, also Q^-1 P and Q^-1 (c + P (w0 - m0)), and for the
+    location L of R = L L' and the mean minus m0.
     """
-    groups, k = told.shape
+    entry, location, spread, precision, slope, center, constant, home, prior = sets
+    pooling, root, shrunk, solved, mean, away, own, shift = memory
+    groups, k = solved.shape
     for n in range(groups):
         for r in range(k):
             for i in range(k):
@@ -172,43 +156,43 @@ def _factors(  # type: ignore[no-untyped-def]
     for n in range(groups):
         for i in range(k):
             away[n, i] = center[n, i] - home[i]
-            told[n, i] = constant[n, i]
+            solved[n, i] = constant[n, i]
             shift[i] -= constant[n, i]
             for j in range(k):
                 shrunk[n, i, j] = precision[n, i, j]
-        _solve(root[n], shrunk[n])
+        for j in range(k):
+            _solve(root[n], shrunk[n, :, j])
         for i in range(k):
             for r in range(k):
                 for j in range(k):
                     own[i, j] += pooling[n, i, r] * shrunk[n, r, j]
-        _add(precision[n], away[n], told[n])
-        _forward(root[n], told[n])
-        _back(root[n], told[n])
-        _add(pooling[n], told[n], shift)
+        _add(precision[n], away[n], solved[n])
+        _solve(root[n], solved[n])
+        _add(pooling[n], solved[n], shift)
     _cholesky(own)
-    _forward(own, shift)
-    _back(own, shift)
+    _solve(own, shift)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _expect(n, w, location, pooling, root, mean, away, center, constant):  # type: ignore[no-untyped-def]
-    """Fill in how far the population is away from a group's center, and Q^-1 (c + S (m - w0))."""
+def _expect(n, w, sets, memory):  # type: ignore[no-untyped-def]
+    """Fill in m - w0 of a group, and its mean minus w0: Q^-1 (c + S (m - w0))."""
+    entry, location, spread, precision, slope, center, constant, home, prior = sets
+    pooling, root, shrunk, solved, mean, away, own, shift = memory
     for i in range(len(location)):
         away[n, i] = w[location[i]] - center[n, i]
         mean[n, i] = constant[n, i]
     _add(pooling[n], away[n], mean[n])
-    _forward(root[n], mean[n])
-    _back(root[n], mean[n])
+    _solve(root[n], mean[n])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _place(  # type: ignore[no-untyped-def]
-    u, w, entry, location, pooling, root, shrunk, told, mean, away, own, shift, center, constant, home, moved
-):
+def _place(u, w, sets, memory):  # type: ignore[no-untyped-def]
+    entry, location, spread, precision, slope, center, constant, home, prior = sets
+    pooling, root, shrunk, solved, mean, away, own, shift = memory
     groups, k = entry.shape
     jacobian = 0.0
     z = np.empty(k)
-    if moved:
+    if len(prior) > 0:
         for i in range(k):
             z[i] = u[location[i]]
         _back(own, z)
@@ -216,7 +200,7 @@ def _place(  # type: ignore[no-untyped-def]
             w[location[i]] = home[i] + shift[i] + z[i]
             jacobian -= math.log(own[i, i])
     for n in range(groups):
-        _expect(n, w, location, pooling, root, mean, away, center, constant)
+        _expect(n, w, sets, memory)
         for i in range(k):
             z[i] = u[entry[n, i]]
         _back(root[n], z)
@@ -227,17 +211,17 @@ def _place(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _displace(  # type: ignore[no-untyped-def]
-    w, u, entry, location, pooling, root, shrunk, told, mean, away, own, shift, center, constant, home, moved
-):
+def _displace(w, u, sets, memory):  # type: ignore[no-untyped-def]
+    entry, location, spread, precision, slope, center, constant, home, prior = sets
+    pooling, root, shrunk, solved, mean, away, own, shift = memory
     groups, k = entry.shape
     for n in range(groups):
-        _expect(n, w, location, pooling, root, mean, away, center, constant)
+        _expect(n, w, sets, memory)
         for i in range(k):
             u[entry[n, i]] = 0.0
             for j in range(i, k):
                 u[entry[n, i]] += root[n, j, i] * (w[entry[n, j]] - center[n, j] - mean[n, j])
-    if moved:
+    if len(prior) > 0:
         for i in range(k):
             u[location[i]] = 0.0
             for j in range(i, k):
@@ -246,7 +230,7 @@ def _displace(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _pull_deviation(g, u, at, mean, root, by_linear, by_precision):  # type: ignore[no-untyped-def]
-    """Turn the gradient in mean + L'^-1 z into that in z; fill in those in Q (the linear term held) and in that."""
+    """Turn the gradient in mean + L'^-1 z into one in z; fill in those in the linear term and in Q = L L'."""
     k = len(at)
     moved, by_root = np.empty(k), np.zeros((k, k))
     for i in range(k):
@@ -282,9 +266,9 @@ def _pull_cholesky(root, by_root, middle):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _pull_back(  # type: ignore[no-untyped-def]
-    g, u, c, chain, entry, location, pooling, root, shrunk, told, mean, away, own, shift, spread, slope, moved
-):
+def _pull_back(g, u, c, chain, sets, memory):  # type: ignore[no-untyped-def]
+    entry, location, spread, precision, slope, center, constant, home, prior = sets
+    pooling, root, shrunk, solved, mean, away, own, shift = memory
     groups, k = entry.shape
     by_linear, pulled, by_total = np.empty(k), np.empty(k), np.empty((k, k))
     by_pooling, half = np.empty((groups, k, k)), np.empty((k, k))
@@ -294,7 +278,7 @@ def _pull_back(  # type: ignore[no-untyped-def]
             for j in range(k):
                 g[location[i]] += pooling[n, i, j] * by_linear[j]
                 by_pooling[n, i, j] += 0.5 * (by_linear[i] * away[n, j] + away[n, i] * by_linear[j])
-    if moved:
+    if len(prior) > 0:
         _pull_deviation(g, u, location, shift, own, by_linear, by_total)
         for n in range(groups):
             for i in range(k):
@@ -307,7 +291,7 @@ def _pull_back(  # type: ignore[no-untyped-def]
                         half[i, j] += shrunk[n, i, r] * by_total[r, j]
             for i in range(k):
                 for j in range(k):
-                    total = 0.5 * (pulled[i] * told[n, j] + told[n, i] * pulled[j])
+                    total = 0.5 * (pulled[i] * solved[n, j] + solved[n, i] * pulled[j])
                     for r in range(k):
                         total += half[i, r] * shrunk[n, j, r]
                     by_pooling[n, i, j] += total

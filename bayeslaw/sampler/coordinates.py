@@ -1,14 +1,14 @@
-"""The coordinates in which the sampler moves: what the data see, instead of the coefficients.
+"""The coordinates of the sampler, without the curved ridges between amplitudes and exponents.
 
-The amplitudes of a law (E, A, B, C, ...) enter it linearly and trade against its exponents along curved ridges. The
-sampler moves in
+The amplitudes of a law (E, A, B, C, ...) enter it linearly and are correlated with its exponents along curved ridges.
+The sampler moves
 
-- the mean loss over the design, instead of the additive level;
-- the log of the drop of each term across the design, instead of its amplitude;
-- for pooled coefficients, their deviations from what data and population expect of them together
-  (`bayeslaw.sampler.conditionals`); the population's own location moves in the coordinates of the law at that location.
+- the mean loss over the design instead of the additive level;
+- the log of the drop of each term across the design instead of its amplitude;
+- deviations from conditional means instead of pooled coefficients (`bayeslaw.sampler.conditionals`); the location of a
+  population moves like the coefficients of a law at that location.
 
-The posterior is the model's own: its density at the mapped values, with the Jacobian added.
+The density in the coordinates is that of the model at the mapped values times the Jacobian.
 """
 
 import math
@@ -27,20 +27,20 @@ from bayeslaw.sampler.density import Density
 
 __all__ = ["Coordinates"]
 
-LEVELS = (0.0, 0.5, 1.0)
-"""Quantiles of a covariate over which terms are averaged and between which they drop."""
+QUANTILES = (0.0, 0.5, 1.0)
+"""Quantiles of a covariate over which terms are averaged; their drop is between the first and the last."""
 
 
 @dataclass(frozen=True, eq=False)
 class Coordinates:
-    """The map between a density's parameters and straighter coordinates, and the density in them.
+    """The map between parameters and coordinates, and the density in the coordinates.
 
     Parameters
     ----------
     density : Density
-        What is sampled.
+        The density in the parameters.
     conditionals : tuple of Conditionals
-        Coefficients that are moved by their deviations. Any numbers in them leave the posterior as it is.
+        Pooled coefficients that move by deviations; their numbers change the coordinates, not the posterior.
     """
 
     density: Density
@@ -48,21 +48,21 @@ class Coordinates:
 
     @cached_property
     def _levels(self) -> dict[str, np.ndarray]:
-        """Low, middle and high level of each covariate as measured: (level, point); a single one for a group's own."""
-        d, result = self.density.design, {}
-        for name, value in self.density.model.law.inputs(d.rows, d.reference).items():
+        """Quantiles of each covariate as measured (level, point); one level for a covariate fixed within a group."""
+        d, law, labels, result = self.density.design, self.density.model.law, self.density.labels, {}
+        for name, value in law.inputs(d.rows, d.reference).items():
             if name in d.groups:
-                result[name] = (d.groups[name] / d.reference[name])[self.density.labels[name]][None]
-            elif (of := self.density.model.law.covariates[name].of or "") in d.groups:
+                result[name] = (d.groups[name] / d.reference[name])[labels[name]][None]
+            elif (of := law.covariates[name].of or "") in d.groups:
                 own = d.feature(name, {of: xr.DataArray(d.groups[of])})
                 assert own is not None
-                result[name] = (own.values / d.reference[name])[self.density.labels[of]][None]
-            elif name not in self.density.model.law.vectors:
-                result[name] = self._by_eval(value, lambda x: np.quantile(x, LEVELS))
+                result[name] = (own.values / d.reference[name])[labels[of]][None]
+            elif name not in law.vectors:
+                result[name] = self._by_eval(value, lambda x: np.quantile(x, QUANTILES))
         return result
 
     def _by_eval(self, value: xr.DataArray, summary: Callable[[np.ndarray], Any]) -> np.ndarray:
-        """Return a summary of a covariate where each point's validation set was measured: (summary, point)."""
+        """Return a summary (summary, point) of a covariate in the rows where each validation set was measured."""
         measured = self.density.design.measured
         x = value.broadcast_like(measured).transpose("row", "eval").values
         found = [np.atleast_1d(summary(x[own, e])) for e, own in enumerate(measured.values.T)]
@@ -70,46 +70,39 @@ class Coordinates:
 
     @cached_property
     def amplitudes(self) -> dict[str, str]:
-        """Positive coefficients in which the law is linear, with the covariate along which each is seen."""
+        """Positive coefficients in which the law is linear, with their covariates (`Coefficient.seen_along`)."""
         coefficients, parameters = self.density.model.law.coefficients.items(), self.density.parameters
-        return {
-            n: str(c.seen_along)
-            for n, c in coefficients
-            if c.seen_along not in (None, "level") and parameters[n].scale == "log"
-        }
+        along = {n: c.seen_along for n, c in coefficients if parameters[n].scale == "log"}
+        return {n: covariate for n, covariate in along.items() if covariate and covariate != "level"}
 
     @cached_property
     def dropped(self) -> tuple[str, ...]:
-        """Amplitudes sampled by the drop of their term: those whose covariate varies within a group."""
-        levels = self._levels
-        return tuple(
-            name
-            for name, along in self.amplitudes.items()
-            if len(levels.get(along, ())) > 1 and (levels[along][-1] > 1.05 * levels[along][0]).all()
-        )
+        """Amplitudes moved by the drop of their term: those whose covariate varies within a group."""
+        levels = {n: v for n, v in self._levels.items() if len(v) > 1 and (v[-1] > 1.05 * v[0]).all()}
+        return tuple(name for name, along in self.amplitudes.items() if along in levels)
 
     @cached_property
     def level(self) -> str | None:
-        """The coefficient sampled by the mean loss."""
+        """The coefficient moved by the mean loss."""
         coefficients, parameters = self.density.model.law.coefficients.items(), self.density.parameters
         return next((n for n, c in coefficients if c.seen_along == "level" and parameters[n].scale != "log"), None)
 
     @cached_property
     def _locations(self) -> np.ndarray:
-        """Entries of the log of a population's location, whose exponential is a coefficient."""
+        """Entries of population locations on the log scale."""
         parameters = self.density.parameters
-        logs = [
-            p.place for n, p in parameters.items() if f"{n}_mu" in parameters and p.prior.distribution == "LogNormal"
-        ]
-        found = [parameters.parents["mu"][place] for place in logs]
-        return np.unique(np.concatenate(found)) if found else np.empty(0, int)
+        logs = np.zeros(parameters.size, bool)
+        for block in parameters.values():
+            logs[block.place] = block.prior.distribution == "LogNormal"
+        locations = parameters.parents["mu"][logs]
+        return np.unique(locations[locations >= 0])
 
     @cached_property
     def _homes(self) -> tuple[np.ndarray, np.ndarray]:
-        """Entries (coefficient, point) of the parameters that hold the coefficients of every point, and what is owned.
+        """Entries (coefficient, point) of every point's coefficients, and which of them the point moves.
 
-        First the points of the groups, then, if there are populations, the same with every pooled coefficient at the
-        location of its population; the second owns only those.
+        If there are populations, the points occur twice: with the coefficients of the groups, then with the locations
+        of the populations in their place. The second ones move only the locations.
         """
         entries = self.density.entries(self.density.labels)
         location = self.density.parameters.parents["mu"][entries]
@@ -120,8 +113,8 @@ class Coordinates:
 
     @cached_property
     def _units(self) -> Block:
-        """The law with one term at unit amplitude and no other, over the levels of all covariates; last with none."""
-        d, names = self.density, self.density.flat
+        """The law with one term alone at unit amplitude, over the levels of all covariates; at the end with no term."""
+        d, law, names = self.density, self.density.model.law, self.density.flat
         zero, one = d.size, d.size + 1
         value_at = np.arange(d.size)
         value_at[self._locations] = d.size + 2 + np.arange(len(self._locations))
@@ -133,19 +126,17 @@ class Coordinates:
             entries.append(entry)
         times = sum(e.shape[1] for e in entries) // len(d.labels["eval"])
         covariates = []
-        for number, (name, value) in enumerate(d.model.law.inputs(d.design.rows, d.design.reference).items()):
-            arrays = (
-                [self._levels[name]] if name in self._levels else [self._by_eval(x, np.mean) for x in d.by_label(value)]
-            )
-            for levels in arrays:
-                shape = [1] * len(d.model.law.covariates)
+        for number, (name, value) in enumerate(law.inputs(d.design.rows, d.design.reference).items()):
+            own = self._levels.get(name)
+            for levels in [self._by_eval(x, np.mean) for x in d.by_label(value)] if own is None else [own]:
+                shape = [1] * len(law.covariates)
                 shape[number] = len(levels)
                 covariates.append(np.tile(levels, times).reshape(*shape, -1))
         return Block(tuple(covariates), np.concatenate(entries, axis=1))
 
     @cached_property
     def _contrasts(self) -> np.ndarray:
-        """Weights (amplitude, cell) of a term's values in its drop: 0 where it is not sampled by its drop."""
+        """Weights (amplitude, cell) of a term's values in its drop; 0 for amplitudes that do not move by it."""
         shape, axes = self._units.shape[1:], list(self.density.model.law.covariates)
         weights = np.zeros((len(self.amplitudes), *shape))
         for number, (name, along) in enumerate(self.amplitudes.items()):
@@ -156,10 +147,10 @@ class Coordinates:
 
     @cached_property
     def _plan(self) -> tuple[np.ndarray, ...]:
-        """What the compiled maps need.
+        """The arguments of the compiled maps.
 
-        Entries (amplitude, point) of the amplitudes and (point) of the level; the share of each point in its entry;
-        the drops; the locations of levels that are logs, and where those bend.
+        Entries of the amplitudes (amplitude, point) and of the level (point), each with the share of the point in the
+        entry; the contrasts; the locations of levels on the log scale, and where these bend.
         """
         d, names = self.density, self.density.flat
         homes, owned = self._homes
@@ -178,15 +169,14 @@ class Coordinates:
     def _evaluate_units(self, v: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         c, chain = self.density.parameters.natural(v)
         located = np.exp(v[self._locations])
-        nothing = np.zeros(2)
         unit, slopes = self._units.evaluate(self.density.model.law, np.concatenate([c, (0.0, 1.0), located]))
         unit = unit.reshape(len(self.amplitudes) + 1, self._homes[0].shape[1], -1)
-        with np.errstate(invalid="ignore"):  # where the law has no value, nor has the map
+        with np.errstate(invalid="ignore"):  # infinite where the law is; the map is then NaN
             unit[:-1] -= unit[-1]
-        return unit, np.concatenate([chain, nothing, located]), slopes
+        return unit, np.concatenate([chain, np.zeros(2), located]), slopes
 
     def forward(self, u: np.ndarray) -> tuple[np.ndarray, float, tuple[Any, ...]]:
-        """Return parameters, log Jacobian and what `backward` needs; NaN where the map has no value."""
+        """Return parameters, log Jacobian (NaN where the map has no value) and the memory for `backward`."""
         v, jacobian = u.copy(), 0.0
         natural = self.density.parameters.natural(u)
         placed = []
@@ -242,7 +232,7 @@ def _fall(unit, contrasts, a, p):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _above(v, unit, terms, p):  # type: ignore[no-untyped-def]
-    """Mean over the design of what the law adds to its level."""
+    """Return the mean over the design of the law without its level."""
     above = 0.0
     for m in range(unit.shape[2]):
         above += unit[-1, p, m]
@@ -255,7 +245,7 @@ def _above(v, unit, terms, p):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _place_terms(v, unit, terms, term_weight, level, level_weight, contrasts, logs, bend):  # type: ignore[no-untyped-def]
-    """Log drops to log amplitudes, then mean losses to levels; log Jacobian, or NaN where a term does not drop."""
+    """Turn log drops into log amplitudes, then mean losses into levels; return the log Jacobian, NaN without a drop."""
     for a in range(len(terms)):
         if contrasts[a, 0] != 0:
             for p in range(terms.shape[1]):

@@ -1,9 +1,8 @@
-"""A model's log density and gradient without a graph: what the sampler evaluates.
+"""The log density of a model and its gradient, as the sampler evaluates them.
 
-Compiling the gradient of the whole PyMC model takes minutes for a correlated error model, a thousand times what one
-evaluation costs. Only the law differs from model to model, so only the law is differentiated by PyTensor (one fused
-kernel, `bayeslaw.sampler.blocks`); priors, pooling and errors have the derivatives written here. The value equals
-``pymc_model.logp()`` up to a constant, which the tests check together with the gradient.
+Compiling the gradient of the whole PyMC model takes minutes for a correlated error model. Only the law differs from
+model to model, so PyTensor differentiates only the law (`bayeslaw.sampler.kernels`); the derivatives of priors, pooling
+and errors are written by hand. The value equals ``pymc_model.logp()`` up to a constant.
 """
 
 import math
@@ -30,7 +29,7 @@ __all__ = ["Density"]
 
 @dataclass(frozen=True, eq=False)
 class Density:
-    """The log density of a model's parameters, given its measurements."""
+    """The log density of a model's parameters given its measurements."""
 
     model: Specification
 
@@ -51,20 +50,20 @@ class Density:
 
     @cached_property
     def labels(self) -> dict[str, np.ndarray]:
-        """Position along ``eval`` and every group dimension of each of the points that cross them all."""
+        """Positions along ``eval`` and every group dimension of the points, which are all combinations of them."""
         sizes = {"eval": len(self.design.evals), **{g: len(v) for g, v in self.design.groups.items()}}
         number = np.unravel_index(np.arange(math.prod(sizes.values())), tuple(sizes.values()))
         return dict(zip(sizes, number, strict=True))
 
     @cached_property
     def flat(self) -> tuple[str, ...]:
-        """Name of the coefficient in every row of `entries`: once for every label of a dim of its own."""
+        """Name of the coefficient in each row of `entries`: once per label if it has a dim of its own."""
         sizes = {dim: len(labels) for dim, labels in self.design.over.items()}
         coefficients = self.model.law.coefficients.items()
         return tuple(name for name, c in coefficients for _ in range(sizes[c.over] if c.over else 1))
 
     def entries(self, labels: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return the entries (coefficient, point) of the coefficients that apply to labelled points."""
+        """Return the entries (coefficient, point) of the coefficients of labelled points."""
         found = []
         for row, name in enumerate(self.flat):
             block, over = self.parameters[name], self.model.law.coefficients[name].over
@@ -74,13 +73,13 @@ class Density:
         return np.array(found)
 
     def by_label(self, value: xr.DataArray) -> list[xr.DataArray]:
-        """Return a covariate as it is, or one array for each label of its own dim."""
+        """Return a covariate, split into one array per label if it has a dim of its own."""
         own = [dim for dim in value.dims if dim in self.design.over]
         return [value.isel({own[0]: i}, drop=True) for i in range(value.sizes[own[0]])] if own else [value]
 
     @cached_property
     def measured(self) -> tuple[Block, np.ndarray]:
-        """The block that holds the measurements, and the cell (row, eval) of each."""
+        """The block of the measurements, and the cell (row, eval) of each."""
         d = self.design
         row, ev = np.indices(d.measured.shape)
         if not d.on_grid:
@@ -88,7 +87,8 @@ class Density:
             both = [v.broadcast_like(d.measured).transpose("row", "eval").values.ravel() for v in columns]
             labels = {g: pd.Index(v).get_indexer(d.rows[g].values)[row.ravel()] for g, v in d.groups.items()}
             cell = np.arange(row.size).reshape(row.shape)
-            return Block.of_rows(self.model.law, both, self.entries({"eval": ev.ravel(), **labels})), cell
+            ones = (1,) * len(self.model.law.covariates)
+            return Block(tuple(x.reshape(*ones, -1) for x in both), self.entries({"eval": ev.ravel(), **labels})), cell
         block = self._crossed(d.inputs())
         position = d.positions()
         by_point = [position[g][row] for g in d.groups]
@@ -100,10 +100,10 @@ class Density:
         return block, np.ravel_multi_index((point, *by_axis), block.shape)
 
     def _crossed(self, inputs: Mapping[str, xr.DataArray]) -> Block:
-        """Return a block of the levels of every covariate, crossed, for every validation set and group."""
+        """Return a block of all combinations of levels, for every validation set and group."""
         covariates = []
-        for number, by_label in enumerate(map(self.by_label, inputs.values())):
-            for value in by_label:
+        for number, covariate in enumerate(inputs.values()):
+            for value in self.by_label(covariate):
                 own = [dim for dim in value.dims if dim not in ("eval", *self.design.groups)]
                 at = {dim: xr.DataArray(self.labels[str(dim)], dims="point") for dim in value.dims if dim not in own}
                 points = xr.DataArray(np.zeros(len(self.labels["eval"])), dims="point")
@@ -115,7 +115,7 @@ class Density:
 
     @cached_property
     def shape(self) -> list[tuple[Block, np.ndarray, np.ndarray]]:
-        """Blocks of points of the shape prior, and the numbers of the cells between which the loss must fall."""
+        """Blocks of the shape prior, and pairs of cells between which the loss must fall."""
         if self.model.monotone != "observed":
             return []
         found = []
@@ -127,9 +127,9 @@ class Density:
 
     @cached_property
     def margins(self) -> list[tuple[Law, Block]]:
-        """The amounts that the paper's sufficient condition keeps above 0, as functions like a law, and where.
+        """The amounts that the paper's sufficient condition keeps above 0, as laws, and their blocks.
 
-        An amount counts once for each set of coefficients that it has, however many groups share these.
+        An amount counts once for each set of coefficients, even if several groups share the set.
         """
         if self.model.monotone != "paper":
             return []
@@ -172,7 +172,7 @@ class Density:
 
     @cached_property
     def _data(self) -> tuple[Any, ...]:
-        """What the error model needs beside the losses: for independent errors by measurement, else by row and eval."""
+        """The data of the error model: by measurement for independent errors, by row and eval for correlated ones."""
         d, cell = self.design, self.measured[1]
         size = d.log_size(d.rows).broadcast_like(d.rows["run"]).values
         batch = d.batches[1] if self.model.noise.batch else np.full(len(size), -1)
@@ -185,25 +185,19 @@ class Density:
         return cell, log_loss, timings(d.measured.values, order["gap"], start), size, batch
 
     def likelihood(self, c: np.ndarray, chain: np.ndarray, gradient: np.ndarray) -> float:
-        """Return the log likelihood of natural values; add its gradient."""
+        """Return the log likelihood of natural values, and add its gradient."""
         noise, at = self.model.noise, self.parameters
         block = self.measured[0]
         loss, slopes = block.evaluate(self.model.law, c)
-        pull, sigma = np.zeros(len(loss)), c[at["sigma"].place]
-        g_sigma = np.zeros(len(sigma))
+        sigma, batch = c[at["sigma"].place], self.batch(c)
+        pull, g_sigma, g_batch = np.zeros(len(loss)), np.zeros(len(sigma)), np.zeros(batch.shape)
         absent = {"size_exponent": 0.0, "run_weight": 0.0, "correlation_length": 1.0, "eval_correlation": 0.0}
         places = [at[k].place.start if k in at else -1 for k in absent]
         shrink, *more = (c[i] if i >= 0 else value for i, value in zip(places, absent.values(), strict=True))
-        batch = self.batch(c)
-        g_batch = np.zeros(batch.shape)
-        if noise.correlated or noise.joint:
-            density, *g = correlated(  # type: ignore[call-arg]
-                loss, *self._data, batch, sigma, shrink, *more, noise.robust, pull, g_sigma, g_batch
-            )
-        else:
-            density, *g = independent(  # type: ignore[call-arg]
-                loss, *self._data, batch, sigma, shrink, noise.robust, pull, g_sigma, g_batch
-            )
+        along_runs = noise.correlated or noise.joint
+        errors: Any = correlated if along_runs else independent
+        own = (batch, sigma, shrink, *(more if along_runs else ()), noise.robust)
+        density, *g = errors(loss, *self._data, *own, pull, g_sigma, g_batch)
         if noise.batch:
             gradient[at["batch_effect"].place] += g_batch.ravel()
         for i, by in zip(places, g, strict=False):
@@ -214,7 +208,7 @@ class Density:
         return float(density)
 
     def residuals(self, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the validation set, and log loss minus log law and batch noise, of every measurement that counts."""
+        """Return validation set and residual (log loss minus log law and batch noise) of every measurement."""
         row, ev = self.design.cells["row"], self.design.cells["eval"]
         block, cell = self.measured
         loss = block.evaluate(self.model.law, c)[0]
@@ -224,22 +218,19 @@ class Density:
         return ev, residual
 
     def batch(self, c: np.ndarray) -> np.ndarray:
-        """Return the effects of batch noise (eval, batch) in a vector of natural values; empty where there is none."""
+        """Return the batch effects (eval, batch) in a vector of natural values; empty without batch noise."""
         place = self.parameters["batch_effect"].place if self.model.noise.batch else slice(0, 0)
         return c[place].reshape(len(self.design.evals), -1)
 
     def shape_weight(self, v: np.ndarray) -> np.ndarray:
-        """Return the shape prior's weight, in [0, 1], of many parameter vectors."""
+        """Return the density of the shape prior relative to its maximum for many parameter vectors."""
         if self.model.monotone is None:
             return np.ones(len(v))
-        named = {
-            k: xr.DataArray(x, dims=("draw", *self.parameters[k].dims)) for k, x in self.parameters.named(v).items()
-        }
-        coefficients = {k: named[k] for k in self.model.law.coefficients}
+        named, laws = self.parameters.named(v), self.model.law.coefficients
+        coefficients = {k: xr.DataArray(named[k], dims=("draw", *self.parameters[k].dims)) for k in laws}
         with np.errstate(all="ignore"):
-            total = sum(
-                (x**2).sum([d for d in x.dims if d != "draw"]) for x in self.model.shape.violations(coefficients)
-            )
+            violations = self.model.shape.violations(coefficients)
+            total = sum((x**2).sum([d for d in x.dims if d != "draw"]) for x in violations)
         return np.nan_to_num(np.exp(-0.5 * np.asarray(total) / RISE**2), nan=0.0)
 
 

@@ -1,8 +1,7 @@
-"""The error model's log density and its gradient, by hand: the inner loop of sampling.
+"""The log density of the error model and its gradient: the inner loop of sampling.
 
-The same one-step-ahead form as `bayeslaw.spec.noise` (and tested against it), as one pass forward and one back over the
-rows of each run. Compiled once by Numba and kept in its cache on disk. ``pull`` is the gradient in the losses of a
-block, to which every function adds.
+The one-step-ahead form of `bayeslaw.spec.noise`, as one forward and one backward pass over the rows of each run. Numba
+compiles it once and caches it on disk. Every function adds to ``pull``, the gradient in the losses of a block.
 """
 
 import math
@@ -16,11 +15,19 @@ __all__ = ["correlated", "density_of_errors", "independent", "timings"]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _innovation(z, robust):  # type: ignore[no-untyped-def]
+    """Return the log density of a standard normal or Student-t variable, without its constant, and the derivative."""
+    if robust:
+        return -3 * math.log(1 + z * z / 5), -6 * z / (5 + z * z)
+    return -0.5 * z * z, -z
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def independent(loss, cell, ev, log_loss, known, size, at_batch, batch, sigma, shrink, robust, pull, g_sigma, g_batch):  # type: ignore[no-untyped-def]
     """Return the log density of measurements with independent errors on the log scale, and its derivative in `shrink`.
 
-    Errors are sigma exp(-shrink size) large, as is what runs of one batch (eval, batch) share, and the known part of a
-    measurement comes on top.
+    The scale of errors and batch effects (eval, batch) is exp(-shrink size) times that of the reference size; known
+    measurement errors are added to the errors.
     """
     density = g_shrink = 0.0
     for m in range(len(cell)):
@@ -28,13 +35,8 @@ def independent(loss, cell, ev, log_loss, known, size, at_batch, batch, sigma, s
         value, own = loss[cell[m]], math.sqrt((sigma[ev[m]] * factor) ** 2 + known[m] ** 2)
         shared = factor * batch[ev[m], at_batch[m]] if at_batch[m] >= 0 else 0.0
         z = (log_loss[m] - math.log(value) - shared) / own
-        if robust:
-            density -= 3 * math.log(1 + z * z / 5)
-            g_z = -6 * z / (5 + z * z)
-        else:
-            density -= 0.5 * z * z
-            g_z = -z
-        density -= math.log(own)
+        log_density, g_z = _innovation(z, robust)
+        density = density + log_density - math.log(own)
         by_sigma = (g_z * z + 1) * sigma[ev[m]] * (factor / own) ** 2
         g_sigma[ev[m]] -= by_sigma
         g_shrink += by_sigma * sigma[ev[m]] * size[m] + g_z / own * shared * size[m]
@@ -45,27 +47,24 @@ def independent(loss, cell, ev, log_loss, known, size, at_batch, batch, sigma, s
 
 
 def timings(measured: np.ndarray, gap: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return what runs have in common in the way they were measured.
+    """Return the distinct patterns of checkpoints of the runs.
 
-    How an error follows from the earlier ones depends on when a run was measured, not on what was found: runs with the
-    same checkpoints share it.
+    How an error depends on earlier ones follows from the checkpoints alone, so runs with equal ones share a pattern.
 
     Parameters
     ----------
-    measured, gap : array (row, eval)
-        What counts; log tokens since the run's previous measurement (huge for the first).
-    start : array (row)
-        First row of the row's run; rows sorted by run, then tokens.
+    measured, gap, start
+        See `Noise.one_step_ahead`.
 
     Returns
     -------
     first : array (run)
-        First row of each run, and after the last one the number of rows.
+        First row of each run; at its end the number of rows.
     timing : array (run)
-        Where the run's rows begin in those of the distinct runs, which follow.
-    measured, gap, start : array (distinct row, ...)
-    times : array (distinct row)
-        How many rows are like it.
+        First row of the run's pattern.
+    measured, gap, start : array (row of a pattern, ...)
+    times : array (row of a pattern)
+        Number of rows of the table with this pattern.
     """
     first = np.append(np.flatnonzero(start == np.arange(len(start))), len(start))
     places: dict[bytes, int] = {}
@@ -86,11 +85,10 @@ def timings(measured: np.ndarray, gap: np.ndarray, start: np.ndarray) -> tuple[n
 def correlated(  # type: ignore[no-untyped-def]
     loss, cell, log_loss, timing, size, at_batch, batch, sigma, shrink, w, ell, rho, robust, pull, g_sigma, g_batch
 ):
-    """Return the log density of measurements (row, eval) with correlated errors, exp(-shrink size) times as large.
+    """Return the log density of measurements (row, eval) with correlated errors, and its derivatives.
 
-    As large is what runs of one batch (eval, batch) share: sampled, and taken off the errors.
-
-    Returned too: the derivatives in shrink, w, ell and rho.
+    The scale of errors and batch effects (eval, batch) is exp(-shrink size) times that of the reference size. The
+    derivatives are those in shrink, w, ell and rho.
     """
     measured = timing[2]
     rows, evals = cell.shape
@@ -120,7 +118,7 @@ def correlated(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def density_of_errors(error, timing, sigma, w, ell, rho, robust, g_error, g_sigma):  # type: ignore[no-untyped-def]
-    """Return the log density (constants dropped) and its derivatives in w, ell and rho; fill those in error and sigma.
+    """Return the log density, without constants, and its derivatives in w, ell and rho.
 
     Parameters
     ----------
@@ -128,13 +126,10 @@ def density_of_errors(error, timing, sigma, w, ell, rho, robust, g_error, g_sigm
         Log loss minus log law.
     timing : tuple of array
         See `timings`.
-    sigma : array (eval)
-    w, ell, rho : float
-        Run weight, correlation length, correlation between validation sets.
-    robust : bool
-        Student-t with 5 degrees of freedom.
+    sigma, w, ell, rho, robust
+        Parameters of the error model; see `bayeslaw.spec.noise`.
     g_error, g_sigma : arrays like error and sigma
-        Filled with derivatives: 0 where nothing was measured.
+        Filled with the derivatives: 0 in errors that were not measured.
     """
     first, begins, measured, gap, start, times = timing
     evals = error.shape[1]
@@ -142,11 +137,11 @@ def density_of_errors(error, timing, sigma, w, ell, rho, robust, g_error, g_sigm
     odds = w / (1 - w)
     density = 0.0
 
-    # Of each distinct row: decay of the process since the measurement before and what it adds anew; weight of the new
-    # in what tells of the run effect, that effect's mean a unit of what was told, scale of what is left; pull of the
-    # validation sets before and what they leave.
+    # Of each row of a pattern: decay of the process since the previous measurement, and scale of its innovation; weight
+    # of the run effect in the innovation, information on the run effect so far, its posterior variance (shared), scale
+    # left by it; regression on the earlier validation sets (pull), and scale left by them (rest).
     store: Any = np.ones((8, *measured.shape))
-    decay, fresh, weight, told, shared, left, pull, rest = store
+    decay, fresh, weight, information, shared, left, pull, rest = store
     before = np.full(measured.shape, -1)
     for t in range(len(measured)):
         seen = 0
@@ -156,14 +151,14 @@ def density_of_errors(error, timing, sigma, w, ell, rho, robust, g_error, g_sigm
             j = t - 1
             while j >= start[t] and not measured[j, v]:
                 j -= 1
-            decay[t, v] = told[t, v] = 0.0
+            decay[t, v] = information[t, v] = 0.0
             if j >= start[t]:
                 before[t, v] = t - j
                 decay[t, v] = math.exp(-gap[t, v] / ell)
-                told[t, v] = told[j, v] + weight[j, v] ** 2
+                information[t, v] = information[j, v] + weight[j, v] ** 2
             fresh[t, v] = math.sqrt(1 - decay[t, v] ** 2)
             weight[t, v] = (1 - decay[t, v]) / fresh[t, v]
-            shared[t, v] = odds / (1 + odds * told[t, v])
+            shared[t, v] = odds / (1 + odds * information[t, v])
             left[t, v] = math.sqrt(1 + weight[t, v] ** 2 * shared[t, v])
             pull[t, v] = rho / (1 + (seen - 1) * rho) if seen else 0.0
             rest[t, v] = math.sqrt(1 - seen * rho * pull[t, v])
@@ -172,7 +167,7 @@ def density_of_errors(error, timing, sigma, w, ell, rho, robust, g_error, g_sigm
 
     per_own, per_fresh, per_left, per_rest = 1 / own, 1 / fresh, 1 / left, 1 / rest
     by_store: Any = np.zeros(store.shape)
-    by_decay, by_fresh, by_weight, by_told, by_shared, by_left, by_pull, by_rest = by_store
+    by_decay, by_fresh, by_weight, by_information, by_shared, by_left, by_pull, by_rest = by_store
     longest = 0
     for n in range(len(begins)):
         longest = max(longest, first[n + 1] - first[n])
@@ -201,12 +196,9 @@ def density_of_errors(error, timing, sigma, w, ell, rho, robust, g_error, g_sigm
                 z[k, v] = (new[k, v] - weight[t, v] * shared[t, v] * q[v]) * per_left[t, v]
                 q[v] += weight[t, v] * new[k, v]
                 y = (z[k, v] - pull[t, v] * total) * per_rest[t, v]
-                if robust:
-                    density -= 3 * math.log(1 + y * y / 5)
-                    force = -6 * y / (5 + y * y) * per_rest[t, v]
-                else:
-                    density -= 0.5 * y * y
-                    force = -y * per_rest[t, v]
+                log_density, force = _innovation(y, robust)
+                density += log_density
+                force *= per_rest[t, v]
                 by_z[k, v] += force
                 by_rest[t, v] -= force * y
                 by_pull[t, v] -= force * total
@@ -248,11 +240,11 @@ def density_of_errors(error, timing, sigma, w, ell, rho, robust, g_error, g_sigm
             g_sigma[v] -= times[t]
             by_variance = 0.5 * (by_left[t, v] - times[t] / left[t, v]) / left[t, v]
             by_shared[t, v] += by_variance * weight[t, v] ** 2
-            by_weight[t, v] += 2 * (by_variance * shared[t, v] + by_told[t, v]) * weight[t, v]
-            g_odds += by_shared[t, v] / (1 + odds * told[t, v]) ** 2
-            by_told[t, v] -= by_shared[t, v] * shared[t, v] ** 2
+            by_weight[t, v] += 2 * (by_variance * shared[t, v] + by_information[t, v]) * weight[t, v]
+            g_odds += by_shared[t, v] / (1 + odds * information[t, v]) ** 2
+            by_information[t, v] -= by_shared[t, v] * shared[t, v] ** 2
             if before[t, v] > 0:
-                by_told[t - before[t, v], v] += by_told[t, v]
+                by_information[t - before[t, v], v] += by_information[t, v]
                 by_fresh[t, v] -= (by_weight[t, v] * weight[t, v] + times[t]) / fresh[t, v]
                 by_decay[t, v] -= (by_weight[t, v] + by_fresh[t, v] * decay[t, v]) / fresh[t, v]
                 g_ell += by_decay[t, v] * decay[t, v] * gap[t, v] / ell**2

@@ -1,6 +1,7 @@
-"""The affine frame in which sampling starts: principal axes of the curvature at the mode."""
+"""The affine frame of the sampler: the principal axes of the curvature at the mode."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,18 +16,18 @@ from bayeslaw.sampler.density import Density
 from bayeslaw.sampler.least_squares import Estimate
 from bayeslaw.sampler.parameters import Parameters
 
-__all__ = ["Frame", "first_guess"]
+__all__ = ["Frame", "conditionals", "curvature", "first_guess"]
 
-FLOOR = 1e-3
-"""Smallest curvature that is believed at the mode: flatter directions are stretched no further."""
+LEAST_CURVATURE = 1e-3
+"""Curvature at the mode, in units of the coordinates' scales, that flatter directions get instead of their own."""
 
-ROUNDS = 4
+EM_ROUNDS = 4
 """Rounds of expectation and maximisation for noise and spreads."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Coordinates, and an affine frame around the mode: the sampler's unit cube is about one posterior sd."""
+    """Coordinates, and an affine frame around the mode whose unit is about one posterior standard deviation."""
 
     coordinates: Coordinates
     center: np.ndarray
@@ -34,13 +35,13 @@ class Frame:
 
     @classmethod
     def at_mode(cls, density: Density, estimate: Estimate) -> "Frame":
-        """Find the mode from a least-squares estimate, and the axes there."""
+        """Return the frame at the mode, which is found from a least-squares estimate."""
         v = _mode(density, first_guess(density, estimate))
         coordinates = Coordinates(density, conditionals(density, v))
         center = coordinates.inverse(v)
         scale = _scale(coordinates, center)
-        values, vectors = np.linalg.eigh(_curvature(coordinates, center, scale))
-        widths = 1 / np.sqrt(np.maximum(np.abs(values), max(FLOOR, 1e-6 * values.max())))
+        values, vectors = np.linalg.eigh(curvature(coordinates, center, scale))
+        widths = 1 / np.sqrt(np.maximum(np.abs(values), max(LEAST_CURVATURE, 1e-6 * values.max())))
         return cls(coordinates, center, scale[:, None] * vectors * widths)
 
     def __call__(self, q: np.ndarray) -> tuple[float, np.ndarray]:
@@ -54,15 +55,15 @@ class Frame:
 
 
 def _mode(density: Density, v: np.ndarray) -> np.ndarray:
-    """Return the mode given noise and spreads of populations, and these by expectation and maximisation.
+    """Return the mode given the noise and the spreads of populations, and these by expectation and maximisation.
 
-    The joint mode is no guide: a hierarchy's density is unbounded where a spread is 0, a small table's where the noise
-    is.
+    The joint mode is no guide: the density is unbounded at a spread of 0, and for small tables at a noise of 0.
     """
-    coordinates = Coordinates(density)
+    coordinates, parameters = Coordinates(density), density.parameters
     scale = _scale(coordinates, coordinates.inverse(v))
-    scale[_scales_of(density)] = 0.0
-    for _ in range(ROUNDS):
+    spreads = parameters.parents["sigma"]
+    scale[spreads[spreads >= 0]] = scale[parameters["sigma"].place] = 0.0
+    for _ in range(EM_ROUNDS):
         start = coordinates.inverse(v)
 
         def minus(q: np.ndarray, start: np.ndarray = start) -> tuple[float, np.ndarray]:
@@ -74,26 +75,21 @@ def _mode(density: Density, v: np.ndarray) -> np.ndarray:
     return v
 
 
-def _scales_of(density: Density) -> np.ndarray:
-    """Return the entries of the noise and of the populations' spreads."""
-    spread_at, sigma = density.parameters.parents["sigma"], density.parameters["sigma"].place
-    return np.concatenate([np.unique(spread_at[spread_at >= 0]), np.arange(sigma.start, sigma.stop)])
-
-
 def _with_scales(density: Density, v: np.ndarray) -> np.ndarray:
-    """Return the vector with every noise and spread at its most probable value given the coefficients' distribution."""
+    """Return the vector with noise and spreads at their most probable values given the coefficients."""
     parameters, c, v = density.parameters, density.parameters.natural(v)[0], v.copy()
     sets, x = conditionals(density, v), _on_population_scale(density, v)
     ev, residual = density.residuals(c)
     first = parameters["sigma"].place.start
     weight = 6 / (5 + (residual / c[first + ev]) ** 2) if density.model.noise.robust else np.ones_like(residual)
-    known = density.design.known_error[density.design.cells["row"], ev]
-    squared = weight * _of_run(residual**2, c[first + ev] ** 2, known**2)
+    variance, known = c[first + ev] ** 2, density.design.known_error[density.design.cells["row"], ev] ** 2
+    share = variance / (variance + known)
+    squared = weight * (residual**2 * share**2 + known * share)  # expected, without the known measurement error
     squares = {first + e: list(squared[ev == e]) for e in range(len(density.design.evals))}
     for s in sets:
         covariance = np.linalg.inv(s.precision + (s.slope.transpose(0, 2, 1) * c[s.spread] ** -2) @ s.slope)
-        variance = np.einsum("gri,gij,grj->gr", s.slope, covariance, s.slope)
-        for at, square in zip(s.spread, ((x[s.entry] - c[s.location]) ** 2 + variance).T, strict=True):
+        within = np.einsum("gri,gij,grj->gr", s.slope, covariance, s.slope)
+        for at, square in zip(s.spread, ((x[s.entry] - c[s.location]) ** 2 + within).T, strict=True):
             squares.setdefault(int(at), []).extend(square)
     if density.model.noise.batch:
         effect, counts = density.batch(c), np.bincount(ev, minlength=len(density.design.evals))
@@ -107,15 +103,8 @@ def _with_scales(density: Density, v: np.ndarray) -> np.ndarray:
     return v
 
 
-def _of_run(square: np.ndarray, variance: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Return the squares that the run's own part of errors is expected to have, beside the known error of measuring."""
-    share = variance / (variance + known)
-    expected: np.ndarray = square * share**2 + known * share
-    return expected
-
-
 def _most_probable(parameters: Parameters, v: np.ndarray, at: int, total: float, count: int) -> float:
-    """Return the log of a scale, the mode given its prior and the sum of so many squares."""
+    """Return the log of a scale at its mode, given its prior and a sum of `count` squares."""
 
     def minus(x: float) -> float:
         moved = v.copy()
@@ -127,9 +116,9 @@ def _most_probable(parameters: Parameters, v: np.ndarray, at: int, total: float,
 
 
 def conditionals(density: Density, v: np.ndarray) -> tuple[Conditionals, ...]:
-    """Return what data and populations expect of the pooled coefficients near the mode.
+    """Return the conditional means of the pooled coefficients near the mode.
 
-    Groups meet in no measurement, so a coefficient is shifted in all groups at a time.
+    No measurement depends on two groups, so the differences shift a coefficient in all groups at once.
     """
     parameters, plain = density.parameters, Coordinates(density)
     c, u = parameters.natural(v)[0], plain.inverse(v)
@@ -175,9 +164,9 @@ def _on_population_scale(density: Density, v: np.ndarray) -> np.ndarray:
 
 
 def _families(density: Density) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Return pooled coefficients that meet in some measurement (group, coefficient), by their population.
+    """Return the entries of each family of pooled coefficients: (group, coefficient), location and spread.
 
-    With each the entries (coefficient) of the population's location and spread.
+    Coefficients of a group belong together if some measurement depends on both; groups, if they share populations.
     """
     entry, parents = density.measured[0].entry, density.parameters.parents
     pooled = np.flatnonzero(parents["mu"] >= 0)
@@ -192,7 +181,7 @@ def _families(density: Density) -> list[tuple[np.ndarray, np.ndarray, np.ndarray
 
 
 def _positive(matrix: np.ndarray) -> np.ndarray:
-    """Return the nearest symmetric matrix without negative eigenvalues, each coordinate in its own unit."""
+    """Return the matrix, symmetric and with negative eigenvalues at 0, scaled by its diagonal."""
     matrix = (matrix + matrix.T) / 2
     unit = np.sqrt(np.maximum(np.abs(np.diag(matrix)), 1e-12))
     values, vectors = np.linalg.eigh(matrix / unit / unit[:, None])
@@ -201,30 +190,26 @@ def _positive(matrix: np.ndarray) -> np.ndarray:
 
 
 def _scale(coordinates: Coordinates, at: np.ndarray) -> np.ndarray:
-    """Return the rough scale of each coordinate from its own curvature."""
+    """Return the scale of each coordinate from its second derivative."""
     scale = np.empty_like(at)
-    for i in range(len(at)):
-        shift = np.zeros_like(at)
-        shift[i] = 1e-4
-        second = (coordinates(at + shift)[1][i] - coordinates(at - shift)[1][i]) / 2e-4
+    for i, step in enumerate(1e-4 * np.eye(len(at))):
+        second = (coordinates(at + step)[1][i] - coordinates(at - step)[1][i]) / 2e-4
         scale[i] = 1 / math.sqrt(max(abs(second), 0.1)) if math.isfinite(second) else 0.1
     return scale
 
 
-def _curvature(coordinates: Coordinates, at: np.ndarray, scale: np.ndarray) -> np.ndarray:
+def curvature(
+    function: Callable[[np.ndarray], tuple[float, np.ndarray]], at: np.ndarray, scale: np.ndarray
+) -> np.ndarray:
     """Return minus the second derivatives in units of the scale, by central differences of the gradient."""
-    columns = []
-    for i in range(len(at)):
-        shift = np.zeros_like(at)
-        shift[i] = 1e-4 * scale[i]
-        columns.append((coordinates(at - shift)[1] - coordinates(at + shift)[1]) / 2e-4 * scale)
-    matrix = np.array(columns)
+    steps = 1e-4 * np.diag(scale)
+    matrix = np.array([(function(at - step)[1] - function(at + step)[1]) / 2e-4 * scale for step in steps])
     half: np.ndarray = (matrix + matrix.T) / 2
     return half
 
 
 def first_guess(density: Density, estimate: Estimate) -> np.ndarray:
-    """Return a parameter vector near the posterior: least squares for the law, plausible values for the rest."""
+    """Return a parameter vector near the posterior: coefficients by least squares, others at plausible values."""
     v = np.zeros(density.size)
     for name, block in density.parameters.items():
         if name in estimate.coefficients:

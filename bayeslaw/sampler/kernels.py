@@ -1,8 +1,8 @@
 """A law and its partial derivatives as one compiled function over blocks of points crossed with levels.
 
-PyTensor traces the law at one cell, differentiates and simplifies it. What is left is written out as loops: what
-depends on no covariate is computed once a point, what depends on tokens alone once for each level of the tokens, and
-only the rest for every cell. Numba compiles that and keeps it on disk.
+PyTensor traces the law at one cell, differentiates and simplifies it. The result is written as loops: an expression
+without covariates is computed once per point, one of tokens alone once per level of the tokens, the others in every
+cell. Numba compiles the loops and caches them on disk.
 """
 
 import hashlib
@@ -26,31 +26,14 @@ from bayeslaw.declare.laws import Law
 
 __all__ = ["kernel"]
 
-OPERATORS = {
-    "Add": "+",
-    "Sub": "-",
-    "Mul": "*",
-    "TrueDiv": "/",
-    "Pow": "**",
-    "EQ": "==",
-    "NEQ": "!=",
-    "LT": "<",
-    "LE": "<=",
-    "GT": ">",
-    "GE": ">=",
-}
-FUNCTIONS = {
+OPERATORS = {"Add": "+", "Sub": "-", "Mul": "*", "TrueDiv": "/", "Pow": "**"}
+OPERATORS |= {"EQ": "==", "NEQ": "!=", "LT": "<", "LE": "<=", "GT": ">", "GE": ">="}
+ELEMENTARY = ("Cosh", "Cos", "Erf", "Exp", "Expm1", "Log", "Log1p", "Sinh", "Sin", "Sqrt", "Tanh")
+FUNCTIONS = {name: f"math.{name.lower()}({{}})" for name in ELEMENTARY} | {
     "Abs": "abs({})",
     "AND": "({} and {})",
     "Cast": "{}",
-    "Cosh": "math.cosh({})",
-    "Cos": "math.cos({})",
-    "Erf": "math.erf({})",
-    "Exp": "math.exp({})",
-    "Expm1": "math.expm1({})",
     "Identity": "{}",
-    "Log": "math.log({})",
-    "Log1p": "math.log1p({})",
     "Maximum": "max({}, {})",
     "Minimum": "min({}, {})",
     "Neg": "-{}",
@@ -58,15 +41,11 @@ FUNCTIONS = {
     "Reciprocal": "1.0 / {}",
     "Sigmoid": "1.0 / (1.0 + math.exp(-{}))",
     "Sign": "np.sign({})",
-    "Sinh": "math.sinh({})",
-    "Sin": "math.sin({})",
     "Softplus": "np.logaddexp(0.0, {})",
     "Sqr": "{0} * {0}",
-    "Sqrt": "math.sqrt({})",
     "Switch": "({1} if {0} else {2})",
-    "Tanh": "math.tanh({})",
 }
-"""What a law may be made of, by the name of PyTensor's scalar operation."""
+"""Python source of the operations that a law may use, by the name of PyTensor's scalar operation."""
 
 _COMPILED: dict[tuple[Callable[..., Any], int], Callable[..., Any]] = {}
 
@@ -76,8 +55,8 @@ def kernel(law: Law, over: int = 0) -> Callable[..., Any]:
 
     Its arguments are a tuple of covariates (level, point), the coefficients (coefficient, point), and the array to
     fill: (1 + coefficient, point, level of the first covariate, ...), the loss in nats first, then its derivatives in
-    the coefficients, in the order of the card. A covariate or coefficient with a dim of its own counts as many times as
-    that dim has labels (`over`), one after the other.
+    the coefficients, in the order of the card. A covariate or coefficient with a dim of its own has one entry for each
+    of the `over` labels.
 
     Raises
     ------
@@ -95,16 +74,14 @@ def kernel(law: Law, over: int = 0) -> Callable[..., Any]:
 
 
 def _traced(law: Law, over: int) -> tuple[list[tuple[Variable, int]], list[Variable], FunctionGraph]:
-    """Return the scalar covariates with their axes, the coefficients, and the graph of the loss and its derivatives."""
+    """Return scalar covariates with their axes, coefficients, and the graph of the loss and its derivatives."""
     vectors = {*law.vectors, *(k for k, c in law.coefficients.items() if c.over)}
     covariates, coefficients = (
         {k: [pt.dscalar(k) for _ in range(over if k in vectors else 1)] for k in names}
         for names in (law.covariates, law.coefficients)
     )
-    at = {
-        k: np.array([*v, None], dtype=object)[:-1] if k in vectors else v[0]
-        for k, v in (covariates | coefficients).items()
-    }
+    symbols = (covariates | coefficients).items()
+    at = {k: np.array([*v, None], dtype=object)[:-1] if k in vectors else v[0] for k, v in symbols}
     loss = law(*(at[k] for k in covariates), **{k: at[k] for k in coefficients})
     flat = [c for entries in coefficients.values() for c in entries]
     slopes: Any = grad(loss, flat, disconnected_inputs="ignore")
@@ -118,24 +95,24 @@ def _traced(law: Law, over: int) -> tuple[list[tuple[Variable, int]], list[Varia
 
 @node_rewriter([pt.pow])
 def _power(fgraph: FunctionGraph, node: Any) -> list[Variable] | None:
-    """Write a power as the exponential of a logarithm, which its derivative needs as well."""
+    """Write a power as the exponential of a logarithm, which its derivative also uses."""
     base, exponent = node.inputs
     return None if isinstance(exponent, Constant) else [pt.exp(exponent * pt.log(base))]
 
 
 def _source(law: Law, over: int) -> str:
-    """Write the kernel: a loop over points, in it one loop nest for each set of axes on which something depends."""
+    """Write the kernel: a loop over points, within it one loop nest per set of axes that some expression needs."""
     covariates, coefficients, graph = _traced(law, over)
     axes = range(len(law.covariates))
     every = tuple(axes)
     text: dict[Variable, str] = {}
     scope: dict[Variable, tuple[int, ...]] = {}
-    for number, (x, axis) in enumerate(covariates):
-        text[x], scope[x] = f"x{number}", (axis,)
+    body: dict[tuple[int, ...], list[str]] = {(): []}
     for number, c in enumerate(coefficients):
         text[c], scope[c] = f"c{number}", ()
-    body: dict[tuple[int, ...], list[str]] = {(): [f"c{n} = coefficients[{n}, p]" for n in range(len(coefficients))]}
-    for number, (_, axis) in enumerate(covariates):
+        body[()].append(f"c{number} = coefficients[{number}, p]")
+    for number, (x, axis) in enumerate(covariates):
+        text[x], scope[x] = f"x{number}", (axis,)
         body.setdefault((axis,), []).append(f"x{number} = covariates[{number}][i{axis}, p]")
     kept: dict[Variable, tuple[int, ...]] = {}
 
@@ -180,5 +157,5 @@ def _expression(law: Law, op: Any, inputs: Sequence[str]) -> str:
         return FUNCTIONS[name].format(*inputs)
     raise LawError(
         f"law {law.name} uses {name}, which the sampler cannot compile: write it with + - * / ** and the functions of "
-        "bayeslaw.law, or sample model.pymc_model with PyMC"
+        "bayeslaw.declare, or sample model.pymc_model with PyMC"
     )

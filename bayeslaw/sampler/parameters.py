@@ -1,4 +1,4 @@
-"""The parameters of a model as one unconstrained vector: their places, scales and prior density."""
+"""The parameters of a model as one unconstrained vector: places, scales and prior density."""
 
 import math
 from collections.abc import Mapping
@@ -16,17 +16,13 @@ from bayeslaw.spec.specification import Specification
 __all__ = ["Parameter", "Parameters"]
 
 SCALES = {
-    "LogNormal": "log",
-    "HalfNormal": "log",
-    "Gamma": "log",
-    "Exponential": "log",
+    **dict.fromkeys(("LogNormal", "HalfNormal", "Gamma", "Exponential"), "log"),
     "Normal": "identity",
-    "Beta": "interval",
-    "Uniform": "interval",
+    **dict.fromkeys(("Beta", "Uniform"), "interval"),
 }
 
-BEND = 4.0
-"""Prior standard deviations below its median at which the logarithm of a level is continued by its tangent."""
+BEND_SDS = 4.0
+"""Prior standard deviations below the median at which a tangent replaces the logarithm of a level."""
 
 NORMAL, HALF_NORMAL, GAMMA, BETA, LEVEL = range(5)
 
@@ -35,9 +31,9 @@ NORMAL, HALF_NORMAL, GAMMA, BETA, LEVEL = range(5)
 class Parameter:
     """One block of the parameter vector: a free variable of the PyMC model on its unconstrained scale.
 
-    A level (the additive constant of a law, log-normal) is its own unconstrained value: data pin the sum of the level
-    and the law's terms, and along that sum the logarithm would be a cliff. Where the level all but vanishes
-    (``bend``, four prior standard deviations down) its prior goes on along the tangent of the logarithm: 3e-5 of it.
+    A level (the log-normal additive constant of a law) is not transformed: data determine the sum of the level and the
+    other terms, which is far from linear in the logarithm of a small level. Below ``bend``, where the prior has a mass
+    of 3e-5, the tangent of the logarithm replaces it.
     """
 
     name: str
@@ -49,13 +45,18 @@ class Parameter:
     bend: float = 0.0
 
     @property
+    def entries(self) -> np.ndarray:
+        """Entries of the block in the parameter vector."""
+        return np.arange(self.place.start, self.place.stop)
+
+    @property
     def ends(self) -> tuple[float, float]:
-        """The interval of a variable on the interval scale."""
+        """The interval of a variable of the interval scale."""
         p = self.prior.parameters
         return (float(p["lower"]), float(p["upper"])) if "lower" in p else (0.0, 1.0)
 
     def natural(self, v: Any) -> Any:
-        """Return the variable from its unconstrained value."""
+        """Return natural from unconstrained values."""
         if self.scale == "log":
             return np.exp(np.minimum(v, 50.0))
         if self.scale == "interval":
@@ -64,7 +65,7 @@ class Parameter:
         return v
 
     def unconstrained(self, c: Any) -> Any:
-        """Return the unconstrained value of the variable."""
+        """Return unconstrained from natural values."""
         if self.scale == "log":
             return np.log(c)
         if self.scale == "interval":
@@ -75,17 +76,12 @@ class Parameter:
 
 @dataclass(frozen=True, eq=False)
 class Parameters(Mapping[str, Parameter]):
-    """The blocks of the parameter vector: coefficients first, then populations, then errors.
-
-    Parameters
-    ----------
-    model : Model
-        Whose free variables these are.
+    """The blocks of the parameter vector by name: coefficients, populations, errors.
 
     Raises
     ------
     LawError
-        A prior whose density is not written here.
+        A prior has a distribution that is not supported.
     """
 
     model: Specification
@@ -94,10 +90,7 @@ class Parameters(Mapping[str, Parameter]):
     def blocks(self) -> dict[str, Parameter]:
         """Every block by the name of its variable."""
         design, law = self.model.design, self.model.law
-        sizes = {
-            "eval": len(design.evals),
-            **{d: len(v) for d, v in {**design.groups, **design.over, **self.model.batch_coords}.items()},
-        }
+        labels: dict[str, Any] = {"eval": design.evals, **design.groups, **design.over, **self.model.batch_coords}
         found: dict[str, Prior] = {}
         for stated in (self.model.coefficient_priors, self.model.noise.priors(len(design.evals))):
             found |= stated
@@ -113,17 +106,15 @@ class Parameters(Mapping[str, Parameter]):
                 )
             if name.endswith("_sigma") and SCALES[kind] != "log":
                 raise LawError(
-                    f"{name}, the spread of a population, has the prior {prior}: give it a LogNormal, HalfNormal, "
-                    "Gamma or Exponential one"
+                    f"{name}, the spread of a population, has the prior {prior}: give a LogNormal, HalfNormal, Gamma "
+                    "or Exponential prior"
                 )
             dims = tuple(prior.dims or ())
-            shape = tuple(sizes[d] for d in dims)
+            shape = tuple(len(labels[d]) for d in dims)
             place = slice(start, start + math.prod(shape))
             is_level = name in law.coefficients and law.coefficients[name].seen_along == "level"
-            if is_level and kind == "LogNormal":
-                blocks[name] = Parameter(name, dims, shape, place, prior, "level", _bend(prior))
-            else:
-                blocks[name] = Parameter(name, dims, shape, place, prior, SCALES[kind])
+            scale = ("level", _bend(prior)) if is_level and kind == "LogNormal" else (SCALES[kind],)
+            blocks[name] = Parameter(name, dims, shape, place, prior, *scale)
             start = place.stop
         return blocks
 
@@ -143,7 +134,7 @@ class Parameters(Mapping[str, Parameter]):
 
     @cached_property
     def _scales(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Scale (0 as it is, 1 log, 2 interval) and interval of every entry."""
+        """Scale (0 identity, 1 log, 2 interval) and interval of every entry."""
         scale, low, high = np.zeros(self.size, int), np.zeros(self.size), np.ones(self.size)
         for block in self.values():
             scale[block.place] = {"log": 1, "interval": 2}.get(block.scale, 0)
@@ -152,26 +143,22 @@ class Parameters(Mapping[str, Parameter]):
         return scale, low, high
 
     def natural(self, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return every entry on its natural scale, and the derivative in its unconstrained value."""
+        """Return every entry on its natural scale, and its derivative in the unconstrained value."""
         c, slope = np.empty_like(v), np.empty_like(v)
         _natural(v, *self._scales, c, slope)
         return c, slope
 
     @cached_property
     def parents(self) -> dict[str, np.ndarray]:
-        """Entries of the location (``mu``) and spread (``sigma``) of each population; -1 where they are fixed."""
+        """Entries of the location (``mu``) and spread (``sigma``) of every entry's population; -1 where fixed."""
         at = {k: np.full(self.size, -1) for k in ("mu", "sigma")}
         for name, block in self.items():
             for k in at:
                 if isinstance(block.prior.parameters.get(k), Prior):
                     parent = self[f"{name}_{k}"]
-                    entries = np.arange(parent.place.start, parent.place.stop).reshape(parent.shape)
-                    at[k][block.place] = np.broadcast_to(
-                        entries.reshape(
-                            [n if d in parent.dims else 1 for d, n in zip(block.dims, block.shape, strict=True)]
-                        ),
-                        block.shape,
-                    ).ravel()
+                    shape = [n if d in parent.dims else 1 for d, n in zip(block.dims, block.shape, strict=True)]
+                    entries = parent.entries.reshape(shape)
+                    at[k][block.place] = np.broadcast_to(entries, block.shape).ravel()
         return at
 
     @cached_property
@@ -202,7 +189,7 @@ class Parameters(Mapping[str, Parameter]):
         return sd
 
     def log_prior(self, v: np.ndarray, c: np.ndarray, slope: np.ndarray, gradient: np.ndarray) -> float:
-        """Return the log prior density of a vector (and its natural values and slopes); add its gradient."""
+        """Return the log prior density of a vector, its natural values and slopes; add its gradient."""
         return float(_log_prior(v, c, slope, *self._priors, gradient))  # type: ignore[call-arg]
 
     def draw(self, draws: int, rng: np.random.Generator) -> np.ndarray:
@@ -210,7 +197,7 @@ class Parameters(Mapping[str, Parameter]):
         v = np.zeros((draws, self.size))
         parents_first = sorted(self.items(), key=lambda item: not item[0].endswith(("_mu", "_sigma")))
         for _, block in parents_first:
-            p, size = block.prior.parameters, (draws, block.place.stop - block.place.start)
+            p, size = block.prior.parameters, (draws, len(block.entries))
             kind = block.prior.distribution
             if kind in ("LogNormal", "Normal"):
                 mu, sd = (self._parent(block, k, v) for k in ("mu", "sigma"))
@@ -235,7 +222,7 @@ class Parameters(Mapping[str, Parameter]):
         return parent.natural(v[:, at])
 
     def named(self, v: np.ndarray) -> dict[str, np.ndarray]:
-        """Return every variable on its natural scale, from vectors of draws (..., parameter)."""
+        """Return every variable on its natural scale from vectors (..., parameter)."""
         return {
             name: block.natural(v[..., block.place]).reshape((*v.shape[:-1], *block.shape))
             for name, block in self.items()
@@ -243,11 +230,11 @@ class Parameters(Mapping[str, Parameter]):
 
 
 def _bend(prior: Prior) -> float:
-    """Return the value `BEND` prior standard deviations below the median of a log-normal prior, population included."""
+    """Return the value `BEND_SDS` below the median of a log-normal prior, the spread of a population included."""
     mu, sigma = prior.parameters["mu"], prior.parameters["sigma"]
     if isinstance(mu, Prior):
         mu, sigma = mu.parameters["mu"], math.hypot(mu.parameters["sigma"], typical(sigma))
-    return float(np.min(np.exp(mu - BEND * sigma)))
+    return float(np.min(np.exp(mu - BEND_SDS * sigma)))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

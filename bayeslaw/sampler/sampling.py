@@ -1,4 +1,4 @@
-"""Draws from a model's posterior by NUTS (nutpie), in straight coordinates and with chains in parallel."""
+"""Posterior draws by NUTS (nutpie), with chains in parallel."""
 
 import math
 import multiprocessing
@@ -27,15 +27,16 @@ STATS = {
     "mean_tree_accept": float,
     "depth": int,
 }
+"""Sampler statistics that are kept, with their types."""
 
 
 class _NoValue(ArithmeticError):
-    """The density has no value here; nutpie counts it as a divergence and goes on."""
+    """The density is not finite; nutpie counts a divergence and continues."""
 
     is_recoverable = True
 
 
-@threadpool_limits.wrap(limits=1, user_api="blas")  # chains are what runs in parallel
+@threadpool_limits.wrap(limits=1, user_api="blas")  # the chains run in parallel instead
 def sample(
     model: Specification,
     *,
@@ -101,19 +102,15 @@ def sample(
 
 def named(density: Density, v: np.ndarray, index: dict[str, np.ndarray]) -> xr.Dataset:
     """Return vectors of parameters (last axis) as a labelled Dataset."""
-    labels = {
-        "eval": density.design.evals,
-        **density.design.groups,
-        **density.design.over,
-        **density.model.batch_coords,
-    }
-    dims = {name: (*index, *block.dims) for name, block in density.parameters.items()}
-    data = xr.Dataset({k: (dims[k], x) for k, x in density.parameters.named(v).items()}, coords={**index, **labels})
+    design, parameters = density.design, density.parameters
+    labels = {"eval": design.evals, **design.groups, **design.over, **density.model.batch_coords}
+    variables = {k: ((*index, *parameters[k].dims), x) for k, x in parameters.named(v).items()}
+    data = xr.Dataset(variables, coords={**index, **labels})
     return data.drop_vars([d for d in labels if d not in data.dims])
 
 
 def _in_processes(run: Callable[[int], Any], shares: list[np.ndarray]) -> list[Any]:
-    """Run the chains in forked processes, where that is safe: Python threads would take turns."""
+    """Run the chains in forked processes on Linux, where forking is safe; one after the other elsewhere."""
     if len(shares) == 1 or sys.platform != "linux":
         return [run(int(number)) for share in shares for number in share]
     context = multiprocessing.get_context("fork")
@@ -134,13 +131,13 @@ def _in_processes(run: Callable[[int], Any], shares: list[np.ndarray]) -> list[A
     results = []
     try:
         for process, receiver in jobs:
-            while not receiver.poll(0.2):  # an interrupt that reaches another thread is noticed between two polls
+            while not receiver.poll(0.2):  # polls, so that an interrupt is noticed in between
                 if not process.is_alive() and not receiver.poll():
                     raise EOFError
             results.append(receiver.recv())
             process.join()
     except EOFError:
-        raise SamplingError("a process that sampled was killed, perhaps for want of memory: start again") from None
+        raise SamplingError("a sampling process was killed, perhaps for lack of memory: start again") from None
     finally:
         for process, _ in jobs:
             process.terminate()

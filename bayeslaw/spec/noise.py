@@ -1,17 +1,16 @@
 """Errors of measured losses around a law, on the log scale.
 
-Checkpoints of one run share what that run got by chance, and neighbours share more; the losses of one run on several
-validation sets move together. An error e of run i, validation set v, at tokens D is
+Errors of one run are correlated: along its checkpoints, and between validation sets. The error of run i on validation
+set v at tokens D is
 
     e = sigma_v * (sqrt(w) * u_i + sqrt(1 - w) * x_i(D)),
 
-u_i standard normal, common to the run; x_i an Ornstein-Uhlenbeck process in log D with correlation length ell; both
-correlated by rho between any two validation sets. Runs that saw their data in one order (``data_order``) share, at the
-same tokens, what the latest batches did to the loss: one normal effect b_v for all of them, which is sampled and taken
-off before. What measuring adds (``loss_sd``) is known, independent, and only allowed where the run's own errors are
-independent too. The likelihood is written one step ahead: each measurement given the earlier ones of its run has a
-closed-form mean and scale, so the run effects are integrated out exactly and robust (Student-t) innovations cost one
-line.
+u_i the run effect, standard normal; x_i an Ornstein-Uhlenbeck process in log D with correlation length ell; both with
+correlation rho between any two validation sets. Runs with the same ``data_order`` share the effect of the latest
+batches at the same tokens: a normal b_v, which is sampled and subtracted from the error. Measurement errors
+(``loss_sd``) are known, independent, and only allowed where the other errors are independent too. The likelihood is
+written one step ahead: given the earlier measurements of its run, each has a closed-form mean and scale. That
+integrates the run effects out and admits robust (Student-t) innovations.
 """
 
 from collections.abc import Mapping
@@ -22,19 +21,19 @@ import numpy as np
 import xarray as xr
 
 from bayeslaw.base.errors import DataError, LawError, shown
-from bayeslaw.base.words import facts, facts_html
-from bayeslaw.declare.laws import exp, where
+from bayeslaw.base.words import Described
+from bayeslaw.declare.algebra import exp, where
 from bayeslaw.declare.priors import Prior, describe, positive, share, with_dims
 
 __all__ = ["Noise"]
 
-TIED = 0.95
-"""Largest correlation between validation sets, in parts of what makes one loss follow exactly from the others: there
-the density has no bound, and a law of many coefficients reaches it on few runs."""
+HIGHEST_CORRELATION = 0.95
+"""Bound of the correlation between validation sets, relative to its mathematical limits; at the limits the density is
+unbounded, and a law of many coefficients gets there on few runs."""
 
 
-@dataclass(frozen=True)
-class Noise:
+@dataclass(frozen=True, repr=False)
+class Noise(Described):
     """An error model.
 
     Parameters
@@ -44,20 +43,20 @@ class Noise:
     joint : bool, optional
         Correlation between the validation sets of one run; by default when there are several.
     robust : bool
-        Student-t innovations (5 degrees of freedom) instead of normal ones: outliers pull less.
+        Student-t innovations (5 degrees of freedom) instead of normal ones, for outliers.
     batch : bool, optional
-        Batch noise, shared by runs of one data order at the same tokens and drawn anew for every validation set; by
+        Batch noise, shared by runs of one data order at the same tokens, separate for every validation set; by
         default when several runs share a ``data_order``.
     sigma : Prior
-        Relative error of a loss, per validation set, without what measuring adds where that is known (``loss_sd``);
-        replicated runs in public tables differ by 0.001 to 0.04 nats.
+        Relative error of a loss, per validation set, without the known measurement error (``loss_sd``); replicated
+        runs in public tables differ by 0.001 to 0.04 nats.
     batch_sd : Prior
-        Batch noise relative to the loss, per validation set; as prior, less than what runs differ by otherwise.
+        Relative batch noise, per validation set; the default is smaller than that of `sigma`.
     run_weight : Prior
-        Share of the error variance that all checkpoints of a run have in common: the run effect.
+        Share of the run effect in the error variance.
     size_exponent : Prior, optional
-        Errors of a model of N parameters are (N / N0)^-size_exponent times as large as `sigma`, N0 that of the
-        reference run (1e9 where the law has no N); left out: as large at every size.
+        Errors of a model of N parameters are (N / N0)^-size_exponent `sigma`, N0 that of the reference run (1e9 for
+        laws without N); by default they have one scale at every size.
     """
 
     correlated: bool | None = None
@@ -70,13 +69,12 @@ class Noise:
     size_exponent: Prior | None = None
 
     def __post_init__(self) -> None:
-        for name in ("sigma", "batch_sd", "run_weight", *(["size_exponent"] if self.size_exponent is not None else [])):
-            if not isinstance(prior := getattr(self, name), Prior):
-                raise LawError(
-                    f"{name} is {shown(prior)}: give its prior, for example sigma=bl.positive(0.005, spread=0.5)"
-                )
+        for name in ("sigma", "batch_sd", "run_weight", "size_exponent"):
+            prior = getattr(self, name)
+            if not (isinstance(prior, Prior) or (name == "size_exponent" and prior is None)):
+                raise LawError(f"{name} is {shown(prior)}: give a prior, for example bl.positive(0.005, spread=0.5)")
 
-    def _facts(self) -> list[tuple[str, str]]:
+    def _about(self) -> tuple[str, list[tuple[str, str]]]:
         words = {
             "along a run": (self.correlated, "run effect and correlation", "where runs have several checkpoints"),
             "between losses": (self.joint, "correlated", "where there are several validation sets"),
@@ -87,16 +85,11 @@ class Noise:
             about.append((name, f"{what}, {when}" if chosen is None else what if chosen else "none"))
         if self.size_exponent is not None:
             about.append(("by model size", f"exponent {describe(self.size_exponent)}"))
-        return [*about, ("innovations", "Student-t, 5 degrees of freedom" if self.robust else "normal")]
-
-    def __repr__(self) -> str:
-        return facts("Noise: errors of log losses around a law", self._facts())
-
-    def _repr_html_(self) -> str:
-        return facts_html("Noise: errors of log losses around a law", self._facts())
+        about.append(("innovations", "Student-t, 5 degrees of freedom" if self.robust else "normal"))
+        return "Noise: errors of log losses around a law", about
 
     def settled(self, checkpoints: bool, evals: int, known: bool, orders: bool | None = None) -> "Noise":
-        """Return the model with its defaults chosen from the structure of the table.
+        """Return the error model with its defaults chosen from the table.
 
         Parameters
         ----------
@@ -105,14 +98,14 @@ class Noise:
         evals : int
             Number of validation sets.
         known : bool
-            Whether the errors of measuring some losses are known.
+            Whether some measurement errors are known.
         orders : bool, optional
-            Whether some runs share a data order; None where the table does not say.
+            Whether some runs share a data order; None without that column.
 
         Raises
         ------
         DataError
-            Known errors of measuring stand beside correlated ones, or batch noise is asked of runs of unknown order.
+            Measurement errors are known and others correlated, or batch noise is given without data orders.
         """
         chosen = replace(
             self,
@@ -122,29 +115,28 @@ class Noise:
         )
         if chosen.batch and orders is None:
             raise DataError(
-                "batch=True is about runs that saw their data in one order, and the table has no column data_order: "
-                "add it, or leave batch out"
+                "batch=True needs to know which runs saw their data in one order, and the table has no column "
+                "data_order: add it, or leave batch out"
             )
         if known and (chosen.correlated or chosen.joint):
+            cause = "runs have several checkpoints" if chosen.correlated else "joint=True"
             raise DataError(
-                "the errors of measuring some losses are known (loss_sd), but "
-                + ("runs with several checkpoints" if chosen.correlated else "joint=True")
-                + " ask for correlated errors, which go without: leave these columns out, or take "
-                "noise=bl.Noise(correlated=False, joint=False)"
+                f"some measurement errors are known (loss_sd), but {cause}, which means correlated errors, and both "
+                "together are not supported: leave these columns out, or take noise=bl.Noise(correlated=False, "
+                "joint=False)"
             )
         return chosen
 
     @staticmethod
     def scale(sigma: Any, known: Any) -> Any:
-        """Return the scale of independent errors: of the run, and of measuring it."""
+        """Return the scale of independent errors together with known measurement errors."""
         return (sigma**2 + known**2) ** 0.5
 
     def priors(self, evals: int) -> dict[str, Prior]:
-        """Return the priors of the error model's own parameters (settled models only).
+        """Return the priors of the parameters of a settled error model.
 
-        ``correlation_length``: distance in log tokens over which errors along a run forget themselves.
-        ``eval_correlation``: between the errors of one run on two validation sets. ``batch_effect``: of every data
-        order at every token count, ``batch_effect_sigma`` their standard deviation.
+        ``correlation_length`` is ell, in log tokens; ``eval_correlation`` is rho; ``batch_effect`` is b, with one value
+        for each data order and token count, and ``batch_effect_sigma`` its standard deviation.
         """
         priors = {"sigma": with_dims(self.sigma, ("eval",))}
         if self.correlated:
@@ -153,33 +145,32 @@ class Noise:
             sd = with_dims(self.batch_sd, ("eval",))
             priors["batch_effect"] = Prior("Normal", mu=0.0, sigma=sd, dims=("eval", "batch"))
         if self.joint:
-            priors["eval_correlation"] = Prior("Uniform", lower=-TIED / (evals - 1), upper=TIED)
+            priors["eval_correlation"] = Prior(
+                "Uniform", lower=-HIGHEST_CORRELATION / (evals - 1), upper=HIGHEST_CORRELATION
+            )
         if self.size_exponent is not None:
             priors["size_exponent"] = self.size_exponent
         return priors
 
     def at_size(self, parameters: Any, log_size: Any) -> Any:
-        """Return what errors are multiplied by at a log size relative to the reference run's."""
+        """Return the factor of the errors at a log size relative to the reference run."""
         return 1.0 if self.size_exponent is None else exp(-parameters["size_exponent"] * log_size)
 
     def spread(self, parameters: Any) -> Any:
-        """Return the standard deviation of a new run's error, of the reference size and without that of measuring."""
-        return (
-            (parameters["sigma"] ** 2 + parameters["batch_effect_sigma"] ** 2) ** 0.5
-            if self.batch
-            else parameters["sigma"]
-        )
+        """Return the standard deviation of a new run's error at the reference size, without measurement error."""
+        sigma = parameters["sigma"]
+        return (sigma**2 + parameters["batch_effect_sigma"] ** 2) ** 0.5 if self.batch else sigma
 
     @staticmethod
     def measured(losses: xr.DataArray, rows: xr.Dataset, rng: np.random.Generator) -> xr.DataArray:
-        """Return losses of runs as they would be measured: with the errors of measuring that the rows know."""
+        """Return losses with simulated measurement errors, where the rows have them."""
         if "loss_sd" not in rows:
             return losses
         result: xr.DataArray = losses + rows["loss_sd"] * losses.copy(data=rng.standard_normal(losses.shape))
         return result
 
     def one_step_ahead(self, error: Any, parameters: Mapping[str, Any], order: Mapping[str, Any]) -> tuple[Any, Any]:
-        """Return mean and scale of every error given the earlier ones of its run.
+        """Return the mean and scale of every error given the earlier ones of its run.
 
         Parameters
         ----------
@@ -188,9 +179,8 @@ class Noise:
         parameters : mapping
             ``sigma``, ``run_weight``, ``correlation_length``, ``eval_correlation``.
         order : mapping
-            What `Design` knows of the rows: ``measured`` (row, eval), ``previous`` (row, eval; row number),
-            ``gap`` (row, eval; log tokens since the previous measurement, huge for the first), ``start`` (row;
-            first row of the run).
+            `Design.order`: ``measured`` (row, eval), ``previous`` (row, eval; row number), ``gap`` (row, eval; log
+            tokens since the previous measurement, huge for the first), ``start`` (row; first row of the run).
         """
         sigma, w, ell = (parameters[k] for k in ("sigma", "run_weight", "correlation_length"))
         own = sigma * (1 - w) ** 0.5
@@ -214,7 +204,7 @@ class Noise:
         return shift, scale
 
     def same_step(self, error: Any, parameters: Mapping[str, Any], order: Mapping[str, Any]) -> tuple[Any, Any]:
-        """Return mean and scale of every error given the other validation sets, runs uncorrelated in time."""
+        """Return the mean and scale of every error given the other validation sets, without correlation along runs."""
         sigma = parameters["sigma"]
         z = order["measured"] * error / sigma
         mean, spread = self._given_other_evals(z, parameters["eval_correlation"], order["measured"])
@@ -233,8 +223,8 @@ class Noise:
     ) -> xr.DataArray:
         """Draw the errors of new runs of the reference size, on the log scale.
 
-        Every cell of `like` (dims chain, draw, eval and any others) is a new run, but cells that differ only in tokens
-        (the dim of `log_tokens`) are checkpoints of one run.
+        Every cell of `like` (dims chain, draw, eval and any others) is a new run; cells that differ only in tokens (the
+        dim of `log_tokens`) are checkpoints of one run.
         """
 
         def draw(template: xr.DataArray) -> xr.DataArray:
@@ -255,9 +245,8 @@ class Noise:
         along = [d for d in log_tokens.dims if d in like.dims] if log_tokens is not None else []
         batch: Any = 0.0
         if self.batch:
-            batch = parameters["batch_effect_sigma"].sel(eval=like["eval"]) * like.copy(
-                data=rng.standard_normal(like.shape)
-            )
+            batch = like.copy(data=rng.standard_normal(like.shape))
+            batch = parameters["batch_effect_sigma"].sel(eval=like["eval"]) * batch
         if log_tokens is None or not along or not self.correlated:
             independent: xr.DataArray = sigma * draw(like) + batch
             return independent

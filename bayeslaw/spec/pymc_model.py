@@ -1,6 +1,7 @@
-"""The model as plain PyMC: priors on the coefficients, the law, the errors. What the sampler's density has to equal."""
+"""The model as plain PyMC; the sampler's density equals its log density up to a constant."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ __all__ = ["pymc_model"]
 
 
 def pymc_model(spec: Specification) -> pm.Model:
-    """Return the model as a plain `pymc.Model`: priors on the coefficients, the law, the errors."""
+    """Return the model as a `pymc.Model`: priors, law, shape prior and errors."""
     d, shared = spec.design, _shared(spec)
     sizes = {dim: np.arange(n) for v in shared.values() for dim, n in zip(v.dims, v.shape, strict=True)}
     coords = sizes | {"eval": d.evals, **(d.levels if d.on_grid else {}), **d.groups, **d.over, **spec.batch_coords}
@@ -24,54 +25,45 @@ def pymc_model(spec: Specification) -> pm.Model:
         coefficients = {k: p.create_variable(k, xdist=True) for k, p in spec.coefficient_priors.items()}
         errors = {k: p.create_variable(k, xdist=True) for k, p in spec.noise.priors(len(d.evals)).items()}
         if violations := spec.shape.violations(coefficients):
-            # a pseudo-observation, since a Potential of named arrays has no gradient in PyMC 6.3
+            # A pseudo-observation: a Potential of named arrays has no gradient in PyMC 6.3.
             total = sum((v**2).sum() for v in violations) + 1e-20
             pmd.Normal("shape", mu=total**0.5, sigma=RISE, observed=xr.DataArray(0.0))
         log_mean = pm.dims.math.log(
             spec.law(*(data[f"x_{c}"] for c in spec.law.covariates), **_by_row(spec, coefficients, data))
         )
         center, scale = _likelihood(spec, log_mean, errors, data)
-        distribution = pmd.StudentT if spec.noise.robust else pmd.Normal
-        shape = {"nu": 5.0} if spec.noise.robust else {}
-        distribution("log_loss", mu=center, sigma=scale, **shape, observed=data["observed"])
+        distribution = partial(pmd.StudentT, nu=5.0) if spec.noise.robust else pmd.Normal
+        distribution("log_loss", mu=center, sigma=scale, observed=data["observed"])
     return model
 
 
 def _shared(spec: Specification) -> dict[str, xr.DataArray]:
-    d = spec.design
+    """Return the data of the model: by row (and eval) for correlated errors, by measurement for independent ones."""
+    d, noise = spec.design, spec.noise
+    row, ev = d.cells["row"], d.cells["eval"]
     shared = {f"x_{k}": v for k, v in d.inputs().items()}
-    rows_needed = spec.noise.correlated or spec.noise.joint
-    pick = ("row" if rows_needed else "measurement",)
-    for dim, position in d.positions().items():
-        shared[f"at_{dim}"] = xr.DataArray(position if rows_needed else position[d.cells["row"]], dims=pick)
-    if rows_needed:
-        dims = {"measured": ("row", "eval"), "previous": ("row", "eval"), "gap": ("row", "eval")}
-        for k, v in d.order().items():
-            shared[k] = xr.DataArray(v, dims=dims.get(k, ("eval",) if k == "eval_number" else ("row",)))
+    shared |= {f"at_{dim}": xr.DataArray(position, dims="row") for dim, position in d.positions().items()}
+    if noise.batch:
+        shared["at_batch"] = xr.DataArray(d.batches[1], dims="row")
+    if noise.size_exponent is not None:
+        shared["log_size"] = d.log_size(d.rows)
+    if noise.correlated or noise.joint:
+        dims = {"start": ("row",), "eval_number": ("eval",)}
+        order = d.order() if noise.correlated else {"measured": d.order()["measured"]}
+        shared |= {k: xr.DataArray(v, dims=dims.get(k, ("row", "eval"))) for k, v in order.items()}
         shared["log_loss_row"] = xr.ufuncs.log(d.rows["loss"].reset_coords(drop=True)).transpose("row", "eval")
-        if not spec.noise.correlated:
-            shared = {k: v for k, v in shared.items() if k not in ("previous", "gap", "start", "eval_number")}
-    elif not d.on_grid:
-        shared = {
-            k: v.isel(row=d.cells["row"]).rename(row="measurement") if "row" in v.dims else v for k, v in shared.items()
-        }
-    if spec.noise.batch:
-        number = d.batches[1]
-        shared["at_batch"] = xr.DataArray(number if rows_needed else number[d.cells["row"]], dims=pick)
-    shared["cell_eval"] = xr.DataArray(d.cells["eval"], dims="measurement")
-    if rows_needed:
-        shared["cell_row"] = xr.DataArray(d.cells["row"], dims="measurement")
+        shared["cell_row"] = xr.DataArray(row, dims="measurement")
+    else:
+        shared = {k: v.isel(row=row).rename(row="measurement") if "row" in v.dims else v for k, v in shared.items()}
+    shared["cell_eval"] = xr.DataArray(ev, dims="measurement")
     if d.known_error.any():
-        shared["known_error"] = xr.DataArray(d.known_error[d.cells["row"], d.cells["eval"]], dims="measurement")
-    if spec.noise.size_exponent is not None:
-        size = d.log_size(d.rows)
-        shared["log_size"] = size if rows_needed else size.isel(row=d.cells["row"]).rename(row="measurement")
+        shared["known_error"] = xr.DataArray(d.known_error[row, ev], dims="measurement")
     shared["observed"] = xr.DataArray(d.log_loss, dims="measurement")
     return shared
 
 
 def _by_row(spec: Specification, coefficients: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    """Coefficients as the law's inputs want them: by group on the grid, by row otherwise."""
+    """Return the coefficients by group on the grid, by row otherwise."""
     if spec.design.on_grid:
         return dict(coefficients)
     return {k: c.isel({g: data[f"at_{g}"] for g in spec.design.groups if g in c.dims}) for k, c in coefficients.items()}
@@ -80,7 +72,7 @@ def _by_row(spec: Specification, coefficients: Mapping[str, Any], data: Mapping[
 def _likelihood(
     spec: Specification, log_mean: Any, errors: Mapping[str, Any], data: Mapping[str, Any]
 ) -> tuple[Any, Any]:
-    """Mean and scale of every measurement that counts."""
+    """Return the mean and scale of every measurement in the likelihood."""
     at = {dim: data[f"at_{dim}"] for dim in spec.design.positions() if dim in log_mean.dims}
     factor = spec.noise.at_size(errors, data["log_size"]) if "log_size" in data else 1.0
     batch = errors["batch_effect"] if spec.noise.batch else None

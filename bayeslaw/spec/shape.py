@@ -1,4 +1,4 @@
-"""What the shape prior holds a law to: falling where the paper says so, floors below what was observed."""
+"""The shape prior: the loss falls in the covariates that the paper names; floors lie below the observed losses."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -10,17 +10,18 @@ import numpy as np
 import pytensor.xtensor as ptx
 import xarray as xr
 
-from bayeslaw.declare.laws import Law, call_with, maximum
+from bayeslaw.declare.algebra import maximum
+from bayeslaw.declare.laws import Law, call_with
 from bayeslaw.declare.priors import Prior
 from bayeslaw.spec.design import Design
 
 __all__ = ["RISE", "Shape"]
 
 RISE = 0.01
-"""How soft the shape prior is: a rise of this many nats between neighbouring levels costs half a log unit."""
+"""Scale of the shape prior: a rise of this many nats between neighbouring levels costs half a log unit."""
 
-LEVELS = 7
-"""Number of levels of a covariate between which the shape prior looks at the loss."""
+MOST_LEVELS = 7
+"""Levels of a covariate at which the shape prior evaluates the loss."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,13 +31,13 @@ class Shape:
     Parameters
     ----------
     design : Design
-        The runs, over whose range the law is held to its shape.
+        The runs; the shape prior covers their range.
     priors : mapping
-        The prior of every coefficient, whose dims are those of a floor.
+        The prior of every coefficient, which has the dims of the coefficient.
     monotone : {"observed", "paper", None}
         See `bayeslaw.Model`.
     among : Design, optional
-        More runs, whose range counts instead.
+        Other runs, whose range is covered instead.
     """
 
     design: Design
@@ -46,12 +47,12 @@ class Shape:
 
     @property
     def law(self) -> Law:
-        """The law that has the shape."""
+        """The law of the model."""
         return self.design.law
 
     @cached_property
     def grid(self) -> dict[str, xr.DataArray]:
-        """Covariates in reference units at a few observed levels, every one with a dim of its own."""
+        """Covariates in reference units at a few observed levels, each along a dim of its own."""
         own = _levels(self.design)
         if self.among is None:
             return own
@@ -59,7 +60,7 @@ class Shape:
         return {k: own[k] if k in groups else levels for k, levels in _levels(self.among).items()}
 
     def ends(self) -> dict[str, dict[str, xr.DataArray]]:
-        """For each covariate the law should fall in: its levels, and the ends of the other covariates."""
+        """Return, for each covariate in which the loss falls, its levels and both ends of the other covariates."""
         groups, result = self.design.groups, {}
         for name in self.law.falls_in:
             if self.grid[name].sizes.get(f"{name}_level", 0) > 1:
@@ -69,10 +70,7 @@ class Shape:
         return result
 
     def rises(self, coefficients: Mapping[str, Any]) -> dict[str, Any]:
-        """How much the law rises (nats) between neighbouring levels of each covariate it should fall in.
-
-        The other covariates are at their smallest and largest observed level.
-        """
+        """Return the rise of the loss (nats) between neighbouring levels of each covariate of `ends`."""
         result = {}
         for name, ends in self.ends().items():
             loss = self.law(*(_like(v, coefficients) for v in ends.values()), **coefficients)
@@ -81,9 +79,8 @@ class Shape:
         return result
 
     def violations(self, coefficients: Mapping[str, Any]) -> list[Any]:
-        """Return what the prior holds at 0, give or take `RISE`."""
-        floors = self.floors.items()
-        above = [maximum(coefficients[k] - _like(lowest, coefficients), 0.0) for k, lowest in floors]
+        """Return the amounts that the prior keeps at 0, with the scale `RISE`."""
+        above = [maximum(coefficients[k] - _like(low, coefficients), 0.0) for k, low in self.floors.items()]
         if self.monotone == "observed":
             return above + [maximum(rise, 0.0) for rise in self.rises(coefficients).values()]
         if self.monotone == "paper":
@@ -93,17 +90,16 @@ class Shape:
 
     @cached_property
     def margins(self) -> dict[str, Law]:
-        """The amounts that the paper's sufficient condition keeps above 0, as functions of all that the law takes."""
+        """The amounts that the paper's sufficient condition keeps above 0, as functions with the law's arguments."""
         law = self.law
         assert law.sufficient_shape is not None
-        names = call_with(
-            law.sufficient_shape, dict.fromkeys(law.covariates, 1.0), dict.fromkeys(law.coefficients, 1.0)
-        )
+        ones = (dict.fromkeys(names, 1.0) for names in (law.covariates, law.coefficients))
+        names = call_with(law.sufficient_shape, *ones)
         return {k: replace(law, function=_margin(law.function, law.sufficient_shape, k)) for k in names}
 
     @cached_property
     def floors(self) -> dict[str, xr.DataArray]:
-        """The lowest observed loss that each floor of the law has to stay below, with the floor's dims."""
+        """The lowest observed loss above each floor of the law, with the dims of the floor."""
         design, result = self.design, {}
         for name, coefficient in self.law.coefficients.items():
             if coefficient.floor:
@@ -118,7 +114,7 @@ class Shape:
 
 @cache
 def _margin(function: Callable[..., Any], condition: Callable[..., Mapping[str, Any]], name: str) -> Callable[..., Any]:
-    """Return one amount of a condition as a function that takes what a law's does; the same one every time."""
+    """Return one amount of a condition as a function with a law's signature (cached: kernels are kept by function)."""
     signature = inspect.signature(function)
     covariates = [p.name for p in signature.parameters.values() if p.kind is p.POSITIONAL_ONLY]
 
@@ -133,25 +129,21 @@ def _margin(function: Callable[..., Any], condition: Callable[..., Mapping[str, 
 def _levels(d: Design) -> dict[str, xr.DataArray]:
     grid = {}
     for name, v in d.law.inputs(d.rows, d.reference).items():
-        if own := [dim for dim in v.dims if dim in d.over]:
-            seen = np.unique(v.transpose("row", *own).values[d.measured.any("eval").values], axis=0)
-            few = np.linspace(0, len(seen) - 1, min(LEVELS, len(seen))).round().astype(int)
-            labels = {dim: d.over[str(dim)] for dim in own}
-            grid[name] = xr.DataArray(seen[few], dims=(f"{name}_level", *own), coords=labels)
-            continue
-        v, measured = xr.broadcast(v, d.measured)
-        seen = np.unique(v.values[measured.values].round(12))
         if name in d.groups:
             grid[name] = xr.DataArray(np.unique(v.values), dims=name)
             continue
-        if len(seen) > LEVELS:
-            seen = seen[np.linspace(0, len(seen) - 1, LEVELS).round().astype(int)]
-        grid[name] = xr.DataArray(seen, dims=f"{name}_level")
+        if own := [str(dim) for dim in v.dims if dim in d.over]:
+            seen = np.unique(v.transpose("row", *own).values[d.measured.any("eval").values], axis=0)
+        else:
+            v, measured = xr.broadcast(v, d.measured)
+            seen = np.unique(v.values[measured.values].round(12))
+        few = np.linspace(0, len(seen) - 1, min(MOST_LEVELS, len(seen))).round().astype(int)
+        grid[name] = xr.DataArray(seen[few], dims=(f"{name}_level", *own), coords={dim: d.over[dim] for dim in own})
     return grid
 
 
 def _like(values: xr.DataArray, coefficients: Mapping[str, Any]) -> Any:
-    """Return numbers as the coefficients are: named arrays, or symbols."""
+    """Return numbers in the type of the coefficients: named arrays or symbols."""
     if isinstance(next(iter(coefficients.values())), xr.DataArray):
         return values
     return ptx.as_xtensor(values.values, dims=[str(d) for d in values.dims])

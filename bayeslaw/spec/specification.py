@@ -1,4 +1,4 @@
-"""A law bound to runs, with priors, pooling and an error model: all that a posterior follows from."""
+"""A law bound to runs, with priors, pooling and an error model: everything that defines a posterior."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.base.errors import DataError, LawError, shown, unknown_name
-from bayeslaw.base.words import facts, facts_html
+from bayeslaw.base.words import Described
 from bayeslaw.declare.laws import Law
 from bayeslaw.declare.priors import Prior, describe, pooled, with_dims
 from bayeslaw.spec.design import Design
@@ -20,9 +20,9 @@ from bayeslaw.tables.runs import Runs
 __all__ = ["Specification"]
 
 
-@dataclass(frozen=True, eq=False)
-class Specification:
-    """A law, the runs it is fitted to, priors, pooling and errors: the fields of `bayeslaw.Model`."""
+@dataclass(frozen=True, eq=False, repr=False)
+class Specification(Described):
+    """The fields of `bayeslaw.Model`, checked, and what follows from them."""
 
     law: Law
     runs: Runs
@@ -74,8 +74,8 @@ class Specification:
         _ = self.coefficient_priors
         if settled.size_exponent is not None and "N" not in (*self.law.columns, *self.design.groups):
             raise DataError(
-                f"size_exponent is about model sizes, and neither {self.law.name} nor by= knows N: leave it out, or "
-                "pool a coefficient by N"
+                f"size_exponent needs model sizes, and neither {self.law.name} nor by= has N: leave it out, or pool a "
+                "coefficient by N"
             )
 
     @cached_property
@@ -98,11 +98,10 @@ class Specification:
             if name in self.by:
                 if prior.dims:
                     raise LawError(
-                        f"{name} is pooled by {self.by[name]!r} and its prior has dims {prior.dims}: keep one of the "
-                        "two"
+                        f"{name} is pooled by {self.by[name]!r} and its prior has dims {prior.dims}: keep one"
                     )
                 if self.by[name] in self.law.over and self.by[name] != coefficient.over:
-                    raise LawError(f"{name} is one for all {self.by[name]}s: pool it over a column of the runs, or not")
+                    raise LawError(f"{name} has one value for all {self.by[name]}s: pool it by a column of the runs")
                 within = tuple(d for d in ("eval", coefficient.over) if d and d != self.by[name])
                 prior = pooled(name, prior, (self.by[name],), within, coefficient.between)
             elif "eval" not in (prior.dims or ()):
@@ -113,26 +112,22 @@ class Specification:
 
     @property
     def batch_coords(self) -> dict[str, np.ndarray]:
-        """The labels of the batches, where runs share their noise."""
+        """The labels of the batches, if the error model has batch noise."""
         return {"batch": self.design.batches[0]} if self.noise.batch else {}
 
     @cached_property
     def shape(self) -> Shape:
-        """What the law is held to: falling over the observed range, floors below the observed losses."""
+        """The shape prior."""
         return Shape(self.design, self.coefficient_priors, self.monotone)
 
     def table(self) -> pd.DataFrame:
-        """Every parameter: its prior in words, its dims, and how it is shared."""
+        """Return the unit, prior in words, sharing and dims of every parameter."""
         rows = []
         for name, prior in self.coefficient_priors.items():
             groups = [d for d in (prior.dims or ()) if d != "eval"]
-            how = (
-                f"pooled by {self.by[name]}"
-                if name in self.by
-                else f"separate by {', '.join(groups)}"
-                if groups
-                else "shared"
-            )
+            how = f"separate by {', '.join(groups)}" if groups else "shared"
+            if name in self.by:
+                how = f"pooled by {self.by[name]}"
             own = self.priors.get(name, self.law.coefficients[name].prior)
             rows.append((name, self.law.coefficients[name].unit, describe(own), how, ", ".join(prior.dims or ())))
         for name, prior in self.noise.priors(len(self.design.evals)).items():
@@ -140,26 +135,23 @@ class Specification:
         return pd.DataFrame(rows, columns=["parameter", "unit", "prior", "shared", "dims"]).set_index("parameter")
 
     def describe_noise(self) -> str:
-        """Return one line that says which errors are assumed."""
-        parts = ["run effect and correlation along tokens" if self.noise.correlated else "independent checkpoints"]
-        if self.noise.joint:
-            parts.append("correlated between validation sets")
-        if self.noise.batch:
-            parts.append("batch noise shared by runs of one data order")
-        if self.noise.size_exponent is not None:
-            parts.append("scale by model size")
-        if self.design.known_error.any():
-            parts.append("errors of measuring known")
-        if self.noise.robust:
-            parts.append("Student-t innovations")
-        return ", ".join(parts)
+        """Return one line about the error model."""
+        along = "run effect and correlation along tokens" if self.noise.correlated else "independent checkpoints"
+        parts = {
+            "correlated between validation sets": self.noise.joint,
+            "batch noise shared by runs of one data order": self.noise.batch,
+            "scale by model size": self.noise.size_exponent is not None,
+            "errors of measuring known": self.design.known_error.any(),
+            "Student-t innovations": self.noise.robust,
+        }
+        return ", ".join([along, *(part for part, holds in parts.items() if holds)])
 
-    def _facts(self) -> list[tuple[str, str]]:
+    def _about(self) -> tuple[str, list[tuple[str, str]]]:
         pooled_by = ", ".join(f"{k} by {v}" for k, v in self.by.items()) or "none"
         separate = ", ".join(f"{k} by {', '.join(p.dims)}" for k, p in self.priors.items() if p.dims)
         outside = int((~self.design.measured).sum())
         kept_out = f"; {outside} outside the law's range kept out" if outside else ""
-        return [
+        return f"Model {self.law.name}: {self.law.title}", [
             ("measurements", f"{len(self.design.log_loss)} ({', '.join(self.design.evals)}){kept_out}"),
             ("pooled", pooled_by + (f"; separate: {separate}" if separate else "")),
             ("reference", ", ".join(f"{k} {v:g}" for k, v in self.reference.items())),
@@ -167,9 +159,5 @@ class Specification:
             ("errors", self.describe_noise()),
         ]
 
-    def __repr__(self) -> str:
-        return facts(f"Model {self.law.name}: {self.law.title}", self._facts())
-
     def _repr_html_(self) -> str:
-        about = facts_html(f"Model {self.law.name}: {self.law.title}", self._facts())
-        return about + self.table().to_html(border=0)
+        return super()._repr_html_() + self.table().to_html(border=0)

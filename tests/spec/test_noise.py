@@ -200,7 +200,7 @@ def test_known_errors_of_measuring_are_part_of_the_scale():
 def test_known_errors_and_correlated_ones_exclude_each_other():
     table = known().runs.table.assign(run="one", D=np.geomspace(1e9, 1e10, 8), N=1e9)
     table = pd.concat([table, table.assign(run="other", N=2e9)])
-    with pytest.raises(DataError, match=r"errors of measuring some losses are known .*bl\.Noise\(correlated=False"):
+    with pytest.raises(DataError, match=r"some measurement errors are known .*bl\.Noise\(correlated=False"):
         bl.Model(models.chinchilla, bl.read_runs(table, loss="validation_loss", loss_sd="validation_loss_sd"))
     with pytest.raises(DataError, match="joint=True"):
         Noise(joint=True).settled(checkpoints=False, evals=2, known=True)
@@ -269,7 +269,7 @@ def test_the_density_of_errors_that_shrink_is_that_of_the_rescaled_ones():
 
 def test_errors_by_size_take_sizes():
     table = pd.DataFrame({"domain_share": [0.1, 0.5, 0.9], "loss": [2.0, 1.9, 1.8]})
-    with pytest.raises(DataError, match="size_exponent is about model sizes, and neither cmr_ratio nor by= knows N"):
+    with pytest.raises(DataError, match="size_exponent needs model sizes, and neither cmr_ratio nor by= has N"):
         bl.Model(models.cmr_ratio, bl.read_runs(table), noise=SHRINKS)
 
 

@@ -15,7 +15,7 @@ import xarray as xr
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.declare.laws import Coefficient, Law, exp, law, total
+from bayeslaw.declare import Coefficient, Law, exp, law, total
 from bayeslaw.declare.priors import real
 from bayeslaw.plots import plot_mixture, plot_regret
 from bayeslaw.posterior.quantity import Quantity

@@ -16,7 +16,7 @@ from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.checks import prior_decides
 from bayeslaw.decisions import duration_frontier
 from bayeslaw.decisions.best_duration import best_duration
-from bayeslaw.declare.laws import Coefficient, Covariate, Law, exp, law
+from bayeslaw.declare import Coefficient, Covariate, Law, exp, law
 from bayeslaw.plots.style import COLOURS, finish
 from bayeslaw.workflow import Fit
 from tests.studies.page import DATA, DOCS, Page, convergence, fitted

@@ -116,7 +116,7 @@ def test_coefficients_have_one_value_per_source():
     prior = over_domains.coefficient_priors["t"]
     assert prior.dims == ("eval", "source", "domain") and prior.parameters["mu"].dims == ("eval", "source")
     assert list(over_domains.design.groups) == ["domain"]
-    with pytest.raises(LawError, match="c is one for all sources"):
+    with pytest.raises(LawError, match="c has one value for all sources"):
         bl.Model(models.data_mixing, read_runs(rows), by={"c": "source"})
     own = bl.Model(models.data_mixing, read_runs(rows), priors={"t": bl.real(0.0, 1.0)})
     assert own.coefficient_priors["t"].dims == ("eval", "source")

@@ -470,7 +470,7 @@ def test_a_law_that_cannot_be_evaluated_says_so(body):
     model = bl.Model(declared(body), read_runs(grid()[["N", "D", "general_loss"]].drop_duplicates(["N", "D"])))
     with pytest.raises(BayeslawError) as caught:
         assert model.pymc_model is None
-    assert refused(caught.value) and "bayeslaw.law" in str(caught.value)
+    assert refused(caught.value) and "functions of bayeslaw.declare" in str(caught.value)
 
 
 NOISE = bl.Noise(correlated=True, joint=True).priors(2)
