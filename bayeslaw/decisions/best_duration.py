@@ -8,8 +8,9 @@ import numpy as np
 import xarray as xr
 
 from bayeslaw.base.errors import RangeError, unknown_name
+from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.decisions.goal import Goal
-from bayeslaw.decisions.question import POINTS, minimise, of_largest_run, open_columns, where
+from bayeslaw.decisions.question import LINE_POINTS, minimise, of_largest_run, open_columns, where
 from bayeslaw.declare.laws import Law
 from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
@@ -19,12 +20,12 @@ __all__ = ["applies", "best_duration", "duration_frontier", "of_the_study"]
 
 
 def applies(law: Law) -> bool:
-    """Return whether a law knows how long a domain is upsampled."""
+    """Return whether a law depends on the duration of upsampling."""
     return law.kind == "window"
 
 
 def of_the_study(fit: Posterior) -> dict[str, Any]:
-    """Return the question of the study itself: its labels, all benchmarks alike."""
+    """Return the study's own question: the labels of its largest run, all benchmarks alike."""
     return of_largest_run(fit, "duration")
 
 
@@ -38,22 +39,19 @@ def best_duration(
 ) -> Censored:
     """Return the share of the training, at its end, whose upsampling gives the smallest loss or error rate.
 
-    Draws whose optimum lies at an end are kept there: `p_never` is the probability that upsampling does not help,
-    `p_always` that a window longer than `longest` would help still more.
+    Draws with the optimum at an end are kept there: `p_never` is the probability that upsampling does not help,
+    `p_always` that a window longer than `longest` helps still more.
 
     Parameters
     ----------
     fit : Fit
         The posterior.
     goal : str or mapping, optional
-        The benchmark whose loss or error rate is minimised, or ``{benchmark: importance}`` for a weighted mean; left
-        out: all count alike.
+        The benchmark, or ``{benchmark: importance}`` for a weighted mean; by default all count alike.
     longest : float, optional
-        The longest window looked at, a share of the training; left out: the longest one that was tried.
-    domain : str or array, optional
-        The target domain, where the model tells domains apart.
-    labels : mapping, optional
-        Other labels that coefficients vary over, by their column; an array gives the result a dim of its own.
+        The longest window searched, a share of the training; by default the longest one of the runs.
+    domain, labels
+        Target domain and ``{column: label}`` of other groups; arrays give dims.
 
     Returns
     -------
@@ -63,18 +61,18 @@ def best_duration(
     Raises
     ------
     LawError
-        The law does not know a duration.
+        The law does not depend on a duration.
     RangeError
-        `longest` is no share, or importances are not at least 0.
+        `longest` is not a share, or an importance is below 0.
     UnknownName
         A benchmark or a label does not exist.
 
     Notes
     -----
-    Beyond the longest window that was tried the answer is the form of the law, and the note says so.
+    Beyond the longest window of the runs only the form of the law supports the answer; the note says so.
     """
     wanted, asked = Goal.of(goal, fit.evals), where(labels, domain=domain)
-    columns = open_columns(fit, {"duration": 0.0}, asked)
+    columns = open_columns(fit, asked, "duration")
     tried = float(fit.model.design.rows["duration"].max())
     high = tried if longest is None else float(longest)
     if not 0 < high <= 1:
@@ -83,10 +81,10 @@ def best_duration(
     def loss(duration: xr.DataArray) -> xr.DataArray:
         return wanted(fit.loss(columns.assign(duration=duration)))
 
-    grid = xr.DataArray(np.linspace(0.0, high, POINTS), dims="grid")
+    grid = xr.DataArray(np.linspace(0.0, high, LINE_POINTS), dims="grid")
     best = Censored(
         "best_duration",
-        minimise(loss, grid).transpose("chain", "draw", ...),
+        minimise(loss, grid).transpose(*SAMPLE, ...),
         "1",
         "mean law",
         {**asked, "goal": wanted.asked, "longest": high},
@@ -107,7 +105,7 @@ def duration_frontier(
     domain: Any = None,
     labels: Mapping[str, Any] | None = None,
 ) -> Censored:
-    """Return the best duration for every weight between a general benchmark and the one that upsampling is for.
+    """Return the best duration for every weight between a general benchmark and one of the upsampled domain.
 
     Losses at these durations are the frontier: no window is better for both.
 
@@ -116,12 +114,10 @@ def duration_frontier(
     fit : Fit
         The posterior.
     target, general : str
-        Benchmarks (or validation sets): of the upsampled domain, and of what it may crowd out.
+        Benchmarks (or validation sets): of the upsampled domain, and of general ability.
     weights : array, optional
-        Importance of the target, in [0, 1]; left out: 0, 0.1, ... 1.
-    longest : float, optional
-        As in `best_duration`.
-    domain, labels
+        Importances of the target in [0, 1]; by default 0, 0.1, ... 1.
+    longest, domain, labels
         As in `best_duration`.
 
     Returns
@@ -150,4 +146,4 @@ def duration_frontier(
     ]
     draws = xr.concat([r.draws for r in found], xr.DataArray(shares, dims="weight", name="weight"))
     asked = {**where(labels, domain=domain), "target": target, "general": general, "longest": found[0].high}
-    return replace(found[0], draws=draws.transpose("chain", "draw", "weight", ...), inputs=asked)
+    return replace(found[0], draws=draws.transpose(*SAMPLE, "weight", ...), inputs=asked)

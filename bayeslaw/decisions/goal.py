@@ -1,4 +1,4 @@
-"""What a decision minimises: the loss of one validation set, or a weighted mean of several."""
+"""The goal of a decision: the loss of one validation set, or a weighted mean of several."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Goal:
     Attributes
     ----------
     weights : xarray.DataArray
-        Of every validation set that counts, with a sum of 1; dim ``eval``.
+        Weights of the validation sets above 0, with a sum of 1; dim ``eval``.
     """
 
     weights: xr.DataArray
@@ -30,9 +30,9 @@ class Goal:
         Raises
         ------
         RangeError
-            Importances are not at least 0, or none is above.
+            An importance is below 0, or all are 0.
         UnknownName
-            There is no such validation set.
+            A validation set does not exist.
         """
         asked = {goal: 1.0} if isinstance(goal, str) else dict(goal or dict.fromkeys(evals, 1.0))
         for name in asked:
