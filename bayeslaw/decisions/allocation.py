@@ -17,23 +17,17 @@ from bayeslaw.decisions.question import (
     open_columns,
     where,
 )
-from bayeslaw.declare.laws import Law
 from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored
 
-__all__ = ["FLOPS_PER_TOKEN", "allocation", "applies", "of_the_study"]
+__all__ = ["FLOPS_PER_TOKEN", "allocation", "of_the_study"]
 
 FLOPS_PER_TOKEN = 6.0
 """Floating-point operations per parameter and token of training (arXiv:2001.08361)."""
 
 SMALLEST_SIZE = 1e3
 """Smallest model size (parameters) and smallest number of tokens of the search."""
-
-
-def applies(law: Law) -> bool:
-    """Return whether a law depends on model size and tokens."""
-    return {"N", "D"} <= set(law.columns)
 
 
 def of_the_study(fit: Posterior) -> dict[str, Any]:
@@ -58,12 +52,11 @@ def allocation(
 
     Parameters
     ----------
-    fit : Fit
-        The posterior.
+    fit, domain_share, domain, labels
+        The posterior; share of the domain in the stream, target domain and ``{column: label}`` of other groups. Arrays
+        give the result dims.
     flops : float or array
         Training compute in FLOPs; an array gives the result a dim ``flops``.
-    domain_share, domain, labels
-        Share of the domain in the stream, target domain and ``{column: label}`` of other groups; arrays give dims.
     eval : str, optional
         The validation set whose loss is minimised; by default the only one, else ``domain``.
 
@@ -74,12 +67,9 @@ def allocation(
 
     Raises
     ------
-    LawError
-        The law does not depend on both N and D.
-    RangeError
-        The compute is too small, or the question lies outside the law's range.
-    UnknownName
-        The validation set or a label does not exist.
+    LawError, RangeError, UnknownName
+        The law does not depend on both N and D; the compute is too small, or the question outside the law's range; the
+        validation set or a label does not exist.
 
     Notes
     -----
@@ -117,5 +107,5 @@ def allocation(
         low=xr.ufuncs.minimum(first, last) * (1 + END_ROUNDING),
         high=xr.ufuncs.maximum(first, last) * (1 - END_ROUNDING),
     )
-    middle = best.median()
-    return cautioned(fit, best, N=middle.sel(quantity="N").values, D=middle.sel(quantity="D").values)
+    middle = best.median().transpose("quantity", ...).values
+    return cautioned(fit, best, N=middle[0], D=middle[1])

@@ -59,6 +59,9 @@ class Mixture(Censored):
         table = xr.Dataset({"recommended": self.recommended.round(3), "best of a draw": self.text()})
         return table.reset_coords(drop=True).to_dataframe()
 
+    def _shares(self, mixture: Any) -> xr.DataArray:
+        return self.recommended if mixture is None else as_weights(mixture, self.draws["source"].values)
+
     def regret(self, candidate: Any = None) -> Quantity:
         """Return the nats of a candidate, pull included, above each draw's own best; the mean is the expected regret.
 
@@ -67,7 +70,7 @@ class Mixture(Censored):
         candidate : mapping, Series, DataFrame or DataArray, optional
             Shares by source (see `bayeslaw.tables.mixtures.as_weights`); by default the recommended mixture.
         """
-        shares = self.recommended if candidate is None else as_weights(candidate, self.draws["source"].values)
+        shares = self._shares(candidate)
         above = (self.goal(shares) + self.pull(shares) - self.goal(self.draws) - self.pull(self.draws)).clip(0)
         asked = {**self.inputs, "candidate": "recommended" if candidate is None else "given"}
         return Quantity("regret", above.transpose(*SAMPLE, ...), "nats per token", self.what, asked)
@@ -93,9 +96,7 @@ class Mixture(Censored):
 
     def gain(self, over: Any, mixture: Any = None) -> Quantity:
         """Return how many nats a mixture (by default the recommended one) lies below another; above 0 is better."""
-        known = self.draws["source"].values
-        shares = self.recommended if mixture is None else as_weights(mixture, known)
-        difference = self.goal(as_weights(over, known)) - self.goal(shares)
+        difference = self.goal(self._shares(over)) - self.goal(self._shares(mixture))
         return Quantity("gain", difference.transpose(*SAMPLE, ...), "nats per token", self.what, self.inputs)
 
 

@@ -7,20 +7,14 @@ import xarray as xr
 
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.decisions.question import Line, minimise, named, open_columns, where
-from bayeslaw.declare.laws import Law
 from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored
 
-__all__ = ["applies", "best_ratio"]
+__all__ = ["best_ratio"]
 
 SMALLEST_SHARE = 1e-3
 """Smallest share of the search: training then sees a thousand times the domain tokens."""
-
-
-def applies(law: Law) -> bool:
-    """Return whether a law depends on the share of a target domain and on tokens."""
-    return law.kind == "share" and "D" in law.columns
 
 
 def best_ratio(
@@ -40,10 +34,9 @@ def best_ratio(
 
     Parameters
     ----------
-    fit : Fit
-        The posterior.
-    N, domain, labels
-        Model size (parameters), target domain and ``{column: label}`` of other groups; arrays give dims.
+    fit, N, domain, labels
+        The posterior; model size (parameters), target domain and ``{column: label}`` of other groups. Arrays give the
+        result dims.
     domain_tokens : float or array
         Tokens of the domain, each seen once; an array gives the result a dim ``domain_tokens``.
     eval : str
@@ -56,12 +49,9 @@ def best_ratio(
 
     Raises
     ------
-    LawError
-        The law does not depend on a domain share and tokens.
-    RangeError
-        The question lies outside the law's range, or `domain_tokens` is not above 0.
-    UnknownName
-        The validation set or a label does not exist.
+    LawError, RangeError, UnknownName
+        The law does not depend on a domain share and tokens; `domain_tokens` is not above 0, or the question outside
+        the law's range; the validation set or a label does not exist.
 
     Notes
     -----

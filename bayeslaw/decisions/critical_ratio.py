@@ -161,7 +161,7 @@ def critical_ratio(
         if AROUND_D in draws.dims:
             draws = draws.rename({AROUND_D: "D"}).assign_coords(D=columns["D"])
     else:
-        error = np.exp(fit.error(seed, columns).sel(eval=eval, drop=True).reset_coords(drop=True)) if new_run else 1.0
+        error = line.error(columns, seed) if new_run else 1.0
         start = _baseline(fit, baseline, columns, eval, seed)
         limit = start * (1 + limits.get("max_rise", 0.0)) + limits.get("max_increase", 0.0)
         draws = last_below(lambda share: line.loss(share) * error - limit, grid)
@@ -208,12 +208,12 @@ def _limits(fit: Posterior, rule: str, max_rise: float | None, max_increase: flo
     if rule != "tolerance" and limits:
         raise RangeError(f"rule {rule!r} has no tolerance: leave {' and '.join(limits)} out or use rule='tolerance'")
     if rule == "turning-point":
-        if not bends(fit.model.law):
-            raise LawError(
-                f"the law {fit.model.law.name} has no turning point: that takes a law whose loss rises and then falls "
-                f"with tokens, such as {models.such_as(bends)}; use rule='tolerance' or 'break-even'"
-            )
-        return {}
+        if bends(fit.model.law):
+            return {}
+        raise LawError(
+            f"the law {fit.model.law.name} has no turning point: ask a law whose loss rises, then falls with tokens, "
+            f"such as {models.such_as(bends)}, or use rule='tolerance' or 'break-even'"
+        )
     if len(limits) == 2:
         raise RangeError("give max_rise (relative, 0.03 is 3 %) or max_increase (nats), not both")
     for name, value in limits.items():

@@ -61,16 +61,9 @@ def domain_vectors(counts: pd.DataFrame, draws: int = 1000, seed: int = 0) -> xr
         )
     rng = np.random.default_rng(seed)
     gamma = rng.standard_gamma(values + 1 / len(values), (1, draws, *values.shape))
-    return xr.DataArray(
-        gamma / gamma.sum(2, keepdims=True),
-        dims=(*SAMPLE, "meta_domain", "source"),
-        coords={
-            "chain": [0],
-            "draw": np.arange(draws),
-            "meta_domain": counts.index.astype(str).to_numpy(),
-            "source": counts.columns.astype(str).to_numpy(),
-        },
-    )
+    labels = {"meta_domain": counts.index.astype(str).to_numpy(), "source": counts.columns.astype(str).to_numpy()}
+    coords = {"chain": [0], "draw": np.arange(draws), **labels}
+    return xr.DataArray(gamma / gamma.sum(2, keepdims=True), dims=list(coords), coords=coords)
 
 
 def alignment(

@@ -27,7 +27,7 @@ __all__ = ["Learnability", "learnability"]
 DIRECTION = "a larger K means a lower loss, so K says how easily a domain is learned"
 
 LITTLE_LEARNED, MOSTLY_LEARNED = 0.2, 0.8
-"""Contractions below which the data say hardly anything on a coefficient, and from which they determine it."""
+"""Contractions below which the data hardly inform a coefficient, and from which they determine it."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -140,8 +140,8 @@ def _moved(fit: Posterior, name: str) -> list[dict[str, Any]]:
 
 def _verdict(contraction: float) -> str:
     if contraction < LITTLE_LEARNED:
-        return "the data say hardly anything on it"
-    return "the data say something on it" if contraction < MOSTLY_LEARNED else "the data told it"
+        return "the data hardly inform it"
+    return "the data inform it in part" if contraction < MOSTLY_LEARNED else "the data determine it"
 
 
 def _words(median: float, lower: float, upper: float) -> str:

@@ -9,23 +9,18 @@ import xarray as xr
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.decisions.goal import Goal
 from bayeslaw.decisions.question import END_ROUNDING, named, open_columns, where
-from bayeslaw.declare.laws import WEIGHT, Law
+from bayeslaw.declare.laws import WEIGHT
 from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored
 from bayeslaw.tables.mixtures import as_weights
 
-__all__ = ["applies", "equivalent_compute"]
+__all__ = ["equivalent_compute"]
 
 LARGEST_FACTOR = 1000.0
 """Largest factor of tokens of the search; the smallest is one over it."""
 
 HALVINGS = 50
-
-
-def applies(law: Law) -> bool:
-    """Return whether a law depends on shares of many sources and on tokens."""
-    return law.kind == "mixture" and "D" in law.columns
 
 
 def equivalent_compute(
@@ -46,13 +41,11 @@ def equivalent_compute(
 
     Parameters
     ----------
-    fit : Fit
-        The posterior of a law of shares and tokens.
+    fit, N, D, domain, labels
+        The posterior; model size (parameters), tokens of the mixture, target domain and ``{column: label}`` of other
+        groups. Arrays give the result dims.
     mixture, than : mapping, Series or DataArray
         Shares by source of the mixture and of the other one (see `bayeslaw.tables.mixtures.as_weights`).
-    N, D, domain, labels
-        Model size (parameters), tokens of the mixture, target domain and ``{column: label}`` of other groups; arrays
-        give dims.
     goal : str or mapping, optional
         The validation set, or ``{validation set: importance}`` for a weighted mean; by default all count alike.
 
@@ -63,14 +56,9 @@ def equivalent_compute(
 
     Raises
     ------
-    DataError
-        A mixture cannot be read, or its shares do not sum to 1.
-    LawError
-        The law does not depend on shares and tokens.
-    RangeError
-        `D` is not above 0.
-    UnknownName
-        A source, validation set or label does not exist.
+    DataError, LawError, RangeError, UnknownName
+        A mixture cannot be read, or its shares do not sum to 1; the law does not depend on shares and tokens; `D` is
+        not above 0; a source, validation set or label does not exist.
     """
     wanted, tokens = Goal.of(goal, fit.evals), named(D, "D")
     columns = open_columns(fit, where(labels, N=N, domain=domain), WEIGHT, "D")

@@ -13,31 +13,16 @@ __all__ = ["Goal"]
 
 @dataclass(frozen=True, eq=False)
 class Goal:
-    """A weighted mean of losses.
-
-    Attributes
-    ----------
-    weights : xarray.DataArray
-        Weights of the validation sets above 0, with a sum of 1; dim ``eval``.
-    """
+    """A weighted mean of losses: the weights of validation sets, all above 0, with a sum of 1 (dim ``eval``)."""
 
     weights: xr.DataArray
 
     @classmethod
     def of(cls, goal: str | Mapping[str, float] | None, evals: list[str]) -> "Goal":
-        """Return the goal of a validation set, of ``{validation set: importance}``, or of all alike (None).
-
-        Raises
-        ------
-        RangeError
-            An importance is below 0, or all are 0.
-        UnknownName
-            A validation set does not exist.
-        """
+        """Return the goal of a validation set, of ``{validation set: importance}``, or of all alike (None)."""
         asked = {goal: 1.0} if isinstance(goal, str) else dict(goal or dict.fromkeys(evals, 1.0))
-        for name in asked:
-            if name not in evals:
-                raise unknown_name("validation set", name, evals)
+        if unknown := [name for name in asked if name not in evals]:
+            raise unknown_name("validation set", unknown[0], evals)
         if not (all(0 <= w < np.inf for w in asked.values()) and sum(asked.values()) > 0):
             raise RangeError(f"goal is {goal}: give importances of at least 0, some of them above")
         counted = {k: w / sum(asked.values()) for k, w in asked.items() if w > 0}

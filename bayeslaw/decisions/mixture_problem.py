@@ -32,13 +32,7 @@ class Pull:
 
     @classmethod
     def of(cls, near: Any, strength: float | None, names: list[str]) -> "Pull":
-        """Return the pull asked for, or one of strength 0.
-
-        Raises
-        ------
-        RangeError
-            The prior mixture or the strength is missing, or the strength is not above 0.
-        """
+        """Return the pull asked for, or one of strength 0."""
         if (near is None) != (strength is None):
             raise RangeError("near is a prior mixture and pull the strength of its attraction: give both or neither")
         if near is None or strength is None:
@@ -50,16 +44,16 @@ class Pull:
     def __call__(self, shares: xr.DataArray) -> xr.DataArray:
         """Return the pull (nats) of named shares."""
         prior = xr.DataArray(self.prior, dims="source", coords={"source": shares["source"]})
-        nats: xr.DataArray = (self.strength * shares * self._ratio(shares, prior)).sum("source")
+        nats: xr.DataArray = (self.strength * shares * self._log_ratio(shares, prior)).sum("source")
         return nats
 
     def each(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return pull and slope (point, source) at shares (point, source)."""
-        ratio = self._ratio(x, self.prior)
-        return self.strength * (x * ratio).sum(-1), self.strength * (1 + ratio)
+        log_ratio = self._log_ratio(x, self.prior)
+        return self.strength * (x * log_ratio).sum(-1), self.strength * (1 + log_ratio)
 
     @staticmethod
-    def _ratio(shares: Any, prior: Any) -> Any:
+    def _log_ratio(shares: Any, prior: Any) -> Any:
         return np.log(np.maximum(shares, SMALLEST_SHARE) / np.maximum(prior, SMALLEST_SHARE))
 
 
@@ -88,9 +82,8 @@ class Problem:
         del inputs[WEIGHT]
         coefficients = {k: c.sel(eval=evals) for k, c in self.fit.coefficients(self.columns).items()}
         arrays = xr.broadcast(*inputs.values(), *coefficients.values(), exclude=["source"])
-        full = [
-            a.reset_coords(drop=True).transpose("source", "eval", ..., *SAMPLE, missing_dims="ignore") for a in arrays
-        ]
+        order = ("source", "eval", ..., *SAMPLE)
+        full = [a.reset_coords(drop=True).transpose(*order, missing_dims="ignore") for a in arrays]
         template = full[0].isel(source=0, eval=0, drop=True, missing_dims="ignore")
         values = [np.ascontiguousarray(a.values.reshape(*a.shape[: a.ndim - template.ndim], -1), float) for a in full]
         return template, values[: len(inputs)], values[len(inputs) :]
@@ -109,19 +102,17 @@ class Problem:
         """Return objective and slope (point, source) at shares (point, source) of the points by number."""
         _, inputs, coefficients = self._arrays
         shares = x if self.map_to is None else x @ self.map_to.values.T
-        whole = len(number) == self.count
-        values, slope = slope_in_shares(self.fit.model.law)(
-            np.ascontiguousarray(shares.T[:, None]),
-            self.goal.weights.values[:, None],
-            *(a if whole else a[..., number] for a in (*inputs, *coefficients)),
-        )
+        others = (*inputs, *coefficients)
+        chosen = others if len(number) == self.count else [a[..., number] for a in others]
+        function = slope_in_shares(self.fit.model.law)
+        values, slope = function(np.ascontiguousarray(shares.T[:, None]), self.goal.weights.values[:, None], *chosen)
         slope = slope[:, 0].T
         pull, pull_slope = self.towards.each(x)
         return values + pull, pull_slope + (slope if self.map_to is None else slope @ self.map_to.values)
 
     def expected(self, x: np.ndarray, number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the means over draws of objective and slope at one mixture (cell, source) per cell."""
-        per_cell = self.count // self.cells
+        per_cell = self.fit.draws
         points = (number[:, None] * per_cell + np.arange(per_cell)).ravel()
         values, slope = self.each(np.repeat(x, per_cell, axis=0), points)
         return values.reshape(len(x), -1).mean(1), slope.reshape(len(x), per_cell, -1).mean(1)
@@ -149,10 +140,7 @@ def slope_in_shares(law: Law) -> Callable[..., Any]:
         goal = (importance * law.function(*covariates.values(), **coefficients)).sum(axis=0)
         slope: Any = pt.grad(goal.sum(), shares)
         others = [v for k, v in covariates.items() if k != WEIGHT]
-        _COMPILED[law.function] = pytensor.function(
-            [shares, importance, *others, *coefficients.values()],
-            [goal, slope],
-            mode="FAST_COMPILE",
-            on_unused_input="ignore",
-        )
+        taken = [shares, importance, *others, *coefficients.values()]
+        how: Any = {"mode": "FAST_COMPILE", "on_unused_input": "ignore"}
+        _COMPILED[law.function] = pytensor.function(taken, [goal, slope], **how)
     return _COMPILED[law.function]

@@ -65,7 +65,7 @@ def only_eval(fit: Posterior, eval: str | None) -> str:
 def largest_run(fit: Posterior) -> xr.Dataset:
     """Return the row of the largest run: the largest model size times tokens, or the last along the law's path."""
     rows, law = fit.model.design.rows, fit.model.law
-    counted = [c for c in ("N", "D") if c in law.columns] or [c for c in (law.path,) if c in rows]
+    counted: list[str] = [c for c in ("N", "D") if c in law.columns] or [c for c in (law.path,) if c in rows]
     size = sum(np.log(rows[c].values) for c in counted) if counted else rows["row"].values
     return rows.isel(row=int(np.argmax(size)))
 
@@ -92,13 +92,7 @@ def named(value: Any, name: str) -> xr.DataArray:
 
 
 def open_columns(fit: Posterior, asked: Mapping[str, Any], *sought: str) -> xr.Dataset:
-    """Return the columns of a question, checked, without those that are sought.
-
-    Raises
-    ------
-    LawError
-        The law does not depend on a sought column, or the fit has separate coefficients for each of its values.
-    """
+    """Return the columns of a question without those that are sought; LawError if it cannot be put to the fit."""
     law, groups = fit.model.law, fit.model.design.groups
     if column := next((name for name in sought if name in groups), None):
         varying = [c for c, prior in fit.model.coefficient_priors.items() if column in (prior.dims or ())]
@@ -127,21 +121,8 @@ def needed(law: Law, *columns: str) -> None:
 class Line:
     """The loss of one validation set along a line through the covariates, as a function of the position in [0, 1].
 
-    Attributes
-    ----------
-    fit : Fit
-        The posterior.
-    eval : str
-        The validation set.
-    at : callable
-        Table columns (a Dataset) at positions (a named array with any dims, those of the draws included).
-    ends : tuple of float
-        Positions between which the line is searched, as far as the law's range allows.
-
-    Raises
-    ------
-    UnknownName
-        The fit has no such validation set.
+    `at` returns the table's columns at positions (a named array with any dims); `ends` are the searched positions, as
+    far as the law's range allows.
     """
 
     fit: Posterior
@@ -155,22 +136,20 @@ class Line:
 
     def loss(self, position: xr.DataArray) -> xr.DataArray:
         """Return the mean loss (nats) of every draw; dims (chain, draw), those of the question and of `position`."""
-        loss: xr.DataArray = self.fit.loss(self.at(position)).sel(eval=self.eval, drop=True)
-        return loss.reset_coords(drop=True)
+        loss: xr.DataArray = self.fit.loss(self.at(position)).sel(eval=self.eval).reset_coords(drop=True)
+        return loss
+
+    def error(self, columns: xr.Dataset, seed: int) -> xr.DataArray:
+        """Return the error of one new run at those columns, as a factor of every draw's loss."""
+        error: xr.DataArray = xr.ufuncs.exp(self.fit.error(seed, columns).sel(eval=self.eval))
+        return error.reset_coords(drop=True)
 
     def grid(self) -> xr.DataArray:
-        """Return the searched positions: the part of the line inside the law's range.
-
-        Raises
-        ------
-        RangeError
-            The whole line lies outside the law's range.
-        """
+        """Return the searched positions: the part of the line inside the law's range."""
         low, high = self.ends
         if self.fit.model.outside != "include":
             law = self.fit.model.law
-            positions = xr.DataArray(np.linspace(0, 1, 1001), dims="grid")
-            positions = positions[(positions >= low) & (positions <= high)]
+            positions = xr.DataArray([x for x in np.linspace(0, 1, 1001) if low <= x <= high], dims="grid")
             holds = inside(law, self.at(positions).assign_coords(eval=self.eval))
             holds = holds.all([d for d in holds.dims if d != "grid"]).broadcast_like(positions)
             if holds.sum() < 2:

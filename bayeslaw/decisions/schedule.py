@@ -111,9 +111,8 @@ def curve(
         steps = np.unique(np.linspace(first + 1, len(schedule), min(LINE_POINTS, len(schedule) - first)).round())
     rows = pd.DataFrame({"step": np.atleast_1d(steps)})
     areas = curve_columns(rows, fit.model.runs, schedule=schedule, before=before)
-    step = areas["step"].to_numpy(int)
-    known = {c: xr.DataArray(areas[c], dims="step", coords={"step": step}) for c in _areas_of(fit, areas)}
-    named = fit.columns(**columns, **known).assign_coords(step=step)
+    known = _columns_of(fit, areas, "step", areas["step"].to_numpy(int))
+    named = fit.columns(**columns, **known)
     asked = {**columns, "schedule": repr(schedule)}
     note = beyond(fit, {"the schedule": schedule}, areas.assign(run="the schedule"))
     what = "new run" if new_run else "mean law"
@@ -182,21 +181,20 @@ def best_schedule(
     plans = dict(zip(names, candidates.values(), strict=True))
     bases = None if before is None else dict(zip(names, _each(before, called, "before"), strict=True))
     rows = pd.DataFrame({"run": names, "step": [len(plan) for plan in plans.values()]})
-    areas = curve_columns(rows, fit.model.runs, schedule=plans, before=bases)
     at = {"candidate": called}
-
-    def of(areas: pd.DataFrame) -> dict[str, Any]:
-        return {c: xr.DataArray(areas[c].to_numpy(), dims="candidate", coords=at) for c in _areas_of(fit, areas)}
-
     known = dict(columns)
     for name, value in columns.items():
         if isinstance(value, Mapping):
             known[name] = xr.DataArray(_each(value, called, name), dims="candidate", coords=at)
-    wanted = Goal.of(goal, fit.evals)
-    losses = fit.loss(fit.columns(**known, **of(areas)), new_run, seed)
+
+    def place(areas: pd.DataFrame) -> xr.Dataset:
+        return fit.columns(**known, **_columns_of(fit, areas, "candidate", called))
+
+    areas = curve_columns(rows, fit.model.runs, schedule=plans, before=bases)
+    wanted, losses = Goal.of(goal, fit.evals), fit.loss(place(areas), new_run, seed)
     if change:
         start = curve_columns(rows.assign(step=0), fit.model.runs, schedule=plans, before=bases)
-        losses = losses - fit.loss(fit.columns(**known, **of(start)))
+        losses = losses - fit.loss(place(start))
     draws = wanted(losses).assign_coords(at)
     asked = {**columns, "goal": wanted.asked}
     words = dict(zip(names, map(str, called), strict=True))
@@ -215,8 +213,10 @@ def check_law(fit: Posterior, *columns: str) -> None:
     needed(law, *columns)
 
 
-def _areas_of(fit: Posterior, areas: pd.DataFrame) -> list[str]:
-    return [c for c in fit.model.law.columns if c in areas]
+def _columns_of(fit: Posterior, areas: pd.DataFrame, dim: str, labels: Any) -> dict[str, xr.DataArray]:
+    """Return the law's columns of a table along a dim."""
+    columns = areas[[c for c in fit.model.law.columns if c in areas]]
+    return {str(c): xr.DataArray(columns[c].to_numpy(), dims=dim, coords={dim: labels}) for c in columns}
 
 
 def _each(values: Any, labels: list[Any], what: str) -> list[Any]:
@@ -239,7 +239,7 @@ def beyond(fit: Posterior, plans: Mapping[str, Schedule], areas: pd.DataFrame) -
         if (idle := int((plan.lr == 0).sum())) > 1:
             parts.append(f"{idle} steps at rate 0, which help in the law only")
         own = areas[areas["run"] == name]
-        for column in _areas_of(fit, areas):
+        for column in [c for c in fit.model.law.columns if c in areas]:
             low, high = table[column].min(), table[column].max()
             slack = RANGE_SLACK * max(abs(low), abs(high), 1e-12)
             smallest, largest = own[column].min(), own[column].max()

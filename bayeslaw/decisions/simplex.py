@@ -69,9 +69,8 @@ def minimise(
 
     Returns
     -------
-    points : array (count, source)
-    gap : array (count)
-        Upper bound of the distance to the minimum, where the function is convex.
+    points, gap : array (count, source), array (count)
+        The minima, and upper bounds of the distance to them where the functions are convex.
 
     Notes
     -----

@@ -24,13 +24,7 @@ __all__ = ["Study", "study_of"]
 
 
 class Study:
-    """The decisions and answers of one fit.
-
-    Parameters
-    ----------
-    fit : Posterior
-        The fit.
-    """
+    """The decisions and answers of one fit."""
 
     def __init__(self, fit: Posterior) -> None:
         self.fit = fit
@@ -78,7 +72,7 @@ class Study:
         """
         names, decisions, runs, draws = zip(*self._ratios(), *self._losses(), strict=True)
         labels = {"answer": list(names), "decision": ("answer", list(decisions)), "measured_in": ("answer", list(runs))}
-        joined = xr.concat(draws, "answer", coords="minimal").transpose(*SAMPLE, "answer")
+        joined: xr.DataArray = xr.concat(draws, "answer", coords="minimal").transpose(*SAMPLE, "answer")
         return joined.assign_coords(labels)
 
     def _ratios(self) -> Iterator[tuple[str, str, str, xr.DataArray]]:

@@ -61,7 +61,7 @@ _TABLE = (
         kind="share",
         of_the_study=critical_ratio.of_the_study,
     ),
-    Decision(best_ratio, "--N 1.8e9 --domain-tokens 5e9", kind="share", columns=("D",)),
+    Decision(best_ratio, "--N 1.8e9 --domain-tokens 5e9", "share", ("D",)),
     Decision(
         allocation.allocation,
         "--flops 1e21 --domain-share 0.5",
@@ -69,25 +69,12 @@ _TABLE = (
         of_the_study=allocation.of_the_study,
     ),
     Decision(tokens_for, "--loss 2.5 --N 1.8e9 --domain-share 0.5", columns=("D",)),
+    Decision(best_mixture, "--max github=0.3 --json", "mixture", of_the_study=lambda fit: of_largest_run(fit, WEIGHT)),
+    Decision(equivalent_compute, "--mixture web=0.7 --mixture code=0.3 --than web=1 --D 1e10", "mixture", ("D",)),
     Decision(
-        best_mixture,
-        "--max github=0.3 --json",
-        kind="mixture",
-        of_the_study=lambda fit: of_largest_run(fit, WEIGHT),
+        best_duration, "--goal gsm8k --longest 0.3", "window", of_the_study=lambda f: of_largest_run(f, "duration")
     ),
-    Decision(
-        equivalent_compute,
-        "--mixture web=0.7 --mixture code=0.3 --than web=1 --D 1e10",
-        kind="mixture",
-        columns=("D",),
-    ),
-    Decision(
-        best_duration,
-        "--goal gsm8k --longest 0.3",
-        kind="window",
-        of_the_study=lambda fit: of_largest_run(fit, "duration"),
-    ),
-    Decision(best_schedule, "--candidate cosine=cosine.csv --candidate wsd=wsd.csv", kind="schedule"),
+    Decision(best_schedule, "--candidate cosine=cosine.csv --candidate wsd=wsd.csv", "schedule"),
     Decision(turning_length, "schedule.csv --before pretraining.csv", columns=("S1cpt",)),
     Decision(critical_point, "--goal general", columns=("S1", "S1cpt")),
 )

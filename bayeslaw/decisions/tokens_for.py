@@ -9,20 +9,15 @@ import xarray as xr
 from bayeslaw.base.errors import RangeError
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.decisions.question import END_ROUNDING, Line, last_below, only_eval, open_columns, where
-from bayeslaw.declare.laws import WEIGHT, Law
+from bayeslaw.declare.laws import WEIGHT
 from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored
 
-__all__ = ["applies", "tokens_for"]
+__all__ = ["tokens_for"]
 
 SEARCH_FACTOR = 1000.0
 """Factor by which the search goes below the fewest and above the most tokens of the runs."""
-
-
-def applies(law: Law) -> bool:
-    """Return whether a law's loss depends on tokens."""
-    return "D" in law.columns
 
 
 def tokens_for(
@@ -45,23 +40,19 @@ def tokens_for(
 
     Parameters
     ----------
-    fit : Fit
-        The posterior.
+    fit, N, domain_share, domain, labels
+        The posterior; model size (parameters), share of the domain, target domain and ``{column: label}`` of other
+        groups. Arrays give the result dims.
     loss : float, optional
         The loss to reach, in the unit of the runs.
     score : float, optional
         In place of `loss`: the score to reach, of a fit of error rates (`bayeslaw.read_scores`), a share in (0, 1).
-    N, domain_share, domain, labels
-        Model size (parameters), share of the domain, target domain and ``{column: label}`` of other groups; arrays give
-        dims.
     mixture : mapping, Series or DataArray, optional
         Shares by source, where the law depends on them.
     eval : str, optional
         The validation set; by default the only one, else ``domain``.
-    new_run : bool
-        Answer for one new run with its error, not for the mean law.
-    seed : int
-        Seed of the errors of new runs.
+    new_run, seed
+        Answer for one new run with its error, not for the mean law, and the seed of its error.
 
     Returns
     -------
@@ -70,12 +61,9 @@ def tokens_for(
 
     Raises
     ------
-    LawError
-        The law does not depend on tokens.
-    RangeError
-        Not exactly one of `loss` and `score` is given, or its value is impossible.
-    UnknownName
-        The validation set or a label does not exist.
+    LawError, RangeError, UnknownName
+        The law does not depend on tokens; not exactly one of `loss` and `score` is given, or its value is impossible;
+        the validation set or a label does not exist.
     """
     if (loss is None) == (score is None):
         raise RangeError("give the loss to reach, loss=, or the score, score=: one of the two")
@@ -94,9 +82,7 @@ def tokens_for(
 
     line = Line(fit, eval, lambda position: columns.assign(D=tokens(position)))
     grid = line.grid()
-    error: Any = 1.0
-    if new_run:
-        error = np.exp(fit.error(seed, columns).sel(eval=eval, drop=True).reset_coords(drop=True))
+    error = line.error(columns, seed) if new_run else 1.0
     position = last_below(lambda at: target - line.loss(at) * error, grid)
     answer = Censored(
         "tokens_for",

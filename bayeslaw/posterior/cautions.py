@@ -12,16 +12,13 @@ from bayeslaw.base.words import amount
 from bayeslaw.posterior.convergence import convergence
 from bayeslaw.posterior.draws import Posterior, kept
 from bayeslaw.posterior.quantity import Quantity
-from bayeslaw.posterior.sensitivity import contraction, unit_cells, weighable
+from bayeslaw.posterior.sensitivity import LEAST_CONTRACTION, contraction, unit_cells, weighable
 
 __all__ = ["VERIFIED", "Reach", "cautioned", "cautions", "reach"]
 
 VERIFIED = {"N": 1.0, "D": 1.5}
 """Factor beyond the runs up to which intervals kept their coverage on held-out runs (docs/studies/held_out.md). On no
 table did they keep it for larger models."""
-
-LEARNED = 0.25
-"""Contraction (1 minus the ratio of posterior to prior variance) below which the data did not learn a coefficient."""
 
 DECIDED_VARIANCE = 0.5
 """Part of an answer's posterior variance, explained by unlearned coefficients, from which their priors decide it."""
@@ -80,17 +77,7 @@ def cautions(fit: Posterior, **planned: Any) -> list[str]:
 
 
 def cautioned[Q: Quantity](fit: Posterior, answer: Q, **planned: Any) -> Q:
-    """Return an answer with its cautions.
-
-    Parameters
-    ----------
-    fit : Posterior
-        The fit that was asked.
-    answer : Quantity
-        Its answer.
-    **planned
-        ``N`` and ``D`` of the answer, if it has any.
-    """
+    """Return an answer with its cautions; `planned` are the ``N`` and ``D`` of the answer, if it has any."""
     found = cautions(fit, **planned)
     if names := _deciding(fit, answer):
         found.append(f"the answer rests on the prior of {' and of '.join(names)}, which the runs hardly inform")
@@ -101,7 +88,7 @@ def cautioned[Q: Quantity](fit: Posterior, answer: Q, **planned: Any) -> Q:
 def _unlearned(fit: Posterior) -> dict[str, xr.DataArray]:
     """Return the draws, in prior units, of every unlearned coefficient by its name in words."""
     cells = unit_cells(fit) if weighable(fit) else ()
-    return {label: z for label, _, z in cells if contraction(z) < LEARNED}
+    return {label: z for label, _, z in cells if contraction(z) < LEAST_CONTRACTION}
 
 
 def _deciding(fit: Posterior, answer: Quantity) -> list[str]:

@@ -44,7 +44,7 @@ def fit(
     from bayeslaw.sampler.sampling import sample
 
     settings = {"draws": draws, "tune": tune, "chains": chains, "seed": seed, "target_accept": target_accept}
-    idata = sample(model, **settings, cores=cores or cpu_count() or 1, progress=progress)  # type: ignore[arg-type]
+    idata = sample(model, **settings, cores=cores or cpu_count() or 1, progress=progress)
     idata["posterior"] = xr.DataTree(with_paper_units(model, idata["posterior"].to_dataset()))
     return posterior_of(model, idata, {"method": "nuts", **settings}, time.perf_counter() - start)
 

@@ -83,8 +83,7 @@ def new_domain(fit: Posterior, early_runs: Runs, *, draws: int = 1000, seed: int
     proposals, log_weight = alone.propose(rng)
     own = alone.named(proposals)
     smooth, pareto_k = array_stats.psislw(-log_weight.ravel())  # takes log likelihoods, whose inverses are the weights
-    k = float(pareto_k)
-    weight = np.exp(smooth)
+    k, weight = float(pareto_k), np.exp(smooth)
     effective = 1 / float((weight**2).sum())
     if not k <= MOST_PARETO_K or effective < LEAST_EFFECTIVE_DRAWS:
         raise RangeError(
@@ -94,15 +93,9 @@ def new_domain(fit: Posterior, early_runs: Runs, *, draws: int = 1000, seed: int
     position = (rng.random() + np.arange(draws)) / draws
     chosen = rng.permutation(np.minimum(np.searchsorted(np.cumsum(weight), position), weight.size - 1))
     found = _with_domain(posterior, own, label, joint, *np.divmod(chosen, PROPOSALS))
-    how = {
-        "method": "new domain",
-        "domain": label,
-        "draws": draws,
-        "seed": seed,
-        "pareto_k": round(k, 2),
-        "weighted_draws": log_weight.size,
-        "effective_weighted_draws": round(effective),
-    }
+    reliability = {"pareto_k": round(k, 2), "weighted_draws": log_weight.size}
+    reliability["effective_weighted_draws"] = round(effective)
+    how = {"method": "new domain", "domain": label, "draws": draws, "seed": seed, **reliability}
     idata = xr.DataTree.from_dict({"posterior": with_paper_units(joint, found)})
     return posterior_of(joint, idata, how, time.perf_counter() - start)
 

@@ -128,8 +128,7 @@ class Quantity:
     @checked
     def as_json(self, prob: float = CI_PROB) -> dict[str, Any]:
         """Return the answer and the question's inputs as plain numbers, texts and lists."""
-        ends = self.interval(prob)
-        answer = {"median": self.median(), "lower": ends["lower"], "upper": ends["upper"], **self._shares_of_draws()}
+        answer: dict[Any, Any] = {"median": self.median(), **self.interval(prob), **self._shares_of_draws()}
         labels = {str(d): self.draws[d] for d in self.draws.dims if d not in SAMPLE and d in self.draws.coords}
         about = {"name": self.name, "unit": self.unit, "what": self.what, "note": self.note, "prob": prob}
         about |= {"cautions": self.cautions, **self._beside()}

@@ -22,6 +22,7 @@ from bayeslaw.posterior.likelihood import log_likelihood
 from bayeslaw.posterior.quantity import elements
 
 __all__ = [
+    "LEAST_CONTRACTION",
     "LEAST_DRAWS",
     "SENSITIVE",
     "contraction",
@@ -37,6 +38,9 @@ SENSITIVE = 0.05
 
 POWERS = (0.8, 1.25)
 """Weights of the prior at which the shift of a posterior mean is given."""
+
+LEAST_CONTRACTION = 0.25
+"""Contraction (1 minus the ratio of posterior to prior variance) below which the data did not learn a coefficient."""
 
 LEAST_DRAWS = 200
 """Smallest number of draws that can be weighted."""

@@ -1,6 +1,7 @@
 """The smallest number of tokens for a loss, beside the tokens that the loss was computed at."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def test_draws_without_an_answer_are_kept_and_counted(fit):
     at = {"N": 5e8, "domain_share": 0.5, "domain": "code"}
     assert float(fit.tokens_for(loss=0.01, **at).p_always) == 1
     easy = fit.tokens_for(loss=90.0, **at)
-    assert float(easy.p_never) == 1 and "fewer tokens than were looked at" in repr(easy)
+    assert float(easy.p_never) == 1 and "fewer tokens than the searched range" in repr(easy)
     assert any("D 100 k lies 1e+03 times beyond the smallest run" in caution for caution in easy.cautions)
 
 
@@ -49,7 +50,7 @@ def test_a_new_run_needs_other_tokens_than_the_mean_law(fit):
 @pytest.mark.parametrize("name", [n for n, law in models.catalogue.items() if DECISIONS["tokens_for"].applies(law)])
 def test_every_law_of_tokens_answers(name, table_for):
     made = stand_in(models.catalogue[name], table_for, draws=5)
-    asked = {"N": 5e8, "domain_share": 0.5}
+    asked: dict[str, Any] = {"N": 5e8, "domain_share": 0.5}
     asked = {k: v for k, v in asked.items() if k in made.model.law.columns}
     asked |= (
         {"mixture": {"books": 0.2, "web": 0.4, "code": 0.4}} if made.model.law.kind == "mixture" else {"domain": "code"}

@@ -1,8 +1,10 @@
 """What speaks against an answer travels with it: into Python, tables, notebooks, JSON and the command line."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -14,7 +16,7 @@ from tests.stand_ins import stand_in
 
 
 @pytest.fixture
-def fit(table_for) -> Fit:
+def fit(table_for: Callable[..., pd.DataFrame]) -> Fit:
     return stand_in(models.chinchilla, table_for, draws=200)
 
 
