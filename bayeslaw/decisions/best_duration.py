@@ -7,25 +7,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayeslaw.base.errors import RangeError, unknown_name
+from bayeslaw.base.errors import RangeError
+from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.decisions.goal import Goal
-from bayeslaw.decisions.question import POINTS, minimise, of_largest_run, open_columns, where
-from bayeslaw.declare.laws import Law
+from bayeslaw.decisions.question import LINE_POINTS, minimise, open_columns, where
 from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored
 
-__all__ = ["applies", "best_duration", "duration_frontier", "of_the_study"]
-
-
-def applies(law: Law) -> bool:
-    """Return whether a law knows how long a domain is upsampled."""
-    return law.kind == "window"
-
-
-def of_the_study(fit: Posterior) -> dict[str, Any]:
-    """Return the question of the study itself: its labels, all benchmarks alike."""
-    return of_largest_run(fit, "duration")
+__all__ = ["best_duration", "duration_frontier"]
 
 
 def best_duration(
@@ -38,22 +28,17 @@ def best_duration(
 ) -> Censored:
     """Return the share of the training, at its end, whose upsampling gives the smallest loss or error rate.
 
-    Draws whose optimum lies at an end are kept there: `p_never` is the probability that upsampling does not help,
-    `p_always` that a window longer than `longest` would help still more.
+    Draws with the optimum at an end are kept there: `p_never` is the probability that upsampling does not help,
+    `p_always` that a window longer than `longest` helps still more.
 
     Parameters
     ----------
-    fit : Fit
-        The posterior.
+    fit, domain, labels
+        The posterior; target domain and ``{column: label}`` of other groups. Arrays give the result dims.
     goal : str or mapping, optional
-        The benchmark whose loss or error rate is minimised, or ``{benchmark: importance}`` for a weighted mean; left
-        out: all count alike.
+        The benchmark, or ``{benchmark: importance}`` for a weighted mean; by default all count alike.
     longest : float, optional
-        The longest window looked at, a share of the training; left out: the longest one that was tried.
-    domain : str or array, optional
-        The target domain, where the model tells domains apart.
-    labels : mapping, optional
-        Other labels that coefficients vary over, by their column; an array gives the result a dim of its own.
+        The longest window searched, a share of the training; by default the longest one of the runs.
 
     Returns
     -------
@@ -62,31 +47,26 @@ def best_duration(
 
     Raises
     ------
-    LawError
-        The law does not know a duration.
-    RangeError
-        `longest` is no share, or importances are not at least 0.
-    UnknownName
-        A benchmark or a label does not exist.
+    LawError, RangeError, UnknownName
+        The law does not depend on a duration; `longest` is not a share, or an importance is below 0; a benchmark or a
+        label does not exist.
 
     Notes
     -----
-    Beyond the longest window that was tried the answer is the form of the law, and the note says so.
+    Beyond the longest window of the runs only the form of the law supports the answer; the note says so.
     """
     wanted, asked = Goal.of(goal, fit.evals), where(labels, domain=domain)
-    columns = open_columns(fit, {"duration": 0.0}, asked)
+    columns = open_columns(fit, asked, "duration")
     tried = float(fit.model.design.rows["duration"].max())
     high = tried if longest is None else float(longest)
     if not 0 < high <= 1:
         raise RangeError(f"longest is {high}: give a share of the training, above 0 and at most 1")
 
-    def loss(duration: xr.DataArray) -> xr.DataArray:
-        return wanted(fit.loss(columns.assign(duration=duration)))
-
-    grid = xr.DataArray(np.linspace(0.0, high, POINTS), dims="grid")
+    grid = xr.DataArray(np.linspace(0.0, high, LINE_POINTS), dims="grid")
+    found = minimise(lambda duration: wanted(fit.loss(columns.assign(duration=duration))), grid)
     best = Censored(
         "best_duration",
-        minimise(loss, grid).transpose("chain", "draw", ...),
+        found.transpose(*SAMPLE, ...),
         "1",
         "mean law",
         {**asked, "goal": wanted.asked, "longest": high},
@@ -107,22 +87,18 @@ def duration_frontier(
     domain: Any = None,
     labels: Mapping[str, Any] | None = None,
 ) -> Censored:
-    """Return the best duration for every weight between a general benchmark and the one that upsampling is for.
+    """Return the best duration for every weight between a general benchmark and one of the upsampled domain.
 
     Losses at these durations are the frontier: no window is better for both.
 
     Parameters
     ----------
-    fit : Fit
-        The posterior.
+    fit, longest, domain, labels
+        As in `best_duration`.
     target, general : str
-        Benchmarks (or validation sets): of the upsampled domain, and of what it may crowd out.
+        Benchmarks (or validation sets): of the upsampled domain, and of general ability.
     weights : array, optional
-        Importance of the target, in [0, 1]; left out: 0, 0.1, ... 1.
-    longest : float, optional
-        As in `best_duration`.
-    domain, labels
-        As in `best_duration`.
+        Importances of the target in [0, 1]; by default 0, 0.1, ... 1.
 
     Returns
     -------
@@ -131,23 +107,16 @@ def duration_frontier(
 
     Raises
     ------
-    RangeError
-        A weight lies outside [0, 1].
-    UnknownName
-        The fit has no such benchmark.
+    LawError, RangeError, UnknownName
+        As in `best_duration`; a weight lies outside [0, 1], or both benchmarks are one.
     """
-    for name in (target, general):
-        if name not in fit.evals:
-            raise unknown_name("validation set", name, fit.evals)
     if target == general:
         raise RangeError(f"target and general are both {target!r}: name two benchmarks for a frontier")
     shares = np.linspace(0, 1, 11) if weights is None else np.atleast_1d(np.asarray(weights, float))
     if not ((shares >= 0) & (shares <= 1)).all():
         raise RangeError(f"weights are {weights}: give importances of the target in [0, 1]")
-    found = [
-        best_duration(fit, goal={general: 1 - w, target: w}, longest=longest, domain=domain, labels=labels)
-        for w in map(float, shares)
-    ]
+    place: Any = {"longest": longest, "domain": domain, "labels": labels}
+    found = [best_duration(fit, goal={general: 1 - float(w), target: float(w)}, **place) for w in shares]
     draws = xr.concat([r.draws for r in found], xr.DataArray(shares, dims="weight", name="weight"))
     asked = {**where(labels, domain=domain), "target": target, "general": general, "longest": found[0].high}
-    return replace(found[0], draws=draws.transpose("chain", "draw", "weight", ...), inputs=asked)
+    return replace(found[0], draws=draws.transpose(*SAMPLE, "weight", ...), inputs=asked)

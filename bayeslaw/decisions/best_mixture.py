@@ -1,4 +1,4 @@
-"""Best mixture: the shares of many sources with the smallest loss, every draw deciding for itself."""
+"""Best mixture: the shares of many sources with the smallest loss, for every draw."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,31 +13,34 @@ from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.decisions import simplex
 from bayeslaw.decisions.goal import Goal
 from bayeslaw.decisions.mixture_problem import Problem, Pull
-from bayeslaw.decisions.question import given, of_largest_run, open_columns, where
-from bayeslaw.declare.laws import WEIGHT, Law
+from bayeslaw.decisions.question import given, open_columns, where
+from bayeslaw.declare.laws import WEIGHT
 from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored, Quantity
 from bayeslaw.tables.mixtures import as_weights, blend, bounds
 
-__all__ = ["Mixture", "applies", "best_mixture", "of_the_study"]
+__all__ = ["Mixture", "best_mixture"]
 
-BEYOND = 0.01
-"""By how much a share may lie beyond those that were tried before the answer says so."""
+SHARE_SLACK = 0.01
+"""Distance of a share from the shares of the runs from which the note names its source."""
+
+MOST_SOURCES = 3
+"""Sources that a note names."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Mixture(Censored):
-    """The best shares of every draw, some of them at the ends of what was allowed.
+    """The best shares of every draw, some of them at the ends of the allowed range.
 
     Parameters
     ----------
     goal : callable
-        The loss that was minimised (nats; dims chain, draw and those of the question) of given shares.
+        The minimised loss (nats; dims chain, draw and those of the question) of given shares.
     pull : callable
-        What was added to it for the distance from a prior mixture (nats) of given shares; 0 where none was asked for.
+        The penalty (nats) of given shares for their distance from a prior mixture; 0 without one.
     recommended : xarray.DataArray
-        The one mixture with the smallest expected loss, which is what to train on; dim ``source``.
+        The single mixture with the smallest expected loss, the one to train on; dim ``source``.
     """
 
     goal: Callable[[xr.DataArray], xr.DataArray] = field(kw_only=True)
@@ -45,40 +48,40 @@ class Mixture(Censored):
     recommended: xr.DataArray = field(kw_only=True)
 
     def _ends(self) -> tuple[Any, Any]:
-        """Shares end at 0 and 1 whatever was allowed, so a draw that lies there is known."""
+        """Draws at a share of 0 or 1 are exact: no share lies beyond."""
         low, high = (xr.DataArray(end) for end in (self.low, self.high))
         return low.where(low > 0, -np.inf), high.where(high < 1, np.inf)
 
     def _beside(self) -> dict[str, Any]:
-        several = self.recommended.ndim > 1
-        return {} if several else {"recommended": self.recommended.to_series().to_dict()}
+        return {} if self.recommended.ndim > 1 else {"recommended": self.recommended.to_series().to_dict()}
 
     def _answers(self) -> pd.DataFrame:
         table = xr.Dataset({"recommended": self.recommended.round(3), "best of a draw": self.text()})
         return table.reset_coords(drop=True).to_dataframe()
 
-    def regret(self, candidate: Any = None) -> Quantity:
-        """Return how many nats a candidate lies above each draw's own best; its mean is the expected regret.
+    def _shares(self, mixture: Any) -> xr.DataArray:
+        return self.recommended if mixture is None else as_weights(mixture, self.draws["source"].values)
 
-        Where a pull was asked for, its nats count like those of the loss.
+    def regret(self, candidate: Any = None) -> Quantity:
+        """Return the nats of a candidate, pull included, above each draw's own best; the mean is the expected regret.
 
         Parameters
         ----------
         candidate : mapping, Series, DataFrame or DataArray, optional
-            Shares by source (see `bayeslaw.tables.mixtures.as_weights`); left out: the recommended mixture.
+            Shares by source (see `bayeslaw.tables.mixtures.as_weights`); by default the recommended mixture.
         """
-        shares = self.recommended if candidate is None else as_weights(candidate, self.draws["source"].values)
+        shares = self._shares(candidate)
         above = (self.goal(shares) + self.pull(shares) - self.goal(self.draws) - self.pull(self.draws)).clip(0)
         asked = {**self.inputs, "candidate": "recommended" if candidate is None else "given"}
-        return Quantity("regret", above.transpose("chain", "draw", ...), "nats per token", self.what, asked)
+        return Quantity("regret", above.transpose(*SAMPLE, ...), "nats per token", self.what, asked)
 
     def probability_within(self, candidate: Any, tolerance: float) -> xr.DataArray:
-        """Return the probability that a candidate's loss is at most `tolerance` nats above the best.
+        """Return the probability that a candidate lies at most `tolerance` nats above the best.
 
         Parameters
         ----------
-        candidate : mapping, Series, DataFrame or DataArray
-            Shares by source (see `bayeslaw.tables.mixtures.as_weights`); None: the recommended mixture.
+        candidate
+            As in `regret`; None: the recommended mixture.
         tolerance : float
             Nats per token.
 
@@ -92,24 +95,9 @@ class Mixture(Censored):
         return (self.regret(candidate).draws <= tolerance).mean(SAMPLE)
 
     def gain(self, over: Any, mixture: Any = None) -> Quantity:
-        """Return by how many nats a mixture (left out: the recommended one) lies below another, in every draw.
-
-        The probability that it is better is the share of the draws above 0.
-        """
-        known = self.draws["source"].values
-        shares = self.recommended if mixture is None else as_weights(mixture, known)
-        difference = self.goal(as_weights(over, known)) - self.goal(shares)
-        return Quantity("gain", difference.transpose("chain", "draw", ...), "nats per token", self.what, self.inputs)
-
-
-def applies(law: Law) -> bool:
-    """Return whether a law knows shares of many sources."""
-    return law.kind == "mixture"
-
-
-def of_the_study(fit: Posterior) -> dict[str, Any]:
-    """Return the question of the study itself: the size, tokens and labels of its largest run."""
-    return of_largest_run(fit, WEIGHT)
+        """Return how many nats a mixture (by default the recommended one) lies below another; above 0 is better."""
+        difference = self.goal(self._shares(over)) - self.goal(self._shares(mixture))
+        return Quantity("gain", difference.transpose(*SAMPLE, ...), "nats per token", self.what, self.inputs)
 
 
 def best_mixture(
@@ -130,38 +118,31 @@ def best_mixture(
 ) -> Mixture:
     """Return the shares with the smallest loss.
 
-    A new run's error is the same factor at every mixture, so it does not move the optimum of one validation set: the
-    answer is about the mean law.
+    The error of a new run multiplies the losses of a validation set alike and does not move its optimum, so the answer
+    is for the mean law.
 
     Parameters
     ----------
-    fit : Fit
-        The posterior.
+    fit, N, D, domain, labels
+        The posterior; model size (parameters), tokens, target domain and ``{column: label}`` of other groups. Arrays
+        give the result dims.
     goal : str or mapping, optional
-        The validation set whose loss is minimised, or ``{validation set: importance}`` for a weighted mean; left out:
-        all count alike.
-    N, D : float or array, optional
-        Model size in parameters and tokens, where the law knows them; an array gives the result a dim of its own.
+        The validation set, or ``{validation set: importance}`` for a weighted mean; by default all count alike.
     at_most, at_least : mapping, optional
         Bounds on the share of a source.
     available : mapping, optional
-        Tokens at hand of a source, of which a run of `D` tokens takes `repetitions` times as many at most; sources
-        left out do not run short. A law without tokens takes one `D` for this alone.
+        Tokens of a source that exist, of which a run of `D` tokens takes at most `repetitions` times as many; other
+        sources do not run short. A law without tokens takes one `D` for this alone.
     repetitions : float, optional
-        How often an available token may be seen; 1 if left out. No law here knows that a repeated token teaches less
-        than a new one.
+        Largest number of times that an available token is seen; by default 1. No law here knows that a repeated token
+        teaches less than a new one.
     near : mapping, Series or DataArray, optional
-        A prior mixture (see `bayeslaw.tables.mixtures.as_weights`): one that is trusted, or that of the tokens at hand.
-        A source without a share in it gets none.
+        A prior mixture (see `bayeslaw.tables.mixtures.as_weights`); a source without a share in it gets none.
     pull : float, optional
-        Nats that a mixture has to gain for every nat of its Kullback-Leibler divergence from `near`; both or neither.
+        Nats that a mixture has to gain per nat of its Kullback-Leibler divergence from `near`; both or neither.
     vectors : DataFrame, optional
         Domain vectors (rows meta-domains, columns data sets) for a law fitted to meta-domains: the answer is then in
-        shares of those data sets, whether they were trained on or not.
-    domain : str or array, optional
-        The target domain, where the model tells domains apart.
-    labels : mapping, optional
-        Other labels that coefficients vary over, by their column; an array gives the result a dim of its own.
+        shares of those data sets, trained on or not.
 
     Returns
     -------
@@ -170,43 +151,38 @@ def best_mixture(
 
     Raises
     ------
-    LawError
-        The law does not know shares of sources.
-    RangeError
-        The bounds leave no mixture, importances are not at least 0, available tokens come without one `D` or
-        repetitions without them, or `near` and `pull` are not both given.
-    UnknownName
-        A source, validation set or label does not exist.
+    LawError, RangeError, UnknownName
+        The law does not depend on shares; the bounds leave no mixture; an importance is below 0; available tokens come
+        without one `D`, repetitions without them, `near` without `pull` or the reverse; a source, validation set or
+        label does not exist.
 
     Notes
     -----
-    Every draw's optimum is certified to within 1e-7 nats where the law is convex in the shares, as sums of exponentials
-    of linear functions and straight lines are; the note counts the draws of others that did not get there. Unless rows
-    outside the law's range were fitted, shares stay inside it. The pull is that of Olmix (arXiv:2602.12237), which
-    takes 0.1 towards the mixture of the tokens at hand.
+    Every draw's optimum is certified to within 1e-7 nats where the law is convex in the shares (sums of exponentials
+    of linear functions, straight lines); the note counts the draws that are not. Unless rows outside the law's range
+    were fitted, shares stay inside it. The pull is that of Olmix (arXiv:2602.12237), which takes 0.1 towards the
+    mixture of the available tokens.
     """
     wanted = Goal.of(goal, fit.evals)
     asked = where(labels, N=N, D=D, domain=domain)
-    known = fit.model.design.over.get("source", np.array(["any"]))
-    even: Any = {WEIGHT: dict.fromkeys(known, 1 / len(known))}
     of_the_law = available is None or "D" in (*fit.model.law.columns, *fit.model.design.groups)
-    columns = open_columns(fit, even, where(labels, N=N, D=D if of_the_law else None, domain=domain))
+    columns = open_columns(fit, where(labels, N=N, D=D if of_the_law else None, domain=domain), WEIGHT)
+    known = fit.model.design.over["source"]
     map_to = None if vectors is None else _map_to(known, vectors)
     names = [str(s) for s in (known if map_to is None else map_to["source"].values)]
     inside = fit.model.law.covariates[WEIGHT].valid if fit.model.outside != "include" and map_to is None else (0.0, 1.0)
     towards = Pull.of(near, pull, names)
     absent = {s: inside[0] for s, share in zip(names, towards.prior, strict=True) if share == 0}
-    most = _at_most(names, at_most, available, repetitions, D)
-    low, high = bounds(names, at_least, most | absent, inside)
-    problem = Problem(fit, columns.drop_vars(WEIGHT), wanted, map_to, towards)
+    low, high = bounds(names, at_least, _at_most(names, at_most, available, repetitions, D) | absent, inside)
+    problem = Problem(fit, columns, wanted, map_to, towards)
     draws, gap = simplex.minimise(problem.each, problem.count, low, high)
     single, _ = simplex.minimise(problem.expected, problem.cells, low, high)
     label = {"source": names}
     limits = given(at_most=at_most, at_least=at_least, available=available, repetitions=repetitions)
     if pull is not None:
         limits |= {"near": dict(zip(names, towards.prior.tolist(), strict=True)), "pull": pull}
-    optimum = problem.unstacked(draws, label).transpose("chain", "draw", "source", ...)
-    recommended = problem.of_cells(single, label).transpose("source", ...)
+    repeated = problem.named(np.repeat(single, fit.draws, axis=0), label)
+    optimum = problem.named(draws, label).transpose(*SAMPLE, "source", ...)
     best = Mixture(
         "best_mixture",
         optimum,
@@ -218,7 +194,7 @@ def best_mixture(
         high=xr.DataArray(high, dims="source", coords=label),
         goal=problem.loss,
         pull=towards,
-        recommended=recommended,
+        recommended=repeated.isel(chain=0, draw=0, drop=True).transpose("source", ...),
     )
     return cautioned(fit, best, N=N, D=D if of_the_law else None)
 
@@ -230,14 +206,14 @@ def _at_most(
     repetitions: float | None,
     D: Any,
 ) -> dict[str, float]:
-    """Return the largest shares asked for, and those that the tokens at hand allow."""
+    """Return the upper bounds asked for, combined with those that the available tokens set."""
     most = dict(at_most or {})
     if available is None:
         if repetitions is not None:
-            raise RangeError("repetitions says how often available tokens may be seen: give available too")
+            raise RangeError("repetitions is a limit on available tokens: give available too")
         return most
     if D is None or np.ndim(D):
-        raise RangeError("available tokens limit the shares of a run of known length: give one D, its tokens")
+        raise RangeError("available tokens limit the shares of one run: give one D, its tokens")
     often = 1.0 if repetitions is None else repetitions
     for name, value in {"D": D, "repetitions": often}.items():
         if not 0 < value < np.inf:
@@ -252,15 +228,12 @@ def _at_most(
 
 
 def _map_to(known: np.ndarray, vectors: pd.DataFrame) -> xr.DataArray:
-    """Return domain vectors with the meta-domains that were fitted, in their order."""
+    """Return domain vectors by the fitted meta-domains."""
     by_name = blend(vectors)
-    given_names = by_name["meta_domain"].values
-    for name in known:
-        if name not in given_names:
-            raise unknown_name("meta-domain in the vectors", name, given_names)
-    for name in given_names:
-        if name not in known:
-            raise unknown_name("meta-domain in the fit", name, known)
+    rows = by_name["meta_domain"].values
+    for table, wanted, there in (("vectors", known, rows), ("fit", rows, known)):
+        if missing := [name for name in wanted if name not in there]:
+            raise unknown_name(f"meta-domain in the {table}", missing[0], there)
     return by_name.sel(meta_domain=known)
 
 
@@ -268,13 +241,15 @@ def _note(fit: Posterior, optimum: xr.DataArray, gap: np.ndarray, blended: bool)
     notes = []
     if (open_ := float((gap > 10 * simplex.GAP).mean())) > 0:
         notes.append(f"{100 * open_:.2g} % of the draws may lie up to {gap.max():.2g} nats above their best")
-    if not blended:
-        design = fit.model.design
-        tried = design.rows[WEIGHT].where(design.measured.any("eval"))
-        beyond = {"more": optimum > tried.max("row") + BEYOND, "less": optimum < tried.min("row") - BEYOND}
-        for word, draws in beyond.items():
-            often = draws.mean([d for d in optimum.dims if d != "source"])
-            if far := [str(s) for s in optimum["source"].values[often.values > 0.1]]:
-                shown = ", ".join(far[:3]) + (f" and {len(far) - 3} others" if len(far) > 3 else "")
-                notes.append(f"{word} of {shown} than any fitted run had, in at least a tenth of the draws")
+    if blended:
+        return "; ".join(notes)
+    design = fit.model.design
+    fitted = design.rows[WEIGHT].where(design.measured.any("eval"))
+    outside = {"more": optimum > fitted.max("row") + SHARE_SLACK, "less": optimum < fitted.min("row") - SHARE_SLACK}
+    for word, draws in outside.items():
+        often = draws.mean([d for d in optimum.dims if d != "source"])
+        if far := [str(s) for s in optimum["source"].values[often.values > 0.1]]:
+            others = f" and {len(far) - MOST_SOURCES} others" if len(far) > MOST_SOURCES else ""
+            named = ", ".join(far[:MOST_SOURCES]) + others
+            notes.append(f"{word} of {named} than any fitted run had, in at least a tenth of the draws")
     return "; ".join(notes)

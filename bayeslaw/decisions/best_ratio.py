@@ -1,23 +1,20 @@
-"""Best ratio when domain tokens are scarce: usage 2 of arXiv:2406.01375."""
+"""Best ratio: the domain share with the smallest loss when domain tokens are scarce (usage 2 of arXiv:2406.01375)."""
 
 from collections.abc import Mapping
 from typing import Any
 
+import xarray as xr
+
+from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.decisions.question import Line, minimise, named, open_columns, where
-from bayeslaw.declare.laws import Law
 from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored
 
-__all__ = ["applies", "best_ratio"]
+__all__ = ["best_ratio"]
 
 SMALLEST_SHARE = 1e-3
-"""Below it a fixed amount of domain tokens would mean a thousand times as many tokens in all."""
-
-
-def applies(law: Law) -> bool:
-    """Return whether a law knows a share of a target domain, and tokens."""
-    return law.kind == "share" and "D" in law.columns
+"""Smallest share of the search: training then sees a thousand times the domain tokens."""
 
 
 def best_ratio(
@@ -29,24 +26,19 @@ def best_ratio(
     eval: str = "domain",
     labels: Mapping[str, Any] | None = None,
 ) -> Censored:
-    """Return the domain share with the smallest loss when the domain tokens are given and general tokens are not.
+    """Return the domain share with the smallest loss for a fixed number of domain tokens.
 
-    Training sees ``D = domain_tokens / domain_share`` tokens. Draws whose optimum lies at an end of the law's range
-    are kept there (`p_never`: lower end, `p_always`: upper end). A new run's error is the same factor at every
-    share, so it does not move the optimum: the answer is one about the mean law.
+    Training sees ``D = domain_tokens / domain_share`` tokens; general tokens do not run short. Draws with the optimum
+    at an end of the law's range are kept there (`p_never`: lower end, `p_always`: upper end). The error of a new run
+    multiplies all losses alike and does not move the optimum, so the answer is for the mean law.
 
     Parameters
     ----------
-    fit : Fit
-        The posterior.
-    N : float or array
-        Model size in parameters; an array gives the result a dim ``N``.
+    fit, N, domain, labels
+        The posterior; model size (parameters), target domain and ``{column: label}`` of other groups. Arrays give the
+        result dims.
     domain_tokens : float or array
         Tokens of the domain, each seen once; an array gives the result a dim ``domain_tokens``.
-    domain : str or array, optional
-        The target domain, where the model tells domains apart.
-    labels : mapping, optional
-        Other labels that coefficients vary over, by their column; an array gives the result a dim of its own.
     eval : str
         The validation set whose loss is minimised.
 
@@ -57,28 +49,27 @@ def best_ratio(
 
     Raises
     ------
-    LawError
-        The law does not know a domain share.
-    RangeError
-        The question lies outside the law's range, or `domain_tokens` is not above 0.
-    UnknownName
-        The validation set or a label does not exist.
+    LawError, RangeError, UnknownName
+        The law does not depend on a domain share and tokens; `domain_tokens` is not above 0, or the question outside
+        the law's range; the validation set or a label does not exist.
 
     Notes
     -----
-    Usage 2 of Que et al. 2024, arXiv:2406.01375. Shares below 0.001 are not looked at.
+    Usage 2 of Que et al. 2024, arXiv:2406.01375. The search begins at a share of 0.001.
     """
     tokens = named(domain_tokens, "domain_tokens")
     asked = where(labels, N=N, domain=domain)
-    columns = open_columns(fit, {"domain_share": 0.5, "D": 1e9}, asked)
-    line = Line(
-        fit, eval, lambda share: columns.assign(domain_share=share, D=tokens / share), ends=(SMALLEST_SHARE, 1.0)
-    )
+    columns = open_columns(fit, asked, "domain_share", "D")
+
+    def at(share: xr.DataArray) -> xr.Dataset:
+        return columns.assign(domain_share=share, D=tokens / share)
+
+    line = Line(fit, eval, at, ends=(SMALLEST_SHARE, 1.0))
     grid = line.grid()
     low, high = grid[0].item(), grid[-1].item()
     ratio = Censored(
         "best_ratio",
-        minimise(line.loss, grid).transpose("chain", "draw", ...),
+        minimise(line.loss, grid).transpose(*SAMPLE, ...),
         "1",
         "mean law",
         {"domain_tokens": domain_tokens, **asked, "eval": eval, "range": (low, high)},

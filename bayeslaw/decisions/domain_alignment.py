@@ -1,4 +1,4 @@
-"""Distribution alignment: the mixture whose domain vector is nearest to a validation set's, without training."""
+"""Distribution alignment: the mixture whose domain vector is nearest to that of a validation set, without training."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,11 +18,14 @@ __all__ = ["alignment", "domain_vectors"]
 
 DISTANCES = ("huber", "jensen-shannon")
 
-CLOSE = 1e-12
-"""Distance to the smallest distance between vectors at which to stop; their entries are often a thousandth."""
+DISTANCE_GAP = 1e-12
+"""Gap to the smallest distance at which to stop; entries of vectors are often a thousandth."""
 
-INDISTINCT = 1e-6
-"""Relative size below which a singular value counts as none."""
+ZERO_SINGULAR = 1e-6
+"""Relative size below which a singular value counts as 0."""
+
+SMALLEST_ENTRY = 1e-12
+"""Number added to entries of vectors inside logarithms."""
 
 
 def domain_vectors(counts: pd.DataFrame, draws: int = 1000, seed: int = 0) -> xr.DataArray:
@@ -48,24 +51,19 @@ def domain_vectors(counts: pd.DataFrame, draws: int = 1000, seed: int = 0) -> xr
 
     Notes
     -----
-    Dirichlet-multinomial, with a prior worth one document in all, spread evenly. The paper's size is 1,000 documents.
-    It knows how few the documents are, not how often the classifier errs.
+    Dirichlet-multinomial, with a prior of one document in all, spread evenly. The draws show the error of few documents
+    (the paper has 1,000), not that of the classifier.
     """
     values = counts.to_numpy(float)
     if not (values >= 0).all() or not (values.sum(0) > 0).all():
-        raise DataError("counts of documents are at least 0, with some in every data set: correct or drop the column")
+        raise DataError(
+            "counts have a value below 0 or missing, or a data set without documents: correct or drop the column"
+        )
     rng = np.random.default_rng(seed)
     gamma = rng.standard_gamma(values + 1 / len(values), (1, draws, *values.shape))
-    return xr.DataArray(
-        gamma / gamma.sum(2, keepdims=True),
-        dims=(*SAMPLE, "meta_domain", "source"),
-        coords={
-            "chain": [0],
-            "draw": np.arange(draws),
-            "meta_domain": counts.index.astype(str).to_numpy(),
-            "source": counts.columns.astype(str).to_numpy(),
-        },
-    )
+    labels = {"meta_domain": counts.index.astype(str).to_numpy(), "source": counts.columns.astype(str).to_numpy()}
+    coords = {"chain": [0], "draw": np.arange(draws), **labels}
+    return xr.DataArray(gamma / gamma.sum(2, keepdims=True), dims=list(coords), coords=coords)
 
 
 def alignment(
@@ -88,8 +86,8 @@ def alignment(
     distance : {"huber", "jensen-shannon"}
         The paper's choice, or the divergence it compares with.
     delta : float
-        Where the Huber loss turns linear. The paper does not say; at 1 (the default of common libraries) it is half the
-        squared distance, since no entries differ by more, and near 0 the sum of absolute differences.
+        Difference of entries from which the Huber loss is linear. The paper gives none; 1, the default of common
+        libraries, gives half the squared distance, and values near 0 the sum of absolute differences.
     at_most, at_least : mapping, optional
         Bounds on the share of a data set.
 
@@ -100,12 +98,9 @@ def alignment(
 
     Raises
     ------
-    DataError
-        A vector does not sum to 1.
-    RangeError
-        The bounds leave no mixture, or `delta` is not above 0.
-    UnknownName
-        A data set, meta-domain or distance does not exist.
+    DataError, RangeError, UnknownName
+        A vector does not sum to 1; the bounds leave no mixture; `delta` is not above 0; a data set, meta-domain or
+        distance does not exist.
 
     Notes
     -----
@@ -115,32 +110,32 @@ def alignment(
         raise unknown_name("distance", distance, DISTANCES)
     if not delta > 0:
         raise RangeError(f"delta is {delta}: give a number above 0")
-    V = _draws(vectors if isinstance(vectors, xr.DataArray) else blend(vectors))
+    V = vectors if isinstance(vectors, xr.DataArray) else blend(vectors)
     if not isinstance(target, xr.DataArray):
         target = blend(pd.Series(target).to_frame("target")).sel(source="target", drop=True)
     for name in target["meta_domain"].values:
         if name not in V["meta_domain"].values:
             raise unknown_name("meta-domain in the vectors", name, V["meta_domain"].values)
-    V, q = xr.broadcast(V, _draws(target).reindex(meta_domain=V["meta_domain"], fill_value=0.0), exclude=["source"])
+    target = target.reindex(meta_domain=V["meta_domain"], fill_value=0.0)
+    V, target = xr.broadcast(V, target, exclude=["source"])
+    V, target = (a.expand_dims({d: [0] for d in SAMPLE if d not in a.dims}) for a in (V, target))
     names = [str(s) for s in V["source"].values]
     low, high = bounds(names, at_least, at_most)
     matrix = V.transpose(*SAMPLE, "meta_domain", "source")
     blends = matrix.values.reshape(-1, *matrix.shape[2:])
-    wanted = q.transpose(*SAMPLE, "meta_domain").values.reshape(len(blends), -1)
+    wanted = target.transpose(*SAMPLE, "meta_domain").values.reshape(len(blends), -1)
 
     def each(x: np.ndarray, number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         here = blends if len(number) == len(blends) else blends[number]
         value, slope = _distance(np.einsum("nms,ns->nm", here, x), wanted[number], distance, delta)
         return value, np.einsum("nms,nm->ns", here, slope)
 
-    optimum, _ = simplex.minimise(each, len(blends), low, high, CLOSE)
-    draws = xr.DataArray(
-        optimum.reshape(*matrix.shape[:2], -1), dims=(*SAMPLE, "source"), coords={**_index(matrix), "source": names}
-    )
+    optimum, _ = simplex.minimise(each, len(blends), low, high, DISTANCE_GAP)
     label = {"source": names}
+    like = matrix.isel(meta_domain=0, drop=True).assign_coords(label)
     return Censored(
         "alignment",
-        draws,
+        like.copy(data=optimum.reshape(like.shape)),
         "1",
         "domain vectors",
         {"distance": distance, "delta": delta, **given(at_most=at_most, at_least=at_least)},
@@ -150,30 +145,19 @@ def alignment(
     )
 
 
-def _draws(array: xr.DataArray) -> xr.DataArray:
-    return (
-        array if set(SAMPLE) <= set(array.dims) else array.expand_dims({d: [0] for d in SAMPLE if d not in array.dims})
-    )
-
-
-def _index(array: xr.DataArray) -> dict[str, Any]:
-    return {d: array[d].values for d in SAMPLE}
-
-
 def _distance(v: np.ndarray, q: np.ndarray, distance: str, delta: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return distances of vectors (last axis) and their slopes in the first."""
+    """Return the distances of vectors (last axis) and their slopes in `v`."""
     if distance == "huber":
         miss = v - q
         inner = np.clip(miss, -delta, delta)
         return (inner * (miss - inner / 2)).sum(-1), inner
-    tiny = 1e-12
-    middle = (v + q) / 2 + tiny
-    ratio_v, ratio_q = np.log((v + tiny) / middle), np.log((q + tiny) / middle)
+    middle = (v + q) / 2 + SMALLEST_ENTRY
+    ratio_v, ratio_q = (np.log((x + SMALLEST_ENTRY) / middle) for x in (v, q))
     return (v * ratio_v + q * ratio_q).sum(-1) / 2, ratio_v / 2
 
 
 def _note(vectors: np.ndarray) -> str:
-    """Return what is to be said where several mixtures have the same blend."""
+    """Return a sentence if several mixtures have the same blend."""
     size = np.linalg.svd(vectors, compute_uv=False)
-    free = vectors.shape[1] - int((size > INDISTINCT * size[0]).sum())
+    free = vectors.shape[1] - int((size > ZERO_SINGULAR * size[0]).sum())
     return f"{free} directions change the mixture and not its blend: the optimum is one of many" if free else ""

@@ -1,4 +1,4 @@
-"""How easily each domain is learned, by a law that knows features of domains, and how much of that the data said.
+"""Learnability of domains, by a law with features of domains, and how far the data informed it.
 
 Source: Que et al. 2024, arXiv:2406.01375, section 5 and appendix H.
 """
@@ -26,8 +26,8 @@ __all__ = ["Learnability", "learnability"]
 
 DIRECTION = "a larger K means a lower loss, so K says how easily a domain is learned"
 
-HARDLY, MOSTLY = 0.2, 0.8
-"""Shares of the prior's variance that the data took away below and above which words say so."""
+LITTLE_LEARNED, MOSTLY_LEARNED = 0.2, 0.8
+"""Contractions below which the data hardly inform a coefficient, and from which they determine it."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -39,11 +39,11 @@ class Learnability:
     K : Quantity
         Learnability (1 at the reference of the features), dims ``eval`` and ``domain``.
     part : Quantity
-        The domain's part of the floor (nats): what the losses can tell of K.
+        The domain's part of the floor (nats), through which the losses inform K.
     moved : pandas.DataFrame
-        One row per coefficient that K or its part is made of, and validation set: ``prior`` and ``posterior`` median
-        with the ends of their intervals, ``contraction`` (1 minus the ratio of posterior to prior variance; on the log
-        scale where positive) and what that means, in words.
+        One row per coefficient of K or its part, and validation set: ``prior`` and ``posterior`` median with the ends
+        of their intervals, ``contraction`` (1 minus the ratio of posterior to prior variance; on the log scale where
+        positive) and ``verdict``, in words.
     """
 
     K: Quantity
@@ -58,7 +58,7 @@ class Learnability:
         return table.sort_values(["eval", "K_median"], ascending=[True, False], ignore_index=True)
 
     def text(self) -> str:
-        """Return the direction of K, the easiest and hardest domains, and how far the data moved what K is made of."""
+        """Return the direction of K, the easiest and hardest domains, and the contraction of its coefficients."""
         lines = [f"{DIRECTION[0].upper()}{DIRECTION[1:]}."]
         for name, rows in self.to_frame().groupby("eval", sort=False):
             first, last = rows.iloc[0], rows.iloc[-1]
@@ -84,12 +84,12 @@ class Learnability:
 
 @checked
 def learnability(fit: Posterior) -> Learnability:
-    """Return K of every domain by a law that knows features of domains, its direction, and what the data said on it.
+    """Return K of every domain by a law with features of domains, its direction, and how far the data informed it.
 
     Parameters
     ----------
     fit : Fit
-        Of a law whose card has a `learnability`, to a table with a ``domain`` column.
+        The posterior of a law with a `learnability` and of runs with a ``domain``.
 
     Returns
     -------
@@ -98,14 +98,14 @@ def learnability(fit: Posterior) -> Learnability:
     Raises
     ------
     LawError
-        The law has no learnability, or the table names no domains.
+        The law has no learnability, or the runs no domains.
     """
     law, design = fit.model.law, fit.model.design
     if law.learnability is None:
         known = models.such_as(lambda law: law.learnability is not None)
-        raise LawError(f"{law.name} knows no learnability of domains: fit a law that does, such as {known}")
+        raise LawError(f"{law.name} has no learnability of domains: fit a law that has, such as {known}")
     if "domain" not in design.rows:
-        raise LawError("the runs name no domains, whose learnability could be told: map the column 'domain'")
+        raise LawError("the runs have no domains: map the column 'domain'")
     names = list(dict.fromkeys(design.rows["domain"].values.tolist()))
     features = [c for c, covariate in law.covariates.items() if covariate.of == "domain"]
     columns = fit.columns(
@@ -124,29 +124,24 @@ def learnability(fit: Posterior) -> Learnability:
 
 
 def _moved(fit: Posterior, name: str) -> list[dict[str, Any]]:
-    """Return prior beside posterior, one row per validation set; none where groups differ or a prior is not simple."""
+    """Return prior and posterior, a row per validation set; none for grouped coefficients and nested priors."""
     draws = fit.posterior[name]
     before = central(fit.model.priors.get(name, fit.model.law.coefficients[name].prior), CI_PROB)
     if before is None or set(draws.dims) != {*SAMPLE, "eval"}:
         return []
-    learned = contraction(in_prior_units(fit)[name])
-    return [
-        {
-            "coefficient": name,
-            "eval": e,
-            "prior": _words(*before),
-            "posterior": _words(*np.quantile(draws.sel(eval=e), [0.5, *levels(CI_PROB)])),
-            "contraction": float(learned.sel(eval=e)),
-            "verdict": _verdict(float(learned.sel(eval=e))),
-        }
-        for e in fit.evals
-    ]
+    rows = []
+    for e in fit.evals:
+        learned = float(contraction(in_prior_units(fit)[name].sel(eval=e)))
+        after = np.quantile(draws.sel(eval=e), [0.5, *levels(CI_PROB)])
+        shown = {"prior": _words(*before), "posterior": _words(*after)}
+        rows.append({"coefficient": name, "eval": e, **shown, "contraction": learned, "verdict": _verdict(learned)})
+    return rows
 
 
 def _verdict(contraction: float) -> str:
-    if contraction < HARDLY:
-        return "the data say hardly anything on it"
-    return "the data say something on it" if contraction < MOSTLY else "the data told it"
+    if contraction < LITTLE_LEARNED:
+        return "the data hardly inform it"
+    return "the data inform it in part" if contraction < MOSTLY_LEARNED else "the data determine it"
 
 
 def _words(median: float, lower: float, upper: float) -> str:

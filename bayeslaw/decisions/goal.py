@@ -1,4 +1,4 @@
-"""What a decision minimises: the loss of one validation set, or a weighted mean of several."""
+"""The goal of a decision: the loss of one validation set, or a weighted mean of several."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,31 +13,16 @@ __all__ = ["Goal"]
 
 @dataclass(frozen=True, eq=False)
 class Goal:
-    """A weighted mean of losses.
-
-    Attributes
-    ----------
-    weights : xarray.DataArray
-        Of every validation set that counts, with a sum of 1; dim ``eval``.
-    """
+    """A weighted mean of losses: the weights of validation sets, all above 0, with a sum of 1 (dim ``eval``)."""
 
     weights: xr.DataArray
 
     @classmethod
     def of(cls, goal: str | Mapping[str, float] | None, evals: list[str]) -> "Goal":
-        """Return the goal of a validation set, of ``{validation set: importance}``, or of all alike (None).
-
-        Raises
-        ------
-        RangeError
-            Importances are not at least 0, or none is above.
-        UnknownName
-            There is no such validation set.
-        """
+        """Return the goal of a validation set, of ``{validation set: importance}``, or of all alike (None)."""
         asked = {goal: 1.0} if isinstance(goal, str) else dict(goal or dict.fromkeys(evals, 1.0))
-        for name in asked:
-            if name not in evals:
-                raise unknown_name("validation set", name, evals)
+        if unknown := [name for name in asked if name not in evals]:
+            raise unknown_name("validation set", unknown[0], evals)
         if not (all(0 <= w < np.inf for w in asked.values()) and sum(asked.values()) > 0):
             raise RangeError(f"goal is {goal}: give importances of at least 0, some of them above")
         counted = {k: w / sum(asked.values()) for k, w in asked.items() if w > 0}

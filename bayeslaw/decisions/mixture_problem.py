@@ -1,4 +1,4 @@
-"""What the best mixture minimises: a weighted mean of losses as a function of the shares, with its slope."""
+"""The objective of the best mixture: a weighted mean of losses as a function of the shares, with its slope."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,28 +19,22 @@ from bayeslaw.tables.mixtures import as_weights
 
 __all__ = ["Problem", "Pull", "slope_in_shares"]
 
-TINY = 1e-12
-"""A share below this counts as this much where the pull takes its logarithm."""
+SMALLEST_SHARE = 1e-12
+"""Lower bound of shares inside the logarithm of the pull."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pull:
-    """Nats added for the Kullback-Leibler divergence of a mixture from a prior one."""
+    """A penalty in nats on the Kullback-Leibler divergence of a mixture from a prior one."""
 
     strength: float
     prior: np.ndarray
 
     @classmethod
     def of(cls, near: Any, strength: float | None, names: list[str]) -> "Pull":
-        """Return the pull that was asked for, or none.
-
-        Raises
-        ------
-        RangeError
-            The prior mixture or the strength is missing, or the strength is not above 0.
-        """
+        """Return the pull asked for, or one of strength 0."""
         if (near is None) != (strength is None):
-            raise RangeError("near is a prior mixture and pull says how strongly it attracts: give both or neither")
+            raise RangeError("near is a prior mixture and pull the strength of its attraction: give both or neither")
         if near is None or strength is None:
             return cls(0.0, np.ones(len(names)))
         if not 0 < strength < np.inf:
@@ -50,22 +44,22 @@ class Pull:
     def __call__(self, shares: xr.DataArray) -> xr.DataArray:
         """Return the pull (nats) of named shares."""
         prior = xr.DataArray(self.prior, dims="source", coords={"source": shares["source"]})
-        nats: xr.DataArray = (self.strength * shares * self._ratio(shares, prior)).sum("source")
+        nats: xr.DataArray = (self.strength * shares * self._log_ratio(shares, prior)).sum("source")
         return nats
 
     def each(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return pull and slope (point, source) at shares (point, source)."""
-        ratio = self._ratio(x, self.prior)
-        return self.strength * (x * ratio).sum(-1), self.strength * (1 + ratio)
+        log_ratio = self._log_ratio(x, self.prior)
+        return self.strength * (x * log_ratio).sum(-1), self.strength * (1 + log_ratio)
 
     @staticmethod
-    def _ratio(shares: Any, prior: Any) -> Any:
-        return np.log(np.maximum(shares, TINY) / np.maximum(prior, TINY))
+    def _log_ratio(shares: Any, prior: Any) -> Any:
+        return np.log(np.maximum(shares, SMALLEST_SHARE) / np.maximum(prior, SMALLEST_SHARE))
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """The goal as a function of shares, for every draw and cell of the question, with its slope."""
+    """The objective for every draw and cell of the question; a point is one draw in one cell."""
 
     fit: Posterior
     columns: xr.Dataset
@@ -81,72 +75,60 @@ class Problem:
 
     @cached_property
     def _arrays(self) -> tuple[xr.DataArray, list[np.ndarray], list[np.ndarray]]:
-        """Return a template (cells, then draws), the covariates but shares, and the coefficients; points last."""
+        """Return a template (cells, then draws), the covariates without shares, and the coefficients; points last."""
         law, evals = self.fit.model.law, self.goal.weights["eval"].values
         here = self.columns.assign({WEIGHT: xr.DataArray(0.0)}).assign_coords(eval=evals)
         inputs = law.inputs(here, self.fit.model.reference)
         del inputs[WEIGHT]
         coefficients = {k: c.sel(eval=evals) for k, c in self.fit.coefficients(self.columns).items()}
         arrays = xr.broadcast(*inputs.values(), *coefficients.values(), exclude=["source"])
-        full = [a.reset_coords(drop=True) for a in arrays]
+        order = ("source", "eval", ..., *SAMPLE)
+        full = [a.reset_coords(drop=True).transpose(*order, missing_dims="ignore") for a in arrays]
         template = full[0].isel(source=0, eval=0, drop=True, missing_dims="ignore")
-        cells = [d for d in template.dims if d not in SAMPLE]
-        template = template.transpose(*cells, "chain", "draw")
-        order = [*cells, "chain", "draw"]
-        flat = [a.transpose("source", "eval", *order, missing_dims="ignore") for a in full]
-        values = [np.ascontiguousarray(a.values.reshape(*a.shape[: a.ndim - len(order)], -1), float) for a in flat]
+        values = [np.ascontiguousarray(a.values.reshape(*a.shape[: a.ndim - template.ndim], -1), float) for a in full]
         return template, values[: len(inputs)], values[len(inputs) :]
 
     @property
     def count(self) -> int:
-        """Number of optima: draws times cells of the question."""
+        """Number of points."""
         return int(self._arrays[0].size)
 
     @property
     def cells(self) -> int:
         """Number of cells of the question."""
-        template = self._arrays[0]
-        return self.count // (template.sizes["chain"] * template.sizes["draw"])
+        return self.count // self.fit.draws
 
     def each(self, x: np.ndarray, number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return goal and slope (point, source) at shares (point, source) of the draws and cells by number."""
+        """Return objective and slope (point, source) at shares (point, source) of the points by number."""
         _, inputs, coefficients = self._arrays
         shares = x if self.map_to is None else x @ self.map_to.values.T
-        whole = len(number) == self.count
-        values, slope = slope_in_shares(self.fit.model.law)(
-            np.ascontiguousarray(shares.T[:, None]),
-            self.goal.weights.values[:, None],
-            *(a if whole else a[..., number] for a in (*inputs, *coefficients)),
-        )
+        others = (*inputs, *coefficients)
+        chosen = others if len(number) == self.count else [a[..., number] for a in others]
+        function = slope_in_shares(self.fit.model.law)
+        values, slope = function(np.ascontiguousarray(shares.T[:, None]), self.goal.weights.values[:, None], *chosen)
         slope = slope[:, 0].T
-        pull, away = self.towards.each(x)
-        return values + pull, away + (slope if self.map_to is None else slope @ self.map_to.values)
+        pull, pull_slope = self.towards.each(x)
+        return values + pull, pull_slope + (slope if self.map_to is None else slope @ self.map_to.values)
 
     def expected(self, x: np.ndarray, number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the means over draws of goal and slope at one mixture (cell, source) per cell of the question."""
-        per_cell = self.count // self.cells
+        """Return the means over draws of objective and slope at one mixture (cell, source) per cell."""
+        per_cell = self.fit.draws
         points = (number[:, None] * per_cell + np.arange(per_cell)).ravel()
         values, slope = self.each(np.repeat(x, per_cell, axis=0), points)
         return values.reshape(len(x), -1).mean(1), slope.reshape(len(x), per_cell, -1).mean(1)
 
-    def unstacked(self, x: np.ndarray, label: Mapping[str, list[str]]) -> xr.DataArray:
+    def named(self, x: np.ndarray, label: Mapping[str, list[str]]) -> xr.DataArray:
         """Return shares (point, source) with the names of draws and cells."""
         template = self._arrays[0]
-        shape = (*template.shape, x.shape[-1])
-        return xr.DataArray(x.reshape(shape), dims=(*template.dims, "source"), coords={**template.coords, **label})
-
-    def of_cells(self, x: np.ndarray, label: Mapping[str, list[str]]) -> xr.DataArray:
-        """Return shares (cell, source) with the names of the cells."""
-        template = self._arrays[0].isel(chain=0, draw=0, drop=True)
-        shape = (*template.shape, x.shape[-1])
-        return xr.DataArray(x.reshape(shape), dims=(*template.dims, "source"), coords={**template.coords, **label})
+        shape, dims = (*template.shape, x.shape[-1]), (*template.dims, "source")
+        return xr.DataArray(x.reshape(shape), dims=dims, coords={**template.coords, **label})
 
 
 _COMPILED: dict[Callable[..., Any], Callable[..., Any]] = {}
 
 
 def slope_in_shares(law: Law) -> Callable[..., Any]:
-    """Return a compiled function: shares, importances, other covariates, coefficients to the goal and its slope.
+    """Return a compiled function of shares, importances, other covariates and coefficients: the goal and its slope.
 
     Shares have the axes (source, 1, point), importances (eval, 1), all else (eval, point) or (source, eval, point).
     """
@@ -158,10 +140,7 @@ def slope_in_shares(law: Law) -> Callable[..., Any]:
         goal = (importance * law.function(*covariates.values(), **coefficients)).sum(axis=0)
         slope: Any = pt.grad(goal.sum(), shares)
         others = [v for k, v in covariates.items() if k != WEIGHT]
-        _COMPILED[law.function] = pytensor.function(
-            [shares, importance, *others, *coefficients.values()],
-            [goal, slope],
-            mode="FAST_COMPILE",
-            on_unused_input="ignore",
-        )
+        taken = [shares, importance, *others, *coefficients.values()]
+        how: Any = {"mode": "FAST_COMPILE", "on_unused_input": "ignore"}
+        _COMPILED[law.function] = pytensor.function(taken, [goal, slope], **how)
     return _COMPILED[law.function]

@@ -1,4 +1,4 @@
-"""What the questions have in common: their arguments, the loss along a line, and where it is smallest."""
+"""What the decisions share: their arguments, the loss along a line of the covariates, its minimum and crossing."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,116 +11,118 @@ from scipy.optimize import elementwise
 from bayeslaw import models
 from bayeslaw.base.arguments import numbers
 from bayeslaw.base.errors import LawError, RangeError, unknown_name
+from bayeslaw.declare.laws import WEIGHT, Law
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.spec.design import inside, ranges
 
 __all__ = [
-    "POINTS",
+    "END_ROUNDING",
+    "LINE_POINTS",
     "Line",
     "given",
     "largest_run",
     "last_below",
     "minimise",
     "named",
+    "needed",
     "of_largest_run",
+    "only_eval",
     "open_columns",
     "where",
 ]
 
-POINTS = 201
-"""Points at which a line is looked at before a crossing or an optimum is refined."""
+LINE_POINTS = 201
+"""Points of the grid on a line, between which a crossing or an optimum is refined."""
 
-NAMED = ("N", "D", "domain_share", "domain")
-"""Columns that decisions take by name."""
+END_ROUNDING = 1e-9
+"""Relative distance from an end of a searched range within which a draw counts as censored at that end."""
 
-CELLS = 2_000_000
-"""Losses held in memory at once while a line is looked at."""
+OWN_ARGUMENTS = ("N", "D", "domain_share", "domain")
+"""Columns that are arguments of decisions; other columns of groups go into ``labels``."""
+
+MOST_CELLS = 2_000_000
+"""Losses held in memory at once while a line is scanned."""
+
+OPEN = {"N": 1e9, "D": 1e9, "domain_share": 0.5, "duration": 0.0}
+"""Placeholders of columns that a decision seeks."""
 
 
 def given(**arguments: Any) -> dict[str, Any]:
-    """Return the arguments that are not None: what was asked."""
+    """Return the arguments that are not None."""
     return {k: v for k, v in arguments.items() if v is not None}
 
 
 def where(labels: Mapping[str, Any] | None, **columns: Any) -> dict[str, Any]:
-    """Return the columns and labels that a question fixes, those that are None left out."""
+    """Return the columns and labels that a question fixes, without those that are None."""
     return given(**columns, **(labels or {}))
 
 
+def only_eval(fit: Posterior, eval: str | None) -> str:
+    """Return the validation set asked for; if None, the only one of the fit, else ``domain``."""
+    return eval or (fit.evals[0] if len(fit.evals) == 1 else "domain")
+
+
 def largest_run(fit: Posterior) -> xr.Dataset:
-    """Return the row of the largest run: the most parameters times tokens, or the furthest along the law's path."""
-    rows = fit.model.design.rows
-    counted: list[str] = [c for c in ("N", "D") if c in fit.model.law.columns] or [
-        c for c in (fit.model.law.path,) if c in rows
-    ]
+    """Return the row of the largest run: the largest model size times tokens, or the last along the law's path."""
+    rows, law = fit.model.design.rows, fit.model.law
+    counted: list[str] = [c for c in ("N", "D") if c in law.columns] or [c for c in (law.path,) if c in rows]
     size = sum(np.log(rows[c].values) for c in counted) if counted else rows["row"].values
     return rows.isel(row=int(np.argmax(size)))
 
 
 def of_largest_run(fit: Posterior, *without: str) -> dict[str, Any]:
-    """Return where the largest run is, as a decision is asked; columns left out are what is sought.
+    """Return the covariates and labels of the largest run, as arguments of a decision.
 
-    What is a feature of a label (``k1`` of a domain) follows from the label.
+    Columns of `without` are left out; features of a label (``k1`` of a domain) follow from the label.
     """
     law, groups, largest = fit.model.law, fit.model.design.groups, largest_run(fit)
     of = {c: covariate.of for c, covariate in law.covariates.items() if covariate.of}
     wanted = [c for c in dict.fromkeys([*law.columns, *groups, *of.values()]) if c not in (*without, *of)]
     at = {c: largest[c].item() if largest[c].ndim == 0 else largest[c] for c in wanted}
-    labels = {c: at.pop(c) for c in list(at) if c in groups and c not in NAMED}
+    labels = {c: at.pop(c) for c in list(at) if c in groups and c not in OWN_ARGUMENTS}
     return at | ({"labels": labels} if labels else {})
 
 
 def named(value: Any, name: str) -> xr.DataArray:
-    """Return a number, or a 1-d array with a dim of its own name, as a named array; above 0 or RangeError."""
+    """Return a number or a 1-d array, all above 0, as an array whose dim has the argument's name."""
     values = numbers(value, name)
     if not (np.isfinite(values).all() and (values > 0).all()):
         raise RangeError(f"{name} is {value}: give numbers above 0")
     return xr.DataArray(values, dims=[name] * values.ndim, coords={name: values} if values.ndim else None)
 
 
-def open_columns(fit: Posterior, sought: Mapping[str, float], asked: Mapping[str, Any]) -> xr.Dataset:
-    """Return the columns of a question, with any value in place of those that are sought.
-
-    Raises
-    ------
-    LawError
-        The law does not depend on what is sought, or says nothing between the levels of the runs.
-    """
-    law = fit.model.law
-    if apart := [name for name in sought if name in fit.model.design.groups]:
-        varying = [c for c, prior in fit.model.coefficient_priors.items() if apart[0] in (prior.dims or ())]
+def open_columns(fit: Posterior, asked: Mapping[str, Any], *sought: str) -> xr.Dataset:
+    """Return the columns of a question without those that are sought; LawError if it cannot be put to the fit."""
+    law, groups = fit.model.law, fit.model.design.groups
+    if column := next((name for name in sought if name in groups), None):
+        varying = [c for c, prior in fit.model.coefficient_priors.items() if column in (prior.dims or ())]
         raise LawError(
-            f"{' and '.join(varying)} vary by {apart[0]}, so that the fit says nothing between the {apart[0]} of its "
-            f"runs: fit without by={apart[0]!r} to choose {apart[0]}"
+            f"{' and '.join(varying)} vary by {column}, so that the fit says nothing between the {column} of its "
+            f"runs: fit without by={column!r} to choose {column}"
         )
-    if missing := [name for name in sought if name not in law.columns]:
-        known = models.such_as(lambda law: set(sought) <= set(law.columns))
+    needed(law, *sought)
+    sources = fit.model.design.over["source"] if WEIGHT in sought else ()
+    even = dict.fromkeys(sources, 1 / max(len(sources), 1))
+    placeholders = {name: even if name == WEIGHT else OPEN[name] for name in sought}
+    columns: xr.Dataset = fit.columns(**placeholders, **asked).drop_vars(sought)
+    return columns
+
+
+def needed(law: Law, *columns: str) -> None:
+    """Raise a LawError if the law does not depend on all columns."""
+    if missing := [name for name in columns if name not in law.columns]:
+        known = models.such_as(lambda law: set(columns) <= set(law.columns))
         raise LawError(
             f"the law {law.name} does not depend on {' and '.join(missing)}: ask a law that does, such as {known}"
         )
-    columns: xr.Dataset = fit.columns(**{**sought, **asked})
-    return columns
 
 
 @dataclass(frozen=True)
 class Line:
-    """The loss of one validation set along a line through the covariates, by position in [0, 1].
+    """The loss of one validation set along a line through the covariates, as a function of the position in [0, 1].
 
-    Attributes
-    ----------
-    fit : Fit
-        The posterior.
-    eval : str
-        The validation set.
-    at : callable
-        Table columns (a Dataset) at positions (named array with any dims, those of the draws included).
-    ends : tuple of float
-        Ends of the line that may be looked at, before the law's range is applied.
-
-    Raises
-    ------
-    UnknownName
-        The fit has no such validation set.
+    `at` returns the table's columns at positions (a named array with any dims); `ends` are the searched positions, as
+    far as the law's range allows.
     """
 
     fit: Posterior
@@ -134,22 +136,20 @@ class Line:
 
     def loss(self, position: xr.DataArray) -> xr.DataArray:
         """Return the mean loss (nats) of every draw; dims (chain, draw), those of the question and of `position`."""
-        loss: xr.DataArray = self.fit.loss(self.at(position)).sel(eval=self.eval, drop=True)
-        return loss.reset_coords(drop=True)
+        loss: xr.DataArray = self.fit.loss(self.at(position)).sel(eval=self.eval).reset_coords(drop=True)
+        return loss
+
+    def error(self, columns: xr.Dataset, seed: int) -> xr.DataArray:
+        """Return the error of one new run at those columns, as a factor of every draw's loss."""
+        error: xr.DataArray = xr.ufuncs.exp(self.fit.error(seed, columns).sel(eval=self.eval))
+        return error.reset_coords(drop=True)
 
     def grid(self) -> xr.DataArray:
-        """Return the positions to look at: the part of the line where the law is claimed to hold.
-
-        Raises
-        ------
-        RangeError
-            The law holds nowhere on the line.
-        """
+        """Return the searched positions: the part of the line inside the law's range."""
         low, high = self.ends
         if self.fit.model.outside != "include":
             law = self.fit.model.law
-            positions = xr.DataArray(np.linspace(0, 1, 1001), dims="grid")
-            positions = positions[(positions >= low) & (positions <= high)]
+            positions = xr.DataArray([x for x in np.linspace(0, 1, 1001) if low <= x <= high], dims="grid")
             holds = inside(law, self.at(positions).assign_coords(eval=self.eval))
             holds = holds.all([d for d in holds.dims if d != "grid"]).broadcast_like(positions)
             if holds.sum() < 2:
@@ -158,34 +158,32 @@ class Line:
                     "outside='include'"
                 )
             low, high = (float(positions[holds.values][i]) for i in (0, -1))
-        return xr.DataArray(np.linspace(low, high, POINTS), dims="grid")
+        return xr.DataArray(np.linspace(low, high, LINE_POINTS), dims="grid")
 
     @staticmethod
     def scan(function: Callable[[xr.DataArray], xr.DataArray], grid: xr.DataArray) -> xr.DataArray:
-        """Return the function on the grid (dim ``grid``), evaluated a piece at a time so that memory stays bounded."""
-        length = max(1, CELLS // function(grid[:1]).size)
+        """Return the function on the grid (dim ``grid``), evaluated in pieces that bound the memory."""
+        length = max(1, MOST_CELLS // function(grid[:1]).size)
         values = [function(grid[start : start + length]) for start in range(0, grid.size, length)]
         return xr.concat(values, "grid", join="exact", coords="minimal", compat="override")
 
 
 def minimise(function: Callable[[xr.DataArray], xr.DataArray], grid: xr.DataArray) -> xr.DataArray:
-    """Return where each element of a function of position is smallest on the grid's range.
+    """Return the position of the minimum of every element of a function, within the grid's range.
 
-    The grid's best point and its neighbours bracket an optimum inside; an optimum at an end of the grid is that end,
-    exactly.
+    The best point of the grid and its neighbours bracket an interior optimum; an optimum at an end is exactly that end.
     """
     best = Line.scan(function, grid).fillna(np.inf).argmin("grid")
-    optimum = grid.isel(grid=best)
     inner = np.flatnonzero((best > 0) & (best < grid.size - 1))
     points = best.values.ravel()[inner]
     bracket = tuple(grid.values[points + step] for step in (-1, 0, 1))
-    return _refined(elementwise.find_minimum, function, optimum, inner, bracket)
+    return _refined(elementwise.find_minimum, function, grid.isel(grid=best), inner, bracket)
 
 
 def last_below(function: Callable[[xr.DataArray], xr.DataArray], grid: xr.DataArray) -> xr.DataArray:
-    """Return where each element of a function of position first rises above 0, coming from the grid's start.
+    """Return the position at which every element of a function first rises above 0, from the grid's start.
 
-    An element that is above 0 at the start gets the start, one that never is gets the end, both exactly.
+    The result is exactly the start where the function is above 0 there, and exactly the end where it never is.
     """
     below = Line.scan(function, grid) <= 0
     never, always = ~below.isel(grid=0, drop=True), below.all("grid")
@@ -203,18 +201,19 @@ def _refined(
     chosen: np.ndarray,
     bracket: tuple[np.ndarray, ...],
 ) -> xr.DataArray:
-    """Return the positions with the chosen elements solved for, each in its own bracket."""
-    if not chosen.size:
-        return positions
+    """Return the positions, the chosen elements solved for in their brackets."""
+
+    def changed(elements: np.ndarray, values: np.ndarray) -> xr.DataArray:
+        everywhere = positions.values.flatten()
+        everywhere[elements] = values
+        return positions.copy(data=everywhere.reshape(positions.shape))
 
     def at(position: np.ndarray, element: np.ndarray) -> np.ndarray:
-        everywhere, some = positions.values.flatten(), element.astype(int)
-        everywhere[some] = position
-        values = function(positions.copy(data=everywhere.reshape(positions.shape)))
-        chosen_values: np.ndarray = values.transpose(*positions.dims).values.ravel()[some]
-        return chosen_values
+        some = element.astype(int)
+        values: np.ndarray = function(changed(some, position)).transpose(*positions.dims).values.ravel()[some]
+        return values
 
+    if not chosen.size:
+        return positions
     found = solver(at, bracket, args=(chosen.astype(float),))
-    solved = positions.values.flatten()
-    solved[chosen] = np.where(found.success, found.x, solved[chosen])
-    return positions.copy(data=solved.reshape(positions.shape))
+    return changed(chosen, np.where(found.success, found.x, positions.values.ravel()[chosen]))

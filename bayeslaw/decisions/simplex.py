@@ -1,4 +1,4 @@
-"""Smooth functions of a mixture, minimised over the simplex with bounds; many at once."""
+"""Minimisation of many smooth functions of a mixture at once, over the simplex with bounds."""
 
 from collections.abc import Callable
 
@@ -7,20 +7,20 @@ import numpy as np
 __all__ = ["GAP", "minimise", "project"]
 
 GAP = 1e-7
-"""Distance in nats to the smallest loss, certified by the Frank-Wolfe gap where the law is convex, at which to stop."""
+"""Frank-Wolfe gap (nats) at which to stop: a bound on the distance to the minimum where the law is convex."""
 
-AT_BOUND = 1e-9
-"""A share that is this close to a bound, which is rounding, is put on it."""
+BOUND_ROUNDING = 1e-9
+"""Distance from a bound within which a share is set to the bound."""
 
-STEPS = 5000
-MEMORY = 10
-"""Values that a step may exceed: the spectral step works because it is allowed to go up at times."""
+MOST_STEPS = 5000
+RECENT_VALUES = 10
+"""Recent values, whose largest bounds the next one: the spectral step has to go up at times."""
 
 
 def project(x: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Return the nearest points (last axis) with ``low <= x <= high`` that sum to 1.
 
-    The shift that makes a clipped point sum to 1 is found by Newton steps, kept inside a bracket by bisection.
+    Newton steps, kept inside a bracket by bisection, find the shift whose clipped point sums to 1.
     """
     left, right = (low - x).min(-1, keepdims=True), (high - x).max(-1, keepdims=True)
     shift = np.zeros_like(left)
@@ -38,7 +38,7 @@ def project(x: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 
 def smallest_linear(g: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Return the smallest value of a linear function (last axis: its slopes) over the bounded simplex."""
+    """Return the minimum of linear functions (last axis: their slopes) over the bounded simplex."""
     order = np.argsort(g, axis=-1)
     room = np.take_along_axis(np.broadcast_to(high - low, g.shape), order, -1)
     before = room.cumsum(-1) - room
@@ -59,9 +59,9 @@ def minimise(
     Parameters
     ----------
     function : callable
-        From points (k, source) and the numbers (k) of the functions asked for: values (k) and gradients (k, source).
+        Takes points (k, source) and the numbers (k) of functions; returns values (k) and gradients (k, source).
     count : int
-        How many functions.
+        Number of functions.
     low, high : array (source)
         Bounds of the shares; ``low`` sums to at most 1, ``high`` to at least 1.
     enough : float
@@ -69,22 +69,21 @@ def minimise(
 
     Returns
     -------
-    points : array (count, source)
-    gap : array (count)
-        How far above the smallest value each can be at most, where the function is convex.
+    points, gap : array (count, source), array (count)
+        The minima, and upper bounds of the distance to them where the functions are convex.
 
     Notes
     -----
     Spectral projected gradients (Birgin, Martinez and Raydan 2000): projected steps of Barzilai-Borwein length with a
-    non-monotone line search. Functions that are done are left alone.
+    non-monotone line search.
     """
     x = np.repeat(project(np.full(low.shape, 1 / low.size), low, high)[None], count, axis=0)
     gap = np.full(count, np.inf)
     todo = np.arange(count)
     at, (value, slope) = x.copy(), function(x, todo)
     length = 1 / np.maximum(np.abs(slope).max(-1), 1e-12)
-    recent = np.repeat(value[None], MEMORY, axis=0)
-    for number in range(STEPS):
+    recent = np.repeat(value[None], RECENT_VALUES, axis=0)
+    for number in range(MOST_STEPS):
         gap[todo] = (slope * at).sum(-1) - smallest_linear(slope, low, high)
         x[todo] = at
         if (open_ := gap[todo] > enough).sum() < len(todo):
@@ -109,6 +108,6 @@ def minimise(
         length = np.where(change > 0, square / np.where(change > 0, change, 1.0), 1e6)
         length = np.clip(length, 1e-12, 1e6)
         at, value, slope = at + move, new_value, new_slope
-        recent[number % MEMORY] = value
-    x = np.where(x < low + AT_BOUND, low, np.where(x > high - AT_BOUND, high, x))
+        recent[number % RECENT_VALUES] = value
+    x = np.where(x < low + BOUND_ROUNDING, low, np.where(x > high - BOUND_ROUNDING, high, x))
     return x, gap

@@ -4,18 +4,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bayeslaw.decisions import (
-    allocation,
-    best_duration,
-    best_mixture,
-    best_ratio,
-    critical_ratio,
-    equivalent_compute,
-    schedule,
-    tokens_for,
-    turning,
-)
-from bayeslaw.declare.laws import Law
+from bayeslaw.decisions import allocation, critical_ratio
+from bayeslaw.decisions.best_duration import best_duration
+from bayeslaw.decisions.best_mixture import best_mixture
+from bayeslaw.decisions.best_ratio import best_ratio
+from bayeslaw.decisions.equivalent_compute import equivalent_compute
+from bayeslaw.decisions.question import of_largest_run
+from bayeslaw.decisions.schedule import best_schedule
+from bayeslaw.decisions.tokens_for import tokens_for
+from bayeslaw.decisions.turning import critical_point, turning_length
+from bayeslaw.declare.laws import WEIGHT, Law
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Quantity
 
@@ -24,23 +22,26 @@ __all__ = ["DECISIONS", "Decision"]
 
 @dataclass(frozen=True)
 class Decision:
-    """A question that a posterior can be asked; a method of `bayeslaw.Fit` and a command ``bayeslaw decide``.
+    """A question to a posterior; a method of `bayeslaw.Fit` and a command ``bayeslaw decide``.
 
     Attributes
     ----------
     ask : callable
         Takes a posterior and the question as keywords; returns a Quantity.
-    applies : callable
-        Whether it is a question to a law.
     example : str
-        What a command line says after ``bayeslaw decide NAME fit.nc``.
+        The arguments of an example, after ``bayeslaw decide NAME fit.nc``.
+    kind : str
+        The kind of laws that it is a question to; empty: any.
+    columns : tuple of str
+        The columns that such a law depends on.
     of_the_study : callable
-        The question that a study has by itself; None where it has to be told something.
+        Returns the question that a study has by itself; None if there is none.
     """
 
     ask: Callable[..., Quantity]
-    applies: Callable[[Law], bool]
     example: str
+    kind: str = ""
+    columns: tuple[str, ...] = ()
     of_the_study: Callable[[Posterior], Mapping[str, Any] | None] = lambda _: None
 
     @property
@@ -48,34 +49,35 @@ class Decision:
         """The name of its function."""
         return self.ask.__name__
 
+    def applies(self, law: Law) -> bool:
+        """Return whether it is a question to a law."""
+        return self.kind in ("", law.kind) and set(self.columns) <= set(law.columns)
 
-DECISIONS = {
-    decision.name: decision
-    for decision in (
-        Decision(
-            critical_ratio.critical_ratio,
-            critical_ratio.applies,
-            "--N 1.8e9 --D 1e10 --baseline 2.8602 --max-rise 0.03",
-            critical_ratio.of_the_study,
-        ),
-        Decision(best_ratio.best_ratio, best_ratio.applies, "--N 1.8e9 --domain-tokens 5e9"),
-        Decision(allocation.allocation, allocation.applies, "--flops 1e21 --domain-share 0.5", allocation.of_the_study),
-        Decision(tokens_for.tokens_for, tokens_for.applies, "--loss 2.5 --N 1.8e9 --domain-share 0.5"),
-        Decision(best_mixture.best_mixture, best_mixture.applies, "--max github=0.3 --json", best_mixture.of_the_study),
-        Decision(
-            equivalent_compute.equivalent_compute,
-            equivalent_compute.applies,
-            "--mixture web=0.7 --mixture code=0.3 --than web=1 --D 1e10",
-        ),
-        Decision(
-            best_duration.best_duration,
-            best_duration.applies,
-            "--goal gsm8k --longest 0.3",
-            best_duration.of_the_study,
-        ),
-        Decision(schedule.best_schedule, schedule.applies, "--candidate cosine=cosine.csv --candidate wsd=wsd.csv"),
-        Decision(turning.turning_length, turning.applies, "schedule.csv --before pretraining.csv"),
-        Decision(turning.critical_point, turning.knows_both_stages, "--goal general"),
-    )
-}
-"""Every decision by its name; where a law has several, the first is what its report is about."""
+
+_TABLE = (
+    Decision(
+        critical_ratio.critical_ratio,
+        "--N 1.8e9 --D 1e10 --baseline 2.8602 --max-rise 0.03",
+        kind="share",
+        of_the_study=critical_ratio.of_the_study,
+    ),
+    Decision(best_ratio, "--N 1.8e9 --domain-tokens 5e9", "share", ("D",)),
+    Decision(
+        allocation.allocation,
+        "--flops 1e21 --domain-share 0.5",
+        columns=("N", "D"),
+        of_the_study=allocation.of_the_study,
+    ),
+    Decision(tokens_for, "--loss 2.5 --N 1.8e9 --domain-share 0.5", columns=("D",)),
+    Decision(best_mixture, "--max github=0.3 --json", "mixture", of_the_study=lambda fit: of_largest_run(fit, WEIGHT)),
+    Decision(equivalent_compute, "--mixture web=0.7 --mixture code=0.3 --than web=1 --D 1e10", "mixture", ("D",)),
+    Decision(
+        best_duration, "--goal gsm8k --longest 0.3", "window", of_the_study=lambda f: of_largest_run(f, "duration")
+    ),
+    Decision(best_schedule, "--candidate cosine=cosine.csv --candidate wsd=wsd.csv", "schedule"),
+    Decision(turning_length, "schedule.csv --before pretraining.csv", columns=("S1cpt",)),
+    Decision(critical_point, "--goal general", columns=("S1", "S1cpt")),
+)
+
+DECISIONS = {decision.name: decision for decision in _TABLE}
+"""Every decision by its name; the report on a law is about the first one with a question of the study."""

@@ -7,24 +7,17 @@ import numpy as np
 import xarray as xr
 
 from bayeslaw.base.errors import RangeError
-from bayeslaw.decisions.question import Line, last_below, open_columns, where
-from bayeslaw.declare.laws import WEIGHT, Law
+from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.decisions.question import END_ROUNDING, Line, last_below, only_eval, open_columns, where
+from bayeslaw.declare.laws import WEIGHT
 from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored
 
-__all__ = ["applies", "tokens_for"]
+__all__ = ["tokens_for"]
 
-SEARCHED = 1000.0
-"""Tokens are looked for down to the fewest and up to the most of the runs by this factor."""
-
-ROUNDING = 1e-9
-"""Relative distance from an end of the searched range at which a draw counts as lying on it."""
-
-
-def applies(law: Law) -> bool:
-    """Return whether a law's loss depends on tokens."""
-    return "D" in law.columns
+SEARCH_FACTOR = 1000.0
+"""Factor by which the search goes below the fewest and above the most tokens of the runs."""
 
 
 def tokens_for(
@@ -43,44 +36,34 @@ def tokens_for(
 ) -> Censored:
     """Return the smallest number of tokens D at which a loss or a score is reached.
 
-    Draws that reach it before the searched range begins, or not within it, are kept at its ends and counted.
+    Draws that reach it outside the searched range are kept at its ends and counted.
 
     Parameters
     ----------
-    fit : Fit
-        The posterior.
+    fit, N, domain_share, domain, labels
+        The posterior; model size (parameters), share of the domain, target domain and ``{column: label}`` of other
+        groups. Arrays give the result dims.
     loss : float, optional
         The loss to reach, in the unit of the runs.
     score : float, optional
         In place of `loss`: the score to reach, of a fit of error rates (`bayeslaw.read_scores`), a share in (0, 1).
-    N, domain_share : float or array, optional
-        Model size in parameters and share of the domain, where the law knows them; an array gives the result a dim.
     mixture : mapping, Series or DataArray, optional
-        Shares by source, where the law knows them.
-    domain : str or array, optional
-        The target domain, where the model tells domains apart.
+        Shares by source, where the law depends on them.
     eval : str, optional
-        The validation set; left out: the only one, else ``domain``.
-    new_run : bool
-        For one new run, with its error, instead of in the law's mean.
-    seed : int
-        Seed of the errors of a new run.
-    labels : mapping, optional
-        Other labels that coefficients vary over, by their column; an array gives the result a dim of its own.
+        The validation set; by default the only one, else ``domain``.
+    new_run, seed
+        Answer for one new run with its error, not for the mean law, and the seed of its error.
 
     Returns
     -------
     Censored
-        Tokens. `p_never`: fewer tokens than were looked at are enough; `p_always`: more are needed.
+        Tokens. `p_never`: fewer tokens than the searched range suffice; `p_always`: more are needed.
 
     Raises
     ------
-    LawError
-        The law does not depend on tokens.
-    RangeError
-        Not one of `loss` and `score` is given, or it is none.
-    UnknownName
-        The validation set or a label does not exist.
+    LawError, RangeError, UnknownName
+        The law does not depend on tokens; not exactly one of `loss` and `score` is given, or its value is impossible;
+        the validation set or a label does not exist.
     """
     if (loss is None) == (score is None):
         raise RangeError("give the loss to reach, loss=, or the score, score=: one of the two")
@@ -90,25 +73,25 @@ def tokens_for(
     if not 0 < target < np.inf:
         raise RangeError(f"loss is {loss}: give a loss above 0")
     asked = where(labels, N=N, domain_share=domain_share, domain=domain)
-    columns = open_columns(fit, {"D": 1e9}, asked | where({WEIGHT: mixture} if mixture is not None else None))
-    loss_of = eval or (fit.evals[0] if len(fit.evals) == 1 else "domain")
-    seen = fit.model.design.levels["D"]
-    low, high = float(seen.min()) / SEARCHED, float(seen.max()) * SEARCHED
-    line = Line(fit, loss_of, lambda position: columns.assign(D=low * (high / low) ** position))
+    columns = open_columns(fit, asked | where({WEIGHT: mixture}), "D")
+    eval, measured = only_eval(fit, eval), fit.model.design.levels["D"]
+    low, high = float(measured.min()) / SEARCH_FACTOR, float(measured.max()) * SEARCH_FACTOR
+
+    def tokens(position: xr.DataArray) -> xr.DataArray:
+        return low * (high / low) ** position
+
+    line = Line(fit, eval, lambda position: columns.assign(D=tokens(position)))
     grid = line.grid()
-    error: Any = 1.0
-    if new_run:
-        error = np.exp(fit.error(seed, columns.drop_vars("D")).sel(eval=loss_of, drop=True).reset_coords(drop=True))
+    error = line.error(columns, seed) if new_run else 1.0
     position = last_below(lambda at: target - line.loss(at) * error, grid)
-    tokens: xr.DataArray = low * (high / low) ** position
     answer = Censored(
         "tokens_for",
-        tokens.transpose("chain", "draw", ...),
+        tokens(position).transpose(*SAMPLE, ...),
         "tokens",
         "new run" if new_run else "mean law",
-        {"loss": target, **asked, "eval": loss_of},
-        "p_never: fewer tokens than were looked at are enough; p_always: more are needed",
-        low=low * (high / low) ** grid[0].item() * (1 + ROUNDING),
-        high=low * (high / low) ** grid[-1].item() * (1 - ROUNDING),
+        {"loss": target, **asked, "eval": eval},
+        "p_never: fewer tokens than the searched range suffice; p_always: more are needed",
+        low=tokens(grid[0]).item() * (1 + END_ROUNDING),
+        high=tokens(grid[-1]).item() * (1 - END_ROUNDING),
     )
     return cautioned(fit, answer, N=N, D=answer.median().values)

@@ -1,4 +1,4 @@
-"""When continual pre-training gives back what it took: turning length and critical point (arXiv:2505.07796)."""
+"""When a loss that rose in continual pre-training is back: turning length and critical point (arXiv:2505.07796)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,29 +9,18 @@ import xarray as xr
 
 from bayeslaw.base.intervals import CI_PROB, SAMPLE
 from bayeslaw.decisions.goal import Goal
-from bayeslaw.decisions.question import POINTS, Line, last_below, where
+from bayeslaw.decisions.question import LINE_POINTS, Line, last_below, where
 from bayeslaw.decisions.schedule import beyond, check_law
-from bayeslaw.declare.laws import Law
 from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored
 from bayeslaw.tables.areas import area_columns, area_settings
 from bayeslaw.tables.schedules import Schedule
 
-__all__ = ["applies", "critical_point", "knows_both_stages", "turning_length"]
+__all__ = ["critical_point", "turning_length"]
 
-AREA = (1e-4, 1e6)
-"""Forward areas of pre-training (rate x steps) between which the critical point is looked for."""
-
-
-def applies(law: Law) -> bool:
-    """Return whether a law knows continual pre-training curves."""
-    return "S1cpt" in law.columns
-
-
-def knows_both_stages(law: Law) -> bool:
-    """Return whether a law knows pre-training and continual pre-training."""
-    return {"S1", "S1cpt"} <= set(law.columns)
+AREAS = (1e-4, 1e6)
+"""Range of the search for the critical point: forward areas of pre-training (rate x steps)."""
 
 
 def turning_length(
@@ -49,18 +38,13 @@ def turning_length(
 
     Parameters
     ----------
-    fit : Fit
-        A posterior of a law of continual pre-training curves.
-    schedule : Schedule
-        Continual pre-training, as long as it may get.
-    before : Schedule
-        Pre-training.
+    fit, N, domain_share, domain, labels
+        The posterior of a law of continual pre-training curves; model size (parameters), share of the domain, target
+        domain and ``{column: label}`` of other groups.
+    schedule, before : Schedule
+        Continual pre-training, up to its longest length, and pre-training.
     goal : str or mapping
-        The validation set, or ``{set: weight}`` for a weighted change.
-    N, domain_share, domain
-        Model size in parameters, share of the domain and target domain, where the law knows them.
-    labels : mapping, optional
-        Other labels that coefficients vary over, by their column.
+        The validation set, or ``{validation set: importance}`` for a weighted change.
 
     Returns
     -------
@@ -71,11 +55,11 @@ def turning_length(
     Raises
     ------
     DataError, LawError, RangeError, UnknownName
-        The law has no continual pre-training, a column is missing, or the validation set is unknown.
+        The law has no continual pre-training; a column is missing; a validation set does not exist.
 
     Notes
     -----
-    Section 4 of arXiv:2505.07796, for any schedule. A rise and return between two of the 400 steps looked at first is
+    Section 4 of arXiv:2505.07796, for any schedule. A rise and return between two of the 400 steps of the first scan is
     missed.
     """
     check_law(fit, "S1cpt")
@@ -90,7 +74,7 @@ def turning_length(
         return wanted(fit.loss(fit.columns(**columns, **known)))
 
     start = change(xr.DataArray(0))
-    spaced = np.r_[0, np.geomspace(1, length, POINTS), np.linspace(1, length, POINTS)]
+    spaced = np.r_[0, np.geomspace(1, length, LINE_POINTS), np.linspace(1, length, LINE_POINTS)]
     grid = xr.DataArray(np.unique(spaced.round().astype(int)), dims="grid")
     above = Line.scan(lambda step: change(step) - start, grid) > 0
     rose = above.cumsum("grid") > 0
@@ -102,25 +86,23 @@ def turning_length(
         still = change(middle) > start
         lower, upper = middle.where(still, lower), middle.where(~still, upper)
     draws = upper.where(back.any("grid"), length).where(rose.isel(grid=-1, drop=True), 0).astype(float)
-    meaning = "p_never: it never rises above its start; p_always: it is not back by the last step"
+    notes = ["p_never: it never rises above its start; p_always: it is not back by the last step"]
+    end = max(1, int(np.ceil(float(draws.quantile((1 + CI_PROB) / 2)))))
+    name = "the schedule up to the answer"
+    reached = pd.DataFrame({c: a[1 : end + 1] for c, a in areas.items()}).assign(run=name)
+    if left := beyond(fit, {name: Schedule(schedule.lr[:end])}, reached):
+        notes.append(left)
     answer = Censored(
         "turning_length",
         draws.transpose(*SAMPLE, ...),
         "steps",
         "mean law",
         {**columns, "goal": wanted.asked, "schedule": repr(schedule)},
-        "; ".join(filter(None, [meaning, _reach(fit, schedule, areas, float(draws.quantile((1 + CI_PROB) / 2)))])),
+        "; ".join(notes),
         low=0.0,
         high=float(length),
     )
     return cautioned(fit, answer, N=N)
-
-
-def _reach(fit: Posterior, schedule: Schedule, areas: Mapping[str, np.ndarray], steps: float) -> str:
-    """Say in words where a schedule leaves the range of the runs within so many steps; its areas begin at step 0."""
-    name, end = "the schedule up to the answer", max(1, int(np.ceil(steps)))
-    reached = pd.DataFrame({c: a[1 : end + 1] for c, a in areas.items()}).assign(run=name)
-    return beyond(fit, {name: Schedule(schedule.lr[:end])}, reached)
 
 
 def critical_point(
@@ -135,19 +117,13 @@ def critical_point(
     """Return the forward area of pre-training from which on a loss that rises does not come back.
 
     At a constant rate, as in arXiv:2505.07796: for one validation set it is ``(A / B)^(1 / alpha)`` of its eq. (4).
-    Pre-training that stopped earlier has so much left to learn that the new corpus lowers the old loss in the end. The
-    comparison is with endless steps: by the constants of its figure 3 a loss beyond this point may be back for a while.
+    After shorter pre-training the loss still has so far to fall that it ends lower. The comparison is with endless
+    steps: by the constants of its figure 3 a loss beyond this point may be back for a while.
 
     Parameters
     ----------
-    fit : Fit
-        A posterior of a law of continual pre-training curves.
-    goal : str or mapping
-        The validation set, or ``{set: weight}`` for a weighted change.
-    N, domain_share, domain
-        Model size in parameters, share of the domain and target domain, where the law knows them.
-    labels : mapping, optional
-        Other labels that coefficients vary over, by their column.
+    fit, goal, N, domain_share, domain, labels
+        As in `turning_length`.
 
     Returns
     -------
@@ -157,7 +133,7 @@ def critical_point(
     Raises
     ------
     DataError, LawError, UnknownName
-        The law does not know both stages, a column is missing, or the validation set is unknown.
+        The law does not depend on both stages; a column is missing; a validation set does not exist.
     """
     check_law(fit, "S1", "S1cpt")
     columns = where(labels, N=N, domain_share=domain_share, domain=domain)
@@ -168,7 +144,7 @@ def critical_point(
         return wanted(fit.loss(fit.columns(**columns, **constant, S1=S1, S1cpt=S1cpt)))
 
     end = loss(np.inf, np.inf)
-    grid = xr.DataArray(np.log(np.geomspace(*AREA, POINTS)), dims="grid")
+    grid = xr.DataArray(np.log(np.geomspace(*AREAS, LINE_POINTS)), dims="grid")
     low, high = (float(np.exp(grid[i])) for i in (0, -1))
     draws = last_below(lambda log_area: end - loss(np.exp(log_area), 0.0), grid)
     answer = Censored(

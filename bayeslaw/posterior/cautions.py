@@ -1,4 +1,4 @@
-"""What speaks against an answer: the fit behind it, the place that was asked about, a prior that decides it."""
+"""Reasons against an answer: a fit that did not converge, a place far beyond the runs, a prior that decides it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,29 +12,27 @@ from bayeslaw.base.words import amount
 from bayeslaw.posterior.convergence import convergence
 from bayeslaw.posterior.draws import Posterior, kept
 from bayeslaw.posterior.quantity import Quantity
-from bayeslaw.posterior.sensitivity import contraction, unit_cells, weighable
+from bayeslaw.posterior.sensitivity import LEAST_CONTRACTION, contraction, unit_cells, weighable
 
 __all__ = ["VERIFIED", "Reach", "cautioned", "cautions", "reach"]
 
 VERIFIED = {"N": 1.0, "D": 1.5}
-"""Factor beyond the runs up to which intervals kept their coverage on held-out runs (docs/studies/held_out.md): of
-larger models on no table."""
+"""Factor beyond the runs up to which intervals kept their coverage on held-out runs (docs/studies/held_out.md). On no
+table did they keep it for larger models."""
 
-LEARNED = 0.25
-"""Contraction (1 minus the ratio of posterior to prior variance) below which the data did not learn a coefficient."""
+DECIDED_VARIANCE = 0.5
+"""Part of an answer's posterior variance, explained by unlearned coefficients, from which their priors decide it."""
 
-DECIDED = 0.5
-"""Share of an answer's posterior variance that unlearned coefficients explain from which it rests on their priors."""
-
-SAMPLED = 1000
-"""Draws, and elements of an answer, from which that share is estimated."""
+MOST_REGRESSED = 1000
+"""Draws, and elements of an answer, from which that part is estimated."""
 
 ROUNDING = 1e-6
+"""Relative difference that counts as none."""
 
 
 @dataclass(frozen=True)
 class Reach:
-    """How far a question lies beyond the runs, along the column in which it lies farthest."""
+    """The distance of a question beyond the runs, in the column where it is largest."""
 
     column: str = ""
     factor: float = 1.0
@@ -71,7 +69,7 @@ def reach(fit: Posterior, planned: Mapping[str, Any]) -> Reach:
 
 
 def cautions(fit: Posterior, **planned: Any) -> list[str]:
-    """Return what speaks against any answer of a fit about planned sizes and tokens."""
+    """Return the reasons against any answer of a fit about planned sizes and tokens."""
     found, mixing, beyond = [], convergence(fit), reach(fit, planned)
     if mixing is not None and mixing.remedy:
         found.append(f"the fit did not converge ({mixing}): do not act on this answer; {mixing.remedy}")
@@ -81,39 +79,29 @@ def cautions(fit: Posterior, **planned: Any) -> list[str]:
 
 
 def cautioned[Q: Quantity](fit: Posterior, answer: Q, **planned: Any) -> Q:
-    """Return an answer with what speaks against it.
-
-    Parameters
-    ----------
-    fit : Posterior
-        What was asked.
-    answer : Quantity
-        Its answer.
-    **planned
-        ``N`` and ``D`` that the answer is about, where it is about any.
-    """
+    """Return an answer with its cautions; `planned` are the ``N`` and ``D`` of the answer, if it has any."""
     found = cautions(fit, **planned)
-    if names := _rests_on(fit, answer):
+    if names := _deciding(fit, answer):
         found.append(f"the answer rests on the prior of {' and of '.join(names)}, which the runs hardly inform")
     return replace(answer, cautions=(*answer.cautions, *found))
 
 
 @kept
 def _unlearned(fit: Posterior) -> dict[str, xr.DataArray]:
-    """Return the draws, in prior units, of every coefficient that the runs did not learn, by its name in words."""
+    """Return the draws, in prior units, of every unlearned coefficient by its name in words."""
     cells = unit_cells(fit) if weighable(fit) else ()
-    return {label: z for label, _, z in cells if contraction(z) < LEARNED}
+    return {label: z for label, _, z in cells if contraction(z) < LEAST_CONTRACTION}
 
 
-def _rests_on(fit: Posterior, answer: Quantity) -> list[str]:
-    """Return the unlearned coefficients that explain at least half of an answer's variance, the strongest first."""
+def _deciding(fit: Posterior, answer: Quantity) -> list[str]:
+    """Return the unlearned coefficients that explain at least half of an answer's variance, strongest first."""
     unlearned = _unlearned(fit)
     if not unlearned or any(answer.draws.sizes.get(d) != fit.posterior.sizes[d] for d in SAMPLE):
         return []
-    step = -(-fit.draws // SAMPLED)
+    step = -(-fit.draws // MOST_REGRESSED)
     x = np.stack([z.transpose(*SAMPLE).values.ravel()[::step] for z in unlearned.values()], axis=1)
     y = answer.draws.transpose(*SAMPLE, ...).values.reshape(fit.draws, -1)[::step]
-    y = y[:, :: -(-y.shape[1] // SAMPLED)].astype(float)
+    y = y[:, :: -(-y.shape[1] // MOST_REGRESSED)].astype(float)
     y = y[:, np.isfinite(y).all(axis=0) & (y.std(axis=0) > ROUNDING * abs(y.mean(axis=0)))]
     free = len(x) - x.shape[1] - 1
     if not y.shape[1] or free < len(x) / 2:
@@ -121,8 +109,8 @@ def _rests_on(fit: Posterior, answer: Quantity) -> list[str]:
     x, y = ((v - v.mean(axis=0)) / v.std(axis=0) for v in (x, y))
     left = (y - x @ np.linalg.lstsq(x, y, rcond=None)[0]).var(axis=0) * (len(x) - 1) / free
     worst = int(left.argmin())
-    if left[worst] > 1 - DECIDED:
+    if left[worst] > 1 - DECIDED_VARIANCE:
         return []
     strength = abs(x.T @ y[:, worst]) / len(x)
     order = np.argsort(-strength)
-    return [list(unlearned)[i] for i in order[:3] if i == order[0] or strength[i] ** 2 > DECIDED / 2]
+    return [list(unlearned)[i] for i in order[:3] if i == order[0] or strength[i] ** 2 > DECIDED_VARIANCE / 2]

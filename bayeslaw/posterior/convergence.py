@@ -1,4 +1,4 @@
-"""Whether the chains of a fit are draws from its posterior."""
+"""Convergence: whether the chains of a fit are draws from its posterior."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,12 @@ __all__ = ["Convergence", "convergence"]
 MOST_RHAT = 1.01
 LEAST_ESS = 400
 LEAST_BFMI = 0.3
-"""Energy: the least Bayesian fraction of missing information that counts as moving (Betancourt 2016)."""
+"""Smallest energy Bayesian fraction of missing information of a chain that explores (Betancourt 2016)."""
 
 
 @dataclass(frozen=True)
 class Convergence:
-    """What the chains say of themselves.
+    """Diagnostics of the chains.
 
     Attributes
     ----------
@@ -25,7 +25,7 @@ class Convergence:
     divergences : int
         Number of divergent draws.
     bfmi : float
-        The smallest E-BFMI of the chains; missing where the sampler kept no energies.
+        The smallest E-BFMI of the chains; NaN if the sampler kept no energies.
     """
 
     r_hat: float
@@ -62,7 +62,7 @@ class Convergence:
 
 @kept
 def convergence(fit: Posterior) -> Convergence | None:
-    """Return how well the chains mixed; None of a fit that was not sampled."""
+    """Return the diagnostics of the chains; None for a fit that was not sampled."""
     if not fit.sampled:
         return None
     parameters = fit.posterior[[name for name in fit.posterior.data_vars if not str(name).endswith("_paper")]]

@@ -1,4 +1,4 @@
-"""How a posterior is made: sampled, by maximum likelihood, or drawn from the prior."""
+"""Three ways to a posterior: sampling, maximum likelihood, and draws from the prior."""
 
 import time
 from os import cpu_count
@@ -43,31 +43,14 @@ def fit(
         return posterior_of(model, idata, {"method": "mle", "seed": seed}, time.perf_counter() - start)
     from bayeslaw.sampler.sampling import sample
 
-    idata = sample(
-        model,
-        draws=draws,
-        tune=tune,
-        chains=chains,
-        seed=seed,
-        target_accept=target_accept,
-        cores=cores or cpu_count() or 1,
-        progress=progress,
-    )
-    posterior = idata["posterior"].to_dataset()
-    idata["posterior"] = xr.DataTree(with_paper_units(model, posterior))
-    settings = {
-        "method": "nuts",
-        "draws": draws,
-        "tune": tune,
-        "chains": chains,
-        "seed": seed,
-        "target_accept": target_accept,
-    }
-    return posterior_of(model, idata, settings, time.perf_counter() - start)
+    settings = {"draws": draws, "tune": tune, "chains": chains, "seed": seed, "target_accept": target_accept}
+    idata = sample(model, **settings, cores=cores or cpu_count() or 1, progress=progress)
+    idata["posterior"] = xr.DataTree(with_paper_units(model, idata["posterior"].to_dataset()))
+    return posterior_of(model, idata, {"method": "nuts", **settings}, time.perf_counter() - start)
 
 
 def with_paper_units(model: Specification, posterior: xr.Dataset) -> xr.Dataset:
-    """Return draws with the coefficients as the law's paper writes them."""
+    """Return draws with the coefficients in the units of the law's paper added."""
     if model.law.paper_units is None:
         return posterior
     given = call_with(model.law.paper_units, {"reference": model.reference}, posterior)
@@ -95,9 +78,5 @@ def prior_predictive(model: Specification, *, draws: int = 500, seed: int = 0) -
 
     index = {"chain": np.arange(1), "draw": np.arange(draws)}
     posterior = named(density, np.array(kept[:draws])[None], index)
-    return posterior_of(
-        model,
-        xr.DataTree.from_dict({"posterior": with_paper_units(model, posterior)}),
-        {"method": "prior", "seed": seed},
-        0.0,
-    )
+    idata = xr.DataTree.from_dict({"posterior": with_paper_units(model, posterior)})
+    return posterior_of(model, idata, {"method": "prior", "seed": seed}, 0.0)

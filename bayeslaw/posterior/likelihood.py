@@ -1,7 +1,8 @@
-"""The likelihood of runs: the joint log density of all that a run measured, and its standardised errors."""
+"""The likelihood of runs: the joint log density of the measurements of a run, and their standardised errors."""
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
@@ -16,8 +17,8 @@ from bayeslaw.spec.design import Design
 __all__ = ["log_likelihood", "part", "standardised_errors"]
 
 ORDER = {"start": ("row",), "eval_number": ("eval",)}
-AT_ONCE = 1_000_000
-"""Errors worked on at a time, about: what a long run with many draws takes of the memory."""
+MOST_ERRORS = 1_000_000
+"""Approximate number of errors held in memory at once."""
 
 
 def log_likelihood(fit: Posterior, design: Design | None = None) -> xr.DataArray:
@@ -28,13 +29,13 @@ def log_likelihood(fit: Posterior, design: Design | None = None) -> xr.DataArray
     fit : Fit
         A fitted model.
     design : Design, optional
-        Other rows than those of the fit, sorted by run, then tokens.
+        Rows sorted by run, then tokens; by default those of the fit.
 
     Returns
     -------
     xarray.DataArray
         Dims chain, draw, run: natural logarithm of the density of the log losses, all constants included. Measurements
-        outside the law's range do not count, and runs without another are left out.
+        outside the law's range do not count, and runs with no other ones are left out.
     """
     return _of_the_fit(fit) if design is None else _of_rows(fit, design)
 
@@ -47,32 +48,30 @@ def _of_the_fit(fit: Posterior) -> xr.DataArray:
 def _of_rows(fit: Posterior, d: Design) -> xr.DataArray:
     run = d.rows["run"].values
     first = np.flatnonzero(np.r_[True, run[1:] != run[:-1]])
-    rows = max(1, AT_ONCE // (fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"] * len(d.evals)))
-    cuts = np.flatnonzero(np.diff(first // rows)) + 1
-    ends = [*first[cuts], len(run)]
-    pieces = [slice(*ends_of) for ends_of in zip([0, *ends], ends, strict=False)]
-    density = xr.concat([_of_runs(fit, part(d, piece)) for piece in pieces], "run")
+    rows = max(1, MOST_ERRORS // (fit.draws * len(d.evals)))
+    cuts = [0, *first[np.flatnonzero(np.diff(first // rows)) + 1], len(run)]
+    density = xr.concat([_of_runs(fit, part(d, slice(*ends))) for ends in pairwise(cuts)], "run")
     counts = np.logical_or.reduceat(d.measured.any("eval").values, first)
     density = density.assign_coords(run=run[first]).isel(run=counts)
     return density.transpose(*SAMPLE, "run").rename("log_likelihood")
 
 
 def part(design: Design, keep: np.ndarray | slice) -> Design:
-    """Return a design of some of the rows, with the groups of the whole."""
+    """Return a design of some of the rows, with all groups."""
     at = {"row": keep if isinstance(keep, slice) else np.flatnonzero(keep)}
     return replace(design, rows=design.rows.isel(at), measured=design.measured.isel(at))
 
 
 def _of_runs(fit: Posterior, d: Design) -> xr.DataArray:
     error = _errors(fit, d)
-    pieces = np.array_split(np.arange(error.sizes["draw"]), max(1, min(error.sizes["draw"], error.size // AT_ONCE)))
+    pieces = np.array_split(np.arange(error.sizes["draw"]), max(1, min(error.sizes["draw"], error.size // MOST_ERRORS)))
     return xr.concat([_density(fit, d, error.isel(draw=p), fit.posterior.isel(draw=p)) for p in pieces], "draw")
 
 
 def standardised_errors(fit: Posterior) -> xr.DataArray:
-    """Return every error as the error model sees it, given the earlier ones of its run; dims chain, draw, row, eval.
+    """Return every error, standardised by its prediction from earlier errors of its run; dims chain, draw, row, eval.
 
-    Where the model holds they are independent with unit scale: standard normal, or Student-t for robust errors.
+    If the model holds, they are independent with unit scale: standard normal, or Student-t for robust errors.
     """
     d = fit.model.design
     z = _standardised(fit, d, _errors(fit, d), fit.posterior)[0]

@@ -1,11 +1,10 @@
-"""A domain that was not fitted, from a few of its early checkpoints: what the others taught is not learned again.
+"""A new domain from a few of its early checkpoints, added to a posterior without a refit.
 
-The posterior of the old runs stays as it is. For every draw of what the domains share (coefficients, populations,
-noise) the new domain's own coefficients get a prior, their population at that draw, and a likelihood, the early
-runs. They are proposed around the mode of the two (Student-t, its width from the curvature there), and every
-proposal is weighted by prior times likelihood over the proposal's density. Weighted so, draws of the shared part count
-by how well they announced the new domain, and the whole is the posterior of all runs together: exact but for
-Monte Carlo error, whose size Pareto's k tells. The proposals are then drawn anew in proportion to their weights.
+The posterior of the old runs stays as it is. For every draw of the shared part (coefficients, populations, noise) the
+new domain's own coefficients get a prior, their population at that draw, and a likelihood, that of the early runs.
+Student-t proposals around the mode of the two, with the width of its curvature, are weighted by prior times likelihood
+over the density of the proposal and then resampled in proportion to their weights. The result is the posterior of all
+runs together, exact but for Monte Carlo error, whose size Pareto's k shows.
 """
 
 import time
@@ -28,25 +27,25 @@ from bayeslaw.tables.runs import Runs
 
 __all__ = ["new_domain"]
 
-SHARED = 1000
-"""Draws of the shared part that are looked at."""
+MOST_SHARED_DRAWS = 1000
+"""Approximate number of draws of the shared part that get proposals."""
 
-HIGHEST_K = 0.7
-"""Pareto's k above which importance weights are not to be believed (arXiv:1507.02646)."""
+MOST_PARETO_K = 0.7
+"""Largest Pareto k of reliable importance weights (arXiv:1507.02646)."""
 
-FEWEST = 100
-"""Effective draws below which neither are they."""
+LEAST_EFFECTIVE_DRAWS = 100
+"""Smallest effective number of reliable weighted draws."""
 
 
 def new_domain(fit: Posterior, early_runs: Runs, *, draws: int = 1000, seed: int = 0) -> Posterior:
-    """Return the posterior with one more domain, from a few of its measurements and without a refit.
+    """Return the posterior with one more domain, from a few of its measurements, without a refit.
 
     Parameters
     ----------
     fit : Fit
         A sampled posterior with coefficients that are pooled by domain.
     early_runs : Runs
-        Measurements of one domain that was not fitted; the same validation sets.
+        Measurements of one domain that was not fitted, on the same validation sets.
     draws : int
         Number of draws of the result.
     seed : int
@@ -55,9 +54,8 @@ def new_domain(fit: Posterior, early_runs: Runs, *, draws: int = 1000, seed: int
     Returns
     -------
     Fit
-        Of all runs together, old and early, with one chain: it predicts, decides and checks like any other. Its
-        settings hold Pareto's k, the number of weighted draws that the result was drawn from, and how many effective
-        ones these are.
+        The fit of all runs, old and early, with one chain. Its settings hold Pareto's k, the number of weighted draws
+        and their effective number.
 
     Raises
     ------
@@ -66,45 +64,38 @@ def new_domain(fit: Posterior, early_runs: Runs, *, draws: int = 1000, seed: int
     LawError
         No coefficient is pooled by domain, or one has a separate value for each.
     RangeError
-        The early runs say so much about what the domains share that weights cannot carry it: fit all runs together.
-        Or `draws` is below 1.
+        The weights are unreliable, because the early runs inform the shared part too much: fit all runs together. Or
+        `draws` is below 1.
 
     Notes
     -----
-    Early runs outside of the old runs' range widen the range over which the shape prior looks at the new domain, not at
-    the old ones.
+    Early runs outside the range of the old runs widen the range of the shape prior for the new domain only.
     """
     if draws < 1:
         raise RangeError(f"draws is {draws}: give at least 1")
     start, label = time.perf_counter(), _label(fit, early_runs)
     joint = replace(fit.model, runs=_together(fit.model.runs, early_runs))
-    thin = max(1, fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"] // SHARED)
+    thin = max(1, fit.draws // MOST_SHARED_DRAWS)
     posterior = fit.posterior.stack(sample=("chain", "draw"), create_index=False).isel(sample=slice(None, None, thin))
     settings = {f.name: getattr(fit.model, f.name) for f in fields(Specification)}
     alone = Alone(Density(_Early(**settings | {"runs": early_runs}, among=joint)), posterior)
     rng = np.random.default_rng(seed)
     proposals, log_weight = alone.propose(rng)
     own = alone.named(proposals)
-    smooth, pareto_k = array_stats.psislw(-log_weight.ravel())  # as of log likelihoods, whose inverses are the weights
-    weight = np.exp(smooth)
+    smooth, pareto_k = array_stats.psislw(-log_weight.ravel())  # takes log likelihoods, whose inverses are the weights
+    k, weight = float(pareto_k), np.exp(smooth)
     effective = 1 / float((weight**2).sum())
-    if not float(pareto_k) <= HIGHEST_K or effective < FEWEST:
+    if not k <= MOST_PARETO_K or effective < LEAST_EFFECTIVE_DRAWS:
         raise RangeError(
-            f"the runs of {label!r} tell too much about what the domains share (Pareto's k {float(pareto_k):.2f}, "
+            f"the runs of {label!r} inform the coefficients of all domains too much (Pareto's k {k:.2f}, "
             f"{effective:.0f} effective draws): give earlier ones only, or fit all runs together"
         )
     position = (rng.random() + np.arange(draws)) / draws
     chosen = rng.permutation(np.minimum(np.searchsorted(np.cumsum(weight), position), weight.size - 1))
     found = _with_domain(posterior, own, label, joint, *np.divmod(chosen, PROPOSALS))
-    how = {
-        "method": "new domain",
-        "domain": label,
-        "draws": draws,
-        "seed": seed,
-        "pareto_k": round(float(pareto_k), 2),
-        "weighted_draws": log_weight.size,
-        "effective_weighted_draws": round(effective),
-    }
+    reliability = {"pareto_k": round(k, 2), "weighted_draws": log_weight.size}
+    reliability["effective_weighted_draws"] = round(effective)
+    how = {"method": "new domain", "domain": label, "draws": draws, "seed": seed, **reliability}
     idata = xr.DataTree.from_dict({"posterior": with_paper_units(joint, found)})
     return posterior_of(joint, idata, how, time.perf_counter() - start)
 
@@ -112,7 +103,7 @@ def new_domain(fit: Posterior, early_runs: Runs, *, draws: int = 1000, seed: int
 def _with_domain(
     posterior: xr.Dataset, own: xr.Dataset, label: str, joint: Specification, sample: np.ndarray, proposal: np.ndarray
 ) -> xr.Dataset:
-    """Return the chosen draws of the old posterior with the chosen proposals as one more domain; one chain."""
+    """Return the chosen draws of the old posterior with the chosen proposals as one more domain, in one chain."""
     old = posterior.isel(sample=sample).drop_vars([str(n) for n in posterior if str(n).endswith("_paper")])
     new = own.isel(sample=xr.DataArray(sample, dims="sample"), proposal=xr.DataArray(proposal, dims="sample"))
     both = {name: xr.concat([old[name], new[name].assign_coords({DOMAIN: [label]})], DOMAIN) for name in own}
@@ -123,15 +114,15 @@ def _with_domain(
 
 
 def _label(fit: Posterior, early_runs: Runs) -> str:
-    """Return the name of the new domain."""
+    """Return the name of the new domain, after all checks."""
     model = fit.model
     if model.noise.batch:
         raise LawError(
-            "batch noise is shared with the runs that were fitted, which a new domain alone cannot know: fit without "
-            "it (noise=bl.Noise(batch=False)), or fit all runs together"
+            "the early runs share batch noise with the fitted ones, which they alone do not identify: fit without it "
+            "(noise=bl.Noise(batch=False)), or fit all runs together"
         )
     if DOMAIN not in model.by.values():
-        raise LawError("no coefficient is pooled by domain, so that nothing is a new domain's own: fit with by=")
+        raise LawError("no coefficient is pooled by domain, so that a new domain has none of its own: fit with by=")
     for name, prior in model.coefficient_priors.items():
         if DOMAIN in (prior.dims or ()) and name not in model.by:
             raise LawError(f"{name} is separate for each domain, so that the others say nothing about it: pool it")
@@ -161,7 +152,7 @@ def _label(fit: Posterior, early_runs: Runs) -> str:
 
 
 def _together(old: Runs, new: Runs) -> Runs:
-    """Return all runs in one table; a run of the new ones whose name is taken gets another."""
+    """Return all runs in one table; new runs with the name of an old one are renamed."""
     taken = set(old.table["run"]) | set(old.baseline.get("run", []))
     table, baseline = (
         t.assign(run=[f"{r} (new)" if r in taken else r for r in t["run"]]) if len(t) else t
@@ -174,7 +165,7 @@ def _together(old: Runs, new: Runs) -> Runs:
 
 @dataclass(frozen=True, eq=False)
 class _Early(Specification):
-    """The model of the new domain's runs alone, whose shape prior looks at the range of all runs."""
+    """The model of the new domain's runs alone, with a shape prior over the range of all runs."""
 
     among: Specification | None = None
 

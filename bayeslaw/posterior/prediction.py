@@ -13,9 +13,9 @@ __all__ = ["at_rows", "batch_noise", "thinned"]
 
 
 def batch_noise(fit: Posterior, design: Design, seed: int = 0) -> xr.DataArray:
-    """Return what the rows share with others of their data order, on the log scale; dims chain, draw, eval, row.
+    """Return the batch noise of rows, on the log scale; dims chain, draw, eval, row.
 
-    That of batches that the fit does not know is drawn; 0 where the fit has no batch noise.
+    The noise of batches outside the fit is drawn; it is 0 if the fit has no batch noise.
     """
     if not fit.noise.batch:
         return xr.DataArray(0.0)
@@ -24,17 +24,16 @@ def batch_noise(fit: Posterior, design: Design, seed: int = 0) -> xr.DataArray:
     sd, rng = fit.posterior["batch_effect_sigma"], np.random.default_rng([seed, 4])
     drawn = [effect.isel(batch=at, drop=True) if at >= 0 else sd * rng.standard_normal(sd.shape) for at in known]
     by_row = xr.concat(drawn, "batch").isel(batch=xr.DataArray(number, dims="row"))
-    factor = fit.noise.at_size(fit.posterior, design.log_size(design.rows))
-    result: xr.DataArray = factor * by_row
-    return result
+    noise: xr.DataArray = fit.noise.at_size(fit.posterior, design.log_size(design.rows)) * by_row
+    return noise
 
 
 def at_rows(fit: Posterior, design: Design | None = None) -> xr.DataArray:
-    """Return the losses of the mean law at the rows of a design, by default the fit's; dims chain, draw, eval, row."""
+    """Return the losses of the mean law at the rows of a design (by default the fit's); dims chain, draw, eval, row."""
     rows = (design or fit.model.design).rows
     return fit.loss(rows[list(dict.fromkeys([*fit.model.law.columns, *fit.model.design.groups]))])
 
 
 def thinned(fit: Posterior, draws: int) -> Posterior:
-    """Return the fit with about as many draws, or all where there are fewer."""
+    """Return the fit with about that many draws, or all of its draws if it has fewer."""
     return replace(fit, idata=fit.idata.isel(draw=slice(None, None, -(-fit.draws // draws))))

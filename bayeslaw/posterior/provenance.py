@@ -1,4 +1,4 @@
-"""How a posterior came about: in a line, and as much as it takes to make it again."""
+"""How a posterior was made: in one line, and in full."""
 
 import platform
 from importlib.metadata import version
@@ -10,22 +10,21 @@ __all__ = ["provenance", "title"]
 
 
 def provenance(fit: Posterior) -> dict[str, str]:
-    """Return what is needed to run it again: versions, data, settings."""
-    packages = ("bayeslaw", "pymc", "nutpie", "arviz", "numpy", "scipy", "xarray")
-    versions = {}
-    for package in packages:
+    """Return what another run needs: data, model, settings and versions."""
+    model, versions = fit.model, {}
+    for package in ("bayeslaw", "pymc", "nutpie", "arviz", "numpy", "scipy", "xarray"):
         try:
             versions[package] = version(package)
         except ImportError:
             versions[package] = VERSION if package == "bayeslaw" else "unknown"
     return {
-        "law": f"{fit.model.law.name} ({fit.model.law.source})",
-        "data": f"{len(fit.model.runs)} rows, SHA-256 {fit.model.runs.hash}",
-        "reference": ", ".join(f"{k} {v:g}" for k, v in fit.model.reference.items()),
-        "pooling": ", ".join(f"{k} by {v}" for k, v in fit.model.by.items()) or "none",
-        "own priors": ", ".join(f"{k} = {p}" for k, p in fit.model.priors.items()) or "none",
-        "errors": fit.model.describe_noise(),
-        "shape prior, range": f"{fit.model.monotone or 'none'}, {fit.model.outside}",
+        "law": f"{model.law.name} ({model.law.source})",
+        "data": f"{len(model.runs)} rows, SHA-256 {model.runs.hash}",
+        "reference": ", ".join(f"{k} {v:g}" for k, v in model.reference.items()),
+        "pooling": ", ".join(f"{k} by {v}" for k, v in model.by.items()) or "none",
+        "own priors": ", ".join(f"{k} = {p}" for k, p in model.priors.items()) or "none",
+        "errors": model.describe_noise(),
+        "shape prior, range": f"{model.monotone or 'none'}, {model.outside}",
         "settings": ", ".join(f"{k} {v}" for k, v in fit.settings.items()),
         "seconds": f"{fit.seconds:.1f}",
         "versions": ", ".join(f"{k} {v}" for k, v in versions.items()),
@@ -34,7 +33,7 @@ def provenance(fit: Posterior) -> dict[str, str]:
 
 
 def title(fit: Posterior) -> str:
-    """Return in a line what was fitted and how."""
+    """Return the law and the method in one line."""
     sizes = fit.idata["posterior"].sizes
     made = f"{sizes['chain']} x {sizes['draw']} draws"
     match fit.method:

@@ -1,7 +1,7 @@
-"""Named posterior draws with dims and units: what every question of an analyst is answered with."""
+"""Named posterior draws with dims and units: the answer to every question."""
 
 import html
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import singledispatch
 from typing import Any
@@ -15,35 +15,43 @@ from bayeslaw.base.errors import ArgumentError
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
 from bayeslaw.base.words import place
 
-__all__ = ["Censored", "Quantity", "drawn"]
+__all__ = ["Censored", "Quantity", "drawn", "elements"]
 
 
 @singledispatch
 def drawn(what: Any, *args: Any, **options: Any) -> Any:
-    """Return the axes on which `what` was drawn; `bayeslaw.plots` registers how each kind is drawn."""
-    raise ArgumentError(f"{type(what).__name__} has no figure: import bayeslaw.plots, which knows those there are")
+    """Draw a figure and return its axes; `bayeslaw.plots` registers a function for every kind."""
+    raise ArgumentError(f"{type(what).__name__} has no figure: import bayeslaw.plots, which registers all figures")
+
+
+def elements(draws: xr.DataArray) -> Iterator[tuple[dict[str, Any], xr.DataArray]]:
+    """Yield the labels and the draws of every element."""
+    dims = [str(d) for d in draws.dims if d not in SAMPLE]
+    for index in np.ndindex(*(draws.sizes[d] for d in dims)):
+        one = draws.isel(dict(zip(dims, index, strict=True)))
+        yield {d: one[d].item() for d in dims}, one.reset_coords(drop=True)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Quantity:
-    """Posterior draws of something that was asked for.
+    """Posterior draws of an answer.
 
     Parameters
     ----------
     name : str
-        What it is, as an identifier.
+        The name, an identifier.
     draws : xarray.DataArray
         Dims ``chain``, ``draw`` and those of the question, in `unit`.
     unit : str
         ``"1"`` for shares.
     what : {"mean law", "new run"}
-        Whether it is about the law's mean or about the next run, with its error.
+        Whether it is about the mean of the law or about one new run with its error.
     inputs : mapping
-        What was asked.
+        The question.
     note : str
-        What the reader has to know.
+        A remark for the reader.
     cautions : tuple of str
-        What speaks against the answer: a fit that did not converge, a place far from the runs, a prior that decides.
+        Reasons against the answer: a fit that did not converge, a place far beyond the runs, a prior that decides.
     """
 
     name: str
@@ -81,37 +89,35 @@ class Quantity:
     @checked
     def to_frame(self, prob: float = CI_PROB) -> pd.DataFrame:
         """Return a tidy table: the dims and their labels as columns, then mean, sd, median, lower, upper."""
-        table = self._statistics(prob)
+        numbers = {"mean": self.mean(), "sd": self.sd(), "median": self.median(), **self.interval(prob)}
+        table = xr.Dataset({**numbers, **self._shares_of_draws()})
         labels = [*table.dims, *(c for c in table.coords if c not in table.dims)]
-        if table.dims:
-            frame = table.to_dataframe().reset_index()[[*labels, *table.data_vars]]
-        else:
-            frame = pd.DataFrame([{name: table[name].item() for name in [*labels, *table.data_vars]}])
-        frame.attrs |= {"units": self.unit, "what": self.what, "note": self.note, "cautions": list(self.cautions)}
+        frame = table.expand_dims("table").to_dataframe().reset_index()[[*labels, *table.data_vars]]
+        frame.attrs |= self._attributes()
         return frame
 
     @checked
     def summary(self, prob: float = CI_PROB) -> pd.DataFrame:
-        """Return the numbers of `frame`, indexed by the dims (by the name when there are none)."""
+        """Return the numbers of `to_frame`, indexed by the dims, or by the name if there are none."""
         frame = self.to_frame(prob)
         dims = [d for d in self.draws.dims if d not in SAMPLE]
         return frame.set_index(dims) if dims else frame.set_index(pd.Index([self.name]))
 
     def to_xarray(self) -> xr.Dataset:
         """Return the draws as a Dataset, with units and meaning as attributes."""
-        attributes = {"units": self.unit, "what": self.what, "note": self.note, "cautions": list(self.cautions)}
-        return xr.Dataset({self.name: self.draws.assign_attrs(attributes)})
+        return xr.Dataset({self.name: self.draws.assign_attrs(self._attributes())})
+
+    def _attributes(self) -> dict[str, Any]:
+        return {"units": self.unit, "what": self.what, "note": self.note, "cautions": list(self.cautions)}
 
     @checked
     def text(self, prob: float = CI_PROB) -> xr.DataArray:
-        """Return the answer in words, median and interval, for every element."""
+        """Return median and interval in words, for every element."""
         low, high = self._ends()
 
         def words(median: float, lower: float, upper: float, low: float, high: float) -> str:
             shown = [_number(v, low, high) for v in (median, lower, upper)]
-            if shown[1] == shown[2]:
-                return shown[0]
-            return f"{shown[0]} [{shown[1]}, {shown[2]}]"
+            return shown[0] if shown[1] == shown[2] else f"{shown[0]} [{shown[1]}, {shown[2]}]"
 
         ends = self.interval(prob)
         text: xr.DataArray = xr.apply_ufunc(
@@ -122,15 +128,14 @@ class Quantity:
     @checked
     def as_json(self, prob: float = CI_PROB) -> dict[str, Any]:
         """Return the answer and the question's inputs as plain numbers, texts and lists."""
-        ends = self.interval(prob)
-        answer = {"median": self.median(), "lower": ends["lower"], "upper": ends["upper"], **self._shares_of_draws()}
+        answer: dict[Any, Any] = {"median": self.median(), **self.interval(prob), **self._shares_of_draws()}
         labels = {str(d): self.draws[d] for d in self.draws.dims if d not in SAMPLE and d in self.draws.coords}
         about = {"name": self.name, "unit": self.unit, "what": self.what, "note": self.note, "prob": prob}
         about |= {"cautions": self.cautions, **self._beside()}
         return {k: _plain(v) for k, v in {**about, **answer, **labels, **self.inputs}.items()}
 
     def plot(self, ax: Any = None, prob: float = CI_PROB) -> Any:
-        """Draw it; see `bayeslaw.plots.plot_quantity`."""
+        """Draw a figure; see `bayeslaw.plots.plot_quantity`."""
         return drawn(self, ax=ax, prob=prob)
 
     def _ends(self) -> tuple[Any, Any]:
@@ -140,15 +145,11 @@ class Quantity:
         return {}
 
     def _beside(self) -> dict[str, Any]:
-        """Return what an answer says besides its draws, for a program and the command line."""
+        """Return results besides the draws, for JSON and the command line."""
         return {}
 
-    def _statistics(self, prob: float) -> xr.Dataset:
-        numbers = {"mean": self.mean(), "sd": self.sd(), "median": self.median(), **self.interval(prob)}
-        return xr.Dataset({**numbers, **self._shares_of_draws()})
-
     def about(self, prob: float = CI_PROB) -> str:
-        """Return in words what the answer is one to: its name, what was asked, and of what kind its interval is."""
+        """Return the name, the question and the kind of the interval in words."""
         unit = "" if self.unit == "1" else f" in {self.unit}"
         parts = [self.name.replace("_", " ") + unit + self._asked(), self.what, f"{prob * 100:g} % interval"]
         shares = self._shares_of_draws()
@@ -157,24 +158,22 @@ class Quantity:
         return "; ".join(parts + [self.note] * bool(self.note))
 
     def _asked(self, besides: Collection[str] = ()) -> str:
-        """Return what was asked, as far as single numbers and texts say it."""
-        single = {k: np.asarray(v).item() for k, v in self.inputs.items() if isinstance(v, str) or np.shape(v) == ()}
-        known = (*self.draws.dims, *besides)
-        single = {k: v for k, v in single.items() if isinstance(v, str | float | int) and k not in known}
+        """Return the single numbers and texts of the question in words."""
+        shown = {k: v for k, v in self.inputs.items() if k not in (*self.draws.dims, *besides) and np.ndim(v) == 0}
+        single = {k: np.asarray(v).item() for k, v in shown.items()}
+        single = {k: v for k, v in single.items() if isinstance(v, str | float | int)}
         return f" at {place(single)}" if single else ""
 
     def _answers(self) -> str | pd.DataFrame:
-        text = self.text()
-        if not text.dims:
-            return str(text.item())
-        return text.rename("median [interval]").reset_coords(drop=True).to_dataframe()
+        text = self.text().rename("median [interval]").reset_coords(drop=True)
+        return text.to_dataframe() if text.dims else str(text.item())
 
     def __repr__(self) -> str:
         try:
             answer = self._answers()
             said = f"{answer}  " if isinstance(answer, str) else f"{answer.to_string(max_rows=10)}\n"
             return "\n".join([said + self.about(), *(f"caution: {caution}" for caution in self.cautions)])
-        except Exception:  # a repr that raises hides the object from whoever debugs it
+        except Exception:  # debuggers need a repr that never raises
             return f"{type(self).__name__} {self.name!r}, which cannot be shown: {type(self.draws).__name__}"
 
     def _repr_html_(self) -> str:
@@ -190,7 +189,7 @@ class Quantity:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Censored(Quantity):
-    """A quantity that was looked for between two ends: a draw that lies on an end is only known to lie beyond it.
+    """A quantity searched between two ends: a draw at an end is only known to lie there or beyond.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How much a posterior owes to its priors, by power scaling: no refit, the draws are weighted anew.
+"""Sensitivity of a posterior to its priors, by power scaling: the draws get new weights, without a refit.
 
 Source: Kallioinen, Paananen, Bürkner and Vehtari 2023, "Detecting and diagnosing prior and likelihood sensitivity with
 power-scaling", arXiv:2107.14054.
@@ -19,9 +19,11 @@ from bayeslaw.base.words import place
 from bayeslaw.declare.priors import Prior, closed
 from bayeslaw.posterior.draws import Posterior, kept
 from bayeslaw.posterior.likelihood import log_likelihood
+from bayeslaw.posterior.quantity import elements
 
 __all__ = [
-    "FEWEST",
+    "LEAST_CONTRACTION",
+    "LEAST_DRAWS",
     "SENSITIVE",
     "contraction",
     "in_prior_units",
@@ -35,22 +37,25 @@ SENSITIVE = 0.05
 """Change of a posterior per doubling of a component's weight above which it counts as sensitive (the paper's)."""
 
 POWERS = (0.8, 1.25)
-"""Weights of the prior between which the shift of a posterior mean is given."""
+"""Weights of the prior at which the shift of a posterior mean is given."""
 
-FEWEST = 200
-"""Draws below which weights say nothing."""
+LEAST_CONTRACTION = 0.25
+"""Contraction (1 minus the ratio of posterior to prior variance) below which the data did not learn a coefficient."""
 
-ROUNDING = 1e-12
-"""Relative spread below which draws are all the same."""
+LEAST_DRAWS = 200
+"""Smallest number of draws that can be weighted."""
+
+CONSTANT_SPREAD = 1e-12
+"""Relative spread below which draws count as constant."""
 
 
 @kept
 def log_prior(fit: Posterior) -> xr.Dataset:
     """Return the log density of every prior at every draw; dims chain and draw, one variable per prior.
 
-    Of a pooled coefficient it is the prior of the population, which is where a user states something; the shape prior,
-    which only forbids, is left out. Densities of positive coefficients are those of the logarithm, so that another
-    weight changes the spread of a log-normal prior and not its median.
+    Of a pooled coefficient it is the prior of the population, the one that a user states. The shape prior is left out:
+    it only excludes draws. Densities of positive coefficients are those of the logarithm, so that another weight
+    changes the spread of a log-normal prior and not its median.
     """
     model, posterior, densities = fit.model, fit.posterior, {}
     for name, prior in _stated({**model.coefficient_priors, **model.noise.priors(len(fit.evals))}):
@@ -63,36 +68,36 @@ def log_prior(fit: Posterior) -> xr.Dataset:
 
 
 def sensitivity(fit: Posterior, quantities: xr.Dataset) -> pd.DataFrame:
-    """Return how much posterior quantities move when priors or likelihood count for more or less.
+    """Return how far posterior quantities move when priors or likelihood get another weight.
 
     Parameters
     ----------
     fit : Fit
         A sampled posterior.
     quantities : xarray.Dataset
-        Draws of what is looked at: coefficients, predictions, decisions; dims chain, draw and any others.
+        Draws of coefficients, predictions or decisions; dims chain, draw and any others.
 
     Returns
     -------
     pandas.DataFrame
         One row per element. ``prior`` and ``likelihood``: ArviZ' sensitivity, the change of the distribution per
-        doubling of the weight of all priors, or of all measurements. ``shift``: how far the mean moves, in posterior
-        standard deviations, when all priors weigh 0.8 or 1.25 (the larger of the two). ``strongest``: the prior that
-        moves the mean most when it alone weighs 0.8. ``verdict``: in words.
+        doubling of the weight of all priors, or of all measurements. ``shift``: the larger shift of the mean, in
+        posterior standard deviations, when all priors weigh 0.8 or 1.25. ``strongest``: the prior that shifts the mean
+        most when it alone weighs 0.8. ``verdict``: in words.
 
     Raises
     ------
     RangeError
         There are fewer than 200 draws.
     """
-    if quantities.sizes["chain"] * quantities.sizes["draw"] < FEWEST:
-        raise RangeError(f"sensitivity needs at least {FEWEST} draws: draw more, or fit with method='nuts'")
+    if quantities.sizes["chain"] * quantities.sizes["draw"] < LEAST_DRAWS:
+        raise RangeError(f"sensitivity needs at least {LEAST_DRAWS} draws: draw more, or fit with method='nuts'")
     priors = log_prior(fit)
     tree = xr.DataTree.from_dict(
         {"posterior": quantities, "log_prior": priors, "log_likelihood": log_likelihood(fit).to_dataset(name="loss")}
     )
     all_priors = priors.to_dataarray("prior").sum("prior")
-    with np.errstate(invalid="ignore", divide="ignore"):  # draws that are all the same, as at the end of a range
+    with np.errstate(invalid="ignore", divide="ignore"):  # constant draws, as at the end of a range
         parts = {
             "prior": az.psense(tree, group="prior"),
             "likelihood": az.psense(tree, group="likelihood"),
@@ -107,16 +112,16 @@ def sensitivity(fit: Posterior, quantities: xr.Dataset) -> pd.DataFrame:
 
 
 def weighable(fit: Posterior) -> bool:
-    """Return whether a fit is a posterior of draws enough to be weighted anew."""
-    return fit.method not in ("prior", "mle") and fit.draws >= FEWEST
+    """Return whether a fit is a posterior with enough draws to be weighted."""
+    return fit.method not in ("prior", "mle") and fit.draws >= LEAST_DRAWS
 
 
 def in_prior_units(fit: Posterior) -> dict[str, xr.DataArray]:
-    """Return every coefficient's draws in standard deviations from the middle of its prior.
+    """Return the draws of every coefficient in standard deviations from the middle of its prior.
 
-    Positive coefficients on the log scale. The prior is the card's or the user's, without the shape prior; for a pooled
-    coefficient it is that of one group, population and spread together. Coefficients whose prior has no closed form
-    of this kind are left out.
+    Positive coefficients are on the log scale. The prior is that of the card or the user, without the shape prior; for
+    a pooled coefficient it is that of one group, population and spread together. Coefficients without such a closed
+    form are left out.
     """
     model, result = fit.model, {}
     for name, coefficient in model.law.coefficients.items():
@@ -134,12 +139,9 @@ def in_prior_units(fit: Posterior) -> dict[str, xr.DataArray]:
 def unit_cells(fit: Posterior) -> Iterator[tuple[str, str, xr.DataArray]]:
     """Yield name in words, validation set and draws in prior units of every coefficient in every group."""
     for name, every in in_prior_units(fit).items():
-        dims = [d for d in every.dims if d not in SAMPLE]
-        for index in np.ndindex(*(every.sizes[d] for d in dims)):
-            z = every.isel(dict(zip(dims, index, strict=True)))
-            at = place({str(d): z[d].item() for d in dims if d != "eval"})
-            e = str(z["eval"].item())
-            yield f"{name} of the {e} loss{f' at {at}' if at else ''}", e, z.reset_coords(drop=True)
+        for at, z in elements(every):
+            e = str(at.pop("eval"))
+            yield f"{name} of the {e} loss{f' at {place(at)}' if at else ''}", e, z
 
 
 def contraction(standard: xr.DataArray) -> xr.DataArray:
@@ -148,18 +150,18 @@ def contraction(standard: xr.DataArray) -> xr.DataArray:
 
 
 def _stated(priors: Mapping[str, Prior]) -> Iterator[tuple[str, Prior]]:
-    """Priors whose parameters are numbers, by the name of what they are on."""
+    """Yield the priors with numbers as parameters, by the name of their variable."""
     for name, prior in priors.items():
         nested = {f"{name}_{k}": v for k, v in prior.parameters.items() if isinstance(v, Prior)}
         yield from _stated(nested) if nested else [(name, prior)]
 
 
 def _shift(quantities: xr.Dataset, log_density: xr.DataArray, power: float) -> xr.Dataset:
-    """How far the means move, in standard deviations, when a density is raised to a power."""
+    """Return the shift of the means, in standard deviations, when a density is raised to a power."""
     log_weight = (power - 1) * log_density
     weight = xr.ufuncs.exp(log_weight - log_weight.max())
     mean, spread = quantities.mean(SAMPLE), quantities.std(SAMPLE)
-    varies = spread > ROUNDING * abs(mean)
+    varies = spread > CONSTANT_SPREAD * abs(mean)
     return (quantities.weighted(weight).mean(SAMPLE) - mean) / spread.where(varies)
 
 

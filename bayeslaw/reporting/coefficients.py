@@ -12,7 +12,7 @@ from bayeslaw.base.intervals import CI_PROB, levels
 from bayeslaw.base.words import place
 from bayeslaw.declare.priors import Prior, central, describe
 from bayeslaw.posterior.draws import Posterior
-from bayeslaw.posterior.sensitivity import FEWEST, contraction, in_prior_units, sensitivity
+from bayeslaw.posterior.sensitivity import LEAST_DRAWS, contraction, in_prior_units, sensitivity
 
 __all__ = ["coefficients", "in_short"]
 
@@ -92,7 +92,7 @@ def coefficients(fit: Posterior, published: Mapping[str, Any] | None = None) -> 
         *published,
     ]
     table = pd.DataFrame(rows, columns=columns)
-    if fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"] >= FEWEST:
+    if fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"] >= LEAST_DRAWS:
         found = sensitivity(fit, fit.posterior[names])
         table["prior sensitivity"], table["data sensitivity"] = found["prior"].values, found["likelihood"].values
         table["verdict"] = found["verdict"].values

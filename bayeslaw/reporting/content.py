@@ -18,7 +18,7 @@ from bayeslaw.declare.laws import AREAS
 from bayeslaw.posterior.convergence import convergence
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.provenance import provenance
-from bayeslaw.posterior.sensitivity import FEWEST, sensitivity
+from bayeslaw.posterior.sensitivity import LEAST_DRAWS, sensitivity
 from bayeslaw.reporting.answer import Answer, plain, predictions, spending
 from bayeslaw.reporting.choices import durations, mixture, schedules
 from bayeslaw.reporting.coefficients import coefficients, in_short
@@ -89,7 +89,7 @@ def content(fit: Posterior, question: Question, published: Mapping[str, Any] | N
     if fit.method not in ("mle", "prior") and not fit.sampled:
         checks.append(beside_papers_fit(fit))
     found = unless_unconverged(fit, found)
-    many = fit.draws >= FEWEST
+    many = fit.draws >= LEAST_DRAWS
     said: dict[str, Any] = {
         "law": fit.model.law,
         "model": fit.model,

@@ -227,9 +227,9 @@ def test_questions_that_make_no_sense():
     fit, plan = annealed(), schedules.constant(20_000, PEAK, 500)
     with pytest.raises(RangeError, match="at least two candidates"):
         fit.best_schedule({"a": plan})
-    with pytest.raises(LawError, match="lr_annealing does not know S1cpt: .* such as cpt_dynamics"):
+    with pytest.raises(LawError, match="lr_annealing does not depend on S1cpt: .* such as cpt_dynamics"):
         fit.turning_length(plan, before=plan)
-    with pytest.raises(LawError, match="does not know S1cpt"):
+    with pytest.raises(LawError, match="does not depend on S1cpt"):
         fit.critical_point()
     with pytest.raises(UnknownName, match="validation set 'domain'"):
         fit.best_schedule({"a": plan, "b": plan}, goal="domain")

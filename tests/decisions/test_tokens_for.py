@@ -36,7 +36,7 @@ def test_draws_without_an_answer_are_kept_and_counted(fit):
     at: dict[str, Any] = {"N": 5e8, "domain_share": 0.5, "domain": "code"}
     assert float(fit.tokens_for(loss=0.01, **at).p_always) == 1
     easy = fit.tokens_for(loss=90.0, **at)
-    assert float(easy.p_never) == 1 and "fewer tokens than were looked at" in repr(easy)
+    assert float(easy.p_never) == 1 and "fewer tokens than the searched range" in repr(easy)
     assert any("D 100 k lies 1e+03 times beyond the smallest run" in caution for caution in easy.cautions)
 
 

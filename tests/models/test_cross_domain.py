@@ -203,14 +203,14 @@ def test_learnability_that_the_data_told():
     narrow = fit.posterior.assign(mu=fit.posterior["mu"] ** 0.01, w=0.5 + 0.7 * (fit.posterior["w"] - 0.5))
     fit.idata["posterior"] = xr.DataTree(narrow)
     verdicts = bl.learnability(fit).moved.set_index("coefficient")["verdict"]
-    assert verdicts["mu"] == "the data told it" and verdicts["w"] == "the data say something on it"
+    assert verdicts["mu"] == "the data determine it" and verdicts["w"] == "the data inform it in part"
 
 
 def test_laws_and_tables_without_learnability():
-    with pytest.raises(LawError, match="dcpt knows no learnability of domains: .* such as cross_domain_dcpt"):
+    with pytest.raises(LawError, match="dcpt has no learnability of domains: .* such as cross_domain_dcpt"):
         bl.learnability(bl.Model(models.dcpt, bl.read_runs(simulated())).prior_predictive(draws=2))
     rows = simulated().drop(columns="domain")
-    with pytest.raises(LawError, match="the runs name no domains"):
+    with pytest.raises(LawError, match="the runs have no domains"):
         bl.learnability(bl.Model(models.cross_domain_dcpt, bl.read_runs(rows)).prior_predictive(draws=2))
 
 

@@ -89,7 +89,7 @@ def test_probability_safe():
     assert r.probability_safe(0.5) == pytest.approx(0.6)
     assert r.probability_safe(0.0) == pytest.approx(0.6), "never safe is not safe at the lower end either"
     assert r.probability_safe(0.97) == pytest.approx(0.2)
-    with pytest.raises(RangeError, match="looked for in"):
+    with pytest.raises(RangeError, match="the searched range"):
         r.probability_safe(0.98)
 
 

@@ -282,6 +282,16 @@ def test_an_alignment_with_many_answers_says_so():
         alignment(VECTORS, {"novels": 1.0})
 
 
+def test_draws_of_vectors_or_of_a_target_meet_the_other_without_draws():
+    vectors = domain_vectors((1000 * VECTORS).round(), draws=5)
+    cases: list[tuple[Any, Any]] = [(vectors, VECTORS["web"]), (VECTORS, vectors.sel(source="web", drop=True))]
+    for draws, target in cases:
+        found = alignment(draws, target).draws
+        assert found.sizes["draw"] == 5
+        one = [a.isel(chain=0, draw=3) if isinstance(a, xr.DataArray) else a for a in (draws, target)]
+        np.testing.assert_allclose(found.isel(chain=0, draw=3), alignment(*one).draws.squeeze(), atol=1e-6)
+
+
 def test_intervals_of_an_alignment_from_documents_hold_what_they_say():
     """1,000 simulated documents per data set; 40 simulations of four shares."""
     rng = np.random.default_rng(4)
