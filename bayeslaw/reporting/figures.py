@@ -3,22 +3,19 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from bayeslaw import plots
 from bayeslaw.base.errors import RangeError
 from bayeslaw.base.words import place
 from bayeslaw.decisions.critical_ratio import CriticalRatio
 from bayeslaw.plots import plot_curve, plot_prior_posterior, plot_shares, plot_sources
-from bayeslaw.plots.mixtures import SHOWN
+from bayeslaw.plots.mixtures import MOST_SOURCES
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.inference import prior_predictive
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 
 __all__ = ["Picture", "curves", "grid", "of_coefficients", "of_fit"]
 
@@ -45,13 +42,11 @@ class Picture:
 
     name: str
     alt: str
-    draw: Callable[[], "Figure"]
+    draw: Callable[[], Figure]
 
 
-def grid(panels: Sequence[Any], draw: Callable[[Any, Any], Any], width: float = 3.2, height: float = 2.5) -> "Figure":
+def grid(panels: Sequence[Any], draw: Callable[[Any, Any], Any], width: float = 3.2, height: float = 2.5) -> Figure:
     """Draw small multiples: every panel, or twelve evenly spaced ones."""
-    from matplotlib.figure import Figure
-
     panels = some(panels, MOST)
     across = min(len(panels), 2 if len(panels) in (2, 4) else 4 if len(panels) % 4 == 0 else 3)
     down = -(-len(panels) // across)
@@ -70,10 +65,8 @@ def some(items: Sequence[Any], most: int) -> list[Any]:
     return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, most).round().astype(int))]
 
 
-def curves(fit: Posterior, runs: Sequence[str]) -> "Figure":
+def curves(fit: Posterior, runs: Sequence[str]) -> Figure:
     """Draw training curves, each below its learning rate."""
-    from matplotlib.figure import Figure
-
     shown = some(runs, CURVES)
     across = min(len(shown), 3)
     down = -(-len(shown) // across)
@@ -146,7 +139,7 @@ def of_coefficients(fit: Posterior) -> list[Picture]:
     of_sources = [name for name in coefficients if "source" in fit.posterior[name].dims]
     if not of_sources:
         return [prior]
-    lines = min(fit.posterior.sizes["source"], SHOWN) * (1 + 0.15 * len(fit.evals))
+    lines = min(fit.posterior.sizes["source"], MOST_SOURCES) * (1 + 0.15 * len(fit.evals))
     by_source = Picture(
         "sources",
         f"Intervals of {' and '.join(of_sources)} of every source, a line each, the lowest first",
