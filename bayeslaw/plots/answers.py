@@ -43,7 +43,7 @@ def plot_quantity(q: Quantity, ax: Axes | None = None, prob: float = CI_PROB) ->
 
 
 def plot_critical_ratio(ratio: CriticalRatio, ax: Axes | None = None, title: str = "", prob: float = CI_PROB) -> Axes:
-    """Plot the posterior of a critical ratio, close up; the strip above it shows the interval between 0 and 1.
+    """Plot the posterior of a critical ratio, close up; the strip above it shows where it lies between 0 and 1.
 
     The grey part of the strip is the searched range; draws without a limit inside it lie at its ends.
     """
