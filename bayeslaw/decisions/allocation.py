@@ -25,8 +25,8 @@ ROUNDING = 1e-9
 
 
 def applies(law: Law) -> bool:
-    """Return whether a law knows model size and tokens."""
-    return {"N", "D"} <= set(law.columns)
+    """Return whether a law knows model size and tokens, and no shares of sources, which the question cannot give."""
+    return {"N", "D"} <= set(law.columns) and law.kind != "mixture"
 
 
 def of_the_study(fit: Posterior) -> dict[str, Any]:
