@@ -30,17 +30,15 @@ class Decision:
         Takes a posterior and the question as keywords; returns a Quantity.
     example : str
         The arguments of an example, after ``bayeslaw decide NAME fit.nc``.
-    kind : str
-        The kind of laws that it is a question to; empty: any.
-    columns : tuple of str
-        The columns that such a law depends on.
+    kinds, columns : tuple of str
+        It is a question to laws of these kinds (empty: of any) that depend on these columns.
     of_the_study : callable
         Returns the question that a study has by itself; None if there is none.
     """
 
     ask: Callable[..., Quantity]
     example: str
-    kind: str = ""
+    kinds: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     of_the_study: Callable[[Posterior], Mapping[str, Any] | None] = lambda _: None
 
@@ -51,30 +49,33 @@ class Decision:
 
     def applies(self, law: Law) -> bool:
         """Return whether it is a question to a law."""
-        return self.kind in ("", law.kind) and set(self.columns) <= set(law.columns)
+        return (not self.kinds or law.kind in self.kinds) and set(self.columns) <= set(law.columns)
 
 
 _TABLE = (
     Decision(
         critical_ratio.critical_ratio,
         "--N 1.8e9 --D 1e10 --baseline 2.8602 --max-rise 0.03",
-        kind="share",
+        kinds=("share",),
         of_the_study=critical_ratio.of_the_study,
     ),
-    Decision(best_ratio, "--N 1.8e9 --domain-tokens 5e9", "share", ("D",)),
+    Decision(best_ratio, "--N 1.8e9 --domain-tokens 5e9", ("share",), ("D",)),
     Decision(
         allocation.allocation,
         "--flops 1e21 --domain-share 0.5",
+        kinds=("share", "size"),
         columns=("N", "D"),
         of_the_study=allocation.of_the_study,
     ),
     Decision(tokens_for, "--loss 2.5 --N 1.8e9 --domain-share 0.5", columns=("D",)),
-    Decision(best_mixture, "--max github=0.3 --json", "mixture", of_the_study=lambda fit: of_largest_run(fit, WEIGHT)),
-    Decision(equivalent_compute, "--mixture web=0.7 --mixture code=0.3 --than web=1 --D 1e10", "mixture", ("D",)),
     Decision(
-        best_duration, "--goal gsm8k --longest 0.3", "window", of_the_study=lambda f: of_largest_run(f, "duration")
+        best_mixture, "--max github=0.3 --json", ("mixture",), of_the_study=lambda fit: of_largest_run(fit, WEIGHT)
     ),
-    Decision(best_schedule, "--candidate cosine=cosine.csv --candidate wsd=wsd.csv", "schedule"),
+    Decision(equivalent_compute, "--mixture web=0.7 --mixture code=0.3 --than web=1 --D 1e10", ("mixture",), ("D",)),
+    Decision(
+        best_duration, "--goal gsm8k --longest 0.3", ("window",), of_the_study=lambda f: of_largest_run(f, "duration")
+    ),
+    Decision(best_schedule, "--candidate cosine=cosine.csv --candidate wsd=wsd.csv", ("schedule",)),
     Decision(turning_length, "schedule.csv --before pretraining.csv", columns=("S1cpt",)),
     Decision(critical_point, "--goal general", columns=("S1", "S1cpt")),
 )

@@ -1,7 +1,4 @@
-"""Figures of the answers, in one house style.
-
-Every function draws on the axes it is given, or on new ones, and returns them.
-"""
+"""Figures of the answers, in one house style: functions draw on the given axes, or on new ones, and return them."""
 
 from typing import Any
 

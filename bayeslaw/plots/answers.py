@@ -1,25 +1,21 @@
 """Figures of single answers: predictions and decisions."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 
 from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.decisions.critical_ratio import CriticalRatio
-from bayeslaw.plots.style import axes_or_new, axis, band, colours, density, each, finish, labels, plain, quantiles
+from bayeslaw.plots import style
 from bayeslaw.posterior.quantity import Quantity
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 
 __all__ = ["plot_critical_ratio", "plot_intervals", "plot_quantity"]
 
 
-def plot_quantity(q: Quantity, ax: "Axes | None" = None, prob: float = CI_PROB) -> "Axes":
-    """Plot a quantity: a line and its band along its longest numeric dim, a density where it has none.
+def plot_quantity(q: Quantity, ax: Axes | None = None, prob: float = CI_PROB) -> Axes:
+    """Plot a quantity: its median and band along its longest numeric dim, or its density if it has no numeric dim.
 
     Parameters
     ----------
@@ -30,71 +26,64 @@ def plot_quantity(q: Quantity, ax: "Axes | None" = None, prob: float = CI_PROB) 
     prob : float
         Probability of the band (equal-tailed).
     """
-    ax = axes_or_new(ax)
-    numeric = [d for d in labels(q.draws) if q.draws.sizes[d] > 1 and np.issubdtype(q.draws[d].dtype, np.number)]
+    ax = style.axes_or_new(ax)
+    numeric = [d for d in style.labels(q.draws) if q.draws.sizes[d] > 1 and np.issubdtype(q.draws[d].dtype, np.number)]
     unit = f" ({q.unit})" if q.unit not in ("", "1") else ""
     if not numeric:
-        for colour, (label, part) in zip(colours(), each(q.draws), strict=False):
-            density(ax, part, colour, label, prob)
+        for colour, (label, part) in zip(style.colours(), style.each(q.draws), strict=False):
+            style.density(ax, part, colour, label, prob)
         ax.set(xlabel=f"{q.name}{unit}", ylabel="posterior density")
-        return finish(ax)
+        return style.finish(ax)
     along = max(numeric, key=lambda d: q.draws.sizes[d])
-    for colour, (label, part) in zip(colours(), each(q.draws, along), strict=False):
-        band(ax, part, along, colour, label, prob)
-    x = q.draws[along].values
-    if x.min() > 0 and x.max() / x.min() > 30:
-        ax.set_xscale("log")
-    ax.set(xlabel=axis(along), ylabel=f"{q.name}{unit}")
-    return finish(ax, f"line: median, band: {prob:.0%}")
+    for colour, (label, part) in zip(style.colours(), style.each(q.draws, along), strict=False):
+        style.band(ax, part, along, colour, label, prob)
+    style.scale(ax, q.draws[along].values)
+    ax.set(xlabel=style.axis(along), ylabel=f"{q.name}{unit}")
+    return style.finish(ax, f"line: median, band: {prob:.0%}")
 
 
-def plot_critical_ratio(
-    ratio: CriticalRatio, ax: "Axes | None" = None, title: str = "", prob: float = CI_PROB
-) -> "Axes":
+def plot_critical_ratio(ratio: CriticalRatio, ax: Axes | None = None, title: str = "", prob: float = CI_PROB) -> Axes:
     """Plot the posterior of a critical ratio, close up; the strip above it shows where it lies between 0 and 1.
 
-    The grey part of the strip is the range in which the ratio was looked for; draws without a limit inside it lie at
-    its ends.
+    The grey part of the strip is the searched range; draws without a limit inside it lie at its ends.
     """
-    ax = axes_or_new(ax)
+    ax = style.axes_or_new(ax)
     low, high = (float(v) for v in ratio.draws.quantile([0.002, 0.998]))
     middle, half = (low + high) / 2, max(0.65 * (high - low), 0.02)
     ends = (max(middle - half, 0.0), min(middle + half, 1.0))
     strip = ax.inset_axes((0.0, 1.04, 1.0, 0.035))
     strip.axvspan(float(ratio.low), float(ratio.high), color="0.85", lw=0)
-    for colour, (label, part) in zip(colours(), each(ratio.draws), strict=False):
-        density(ax, part, colour, label, prob, bins=np.linspace(*ends, 41))
-        strip.axvspan(*quantiles(part, prob)[[0, 2]], color=colour, lw=1)
+    for colour, (label, part) in zip(style.colours(), style.each(ratio.draws), strict=False):
+        style.density(ax, part, colour, label, prob, bins=np.linspace(*ends, 41))
+        strip.axvspan(*style.quantiles(part, prob)[[0, 2]], color=colour, lw=1)
     strip.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[])
     strip.spines[:].set_color("0.7")
     ax.set(xlabel="critical domain share", ylabel="posterior density", xlim=ends)
     ax.locator_params("x", nbins=5)
-    answer = str(ratio.text(prob).item()) if not labels(ratio.draws) else ""
-    return finish(ax, "\n".join(line for line in (title, answer) if line), pad=12)
+    answer = str(ratio.text(prob).item()) if not style.labels(ratio.draws) else ""
+    return style.finish(ax, "\n".join(line for line in (title, answer) if line), pad=12)
 
 
 def plot_intervals(
-    answers: Mapping[str, xr.DataArray], ax: "Axes | None" = None, title: str = "", prob: float = CI_PROB
-) -> "Axes":
-    """Plot one answer of several fits: median and interval of each, below one another.
+    answers: Mapping[str, xr.DataArray], ax: Axes | None = None, title: str = "", prob: float = CI_PROB
+) -> Axes:
+    """Plot one answer of several fits: one row per fit, with median and interval.
 
     Parameters
     ----------
     answers : mapping of str to DataArray
         Draws by the name of the fit, all in one unit.
-    ax : matplotlib Axes, optional
-        Where to draw.
     title : str
-        What was answered.
-    prob : float
-        Probability of the intervals (equal-tailed).
+        Title of the axes.
+    ax, prob
+        See `plot_quantity`.
     """
-    ax = axes_or_new(ax)
-    for height, (colour, draws) in enumerate(zip(colours(), answers.values(), strict=False)):
-        low, middle, high = quantiles(draws, prob)
+    ax = style.axes_or_new(ax)
+    for height, (colour, draws) in enumerate(zip(style.colours(), answers.values(), strict=False)):
+        low, middle, high = style.quantiles(draws, prob)
         ax.plot([low, high], [height, height], color=colour, lw=3, alpha=0.7, solid_capstyle="butt")
         ax.plot(middle, height, "o", color=colour, mec="white", ms=6)
-    ax.set_yticks(range(len(answers)), [plain(name) for name in answers])
+    ax.set_yticks(range(len(answers)), [style.plain(name) for name in answers])
     ax.set_ylim(len(answers) - 0.5, -0.5)
     ax.locator_params("x", nbins=4)
-    return finish(ax, title)
+    return style.finish(ax, title)

@@ -1,37 +1,32 @@
 """The figure of a calibration."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+import matplotlib.pyplot as plt
 from arviz_stats.ecdf_utils import ecdf_pit
+from matplotlib.axes import Axes
 
 from bayeslaw.base.intervals import CI_PROB
-from bayeslaw.plots.style import finish
+from bayeslaw.plots import style
 from bayeslaw.validation.calibration import Calibration
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 
 __all__ = ["plot_calibration"]
 
 
-def plot_calibration(calibration: Calibration, axes: "Sequence[Axes] | None" = None) -> "Sequence[Axes]":
-    """Plot how far the ranks are from uniform: share of ranks below, minus what it would be, a line per quantity.
+def plot_calibration(calibration: Calibration, axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
+    """Plot the empirical distribution of the ranks minus the uniform one, with one line per quantity.
 
-    The grey band holds the whole line of a calibrated quantity with probability 89 %; of many lines some leave it.
+    The line of a calibrated quantity stays inside the grey band with probability 89 %; of many lines some leave it.
 
     Parameters
     ----------
     calibration : Calibration
-        What `bayeslaw.calibrate` returned.
+        The result of `bayeslaw.calibrate`.
     axes : sequence of matplotlib Axes, optional
-        One for each kind of quantity, in the order of `Calibration.rows`; new ones by default.
+        One for each kind of quantity, in the order of `Calibration.rows`; by default new ones.
     """
     kinds = calibration.rows.groupby("kind", sort=False)["quantity"].unique()
     if axes is None:
-        import matplotlib.pyplot as plt
-
         size = (2.6 * len(kinds), 2.6)
         axes = plt.subplots(1, len(kinds), figsize=size, layout="constrained", sharey=True, squeeze=False)[1][0]
     for ax, (kind, quantities) in zip(axes, kinds.items(), strict=True):
@@ -40,6 +35,6 @@ def plot_calibration(calibration: Calibration, axes: "Sequence[Axes] | None" = N
             ax.plot(x, share - x, lw=0.8)
         ax.fill_between(x, low - x, high - x, color="0.85", zorder=0)
         ax.set_xlabel("rank / number of draws")
-        finish(ax, f"{kind} ({len(quantities)})")
+        style.finish(ax, f"{kind} ({len(quantities)})")
     axes[0].set_ylabel("share below, minus uniform")
     return axes

@@ -1,30 +1,28 @@
-"""Figures of losses along one thing that varies: steps, tokens, shares, windows."""
+"""Figures of losses along one column: steps, tokens, shares, windows."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib.axes import Axes
 
 from bayeslaw.base.errors import unknown_name
 from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.base.words import place
 from bayeslaw.decisions.schedule import check_law, curve
 from bayeslaw.declare.laws import AREAS
-from bayeslaw.plots.style import axes_or_new, axis, band, colours, finish, mark, markers, points
+from bayeslaw.plots import style
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.losses import predict
 from bayeslaw.posterior.quantity import Censored, Quantity
 from bayeslaw.tables.runs import Runs
 from bayeslaw.tables.schedules import Schedule
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-
 __all__ = ["plot_along", "plot_curve", "plot_turning_point"]
 
-FINE = 201
+LINE_POINTS = 201
 """Points of a line."""
 
 
@@ -42,7 +40,7 @@ def plot_curve(
 ) -> np.ndarray:
     """Plot a training curve: the learning rate above, measured losses and their band below, over the same steps.
 
-    Filled points were fitted, hollow ones were not.
+    Points that the fit did not use are hollow.
 
     Parameters
     ----------
@@ -51,32 +49,32 @@ def plot_curve(
     run : str
         The run.
     axes : pair of matplotlib Axes, optional
-        Where to draw the rate and the loss.
+        Axes of the rate and the loss; by default new ones.
     runs : Runs, optional
-        Where the run is, if it was not fitted; see `bayeslaw.read_curves`.
+        The runs that hold `run`, if it was not fitted; see `bayeslaw.read_curves`.
     schedule : Schedule, optional
-        The schedule of the run: the rate and the band are then drawn along all of it. Left out: at the logged steps,
-        which blurs a jump of the rate between two of them.
+        The schedule of the run, to draw rate and band at every step; by default at the logged steps, which blurs a jump
+        of the rate between two of them.
     before : Schedule, optional
         The schedule of pre-training, with `schedule`.
     goal : str, optional
-        The validation set to draw; left out: all.
+        The validation set to draw; by default all.
     new_run : bool
-        The band of one new run, with its error, instead of the mean law's.
+        Draw the band of a single new run, with its error, instead of the mean law's.
     prob : float
         Probability of the band (equal-tailed).
 
     Returns
     -------
     array of Axes
-        That of the rate and that of the loss.
+        The axes of the rate and of the loss.
 
     Raises
     ------
     LawError
         The law has no schedule.
     UnknownName
-        There is no such run or validation set.
+        The runs have no such run, or the fit no such validation set.
     """
     check_law(fit)
     measured = fit.model.runs if runs is None else runs
@@ -97,10 +95,8 @@ def plot_curve(
         draws = curve(fit, schedule, before=before, new_run=new_run, **same).draws
         rate = pd.Series(schedule.lr, np.arange(1, len(schedule) + 1))
     fitted = fit.model.runs.table
-    counted = np.isin(step, fitted.loc[fitted["run"] == run, "step"])
+    counted = xr.DataArray(np.isin(step, fitted.loc[fitted["run"] == run, "step"]), dims="row")
     if axes is None:
-        import matplotlib.pyplot as plt
-
         axes = plt.subplots(2, figsize=(5, 4), sharex=True, height_ratios=[1, 3], layout="constrained")[1]
     above, below = axes
     above.fill_between(rate.index, rate, color="0.8", lw=0)
@@ -108,28 +104,23 @@ def plot_curve(
     above.set(ylabel="rate", ylim=(0, None))
     above.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
     above.yaxis.get_offset_text().set_fontsize(7)
-    for colour, marker, name in zip(colours(), markers(), fit.evals, strict=False):
-        if goal not in (None, name):
-            continue
-        band(below, draws.sel(eval=name), "step", colour, f"{name} loss", prob)
-        points(below, step, rows["loss"].sel(eval=name).values, counted, colour, marker, size=10)
-    below.set(xlabel="step", ylabel="loss (nats per token)")
+    style.losses(below, draws, rows, counted, "step", prob, goal=goal, size=10)
     what = "a new run" if new_run else "the mean law"
-    finish(above, f"{run}; band: {prob:.0%}, {what}")
-    finish(below)
+    style.finish(above, f"{run}; band: {prob:.0%}, {what}")
+    style.finish(below)
     return np.array([above, below])
 
 
 def plot_along(
     fit: Posterior,
     along: str,
-    ax: "Axes | None" = None,
+    ax: Axes | None = None,
     *,
     best: Quantity | None = None,
     prob: float = CI_PROB,
     **at: Any,
-) -> "Axes":
-    """Plot the loss of every validation set along one column of the law, with what was measured there.
+) -> Axes:
+    """Plot the loss of every validation set along one column of the law, with the measurements there.
 
     Parameters
     ----------
@@ -137,49 +128,36 @@ def plot_along(
         The posterior.
     along : str
         The column: ``"duration"``, ``"D"``, ``"N"``, ...
-    ax : matplotlib Axes, optional
-        Where to draw.
     best : Quantity, optional
         A place on that axis to mark with its interval, such as ``fit.best_duration()``.
-    prob : float
-        Probability of the band (equal-tailed).
+    ax, prob
+        See `bayeslaw.plots.plot_quantity`.
     **at
-        The other columns, one value each; measurements made elsewhere are left out.
+        One value of each other column; the figure shows the measurements made there.
 
     Raises
     ------
     UnknownName
         The law has no such column.
     """
-    draws, design = predict(fit, **{along: _scan(fit, along), **at}).draws, fit.model.design
-    ax = axes_or_new(ax)
+    x, design = _line(fit, along), fit.model.design
+    draws = predict(fit, **{along: x, **at}).draws
+    ax = style.axes_or_new(ax)
     here = np.ones(design.rows.sizes["row"], bool)
     for name, value in at.items():
         values = design.rows[name].values
         here &= np.isclose(values, value) if values.dtype.kind in "fiu" else values == value
-    x = design.rows[along].values[here]
-    for colour, marker, name in zip(colours(), markers(), design.evals, strict=False):
-        band(ax, draws.sel(eval=name).squeeze(drop=True), along, colour, f"{name} loss", prob)
-        counts = design.measured.sel(eval=name).values[here]
-        points(ax, x, design.rows["loss"].sel(eval=name).values[here], counts, colour, marker)
+    style.losses(ax, draws, design.rows.isel(row=here), design.measured.isel(row=here), along, prob)
     if best is not None:
-        mark(ax, best, prob)
-    if _wide(*draws[along].values[[0, -1]]):
-        ax.set_xscale("log")
-    ax.set(xlabel=axis(along), ylabel="loss (nats per token)")
-    return finish(ax, "; ".join(part for part in (place(at), f"band: {prob:.0%}") if part))
+        style.mark(ax, best, prob)
+    style.scale(ax, x)
+    return style.finish(ax, "; ".join(part for part in (place(at), f"band: {prob:.0%}") if part))
 
 
 def plot_turning_point(
-    fit: Posterior,
-    along: str = "D",
-    ax: "Axes | None" = None,
-    *,
-    goal: str = "general",
-    prob: float = CI_PROB,
-    **at: Any,
-) -> "Axes":
-    """Plot a loss that rises and falls again, and where it turns: the peak of every draw's line.
+    fit: Posterior, along: str = "D", ax: Axes | None = None, *, goal: str = "general", prob: float = CI_PROB, **at: Any
+) -> Axes:
+    """Plot a loss that rises and then falls, and its turning point: the peak of every draw's line.
 
     Parameters
     ----------
@@ -187,14 +165,12 @@ def plot_turning_point(
         The posterior.
     along : str
         The column along which the loss turns.
-    ax : matplotlib Axes, optional
-        Where to draw.
     goal : str
         The validation set that turns.
-    prob : float
-        Probability of band and interval (equal-tailed).
+    ax, prob
+        See `bayeslaw.plots.plot_quantity`.
     **at
-        The other columns, one value each.
+        One value of each other column.
 
     Raises
     ------
@@ -203,24 +179,18 @@ def plot_turning_point(
 
     Notes
     -----
-    A peak at an end of the measured range is no turning point; the legend says how many draws turn inside it.
+    A peak at an end of the measured range is no turning point; the legend gives the share of draws that turn inside it.
     """
     if goal not in fit.evals:
         raise unknown_name("validation set", goal, fit.evals)
-    x = _scan(fit, along)
-    line = predict(fit, **{along: x, **at}).draws.sel(eval=goal).squeeze(drop=True)
+    x = _line(fit, along)
+    line = predict(fit, **{along: x, **at}).draws.sel(eval=goal, drop=True)
     peak = Censored("turning_point", line.idxmax(along), along, "mean law", low=x[0], high=x[-1])
     return plot_along(fit, along, ax, best=peak, prob=prob, **at)
 
 
-def _scan(fit: Posterior, along: str) -> np.ndarray:
-    """Return places between the ends of what was measured along a column, even in the logarithm over a wide range."""
+def _line(fit: Posterior, along: str) -> np.ndarray:
+    """Return points between the smallest and largest measured value of a column."""
     if along not in fit.model.law.columns:
         raise unknown_name(f"column of {fit.model.law.name}", along, fit.model.law.columns)
-    values = fit.model.design.rows[along].values
-    low, high = float(values.min()), float(values.max())
-    return np.geomspace(low, high, FINE) if _wide(low, high) else np.linspace(low, high, FINE)
-
-
-def _wide(low: float, high: float) -> bool:
-    return low > 0 and high / low > 30
+    return style.spaced(fit.model.design.rows[along].values, LINE_POINTS)

@@ -1,60 +1,44 @@
 """The house style, and the marks that figures are made of."""
 
-from collections.abc import Iterator
-from itertools import product
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from itertools import cycle
+from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 
-from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.base.intervals import SAMPLE, levels
 from bayeslaw.base.words import amount
+from bayeslaw.declare.laws import Law
 from bayeslaw.posterior.quantity import Censored, Quantity
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-__all__ = [
-    "COLOURS",
-    "axes_or_new",
-    "axis",
-    "band",
-    "colours",
-    "density",
-    "each",
-    "finish",
-    "labels",
-    "mark",
-    "markers",
-    "plain",
-    "points",
-    "quantiles",
-]
-
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's colours, told apart by colour-blind readers."""
+"""The colours of Okabe and Ito, which colour-blind readers can tell apart."""
+
+LOSS = "loss (nats per token)"
+"""Label of an axis of losses."""
 
 AXES = {
     "N": "N (parameters)",
     "D": "D (tokens)",
     "domain_share": "domain share (of the tokens)",
     "duration": "upsampled window (share of the training)",
-    "step": "step",
 }
-"""What columns are called on an axis."""
+"""Labels of the axes of columns."""
+
+LOG_RATIO = 30.0
+"""An axis is logarithmic if the ratio of its ends is larger."""
 
 
-def axes_or_new(ax: "Axes | None") -> "Axes":
-    """Return the axes given, or new ones of the house's size."""
-    if ax is not None:
-        return ax
-    import matplotlib.pyplot as plt
-
-    return plt.subplots(figsize=(5, 3.2), layout="constrained")[1]
+def axes_or_new(ax: Axes | None) -> Axes:
+    """Return the given axes, or new ones of the usual size."""
+    return plt.subplots(figsize=(5, 3.2), layout="constrained")[1] if ax is None else ax
 
 
-def finish(ax: "Axes", title: str = "", pad: float = 6, **legend: Any) -> "Axes":
-    """Give axes the house style; the legend stands above the data, or beside them where it is long."""
+def finish(ax: Axes, title: str = "", pad: float = 6, **legend: Any) -> Axes:
+    """Give axes the house style; a legend of up to three labels stands above the axes, a longer one beside them."""
     labels = [label for label in ax.get_legend_handles_labels()[1] if label]
     if not legend and len(labels) > 3:
         legend = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
@@ -72,86 +56,146 @@ def finish(ax: "Axes", title: str = "", pad: float = 6, **legend: Any) -> "Axes"
     return ax
 
 
-def _columns(ax: "Axes", labels: list[str]) -> int:
-    """Return how many labels of a legend fit side by side above axes: about 15 letters to the inch."""
+def _columns(ax: Axes, labels: list[str]) -> int:
+    """Return how many labels of a legend fit side by side above axes, at 15 letters per inch."""
     place = ax.get_subplotspec()
     width = ax.figure.bbox.width / ax.figure.dpi / (place.get_gridspec().ncols if place else 1) - 0.6
-    fit = [n for n in (3, 2) if n * (max(map(len, labels), default=0) + 5) <= 15 * width]
-    return fit[0] if fit else 1
+    longest = max(map(len, labels), default=0)
+    return next((n for n in (3, 2) if n * (longest + 5) <= 15 * width), 1)
 
 
 def colours() -> Iterator[str]:
-    """Repeat the colours."""
-    while True:
-        yield from COLOURS
+    """Return the colours, repeated without end."""
+    return cycle(COLOURS)
 
 
 def markers() -> Iterator[str]:
-    """Repeat the markers."""
-    while True:
-        yield from "osD^v"
+    """Return the markers, repeated without end."""
+    return cycle("osD^v")
 
 
 def plain(text: str) -> str:
-    """Keep matplotlib from reading a user's label as mathematics."""
+    """Escape the dollar signs of a user's label, which matplotlib reads as mathematics."""
     return text.replace("$", r"\$")
 
 
 def axis(name: str) -> str:
-    """Return what a column is called on an axis."""
+    """Return the label of the axis of a column."""
     return AXES.get(name, name)
 
 
+def _wide(x: np.ndarray) -> bool:
+    return bool(x.min() > 0 and x.max() / x.min() > LOG_RATIO)
+
+
+def scale(ax: Axes, x: np.ndarray) -> None:
+    """Make the x axis logarithmic if the values span more than `LOG_RATIO`."""
+    if _wide(x):
+        ax.set_xscale("log")
+
+
+def spaced(x: np.ndarray, points: int) -> np.ndarray:
+    """Return points between the ends of the values, even on the axis that `scale` gives them."""
+    return (np.geomspace if _wide(x) else np.linspace)(x.min(), x.max(), points)
+
+
 def labels(draws: xr.DataArray) -> list[str]:
-    """Return the dims that are not those of the draws."""
+    """Return the dims other than chain and draw."""
     return [str(d) for d in draws.dims if d not in SAMPLE]
 
 
-def each(draws: xr.DataArray, *keep: str) -> Iterator[tuple[str, xr.DataArray]]:
-    """Every combination of labels of the dims that are not kept, in words, with its draws."""
+def cells(draws: xr.DataArray, *keep: str) -> Iterator[dict[str, int]]:
+    """Return the position of every cell, over all dims but chain, draw and those to keep."""
     dims = [d for d in labels(draws) if d not in keep]
-    for place in product(*(range(draws.sizes[d]) for d in dims)):
-        part = draws.isel(dict(zip(dims, place, strict=True)))
-        values = {d: part[d].item() for d in dims if d in part.coords and draws.sizes[d] > 1}
-        yield (
-            ", ".join(f"{d} {amount(v)}" if isinstance(v, float | int) else plain(str(v)) for d, v in values.items()),
-            part,
-        )
+    return (dict(zip(dims, index, strict=True)) for index in np.ndindex(*(draws.sizes[d] for d in dims)))
+
+
+def each(draws: xr.DataArray, *keep: str) -> Iterator[tuple[str, xr.DataArray]]:
+    """Yield the labels of every cell in words, and its draws."""
+    for cell in cells(draws, *keep):
+        part = draws.isel(cell)
+        at = {d: part[d].item() for d in cell if d in part.coords and draws.sizes[d] > 1}
+        words = (f"{d} {amount(v)}" if isinstance(v, float | int) else plain(str(v)) for d, v in at.items())
+        yield ", ".join(words), part
 
 
 def quantiles(draws: xr.DataArray, prob: float) -> Any:
     """Return lower end, median and upper end over the draws."""
-    over = [d for d in draws.dims if d in SAMPLE]
-    if not over:  # of a single draw, as maximum likelihood is
-        return np.stack([draws.values] * 3)
-    return draws.quantile([(1 - prob) / 2, 0.5, (1 + prob) / 2], over, skipna=False).values
+    low, high = levels(prob)
+    return draws.quantile([low, 0.5, high], SAMPLE, skipna=False).values
 
 
-def band(ax: "Axes", draws: xr.DataArray, along: str, colour: str, label: str, prob: float) -> None:
-    """Draw a line at the median and its band."""
-    low, middle, high = quantiles(draws, prob)
+def band(ax: Axes, draws: xr.DataArray, along: str, colour: str, label: str, prob: float) -> None:
+    """Draw the median as a line, and the interval as a band, along one dim; the others have one label each."""
+    low, middle, high = quantiles(draws, prob).reshape(3, -1)
     x = draws[along].values
     ax.fill_between(x, low, high, color=colour, alpha=0.25, lw=0)
     ax.plot(x, middle, color=colour, lw=1.5, label=label)
 
 
-def density(ax: "Axes", draws: xr.DataArray, colour: str, label: str, prob: float, bins: Any = 50) -> None:
-    """Draw a histogram of draws, with median and interval at its foot."""
+def losses(
+    ax: Axes,
+    draws: xr.DataArray,
+    rows: xr.Dataset,
+    counted: xr.DataArray,
+    along: str,
+    prob: float,
+    goal: str | None = None,
+    size: float = 16,
+) -> None:
+    """Draw the band of every validation set (or of `goal`) along a column, and the measured losses of the rows.
+
+    Points are hollow where `counted` is False: the fit did not use them.
+    """
+    counted = counted.broadcast_like(rows["loss"])
+    for colour, marker, name in zip(colours(), markers(), draws["eval"].values, strict=False):
+        if goal not in (None, name):
+            continue
+        band(ax, draws.sel(eval=name), along, colour, f"{name} loss", prob)
+        loss, faces = rows["loss"].sel(eval=name).values, counted.sel(eval=name).values
+        points(ax, rows[along].values, loss, faces, colour, marker, size)
+    ax.set(xlabel=axis(along), ylabel=LOSS)
+
+
+def density(
+    ax: Axes, draws: xr.DataArray, colour: str, label: str, prob: float, bins: Any = 50, centre: float | None = None
+) -> None:
+    """Draw a histogram of draws, and below it their interval and `centre`, by default the median."""
     low, middle, high = quantiles(draws, prob)
     ax.hist(draws.values.ravel(), bins=bins, density=True, histtype="stepfilled", color=colour, alpha=0.35)
     ax.plot([low, high], [0, 0], color=colour, lw=4, alpha=0.7, solid_capstyle="butt", clip_on=False, zorder=3)
-    ax.plot(middle, 0, "o", color=colour, mec="white", ms=7, clip_on=False, zorder=4, label=label)
+    x = middle if centre is None else centre
+    ax.plot(x, 0, "o", color=colour, mec="white", ms=7, clip_on=False, zorder=4, label=label)
 
 
-def points(ax: "Axes", x: Any, y: Any, counts: Any, colour: str, marker: str, size: float = 16) -> None:
-    """Draw measurements; hollow ones did not count in the fit."""
-    faces = np.where(np.broadcast_to(counts, np.shape(x)), colour, "white")
+def points(ax: Axes, x: Any, y: Any, counted: Any, colour: str, marker: str, size: float = 16) -> None:
+    """Draw measurements; those that are not counted in the fit are hollow."""
+    faces = np.where(counted, colour, "white")
     ax.scatter(x, y, s=size, marker=marker, facecolors=faces, edgecolors=colour, lw=0.8, zorder=3)
 
 
-def mark(ax: "Axes", q: Quantity, prob: float) -> None:
+def offsets(number: int) -> np.ndarray:
+    """Return the heights of several intervals in one row, relative to the row."""
+    return np.linspace(-0.3, 0.3, number) if number > 1 else np.zeros(1)
+
+
+def coefficients(ax: Axes, law: Law, name: str, series: Mapping[str, xr.DataArray], dim: str, prob: float) -> None:
+    """Draw the intervals of a coefficient: one row for each label of the dim, one colour for each series of draws."""
+    apart = zip(offsets(len(series)), colours(), markers(), series.items(), strict=False)
+    for offset, colour, marker, (label, draws) in apart:
+        low, middle, high = quantiles(draws, prob)
+        height = np.arange(draws.sizes[dim]) + offset
+        ax.hlines(height, low, high, color=colour, lw=1.5)
+        ax.plot(middle, height, marker, color=colour, ms=4, ls="", label=label)
+    names, unit = draws[dim].values, law.coefficients[name].unit
+    ax.set_yticks(range(len(names)), [plain(str(label)) for label in names])
+    ax.invert_yaxis()
+    ax.set_xlabel(name if unit == "1" else f"{name} ({unit})")
+
+
+def mark(ax: Axes, q: Quantity, prob: float) -> None:
     """Mark a quantity on the x axis: a line at its median, its interval in grey."""
-    low, middle, high = quantiles(q.draws.squeeze(drop=True), prob)
+    low, middle, high = quantiles(q.draws, prob).ravel()
     label = q.name.replace("_", " ")
     if isinstance(q, Censored) and (inside := float(q.p_interior)) < 1:
         label += f" ({inside:.0%} inside)"

@@ -1,4 +1,4 @@
-"""The report of a fit, for analysts: question, answer, what supports it, what could be wrong. A face."""
+"""The report of a fit: question, answer, what supports it, what could be wrong."""
 
 from bayeslaw.reporting.ratios import critical_ratios
 from bayeslaw.reporting.writing import report

@@ -1,14 +1,16 @@
-"""The answer of a report: what a study is asked, what its fit says, and what follows."""
+"""The answer of a report: the question of a study, what its fit answers, and what follows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from inspect import Parameter, signature
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
 from bayeslaw.base.errors import unknown_name
+from bayeslaw.base.intervals import CI_PROB, levels
 from bayeslaw.base.words import amount, place
 from bayeslaw.decisions import DECISIONS
 from bayeslaw.decisions.allocation import of_the_study as allocation_of_the_study
@@ -18,15 +20,15 @@ from bayeslaw.decisions.study import study_of
 from bayeslaw.plots import plot_along
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.losses import predict
-from bayeslaw.posterior.quantity import Censored, Quantity
 from bayeslaw.reporting.figures import Picture, grid
 
-__all__ = ["Answer", "columns_of", "plain", "predictions", "question_of", "spending"]
+__all__ = ["LEAST_PROBABILITY", "Answer", "columns_of", "in_counts", "plain", "predictions", "question_of", "spending"]
 
-FAR = 10.0
-"""Factor beyond the runs from which the optimum of a law is no advice."""
+FARTHEST_ADVICE = 10.0
+"""A report advises an optimum up to this factor beyond the runs."""
 
-NATS = "Losses in nats per token: of the mean law, and of a single new run, whose own luck counts too."
+LEAST_PROBABILITY = 0.005
+"""A sentence leaves out probabilities below this; those above 1 minus this count as certain."""
 
 
 @dataclass(frozen=True)
@@ -36,21 +38,21 @@ class Answer:
     Attributes
     ----------
     question : str
-        What was asked.
+        The question.
     sentences, actions : list of str
-        The answer, with interval and probability, and what to do if the checks allow it.
+        The answer, with interval and probability, and the actions that follow if the checks pass.
     table : pandas.DataFrame
         The answer at every size, domain, source, run or validation set.
     how_to_read : str
         What the table and the pictures show.
     draws : dict
-        Draws of what was answered, by its name in words.
+        Draws of the answers, by their names in words.
     pictures : list of Picture
         Figures of the answer.
     cautions : tuple of str
-        What speaks against it.
+        Reasons to doubt it.
     marks : dict
-        Critical ratios that the figure of the losses marks, by model size and domain.
+        Critical ratios to mark in the figure of the losses, by model size and domain.
     """
 
     question: str
@@ -65,12 +67,12 @@ class Answer:
 
 
 def question_of(name: str, question: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return a question whose parts a decision knows.
+    """Return the arguments of a decision.
 
     Raises
     ------
     UnknownName
-        It does not know one of them.
+        The decision takes no such argument.
     """
     known = [p.name for p in signature(DECISIONS[name].ask).parameters.values() if p.kind is Parameter.KEYWORD_ONLY]
     for part in question or {}:
@@ -79,34 +81,40 @@ def question_of(name: str, question: Mapping[str, Any] | None) -> dict[str, Any]
     return dict(question or {})
 
 
+def columns_of(question: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a decision as the columns of a prediction at the same place."""
+    return {k: v for k, v in question.items() if k != "labels"} | dict(question.get("labels", {}))
+
+
+def in_counts(draws: Any) -> str:
+    """Return median and interval of a number of parameters, tokens or steps in words."""
+    middle, low, high = (amount(v) for v in np.quantile(draws, [0.5, *levels(CI_PROB)]))
+    return f"{middle} [{low}, {high}]"
+
+
 def predictions(fit: Posterior) -> Answer:
     """Answer with the losses of the largest run."""
     largest, at = largest_run(fit), columns_of(of_largest_run(fit))
     mean, new = (predict(fit, **at, new_run=new_run) for new_run in (False, True))
     numbers = place({k: v for k, v in at.items() if not isinstance(v, xr.DataArray)})
     shown = f" ({numbers})" if numbers else ""
-    words = [
+    rows = [
         (e, f"{float(largest['loss'].sel(eval=e)):.4g}", *(str(q.text().sel(eval=e).item()) for q in (mean, new)))
         for e in fit.evals
     ]
     return Answer(
         f"Which loss does the law predict for the largest run of the study{shown}?",
-        [f"{e} loss: {m} in the mean law, {n} for a new run; measured {seen}." for e, seen, m, n in words],
+        [f"{e} loss: {m} in the mean law, {n} for a new run; measured {seen}." for e, seen, m, n in rows],
         [],
-        pd.DataFrame(words, columns=["validation set", "measured", "mean law", "new run"]),
-        NATS,
+        pd.DataFrame(rows, columns=["validation set", "measured", "mean law", "new run"]),
+        "Losses in nats per token: of the mean law, and of a single new run, with its own error.",
         {f"{e} loss{shown}": mean.draws.sel(eval=e, drop=True) for e in fit.evals},
         cautions=mean.cautions,
     )
 
 
-def columns_of(question: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a question about a place as the columns that a prediction there takes."""
-    return {k: v for k, v in question.items() if k != "labels"} | dict(question.get("labels", {}))
-
-
 def plain(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
-    """Answer with the decision that the study is about, as it is."""
+    """Answer with the decision that the study is about, for decisions without an answer of their own."""
     assert (study := study_of(fit)).question is not None
     decision, own = study.question
     found = study.ask(decision.name, **dict(own) | question_of(decision.name, question))
@@ -122,64 +130,46 @@ def plain(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
 
 
 def spending(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
-    """Answer with the best model sizes and tokens for the compute of the largest run, and ten times that."""
-    asked = {**(allocation_of_the_study(fit)), **question_of("allocation", question)}
-    found = predictions(fit)
-    largest = allocation_of_the_study(fit)["flops"]
+    """Answer with the best model size and tokens for the compute of the largest run, and for ten times as much."""
+    own = allocation_of_the_study(fit)
+    asked, largest = own | question_of("allocation", question), own["flops"]
     budgets = [asked["flops"]] if question and "flops" in question else [largest, 10 * largest]
-    actions: list[str] = []
-    draws, cautions = dict(found.draws), dict.fromkeys(found.cautions)
+    found, sizes = predictions(fit), fit.model.design.levels
+    draws, cautions, actions = dict(found.draws), dict.fromkeys(found.cautions), []
     for flops in budgets:
         best = study_of(fit).ask("allocation", **asked | {"flops": flops})
-        action, advised = _advice(fit, best, flops, largest)
-        actions.append(action)
-        if advised:
-            draws |= {f"best {n} at {flops:.3g} FLOPs": best.draws.sel(quantity=n, drop=True) for n in ("N", "D")}
-            cautions |= dict.fromkeys(best.cautions)
+        each = {label: best.draws.sel(quantity=label, drop=True) for label in ("N", "D")}
+        middles = {label: float(part.median()) for label, part in each.items()}
+        beyond = max(max(v / sizes[k].max(), sizes[k].min() / v) for k, v in middles.items())
+        budget = f"{flops:.3g} FLOPs ({flops / largest:.3g} x the largest run)"
+        N, D = (in_counts(part) for part in each.values())
+        inside = float(best.p_interior.min())
+        some = (
+            ""
+            if inside > 1 - LEAST_PROBABILITY
+            else f" ({inside:.0%} of the draws have an optimum in the searched range)"
+        )
+        if beyond > FARTHEST_ADVICE:
+            actions.append(
+                f"these runs do not show how to spend {budget}: the optimum of the law, {N} parameters on {D} tokens, "
+                f"lies {beyond:.2g} times beyond them{some}."
+            )
+            continue
+        warned = f"; that lies {beyond:.2g} times beyond the runs" if beyond > 1 else ""
+        actions.append(f"with {budget} train {N} parameters on {D} tokens{some}{warned}.")
+        draws |= {f"best {label} at {flops:.3g} FLOPs": part for label, part in each.items()}
+        cautions |= dict.fromkeys(best.cautions)
+    at = columns_of(of_largest_run(fit, "N", "D"))
     losses = Picture(
         "tokens",
-        "Bands of the mean law over tokens, one panel per model size, and the measured losses on them",
-        lambda: grid(list(fit.model.design.levels["N"]), lambda N, ax: _along_tokens(fit, N, ax)),
+        "Bands of the mean law over tokens, one panel per model size, with the measured losses",
+        lambda: grid(list(sizes["N"]), lambda N, ax: plot_along(fit, "D", ax, **at, N=N)),
     )
-    text = found.question.removesuffix("?")
     return replace(
         found,
-        question=f"{text}, and how would compute be spent best?",
+        question=f"{found.question.removesuffix('?')}, and how would compute be spent best?",
         actions=actions,
         draws=draws,
         pictures=[losses],
         cautions=tuple(cautions),
     )
-
-
-def _along_tokens(fit: Posterior, N: float, ax: Any) -> Any:
-    return plot_along(fit, "D", ax, **columns_of(of_largest_run(fit, "N", "D")), N=N)
-
-
-def _advice(fit: Posterior, best: Censored, flops: float, largest: float) -> tuple[str, bool]:
-    """Return how to spend a budget, and whether that is advice."""
-    N, D = (_count(best, label) for label in ("N", "D"))
-    inside = float(best.p_interior.min())
-    beyond = "" if inside > 0.995 else f" ({inside:.0%} of the draws have an optimum in the searched range)"
-    budget = f"{flops:.3g} FLOPs ({flops / largest:.3g} x the largest run)"
-    factor = max(_beyond(fit, best, label) for label in ("N", "D"))
-    if factor > FAR:
-        return (
-            f"these runs do not say how to spend {budget}: the optimum of the law, {N} parameters on {D} tokens, "
-            f"lies {factor:.2g} times beyond them{beyond}.",
-            False,
-        )
-    warned = f"; that lies {factor:.2g} times beyond the runs" if factor > 1 else ""
-    return f"with {budget} train {N} parameters on {D} tokens{beyond}{warned}.", True
-
-
-def _beyond(fit: Posterior, best: Quantity, label: str) -> float:
-    """Return how many times beyond the runs the optimum lies; at most 1 among them."""
-    levels, middle = fit.model.design.levels[label], best.median().sel(quantity=label).item()
-    return float(max(middle / levels.max(), levels.min() / middle))
-
-
-def _count(best: Quantity, label: str) -> str:
-    ends = best.interval().sel(quantity=label)
-    middle = float(best.median().sel(quantity=label))
-    return f"{amount(middle)} [{amount(float(ends['lower']))}, {amount(float(ends['upper']))}]"

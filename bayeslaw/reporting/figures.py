@@ -3,30 +3,27 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from bayeslaw import plots
 from bayeslaw.base.errors import RangeError
 from bayeslaw.base.words import place
 from bayeslaw.decisions.critical_ratio import CriticalRatio
-from bayeslaw.plots import plot_curve, plot_prior_posterior, plot_shares, plot_sources
-from bayeslaw.plots.mixtures import SHOWN
+from bayeslaw.plots import plot_curve, plot_fit, plot_learned, plot_prior_posterior, plot_shares, plot_sources
+from bayeslaw.plots.mixtures import MOST_SOURCES
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.inference import prior_predictive
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-
 __all__ = ["Picture", "curves", "grid", "of_coefficients", "of_fit"]
 
-MOST = 12
-"""A figure has at most this many panels."""
+MOST_PANELS = 12
+"""Most panels of a figure."""
 
-CURVES = 6
-"""A figure shows at most this many training curves."""
+MOST_CURVES = 6
+"""Most training curves of a figure."""
 
 
 @dataclass(frozen=True)
@@ -36,80 +33,71 @@ class Picture:
     Attributes
     ----------
     name : str
-        Its file is called so.
+        Name of its file.
     alt : str
         What it shows, in words.
     draw : callable
-        Draws it.
+        Returns the figure.
     """
 
     name: str
     alt: str
-    draw: Callable[[], "Figure"]
+    draw: Callable[[], Figure]
 
 
-def grid(panels: Sequence[Any], draw: Callable[[Any, Any], Any], width: float = 3.2, height: float = 2.5) -> "Figure":
-    """Draw small multiples: every panel, or twelve evenly spaced ones."""
-    from matplotlib.figure import Figure
+def grid(
+    panels: Sequence[Any],
+    draw: Callable[..., Any],
+    width: float = 3.2,
+    height: float = 2.5,
+    most: int = MOST_PANELS,
+    ratios: Sequence[float] = (1,),
+) -> Figure:
+    """Draw small multiples: every panel, or `most` evenly spaced ones.
 
-    panels = some(panels, MOST)
+    A panel has one axes per height ratio, from top to bottom: ``draw(panel, *axes)``.
+    """
+    panels = [panels[i] for i in np.unique(np.linspace(0, len(panels) - 1, most).round().astype(int))]
     across = min(len(panels), 2 if len(panels) in (2, 4) else 4 if len(panels) % 4 == 0 else 3)
     down = -(-len(panels) // across)
     width = max(width, 6.5) if across == 1 else width
     figure = Figure(figsize=(width * across, height * down), layout="constrained")
-    axes = figure.subplots(down, across, squeeze=False).ravel()
-    for panel, ax in zip(panels, axes, strict=False):
-        draw(panel, ax)
-    for ax in axes[len(panels) :]:
+    axes = figure.subplots(len(ratios) * down, across, squeeze=False, height_ratios=[*ratios] * down)
+    own = axes.reshape(down, len(ratios), across).swapaxes(1, 2).reshape(-1, len(ratios))
+    for panel, each in zip(panels, own, strict=False):
+        draw(panel, *each)
+    for ax in own[len(panels) :].ravel():
         ax.set_visible(False)
     return figure
 
 
-def some(items: Sequence[Any], most: int) -> list[Any]:
-    """Return at most so many of the items, evenly spaced, both ends included."""
-    return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, most).round().astype(int))]
-
-
-def curves(fit: Posterior, runs: Sequence[str]) -> "Figure":
+def curves(fit: Posterior, runs: Sequence[str]) -> Figure:
     """Draw training curves, each below its learning rate."""
-    from matplotlib.figure import Figure
 
-    shown = some(runs, CURVES)
-    across = min(len(shown), 3)
-    down = -(-len(shown) // across)
-    figure = Figure(figsize=(max(6.5 / across, 3.6) * across, 3.4 * down), layout="constrained")
-    axes = figure.subplots(2 * down, across, squeeze=False, height_ratios=[1, 3] * down)
-    for k, run in enumerate(shown):
-        above, below = axes[2 * (k // across) : 2 * (k // across) + 2, k % across]
+    def draw(run: str, above: Axes, below: Axes) -> None:
         below.sharex(above)
         above.tick_params(labelbottom=False)
         plot_curve(fit, run, (above, below))
-    for k in range(len(shown), down * across):
-        for ax in axes[2 * (k // across) : 2 * (k // across) + 2, k % across]:
-            ax.set_visible(False)
-    return figure
+
+    return grid(runs, draw, width=3.6, height=3.4, most=MOST_CURVES, ratios=(1, 3))
 
 
 def of_fit(fit: Posterior, ratios: dict[tuple[Any, Any], CriticalRatio]) -> list[Picture]:
     """Return the figures of a fit beside its data and beside its prior."""
-    pictures = []
-    if fit.model.law.kind == "share":
-        pictures.append(_over_shares(fit, ratios))
-    pictures.append(
-        Picture(
-            "predictions",
-            "Losses of the mean law, with their intervals, against the measured ones; points on the line agree",
-            lambda: grid([fit], plots.plot_fit, height=3.6),
-        )
+    predictions = Picture(
+        "predictions",
+        "Losses of the mean law, with their intervals, against the measured ones; points on the line agree",
+        lambda: grid([fit], plot_fit, height=3.6),
     )
+    pictures = [_over_shares(fit, ratios), predictions] if fit.model.law.kind == "share" else [predictions]
     try:
         prior = prior_predictive(fit.model, draws=300, seed=1)
-    except RangeError:  # the shape that the prior asks for is too rare to draw from
+    except RangeError:  # too few draws of the prior have the shape asked for
         return pictures
     learned = Picture(
         "learned",
         "Bands of the mean law before the data (grey) and after them (colour), one panel per validation set",
-        lambda: grid(fit.evals, lambda e, ax: plots.plot_learned(fit, prior, e, ax), width=3.6, height=2.8),
+        lambda: grid(fit.evals, lambda e, ax: plot_learned(fit, prior, e, ax), width=3.6, height=2.8),
     )
     return [*pictures, learned]
 
@@ -125,7 +113,7 @@ def _over_shares(fit: Posterior, ratios: dict[tuple[Any, Any], CriticalRatio]) -
     at = f" at {place({'D': D})}" if D is not None else ""
     return Picture(
         "shares",
-        f"Bands of the mean law over the domain share{at}, with the measured losses; hollow points did not count",
+        f"Bands of the mean law over the domain share{at}, with the measured losses; the fit did not use hollow points",
         lambda: grid(
             panels,
             lambda p, ax: plot_shares(fit, D=D, ax=ax, ratio=ratios.get((p.get("N"), p.get("domain"))), **p),
@@ -135,21 +123,21 @@ def _over_shares(fit: Posterior, ratios: dict[tuple[Any, Any], CriticalRatio]) -
 
 
 def of_coefficients(fit: Posterior) -> list[Picture]:
-    """Return the figures of where every coefficient lies beside its prior, and of those that every source has."""
+    """Return the figures of every coefficient beside its prior, and of the coefficients of every source."""
     coefficients = fit.model.law.coefficients
     height = float(np.clip(0.3 * len(coefficients) + 1.2, 2.2, 5.0))
     prior = Picture(
         "coefficients",
-        "Interval of every coefficient in standard deviations of its prior, which is the grey stripe",
+        "Interval of every coefficient in standard deviations of its prior; the grey stripe is the prior",
         lambda: grid([fit], plot_prior_posterior, height=height),
     )
     of_sources = [name for name in coefficients if "source" in fit.posterior[name].dims]
     if not of_sources:
         return [prior]
-    lines = min(fit.posterior.sizes["source"], SHOWN) * (1 + 0.15 * len(fit.evals))
+    lines = min(fit.posterior.sizes["source"], MOST_SOURCES) * (1 + 0.15 * len(fit.evals))
     by_source = Picture(
         "sources",
-        f"Intervals of {' and '.join(of_sources)} of every source, a line each, the lowest first",
+        f"Intervals of {' and '.join(of_sources)} of every source, one row per source, the lowest first",
         lambda: grid(
             of_sources, lambda name, ax: plot_sources(fit, name, ax), width=4.4, height=float(0.22 * lines + 1.3)
         ),

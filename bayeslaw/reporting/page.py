@@ -1,4 +1,4 @@
-"""A report's Markdown as one HTML page that needs no network: figures and equation inlined."""
+"""A report as one HTML page that needs no network: figures and equations are part of it."""
 
 import base64
 import html
@@ -6,16 +6,19 @@ import io
 import re
 import struct
 
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
 __all__ = ["DPI", "EQUATION", "page"]
 
 EQUATION = "\ue000"
-"""A character of no language: it stands where an equation goes."""
+"""Placeholder of an equation in the Markdown: a character that no language uses."""
 
 DPI = 150
 """Dots per inch of the figures of reports."""
 
-SIZE = 12.0
-"""Size in points at which the equation is set; on the page it follows the text."""
+EQUATION_POINTS = 12.0
+"""Font size at which an equation is drawn; the page scales it with the text."""
 
 
 def page(markdown: str, title: str, equations: list[str]) -> str:
@@ -24,11 +27,11 @@ def page(markdown: str, title: str, equations: list[str]) -> str:
     Parameters
     ----------
     markdown : str
-        The report; HTML in it is shown, not obeyed. `EQUATION` stands where each equation goes.
+        The report, with `EQUATION` in place of each equation; HTML in it is escaped.
     title : str
         Title of the page.
     equations : list of str
-        LaTeX, in the order of their places.
+        The equations in LaTeX, in their order on the page.
     """
     from jinja2 import Environment, PackageLoader
     from markdown_it import MarkdownIt
@@ -46,26 +49,25 @@ def page(markdown: str, title: str, equations: list[str]) -> str:
 
 
 def _sized(found: re.Match[str]) -> str:
-    """Give a figure the size at which its letters are those of the page, and one from which they are legible."""
+    """Give a figure the width at which its letters are as large as the page's, and a least legible width."""
     inches = struct.unpack(">I", base64.b64decode(found[1][:64])[16:20])[0] / DPI
     size = f"max-width: {110 * inches:.0f}px; min-width: {52 * inches:.0f}px"
     return f'<img style="{size}" {found[0].removeprefix("<img ")}'
 
 
 def _drawn(equation: str) -> str:
-    """Return LaTeX as inline SVG in the colour of the text, as it is where matplotlib cannot set it."""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
+    """Return LaTeX as inline SVG in the colour of the text, or as code if matplotlib cannot draw it."""
     figure, buffer = Figure(figsize=(0.1, 0.1)), io.StringIO()
-    figure.text(0, 0, f"${equation}$", fontsize=SIZE)
+    figure.text(0, 0, f"${equation}$", fontsize=EQUATION_POINTS)
     try:
         with rc_context({"mathtext.fontset": "stix", "svg.hashsalt": "bayeslaw"}):
             figure.savefig(buffer, format="svg", bbox_inches="tight", pad_inches=0.02, transparent=True)
     except ValueError:
         return f"<code>{html.escape(equation)}</code>"
     svg = buffer.getvalue()
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    svg = re.sub(r'(width|height)="([\d.]+)pt"', lambda m: f'{m[1]}="{float(m[2]) / SIZE:.3f}em"', svg, count=2)
+    svg = re.sub("<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(
+        r'(width|height)="([\d.]+)pt"', lambda m: f'{m[1]}="{float(m[2]) / EQUATION_POINTS:.3f}em"', svg, count=2
+    )
     label = html.escape(equation, quote=True)
     return svg.replace("<svg", f'<svg role="img" aria-label="{label}" fill="currentColor"', 1)

@@ -1,4 +1,4 @@
-"""Answers that are critical ratios: how much of the new domain a stream may hold."""
+"""Answers that are critical ratios: the largest safe share of the new domain."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -12,30 +12,32 @@ from bayeslaw.base.words import amount, place
 from bayeslaw.decisions.critical_ratio import CriticalRatio, bends, of_the_study
 from bayeslaw.decisions.study import study_of
 from bayeslaw.plots import plot_critical_ratio
+from bayeslaw.plots.style import cells
 from bayeslaw.posterior.draws import Posterior
-from bayeslaw.reporting.answer import Answer, question_of
+from bayeslaw.reporting.answer import LEAST_PROBABILITY, Answer, question_of
 from bayeslaw.reporting.figures import Picture, grid
 
-__all__ = ["SURE", "critical_ratios", "ratios"]
+__all__ = ["critical_ratios", "ratios"]
 
 RULES: tuple[dict[str, Any], ...] = ({"max_rise": 0.0}, {"max_rise": 0.01})
-"""The limits on the general loss that a report answers unless asked for others."""
+"""The limits on the general loss that a report answers by default."""
 
 LIMITS = ("max_rise", "max_increase", "rule")
+"""Arguments of a question that replace them."""
 
-SURE = 0.95
-"""Probability with which a single new run is to keep the limit at the share that a report recommends."""
+SAFE_PROBABILITY = 0.95
+"""Probability with which a new run keeps the limit at the safe share."""
 
-WIDE = 0.2
-"""Width of an interval on a share from which the runs do not decide it."""
+WIDEST = 0.2
+"""Width of the interval of a ratio above which a report asks for more runs."""
 
 HOW_TO_READ = (
-    "The **critical ratio** is the largest domain share at which the general loss still respects the limit, everywhere "
-    "from the smallest share of the law's range up to it: in the mean law, and of a single new run, whose own luck "
-    f"counts too. *safe share*: the largest at which a new run keeps the limit with probability {SURE}. *p_never*: "
-    "probability that even the smallest share breaks the limit; *p_always*: that even the largest respects it. An end "
-    "with `>=` or `<=` lies at the end of the range: it is a bound. In the figure, the strip shows where the close-up "
-    "lies between 0 and 1, and in grey the range looked at."
+    "The **critical ratio** is the largest domain share up to which the general loss respects the limit, from the "
+    "smallest share of the law's range on: in the mean law, and of a single new run, with its own error. "
+    f"*safe share*: the largest share at which a new run keeps the limit with probability {SAFE_PROBABILITY}. "
+    "*p_never*: probability that even the smallest share breaks the limit; *p_always*: that even the largest respects "
+    "it. An end with `>=` or `<=` is a bound: it lies at the end of the range. In the figure, the strip shows where "
+    "the interval lies between 0 and 1, and in grey the searched range."
 )
 
 
@@ -74,51 +76,52 @@ def ratios(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
 
 
 def _marks(rows: list[dict[str, Any]]) -> dict[tuple[Any, Any], CriticalRatio]:
-    """Return the ratios of the last tolerance, by size and domain."""
-    tolerances = [row for row in rows if row["ratio"].inputs["rule"] != "turning-point"] or rows
-    return {
-        (row.get("N"), row.get("domain")): row["ratio"] for row in tolerances if row["limit"] == tolerances[-1]["limit"]
-    }
+    """Return the ratios of the last limit on a rise, by size and domain."""
+    limited = [row for row in rows if row["ratio"].inputs["rule"] != "turning-point"] or rows
+    last = [row for row in limited if row["limit"] == limited[-1]["limit"]]
+    return {(row.get("N"), row.get("domain")): row["ratio"] for row in last}
 
 
 def critical_ratios(fit: Posterior, question: Mapping[str, Any] | None = None) -> pd.DataFrame:
     """Return the critical ratio of every model size (and domain) of the study, one row per size and limit.
 
     Columns: ``N``, ``domain`` (where there are several), ``D``, ``limit``, ``critical ratio`` (mean law) and ``of a new
-    run`` in words, ``safe share`` (the largest that a new run keeps with probability 0.95; missing if there is none),
-    ``p_never``, ``p_interior``, ``p_always``, and the `CriticalRatio` itself.
+    run`` in words, ``safe share`` (the largest at which a new run keeps the limit with probability 0.95; missing if
+    there is none), ``p_never``, ``p_interior``, ``p_always``, and the `CriticalRatio` itself.
     """
-    own = of_the_study(fit) or {}
-    asked = {k: v for k, v in own.items() if k not in LIMITS} | question_of("critical_ratio", question)
+    own = {k: v for k, v in (of_the_study(fit) or {}).items() if k not in LIMITS}
+    asked = own | question_of("critical_ratio", question)
     limits: dict[str, Any] = {k: asked.pop(k) for k in LIMITS if k in asked}
     rows: list[dict[str, Any]] = []
-    unanswered: list[BayeslawError] = []
+    errors: list[BayeslawError] = []
     for rule in [limits] if limits else [*RULES, *([{"rule": "turning-point"}] if bends(fit.model.law) else [])]:
         try:
             rows += _rows(fit, asked, rule)
-        except BayeslawError as e:  # without a baseline, a turning point is still one
-            unanswered.append(e)
+        except BayeslawError as e:  # a turning point needs no baseline
+            errors.append(e)
     if not rows:
-        raise unanswered[0]
+        raise errors[0]
     return pd.DataFrame(rows)
 
 
 def _rows(fit: Posterior, asked: Mapping[str, Any], rule: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     mean, new = (study_of(fit).ask("critical_ratio", **asked, **rule, new_run=new_run) for new_run in (False, True))
-    varied = [str(d) for d in mean.draws.dims if d not in ("chain", "draw")]
-    for index in np.ndindex(*(mean.draws.sizes[d] for d in varied)):
-        cell = dict(zip(varied, index, strict=True))
-        one, another = (replace(q, draws=q.draws.isel(cell, drop=True)) for q in (mean, new))
-        labels = {**asked, **{d: mean.draws[d].isel({d: i}).item() for d, i in cell.items()}}
-        at: dict[str, Any] = {k: labels[k] for k in ("N", "domain", "D") if k in labels}
-        words = {"critical ratio": str(one.text().item()), "of a new run": str(another.text().item())}
-        chances = {p: float(getattr(one, p)) for p in ("p_never", "p_interior", "p_always")}
-        safe = {"safe share": _safe_share(another)}
-        yield {**at, "limit": _limit(rule), **words, **safe, **chances, "ratio": one}
+    for cell in cells(mean.draws):
+        own, of_new = (replace(q, draws=q.draws.isel(cell, drop=True)) for q in (mean, new))
+        labels = {**asked, **{d: mean.draws[d].values[i] for d, i in cell.items()}}
+        yield {
+            **{k: labels[k] for k in ("N", "domain", "D") if k in labels},
+            "limit": _limit(rule),
+            "critical ratio": str(own.text().item()),
+            "of a new run": str(of_new.text().item()),
+            "safe share": _safe_share(of_new),
+            **{p: float(getattr(own, p)) for p in ("p_never", "p_interior", "p_always")},
+            "ratio": own,
+        }
 
 
 def _safe_share(new: CriticalRatio) -> float:
-    share = float(new.draws.quantile(1 - SURE))
+    share = float(new.draws.quantile(1 - SAFE_PROBABILITY))
     return share if share > new.low else float("nan")
 
 
@@ -131,22 +134,21 @@ def _limit(rule: Mapping[str, Any]) -> str:
 
 
 def _actions(ratio: CriticalRatio, safe: float) -> Iterator[str]:
+    probably = f"with probability {SAFE_PROBABILITY:g}"
     if np.isnan(safe):
-        yield f"no share of the law's range is safe for a new run with probability {SURE:g}; relax the limit"
+        yield f"no share of the law's range is safe for a new run {probably}; relax the limit"
     else:
-        yield f"take at most {safe:.2f}; a new run keeps the limit there with probability {SURE:g}"
+        yield f"take at most {safe:.2f}; a new run keeps the limit there {probably}"
     low, high = (float(v) for v in ratio.interval().values())
-    if high - low > WIDE:
-        yield f"the runs do not decide this one: add runs with shares from {low:.2f} to {high:.2f} before taking more"
+    if high - low > WIDEST:
+        yield f"the runs do not decide this ratio: add runs with shares from {low:.2f} to {high:.2f} before taking more"
 
 
 def _share(ratio: CriticalRatio) -> str:
     text = f"{ratio.text().item()} in the mean law"
-    never, always = float(ratio.p_never), float(ratio.p_always)
-    if never > 0.005:
-        text += f"; with probability {never:.2f} even a share of {ratio.low:g} breaks the limit"
-    if always > 0.005:
-        text += f"; with probability {always:.2f} even a share of {ratio.high:g} respects it"
+    for chance, end, does in ((ratio.p_never, ratio.low, "breaks"), (ratio.p_always, ratio.high, "respects")):
+        if float(chance) > LEAST_PROBABILITY:
+            text += f"; with probability {float(chance):.2f} even a share of {end:g} {does} the limit"
     return text
 
 

@@ -1,36 +1,35 @@
-"""What a report of several fits says: their answers, predictions and checks side by side."""
+"""The content of a report of several fits: their answers, predictions and checks side by side."""
 
 import warnings
 from collections.abc import Mapping
-from datetime import date
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib.axes import Axes
 
 from bayeslaw.base.errors import BayeslawError, RangeError
 from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.base.progress import Bar
-from bayeslaw.base.words import amount
 from bayeslaw.checks import CheckResult, run_checks
 from bayeslaw.plots import plot_fit, plot_intervals
-from bayeslaw.plots.style import plain
+from bayeslaw.plots.style import plain, quantiles
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Quantity
-from bayeslaw.reporting.answer import Answer
+from bayeslaw.reporting.answer import Answer, in_counts
 from bayeslaw.reporting.content import answer, unless_unconverged
 from bayeslaw.reporting.figures import Picture, grid
 from bayeslaw.validation.comparison import compare
 
 __all__ = ["several"]
 
-COUNTED = 1e5
-"""Answers above this are counts of parameters or tokens."""
+LEAST_COUNT = 1e5
+"""Answers from this number on are counts of parameters or tokens."""
 
 
 def several(fits: Mapping[str, Posterior], question: Mapping[str, Any] | None, bar: Bar) -> dict[str, Any]:
-    """Return everything that the template of several fits names; count what is done.
+    """Return everything that the template of several fits names; move the bar.
 
     Raises
     ------
@@ -48,59 +47,67 @@ def several(fits: Mapping[str, Posterior], question: Mapping[str, Any] | None, b
         checks[name] = list(run_checks(fit))
         answers[name] = unless_unconverged(fit, found)
         bar.step()
-    asked = list(dict.fromkeys(what for found in answers.values() for what in found.draws))
+    draws: dict[str, dict[str, xr.DataArray]] = {}
+    for name, found in answers.items():
+        for what, own in found.draws.items():
+            draws.setdefault(what, {})[name] = own
+    passed = {name: {c.name: "pass" if c.passed else "FAIL" for c in own} for name, own in checks.items()}
     comparison, remarks = _compared(fits)
     return {
         "fits": fits,
         "answers": answers,
         "questions": list(dict.fromkeys(found.question for found in answers.values())),
-        "table": _side_by_side(answers, asked),
-        "spread": _spread(answers, asked),
+        "table": _side_by_side(draws, list(fits)),
+        "spread": _spread(draws),
         "comparison": comparison,
         "remarks": remarks,
-        "checks": _beside(checks),
+        "checks": pd.DataFrame(passed).fillna("").rename_axis("check").reset_index(),
         "failed": {name: [c for c in own if not c.passed] for name, own in checks.items()},
-        "answers_picture": _intervals(answers, asked),
-        "predictions_picture": _predictions(fits),
-        "prob": CI_PROB,
-        "today": date.today().isoformat(),
+        "answers_picture": Picture(
+            "answers",
+            "Interval of every answer, one panel per answer and one line per fit",
+            lambda: grid(
+                list(draws.items()),
+                lambda panel, ax: plot_intervals(panel[1], ax, title=panel[0]),
+                height=0.9 + 0.25 * len(fits),
+            ),
+        ),
+        "predictions_picture": Picture(
+            "predictions",
+            "Losses of the mean law of every fit against the measured ones; points on the line agree",
+            lambda: grid(list(fits.items()), _predictions, height=3.2),
+        ),
     }
 
 
 def _words(draws: xr.DataArray) -> str:
-    low, middle, high = (float(v) for v in draws.quantile([(1 - CI_PROB) / 2, 0.5, (1 + CI_PROB) / 2]))
-    if middle >= COUNTED:
-        return f"{amount(middle)} [{amount(low)}, {amount(high)}]"
+    if float(draws.median()) >= LEAST_COUNT:
+        return in_counts(draws)
     return str(Quantity("answer", draws, "1", "mean law").text().item())
 
 
-def _side_by_side(answers: Mapping[str, Answer], asked: list[str]) -> pd.DataFrame:
-    """Return the answers in words: the fits side by side, or one below the other where there are more of them."""
-    columns = {
-        name: [_words(found.draws[what]) if what in found.draws else "" for what in asked]
-        for name, found in answers.items()
-    }
-    table = pd.DataFrame(columns, index=pd.Index(asked, name="answer"))
-    return (table.T.rename_axis("fit") if len(answers) > len(asked) else table).reset_index()
+def _side_by_side(draws: Mapping[str, Mapping[str, xr.DataArray]], fits: list[str]) -> pd.DataFrame:
+    """Return the answers in words: one column per fit, or one row per fit if there are more fits than answers."""
+    words = {what: {name: _words(own) for name, own in each.items()} for what, each in draws.items()}
+    table = pd.DataFrame(words, index=pd.Index(fits, name="fit")).fillna("")
+    return (table if len(fits) > len(draws) else table.T.rename_axis("answer")).reset_index()
 
 
-def _spread(answers: Mapping[str, Answer], asked: list[str]) -> str:
-    """Say how far the fits' medians lie apart, beside what each is unsure of by itself."""
-    worst, where = 0.0, ""
-    for what in asked:
-        draws = [found.draws[what] for found in answers.values() if what in found.draws]
-        if len(draws) < 2:
-            continue
-        medians = [float(d.median()) for d in draws]
-        half = max(float(np.ptp(d.quantile([(1 - CI_PROB) / 2, (1 + CI_PROB) / 2]).values)) / 2 for d in draws)
-        if (apart := (max(medians) - min(medians)) / half if half else 0.0) > worst or not where:
-            worst, where = apart, what
-    if not where:
+def _spread(draws: Mapping[str, Mapping[str, xr.DataArray]]) -> str:
+    """Say how far the medians of the fits lie apart, relative to the widest interval of each answer."""
+    apart = {}
+    for what, each in draws.items():
+        low, middle, high = np.transpose([quantiles(own, CI_PROB) for own in each.values()])
+        half = (high - low).max() / 2
+        if len(each) > 1:
+            apart[what] = np.ptp(middle) / half if half else 0.0
+    if not apart:
         return "The fits answer different questions; nothing can be set side by side."
+    where, worst = max(apart.items(), key=lambda item: item[1])
     verdict = (
-        "the choice between them matters less than what each is unsure of by itself"
+        "the fits differ less than the uncertainty of each"
         if worst <= 1
-        else "the choice between them matters more than any of their intervals says: report the range over all of them"
+        else "the fits differ more than any of their intervals shows: report the range over all of them"
     )
     return f"The medians lie at most {worst:.1f} half-widths of the widest interval apart ({where}): {verdict}."
 
@@ -115,26 +122,6 @@ def _compared(fits: Mapping[str, Posterior]) -> tuple[pd.DataFrame | None, list[
     return table.rename_axis("fit").reset_index(), list(dict.fromkeys(str(w.message) for w in caught))
 
 
-def _beside(checks: Mapping[str, list[CheckResult]]) -> pd.DataFrame:
-    results = {name: {c.name: "pass" if c.passed else "FAIL" for c in own} for name, own in checks.items()}
-    return pd.DataFrame(results).fillna("").rename_axis("check").reset_index()
-
-
-def _intervals(answers: Mapping[str, Answer], asked: list[str]) -> Picture:
-    panels = [(w, {n: a.draws[w] for n, a in answers.items() if w in a.draws}) for w in asked]
-    return Picture(
-        "answers",
-        "Interval of every answer, one panel per answer and one line per fit",
-        lambda: grid(panels, lambda p, ax: plot_intervals(p[1], ax, title=p[0]), height=0.9 + 0.25 * len(answers)),
-    )
-
-
-def _predictions(fits: Mapping[str, Posterior]) -> Picture:
-    def draw(named: Any, ax: Any) -> Any:
-        plot_fit(named[1], ax).text(0.98, 0.04, plain(named[0]), transform=ax.transAxes, ha="right")
-
-    return Picture(
-        "predictions",
-        "Losses of the mean law of every fit against the measured ones; points on the line agree",
-        lambda: grid(list(fits.items()), draw, height=3.2),
-    )
+def _predictions(named: tuple[str, Posterior], ax: Axes) -> None:
+    name, fit = named
+    plot_fit(fit, ax).text(0.98, 0.04, plain(name), transform=ax.transAxes, ha="right")

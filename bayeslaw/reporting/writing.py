@@ -1,9 +1,10 @@
-"""Reports written: MyST Markdown with its figures beside it, or one HTML file. One template makes both."""
+"""Reports as files: MyST Markdown with its figures beside it, or one HTML page, from the same template."""
 
 import base64
 import io
 import re
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pandas as pd
 
 from bayeslaw.base.errors import StoreError
 from bayeslaw.base.files import replacing, replacing_folder
+from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.base.progress import Bar, bar
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.reporting.content import content
@@ -37,28 +39,28 @@ def report(
     Parameters
     ----------
     fits : Fit, or mapping of str to Fit
-        A fitted model; or several, by the names that the report gives them: rival laws, poolings or priors on the same
-        runs, or the same law on several studies.
+        A fitted model, or several by name: rival laws, poolings or priors on the same runs, or one law on several
+        studies.
     path : path
-        The report. ``.md``: MyST Markdown, its figures in the folder ``<stem>_files`` beside it; ``.html``: one file
-        that needs nothing else.
+        The file. ``.md``: MyST Markdown, with its figures in the folder ``<stem>_files`` beside it; ``.html``: one file
+        that needs no other.
     title : str, optional
-        The heading. Left out: that of the law, or that the fits stand side by side.
+        The heading; by default the law, or "Fits side by side".
     about : str, optional
-        Markdown below the heading: what the runs are, and what is to be known before reading on.
+        Markdown below the heading: what the runs are, and what a reader has to know first.
     question : mapping, optional
-        Arguments of the decision that the law is for, in place of the report's own: of `Fit.critical_ratio` (whose
-        limits are no rise, and 1 %), `Fit.best_mixture`, `Fit.best_duration` or `Fit.allocation`.
+        Arguments of the decision that the law is for, in place of the report's own: of `Fit.critical_ratio` (by default
+        for no rise, and for 1 %), `Fit.best_mixture`, `Fit.best_duration` or `Fit.allocation`.
     published : mapping of str to mapping, optional
-        Coefficients to stand beside the posterior, by the paper that gives them, in its units: numbers, or numbers by
-        validation set, source or other group. Of a single fit.
+        Published coefficients to set beside the posterior of a single fit, by the paper that gives them, in its units:
+        numbers, or numbers by validation set, source or other group.
     progress : bool
-        Show what is done and the time left, in a terminal or notebook.
+        Show a progress bar in a terminal or notebook.
 
     Returns
     -------
     pathlib.Path
-        The report.
+        The file.
 
     Raises
     ------
@@ -67,7 +69,7 @@ def report(
     UnknownName
         The decision takes no such argument, or the law has no such coefficient.
     RangeError
-        One fit is to stand side by side, or it is not said which paper `published` is of.
+        A mapping holds one fit only, or `published` names no paper.
     """
     path = Path(path)
     if path.suffix not in (".md", ".html"):
@@ -79,10 +81,15 @@ def report(
             name, usual = "report.md.jinja", f"{fits.model.law.title}: report of a fit"
             said = content(fits, question, published, shown)
         title = title or usual
-        said |= {"title": title, "about": about}
+        said |= {"title": title, "about": about, "prob": CI_PROB, "today": date.today().isoformat()}
         if path.suffix == ".html":
             equations: list[str] = []
-            written = _rendered(name, said, lambda p: f"data:image/png;base64,{_png(p)}", _kept(equations), shown)
+
+            def keep(equation: str) -> str:
+                equations.append(equation)
+                return EQUATION
+
+            written = _rendered(name, said, lambda p: f"data:image/png;base64,{_png(p)}", keep, shown)
             text.write_text(page(written, title, equations), encoding="utf-8")
             return path
         with replacing_folder(path.with_name(f"{path.stem}_files")) as folder:
@@ -93,16 +100,6 @@ def report(
 
             text.write_text(_rendered(name, said, beside, lambda e: f"$$ {e} $$", shown), encoding="utf-8")
     return path
-
-
-def _kept(equations: list[str]) -> Any:
-    """Return a function that keeps an equation and leaves its place in the text."""
-
-    def keep(equation: str) -> str:
-        equations.append(equation)
-        return EQUATION
-
-    return keep
 
 
 def _png(picture: Picture) -> str:
@@ -134,7 +131,7 @@ def _rendered(name: str, said: Mapping[str, Any], source: Any, equation: Any, ba
 
 
 def _text(value: object) -> str:
-    """Escape what Markdown would read as a command: names in a user's table are only ever text."""
+    """Return a value as Markdown text: rounded if it is a number, with the special characters escaped."""
     if isinstance(value, float):
         return "" if np.isnan(value) else f"{value:.6g}" if abs(value) >= 1000 else f"{value:.3g}"
     return re.sub(r"([\\`*{}\[<>|$#])", r"\\\1", " ".join(str(value).split()))
@@ -147,9 +144,5 @@ def _sentence(value: str) -> str:
 
 def _table(frame: pd.DataFrame) -> str:
     rule = ["---:" if pd.api.types.is_numeric_dtype(dtype) else "---" for dtype in frame.dtypes]
-    rows = [
-        [_text(c) for c in frame.columns],
-        rule,
-        *([_text(v) for v in row] for row in frame.itertuples(index=False)),
-    ]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    rows = [[_text(v) for v in row] for row in frame.itertuples(index=False)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (map(_text, frame.columns), rule, *rows))

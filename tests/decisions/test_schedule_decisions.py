@@ -66,7 +66,7 @@ def test_the_critical_point_is_the_closed_form():
     assert continued().critical_point(goal="domain").p_always == 1  # its loss falls whatever came before
 
 
-def test_a_report_says_in_steps_when_a_rise_is_given_back():
+def test_a_report_says_in_steps_when_a_rise_returns_to_its_start():
     """Always, only after short pre-training, never, and what lies between, by made-up posteriors."""
 
     def said(change: dict[str, Any], where: Any = slice(None)) -> str:
@@ -77,7 +77,7 @@ def test_a_report_says_in_steps_when_a_rise_is_given_back():
         changed = replace(fit, idata=xr.DataTree.from_dict({"posterior": posterior}))
         return schedules_answer(changed).sentences[-1]
 
-    start = "if continual pre-training goes on at a constant rate, a rise of the general loss is given back "
+    start = "if continual pre-training goes on at a constant rate, a general loss that rose returns to its start "
     only = "only after pre-training of fewer than 8.99 k [8.99 k, 8.99 k] steps at the rate 0.0002 (these runs: "
     assert said({}).startswith(start + only) and said({}).endswith(" k)") and "probability" not in said({})
     assert said({"shift": -0.1}) == start + "after any pre-training"

@@ -15,11 +15,13 @@ import bayeslaw as bl
 from bayeslaw import models, plots
 from bayeslaw.base.errors import RangeError, StoreError, UnknownName
 from bayeslaw.base.progress import bar
-from bayeslaw.checks import CheckResult, Checks
+from bayeslaw.checks import CheckResult
 from bayeslaw.decisions.critical_ratio import CriticalRatio
+from bayeslaw.decisions.question import largest_run
+from bayeslaw.decisions.study import study_of
+from bayeslaw.posterior.convergence import Convergence
 from bayeslaw.reporting import answer as report_answer
 from bayeslaw.reporting import content, critical_ratios, ratios, report, writing
-from bayeslaw.reporting.answer import largest_run
 from bayeslaw.reporting.coefficients import coefficients
 from bayeslaw.reporting.page import EQUATION, page
 from bayeslaw.workflow import Fit
@@ -85,6 +87,7 @@ SECTIONS = [
     "The fit beside the data",
     "Coefficients",
     "How much the priors matter",
+    "What else this fit answers",
     "Model and data",
     "Provenance",
 ]
@@ -169,9 +172,9 @@ def test_a_law_without_a_critical_ratio_predicts_and_allocates(sizes, written):
 
 
 def test_a_budget_far_from_the_runs_gets_no_advice(sizes, monkeypatch):
-    monkeypatch.setattr(report_answer, "FAR", 1e-3)
+    monkeypatch.setattr(report_answer, "FARTHEST_ADVICE", 1e-3)
     said = report_answer.spending(sizes, None).actions[0]
-    assert said.startswith("these runs do not say how to spend 3e+21 FLOPs (1 x the largest run): the optimum of ")
+    assert said.startswith("these runs do not show how to spend 3e+21 FLOPs (1 x the largest run): the optimum of ")
 
 
 def test_a_question_of_ones_own(tiny, written):
@@ -220,7 +223,7 @@ def test_what_to_do_follows_from_the_draws():
     for draws, words in (
         (np.linspace(0.6, 0.64, 101), "take at most 0.60; a new run keeps the limit there with probability 0.95"),
         (np.zeros(101), "no share of the law's range is safe for a new run"),
-        (np.linspace(0.1, 0.8, 101), "the runs do not decide this one: add runs with shares from 0.14 to 0.76"),
+        (np.linspace(0.1, 0.8, 101), "the runs do not decide this ratio: add runs with shares from 0.14 to 0.76"),
     ):
         values = xr.DataArray(draws[None], dims=("chain", "draw"))
         ratio = CriticalRatio("critical_ratio", values, "1", "mean law", low=0.0, high=0.9)
@@ -290,8 +293,12 @@ ASKED = {
     "name", [pytest.param(n, marks=[] if n in ASKED else [pytest.mark.slow]) for n in models.catalogue]
 )
 def test_every_law_has_a_report(name, table_for, written, tmp_path):
-    text = written(stand_in(models.catalogue[name], table_for, draws=60), "law.md")
-    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == [s for s in SECTIONS if "priors matter" not in s]
+    fit = stand_in(models.catalogue[name], table_for, draws=60)
+    text = written(fit, "law.md")
+    left_out = ["How much the priors matter"]
+    if {decision.name for decision in study_of(fit).decisions} <= set(content.ANSWERS):
+        left_out.append("What else this fit answers")
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == [s for s in SECTIONS if s not in left_out]
     assert ASKED.get(name, "?") in text
     figures = re.findall(r"!\[(.+)\]\((law_files/.*?)\)", text)
     assert len(figures) >= 3 and all(len(alt) > 30 for alt, _ in figures)
@@ -374,8 +381,8 @@ def test_maximum_likelihood_has_a_report_too(sizes, written):
 
 
 def test_nothing_is_to_be_done_with_a_fit_that_has_not_converged(tiny, monkeypatch):
-    failed = CheckResult("convergence", False, "R-hat at most 1.3")
-    monkeypatch.setattr(Fit, "checks", lambda fit: Checks((failed,)))
+    monkeypatch.setattr(content, "convergence", lambda _: Convergence(r_hat=1.3, ess=40, divergences=0))
     with bar("report", 0, show=False) as hidden:
         said = content.content(tiny, None, None, hidden)
-    assert said["answer"].actions[0].startswith("act on nothing here before it has converged")
+    (action,) = said["answer"].actions
+    assert action == "do not act on this report before the fit has converged: draw more (draws=, tune=)"
