@@ -356,4 +356,4 @@ def test_a_pooled_prior_keeps_its_location_in_the_population():
     assert p.dims == ("eval", "domain")
     assert p.parameters["mu"].dims == p.parameters["sigma"].dims == ("eval",)
     assert p.parameters["mu"].parameters == {"mu": pytest.approx(np.log(1.5)), "sigma": 0.5}
-    assert p.parameters["sigma"].parameters == {"mu": pytest.approx(np.log(0.3)), "sigma": priors.SPREAD}
+    assert p.parameters["sigma"].parameters == {"mu": pytest.approx(np.log(0.3)), "sigma": priors.SPREAD_OF_SPREADS}
