@@ -98,8 +98,7 @@ def _with_scales(density: Density, v: np.ndarray) -> np.ndarray:
             precision = c[spread + e] ** -2 + counts[e] / len(own) * c[first + e] ** -2
             squares[spread + e] = list(own**2 + 1 / precision)
     for at, found in squares.items():
-        count = int(np.sum(ev == at - first)) if first <= at < first + len(density.design.evals) else len(found)
-        v[at] = _most_probable(parameters, v, int(at), float(np.sum(found)), count)
+        v[at] = _most_probable(parameters, v, int(at), float(np.sum(found)), len(found))
     return v
 
 

@@ -103,8 +103,7 @@ def _power(fgraph: FunctionGraph, node: Any) -> list[Variable] | None:
 def _source(law: Law, over: int) -> str:
     """Write the kernel: a loop over points, within it one loop nest per set of axes that some expression needs."""
     covariates, coefficients, graph = _traced(law, over)
-    axes = range(len(law.covariates))
-    every = tuple(axes)
+    axes = tuple(range(len(law.covariates)))
     text: dict[Variable, str] = {}
     scope: dict[Variable, tuple[int, ...]] = {}
     body: dict[tuple[int, ...], list[str]] = {(): []}
@@ -114,15 +113,18 @@ def _source(law: Law, over: int) -> str:
     for number, (x, axis) in enumerate(covariates):
         text[x], scope[x] = f"x{number}", (axis,)
         body.setdefault((axis,), []).append(f"x{number} = covariates[{number}][i{axis}, p]")
-    kept: dict[Variable, tuple[int, ...]] = {}
+    kept: dict[Variable, None] = {}
+
+    def slot(x: Variable) -> str:
+        return f"{text[x]}_at[{', '.join(f'i{a}' for a in scope[x])}]"
 
     def use(x: Variable, where: tuple[int, ...]) -> str:
         if isinstance(x, Constant):
             return f"({float(x.data)!r})" if np.isfinite(x.data) else f"float('{x.data}')"
         if scope[x] in (where, ()):
             return text[x]
-        kept[x] = scope[x]
-        return f"{text[x]}_at[{', '.join(f'i{a}' for a in scope[x])}]"
+        kept[x] = None
+        return slot(x)
 
     names = (f"t{n}" for n in count())
     for node in graph.toposort():
@@ -131,13 +133,11 @@ def _source(law: Law, over: int) -> str:
         text[out], scope[out] = next(names), own
         line = _expression(law, node.op, [use(x, own) for x in node.inputs])
         body.setdefault(own, []).append(f"{text[out]} = {line}")
-    body.setdefault(every, []).extend(
-        f"out[{n}, p, {', '.join(f'i{a}' for a in axes)}] = {use(x, every)}" for n, x in enumerate(graph.outputs)
-    )
-    stored = {x: f"{text[x]}_at[{', '.join(f'i{a}' for a in scope[x])}] = {text[x]}" for x in kept}
+    cell = ", ".join(f"i{a}" for a in axes)
+    body.setdefault(axes, []).extend(f"out[{n}, p, {cell}] = {use(x, axes)}" for n, x in enumerate(graph.outputs))
     lines = ["def law_on_block(covariates, coefficients, out):"]
     lines += [f"    n{a} = out.shape[{a + 2}]" for a in axes]
-    lines += [f"    {text[x]}_at = np.empty(({', '.join(f'n{a}' for a in at)},))" for x, at in kept.items()]
+    lines += [f"    {text[x]}_at = np.empty(({', '.join(f'n{a}' for a in scope[x])},))" for x in kept]
     lines += ["    for p in range(out.shape[1]):"]
     for where in sorted(body, key=lambda s: (len(s), s)):
         indent = "        "
@@ -145,7 +145,7 @@ def _source(law: Law, over: int) -> str:
             lines.append(f"{indent}for i{a} in range(n{a}):")
             indent += "    "
         lines += [indent + line for line in body[where]]
-        lines += [indent + line for x, line in stored.items() if scope[x] == where]
+        lines += [f"{indent}{slot(x)} = {text[x]}" for x in kept if scope[x] == where]
     return "\n".join(lines) + "\n"
 
 
