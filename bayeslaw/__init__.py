@@ -1,11 +1,11 @@
 """Bayesian scaling laws of (continual) pre-training: which mixture ratio, and how sure."""
 
 from bayeslaw import datasets, models, plots
-from bayeslaw.base.errors import BayeslawError
 from bayeslaw.base.version import VERSION as __version__
 from bayeslaw.checks.paper_requirements import requirements
 from bayeslaw.decisions.domain_learnability import learnability
 from bayeslaw.declare import Coefficient, Covariate, Law, Prior, law, positive, real, share, with_misfit
+from bayeslaw.errors import BayeslawError
 from bayeslaw.posterior.draws import UNSEEN
 from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.reporting import report

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from importlib import import_module
 from pkgutil import iter_modules
 
-from bayeslaw.base.errors import UnknownName, unknown_name
 from bayeslaw.declare.laws import Law
+from bayeslaw.errors import UnknownName, unknown_name
 
 
 class UnknownLaw(UnknownName, AttributeError):

@@ -1,1 +1,1 @@
-"""The ground: errors, words and numbers, files, progress, arguments. Knows nothing of laws, runs or draws."""
+"""The ground: words and numbers, files, progress, arguments. Knows nothing of laws, runs or draws."""

@@ -13,7 +13,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import numpy as np
 
-from bayeslaw.base.errors import ArgumentError, RangeError, shown, unknown_name
+from bayeslaw.errors import ArgumentError, RangeError, shown, unknown_name
 
 __all__ = ["checked", "numbers"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bayeslaw.base.errors import BayeslawError, StoreError
+from bayeslaw.errors import BayeslawError, StoreError
 
 __all__ = ["replacing", "replacing_folder"]
 

@@ -1,6 +1,6 @@
 """Credible intervals: equal-tailed, with one default probability."""
 
-from bayeslaw.base.errors import RangeError
+from bayeslaw.errors import RangeError
 
 __all__ = ["CI_PROB", "SAMPLE", "levels"]
 

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayeslaw.base.errors import unknown_name
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.base.words import place, run_called
 from bayeslaw.checks.result import CheckResult, by_chance
 from bayeslaw.decisions.critical_ratio import CriticalRatio
 from bayeslaw.decisions.study import study_of
+from bayeslaw.errors import unknown_name
 from bayeslaw.posterior.cautions import reach
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.likelihood import log_likelihood, standardised_errors

@@ -14,8 +14,8 @@ import xarray as xr
 
 from bayeslaw import models
 from bayeslaw.base.arguments import checked, numbers
-from bayeslaw.base.errors import LawError, RangeError, shown, unknown_name
 from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.errors import LawError, RangeError, shown, unknown_name
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.prediction import thinned
 from bayeslaw.spec.design import inside

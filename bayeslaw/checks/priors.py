@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
-from bayeslaw.base.errors import RangeError
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.checks.result import CheckResult
 from bayeslaw.decisions.study import study_of
+from bayeslaw.errors import RangeError
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.prediction import at_rows, thinned
 from bayeslaw.posterior.quantity import Censored

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from bayeslaw.base.errors import RangeError
 from bayeslaw.cli.options import law_named
 from bayeslaw.cli.printing import write_csv
+from bayeslaw.errors import RangeError
 
 __all__ = ["data", "laws"]
 

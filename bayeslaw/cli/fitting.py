@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bayeslaw.base.errors import RangeError
 from bayeslaw.cli.options import (
     Before,
     By,
@@ -29,6 +28,7 @@ from bayeslaw.cli.options import (
     read_prior,
 )
 from bayeslaw.cli.printing import print_checks
+from bayeslaw.errors import RangeError
 
 if TYPE_CHECKING:
     from bayeslaw.workflow import Model

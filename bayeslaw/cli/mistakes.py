@@ -11,8 +11,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from bayeslaw.base.errors import BayeslawError
 from bayeslaw.cli.printing import note
+from bayeslaw.errors import BayeslawError
 
 __all__ = ["OneLineErrors"]
 

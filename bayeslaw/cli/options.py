@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bayeslaw.base.errors import LawError, RangeError, StoreError, unknown_name
+from bayeslaw.errors import LawError, RangeError, StoreError, unknown_name
 
 if TYPE_CHECKING:
     from bayeslaw.declare.priors import Prior

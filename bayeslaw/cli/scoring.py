@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bayeslaw.base.errors import MissingExtra, RangeError, RefitError
 from bayeslaw.cli.fitting import model_of
 from bayeslaw.cli.options import (
     Before,
@@ -26,6 +25,7 @@ from bayeslaw.cli.options import (
     read_splits,
 )
 from bayeslaw.cli.printing import note
+from bayeslaw.errors import MissingExtra, RangeError, RefitError
 
 if TYPE_CHECKING:
     from distributed import Client

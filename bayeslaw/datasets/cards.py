@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import NamedTuple
 
-from bayeslaw.base.errors import unknown_name
+from bayeslaw.errors import unknown_name
 
 HERE = files(__package__)
 REGISTRY = "public.toml"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from bayeslaw.base.errors import DataError, MissingExtra, unknown_name
 from bayeslaw.datasets.cards import HERE, REGISTRY
+from bayeslaw.errors import DataError, MissingExtra, unknown_name
 
 MIRROR = "BAYESLAW_DATA_MIRROR"
 CACHE = "BAYESLAW_DATA_CACHE"

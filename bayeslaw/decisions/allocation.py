@@ -5,7 +5,6 @@ from typing import Any
 
 import xarray as xr
 
-from bayeslaw.base.errors import RangeError
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.decisions.question import (
     END_ROUNDING,
@@ -17,6 +16,7 @@ from bayeslaw.decisions.question import (
     open_columns,
     where,
 )
+from bayeslaw.errors import RangeError
 from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored

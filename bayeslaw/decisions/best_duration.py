@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayeslaw.base.errors import RangeError
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.decisions.goal import Goal
 from bayeslaw.decisions.question import LINE_POINTS, minimise, open_columns, where
+from bayeslaw.errors import RangeError
 from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored

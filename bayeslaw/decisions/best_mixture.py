@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayeslaw.base.errors import RangeError, unknown_name
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.decisions import simplex
 from bayeslaw.decisions.goal import Goal
 from bayeslaw.decisions.mixture_problem import Problem, Pull
 from bayeslaw.decisions.question import given, open_columns, where
 from bayeslaw.declare.laws import WEIGHT
+from bayeslaw.errors import RangeError, unknown_name
 from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored, Quantity

@@ -9,10 +9,10 @@ import xarray as xr
 
 from bayeslaw import models
 from bayeslaw.base.arguments import numbers
-from bayeslaw.base.errors import DataError, LawError, RangeError, unknown_name
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.decisions.question import Line, given, last_below, open_columns, where
 from bayeslaw.declare.laws import Law
+from bayeslaw.errors import DataError, LawError, RangeError, unknown_name
 from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored

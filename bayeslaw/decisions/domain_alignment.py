@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayeslaw.base.errors import DataError, RangeError, unknown_name
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.decisions import simplex
 from bayeslaw.decisions.question import given
+from bayeslaw.errors import DataError, RangeError, unknown_name
 from bayeslaw.posterior.quantity import Censored
 from bayeslaw.tables.mixtures import blend, bounds
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from bayeslaw.base.errors import RangeError, unknown_name
+from bayeslaw.errors import RangeError, unknown_name
 
 __all__ = ["Goal"]
 

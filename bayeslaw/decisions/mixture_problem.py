@@ -10,10 +10,10 @@ import pytensor
 import pytensor.tensor as pt
 import xarray as xr
 
-from bayeslaw.base.errors import RangeError
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.decisions.goal import Goal
 from bayeslaw.declare.laws import WEIGHT, Law
+from bayeslaw.errors import RangeError
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.tables.mixtures import as_weights
 

@@ -10,8 +10,8 @@ from scipy.optimize import elementwise
 
 from bayeslaw import models
 from bayeslaw.base.arguments import numbers
-from bayeslaw.base.errors import LawError, RangeError, unknown_name
 from bayeslaw.declare.laws import WEIGHT, Law
+from bayeslaw.errors import LawError, RangeError, unknown_name
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.spec.design import inside, ranges
 

@@ -9,10 +9,10 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw import models
-from bayeslaw.base.errors import DataError, LawError, RangeError
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.decisions.goal import Goal
 from bayeslaw.decisions.question import LINE_POINTS, needed, where
+from bayeslaw.errors import DataError, LawError, RangeError
 from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Quantity

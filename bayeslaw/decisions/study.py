@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayeslaw.base.errors import BayeslawError
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.base.words import place
 from bayeslaw.decisions.critical_ratio import CriticalRatio
 from bayeslaw.decisions.table import DECISIONS, Decision
+from bayeslaw.errors import BayeslawError
 from bayeslaw.posterior.draws import Posterior, kept
 from bayeslaw.posterior.prediction import at_rows
 from bayeslaw.posterior.quantity import Quantity, elements

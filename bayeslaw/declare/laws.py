@@ -15,9 +15,9 @@ from typing import Any, Literal, cast
 import numpy as np
 import xarray as xr
 
-from bayeslaw.base.errors import BayeslawError, LawError, RangeError, shown, unknown_name
 from bayeslaw.base.words import Described
 from bayeslaw.declare.priors import Prior, describe
+from bayeslaw.errors import BayeslawError, LawError, RangeError, shown, unknown_name
 
 WEIGHT = "weight"
 """The covariate made of all columns ``weight_<source>``; its own dim is ``source``."""

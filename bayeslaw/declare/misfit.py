@@ -14,10 +14,10 @@ from itertools import combinations_with_replacement
 from typing import Any
 
 from bayeslaw.base.arguments import checked
-from bayeslaw.base.errors import LawError, unknown_name
 from bayeslaw.declare.algebra import exp, log
 from bayeslaw.declare.laws import Coefficient, Covariate, Law
 from bayeslaw.declare.priors import real
+from bayeslaw.errors import LawError, unknown_name
 
 __all__ = ["with_misfit"]
 

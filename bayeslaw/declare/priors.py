@@ -9,8 +9,8 @@ import pymc_extras.prior
 from scipy import stats
 
 from bayeslaw.base.arguments import checked
-from bayeslaw.base.errors import LawError
 from bayeslaw.base.intervals import CI_PROB, levels
+from bayeslaw.errors import LawError
 
 __all__ = ["Prior", "central", "closed", "describe", "pooled", "positive", "real", "share", "typical", "with_dims"]
 

@@ -8,11 +8,11 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 
-from bayeslaw.base.errors import unknown_name
 from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.base.words import place
 from bayeslaw.decisions.schedule import check_law, curve
 from bayeslaw.declare.laws import AREAS
+from bayeslaw.errors import unknown_name
 from bayeslaw.plots import style
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.losses import predict

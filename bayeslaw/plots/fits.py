@@ -9,11 +9,11 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 
-from bayeslaw.base.errors import RangeError, unknown_name
 from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.base.words import amount
 from bayeslaw.decisions.question import given
 from bayeslaw.declare.laws import WEIGHT
+from bayeslaw.errors import RangeError, unknown_name
 from bayeslaw.plots import style
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.inference import prior_predictive

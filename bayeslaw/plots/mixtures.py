@@ -7,9 +7,9 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from bayeslaw.base.errors import RangeError, unknown_name
 from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.decisions.best_mixture import Mixture
+from bayeslaw.errors import RangeError, unknown_name
 from bayeslaw.plots import style
 from bayeslaw.posterior.draws import Posterior
 

@@ -9,8 +9,8 @@ from zlib import crc32
 import numpy as np
 import xarray as xr
 
-from bayeslaw.base.errors import DataError, RangeError, unknown_name
 from bayeslaw.declare.laws import WEIGHT, Law
+from bayeslaw.errors import DataError, RangeError, unknown_name
 from bayeslaw.spec.noise import Noise
 from bayeslaw.spec.specification import Specification
 from bayeslaw.tables.mixtures import as_weights

@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 
-from bayeslaw.base.errors import RangeError, unknown_name
 from bayeslaw.declare.laws import call_with
+from bayeslaw.errors import RangeError, unknown_name
 from bayeslaw.posterior.draws import Posterior, posterior_of
 from bayeslaw.sampler.density import Density
 from bayeslaw.sampler.least_squares import estimate

@@ -8,9 +8,9 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw.base.arguments import checked
-from bayeslaw.base.errors import DataError, RangeError
 from bayeslaw.base.intervals import CI_PROB, levels
 from bayeslaw.declare.laws import WEIGHT
+from bayeslaw.errors import DataError, RangeError
 from bayeslaw.posterior.cautions import cautioned, cautions
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Quantity

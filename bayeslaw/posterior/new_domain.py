@@ -16,7 +16,7 @@ import pandas as pd
 import xarray as xr
 from arviz_stats.base import array_stats
 
-from bayeslaw.base.errors import DataError, LawError, RangeError
+from bayeslaw.errors import DataError, LawError, RangeError
 from bayeslaw.posterior.draws import Posterior, posterior_of
 from bayeslaw.posterior.inference import with_paper_units
 from bayeslaw.sampler.density import Density

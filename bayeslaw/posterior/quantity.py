@@ -11,9 +11,9 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw.base.arguments import checked
-from bayeslaw.base.errors import ArgumentError
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
 from bayeslaw.base.words import place
+from bayeslaw.errors import ArgumentError
 
 __all__ = ["Censored", "Quantity", "drawn", "elements"]
 

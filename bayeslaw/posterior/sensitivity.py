@@ -13,10 +13,10 @@ import pandas as pd
 import pymc as pm
 import xarray as xr
 
-from bayeslaw.base.errors import RangeError
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.base.words import place
 from bayeslaw.declare.priors import Prior, closed
+from bayeslaw.errors import RangeError
 from bayeslaw.posterior.draws import Posterior, kept
 from bayeslaw.posterior.likelihood import log_likelihood
 from bayeslaw.posterior.quantity import elements

@@ -14,11 +14,11 @@ import pymc as pm
 import xarray as xr
 
 from bayeslaw import models
-from bayeslaw.base.errors import BayeslawError, StoreError, unknown_name
 from bayeslaw.base.files import replacing
 from bayeslaw.base.version import VERSION
 from bayeslaw.declare.laws import WEIGHT, Law
 from bayeslaw.declare.priors import Prior
+from bayeslaw.errors import BayeslawError, StoreError, unknown_name
 from bayeslaw.posterior.draws import Posterior, posterior_of
 from bayeslaw.spec.noise import Noise
 from bayeslaw.spec.specification import Specification

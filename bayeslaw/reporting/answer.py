@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayeslaw.base.errors import unknown_name
 from bayeslaw.base.intervals import CI_PROB, levels
 from bayeslaw.base.words import amount, place
 from bayeslaw.decisions import DECISIONS
@@ -17,6 +16,7 @@ from bayeslaw.decisions.allocation import of_the_study as allocation_of_the_stud
 from bayeslaw.decisions.critical_ratio import CriticalRatio
 from bayeslaw.decisions.question import largest_run, of_largest_run
 from bayeslaw.decisions.study import study_of
+from bayeslaw.errors import unknown_name
 from bayeslaw.plots import plot_along
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.losses import predict

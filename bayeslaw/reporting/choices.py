@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayeslaw.base.errors import BayeslawError, unknown_name
 from bayeslaw.base.words import amount, place
 from bayeslaw.decisions import DECISIONS
 from bayeslaw.decisions.best_mixture import Mixture
@@ -16,6 +15,7 @@ from bayeslaw.decisions.goal import Goal
 from bayeslaw.decisions.question import of_largest_run
 from bayeslaw.decisions.study import study_of
 from bayeslaw.declare.laws import AREAS, WEIGHT
+from bayeslaw.errors import BayeslawError, unknown_name
 from bayeslaw.plots import plot_along, plot_mixture, plot_regret
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored, Quantity

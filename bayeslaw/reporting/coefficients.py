@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayeslaw.base.errors import RangeError, unknown_name
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
 from bayeslaw.base.words import place
 from bayeslaw.declare.priors import Prior, central, describe
+from bayeslaw.errors import RangeError, unknown_name
 from bayeslaw.plots.style import cells
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.sensitivity import LEAST_DRAWS, contraction, in_prior_units, sensitivity

@@ -7,12 +7,12 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from bayeslaw.base.errors import BayeslawError
 from bayeslaw.base.progress import Bar
 from bayeslaw.checks import beside_papers_fit, run_checks
 from bayeslaw.decisions.domain_learnability import learnability
 from bayeslaw.decisions.study import study_of
 from bayeslaw.declare.laws import AREAS
+from bayeslaw.errors import BayeslawError
 from bayeslaw.posterior.convergence import convergence
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.provenance import provenance

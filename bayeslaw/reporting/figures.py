@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bayeslaw.base.errors import RangeError
 from bayeslaw.base.words import place
 from bayeslaw.decisions.critical_ratio import CriticalRatio
+from bayeslaw.errors import RangeError
 from bayeslaw.plots import plot_curve, plot_fit, plot_learned, plot_prior_posterior, plot_shares, plot_sources
 from bayeslaw.plots.mixtures import MOST_SOURCES
 from bayeslaw.posterior.draws import Posterior

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayeslaw.base.errors import BayeslawError
 from bayeslaw.base.words import amount, place
 from bayeslaw.decisions.critical_ratio import CriticalRatio, bends, of_the_study
 from bayeslaw.decisions.study import study_of
+from bayeslaw.errors import BayeslawError
 from bayeslaw.plots import plot_critical_ratio
 from bayeslaw.plots.style import cells
 from bayeslaw.posterior.draws import Posterior

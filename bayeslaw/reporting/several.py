@@ -9,10 +9,10 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 
-from bayeslaw.base.errors import BayeslawError, RangeError
 from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.base.progress import Bar
 from bayeslaw.checks import CheckResult, run_checks
+from bayeslaw.errors import BayeslawError, RangeError
 from bayeslaw.plots import plot_fit, plot_intervals
 from bayeslaw.plots.style import plain, quantiles
 from bayeslaw.posterior.draws import Posterior

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayeslaw.base.errors import StoreError
 from bayeslaw.base.files import replacing, replacing_folder
 from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.base.progress import Bar, bar
+from bayeslaw.errors import StoreError
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.reporting.content import content
 from bayeslaw.reporting.figures import Picture

@@ -21,8 +21,8 @@ from pytensor.graph.rewriting.basic import MergeOptimizer, in2out, node_rewriter
 from pytensor.graph.rewriting.utils import rewrite_graph
 from pytensor.link.numba.cache import compile_numba_function_src
 
-from bayeslaw.base.errors import LawError
 from bayeslaw.declare.laws import Law
+from bayeslaw.errors import LawError
 
 __all__ = ["kernel"]
 

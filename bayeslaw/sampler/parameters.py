@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from bayeslaw.base.errors import LawError
 from bayeslaw.declare.priors import Prior, typical
+from bayeslaw.errors import LawError
 from bayeslaw.spec.specification import Specification
 
 __all__ = ["Parameter", "Parameters"]

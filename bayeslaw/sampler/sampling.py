@@ -11,7 +11,7 @@ import nutpie
 import xarray as xr
 from threadpoolctl import threadpool_limits
 
-from bayeslaw.base.errors import SamplingError
+from bayeslaw.errors import SamplingError
 from bayeslaw.sampler.density import Density
 from bayeslaw.sampler.frame import Frame
 from bayeslaw.sampler.least_squares import estimate

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayeslaw.base.errors import DataError, unknown_name
 from bayeslaw.declare.laws import WEIGHT, Law
+from bayeslaw.errors import DataError, unknown_name
 from bayeslaw.tables.early_training import check_features
 from bayeslaw.tables.runs import Runs
 

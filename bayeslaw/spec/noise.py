@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayeslaw.base.errors import DataError, LawError, shown
 from bayeslaw.base.words import Described
 from bayeslaw.declare.algebra import exp, where
 from bayeslaw.declare.priors import Prior, describe, positive, share, with_dims
+from bayeslaw.errors import DataError, LawError, shown
 
 __all__ = ["Noise"]
 

@@ -8,10 +8,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from bayeslaw.base.errors import DataError, LawError, shown, unknown_name
 from bayeslaw.base.words import Described
 from bayeslaw.declare.laws import Law
 from bayeslaw.declare.priors import Prior, describe, pooled, with_dims
+from bayeslaw.errors import DataError, LawError, shown, unknown_name
 from bayeslaw.spec.design import Design
 from bayeslaw.spec.noise import Noise
 from bayeslaw.spec.shape import Shape

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.base.arguments import checked
-from bayeslaw.base.errors import BayeslawError, DataError, unknown_name
+from bayeslaw.errors import BayeslawError, DataError, unknown_name
 from bayeslaw.tables.power import PowerMemory, annealed_power
 from bayeslaw.tables.reading import check_named, numeric, read_table
 from bayeslaw.tables.runs import Runs

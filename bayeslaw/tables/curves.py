@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.base.arguments import checked
-from bayeslaw.base.errors import DataError, RangeError
 from bayeslaw.declare.laws import AREAS
+from bayeslaw.errors import DataError, RangeError
 from bayeslaw.tables.areas import Schedules, area_settings, with_areas
 from bayeslaw.tables.power import POWER, PowerMemory
 from bayeslaw.tables.reading import check_named, numeric, read_table, refuse

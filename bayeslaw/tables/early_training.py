@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.base.arguments import checked
-from bayeslaw.base.errors import DataError, unknown_name
 from bayeslaw.declare.laws import Law
+from bayeslaw.errors import DataError, unknown_name
 from bayeslaw.tables.runs import Runs
 
 __all__ = ["check_features", "early_features"]

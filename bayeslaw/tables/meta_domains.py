@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import pandas as pd
 
-from bayeslaw.base.errors import DataError, MissingExtra, RangeError
+from bayeslaw.errors import DataError, MissingExtra, RangeError
 
 if TYPE_CHECKING:
     from sklearn.calibration import CalibratedClassifierCV

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayeslaw.base.errors import DataError, RangeError, unknown_name
 from bayeslaw.declare.laws import WEIGHT
+from bayeslaw.errors import DataError, RangeError, unknown_name
 from bayeslaw.tables.reading import row
 
 __all__ = ["as_weights", "blend", "bounds", "folded", "normalised", "sources", "through"]

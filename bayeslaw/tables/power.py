@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayeslaw.base.errors import RangeError
+from bayeslaw.errors import RangeError
 from bayeslaw.tables.schedules import Schedule, WarmupCounted
 
 __all__ = ["POWER", "PowerMemory", "annealed_power"]

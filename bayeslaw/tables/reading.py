@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayeslaw.base.errors import DataError, unknown_name
+from bayeslaw.errors import DataError, unknown_name
 
 __all__ = ["check_named", "numeric", "read_table", "refuse", "row"]
 

@@ -12,9 +12,9 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw.base.arguments import checked
-from bayeslaw.base.errors import DataError, unknown_name
 from bayeslaw.base.words import counted, facts, facts_html
 from bayeslaw.declare.laws import WEIGHT
+from bayeslaw.errors import DataError, unknown_name
 from bayeslaw.tables.mixtures import folded, normalised, sources
 from bayeslaw.tables.reading import check_named, numeric, read_table, refuse, row
 

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from scipy.signal import lfilter
 
 from bayeslaw.base.arguments import checked, numbers
-from bayeslaw.base.errors import RangeError, unknown_name
+from bayeslaw.errors import RangeError, unknown_name
 
 __all__ = [
     "MEMORY",

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.base.arguments import checked
-from bayeslaw.base.errors import DataError, RangeError, unknown_name
+from bayeslaw.errors import DataError, RangeError, unknown_name
 from bayeslaw.tables.reading import numeric, read_table, refuse
 from bayeslaw.tables.runs import Runs, read_labelled, read_runs
 

@@ -17,9 +17,9 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw.base.arguments import checked
-from bayeslaw.base.errors import RangeError
 from bayeslaw.base.intervals import CI_PROB, levels
 from bayeslaw.base.words import counted
+from bayeslaw.errors import RangeError
 from bayeslaw.posterior.inference import prior_predictive
 from bayeslaw.posterior.quantity import drawn
 from bayeslaw.spec.noise import Noise

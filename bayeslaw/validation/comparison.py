@@ -16,7 +16,7 @@ import xarray as xr
 from arviz_stats.utils import ELPDData
 
 from bayeslaw.base.arguments import checked
-from bayeslaw.base.errors import DataError, RangeError
+from bayeslaw.errors import DataError, RangeError
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.likelihood import log_likelihood
 from bayeslaw.validation.evaluation import Evaluation

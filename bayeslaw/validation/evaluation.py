@@ -13,9 +13,9 @@ from scipy import stats
 from scipy.special import logsumexp
 
 from bayeslaw.base.arguments import checked
-from bayeslaw.base.errors import DataError, RangeError
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
 from bayeslaw.base.words import counted
+from bayeslaw.errors import DataError, RangeError
 from bayeslaw.posterior import inference
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.likelihood import log_likelihood, part

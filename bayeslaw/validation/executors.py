@@ -11,7 +11,7 @@ import cloudpickle
 import joblib
 from joblib.externals import loky
 
-from bayeslaw.base.errors import RefitError
+from bayeslaw.errors import RefitError
 
 __all__ = ["Failure", "run"]
 

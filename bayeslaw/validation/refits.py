@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayeslaw.base.errors import RangeError, RefitError, StoreError, unknown_name
 from bayeslaw.base.files import replacing
 from bayeslaw.base.progress import bar
 from bayeslaw.base.version import VERSION
 from bayeslaw.declare.laws import WEIGHT, Law
 from bayeslaw.declare.priors import Prior
+from bayeslaw.errors import RangeError, RefitError, StoreError, unknown_name
 from bayeslaw.posterior.inference import fit
 from bayeslaw.posterior.store import fingerprint
 from bayeslaw.spec.design import Design

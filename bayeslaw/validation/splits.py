@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.base.arguments import checked
-from bayeslaw.base.errors import DataError, RangeError, unknown_name
 from bayeslaw.base.words import counted
+from bayeslaw.errors import DataError, RangeError, unknown_name
 from bayeslaw.tables.runs import Runs
 
 __all__ = ["Fold", "Splits", "by", "largest", "late", "runs", "segments"]

@@ -12,7 +12,6 @@ from scipy import stats
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.base.errors import UnknownName
 from bayeslaw.checks import (
     CHECKS,
     CheckResult,
@@ -27,6 +26,7 @@ from bayeslaw.checks import (
 )
 from bayeslaw.cli import app
 from bayeslaw.decisions.critical_ratio import CriticalRatio
+from bayeslaw.errors import UnknownName
 from bayeslaw.tables.runs import read_runs
 from bayeslaw.workflow import Fit
 

@@ -9,7 +9,7 @@ import xarray as xr
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.base.errors import LawError, RangeError, UnknownName
+from bayeslaw.errors import LawError, RangeError, UnknownName
 from bayeslaw.workflow import Fit
 
 TRUTH = dict(E=2.0, A=0.3, alpha=0.3, B=0.03, beta=0.3, eta=1.2, C=0.2, gamma=0.747, eps=0.0256)

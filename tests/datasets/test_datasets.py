@@ -14,8 +14,8 @@ import pytest
 from pandas.api.types import is_bool_dtype, is_float_dtype, is_integer_dtype, is_numeric_dtype, is_string_dtype
 
 from bayeslaw import datasets
-from bayeslaw.base.errors import BayeslawError, DataError, MissingExtra, UnknownName
 from bayeslaw.datasets import public
+from bayeslaw.errors import BayeslawError, DataError, MissingExtra, UnknownName
 from bayeslaw.tables.runs import read_runs
 from bayeslaw.tables.scores import read_scores
 

@@ -11,9 +11,9 @@ from scipy.optimize import minimize
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.base.errors import LawError, RangeError, UnknownName
 from bayeslaw.decisions.best_mixture import best_mixture
 from bayeslaw.declare.laws import Law
+from bayeslaw.errors import LawError, RangeError, UnknownName
 from bayeslaw.tables.runs import read_runs
 from bayeslaw.workflow import Fit
 

@@ -11,12 +11,12 @@ import xarray as xr
 from scipy.optimize import brentq, minimize_scalar
 
 from bayeslaw import models
-from bayeslaw.base.errors import DataError, LawError, RangeError, UnknownName
 from bayeslaw.decisions import question
 from bayeslaw.decisions.allocation import allocation
 from bayeslaw.decisions.best_ratio import best_ratio
 from bayeslaw.decisions.critical_ratio import CriticalRatio, critical_ratio
 from bayeslaw.declare.laws import Law
+from bayeslaw.errors import DataError, LawError, RangeError, UnknownName
 
 COMMON = {"E": 1.5, "A": 0.4, "alpha": 0.3, "B": 0.1, "beta": 0.3, "eta": 1.2, "C": 0.4, "gamma": 0.35, "eps": 0.08}
 BASE = 2.8602

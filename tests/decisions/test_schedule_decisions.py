@@ -10,7 +10,7 @@ import xarray as xr
 
 import bayeslaw as bl
 from bayeslaw import models, schedules
-from bayeslaw.base.errors import DataError, LawError, RangeError, UnknownName
+from bayeslaw.errors import DataError, LawError, RangeError, UnknownName
 from bayeslaw.reporting.choices import schedules as schedules_answer
 from bayeslaw.tables.schedules import Schedule
 from bayeslaw.workflow import Fit

@@ -8,9 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from bayeslaw import models, workflow
-from bayeslaw.base.errors import LawError, RangeError
 from bayeslaw.cli import app
 from bayeslaw.decisions import DECISIONS
+from bayeslaw.errors import LawError, RangeError
 from tests.stand_ins import stand_in
 
 

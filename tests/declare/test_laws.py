@@ -18,11 +18,11 @@ from pytensor.graph.replace import graph_replace
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.base.errors import BayeslawError, LawError, RangeError, UnknownName
 from bayeslaw.cli.options import read_prior
 from bayeslaw.declare import priors
 from bayeslaw.declare.laws import Law
 from bayeslaw.declare.priors import describe
+from bayeslaw.errors import BayeslawError, LawError, RangeError, UnknownName
 from bayeslaw.spec.noise import Noise
 from bayeslaw.tables.runs import read_runs
 from bayeslaw.workflow import Model

@@ -9,7 +9,7 @@ import xarray as xr
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.base.errors import LawError, UnknownName
+from bayeslaw.errors import LawError, UnknownName
 from bayeslaw.sampler.coordinates import Coordinates
 from bayeslaw.sampler.density import Density
 

@@ -10,7 +10,7 @@ from scipy.optimize import brentq, curve_fit
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.base.errors import DataError, RangeError
+from bayeslaw.errors import DataError, RangeError
 from bayeslaw.models import cmr
 from bayeslaw.workflow import Fit
 

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.base.errors import DataError, LawError, RangeError, UnknownName
 from bayeslaw.cli import app
+from bayeslaw.errors import DataError, LawError, RangeError, UnknownName
 from bayeslaw.plots import plot_forest
 from bayeslaw.validation.evaluation import convergence
 

@@ -6,7 +6,7 @@ import pytest
 
 import bayeslaw as bl
 from bayeslaw import models, schedules
-from bayeslaw.base.errors import RangeError
+from bayeslaw.errors import RangeError
 from bayeslaw.tables.power import POWER, PowerMemory, annealed_power
 from bayeslaw.tables.schedules import Schedule
 from tests.models.test_held_out_schedules import NEW, PLANS, logs

@@ -10,11 +10,11 @@ from scipy.optimize import least_squares
 
 import bayeslaw as bl
 from bayeslaw import datasets, models
-from bayeslaw.base.errors import DataError, LawError, RangeError, UnknownName
 from bayeslaw.checks import prior_decides
 from bayeslaw.cli.fitting import model_of
 from bayeslaw.decisions import duration_frontier
 from bayeslaw.decisions.best_duration import best_duration
+from bayeslaw.errors import DataError, LawError, RangeError, UnknownName
 from bayeslaw.workflow import Fit
 from tests.decisions.test_best_mixture import random_mixing, stand_in, upsampling
 

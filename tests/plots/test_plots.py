@@ -8,7 +8,7 @@ from matplotlib.patches import Rectangle
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.base.errors import LawError, RangeError, UnknownName
+from bayeslaw.errors import LawError, RangeError, UnknownName
 from bayeslaw.plots import plot_along, plot_curve, plot_mixture, plot_regret, plot_shares, plot_turning_point
 from tests.decisions.test_best_mixture import nested, random_mixing, stand_in, upsampling
 from tests.decisions.test_schedule_decisions import annealed, made_up

@@ -13,7 +13,7 @@ import xarray as xr
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.base.errors import DataError, LawError, RangeError, StoreError, UnknownName
+from bayeslaw.errors import DataError, LawError, RangeError, StoreError, UnknownName
 from bayeslaw.posterior import store
 from bayeslaw.tables.runs import read_runs
 from bayeslaw.workflow import Fit

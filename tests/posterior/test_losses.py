@@ -12,7 +12,7 @@ import xarray as xr
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.base.errors import BayeslawError
+from bayeslaw.errors import BayeslawError
 from bayeslaw.posterior import losses
 from bayeslaw.posterior.prediction import at_rows
 from bayeslaw.tables.mixtures import folded

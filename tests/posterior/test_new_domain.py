@@ -10,7 +10,7 @@ import xarray as xr
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.base.errors import DataError, LawError, RangeError
+from bayeslaw.errors import DataError, LawError, RangeError
 from bayeslaw.workflow import Fit
 
 SAMPLE = ["chain", "draw"]

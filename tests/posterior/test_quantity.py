@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from bayeslaw.base.errors import RangeError
 from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.decisions.critical_ratio import CriticalRatio
+from bayeslaw.errors import RangeError
 from bayeslaw.posterior.quantity import Censored, Quantity
 
 RNG = np.random.default_rng(1)

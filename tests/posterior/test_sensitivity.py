@@ -8,8 +8,8 @@ from scipy import stats
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.base.errors import RangeError
 from bayeslaw.decisions import study
+from bayeslaw.errors import RangeError
 from bayeslaw.posterior import sensitivity
 from bayeslaw.workflow import Fit
 

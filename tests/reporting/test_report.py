@@ -13,12 +13,12 @@ import xarray as xr
 
 import bayeslaw as bl
 from bayeslaw import models, plots
-from bayeslaw.base.errors import RangeError, StoreError, UnknownName
 from bayeslaw.base.progress import bar
 from bayeslaw.checks import CheckResult
 from bayeslaw.decisions.critical_ratio import CriticalRatio
 from bayeslaw.decisions.question import largest_run
 from bayeslaw.decisions.study import study_of
+from bayeslaw.errors import RangeError, StoreError, UnknownName
 from bayeslaw.posterior.convergence import Convergence
 from bayeslaw.reporting import answer as report_answer
 from bayeslaw.reporting import content, critical_ratios, ratios, report, writing

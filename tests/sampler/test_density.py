@@ -10,7 +10,7 @@ from scipy.stats import multivariate_normal
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.base.errors import LawError
+from bayeslaw.errors import LawError
 from bayeslaw.sampler.coordinates import Coordinates
 from bayeslaw.sampler.density import Density
 from bayeslaw.sampler.error_density import density_of_errors, timings

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import bayeslaw as bl
-from bayeslaw.base.errors import LawError, SamplingError
+from bayeslaw.errors import LawError, SamplingError
 from bayeslaw.sampler.kernels import kernel
 from bayeslaw.sampler.sampling import _in_processes
 from tests.sampler.test_speed import model, study

@@ -13,7 +13,7 @@ from scipy import stats
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.base.errors import LawError
+from bayeslaw.errors import LawError
 from bayeslaw.spec.noise import HIGHEST_CORRELATION, Noise
 from bayeslaw.spec.shape import RISE
 from bayeslaw.tables.runs import read_runs

@@ -12,7 +12,7 @@ from scipy.stats import multivariate_normal, norm
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.base.errors import DataError
+from bayeslaw.errors import DataError
 from bayeslaw.posterior.likelihood import log_likelihood
 from bayeslaw.posterior.prediction import at_rows, batch_noise
 from bayeslaw.spec.design import Design

@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.base.errors import RangeError, RefitError
 from bayeslaw.base.intervals import CI_PROB
+from bayeslaw.errors import RangeError, RefitError
 from bayeslaw.validation.evaluation import convergence
 from bayeslaw.validation.refits import finish
 from bayeslaw.validation.scores import interval_score

@@ -10,8 +10,8 @@ import xarray as xr
 
 import bayeslaw as bl
 from bayeslaw import models, schedules
-from bayeslaw.base.errors import DataError, RangeError
 from bayeslaw.checks.runs import reference
+from bayeslaw.errors import DataError, RangeError
 from bayeslaw.tables.curves import curve_columns
 
 COSINE = schedules.cosine(2000, 3e-4, 3e-5, warmup=200)

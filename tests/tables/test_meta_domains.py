@@ -10,8 +10,8 @@ import pytest
 from scipy.special import softmax
 from sklearn.metrics import adjusted_rand_score
 
-from bayeslaw.base.errors import DataError, MissingExtra, RangeError
 from bayeslaw.decisions import alignment, domain_vectors
+from bayeslaw.errors import DataError, MissingExtra, RangeError
 from bayeslaw.tables.meta_domains import Classifier, MetaDomains, expected_counts, find_meta_domains
 from bayeslaw.tables.mixtures import blend
 from tests.texts import TEMPLATES, documents

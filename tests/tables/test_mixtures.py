@@ -11,9 +11,9 @@ from scipy.optimize import linprog, minimize
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.base.errors import DataError, LawError, RangeError, UnknownName
 from bayeslaw.decisions import simplex
 from bayeslaw.decisions.domain_alignment import alignment, domain_vectors
+from bayeslaw.errors import DataError, LawError, RangeError, UnknownName
 from bayeslaw.tables.mixtures import as_weights, bounds, through
 from bayeslaw.tables.runs import read_runs
 

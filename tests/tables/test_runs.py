@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.base.errors import ArgumentError, BayeslawError, DataError, UnknownName
+from bayeslaw.errors import ArgumentError, BayeslawError, DataError, UnknownName
 from bayeslaw.spec.design import Design
 from bayeslaw.tables.runs import Runs, read_runs
 

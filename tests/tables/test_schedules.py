@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bayeslaw import schedules
-from bayeslaw.base.errors import RangeError, UnknownName
+from bayeslaw.errors import RangeError, UnknownName
 from bayeslaw.tables.schedules import MEMORY, Schedule
 
 

@@ -12,7 +12,7 @@ import xarray as xr
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.base.errors import RangeError, RefitError
+from bayeslaw.errors import RangeError, RefitError
 from bayeslaw.posterior import inference
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.validation.calibration import Calibration, calibrate

@@ -14,7 +14,7 @@ from scipy.stats import multivariate_normal, norm, t
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.base.errors import DataError, RangeError
+from bayeslaw.errors import DataError, RangeError
 from bayeslaw.posterior.likelihood import log_likelihood
 from bayeslaw.validation.comparison import compare
 from bayeslaw.validation.evaluation import Evaluation

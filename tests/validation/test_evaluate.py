@@ -11,8 +11,8 @@ from scipy.stats import norm
 
 import bayeslaw as bl
 from bayeslaw import models, splits
-from bayeslaw.base.errors import BayeslawError, DataError, RangeError, RefitError, StoreError, UnknownName
 from bayeslaw.cli.options import read_splits
+from bayeslaw.errors import BayeslawError, DataError, RangeError, RefitError, StoreError, UnknownName
 from bayeslaw.posterior import inference
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.likelihood import log_likelihood

@@ -20,9 +20,9 @@ from typer.testing import CliRunner
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.base.errors import ArgumentError, RangeError, RefitError
 from bayeslaw.cli import app
 from bayeslaw.cli.scoring import _client
+from bayeslaw.errors import ArgumentError, RangeError, RefitError
 from bayeslaw.validation import refits
 from bayeslaw.validation.refits import finish
 

@@ -12,8 +12,8 @@ import pytest
 import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.base.arguments import checked
-from bayeslaw.base.errors import ArgumentError, BayeslawError, DataError, RangeError
 from bayeslaw.base.words import facts_html, run_called
+from bayeslaw.errors import ArgumentError, BayeslawError, DataError, RangeError
 from bayeslaw.posterior.store import _plain, _prior
 from bayeslaw.sampler.least_squares import estimate
 from bayeslaw.validation.splits import Fold

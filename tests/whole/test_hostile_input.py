@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.base.errors import ArgumentError, BayeslawError, DataError, LawError, StoreError
+from bayeslaw.errors import ArgumentError, BayeslawError, DataError, LawError, StoreError
 from bayeslaw.tables.runs import Runs, read_runs
 from bayeslaw.workflow import Fit
 

@@ -12,10 +12,11 @@ import pytest
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.base.errors import ArgumentError
+from bayeslaw.errors import ArgumentError
 
 ROOT = Path(__file__).parents[2]
 FLOORS = (
+    ("errors",),
     ("base",),
     ("datasets", "declare"),
     ("models", "tables"),
