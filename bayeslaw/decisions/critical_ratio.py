@@ -216,9 +216,8 @@ def _limits(fit: Posterior, rule: str, max_rise: float | None, max_increase: flo
         )
     if len(limits) == 2:
         raise RangeError("give max_rise (relative, 0.03 is 3 %) or max_increase (nats), not both")
-    for name, value in limits.items():
-        if not np.isfinite(value):
-            raise RangeError(f"{name} is {value}: give a finite number")
+    if max_increase is not None and not np.isfinite(max_increase):
+        raise RangeError(f"max_increase is {max_increase}: give a finite number")
     if max_rise is not None and not -1 < max_rise < 1:
         raise RangeError(f"max_rise is {max_rise}: give it relative, 0.03 for 3 %, or a limit in nats as max_increase")
     return limits or {"max_rise": 0.0}

@@ -82,7 +82,8 @@ def alignment(
     vectors : DataFrame or DataArray
         Domain vectors of the data sets: rows meta-domains and columns data sets, or draws (`domain_vectors`).
     target : mapping, Series, or DataArray
-        Domain vector of the validation set, by meta-domain; or draws of one, with the dim ``meta_domain``.
+        Domain vector of the validation set, by meta-domain; or draws of one, with the dim ``meta_domain``,
+        which are paired with those of the vectors.
     distance : {"huber", "jensen-shannon"}
         The paper's choice, or the divergence it compares with.
     delta : float
@@ -117,7 +118,7 @@ def alignment(
         if name not in V["meta_domain"].values:
             raise unknown_name("meta-domain in the vectors", name, V["meta_domain"].values)
     target = target.reindex(meta_domain=V["meta_domain"], fill_value=0.0)
-    V, target = xr.broadcast(V, target, exclude=["source"])
+    V, target = xr.broadcast(*xr.align(V, target, join="inner"), exclude=["source"])
     V, target = (a.expand_dims({d: [0] for d in SAMPLE if d not in a.dims}) for a in (V, target))
     names = [str(s) for s in V["source"].values]
     low, high = bounds(names, at_least, at_most)

@@ -24,10 +24,10 @@ __all__ = [
     "last_below",
     "minimise",
     "named",
-    "needed",
     "of_largest_run",
     "only_eval",
     "open_columns",
+    "require",
     "where",
 ]
 
@@ -100,7 +100,7 @@ def open_columns(fit: Posterior, asked: Mapping[str, Any], *sought: str) -> xr.D
             f"{' and '.join(varying)} vary by {column}, so that the fit says nothing between the {column} of its "
             f"runs: fit without by={column!r} to choose {column}"
         )
-    needed(law, *sought)
+    require(law, *sought)
     sources = fit.model.design.over["source"] if WEIGHT in sought else ()
     even = dict.fromkeys(sources, 1 / max(len(sources), 1))
     placeholders = {name: even if name == WEIGHT else OPEN[name] for name in sought}
@@ -108,7 +108,7 @@ def open_columns(fit: Posterior, asked: Mapping[str, Any], *sought: str) -> xr.D
     return columns
 
 
-def needed(law: Law, *columns: str) -> None:
+def require(law: Law, *columns: str) -> None:
     """Raise a LawError if the law does not depend on all columns."""
     if missing := [name for name in columns if name not in law.columns]:
         known = models.such_as(lambda law: set(columns) <= set(law.columns))

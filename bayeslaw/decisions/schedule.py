@@ -11,7 +11,7 @@ import xarray as xr
 from bayeslaw import models
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.decisions.goal import Goal
-from bayeslaw.decisions.question import LINE_POINTS, needed, where
+from bayeslaw.decisions.question import LINE_POINTS, require, where
 from bayeslaw.errors import DataError, LawError, RangeError
 from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
@@ -210,7 +210,7 @@ def check_law(fit: Posterior, *columns: str) -> None:
     if law.kind != "schedule":
         known = models.such_as(lambda law: law.kind == "schedule")
         raise LawError(f"the law {law.name} has no schedule: ask a law of training curves, such as {known}")
-    needed(law, *columns)
+    require(law, *columns)
 
 
 def _columns_of(fit: Posterior, areas: pd.DataFrame, dim: str, labels: Any) -> dict[str, xr.DataArray]:

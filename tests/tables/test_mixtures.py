@@ -290,6 +290,8 @@ def test_draws_of_vectors_or_of_a_target_meet_the_other_without_draws():
         assert found.sizes["draw"] == 5
         one = [a.isel(chain=0, draw=3) if isinstance(a, xr.DataArray) else a for a in (draws, target)]
         np.testing.assert_allclose(found.isel(chain=0, draw=3), alignment(*one).draws.squeeze(), atol=1e-6)
+    fewer = alignment(vectors, vectors.sel(source="web", drop=True).isel(draw=slice(3))).draws
+    np.testing.assert_allclose(fewer.sel(source="web"), np.ones((1, 3)), atol=1e-4)
 
 
 def test_intervals_of_an_alignment_from_documents_hold_what_they_say():
