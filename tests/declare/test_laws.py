@@ -303,8 +303,8 @@ def covariate_by_name(N, *, E):
     [
         (no_prior, ("no_prior", "without a prior ['A']")),
         (no_coefficient, ("no_coefficient", "priors without a coefficient ['E']")),
-        (other_covariate, ("other_covariate", "('D',)", "('N',)", "make them the same")),
-        (covariate_by_name, ("covariate_by_name", "by position")),
+        (other_covariate, ("other_covariate", "('D',)", "('N',)", "in the same order")),
+        (covariate_by_name, ("covariate_by_name", "neither positional-only")),
     ],
     ids=lambda x: getattr(x, "__name__", ""),
 )
