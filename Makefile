@@ -24,7 +24,7 @@ demo: .venv/.installed
 	@$(BIN)/bayeslaw demo
 
 test: .venv/.installed-test
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 calibrate: .venv/.installed-test
 	@$(BIN)/python -m tests.calibration

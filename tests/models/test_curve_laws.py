@@ -15,6 +15,7 @@ from scipy.optimize import brentq
 
 import bayeslaw as bl
 from bayeslaw import models, schedules
+from bayeslaw.checks.residuals import misfit
 from bayeslaw.tables.curves import curve_columns
 from bayeslaw.tables.runs import Runs
 from bayeslaw.workflow import Fit
@@ -92,7 +93,7 @@ def test_the_checks_look_at_the_parts_of_simulated_curves(law):
     noise = np.random.default_rng(0).normal(0, 0.001, len(rows))
     rows["loss"] = (2.7 + 0.5 * table["S1"] ** -0.5 - 400 * table["annealed"]) * np.exp(off + noise)
     fit = bl.Model(law, bl.read_curves(rows, schedule=plans)).fit(draws=60, tune=100, chains=2, seed=1, progress=False)
-    (found,) = [check for check in fit.checks() if check.name == "misfit by group"]
+    found = misfit(fit)
     assert "of the runs" in found.text or "in between" in found.text
 
 

@@ -12,6 +12,7 @@ from scipy.stats import multivariate_normal, norm
 
 import bayeslaw as bl
 from bayeslaw import models
+from bayeslaw.checks.residuals import coverage, misfit, scatter
 from bayeslaw.errors import DataError
 from bayeslaw.posterior.likelihood import log_likelihood
 from bayeslaw.posterior.prediction import at_rows, batch_noise
@@ -217,7 +218,7 @@ def test_exactly_measured_runs_say_more_than_others():
     assert float(near.std(["chain", "draw"]).mean()) < 0.5 * float(far.std(["chain", "draw"]).mean())
     assert float(fit.posterior["sigma"].median()) < 0.02 < float(plain.posterior["sigma"].median())
     assert float(abs(near.mean(["chain", "draw"]) - truth).max()) < 0.05
-    assert all(c.passed for c in fit.checks() if c.name in ("fit to the data", "misfit by group", "scatter"))
+    assert all(check(fit).passed for check in (coverage, misfit, scatter))
 
 
 SHRINKS = bl.Noise(size_exponent=bl.real(0.3, sd=0.3))
@@ -245,7 +246,7 @@ def test_errors_that_shrink_with_size_are_found_and_predicted(tmp_path):
     assert ratio == pytest.approx(100 ** float(fit.posterior["size_exponent"].mean()), rel=0.15)
     again = bl.load(fit.save(tmp_path / "fit.nc"))
     assert again.model.noise == fit.model.noise
-    assert all(c.passed for c in fit.checks() if c.name in ("fit to the data", "misfit by group", "scatter"))
+    assert all(check(fit).passed for check in (coverage, misfit, scatter))
 
 
 def test_the_density_of_errors_that_shrink_is_that_of_the_rescaled_ones():
@@ -318,8 +319,7 @@ def test_batch_noise_is_found_and_kept_apart_from_what_is_a_runs_own(ordered, tm
     by_row = batch_noise(ordered, ordered.model.design).mean(["chain", "draw"]).squeeze("eval").values
     in_rows = truth.loc[list(zip(rows["run"].values, rows["D"].values, strict=True))]
     assert np.corrcoef(by_row, in_rows)[0, 1] > 0.9
-    passed = {c.name: c.passed for c in ordered.checks()}
-    assert all(passed[name] for name in ("fit to the data", "misfit by group", "scatter")), passed
+    assert all(check(ordered).passed for check in (coverage, misfit, scatter))
     ask: dict[str, Any] = {"N": 1e9, "D": 1e10}
     spread = xr.ufuncs.log(ordered.predict(**ask, new_run=True).draws / ordered.predict(**ask).draws).std()
     assert float(spread) == pytest.approx(float(ordered.noise.spread(ordered.posterior).mean()), rel=0.15)

@@ -45,8 +45,9 @@ def test_every_law_of_the_catalogue_has_a_report():
 
 @pytest.mark.parametrize("document", sources())
 def test_the_code_runs(document, tmp_path, monkeypatch):
-    fit = bl.Model.fit
+    fit, evaluate = bl.Model.fit, bl.evaluate
     monkeypatch.setattr(bl.Model, "fit", lambda model, **settings: fit(model, **(settings | FEW)))
+    monkeypatch.setattr(bl, "evaluate", lambda model, held_out, **settings: evaluate(model, held_out, **settings | FEW))
     monkeypatch.setenv("MPLBACKEND", "Agg")
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
