@@ -268,6 +268,8 @@ def test_nuts_finds_the_losses_and_hardly_the_weights():
 
 def test_the_command_line_fits_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    fit = bl.Model.fit
+    monkeypatch.setattr(bl.Model, "fit", lambda model, **settings: fit(model, **settings | {"tune": 150}))
     noisy(seed=2).to_csv("runs.csv", index=False)
     words = "fit cross_domain_dcpt runs.csv --by E=domain -o fit.nc --draws 40 --chains 1 --seed 1"
     done = CliRunner().invoke(app, words.split())
