@@ -20,9 +20,6 @@ from bayeslaw.posterior.sensitivity import weighable
 
 __all__ = ["boundary", "extrapolation", "influence", "trends"]
 
-MOST_DRAWS = 1000
-"""Draws from which the influence of runs is estimated."""
-
 MOST_MOVED, MOST_SURPRISE = 1.0, 3.0
 """Posterior standard deviations that an answer may move without a run, and standard deviations of what chance makes of
 leaving that run out: more than both is too much."""
@@ -87,7 +84,7 @@ def influence(fit: Posterior) -> CheckResult | None:
     """
     if not weighable(fit):
         return None
-    some = thinned(fit, MOST_DRAWS)
+    some = thinned(fit)
     density = log_likelihood(some)
     if density.sizes["run"] < 3:
         return None

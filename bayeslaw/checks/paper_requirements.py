@@ -25,9 +25,6 @@ __all__ = ["requirements"]
 LEVELS = 9
 """Levels of each column between which losses are compared."""
 
-MOST_DRAWS = 1000
-"""Draws from which a probability is estimated."""
-
 LEAST_DIFFERENCE = 1e-9
 """Nats: smaller differences are none."""
 
@@ -91,7 +88,7 @@ def requirements(fit: Posterior, **ranges: Any) -> pd.DataFrame:
         if name not in free:
             raise unknown_name(f"column of {law.name} with a range", name, free)
     grid = {c: _levels(fit, c, ranges.get(c)) for c in free}
-    some, found = thinned(fit, MOST_DRAWS), []
+    some, found = thinned(fit), []
     for labels in product(*design.groups.values()):
         group = dict(zip(design.groups, labels, strict=True))
         for (requirement, along), worst in _worst(some, grid, group).items():

@@ -12,7 +12,15 @@ from bayeslaw.errors import RangeError
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.prediction import at_rows, thinned
 from bayeslaw.posterior.quantity import Censored
-from bayeslaw.posterior.sensitivity import SENSITIVE, contraction, in_prior_units, sensitivity, unit_cells, weighable
+from bayeslaw.posterior.sensitivity import (
+    LEAST_CONTRACTION,
+    SENSITIVE,
+    contraction,
+    in_prior_units,
+    sensitivity,
+    unit_cells,
+    weighable,
+)
 
 __all__ = ["identification", "prior_decides", "prior_sensitivity"]
 
@@ -20,14 +28,8 @@ MOST_MOVED = 0.25
 """Posterior standard deviations that an answer may move when the priors weigh 0.8 or 1.25: about one if they were
 dropped."""
 
-MOST_DRAWS = 1000
-"""Draws from which the sensitivity to the priors is estimated."""
-
 MOST_SURPRISE = 2.0
 """Prior standard deviations between the middle of a prior and its posterior mean from which the two disagree."""
-
-LEAST_CONTRACTION = 0.25
-"""Contraction (1 minus the ratio of posterior to prior variance) below which the data do not identify a coefficient."""
 
 MOST_EFFECT = 1.0
 """Errors of a measurement by which one posterior sd of a coefficient that the data do not identify may move a loss."""
@@ -46,7 +48,7 @@ def prior_sensitivity(fit: Posterior) -> CheckResult | None:
     """Whether the answers depend on how strong the priors are; coefficients may, as long as the answers do not."""
     if not weighable(fit):
         return None
-    some = thinned(fit, MOST_DRAWS)
+    some = thinned(fit)
     asked = study_of(fit).answers_of(some)
     table = sensitivity(some, asked.to_dataset(name="draws")).set_axis(asked["answer"].values)
     apart = [
@@ -83,7 +85,7 @@ def identification(fit: Posterior) -> CheckResult | None:
     """
     if not weighable(fit):
         return None
-    some, design = thinned(fit, MOST_DRAWS), fit.model.design
+    some, design = thinned(fit), fit.model.design
     losses = xr.ufuncs.log(at_rows(some)).where(design.measured).reset_coords(drop=True)
     losses = losses - losses.mean(SAMPLE)
     known = xr.DataArray(design.known_error, dims=("row", "eval")).mean("row")

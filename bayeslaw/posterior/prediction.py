@@ -11,6 +11,9 @@ from bayeslaw.spec.design import Design
 
 __all__ = ["at_rows", "batch_noise", "thinned"]
 
+MOST_DRAWS = 1000
+"""Draws from which a probability, or the sensitivity of an answer, is estimated."""
+
 
 def batch_noise(fit: Posterior, design: Design, seed: int = 0) -> xr.DataArray:
     """Return the batch noise of rows, on the log scale; dims chain, draw, eval, row.
@@ -34,6 +37,6 @@ def at_rows(fit: Posterior, design: Design | None = None) -> xr.DataArray:
     return fit.loss(rows[list(dict.fromkeys([*fit.model.law.columns, *fit.model.design.groups]))])
 
 
-def thinned(fit: Posterior, draws: int) -> Posterior:
+def thinned(fit: Posterior, draws: int = MOST_DRAWS) -> Posterior:
     """Return the fit with about that many draws, or all of its draws if it has fewer."""
     return replace(fit, idata=fit.idata.isel(draw=slice(None, None, -(-fit.draws // draws))))
