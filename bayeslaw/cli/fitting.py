@@ -1,11 +1,13 @@
-"""From a table of runs to a fit."""
+"""The command that fits a law to a table of runs."""
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+import bayeslaw as bl
+from bayeslaw.base.files import replacing
 from bayeslaw.cli.options import (
     Before,
     By,
@@ -29,9 +31,7 @@ from bayeslaw.cli.options import (
 )
 from bayeslaw.cli.printing import print_checks
 from bayeslaw.errors import RangeError
-
-if TYPE_CHECKING:
-    from bayeslaw.workflow import Model
+from bayeslaw.tables.scores import has_scores
 
 __all__ = ["fit", "model_of"]
 
@@ -57,8 +57,6 @@ def fit(
 
     Example: bayeslaw fit dcpt runs.csv -o fit.nc --map N=params --by E=domain --prior alpha=0.35:0.3
     """
-    from bayeslaw.base.files import replacing
-
     model = model_of(law, runs, columns, loss, by, prior, reference, outside, robust, warmup, before)
     with replacing(output) as temporary:
         result = model.fit(draws=draws, chains=chains, seed=seed, progress=True)
@@ -81,28 +79,25 @@ def model_of(
     robust: bool,
     warmup: int | None,
     before: str | None,
-) -> "Model":
+) -> bl.Model:
     """Return the model that the options of a command describe."""
-    from bayeslaw import Model, Noise, read_curves, read_runs, read_scores
-    from bayeslaw.tables.scores import has_scores
-
     entry, curves = law_named(law), given(warmup=warmup, before=read_before(before))
     losses: dict[str, str] | str | None = pairs(loss, "--loss", "general=general_loss") or None
     named: dict[str, Any] = {"loss": losses, **pairs(columns, "--map", "N=params")}
     if curves and entry.kind != "schedule":
         raise RangeError(f"the law {law} has no schedule: leave --{' and --'.join(curves)} out")
     if entry.kind == "schedule":
-        table = read_curves(runs, **curves, **named)
+        table = bl.read_curves(runs, **curves, **named)
     elif losses is None and has_scores(runs):
-        table = read_scores(runs, **{k: v for k, v in named.items() if k != "loss"})
+        table = bl.read_scores(runs, **{k: v for k, v in named.items() if k != "loss"})
     else:
-        table = read_runs(runs, **named)
-    return Model(
+        table = bl.read_runs(runs, **named)
+    return bl.Model(
         entry,
         table,
         by=pairs(by, "--by", "E=domain"),
         priors={k: read_prior(v) for k, v in pairs(prior, "--prior", "alpha=0.35:0.3").items()},
         reference=numbers(reference, "--reference", "N=2e5"),
-        noise=Noise(robust=robust),
+        noise=bl.Noise(robust=robust),
         outside="include" if outside else "exclude",
     )

@@ -1,18 +1,18 @@
-"""Options that several commands share, and the readers of what they hold."""
+"""Options that several commands share, and the readers of their values."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from bayeslaw import models, workflow
+from bayeslaw.base.intervals import CI_PROB
+from bayeslaw.declare.priors import Prior, positive
 from bayeslaw.errors import LawError, RangeError, StoreError, unknown_name
-
-if TYPE_CHECKING:
-    from bayeslaw.declare.priors import Prior
-    from bayeslaw.tables.schedules import Schedule
-    from bayeslaw.validation.splits import Splits
-    from bayeslaw.workflow import Fit
+from bayeslaw.tables import schedules
+from bayeslaw.validation import splits
+from bayeslaw.workflow import Fit
 
 
 def _checked(prob: float | None) -> float | None:
@@ -88,23 +88,19 @@ Chains = Annotated[int, typer.Option(min=1, help="Number of chains.")]
 
 def law_named(name: str) -> Any:
     """Return a law of the catalogue."""
-    from bayeslaw import models
-
     if name not in models.catalogue:
         raise unknown_name("law", name, models.catalogue)
     return models.catalogue[name]
 
 
-def load_fit(path: Path) -> "Fit":
+def load_fit(path: Path) -> Fit:
     """Return a fit from its file."""
-    from bayeslaw.workflow import load
-
     if not path.is_file():
         raise StoreError(f"no file {str(path)!r}: give a fit that `bayeslaw fit` wrote")
-    return load(path)
+    return workflow.load(path)
 
 
-def load_fits(paths: list[Path]) -> "dict[str, Fit]":
+def load_fits(paths: list[Path]) -> dict[str, Fit]:
     """Return several fits by the names of their files."""
     alike = len({path.stem for path in paths}) < len(paths)
     named = {str(path) if alike else path.stem: path for path in paths}
@@ -114,7 +110,7 @@ def load_fits(paths: list[Path]) -> "dict[str, Fit]":
 
 
 def pairs(values: Iterable[str] | None, option: str, example: str) -> dict[str, str]:
-    """Return what an option that is given as ``name=value``, perhaps several times, says."""
+    """Return the values of a repeatable option ``name=value``, by name."""
     found: dict[str, str] = {}
     for text in values or ():
         name, equals, value = text.partition("=")
@@ -127,19 +123,23 @@ def pairs(values: Iterable[str] | None, option: str, example: str) -> dict[str, 
 
 
 def numbers(values: Iterable[str] | None, option: str, example: str) -> dict[str, float]:
-    """Return what such an option says where every value is a number."""
-    return {name: number(value, option) for name, value in pairs(values, option, example).items()}
+    """Return the values of a repeatable option ``name=number``, by name."""
+    found = {}
+    for name, text in pairs(values, option, example).items():
+        try:
+            found[name] = float(text)
+        except ValueError:
+            raise RangeError(f"{option}: {text!r} is not a number; write one like 0.3 or 2e9") from None
+    return found
 
 
 def read_goal(values: Iterable[str] | None) -> dict[str, float] | None:
-    """Return validation sets and their importance, 1 where none is given."""
+    """Return the weights of validation sets, 1 by default."""
     return numbers((text if "=" in text else f"{text}=1" for text in values or ()), "--goal", "general=0.3") or None
 
 
-def read_prior(text: str) -> "Prior":
+def read_prior(text: str) -> Prior:
     """Return the prior written as ``median:spread``."""
-    from bayeslaw.declare.priors import positive
-
     try:
         median, spread = (float(part) for part in text.split(":"))
     except ValueError:
@@ -147,18 +147,10 @@ def read_prior(text: str) -> "Prior":
     return positive(median, spread)
 
 
-def read_splits(text: str, seed: int = 0) -> "Splits":
-    """Return splits written as text: `by:N,domain_share`, `largest:N`, `late:D:0.6`, `segments:D:3`, `runs:5`.
-
-    Raises
-    ------
-    UnknownName, RangeError
-        The text names no such splits, or its numbers are none.
-    """
-    from bayeslaw.validation import splits
-
+def read_splits(text: str, seed: int = 0) -> splits.Splits:
+    """Return splits written as text: `by:N,domain_share`, `largest:N`, `late:D:0.6`, `segments:D:3`, `runs:5`."""
     name, *words = text.split(":")
-    kinds: dict[str, Callable[..., Splits]] = {
+    kinds: dict[str, Callable[..., splits.Splits]] = {
         "by": lambda columns: splits.by(*columns.split(",")),
         "largest": splits.largest,
         "late": lambda path, fraction="0.6": splits.late(path, float(fraction)),
@@ -179,23 +171,8 @@ def read_splits(text: str, seed: int = 0) -> "Splits":
 
 
 def read_before(text: str | None) -> Any:
-    """Return the schedules of pre-training: 'unknown', or the path of a table."""
-    from bayeslaw.tables import schedules
-
+    """Return the schedule of pre-training for 'unknown'; any other text is the path of a table."""
     return schedules.unknown() if text == "unknown" else text
-
-
-def read_pretraining(text: str) -> "Schedule":
-    """Return the schedule of pre-training: a table of step and lr, or 'unknown'."""
-    stage = read_before(text)
-    return read_schedule(stage) if isinstance(stage, str) else stage
-
-
-def read_schedule(path: str | Path, warmup: int | None = None) -> "Schedule":
-    """Return the schedule in a table of step and lr."""
-    from bayeslaw.tables.areas import read_schedule
-
-    return read_schedule(path, warmup=warmup)
 
 
 def given(**options: Any) -> dict[str, Any]:
@@ -203,16 +180,6 @@ def given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def number(text: str, option: str) -> float:
-    """Return the number in a text."""
-    try:
-        return float(text)
-    except ValueError:
-        raise RangeError(f"{option}: {text!r} is not a number; write one like 0.3 or 2e9") from None
-
-
 def probability(prob: float | None) -> float:
     """Return the probability of an interval, or its default."""
-    from bayeslaw.base.intervals import CI_PROB
-
     return CI_PROB if prob is None else prob

@@ -1,10 +1,12 @@
-"""Whether a fit can be trusted, and what it says, on a page."""
+"""The commands that check a fit, write a report and run the demonstration."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+import bayeslaw as bl
+from bayeslaw.base.files import replacing
 from bayeslaw.cli.options import (
     Baseline,
     Chains,
@@ -21,6 +23,7 @@ from bayeslaw.cli.options import (
     probability,
 )
 from bayeslaw.cli.printing import print_checks
+from bayeslaw.reporting import critical_ratios
 
 __all__ = ["check", "demo", "report"]
 
@@ -45,8 +48,6 @@ def report(
 
     Example: bayeslaw report fit.nc -o docs/reports/law.md
     """
-    import bayeslaw as bl
-
     question = given(baseline=baseline, max_rise=max_rise, max_increase=max_increase)
     asked = load_fit(fits[0]) if len(fits) == 1 else load_fits(fits)
     typer.echo(str(bl.report(asked, output, question=question)))
@@ -64,16 +65,11 @@ def demo(
 
     Example: bayeslaw demo -o bayeslaw-demo
     """
-    import bayeslaw as bl
-    from bayeslaw import models
-    from bayeslaw.base.files import replacing
-    from bayeslaw.reporting import critical_ratios
-
     table = bl.datasets.load("tinycpt")
     settled = (table["step"] == 0) | (table["step"] >= 300)
     design = table["set"].isin(["grid", "rep"]) & (table["domain"] == "python") & (table["schedule"] == "constant")
     model = bl.Model(
-        models.dcpt,
+        bl.models.dcpt,
         bl.read_runs(table[design & settled]),
         by={"B": "N", "C": "N"},
         priors={"E": bl.positive(1.5, spread=0.5, dims="N")},
@@ -86,11 +82,11 @@ def demo(
     ratios = critical_ratios(fit)
     ratios["0.3 safe"] = [float(ratio.probability_safe(0.3)) for ratio in ratios["ratio"]]
     shown = ratios[["N", "limit", "critical ratio", "of a new run", "0.3 safe"]]
-    formats = {"N": "{:,.0f}".format} | {"0.3 safe": "{:.2f}".format}
-    typer.echo(f"\nCritical ratio at D = {ratios['D'].iloc[0]:.4g} tokens: the largest share of Python that keeps the")
+    formats = {"N": "{:,.0f}".format, "0.3 safe": "{:.2f}".format}
     typer.echo(
-        f"general loss within the limit, with its {probability(None):.0%} interval: in the mean law, and in a single "
-        "new run, whose\nown luck counts too; '0.3 safe': probability that a share of 0.3 is, in the mean law.\n"
+        f"\nCritical ratio at D = {ratios['D'].iloc[0]:.4g} tokens: the largest share of Python that keeps the\n"
+        f"general loss within the limit, with its {probability(None):.0%} interval: in the mean law, and in a new run "
+        "with its own\nerror; '0.3 safe': probability that a share of 0.3 keeps the limit in the mean law.\n"
     )
     typer.echo(shown.to_string(index=False, formatters=formats) + "\n")
     print_checks(fit)

@@ -1,12 +1,15 @@
-"""How well laws predict runs that they have not seen."""
+"""The commands that score predictions of held-out runs."""
 
 import logging
+import warnings
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import bayeslaw as bl
+from bayeslaw.base.files import replacing
 from bayeslaw.cli.fitting import model_of
 from bayeslaw.cli.options import (
     Before,
@@ -78,28 +81,19 @@ def evaluate(
 
     Example: bayeslaw evaluate fit.nc --by N --folder folds -o scores.csv
     """
-    import bayeslaw as bl
-    from bayeslaw.base.files import replacing
-
     held_out = [column for column in by or () if "=" not in column]
     pooled = [pair for pair in by or () if "=" in pair]
     if (splits is None) != bool(held_out):
         raise RangeError("say once what to hold out: --by N, or other splits such as --splits largest:N")
     settings: dict[str, Any] = given(seed=seed, draws=draws, chains=chains)
     if law.endswith(".nc"):
-        own: dict[str, Any] = {
-            "--map": columns,
-            "--loss": loss,
-            "--by": pooled,
-            "--prior": prior,
-            "--reference": reference,
-        }
-        own |= {"--outside": outside, "--robust": robust, "--warmup": warmup, "--before": before, "RUNS.csv": runs}
-        if unwanted := [name for name, value in own.items() if value]:
+        of_model = {"--map": columns, "--loss": loss, "--by": pooled, "--prior": prior, "--reference": reference}
+        of_model |= {"--outside": outside, "--robust": robust, "--warmup": warmup, "--before": before, "RUNS.csv": runs}
+        if unwanted := [name for name, value in of_model.items() if value]:
             raise RangeError(f"{law} has its own runs and model: leave {' and '.join(unwanted)} out")
         result = load_fit(Path(law))
         model = result.model
-        if result.settings.get("method", "nuts") in ("nuts", "mle"):  # others were not fitted by that
+        if result.settings.get("method", "nuts") in ("nuts", "mle"):  # refits know no other method
             settings = {**result.settings, **settings}
     elif runs is None:
         raise RangeError(f"name the measurements after the law, as in: bayeslaw evaluate {law} runs.csv --by N")
@@ -131,7 +125,7 @@ def _client(address: str) -> "Client":
         from distributed import Client
     except ImportError:
         raise MissingExtra("dask", "Dask") from None
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it logs is raised here, in one sentence
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # the error below says it in one sentence
     try:
         client = Client(address, timeout=5, set_as_default=False)
     except (OSError, ValueError, TypeError) as e:
@@ -147,14 +141,10 @@ def _client(address: str) -> "Client":
 def compare(
     fits: Annotated[list[Path], typer.Argument(metavar="FIT.nc FIT.nc ...", help="Fits of the same measurements.")],
 ) -> None:
-    """Compare fits by how well they predict runs that they have not seen; the best comes first.
+    """Compare fits by how well they predict held-out runs; the best comes first.
 
     Example: bayeslaw compare pooled.nc by-domain.nc
     """
-    import warnings
-
-    import bayeslaw as bl
-
     named = load_fits(fits)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
