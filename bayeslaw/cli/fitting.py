@@ -8,27 +8,7 @@ import typer
 
 import bayeslaw as bl
 from bayeslaw.base.files import replacing
-from bayeslaw.cli.options import (
-    Before,
-    By,
-    Chains,
-    Columns,
-    Draws,
-    Losses,
-    Outside,
-    Priors,
-    References,
-    Robust,
-    RunsFile,
-    Seed,
-    Warmup,
-    given,
-    law_named,
-    numbers,
-    pairs,
-    read_before,
-    read_prior,
-)
+from bayeslaw.cli import options
 from bayeslaw.cli.printing import print_checks
 from bayeslaw.errors import RangeError
 from bayeslaw.tables.scores import has_scores
@@ -38,20 +18,20 @@ __all__ = ["fit", "model_of"]
 
 def fit(
     law: Annotated[str, typer.Argument(metavar="LAW", help="A name of `bayeslaw laws`.")],
-    runs: RunsFile,
+    runs: options.RunsFile,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FIT.nc", help="Where the fit goes.")],
-    columns: Columns = None,
-    loss: Losses = None,
-    by: By = None,
-    prior: Priors = None,
-    reference: References = None,
-    seed: Seed = 1,
-    draws: Draws = 1000,
-    chains: Chains = 4,
-    outside: Outside = False,
-    robust: Robust = False,
-    warmup: Warmup = None,
-    before: Before = None,
+    columns: options.Columns = None,
+    loss: options.Losses = None,
+    by: options.By = None,
+    prior: options.Priors = None,
+    reference: options.References = None,
+    seed: options.Seed = 1,
+    draws: options.Draws = 1000,
+    chains: options.Chains = 4,
+    outside: options.Outside = False,
+    robust: options.Robust = False,
+    warmup: options.Warmup = None,
+    before: options.Before = None,
 ) -> None:
     """Fit a law to a table of runs and keep the posterior; laws of curves read run, step, lr and losses.
 
@@ -81,9 +61,9 @@ def model_of(
     before: str | None,
 ) -> bl.Model:
     """Return the model that the options of a command describe."""
-    entry, curves = law_named(law), given(warmup=warmup, before=read_before(before))
-    losses: dict[str, str] | str | None = pairs(loss, "--loss", "general=general_loss") or None
-    named: dict[str, Any] = {"loss": losses, **pairs(columns, "--map", "N=params")}
+    entry, curves = options.law_named(law), options.given(warmup=warmup, before=options.read_before(before))
+    losses: dict[str, str] | str | None = options.pairs(loss, "--loss", "general=general_loss") or None
+    named: dict[str, Any] = {"loss": losses, **options.pairs(columns, "--map", "N=params")}
     if curves and entry.kind != "schedule":
         raise RangeError(f"the law {law} has no schedule: leave --{' and --'.join(curves)} out")
     if entry.kind == "schedule":
@@ -95,9 +75,9 @@ def model_of(
     return bl.Model(
         entry,
         table,
-        by=pairs(by, "--by", "E=domain"),
-        priors={k: read_prior(v) for k, v in pairs(prior, "--prior", "alpha=0.35:0.3").items()},
-        reference=numbers(reference, "--reference", "N=2e5"),
+        by=options.pairs(by, "--by", "E=domain"),
+        priors={k: options.read_prior(v) for k, v in options.pairs(prior, "--prior", "alpha=0.35:0.3").items()},
+        reference=options.numbers(reference, "--reference", "N=2e5"),
         noise=bl.Noise(robust=robust),
         outside="include" if outside else "exclude",
     )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from bayeslaw import models, workflow
 from bayeslaw.base.intervals import CI_PROB
@@ -21,69 +21,56 @@ def _checked(prob: float | None) -> float | None:
     return prob
 
 
-FitFile = Annotated[Path, typer.Argument(metavar="FIT.nc", help="A fit that `bayeslaw fit` wrote.")]
+Texts = list[str] | None
+FitFile = Annotated[Path, Argument(metavar="FIT.nc", help="A fit that `bayeslaw fit` wrote.")]
 Prob = Annotated[
-    float | None, typer.Option(help="Probability of the interval (equal-tailed).  [default: 0.89]", callback=_checked)
+    float | None, Option(help="Probability of the interval (equal-tailed).  [default: 0.89]", callback=_checked)
 ]
-NewRun = Annotated[
-    bool, typer.Option("--new-run", help="For one new run, with its own error, instead of the mean law.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-Domain = Annotated[str | None, typer.Option(help="Target domain, where the fit has several.")]
-Size = Annotated[float | None, typer.Option("--N", help="Model size in parameters, where the law has one.")]
-Tokens = Annotated[float | None, typer.Option("--D", help="Tokens, where the law has them.")]
-Share = Annotated[float | None, typer.Option(min=0, max=1, help="Domain share, where the law has one.")]
+NewRun = Annotated[bool, Option("--new-run", help="For one new run, with its own error, instead of the mean law.")]
+AsJson = Annotated[bool, Option("--json", help="Print one JSON object.")]
+Domain = Annotated[str | None, Option(help="Target domain, where the fit has several.")]
+Size = Annotated[float | None, Option("--N", help="Model size in parameters, where the law has one.")]
+Tokens = Annotated[float | None, Option("--D", help="Tokens, where the law has them.")]
+Share = Annotated[float | None, Option(min=0, max=1, help="Domain share, where the law has one.")]
 Goals = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--goal", metavar="EVAL[=WEIGHT]", help="general=0.3: the validation sets that count, and how much each."
-    ),
+    Texts,
+    Option("--goal", metavar="EVAL[=WEIGHT]", help="general=0.3: the validation sets that count, and how much each."),
 ]
-Baseline = Annotated[float | None, typer.Option(help="General loss before, in nats; left out: the D = 0 rows.")]
-MaxRise = Annotated[float | None, typer.Option(help="Limit relative to the baseline: 0.03 is 3 %.")]
-MaxIncrease = Annotated[float | None, typer.Option(help="Limit in nats.")]
-Safe = Annotated[float | None, typer.Option(min=0, max=1, help="Also say how probably this share is safe.")]
+Baseline = Annotated[float | None, Option(help="General loss before, in nats; left out: the D = 0 rows.")]
+MaxRise = Annotated[float | None, Option(help="Limit relative to the baseline: 0.03 is 3 %.")]
+MaxIncrease = Annotated[float | None, Option(help="Limit in nats.")]
+Safe = Annotated[float | None, Option(min=0, max=1, help="Also say how probably this share is safe.")]
 Pretraining = Annotated[
     str | None,
-    typer.Option("--before", metavar="FILE.csv", help="step, lr of the pre-training before; 'unknown': an open model."),
+    Option("--before", metavar="FILE.csv", help="step, lr of the pre-training before; 'unknown': an open model."),
 ]
-RunsFile = Annotated[Path, typer.Argument(metavar="RUNS.csv", help="The measurements.")]
+RunsFile = Annotated[Path, Argument(metavar="RUNS.csv", help="The measurements.")]
 Columns = Annotated[
-    list[str] | None,
-    typer.Option("--map", metavar="NAME=COLUMN", help="N=params: a canonical name and the column it is in."),
+    Texts, Option("--map", metavar="NAME=COLUMN", help="N=params: a canonical name and the column it is in.")
 ]
 Losses = Annotated[
-    list[str] | None,
-    typer.Option("--loss", metavar="EVAL=COLUMN", help="general=ppl_en: a validation set and its column of losses."),
+    Texts, Option("--loss", metavar="EVAL=COLUMN", help="general=ppl_en: a validation set and its column of losses.")
 ]
-By = Annotated[
-    list[str] | None,
-    typer.Option("--by", metavar="COEFFICIENT=COLUMN", help="E=domain: partial pooling over a column."),
-]
+By = Annotated[Texts, Option("--by", metavar="COEFFICIENT=COLUMN", help="E=domain: partial pooling over a column.")]
 Priors = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--prior", metavar="COEFFICIENT=MEDIAN:SPREAD", help="alpha=0.35:0.3: log-normal, spread on the log scale."
-    ),
+    Texts,
+    Option("--prior", metavar="COEFFICIENT=MEDIAN:SPREAD", help="alpha=0.35:0.3: log-normal, spread on the log scale."),
 ]
-References = Annotated[
-    list[str] | None,
-    typer.Option("--reference", metavar="NAME=VALUE", help="N=2e5: the study's own reference run."),
-]
+References = Annotated[Texts, Option("--reference", metavar="NAME=VALUE", help="N=2e5: the study's own reference run.")]
 Warmup = Annotated[
-    int | None, typer.Option(metavar="STEPS", help="Curves: steps of the warm-up, where the log starts after it.")
+    int | None, Option(metavar="STEPS", help="Curves: steps of the warm-up, where the log starts after it.")
 ]
 Before = Annotated[
     str | None,
-    typer.Option(
+    Option(
         metavar="FILE.csv", help="Curves: step, lr (and run) of the pre-training before them; 'unknown': an open model."
     ),
 ]
-Outside = Annotated[bool, typer.Option("--outside", help="Fit rows outside the law's range too.")]
-Robust = Annotated[bool, typer.Option("--robust", help="Student-t errors: outliers pull less.")]
-Seed = Annotated[int, typer.Option(help="Seed of the sampler.")]
-Draws = Annotated[int, typer.Option(min=10, help="Draws per chain.")]
-Chains = Annotated[int, typer.Option(min=1, help="Number of chains.")]
+Outside = Annotated[bool, Option("--outside", help="Fit rows outside the law's range too.")]
+Robust = Annotated[bool, Option("--robust", help="Student-t errors: outliers pull less.")]
+Seed = Annotated[int, Option(help="Seed of the sampler.")]
+Draws = Annotated[int, Option(min=10, help="Draws per chain.")]
+Chains = Annotated[int, Option(min=1, help="Number of chains.")]
 
 
 def law_named(name: str) -> Any:

@@ -164,7 +164,7 @@ def _refuse_bits(loss: str | Mapping[str, str] | None, frame: pd.DataFrame) -> N
 
 
 def _checked(frame: pd.DataFrame, many: bool = False) -> pd.DataFrame:
-    """Check steps and rates; `many` rows at one step are allowed in a table to predict."""
+    """Check steps and rates; a table to predict may have `many` rows at one step."""
     if "step" not in frame:
         raise DataError("a curve needs a column 'step': map it, for example step='iteration'")
     refuse(frame["step"], (frame["step"] < 0) | (frame["step"] % 1 != 0), "give whole numbers from 0 on")

@@ -44,9 +44,9 @@ class PowerMemory:
 
 
 POWER = PowerMemory(C=0.3, beta=0.59, gamma=0.645)
-"""beta and gamma: middle of the published fits at 25M, 100M and 400M (0.583 to 0.598 and 0.635 to 0.655). C is 2.0 to 2.1
-there, since the authors' code, unlike the paper's formula and this module, counts the warm-up as a negative fall; 0.3
-fits three of their curves at 25M and 100M best."""
+"""beta and gamma: middle of the fits published for 25M, 100M and 400M (0.583 to 0.598 and 0.635 to 0.655). C is 2.0 to
+2.1 there, since the authors' code, unlike the paper's formula and this module, counts the warm-up as a negative fall;
+0.3 fits three of their curves at 25M and 100M best."""
 
 
 def annealed_power(
