@@ -1,12 +1,13 @@
-"""The command line. A face: it parses, calls the library, prints.
+"""The command line: it parses options, calls the library and prints.
 
-Results go to standard output. A mistake is one line on standard error, exit code 2, and nothing is written.
+Results go to standard output. An error is one line on standard error with exit code 2, and nothing is written.
 """
 
 from typing import Annotated
 
 import typer
 
+from bayeslaw.base.version import VERSION
 from bayeslaw.cli.catalogue import data, laws
 from bayeslaw.cli.deciding import add_decisions
 from bayeslaw.cli.fitting import fit
@@ -28,8 +29,6 @@ decide = typer.Typer(rich_markup_mode=None, help="Answer a question, with a cred
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from bayeslaw.base.version import VERSION
-
         typer.echo(f"bayeslaw {VERSION}")
         raise typer.Exit
 
@@ -43,15 +42,9 @@ def start(
     """Bayesian scaling laws of (continual) pre-training: which mixture ratio, and how sure."""
 
 
-app.command()(laws)
-app.command()(data)
-app.command()(fit)
-app.command()(evaluate)
-app.command()(compare)
-app.command()(predict)
+for command in (laws, data, fit, evaluate, compare, predict):
+    app.command()(command)
 app.add_typer(decide, name="decide")
-app.command()(check)
-app.command()(report)
-app.command()(demo)
-
+for command in (check, report, demo):
+    app.command()(command)
 add_decisions(decide)

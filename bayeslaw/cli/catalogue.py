@@ -1,10 +1,11 @@
-"""What there is: laws and data sets."""
+"""The commands that list laws and data sets."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from bayeslaw import datasets, models
 from bayeslaw.cli.options import law_named
 from bayeslaw.cli.printing import write_csv
 from bayeslaw.errors import RangeError
@@ -17,8 +18,6 @@ def laws(law: Annotated[str | None, typer.Argument(metavar="[LAW]")] = None) -> 
 
     Example: bayeslaw laws dcpt
     """
-    from bayeslaw import models
-
     if law is not None:
         typer.echo(law_named(law).card(), nl=False)
         return
@@ -37,8 +36,6 @@ def data(
 
     Example: bayeslaw data tinycpt -o runs.csv
     """
-    from bayeslaw import datasets
-
     if name is None:
         if output is not None:
             raise RangeError("name the data set to write, for example: bayeslaw data tinycpt -o runs.csv")

@@ -1,4 +1,4 @@
-"""Questions to a fit: a command for every decision of the table, its options read off the function."""
+"""A command for every decision, with options made from the signature of its function."""
 
 import inspect
 import re
@@ -10,15 +10,16 @@ from typing import Annotated, Any
 import typer
 
 from bayeslaw.cli import options
-from bayeslaw.cli.options import load_fit, numbers, pairs, read_goal, read_pretraining, read_schedule
+from bayeslaw.cli.options import load_fit, numbers, pairs, read_before, read_goal
 from bayeslaw.cli.printing import print_answer
 from bayeslaw.decisions import DECISIONS, Decision
+from bayeslaw.tables.areas import read_schedule
 
 __all__ = ["add_decisions"]
 
 
 class Rule(StrEnum):
-    """How the limit of a critical ratio is set; the library knows what each means."""
+    """The rules of `bayeslaw.Fit.critical_ratio` as choices of an option."""
 
     tolerance = "tolerance"
     break_even = "break-even"
@@ -26,7 +27,7 @@ class Rule(StrEnum):
 
 
 def _shares(flag: str, example: str, what: str) -> tuple[Any, Callable[[Any], Any]]:
-    """Return an option that takes numbers by source, several times, and its reader."""
+    """Return a repeatable option of numbers by source, and its reader."""
     metavar = "SOURCE=TOKENS" if float(example.partition("=")[2]) > 1 else "SOURCE=SHARE"
     option = Annotated[list[str] | None, typer.Option(flag, metavar=metavar, help=f"{example}: {what}")]
     return option, lambda given: numbers(given, flag, example) or None
@@ -34,6 +35,11 @@ def _shares(flag: str, example: str, what: str) -> tuple[Any, Callable[[Any], An
 
 def _plain(given: Any) -> Any:
     return given
+
+
+def _pretraining(text: str) -> Any:
+    stage = read_before(text)
+    return read_schedule(stage) if isinstance(stage, str) else stage
 
 
 PLANS = Annotated[
@@ -69,12 +75,12 @@ OPTIONS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "than": _shares("--than", "web=1", "a share of the other mixture."),
     "candidates": (PLANS, lambda given: pairs(given, "--candidate", "wsd=wsd.csv")),
     "schedule": (PLAN, _plain),
-    "before": (options.Pretraining, read_pretraining),
+    "before": (options.Pretraining, _pretraining),
 }
-"""Options that are more than a number or a flag, by the argument that they become, and what reads them."""
+"""Option and reader of every argument that is no plain number or flag."""
 
-UNSAID = ("fit", "labels", "seed", "vectors")
-"""Arguments that have no option."""
+WITHOUT_OPTION = ("fit", "labels", "seed", "vectors")
+"""Arguments that no command takes."""
 
 
 def add_decisions(app: typer.Typer) -> None:
@@ -84,10 +90,10 @@ def add_decisions(app: typer.Typer) -> None:
 
 
 def _command(decision: Decision) -> Callable[..., None]:
-    """Return the command of a decision: the arguments of its function as options."""
-    said = inspect.getdoc(decision.ask) or ""
-    taken = inspect.signature(decision.ask).parameters.values()
-    parameters = [_parameter(p, said) for p in taken if p.name not in UNSAID]
+    """Return the command of a decision, with the arguments of its function as options."""
+    text = inspect.getdoc(decision.ask) or ""
+    arguments = inspect.signature(decision.ask).parameters.values()
+    parameters = [_parameter(p, text) for p in arguments if p.name not in WITHOUT_OPTION]
     names = {p.name for p in parameters}
     parameters.insert(0, _keyword("fit_file", options.FitFile))
     if names & {"candidates", "schedule"}:
@@ -100,31 +106,31 @@ def _command(decision: Decision) -> Callable[..., None]:
         warmup, safe = given.pop("warmup", None), given.pop("safe", None)
         asked = {name: OPTIONS[name][1](v) if name in OPTIONS else v for name, v in given.items() if v is not None}
         if "candidates" in asked:
-            asked["candidates"] = {name: read_schedule(path, warmup) for name, path in asked["candidates"].items()}
+            plans = asked["candidates"].items()
+            asked["candidates"] = {name: read_schedule(path, warmup=warmup) for name, path in plans}
         if "schedule" in asked:
-            asked["schedule"] = read_schedule(asked["schedule"], warmup)
+            asked["schedule"] = read_schedule(asked["schedule"], warmup=warmup)
         fit = load_fit(fit_file)
         answer: Any = getattr(fit, decision.name)(**{name: v for name, v in asked.items() if v is not None})
         also = {} if safe is None else {f"p_safe_at_{safe:g}": float(answer.probability_safe(safe))}
         print_answer(answer, prob, as_json, **also)
 
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    summary = " ".join(said.split("\n\n")[0].split()).replace("Return", "Find", 1)
+    summary = " ".join(text.split("\n\n")[0].split()).replace("Return", "Find", 1)
     name = decision.name.replace("_", "-")
     command.__doc__ = f"{summary}\n\nExample: bayeslaw decide {name} fit.nc {decision.example}"
     return command
 
 
-def _parameter(argument: inspect.Parameter, said: str) -> inspect.Parameter:
-    """Return the option of an argument: one of `OPTIONS`, or a number or flag with the help of its docstring."""
+def _parameter(argument: inspect.Parameter, docstring: str) -> inspect.Parameter:
+    """Return the option of an argument: one of `OPTIONS`, or a number or flag whose help is in the docstring."""
     kind = OPTIONS.get(argument.name, (None,))[0]
     if kind is None:
-        found = re.search(rf"^(?:\w+, )*{argument.name}(?:, \w+)* : .*\n((?:    .+\n?)+)", said, re.M)
+        found = re.search(rf"^(?:\w+, )*{argument.name}(?:, \w+)* : .*\n((?:    .+\n?)+)", docstring, re.M)
         text = re.split(r"[.;](?:\s|$)", " ".join(found[1].replace("`", "").split()))[0] + "." if found else None
-        flag = argument.annotation is bool
-        plain = bool if flag else float if argument.default is inspect.Parameter.empty else float | None
-        name = f"--{argument.name.replace('_', '-')}"
-        kind = Annotated[plain, typer.Option(name, help=text)]
+        required = argument.default is inspect.Parameter.empty
+        plain = bool if argument.annotation is bool else float if required else float | None
+        kind = Annotated[plain, typer.Option(f"--{argument.name.replace('_', '-')}", help=text)]
     default = argument.default
     if default is not inspect.Parameter.empty and not isinstance(default, bool):
         default = Rule.tolerance if argument.name == "rule" else None

@@ -1,4 +1,4 @@
-"""Mistakes: one line on standard error, exit code 2; warnings: a note there."""
+"""Errors as one line on standard error with exit code 2, and warnings as notes there."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ __all__ = ["OneLineErrors"]
 
 
 class OneLineErrors(TyperGroup):
-    """Commands whose mistakes are one line on standard error."""
+    """Commands that print an error as one line on standard error."""
 
     def main(
         self,
@@ -29,7 +29,7 @@ class OneLineErrors(TyperGroup):
         windows_expand_args: bool = True,
         **extra: Any,
     ) -> Any:
-        """Run a command line and leave with its exit code; see `typer.core.TyperGroup.main`."""
+        """Run a command line and exit with its code; see `typer.core.TyperGroup.main`."""
         before = signal.signal(signal.SIGTERM, _leave) if current_thread() is main_thread() else None
         try:
             with warnings.catch_warnings():
@@ -41,7 +41,7 @@ class OneLineErrors(TyperGroup):
             code = _complain(f"{e.format_message().rstrip('.')}; --help shows an example")
         except typer.Abort:
             code = 130
-        except BrokenPipeError:  # the reader of a pipe has seen enough
+        except BrokenPipeError:  # the reader has closed the pipe
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 1
         finally:
@@ -51,12 +51,12 @@ class OneLineErrors(TyperGroup):
 
 
 def _leave(*_: object) -> None:
-    """Leave as after Ctrl-C: temporary files are tidied away."""
+    """Exit as after Ctrl-C, so that temporary files are removed."""
     sys.exit(128 + signal.SIGTERM)
 
 
 def _note(message: Warning | str, *_: Any, **__: Any) -> None:
-    """Say a warning without the line of code that it came from."""
+    """Print a warning without its line of code."""
     note(message)
 
 

@@ -1,18 +1,18 @@
-"""Options that several commands share, and the readers of what they hold."""
+"""Options that several commands share, and the readers of their values."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
 
+from bayeslaw import models, workflow
+from bayeslaw.base.intervals import CI_PROB
+from bayeslaw.declare.priors import Prior, positive
 from bayeslaw.errors import LawError, RangeError, StoreError, unknown_name
-
-if TYPE_CHECKING:
-    from bayeslaw.declare.priors import Prior
-    from bayeslaw.tables.schedules import Schedule
-    from bayeslaw.validation.splits import Splits
-    from bayeslaw.workflow import Fit
+from bayeslaw.tables import schedules
+from bayeslaw.validation import splits
+from bayeslaw.workflow import Fit
 
 
 def _checked(prob: float | None) -> float | None:
@@ -21,90 +21,73 @@ def _checked(prob: float | None) -> float | None:
     return prob
 
 
-FitFile = Annotated[Path, typer.Argument(metavar="FIT.nc", help="A fit that `bayeslaw fit` wrote.")]
+Texts = list[str] | None
+FitFile = Annotated[Path, Argument(metavar="FIT.nc", help="A fit that `bayeslaw fit` wrote.")]
 Prob = Annotated[
-    float | None, typer.Option(help="Probability of the interval (equal-tailed).  [default: 0.89]", callback=_checked)
+    float | None, Option(help="Probability of the interval (equal-tailed).  [default: 0.89]", callback=_checked)
 ]
-NewRun = Annotated[
-    bool, typer.Option("--new-run", help="For one new run, with its own error, instead of the mean law.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-Domain = Annotated[str | None, typer.Option(help="Target domain, where the fit has several.")]
-Size = Annotated[float | None, typer.Option("--N", help="Model size in parameters, where the law has one.")]
-Tokens = Annotated[float | None, typer.Option("--D", help="Tokens, where the law has them.")]
-Share = Annotated[float | None, typer.Option(min=0, max=1, help="Domain share, where the law has one.")]
+NewRun = Annotated[bool, Option("--new-run", help="For one new run, with its own error, instead of the mean law.")]
+AsJson = Annotated[bool, Option("--json", help="Print one JSON object.")]
+Domain = Annotated[str | None, Option(help="Target domain, where the fit has several.")]
+Size = Annotated[float | None, Option("--N", help="Model size in parameters, where the law has one.")]
+Tokens = Annotated[float | None, Option("--D", help="Tokens, where the law has them.")]
+Share = Annotated[float | None, Option(min=0, max=1, help="Domain share, where the law has one.")]
 Goals = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--goal", metavar="EVAL[=WEIGHT]", help="general=0.3: the validation sets that count, and how much each."
-    ),
+    Texts,
+    Option("--goal", metavar="EVAL[=WEIGHT]", help="general=0.3: the validation sets that count, and how much each."),
 ]
-Baseline = Annotated[float | None, typer.Option(help="General loss before, in nats; left out: the D = 0 rows.")]
-MaxRise = Annotated[float | None, typer.Option(help="Limit relative to the baseline: 0.03 is 3 %.")]
-MaxIncrease = Annotated[float | None, typer.Option(help="Limit in nats.")]
-Safe = Annotated[float | None, typer.Option(min=0, max=1, help="Also say how probably this share is safe.")]
+Baseline = Annotated[float | None, Option(help="General loss before, in nats; left out: the D = 0 rows.")]
+MaxRise = Annotated[float | None, Option(help="Limit relative to the baseline: 0.03 is 3 %.")]
+MaxIncrease = Annotated[float | None, Option(help="Limit in nats.")]
+Safe = Annotated[float | None, Option(min=0, max=1, help="Also say how probably this share is safe.")]
 Pretraining = Annotated[
     str | None,
-    typer.Option("--before", metavar="FILE.csv", help="step, lr of the pre-training before; 'unknown': an open model."),
+    Option("--before", metavar="FILE.csv", help="step, lr of the pre-training before; 'unknown': an open model."),
 ]
-RunsFile = Annotated[Path, typer.Argument(metavar="RUNS.csv", help="The measurements.")]
+RunsFile = Annotated[Path, Argument(metavar="RUNS.csv", help="The measurements.")]
 Columns = Annotated[
-    list[str] | None,
-    typer.Option("--map", metavar="NAME=COLUMN", help="N=params: a canonical name and the column it is in."),
+    Texts, Option("--map", metavar="NAME=COLUMN", help="N=params: a canonical name and the column it is in.")
 ]
 Losses = Annotated[
-    list[str] | None,
-    typer.Option("--loss", metavar="EVAL=COLUMN", help="general=ppl_en: a validation set and its column of losses."),
+    Texts, Option("--loss", metavar="EVAL=COLUMN", help="general=ppl_en: a validation set and its column of losses.")
 ]
-By = Annotated[
-    list[str] | None,
-    typer.Option("--by", metavar="COEFFICIENT=COLUMN", help="E=domain: partial pooling over a column."),
-]
+By = Annotated[Texts, Option("--by", metavar="COEFFICIENT=COLUMN", help="E=domain: partial pooling over a column.")]
 Priors = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--prior", metavar="COEFFICIENT=MEDIAN:SPREAD", help="alpha=0.35:0.3: log-normal, spread on the log scale."
-    ),
+    Texts,
+    Option("--prior", metavar="COEFFICIENT=MEDIAN:SPREAD", help="alpha=0.35:0.3: log-normal, spread on the log scale."),
 ]
-References = Annotated[
-    list[str] | None,
-    typer.Option("--reference", metavar="NAME=VALUE", help="N=2e5: the study's own reference run."),
-]
+References = Annotated[Texts, Option("--reference", metavar="NAME=VALUE", help="N=2e5: the study's own reference run.")]
 Warmup = Annotated[
-    int | None, typer.Option(metavar="STEPS", help="Curves: steps of the warm-up, where the log starts after it.")
+    int | None, Option(metavar="STEPS", help="Curves: steps of the warm-up, where the log starts after it.")
 ]
 Before = Annotated[
     str | None,
-    typer.Option(
+    Option(
         metavar="FILE.csv", help="Curves: step, lr (and run) of the pre-training before them; 'unknown': an open model."
     ),
 ]
-Outside = Annotated[bool, typer.Option("--outside", help="Fit rows outside the law's range too.")]
-Robust = Annotated[bool, typer.Option("--robust", help="Student-t errors: outliers pull less.")]
-Seed = Annotated[int, typer.Option(help="Seed of the sampler.")]
-Draws = Annotated[int, typer.Option(min=10, help="Draws per chain.")]
-Chains = Annotated[int, typer.Option(min=1, help="Number of chains.")]
+Outside = Annotated[bool, Option("--outside", help="Fit rows outside the law's range too.")]
+Robust = Annotated[bool, Option("--robust", help="Student-t errors: outliers pull less.")]
+Seed = Annotated[int, Option(help="Seed of the sampler.")]
+Draws = Annotated[int, Option(min=10, help="Draws per chain.")]
+Chains = Annotated[int, Option(min=1, help="Number of chains.")]
 
 
 def law_named(name: str) -> Any:
     """Return a law of the catalogue."""
-    from bayeslaw import models
-
     if name not in models.catalogue:
         raise unknown_name("law", name, models.catalogue)
     return models.catalogue[name]
 
 
-def load_fit(path: Path) -> "Fit":
+def load_fit(path: Path) -> Fit:
     """Return a fit from its file."""
-    from bayeslaw.workflow import load
-
     if not path.is_file():
         raise StoreError(f"no file {str(path)!r}: give a fit that `bayeslaw fit` wrote")
-    return load(path)
+    return workflow.load(path)
 
 
-def load_fits(paths: list[Path]) -> "dict[str, Fit]":
+def load_fits(paths: list[Path]) -> dict[str, Fit]:
     """Return several fits by the names of their files."""
     alike = len({path.stem for path in paths}) < len(paths)
     named = {str(path) if alike else path.stem: path for path in paths}
@@ -114,7 +97,7 @@ def load_fits(paths: list[Path]) -> "dict[str, Fit]":
 
 
 def pairs(values: Iterable[str] | None, option: str, example: str) -> dict[str, str]:
-    """Return what an option that is given as ``name=value``, perhaps several times, says."""
+    """Return the values of a repeatable option ``name=value``, by name."""
     found: dict[str, str] = {}
     for text in values or ():
         name, equals, value = text.partition("=")
@@ -127,19 +110,23 @@ def pairs(values: Iterable[str] | None, option: str, example: str) -> dict[str, 
 
 
 def numbers(values: Iterable[str] | None, option: str, example: str) -> dict[str, float]:
-    """Return what such an option says where every value is a number."""
-    return {name: number(value, option) for name, value in pairs(values, option, example).items()}
+    """Return the values of a repeatable option ``name=number``, by name."""
+    found = {}
+    for name, text in pairs(values, option, example).items():
+        try:
+            found[name] = float(text)
+        except ValueError:
+            raise RangeError(f"{option}: {text!r} is not a number; write one like 0.3 or 2e9") from None
+    return found
 
 
 def read_goal(values: Iterable[str] | None) -> dict[str, float] | None:
-    """Return validation sets and their importance, 1 where none is given."""
+    """Return the weights of validation sets, 1 by default."""
     return numbers((text if "=" in text else f"{text}=1" for text in values or ()), "--goal", "general=0.3") or None
 
 
-def read_prior(text: str) -> "Prior":
+def read_prior(text: str) -> Prior:
     """Return the prior written as ``median:spread``."""
-    from bayeslaw.declare.priors import positive
-
     try:
         median, spread = (float(part) for part in text.split(":"))
     except ValueError:
@@ -147,18 +134,10 @@ def read_prior(text: str) -> "Prior":
     return positive(median, spread)
 
 
-def read_splits(text: str, seed: int = 0) -> "Splits":
-    """Return splits written as text: `by:N,domain_share`, `largest:N`, `late:D:0.6`, `segments:D:3`, `runs:5`.
-
-    Raises
-    ------
-    UnknownName, RangeError
-        The text names no such splits, or its numbers are none.
-    """
-    from bayeslaw.validation import splits
-
+def read_splits(text: str, seed: int = 0) -> splits.Splits:
+    """Return splits written as text: `by:N,domain_share`, `largest:N`, `late:D:0.6`, `segments:D:3`, `runs:5`."""
     name, *words = text.split(":")
-    kinds: dict[str, Callable[..., Splits]] = {
+    kinds: dict[str, Callable[..., splits.Splits]] = {
         "by": lambda columns: splits.by(*columns.split(",")),
         "largest": splits.largest,
         "late": lambda path, fraction="0.6": splits.late(path, float(fraction)),
@@ -179,23 +158,8 @@ def read_splits(text: str, seed: int = 0) -> "Splits":
 
 
 def read_before(text: str | None) -> Any:
-    """Return the schedules of pre-training: 'unknown', or the path of a table."""
-    from bayeslaw.tables import schedules
-
+    """Return the schedule of pre-training for 'unknown'; any other text is the path of a table."""
     return schedules.unknown() if text == "unknown" else text
-
-
-def read_pretraining(text: str) -> "Schedule":
-    """Return the schedule of pre-training: a table of step and lr, or 'unknown'."""
-    stage = read_before(text)
-    return read_schedule(stage) if isinstance(stage, str) else stage
-
-
-def read_schedule(path: str | Path, warmup: int | None = None) -> "Schedule":
-    """Return the schedule in a table of step and lr."""
-    from bayeslaw.tables.areas import read_schedule
-
-    return read_schedule(path, warmup=warmup)
 
 
 def given(**options: Any) -> dict[str, Any]:
@@ -203,16 +167,6 @@ def given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def number(text: str, option: str) -> float:
-    """Return the number in a text."""
-    try:
-        return float(text)
-    except ValueError:
-        raise RangeError(f"{option}: {text!r} is not a number; write one like 0.3 or 2e9") from None
-
-
 def probability(prob: float | None) -> float:
     """Return the probability of an interval, or its default."""
-    from bayeslaw.base.intervals import CI_PROB
-
     return CI_PROB if prob is None else prob

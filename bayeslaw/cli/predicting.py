@@ -1,4 +1,4 @@
-"""Losses where nothing was measured, row by row."""
+"""The command that predicts losses for the rows of a table."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,31 +1,27 @@
-"""What commands print and write."""
+"""Printed results and written tables of commands."""
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 import typer
 
+from bayeslaw.base.files import replacing
 from bayeslaw.cli.options import probability
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from bayeslaw.workflow import Fit
+from bayeslaw.workflow import Fit
 
 __all__ = ["note", "print_answer", "print_checks", "write_csv"]
 
 
-def write_csv(table: "pd.DataFrame", path: Path) -> None:
-    """Write a table, or nothing."""
-    from bayeslaw.base.files import replacing
-
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a whole table; after an error there is no file."""
     with replacing(path) as temporary:
         table.to_csv(temporary, index=False)
 
 
-def print_checks(result: "Fit", **planned: Any) -> bool:
-    """Print every check, that of a planned prediction too; return whether all passed."""
+def print_checks(result: Fit, **planned: Any) -> bool:
+    """Print every check, also that of a planned prediction; return whether all passed."""
     checks = result.checks(**planned)
     for one in checks:
         typer.echo(repr(one))
@@ -33,12 +29,12 @@ def print_checks(result: "Fit", **planned: Any) -> bool:
 
 
 def note(text: Any) -> None:
-    """Say something beside the results."""
+    """Print a note on standard error."""
     typer.echo(f"bayeslaw: note: {' '.join(str(text).split())}", err=True)
 
 
 def print_answer(answer: Any, prob: float | None, as_json: bool, **extra: Any) -> None:
-    """Print a Quantity, for a reader or for a program, and what else was asked about it."""
+    """Print a Quantity as text or JSON, with further values about it."""
     for caution in answer.cautions:
         note(caution)
     chosen = probability(prob)

@@ -1,54 +1,41 @@
-"""Whether a fit can be trusted, and what it says, on a page."""
+"""The commands that check a fit, write a report and run the demonstration."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bayeslaw.cli.options import (
-    Baseline,
-    Chains,
-    Draws,
-    FitFile,
-    MaxIncrease,
-    MaxRise,
-    Seed,
-    Size,
-    Tokens,
-    given,
-    load_fit,
-    load_fits,
-    probability,
-)
+import bayeslaw as bl
+from bayeslaw.base.files import replacing
+from bayeslaw.cli import options
 from bayeslaw.cli.printing import print_checks
+from bayeslaw.reporting import critical_ratios
 
 __all__ = ["check", "demo", "report"]
 
 
-def check(fit_file: FitFile, N: Size = None, D: Tokens = None) -> None:
+def check(fit_file: options.FitFile, N: options.Size = None, D: options.Tokens = None) -> None:
     """Say whether a fit can be trusted: exit code 0 if all checks pass, 1 if one fails; N, D: also a prediction there.
 
     Example: bayeslaw check fit.nc && bayeslaw report fit.nc -o report.md
     """
-    if not print_checks(load_fit(fit_file), **given(N=N, D=D)):
+    if not print_checks(options.load_fit(fit_file), **options.given(N=N, D=D)):
         raise typer.Exit(1)
 
 
 def report(
     fits: Annotated[list[Path], typer.Argument(metavar="FIT.nc ...", help="A fit, or several to set side by side.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="NAME.md", help="Where it goes: .md or .html.")],
-    baseline: Baseline = None,
-    max_rise: MaxRise = None,
-    max_increase: MaxIncrease = None,
+    baseline: options.Baseline = None,
+    max_rise: options.MaxRise = None,
+    max_increase: options.MaxIncrease = None,
 ) -> None:
     """Write a report, MyST Markdown or one HTML file; without a limit it answers for no rise and for 1 %.
 
     Example: bayeslaw report fit.nc -o docs/reports/law.md
     """
-    import bayeslaw as bl
-
-    question = given(baseline=baseline, max_rise=max_rise, max_increase=max_increase)
-    asked = load_fit(fits[0]) if len(fits) == 1 else load_fits(fits)
+    question = options.given(baseline=baseline, max_rise=max_rise, max_increase=max_increase)
+    asked = options.load_fit(fits[0]) if len(fits) == 1 else options.load_fits(fits)
     typer.echo(str(bl.report(asked, output, question=question)))
 
 
@@ -56,24 +43,19 @@ def demo(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where fit and report go.")] = Path(
         "bayeslaw-demo"
     ),
-    seed: Seed = 1,
-    draws: Draws = 1000,
-    chains: Chains = 4,
+    seed: options.Seed = 1,
+    draws: options.Draws = 1000,
+    chains: options.Chains = 4,
 ) -> None:
     """Fit the D-CPT law to real runs of four tiny models and decide on their mixture ratio.
 
     Example: bayeslaw demo -o bayeslaw-demo
     """
-    import bayeslaw as bl
-    from bayeslaw import models
-    from bayeslaw.base.files import replacing
-    from bayeslaw.reporting import critical_ratios
-
     table = bl.datasets.load("tinycpt")
     settled = (table["step"] == 0) | (table["step"] >= 300)
     design = table["set"].isin(["grid", "rep"]) & (table["domain"] == "python") & (table["schedule"] == "constant")
     model = bl.Model(
-        models.dcpt,
+        bl.models.dcpt,
         bl.read_runs(table[design & settled]),
         by={"B": "N", "C": "N"},
         priors={"E": bl.positive(1.5, spread=0.5, dims="N")},
@@ -86,11 +68,11 @@ def demo(
     ratios = critical_ratios(fit)
     ratios["0.3 safe"] = [float(ratio.probability_safe(0.3)) for ratio in ratios["ratio"]]
     shown = ratios[["N", "limit", "critical ratio", "of a new run", "0.3 safe"]]
-    formats = {"N": "{:,.0f}".format} | {"0.3 safe": "{:.2f}".format}
-    typer.echo(f"\nCritical ratio at D = {ratios['D'].iloc[0]:.4g} tokens: the largest share of Python that keeps the")
+    formats = {"N": "{:,.0f}".format, "0.3 safe": "{:.2f}".format}
     typer.echo(
-        f"general loss within the limit, with its {probability(None):.0%} interval: in the mean law, and in a single "
-        "new run, whose\nown luck counts too; '0.3 safe': probability that a share of 0.3 is, in the mean law.\n"
+        f"\nCritical ratio at D = {ratios['D'].iloc[0]:.4g} tokens: the largest share of Python that keeps the\n"
+        f"general loss within the limit, with its {options.probability(None):.0%} interval: in the mean law, and in a "
+        "new run\nwith its own error; '0.3 safe': probability that a share of 0.3 keeps the limit in the mean law.\n"
     )
     typer.echo(shown.to_string(index=False, formatters=formats) + "\n")
     print_checks(fit)

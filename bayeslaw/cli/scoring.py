@@ -1,29 +1,18 @@
-"""How well laws predict runs that they have not seen."""
+"""The commands that score predictions of held-out runs."""
 
 import logging
+import warnings
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument, Option
 
+import bayeslaw as bl
+from bayeslaw.base.files import replacing
+from bayeslaw.cli import options
 from bayeslaw.cli.fitting import model_of
-from bayeslaw.cli.options import (
-    Before,
-    Columns,
-    Losses,
-    Outside,
-    Priors,
-    Prob,
-    References,
-    Robust,
-    Warmup,
-    given,
-    load_fit,
-    load_fits,
-    probability,
-    read_splits,
-)
 from bayeslaw.cli.printing import note
 from bayeslaw.errors import MissingExtra, RangeError, RefitError
 
@@ -35,85 +24,75 @@ __all__ = ["compare", "evaluate"]
 
 def evaluate(
     law: Annotated[
-        str, typer.Argument(metavar="FIT.nc | LAW", help="A fit, to refit its model, or a name of `bayeslaw laws`.")
+        str, Argument(metavar="FIT.nc | LAW", help="A fit, to refit its model, or a name of `bayeslaw laws`.")
     ],
-    runs: Annotated[Path | None, typer.Argument(metavar="[RUNS.csv]", help="The measurements, after a LAW.")] = None,
+    runs: Annotated[Path | None, Argument(metavar="[RUNS.csv]", help="The measurements, after a LAW.")] = None,
     splits: Annotated[
         str | None,
-        typer.Option(metavar="SPLITS", help="by:N, by:N,domain_share, largest:N, late:D:0.6, segments:D:3 or runs:5."),
+        Option(metavar="SPLITS", help="by:N, by:N,domain_share, largest:N, late:D:0.6, segments:D:3 or runs:5."),
     ] = None,
     by: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--by",
             metavar="COLUMN",
             help="N: short for --splits by:N. After a LAW also COEFFICIENT=COLUMN, E=domain: partial pooling.",
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="SCORES.csv", help="Write the scores of every fold there.")
+        Path | None, Option("-o", "--output", metavar="SCORES.csv", help="Write the scores of every fold there.")
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep finished folds there; do not fit those again.")
+        Path | None, Option(metavar="DIR", help="Keep finished folds there; do not fit those again.")
     ] = None,
-    jobs: Annotated[int, typer.Option(help="Folds fitted at a time; -1: one per core.")] = 1,
+    jobs: Annotated[int, Option(help="Folds fitted at a time; -1: one per core.")] = 1,
     dask: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="tcp://127.0.0.1:8786: fit on the workers of a Dask scheduler."),
+        str | None, Option(metavar="ADDRESS", help="tcp://127.0.0.1:8786: fit on the workers of a Dask scheduler.")
     ] = None,
-    columns: Columns = None,
-    loss: Losses = None,
-    prior: Priors = None,
-    reference: References = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the sampler.  [default: 1, or the fit's]")] = None,
-    draws: Annotated[int | None, typer.Option(min=10, help="Draws per chain.  [default: 500, or the fit's]")] = None,
-    chains: Annotated[int | None, typer.Option(min=1, help="Number of chains.  [default: 4, or the fit's]")] = None,
-    outside: Outside = False,
-    robust: Robust = False,
-    warmup: Warmup = None,
-    before: Before = None,
-    prob: Prob = None,
+    columns: options.Columns = None,
+    loss: options.Losses = None,
+    prior: options.Priors = None,
+    reference: options.References = None,
+    seed: Annotated[int | None, Option(help="Seed of the sampler.  [default: 1, or the fit's]")] = None,
+    draws: Annotated[int | None, Option(min=10, help="Draws per chain.  [default: 500, or the fit's]")] = None,
+    chains: Annotated[int | None, Option(min=1, help="Number of chains.  [default: 4, or the fit's]")] = None,
+    outside: options.Outside = False,
+    robust: options.Robust = False,
+    warmup: options.Warmup = None,
+    before: options.Before = None,
+    prob: options.Prob = None,
 ) -> None:
     """Refit without each part of the runs and score the predictions there; exit 1 if a refit fails.
 
     Example: bayeslaw evaluate fit.nc --by N --folder folds -o scores.csv
     """
-    import bayeslaw as bl
-    from bayeslaw.base.files import replacing
-
     held_out = [column for column in by or () if "=" not in column]
     pooled = [pair for pair in by or () if "=" in pair]
     if (splits is None) != bool(held_out):
         raise RangeError("say once what to hold out: --by N, or other splits such as --splits largest:N")
-    settings: dict[str, Any] = given(seed=seed, draws=draws, chains=chains)
+    settings: dict[str, Any] = options.given(seed=seed, draws=draws, chains=chains)
     if law.endswith(".nc"):
-        own: dict[str, Any] = {
-            "--map": columns,
-            "--loss": loss,
-            "--by": pooled,
-            "--prior": prior,
-            "--reference": reference,
-        }
-        own |= {"--outside": outside, "--robust": robust, "--warmup": warmup, "--before": before, "RUNS.csv": runs}
-        if unwanted := [name for name, value in own.items() if value]:
+        of_model = {"--map": columns, "--loss": loss, "--by": pooled, "--prior": prior, "--reference": reference}
+        of_model |= {"--outside": outside, "--robust": robust, "--warmup": warmup, "--before": before, "RUNS.csv": runs}
+        if unwanted := [name for name, value in of_model.items() if value]:
             raise RangeError(f"{law} has its own runs and model: leave {' and '.join(unwanted)} out")
-        result = load_fit(Path(law))
+        result = options.load_fit(Path(law))
         model = result.model
-        if result.settings.get("method", "nuts") in ("nuts", "mle"):  # others were not fitted by that
+        if result.settings.get("method", "nuts") in ("nuts", "mle"):  # refits know no other method
             settings = {**result.settings, **settings}
     elif runs is None:
         raise RangeError(f"name the measurements after the law, as in: bayeslaw evaluate {law} runs.csv --by N")
     else:
         model = model_of(law, runs, columns, loss, pooled, prior, reference, outside, robust, warmup, before)
     settings = {"seed": 1, **settings}
-    asked = read_splits(splits or f"by:{','.join(held_out)}", settings["seed"])
+    asked = options.read_splits(splits or f"by:{','.join(held_out)}", settings["seed"])
     with (
         nullcontext() if output is None else replacing(output) as temporary,
         nullcontext() if dask is None else _client(dask) as client,
     ):
         executor = None if client is None else client.get_executor()
         found = bl.evaluate(
-            model, asked, prob=probability(prob), folder=folder, jobs=jobs, executor=executor, **settings
+            model, asked, prob=options.probability(prob), folder=folder, jobs=jobs, executor=executor, **settings
         )
         if temporary is not None:
             found.to_frame().to_csv(temporary, index=False)
@@ -131,7 +110,7 @@ def _client(address: str) -> "Client":
         from distributed import Client
     except ImportError:
         raise MissingExtra("dask", "Dask") from None
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it logs is raised here, in one sentence
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # the error below says it in one sentence
     try:
         client = Client(address, timeout=5, set_as_default=False)
     except (OSError, ValueError, TypeError) as e:
@@ -145,17 +124,13 @@ def _client(address: str) -> "Client":
 
 
 def compare(
-    fits: Annotated[list[Path], typer.Argument(metavar="FIT.nc FIT.nc ...", help="Fits of the same measurements.")],
+    fits: Annotated[list[Path], Argument(metavar="FIT.nc FIT.nc ...", help="Fits of the same measurements.")],
 ) -> None:
-    """Compare fits by how well they predict runs that they have not seen; the best comes first.
+    """Compare fits by how well they predict held-out runs; the best comes first.
 
     Example: bayeslaw compare pooled.nc by-domain.nc
     """
-    import warnings
-
-    import bayeslaw as bl
-
-    named = load_fits(fits)
+    named = options.load_fits(fits)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         found = bl.compare(named)

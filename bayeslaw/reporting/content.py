@@ -104,7 +104,7 @@ def content(fit: Posterior, question: Question, published: Mapping[str, Any] | N
 def _facts(fit: Posterior) -> list[tuple[str, str]]:
     """Return the facts about the runs, without losses and computed columns."""
     losses = {c for c in map(str, fit.model.runs.table) if c.endswith("_loss") and c not in fit.model.law.columns}
-    facts = {name: text for name, text in fit.model.runs._facts() if name not in {*AREAS, "areas", *losses}}
+    facts = {name: text for name, text in fit.model.runs._about()[1] if name not in {*AREAS, "areas", *losses}}
     sources = [name for name in facts if name.startswith("weight_")]
     if len(sources) > MOST_SOURCES:
         facts = {name: text for name, text in facts.items() if name not in sources}

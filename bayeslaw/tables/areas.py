@@ -1,4 +1,4 @@
-"""The areas under the learning-rate schedules of runs, as columns that laws of training curves ask for."""
+"""Areas under the learning-rate schedules of runs: the covariates of curve laws."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,25 +20,25 @@ __all__ = ["Schedules", "area_columns", "area_settings", "read_schedule", "with_
 type Schedules = Schedule | Mapping[str, Schedule | None] | pd.DataFrame | str | Path
 
 ANNEALED = {"S2": "annealed", "S2pt": "annealed_pt", "S2cpt": "annealed_cpt"}
-AGREE = 0.01
-"""A logged rate may differ from the schedule's by this share of the peak, and by one step."""
+RATE_TOLERANCE = 0.01
+"""A logged rate may differ from the schedule's, at most one step away, by this share of the peak."""
 
 
 def area_settings(runs: Runs) -> Mapping[str, Any]:
-    """Return how the areas of those curves were computed, `Runs.area_settings`.
+    """Return `Runs.area_settings`.
 
     Raises
     ------
     DataError
-        They are no curves.
+        The runs are no curves.
     """
     if not runs.area_settings:
-        raise DataError("these runs are no curves, so nothing tells how areas are computed: read them with read_curves")
+        raise DataError("these runs are no curves and have no settings of areas: read them with read_curves")
     return runs.area_settings
 
 
 def area_columns(schedule: Schedule, settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Return the areas under a schedule after every step, by the names of the columns that laws ask for."""
+    """Return the areas under a schedule after every step, by the column names of the laws."""
     options = {k: settings[k] for k in ("memory", "warmup_counted", "tail")}
     columns = {str(name): area.values for name, area in schedule.areas(**options).data_vars.items()}
     return columns | {rate: (1 - settings["memory"]) * columns[S2] for S2, rate in ANNEALED.items() if S2 in columns}
@@ -51,7 +51,7 @@ def with_areas(
     warmup: int | None,
     settings: Mapping[str, Any],
 ) -> pd.DataFrame:
-    """Return the rows of curves with the areas under their schedules, computed with those settings.
+    """Return the rows of curves with the areas under their schedules.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def with_areas(
     """
     names = list(frame["run"].unique())
     if schedule is not None and warmup is not None:
-        raise DataError("the warm-up is part of the schedule: leave warmup= out")
+        raise DataError("warmup= was given beside schedule=, which holds the warm-up: leave warmup= out")
     if schedule is None and "lr" not in frame:
         raise DataError("a curve needs a column 'lr' with the learning rate, or schedule= with the whole schedule")
     own = _logged(frame, warmup) if schedule is None else _schedules("schedule", schedule, names)
@@ -113,11 +113,11 @@ def read_schedule(
     Parameters
     ----------
     table : DataFrame or path
-        From step 1 on, unless `warmup` says how the rate came to the first row.
+        From step 1 on; with `warmup` it may start later.
     warmup : int, optional
         As in `schedules.from_table`.
     called : str, optional
-        What a sentence calls the table; left out: its path.
+        Name of the table in error sentences; left out: its path.
 
     Raises
     ------
@@ -135,8 +135,8 @@ def read_schedule(
         raise DataError(f"{called}: {e}") from None
     if warmup is None and step.iloc[0] > 1:
         raise DataError(
-            f"{called} starts at step {step.iloc[0]:g}: say how the learning rate came there with warmup=STEPS (0: "
-            "without a warm-up), or give the schedule from step 1 on"
+            f"{called} starts at step {step.iloc[0]:g}: give the steps of the warm-up with warmup=STEPS (0: no "
+            "warm-up), or the schedule from step 1 on"
         )
     return found
 
@@ -151,7 +151,7 @@ def _logged(frame: pd.DataFrame, warmup: int | None) -> dict[str, Schedule]:
 
 
 def _schedules(what: str, given: Schedules, runs: Sequence[str]) -> dict[str, Any]:
-    """Return one schedule per run (None: no such stage); runs that share one share the object."""
+    """Return one schedule per run (None: no such stage); equal schedules of several runs are one object."""
     if isinstance(given, Schedule):
         return dict.fromkeys(runs, given)
     if isinstance(given, Mapping):
@@ -176,7 +176,7 @@ def _schedules(what: str, given: Schedules, runs: Sequence[str]) -> dict[str, An
 
 def _check_agreement(run: str, step: np.ndarray, lr: np.ndarray, planned: np.ndarray) -> None:
     near = [planned[np.clip(step - 1 + shift, 0, len(planned) - 1)] for shift in (-1, 0, 1)]
-    off = np.min([np.abs(lr - n) for n in near], axis=0) > AGREE * planned.max()
+    off = np.min([np.abs(lr - n) for n in near], axis=0) > RATE_TOLERANCE * planned.max()
     if off.any():
         i = int(np.argmax(off))
         raise DataError(

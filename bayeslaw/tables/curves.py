@@ -1,8 +1,7 @@
 """Training curves: the losses of a run at its logged steps, with the areas under its learning-rate schedule.
 
-A curve law stays a pure function over columns: its covariates are the areas that the whole schedule, steps between the
-logged ones included, has covered at each logged step. How they were computed is kept with the runs
-(`Runs.area_settings`), so that predictions of other schedules are made in the same way.
+The covariates of a curve law are the areas under the whole schedule up to each logged step. `Runs.area_settings` keeps
+their settings, so that predictions of other schedules use the same ones.
 """
 
 import re
@@ -26,8 +25,8 @@ from bayeslaw.tables.schedules import MEMORY, Tail, WarmupCounted
 __all__ = ["curve_columns", "read_curves"]
 
 BITS = re.compile(r"(^|_)(bits?|bp[bctw])(_|$)", re.I)
-DENSE, SPACING = 60, 1.2
-"""A run with more logged steps than this is thinned to one per this factor, unless asked otherwise."""
+MOST_LOGGED_STEPS, SPACING = 60, 1.2
+"""A run with more logged steps is thinned, by default, to one step per this factor."""
 
 
 @checked
@@ -54,7 +53,7 @@ def read_curves(
         token; other columns as in `read_runs`. Rows at step 0 are kept as the baseline.
     schedule : Schedule, mapping or table, optional
         The schedule of all runs, of each (``{run: Schedule}``), or a finer table of ``step, lr`` (and ``run``). Left
-        out: straight lines between the logged rates, which blur a jump between two of them.
+        out: straight lines between the logged rates, which smooth a jump between two of them.
     before : Schedule, mapping or table, optional
         The schedule of pre-training, where the runs continue one; ``schedules.unknown()`` for an open model, None
         for a run that is pre-training itself.
@@ -64,11 +63,11 @@ def read_curves(
     memory, warmup_counted, tail
         How the areas are computed; see `Schedule.areas`.
     power : PowerMemory
-        How falls of the rate are remembered by a power of what follows; see `bayeslaw.tables.power.PowerMemory`.
+        Settings of ``annealed_power``; see `bayeslaw.tables.power.PowerMemory`.
     spacing : float, optional
-        Of each run, one logged step is kept per factor of this, the last one always (1 keeps all; areas are those of
-        the whole log either way). Left out: 1.2 where a run has more than 60 logged steps: neighbours say the same
-        twice, and what the law misses between them would count for more than the rest of the curve.
+        Factor between the logged steps that are kept of each run, the last one included (1 keeps all); areas are those
+        of the whole log. Left out: 1.2 where a run has more than 60 logged steps, since neighbouring losses are nearly
+        equal and would outweigh the rest of the curve.
     loss, **columns
         As in `read_runs`.
 
@@ -76,8 +75,8 @@ def read_curves(
     -------
     Runs
         With the columns ``S1`` and ``S2`` (rate x steps), ``annealed`` (``(1 - memory) S2``, the learning rate annealed
-        away), ``annealed_power`` (the same by a power memory) and, with `before`, the areas of both
-        stages (``S1pt``, ``S1cpt``, ``annealed_pt``, ...); and ``warmup``, its steps.
+        away), ``annealed_power`` (the same by a power memory), ``warmup`` (steps) and, with `before`, the areas of both
+        stages (``S1pt``, ``S1cpt``, ``annealed_pt``, ...).
 
     Raises
     ------
@@ -102,15 +101,12 @@ def read_curves(
     settings = {"memory": float(memory), "warmup_counted": warmup_counted, "tail": tail}
     settings |= {f"power_{k}": float(value) for k, value in vars(power).items()}
     curves = with_areas(logged[~start].reset_index(drop=True), schedule, before, warmup, settings)
-    kept = _thinned(curves, spacing)
-    thinned = (
-        f"{len(kept):,} of {len(curves):,} logged steps kept (spacing=1 keeps all)" if len(kept) < len(curves) else ""
-    )
-    curves = kept
-    order = [c for c in curves if c not in runs.loss_columns]
+    kept, notes = _thinned(curves, spacing), [runs.note]
+    if len(kept) < len(curves):
+        notes.append(f"{len(kept):,} of {len(curves):,} logged steps kept (spacing=1 keeps all)")
     baseline = pd.concat([runs.baseline, logged[start]], ignore_index=True)
-    note = "; ".join(part for part in (runs.note, thinned) if part)
-    table = curves[[*order, *runs.loss_columns]]
+    note = "; ".join(filter(None, notes))
+    table = kept[[*kept.columns.difference(runs.loss_columns, sort=False), *runs.loss_columns]]
     return replace(runs, table=table, baseline=baseline, note=note, area_settings=settings)
 
 
@@ -122,23 +118,22 @@ def curve_columns(
     before: Schedules | None = None,
     warmup: int | None = None,
 ) -> pd.DataFrame:
-    """Return a table of planned steps with the areas that a law fitted to `like` needs, row by row.
+    """Return a table of planned steps with the areas that a law fitted to `like` needs.
 
     Parameters
     ----------
     table : DataFrame or path
-        ``run``, ``step``, ``lr`` (not needed with `schedule`) and whatever else the law asks for; no losses. Without a
+        ``run``, ``step``, ``lr`` (not needed with `schedule`) and the other columns of the law; no losses. Without a
         ``run`` column it is one run.
     like : Runs
-        The curves the law was fitted to: the areas are computed as there, and so is the warm-up, if it was the same
-        for all of them.
+        The curves the law was fitted to; they give the settings of the areas, and the warm-up if all have the same.
     schedule, before, warmup
         As in `read_curves`.
 
     Returns
     -------
     DataFrame
-        The rows of `table` in their order, with the columns of the areas added.
+        The rows of `table` with the columns of the areas added.
 
     Raises
     ------
@@ -147,7 +142,7 @@ def curve_columns(
     """
     settings = area_settings(like)
     if "S1cpt" in like.table and before is None:
-        raise DataError("the fit is one of continual pre-training: say with before= what the schedule before it was")
+        raise DataError("the fit is of continual pre-training: give the schedule of pre-training with before=")
     if warmup is None and schedule is None and like.table["warmup"].nunique() == 1:
         warmup = int(like.table["warmup"].iloc[0])
     frame = read_table(table, ["run"])
@@ -169,7 +164,7 @@ def _refuse_bits(loss: str | Mapping[str, str] | None, frame: pd.DataFrame) -> N
 
 
 def _checked(frame: pd.DataFrame, many: bool = False) -> pd.DataFrame:
-    """Check steps and rates; `many` rows at one step are allowed in a table to predict."""
+    """Check steps and rates; a table to predict may have `many` rows at one step."""
     if "step" not in frame:
         raise DataError("a curve needs a column 'step': map it, for example step='iteration'")
     refuse(frame["step"], (frame["step"] < 0) | (frame["step"] % 1 != 0), "give whole numbers from 0 on")
@@ -179,14 +174,14 @@ def _checked(frame: pd.DataFrame, many: bool = False) -> pd.DataFrame:
         if not many and (bad := rows["step"].duplicated()).any():
             at = step[np.argmax(bad)]
             raise DataError(
-                f"the run {run!r} has two rows at step {at:g}: if these are two runs under one id, name them apart in "
-                "the run column"
+                f"the run {run!r} has two rows at step {at:g}: leave one out, or give two runs different names in the "
+                "run column"
             )
         if (change < 0).any():
             i = int(np.argmax(change < 0))
             raise DataError(
-                f"step {step[i + 1]:g} of the run {run!r} comes after step {step[i]:g}: put its rows in order, and "
-                "name runs apart that share an id"
+                f"step {step[i + 1]:g} of the run {run!r} comes after step {step[i]:g}: sort its rows by step, "
+                "or give two runs different names"
             )
         if "lr" in frame:
             _check_rates(run, step, rows["lr"].to_numpy(float))
@@ -207,11 +202,9 @@ def _check_rates(run: Any, step: np.ndarray, lr: np.ndarray) -> None:
 
 def _thinned(curves: pd.DataFrame, spacing: float | None) -> pd.DataFrame:
     if spacing is None:
-        spacing = SPACING if curves["run"].value_counts().max() > DENSE else 1.0
+        spacing = SPACING if curves["run"].value_counts().max() > MOST_LOGGED_STEPS else 1.0
     if not 1 <= spacing < np.inf:
-        raise RangeError(
-            f"spacing is {spacing}: give a factor between logged steps, for example {SPACING}; 1 keeps all"
-        )
+        raise RangeError(f"spacing is {spacing}: give a factor between logged steps, for example {SPACING}, or 1")
     if spacing == 1:
         return curves
     last = curves.groupby("run")["step"].transform("max")

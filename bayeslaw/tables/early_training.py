@@ -1,4 +1,4 @@
-"""How early training went in each domain, read from its first checkpoints: what the cross-domain D-CPT law starts from.
+"""Features of early training in each domain, read from its first checkpoints, for the cross-domain D-CPT law.
 
 Source: Que et al. 2024, arXiv:2406.01375, section 5 and appendix H.
 """
@@ -17,7 +17,7 @@ from bayeslaw.tables.runs import Runs
 
 __all__ = ["check_features", "early_features"]
 
-THIRD = ("second difference", "simplified")
+K3_FORMS = ("second difference", "simplified")
 
 
 @checked
@@ -30,21 +30,21 @@ def early_features(
     eval: str = "domain",
     k3: Literal["second difference", "simplified"] = "second difference",
 ) -> Runs:
-    """Return the runs with the columns k1, k2 (and k3) of each domain, without the rows that these were read from.
+    """Return the runs with the columns k1, k2 (and k3) of each domain, without the rows that gave these.
 
     Parameters
     ----------
     runs : Runs
         With a ``domain`` column, and rows at D = 0 at this size.
     N, domain_share : float
-        The cell at which early training is looked at, the same in every domain. The paper does not say at which it did.
+        The cell of the early losses, the same in every domain. The paper does not name its cell.
     tokens : tuple of float
         Tokens after 1,000, 5,000 and, for k3, 10,000 steps (the paper's: 0.131e9, 0.655e9 and 1.31e9).
     eval : str
         The validation set whose loss is read.
     k3 : {"second difference", "simplified"}
-        L(0) - 2 L(5,000) + L(10,000), the paper's definition; or L(0) - L(10,000), the paper's simplification of it,
-        which is something else.
+        L(0) - 2 L(5,000) + L(10,000), the paper's definition; or L(0) - L(10,000), the paper's simplification, which
+        has other values.
 
     Returns
     -------
@@ -60,15 +60,15 @@ def early_features(
 
     Notes
     -----
-    A loss that is a feature does not count in the likelihood too: its rows, with all their losses, are left out. What
-    else the same run measured stays, and shares that run's luck.
+    The rows whose loss becomes a feature are left out of the likelihood, with all their losses. Other rows of the same
+    run stay; their run effect also enters the feature.
     """
     if eval not in runs.evals:
         raise unknown_name("validation set", eval, runs.evals)
-    if k3 not in THIRD:
-        raise unknown_name("form of k3", k3, THIRD)
+    if k3 not in K3_FORMS:
+        raise unknown_name("form of k3", k3, K3_FORMS)
     if "domain" not in runs.table:
-        raise DataError("the runs have no column 'domain': map it, since early training is that of a domain")
+        raise DataError("the runs have no column 'domain': map it, since every domain has its own features")
     if len(tokens) not in (2, 3):
         raise DataError(f"tokens is {tokens}: give those after 1,000 and 5,000 steps, and after 10,000 for k3")
     cell = np.isclose(runs.table["N"], N, rtol=1e-6) & np.isclose(runs.table["domain_share"], domain_share, atol=1e-9)
@@ -76,9 +76,10 @@ def early_features(
     features = {}
     for domain, rows in runs.table.groupby("domain", sort=False):
         before = runs.baseline
-        for column, value in (("N", N), ("domain", domain)):
-            if column in before:
-                before = before[np.isclose(before[column], N, rtol=1e-6) if column == "N" else before[column] == value]
+        if "N" in before:
+            before = before[np.isclose(before["N"], N, rtol=1e-6)]
+        if "domain" in before:
+            before = before[before["domain"] == domain]
         if not len(before):
             raise DataError(f"the domain {domain!r} has no row at D = 0 with N {N:g}: measure its loss before training")
         losses = [float(before[f"{eval}_loss"].mean())]
@@ -93,8 +94,7 @@ def early_features(
             used[at] = True
         found = {"k1": losses[1], "k2": losses[0] - losses[2]}
         if len(tokens) == 3:
-            simplified = losses[0] - losses[3]
-            found["k3"] = simplified if k3 == "simplified" else losses[0] - 2 * losses[2] + losses[3]
+            found["k3"] = losses[0] - losses[3] if k3 == "simplified" else losses[0] - 2 * losses[2] + losses[3]
         for name, value in found.items():
             if not value > 0:
                 raise DataError(
@@ -112,7 +112,7 @@ def early_features(
 
 
 def check_features(law: Law, table: pd.DataFrame) -> None:
-    """Check that what a law takes for a feature of a label is one value per label, on the scale that it expects.
+    """Check that each feature of a label has one value per label, in the range of the law.
 
     Raises
     ------
@@ -124,15 +124,14 @@ def check_features(law: Law, table: pd.DataFrame) -> None:
             continue
         low, high = covariate.valid
         for label, values in table.groupby(covariate.of, sort=False)[name]:
-            first = values.iloc[0]
+            first, called = values.iloc[0], f"{name} of the {covariate.of} {label!r}"
             if not np.allclose(values, first, rtol=1e-6, atol=0):
                 raise DataError(
-                    f"{name} of the {covariate.of} {label!r} is {values.min():g} in one row and {values.max():g} in "
-                    f"another: give all of its rows the same, since it is a feature of the {covariate.of} "
-                    "(bayeslaw.early_features reads it)"
+                    f"{called} is {values.min():g} in one row and {values.max():g} in another: give all of its rows "
+                    "one value (bayeslaw.early_features reads it)"
                 )
             if not low <= first <= high:
                 raise DataError(
-                    f"{name} of the {covariate.of} {label!r} is {first:g}, and {law.name} takes {low:g} to {high:g} "
-                    f"{covariate.unit}: bring it to the scale of the losses, {covariate.unit} per token"
+                    f"{called} is {first:g}, and {law.name} takes {low:g} to {high:g} {covariate.unit}: bring it to "
+                    f"the scale of the losses, {covariate.unit} per token"
                 )

@@ -1,4 +1,4 @@
-"""From texts to domain vectors: meta-domains found in documents, and a classifier of documents that may be another."""
+"""Meta-domains found in documents, and expected counts of documents by any classifier."""
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 
 __all__ = ["Classifier", "MetaDomains", "expected_counts", "find_meta_domains"]
 
-LEAST = 20
-"""Documents per meta-domain, on average, below which none are looked for."""
+LEAST_DOCUMENTS = 20
+"""Smallest mean number of documents per meta-domain."""
 
 FOLDS = 5
-"""Parts of the documents: one is held out, and of the others each in turn calibrates."""
+"""Number of parts of the documents: one is held out, the others cross-validate the temperature."""
 
 WORD = r"(?u)\b[^\W\d]\w+\b"
-"""Two characters or more, the first no digit."""
+"""A word: two characters or more, the first no digit."""
 
-VOCABULARY = 50_000
-DIRECTIONS = 100
-"""Most words, and most directions that they are projected to."""
+MOST_WORDS = 50_000
+MOST_DIRECTIONS = 100
+"""Largest vocabulary, and largest number of directions of its projection."""
 
-TOLERANCE = 1e-3
-"""Probabilities of a document may miss 1 by this much, as those in half precision do."""
+SUM_TOLERANCE = 1e-3
+"""Probabilities of a document, which may be in half precision, sum to 1 within this."""
 
 
 class Classifier(Protocol):
-    """What a classifier of documents has to offer, a fine-tuned transformer for example."""
+    """Methods of a classifier of documents, for example of a fine-tuned transformer."""
 
     def meta_domains(self) -> Sequence[str]:
         """Return the names of the meta-domains."""
@@ -47,16 +47,15 @@ class Classifier(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class MetaDomains:
-    """Groups of similar documents, and a `Classifier` that tells how probably a text belongs to each.
+    """Groups of similar documents, and a `Classifier` of texts into them.
 
     Parameters
     ----------
     names : tuple of str
-        Number and three most telling words of each.
+        Number and three most characteristic words of each.
     reliability : DataFrame
-        Documents that were held out, in bins of the probability of the most probable meta-domain (index: where a bin
-        starts): how many (``documents``), its mean (``probability``), and the share that k-means puts there too
-        (``right``).
+        Held-out documents in bins of the highest probability (index: lower end of the bin): number of ``documents``,
+        mean ``probability``, and the share ``right`` that k-means puts in the same meta-domain.
     features, classifier : scikit-learn estimators
         The steps from texts to probabilities.
     """
@@ -76,32 +75,32 @@ class MetaDomains:
 
     @property
     def calibration_error(self) -> float:
-        """Expected calibration error: how far ``right`` lies from ``probability``, averaged by documents held out."""
+        """Expected calibration error: mean distance of ``right`` from ``probability``, weighted by documents."""
         off = abs(self.reliability["right"] - self.reliability["probability"])
         return float(np.average(off, weights=self.reliability["documents"]))
 
 
 def find_meta_domains(texts: Iterable[str], number: int, seed: int = 0) -> MetaDomains:
-    """Group unlabelled documents, and train a calibrated classifier to tell the groups.
+    """Group unlabelled documents, and train a calibrated classifier of the groups.
 
     Parameters
     ----------
     texts : iterable of str
         Documents of all sources together, without duplicates.
     number : int
-        How many meta-domains to look for.
+        Number of meta-domains.
     seed : int
-        The same one gives the same result.
+        Seed of the split, the projection and k-means.
 
     Returns
     -------
     MetaDomains
-        A `Classifier`, and how well its probabilities hold on a fifth of the documents that nothing else has seen.
+        A `Classifier`, and its reliability on a fifth of the documents, held out.
 
     Raises
     ------
     DataError
-        The documents are too few or too much alike, or one is empty, or they hold no words.
+        The documents are too few or too similar, or one is empty, or they hold no words.
     MissingExtra
         scikit-learn is not installed (``pip install 'bayeslaw[domain2vec]'``).
     RangeError
@@ -112,10 +111,9 @@ def find_meta_domains(texts: Iterable[str], number: int, seed: int = 0) -> MetaD
     Words weighted by TF-IDF, projected to 100 directions at most (latent semantic analysis), k-means on the unit
     sphere, and on the same features a logistic regression whose temperature is set by cross-validation.
 
-    A small default, for want of the classifier of Zhang et al. 2025, arXiv:2506.10952: a fine-tuned transformer of
-    1.5B parameters over 260 meta-domains found among a billion documents. This one knows words and no meaning, and
-    none in languages that put no spaces between them. Its labels are groups of k-means: that its probabilities are
-    calibrated means that they tell these groups, not that the groups are what a reader would call a domain.
+    A small substitute for the classifier of Zhang et al. 2025, arXiv:2506.10952, a fine-tuned transformer of 1.5B
+    parameters over 260 meta-domains of a billion documents. It needs languages with spaces between words. Its
+    probabilities are calibrated for the groups of k-means, which need not be domains to a reader.
     """
     try:
         from sklearn.calibration import CalibratedClassifierCV
@@ -129,27 +127,24 @@ def find_meta_domains(texts: Iterable[str], number: int, seed: int = 0) -> MetaD
     except ImportError:
         raise MissingExtra("domain2vec", "scikit-learn") from None
     if number < 2:
-        raise RangeError(f"number is {number}: ask for 2 meta-domains or more, a single one tells no source apart")
+        raise RangeError(f"number is {number}: ask for 2 meta-domains or more")
     documents = _documents(texts, "the corpus")
-    if len(documents) < LEAST * number:
+    if len(documents) < (least := LEAST_DOCUMENTS * number):
         raise DataError(
-            f"{len(documents)} documents are too few for {number} meta-domains: give at least {LEAST * number}, or ask "
-            "for fewer"
+            f"{len(documents)} documents are too few for {number} meta-domains: give at least {least}, or ask for fewer"
         )
     order = np.random.default_rng(seed).permutation(len(documents))
     held_out, kept = ([documents[i] for i in part] for part in np.split(order, [len(order) // FOLDS]))
 
-    weigh = TfidfVectorizer(sublinear_tf=True, min_df=2, max_features=VOCABULARY, token_pattern=WORD)
+    weigh = TfidfVectorizer(sublinear_tf=True, min_df=2, max_features=MOST_WORDS, token_pattern=WORD)
     try:
         words = weigh.fit_transform(kept)
     except ValueError:
-        raise DataError(
-            "the documents have no words in common: give text, in a language that spaces its words"
-        ) from None
-    project = make_pipeline(TruncatedSVD(min(DIRECTIONS, words.shape[1]), random_state=seed), Normalizer())
+        raise DataError("the documents have no words in common: give text with spaces between words") from None
+    project = make_pipeline(TruncatedSVD(min(MOST_DIRECTIONS, words.shape[1]), random_state=seed), Normalizer())
     points = project.fit_transform(words)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer groups than asked for: refused below
+        warnings.simplefilter("ignore", ConvergenceWarning)  # too few groups raise an error below
         groups = KMeans(number, n_init=10, random_state=seed).fit(points)
     sizes = np.bincount(groups.labels_, minlength=number)
     if sizes.min() < FOLDS:
@@ -168,21 +163,21 @@ def find_meta_domains(texts: Iterable[str], number: int, seed: int = 0) -> MetaD
 
 
 def expected_counts(texts: Mapping[str, Iterable[str]], classifier: Classifier) -> pd.DataFrame:
-    """Return how many documents of every source are expected to be of every meta-domain.
+    """Return the expected number of documents of every source in every meta-domain.
 
     Parameters
     ----------
     texts : mapping
-        ``{source: its documents}``, drawn from it at random: near copies of each other are no new documents. A
-        validation set is a source too. The paper draws 1,000.
+        ``{source: its documents}``, drawn at random without near copies. A validation set is a source too. The paper
+        draws 1,000.
     classifier : Classifier
-        What `find_meta_domains` returns, or one of your own.
+        The result of `find_meta_domains`, or your own.
 
     Returns
     -------
     DataFrame
-        One row per meta-domain, one column per source, whose sum is its number of documents: for
-        `bayeslaw.decisions.domain_vectors`. Divided by the sums of its columns it is the domain vectors themselves, for
+        One row per meta-domain, one column per source, whose sum is its number of documents, for
+        `bayeslaw.decisions.domain_vectors`. Columns divided by their sums are domain vectors, for
         `bayeslaw.tables.mixtures.through`.
 
     Raises
@@ -192,13 +187,11 @@ def expected_counts(texts: Mapping[str, Iterable[str]], classifier: Classifier) 
 
     Notes
     -----
-    Sums of probabilities and not counts of labels, since the vector of Zhang et al. 2025 is their mean. A mean over
-    documents is linear: a blend of sources has the blend of their vectors even where the classifier errs, which is
-    all that alignment and mixing laws need. It is not the share of documents that a reader would put there.
+    The counts sum probabilities, since the vector of Zhang et al. 2025 is their mean. A mean over documents is linear:
+    a blend of sources has the blend of their vectors even where the classifier errs.
 
-    `domain_vectors` reads the sums as counts of labels, whose shares v of n documents vary by v (1 - v) / n. Means of
-    probabilities vary by that much at most, so its intervals are wide enough, and too wide where the classifier is
-    often in doubt.
+    `domain_vectors` takes the sums for counts of labels, whose shares v of n documents have the variance v (1 - v) / n.
+    Means of probabilities have at most this variance, so that its intervals are conservative.
     """
     if not (isinstance(texts, Mapping) and texts):
         raise DataError("no documents that are named by their source: give {'web': [...], 'code': [...]}")
@@ -212,10 +205,10 @@ def expected_counts(texts: Mapping[str, Iterable[str]], classifier: Classifier) 
                 f"the classifier gave an array of shape {found.shape} for {len(documents)} documents of {source!r} and "
                 f"{len(names)} meta-domains: return a row per document and a column per meta-domain"
             )
-        if not ((found >= 0).all() and (abs(found.sum(1) - 1) <= TOLERANCE).all()):
+        if not ((found >= 0).all() and (abs(found.sum(1) - 1) <= SUM_TOLERANCE).all()):
             raise DataError(
-                f"what the classifier gave for {source!r} is not probabilities, at least 0 and with sum 1 for every "
-                "document: put a softmax after its logits"
+                f"the probabilities of the classifier for {source!r} are negative or do not sum to 1: put a softmax "
+                "after its logits"
             )
         counts[source] = found.sum(0)
     return pd.DataFrame(counts, index=pd.Index(names, name="meta_domain"))
@@ -233,7 +226,7 @@ def _documents(texts: Iterable[str], where: str) -> list[str]:
 
 
 def _names(words: Any, vocabulary: np.ndarray, labels: np.ndarray) -> tuple[str, ...]:
-    """Name groups of documents by the words that weigh more in them than elsewhere."""
+    """Name groups of documents by the words with the largest weight above the mean."""
     everywhere = words.mean(0)
     telling = [np.asarray(words[labels == k].mean(0) - everywhere).ravel() for k in range(labels.max() + 1)]
     return tuple("-".join([str(k), *vocabulary[np.argsort(-t)[:3]]]) for k, t in enumerate(telling))

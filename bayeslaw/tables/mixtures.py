@@ -15,10 +15,11 @@ __all__ = ["as_weights", "blend", "bounds", "folded", "normalised", "sources", "
 
 PREFIX = f"{WEIGHT}_"
 
-TOLERANCE = 0.01
-"""Shares may miss 1 by this much, as rounded ones do."""
+SUM_TOLERANCE = 0.01
+"""The sum of shares, which may be rounded, differs from 1 by at most this."""
 
-EXACT = 1e-9
+ROUNDING_ERROR = 1e-9
+"""Sums of shares that differ from 1 by less count as 1."""
 
 
 def sources(table: pd.DataFrame) -> list[str]:
@@ -39,19 +40,19 @@ def normalised(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     Raises
     ------
     DataError
-        The shares of a row sum to something else than 1, rounding apart.
+        The shares of a row do not sum to 1 within 0.01.
     """
     columns = [PREFIX + s for s in sources(table)]
     if not columns:
         return table, ""
     sums = table[columns].sum(axis="columns")
     off = abs(sums - 1)
-    if (far := off > TOLERANCE).any():
+    if (far := off > SUM_TOLERANCE).any():
         raise DataError(
             f"the shares of {row(far)} sum to {sums[far].iloc[0]:.4g} ({', '.join(columns)}): they have to sum to 1; "
             "give every source of the stream a column"
         )
-    rounded = int((off > EXACT).sum())
+    rounded = int((off > ROUNDING_ERROR).sum())
     if not rounded:
         return table, ""
     table = table.assign(**{c: table[c] / sums for c in columns})
@@ -61,34 +62,31 @@ def normalised(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 
 
 def as_weights(mixture: Any, known: Sequence[str] | np.ndarray) -> xr.DataArray:
-    """Return shares as a named array with the dim ``source``, in the order of the known sources.
+    """Return shares, divided by their sum, as an array with the dim ``source`` in the order of the known sources.
 
     Parameters
     ----------
     mixture : mapping, Series, DataFrame or DataArray
-        Shares by source, sources left out being 0; a DataFrame has one mixture per row (dim ``mixture``), a DataArray
+        Shares by source, 0 for sources left out; a DataFrame has one mixture per row (dim ``mixture``), a DataArray
         the dim ``source`` and any others. Columns may be called ``weight_<source>``.
     known : sequence of str
-        The sources there are.
+        All sources.
 
     Raises
     ------
     DataError
-        It is nothing of that kind, or the shares are negative or do not sum to 1.
+        It is of another type, or the shares are negative or do not sum to 1 within 0.01.
     UnknownName
         A source that is not known.
-
-    Notes
-    -----
-    Shares that miss a sum of 1 by at most 1 %, as rounded ones do, are divided by their sum.
     """
     if isinstance(mixture, pd.DataFrame):
         given = sources(mixture)
         array = folded(mixture).rename(row="mixture") if given else xr.DataArray(mixture, dims=("mixture", "source"))
         array = array.assign_coords(mixture=mixture.index.to_numpy())
     elif isinstance(mixture, Mapping | pd.Series):
-        names = [str(k).removeprefix(PREFIX) for k in mixture.keys()]  # noqa: SIM118 (a Series iterates over values)
-        array = xr.DataArray([float(mixture[k]) for k in mixture.keys()], dims="source", coords={"source": names})  # noqa: SIM118
+        names, shares = zip(*mixture.items(), strict=True) if len(mixture) else ((), ())
+        coords = {"source": [str(name).removeprefix(PREFIX) for name in names]}
+        array = xr.DataArray([float(share) for share in shares], coords, "source")
     elif isinstance(mixture, xr.DataArray) and "source" in mixture.coords:
         array = mixture
     else:
@@ -103,7 +101,7 @@ def as_weights(mixture: Any, known: Sequence[str] | np.ndarray) -> xr.DataArray:
     if not (array >= 0).all():
         raise DataError(f"a share of a mixture is {float(array.min()):.4g}: shares are at least 0 and sum to 1")
     sums = array.sum("source")
-    if (abs(sums - 1) > TOLERANCE).any():
+    if (abs(sums - 1) > SUM_TOLERANCE).any():
         worst = float(sums.values.flat[int(np.argmax(abs(sums.values - 1)))])
         raise DataError(f"the shares of a mixture sum to 1, these sum to {worst:.4g}: correct them")
     return array / sums
@@ -112,8 +110,9 @@ def as_weights(mixture: Any, known: Sequence[str] | np.ndarray) -> xr.DataArray:
 def through(table: pd.DataFrame, vectors: pd.DataFrame) -> pd.DataFrame:
     """Return a table with the shares of meta-domains in place of those of data sets.
 
-    A data set is a blend of meta-domains, its domain vector; a mixture of data sets is therefore one of meta-domains.
-    Any law of mixtures fitted to such a table answers for data sets it has never seen, given their vectors.
+    The domain vector of a data set holds its shares of meta-domains, so that a mixture of data sets is one of
+    meta-domains. A law fitted to such a table predicts for new data sets, given their vectors (Zhang et al. 2025,
+    arXiv:2506.10952).
 
     Parameters
     ----------
@@ -128,39 +127,30 @@ def through(table: pd.DataFrame, vectors: pd.DataFrame) -> pd.DataFrame:
         A vector does not sum to 1.
     UnknownName
         A data set without a vector.
-
-    Notes
-    -----
-    Zhang et al. 2025, arXiv:2506.10952.
     """
     columns = blend(vectors, sources(table))
     table, _ = normalised(table)
     shares = xr.dot(folded(table), columns, dim="source")
-    kept = table.drop(columns=[c for c in table.columns if str(c).startswith(PREFIX)])
-    weights = pd.DataFrame(
-        shares.values, index=table.index, columns=[f"{PREFIX}{m}" for m in columns["meta_domain"].values]
-    )
-    return pd.concat([kept, weights], axis="columns")
+    kept = table.drop(columns=[PREFIX + s for s in sources(table)])
+    names = [f"{PREFIX}{m}" for m in columns["meta_domain"].values]
+    return pd.concat([kept, pd.DataFrame(shares.values, table.index, names)], axis="columns")
 
 
 def blend(vectors: pd.DataFrame, data_sets: Sequence[str] | None = None) -> xr.DataArray:
-    """Return domain vectors (of some data sets), checked, with dims ``meta_domain`` and ``source``."""
+    """Return the checked domain vectors of some data sets, or of all, with dims ``meta_domain`` and ``source``."""
     for name in data_sets or ():
         if name not in vectors:
             raise unknown_name("data set with a domain vector", name, vectors.columns)
     chosen = vectors[list(data_sets)] if data_sets is not None else vectors
     sums = chosen.sum()
-    if (bad := ~(abs(sums - 1) <= TOLERANCE)).any() or (chosen < 0).any(axis=None):
+    if (bad := ~(abs(sums - 1) <= SUM_TOLERANCE)).any() or (chosen < 0).any(axis=None):
         name = str(bad.idxmax())
         raise DataError(
             f"the domain vector of {name!r} sums to {sums[name]:.4g}: its entries are at least 0 and sum to 1; add a "
             "row for the meta-domains that are left out"
         )
-    return xr.DataArray(
-        (chosen / sums).to_numpy(float),
-        dims=("meta_domain", "source"),
-        coords={"meta_domain": chosen.index.astype(str).to_numpy(), "source": chosen.columns.astype(str).to_numpy()},
-    )
+    coords = {"meta_domain": chosen.index.astype(str).to_numpy(), "source": chosen.columns.astype(str).to_numpy()}
+    return xr.DataArray((chosen / sums).to_numpy(float), coords, list(coords))
 
 
 def bounds(

@@ -1,4 +1,4 @@
-"""Falls of the learning rate whose effect grows by a power of what follows them.
+"""Falls of the learning rate whose effect grows by a power law of the rates after them.
 
 Luo et al. 2025, arXiv:2503.12811. A fall to the rate lr_k at step k has, at step t, the share
 ``1 - (1 + C lr_k^-gamma S_k)^-beta`` of its effect, S_k being the sum of the rates of steps k to t.
@@ -13,24 +13,24 @@ from bayeslaw.tables.schedules import Schedule, WarmupCounted
 
 __all__ = ["POWER", "PowerMemory", "annealed_power"]
 
-RATIO, NEAREST = 1.05, 1e-9
-"""Falls are taken together where the area since them agrees within this factor, and where it is below this share of the
-whole: less than 1e-5 nats are lost."""
+AREA_RATIO, LEAST_AREA = 1.05, 1e-9
+"""Falls form one bin where the areas since them differ by less than this factor, or are below this share of the whole;
+the error is below 1e-5 nats."""
 
-NO_RATE = 1e-6
-"""A rate of 0 counts as this share of the peak, where its power is needed."""
+LEAST_RATE = 1e-6
+"""Lower rates count as this share of the peak, since their power diverges at 0."""
 
 
 @dataclass(frozen=True)
 class PowerMemory:
-    """How falls of the learning rate are remembered by a power of what follows them: a setting like lambda.
+    """Settings of the power memory of falls of the learning rate.
 
     Attributes
     ----------
     C : float
-        How fast a fall takes effect, in the paper's unit (learning rate to the power of gamma - 1, per step).
+        Speed at which a fall takes effect, in the paper's unit (learning rate to the power of gamma - 1, per step).
     beta, gamma : float
-        Exponent of what followed the fall; exponent of the rate it led to.
+        Exponent of the area after the fall; exponent of the rate after the fall.
     """
 
     C: float
@@ -44,37 +44,37 @@ class PowerMemory:
 
 
 POWER = PowerMemory(C=0.3, beta=0.59, gamma=0.645)
-"""beta and gamma: where the fits published for 25M, 100M and 400M agree (0.583 to 0.598 and 0.635 to 0.655). C, 2.0 to
-2.1 there, is not theirs: their code counts the rise of the warm-up as a fall below zero, the paper's formula, and this
-program, do not; 0.3 fits three of their curves at 25M and 100M best."""
+"""beta and gamma: middle of the fits published for 25M, 100M and 400M (0.583 to 0.598 and 0.635 to 0.655). C is 2.0 to
+2.1 there, since the authors' code, unlike the paper's formula and this module, counts the warm-up as a negative fall;
+0.3 fits three of their curves at 25M and 100M best."""
 
 
 def annealed_power(
     schedule: Schedule, steps: np.ndarray, power: PowerMemory = POWER, warmup_counted: WarmupCounted = "linear"
 ) -> np.ndarray:
-    """Return the learning rate annealed away after some steps, as a power memory has it.
+    """Return the learning rate annealed away after some steps, by a power memory.
 
     Parameters
     ----------
     schedule : Schedule
-        The rate of every step.
+        Rate of every step.
     steps : array of int
-        Steps asked for, from 1.
+        Steps, from 1.
     power : PowerMemory
-        Shape of the memory.
+        Settings of the memory.
     warmup_counted : {"linear", "peak"}
         As in `Schedule.areas`.
 
     Returns
     -------
     numpy.ndarray
-        In units of the rate: after a fall that has taken its full effect, the fall itself; negative after a rise.
+        In units of the rate: the whole fall where it has its full effect; negative after a rise.
     """
     lr, falls = schedule.counted(warmup_counted)
-    size, rate = np.abs(falls), np.log(np.maximum(lr, NO_RATE * lr.max()))
+    size, rate = np.abs(falls), np.log(np.maximum(lr, LEAST_RATE * lr.max()))
     before = np.concatenate([[0.0], np.cumsum(lr)])
     sums = [np.concatenate([[0.0], np.cumsum(x)]) for x in (falls, size, size * before[:-1], size * rate)]
-    since = np.geomspace(1.0, NEAREST, 1 - int(np.log(NEAREST) / np.log(RATIO))) * before[-1]
+    since = np.geomspace(1.0, LEAST_AREA, 1 - int(np.log(LEAST_AREA) / np.log(AREA_RATIO))) * before[-1]
     now = before[steps][:, None]
     ends = np.minimum(np.searchsorted(before, np.hstack([now - since, now])), np.asarray(steps)[:, None])
     fall, weight, area, rate = (x[ends[:, 1:]] - x[ends[:, :-1]] for x in sums)

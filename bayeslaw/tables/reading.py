@@ -1,4 +1,4 @@
-"""Files of user data made into tables, without changing a number or a name on the way."""
+"""Reading of user data as tables that keep every number and name."""
 
 import zlib
 from collections.abc import Iterable
@@ -19,14 +19,14 @@ def read_table(table: pd.DataFrame | str | Path, labels: Iterable[str] = ()) -> 
     Parameters
     ----------
     table : DataFrame or path
-        ``.parquet``, or anything else as CSV, separated by commas, semicolons or tabs as its header is.
+        ``.parquet``; anything else is read as CSV with the separator of its header (comma, semicolon or tab).
     labels : iterable of str
-        Columns of a CSV that are text as it is written: ``007`` is not ``7``, and ``NA`` is a name.
+        Columns of a CSV to read as unchanged text: ``007`` is not ``7``, and ``NA`` is a name.
 
     Raises
     ------
     DataError
-        There is no such file, or it cannot be read without guessing.
+        There is no such file, or its content is ambiguous.
     """
     if isinstance(table, pd.DataFrame):
         frame = table.reset_index(drop=True).set_axis([str(c) for c in table.columns], axis="columns")
@@ -68,23 +68,22 @@ def numeric(table: pd.DataFrame, column: str, called: str | None = None) -> pd.S
     column : str
         Its name in the table.
     called : str, optional
-        Its name in a sentence.
+        Its name in error sentences.
 
     Raises
     ------
     UnknownName
         There is no such column.
     DataError
-        A cell holds something else; the sentence names column, row, value and remedy.
+        A cell holds no finite number.
     """
     if column not in table:
         raise unknown_name("column", column, table.columns)
     given, called = table[column], called or column
-    if given.dtype.kind in "bcmM":  # truth values, complex numbers and times, of which pandas would make numbers
+    if given.dtype.kind in "bcmM":  # booleans, complex numbers and times, which pandas would convert
         given = given.astype(str)
-    numbers = pd.Series(
-        pd.to_numeric(given, errors="coerce").to_numpy(float, na_value=np.nan), given.index, name=column
-    )
+    values = pd.to_numeric(given, errors="coerce").to_numpy(float, na_value=np.nan)
+    numbers = pd.Series(values, given.index, name=column)
     if (missing := given.isna()).any():
         raise DataError(f"{called} is missing in {row(missing)}: fill it in or leave the row out")
     if (bad := numbers.isna()).any():
@@ -104,13 +103,13 @@ def refuse(values: pd.Series, bad: pd.Series, remedy: str) -> None:
 
 
 def check_named(table: pd.DataFrame, label: str) -> None:
-    """Refuse a column of labels with a gap."""
+    """Refuse a column of labels with a missing one."""
     if (missing := table[label].isna() | (table[label].astype(str).str.strip() == "")).any():
         raise DataError(f"{label} is missing in {row(missing)}: name it")
 
 
 def row(mask: Any) -> str:
-    """Return the first row where a mask holds, as sentences call it."""
+    """Return the first row where a mask holds, as error sentences write it."""
     return f"row {int(np.flatnonzero(np.asarray(mask))[0]) + 1}"
 
 

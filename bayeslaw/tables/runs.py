@@ -1,4 +1,4 @@
-"""Tables of training runs: the only place that reads user data, and the door where it is checked."""
+"""Tables of training runs, read from user data and checked."""
 
 import hashlib
 import unicodedata
@@ -12,39 +12,38 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw.base.arguments import checked
-from bayeslaw.base.words import counted, facts, facts_html
+from bayeslaw.base.words import Described, counted
 from bayeslaw.declare.laws import WEIGHT
 from bayeslaw.errors import DataError, unknown_name
-from bayeslaw.tables.mixtures import folded, normalised, sources
+from bayeslaw.tables.mixtures import PREFIX, folded, normalised, sources
 from bayeslaw.tables.reading import check_named, numeric, read_table, refuse, row
 
 __all__ = ["Runs", "read_labelled", "read_runs"]
 
 NUMBERS = ("N", "D", "step", "lr", "domain_share", "duration", "k1", "k2", "k3")
 LABELS = ("run", "domain")
-TAKEN = ("row", "eval", "loss_sd", "chain", "draw", "measurement", WEIGHT, "source")
-"""Names of dims, which no column of a table may have."""
+RESERVED = ("row", "eval", "loss_sd", "chain", "draw", "measurement", WEIGHT, "source")
+"""Names that the package uses itself, which no column of a table may have."""
 
-PLAUSIBLE = {"N": (1e3, 1e18, "parameters"), "D": (1e3, 1e21, "tokens")}
-"""Range of a count in the right unit."""
+COUNT_RANGES = {"N": (1e3, 1e18, "parameters"), "D": (1e3, 1e21, "tokens")}
+"""Smallest and largest plausible count, and its unit."""
 
-LOSSES = (1e-6, 100.0)
-"""Range of a loss in nats per token: a vocabulary of a million words guessed at random costs 14."""
+LOSS_RANGE = (1e-6, 100.0)
+"""Range of a loss in nats per token; a random guess among a million words costs 14."""
+
+MOST_LISTED_LABELS = 8
+"""A column with more labels than this is not listed."""
 
 
-FEW = 8
-"""Labels that are listed one by one."""
-
-
-@dataclass(frozen=True)
-class Runs:
+@dataclass(frozen=True, repr=False)
+class Runs(Described):
     """Checked measurements: one row per measured cell, one loss per validation set.
 
     Attributes
     ----------
     table : pandas.DataFrame
         Canonical columns (`run`, covariates, labels) and ``<eval>_loss`` (nats per token) per validation set, with
-        ``<eval>_loss_sd`` where the error of measuring it is known.
+        ``<eval>_loss_sd`` where the measurement error is known.
     evals : tuple of str
         Names of the validation sets.
     baseline : pandas.DataFrame
@@ -52,8 +51,8 @@ class Runs:
     note : str
         What was changed when the table was read.
     area_settings : mapping
-        How the areas under the schedules of curves were computed: `memory`, `warmup_counted` and `tail` as in
-        `Schedule.areas`, and `power_C`, `power_beta`, `power_gamma` as in `PowerMemory`. Empty: these are no curves.
+        Settings of the areas under the schedules of curves: `memory`, `warmup_counted` and `tail` of `Schedule.areas`,
+        and `power_C`, `power_beta`, `power_gamma` of `PowerMemory`. Empty for runs that are not curves.
     """
 
     table: pd.DataFrame
@@ -85,20 +84,18 @@ class Runs:
 
     @property
     def measured_columns(self) -> list[str]:
-        """The columns of losses, and those of their known errors."""
+        """The columns of losses, and those of their known measurement errors."""
         known = [f"{c}_sd" for c in self.loss_columns]
         return [*self.loss_columns, *(c for c in known if c in self.table)]
 
     @property
     def hash(self) -> str:
         """First 16 hex digits of the SHA-256 of the checked table, baseline included."""
-        text = self.table.to_csv(index=False, float_format="%.12g") + self.baseline.to_csv(
-            index=False, float_format="%.12g"
-        )
+        text = "".join(t.to_csv(index=False, float_format="%.12g") for t in (self.table, self.baseline))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def sorted_along(self, path: str) -> "Runs":
-        """Return the runs sorted by run, then along a column where there is one: the order of a `Design`."""
+        """Return the runs sorted by run, then by a column if the table has it: the order of a `Design`."""
         by_run = ["run", path] if path in self.table else ["run"]
         return replace(self, table=self.table.sort_values(by_run, kind="stable").reset_index(drop=True))
 
@@ -106,13 +103,12 @@ class Runs:
         """Return the runs of the rows where `keep` (boolean, one per row of `table`) holds; the baseline stays."""
         return replace(self, table=self.table[np.asarray(keep, bool)].reset_index(drop=True))
 
-    def _facts(self) -> list[tuple[str, str]]:
+    def _about(self) -> tuple[str, list[tuple[str, str]]]:
         t, exact = self.table, self.measured_columns[len(self.evals) :]
         rows = f"{len(t)} in {counted(t['run'].nunique(), 'run')}"
         about = [("rows", rows), ("validation sets", ", ".join(self.evals))]
-        for c in t.columns.difference(["run", *self.measured_columns], sort=False):
-            if said := _levels(t[c]):
-                about.append((c, said))
+        described = {c: _levels(t[c]) for c in t.columns.difference(["run", *self.measured_columns], sort=False)}
+        about += [(c, levels) for c, levels in described.items() if levels]
         if exact:
             about.append(("known errors", ", ".join(c.removesuffix("_loss_sd") for c in exact)))
         if len(self.baseline):
@@ -121,13 +117,7 @@ class Runs:
             about.append(("areas", ", ".join(f"{name} {value}" for name, value in self.area_settings.items())))
         if self.note:
             about.append(("note", self.note))
-        return about
-
-    def __repr__(self) -> str:
-        return facts("Runs", self._facts())
-
-    def _repr_html_(self) -> str:
-        return facts_html("Runs", self._facts())
+        return "Runs", about
 
 
 @checked
@@ -147,13 +137,13 @@ def read_runs(
     loss : str or mapping, optional
         The column of losses, or ``{validation set: column}``. Left out: a ``loss`` column, else every ``<eval>_loss``.
     loss_sd : str or mapping, optional
-        The column of the known standard deviation of measuring a loss (nats per token; of a validation set of finite
-        size, say), or ``{validation set: column}``. Left out: ``loss_sd`` or ``<eval>_loss_sd``, where there are such.
+        The column of the known measurement error of a loss (standard deviation, nats per token), or
+        ``{validation set: column}``. Left out: the columns ``loss_sd`` or ``<eval>_loss_sd``, if any.
     **columns : str
         ``canonical=column in the table``, for example ``N="params", D="tokens", domain_share="ratio", run="run_id"``.
         Canonical names: ``N`` (parameters), ``D`` (tokens), ``step``, ``lr``, ``domain_share`` (in [0, 1]),
         ``weight_<source>``, ``domain``, ``run``. Other columns are kept as labels. Without a run column, rows that
-        share everything but D, step and lr are one run.
+        differ only in D, step and lr are one run.
 
     Returns
     -------
@@ -167,9 +157,7 @@ def read_runs(
     frame = read_labelled(table, columns)
     for canonical, column in columns.items():
         if not isinstance(column, str):
-            raise DataError(
-                f"the column for {canonical} is {column!r}: give its name, for example {canonical}='params'"
-            )
+            raise DataError(f"the column for {canonical} is {column!r}: give a name, for example {canonical}='params'")
         if column not in frame.columns:
             raise DataError(f"column for {canonical}: {unknown_name('column', column, frame.columns)}")
     gone = [new for new in columns if new in frame and new not in columns.values()]
@@ -182,15 +170,15 @@ def read_runs(
     if not len(frame):
         raise DataError("the table has no rows; give at least one measured loss")
     evals = tuple(losses)
-    for name in [*names, *(c for c in frame.columns if c in NUMBERS or c.startswith("weight_"))]:
+    measured = [*names, *_covariates(frame)]
+    for name in measured:
         frame[name] = numeric(frame, name, (columns | names).get(name))
-    for name in frame.columns.difference([*NUMBERS, *names], sort=False):
-        if not name.startswith("weight_"):
-            frame[name] = _label(frame[name], name)
+    for name in frame.columns.difference(measured, sort=False):
+        frame[name] = _label(frame[name], name)
     _check_ranges(frame, losses, known)
     frame, note = normalised(frame)
-    shadowed = [f"the table's own {name} gave way to {columns[name]}" for name in gone]
-    note = "; ".join([*shadowed, *([note] if note else [])])
+    dropped = [f"{columns[name]} replaces the table's own column {name}" for name in gone]
+    note = "; ".join(filter(None, [*dropped, note]))
     frame = _with_runs(frame, evals)
     start = frame["D"] == 0 if "D" in frame else pd.Series(False, index=frame.index)
     if start.all():
@@ -199,22 +187,22 @@ def read_runs(
 
 
 def read_labelled(table: pd.DataFrame | str | Path, columns: Mapping[str, str]) -> pd.DataFrame:
-    """Return a table whose columns of labels, mapped as in `read_runs`, are text as it is written."""
+    """Return a table with its columns of labels, mapped as in `read_runs`, as unchanged text."""
     return read_table(table, [columns.get(label, label) for label in LABELS])
 
 
 def _levels(values: pd.Series) -> str:
-    """Say what a column holds: the range of its numbers, or its labels where they are few."""
+    """Describe a column: the range of its numbers, or its labels if they are few."""
     if values.isna().all():
         return "missing in every row"
     if not pd.api.types.is_numeric_dtype(values):
-        return ", ".join(map(str, values.unique())) if values.nunique() <= FEW else ""
+        return ", ".join(map(str, values.unique())) if values.nunique() <= MOST_LISTED_LABELS else ""
     levels = np.unique(values.dropna().astype(float))
     return f"{levels[0]:g}" if len(levels) == 1 else f"{levels[0]:g} to {levels[-1]:g} ({len(levels)} levels)"
 
 
 def _renamed(frame: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
-    """Rename columns, ``{new: old}``; a namesake of a new name gives way."""
+    """Rename columns, ``{new: old}``; drop other columns that have a new name already."""
     for column in (old := list(names.values())):
         if old.count(column) > 1:
             raise DataError(f"the column {column!r} is mapped twice: give each name a column of its own")
@@ -264,10 +252,15 @@ def _sd_columns(
     return known
 
 
+def _covariates(frame: pd.DataFrame) -> list[str]:
+    """Return the columns that are numbers by their name, in canonical order."""
+    return [c for c in (*NUMBERS, *(PREFIX + s for s in sources(frame))) if c in frame]
+
+
 def _label(values: pd.Series, name: str) -> pd.Series:
-    """Return a column that is no covariate: numbers and truth values as they are, anything else as text with gaps."""
-    if name in TAKEN:
-        raise DataError(f"the table has a column {name!r}, which bayeslaw calls something else: rename or drop it")
+    """Return a column that is no covariate: numbers and booleans unchanged, anything else as text with gaps."""
+    if name in RESERVED:
+        raise DataError(f"the table has a column {name!r}, a name that bayeslaw uses itself: rename or drop it")
     if values.dtype.kind in "fiub" and name not in LABELS:
         gaps = bool(values.isna().any())
         return pd.Series(values.to_numpy(float, na_value=np.nan) if gaps else values.to_numpy(), values.index)
@@ -275,7 +268,7 @@ def _label(values: pd.Series, name: str) -> pd.Series:
     seen: dict[str, tuple[str, bool]] = {}
     for written, is_text in dict.fromkeys((str(v), isinstance(v, str)) for v in given if v is not None):
         if any(unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t" for c in written):
-            raise DataError(f"{name} is {written[:80]!r}, which holds characters that are no text: correct it")
+            raise DataError(f"{name} is {written[:80]!r}, which holds control characters: correct it")
         alike = unicodedata.normalize("NFKC", " ".join(written.split()))
         first = seen.setdefault(alike, (written, is_text))
         if name in LABELS and first != (written, is_text):
@@ -290,17 +283,17 @@ def _check_ranges(frame: pd.DataFrame, losses: Mapping[str, str], known: Mapping
     for name, column in losses.items():
         values = frame[f"{name}_loss"].rename(column)
         refuse(values, values <= 0, "a loss in nats per token is above 0")
-        between = f"losses in nats per token lie between {LOSSES[0]:g} and {LOSSES[1]:g}"
-        refuse(values, ~values.between(*LOSSES), f"{between}; of a perplexity take the logarithm")
+        between = f"losses in nats per token lie between {LOSS_RANGE[0]:g} and {LOSS_RANGE[1]:g}"
+        refuse(values, ~values.between(*LOSS_RANGE), f"{between}; of a perplexity take the logarithm")
     for name, column in known.items():
         values = frame[f"{name}_loss_sd"].rename(column)
-        wrong = "the standard deviation of a loss is not below 0 nor above half of the loss"
+        wrong = "the standard deviation of a loss lies between 0 and half of the loss"
         refuse(values, ~values.between(0, frame[f"{name}_loss"] / 2), f"{wrong}; correct it or leave the column out")
-    for name in (c for c in frame.columns if c in ("domain_share", "duration") or c.startswith("weight_")):
+    for name in (c for c in frame.columns if c in ("domain_share", "duration") or c.startswith(PREFIX)):
         values, percent = frame[name], frame[name].between(1, 100, inclusive="right")
         refuse(values, percent, "shares lie in [0, 1]; divide the column by 100 if it is in percent")
         refuse(values, ~values.between(0, 1), "shares lie in [0, 1]; correct it")
-    for name, (low, high, unit) in PLAUSIBLE.items():
+    for name, (low, high, unit) in COUNT_RANGES.items():
         if name in frame:
             values = frame[name]
             refuse(values, (values < 0) | ((values == 0) & (name == "N")), f"give the number of {unit}, above 0")
@@ -314,8 +307,7 @@ def _with_runs(frame: pd.DataFrame, evals: tuple[str, ...]) -> pd.DataFrame:
     for label in (c for c in LABELS if c in frame):
         check_named(frame, label)
     if "run" not in frame:
-        settings = [c for c in frame.columns if c in (*NUMBERS, *LABELS) or str(c).startswith("weight_")]
-        settings = [c for c in settings if c not in along]
+        settings = [c for c in frame if c in (*_covariates(frame), *LABELS) and c not in along]
         number = frame.groupby(settings).ngroup() if settings else pd.Series(0, index=frame.index)
         frame["run"] = "run " + (number + 1).astype(str)
     cell = ["run", *along]
@@ -324,9 +316,9 @@ def _with_runs(frame: pd.DataFrame, evals: tuple[str, ...]) -> pd.DataFrame:
         where = ", ".join(f"{c} {frame[c][bad].iloc[0]}" for c in cell)
         raise DataError(
             f"{row(bad)} measures the same cell as row {first + 1} ({where}): "
-            "leave one out, map the column that tells them apart, or name replicates apart in a run column"
+            "leave one out, map the column in which they differ, or give replicates different names in a run column"
         )
-    numbers = [c for c in (*NUMBERS, *(c for c in frame.columns if str(c).startswith("weight_"))) if c in frame]
+    numbers = _covariates(frame)
     losses = [c for c in (f"{e}_loss{sd}" for sd in ("_sd", "") for e in evals) if c in frame]
     order = ["run", *numbers, *(c for c in frame.columns if c not in ("run", *numbers, *losses)), *losses]
     return frame[order]

@@ -1,11 +1,11 @@
-"""Learning-rate schedules, and the two areas under them that curve laws are written in.
+"""Learning-rate schedules, and the two areas under them that are covariates of curve laws.
 
 A schedule is the rate of every step. ``a + b`` runs one part after the other (stable, then decay);
-``pretraining.then(continued)`` starts continual pre-training, re-warm-up included, and remembers the transfer point.
+``pretraining.then(continued)`` starts continual pre-training, re-warm-up included, and keeps the transfer point.
 
-In all functions here `steps` is the number of all steps, the warm-up's included; `warmup` is how many of them the rate
-rises in, linearly from 0 to `peak`; `peak`, `final` and `low` are learning rates, as the optimiser takes them. Numbers
-that make no schedule are refused with a RangeError before anything is computed.
+In all functions here `steps` is the number of all steps, warm-up included; in the first `warmup` of them the rate rises
+linearly from 0 to `peak`; `peak`, `final` and `low` are learning rates of the optimiser. Values that make no schedule
+raise a RangeError.
 """
 
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 MEMORY = 0.999
-"""Lambda of the annealing area: the value of arXiv:2408.11029 and, "everywhere", of arXiv:2505.07796."""
+"""Lambda of the annealing area in arXiv:2408.11029 and arXiv:2505.07796."""
 
 WarmupCounted = Literal["linear", "peak"]
 Tail = Literal["frozen", "carried"]
@@ -94,7 +94,7 @@ class Schedule:
         return Schedule(joined.lr, joined.warmups, len(self))
 
     def counted(self, warmup_counted: WarmupCounted = "linear") -> tuple[np.ndarray, np.ndarray]:
-        """Return the rate and the fall of the rate at every step, as the areas count them (see `areas`)."""
+        """Return the rate and the fall of the rate at every step, as `areas` counts them."""
         if warmup_counted not in get_args(WarmupCounted):
             raise unknown_name("choice for warmup_counted=", warmup_counted, get_args(WarmupCounted))
         lr = self.lr
@@ -115,22 +115,21 @@ class Schedule:
         """Return the forward and the annealing area after every step.
 
         The forward area S1 is the sum of the rates. The annealing area S2 sums ``m_i = memory m_{i-1} + (lr_{i-1} -
-        lr_i)``: falls of the rate count, the more the longer ago they were, up to ``1 / (1 - memory)`` steps; rises
-        (a re-warm-up) count against them (arXiv:2408.11029; eq. 1 of arXiv:2505.07796).
+        lr_i)``: a fall of the rate adds more the longer ago it was, up to ``1 / (1 - memory)`` steps; a rise (a
+        re-warm-up) subtracts (arXiv:2408.11029; eq. 1 of arXiv:2505.07796).
 
         Parameters
         ----------
         memory : float
             The papers' lambda, in [0, 1).
         warmup_counted : {"linear", "peak"}
-            "linear": S1 sums the rates as they were, and S2 begins at the end of the first warm-up, since nothing was
-            learned before that could be annealed (drops are counted after the warm-up in arXiv:2503.12811, whose
-            public curves this fits clearly better: R2 .998 against .993 at 25M). "peak": warm-ups count as if they had
-            run at the rate they lead to, in both areas (the script released with arXiv:2408.11029).
+            "linear": S1 sums the rates as they were, and S2 starts at the end of the first warm-up, as in
+            arXiv:2503.12811, whose public curves this fits better (R2 .998 against .993 at 25M). "peak": in both areas
+            warm-ups count at the rate of their last step (the script released with arXiv:2408.11029).
         tail : {"frozen", "carried"}
-            What falls of the rate in pre-training still do after the transfer point. "frozen": nothing, S2pt keeps its
-            value at the end of pre-training (the text of arXiv:2505.07796 gives the areas of the two stages apart
-            and does not say; this is our reading). "carried": they decay on, as eq. 1 for the joined schedule has it.
+            Effect of falls in pre-training after the transfer point. "frozen": none, S2pt keeps its value at the end of
+            pre-training (our reading: arXiv:2505.07796 does not specify it). "carried": S2pt goes on by eq. 1 for the
+            joined schedule.
 
         Returns
         -------
@@ -173,7 +172,7 @@ def _annealed(drops: np.ndarray, memory: float) -> np.ndarray:
 
 
 def _schedule(steps: int, peak: float, warmup: int, after: Any) -> Schedule:
-    """Warm up linearly over `warmup` steps, then follow `after` (share of the rest that has passed -> rate)."""
+    """Warm up linearly over `warmup` steps, then follow `after` (share of the other steps done -> rate)."""
     if steps != int(steps) or steps < 1:
         raise RangeError(f"steps is {steps}: give a whole number of at least 1")
     if warmup != int(warmup) or not 0 <= warmup < steps:
@@ -213,7 +212,7 @@ def wsd(
     warmup: int = 0,
     shape: Literal["linear", "cosine", "sqrt", "exponential"] = "linear",
 ) -> Schedule:
-    """Return warm-up, stable, decay: `peak` until the last `decay` steps, which lead to `final`.
+    """Return warm-up, stable, decay: `peak` until the last `decay` steps, which end at `final`.
 
     ``sqrt`` is one minus the square root of time; ``exponential`` needs a `final` above 0.
     """
@@ -227,9 +226,9 @@ def wsd(
 
     def after(t: np.ndarray) -> np.ndarray:
         u = np.clip((t * rest - (rest - decay)) / decay, 0, 1)
-        if shape == "exponential":
-            return peak * (final / peak) ** u
-        rate: np.ndarray = final + (peak - final) * DECAYS[shape](u)
+        rate: np.ndarray = (
+            peak * (final / peak) ** u if shape == "exponential" else final + (peak - final) * DECAYS[shape](u)
+        )
         return rate
 
     return _schedule(steps, peak, warmup, after)
@@ -269,16 +268,16 @@ def inverse_sqrt(steps: int, peak: float, warmup: int) -> Schedule:
 
 @checked
 def from_table(step: ArrayLike, lr: ArrayLike, *, warmup: int | None = None) -> Schedule:
-    """Return a schedule from logged steps: straight lines between them.
+    """Return straight lines between logged steps.
 
     Parameters
     ----------
     step : array of int
         Steps (the first is 1), rising.
     lr : array
-        Rates at them.
+        Their rates.
     warmup : int, optional
-        Steps of a linear warm-up to the first rate logged at or after its end; rows inside it are used as they are.
+        Steps of a linear warm-up to the first rate logged at or after its end; rows inside it are used unchanged.
         Left out: the steps, from step 1 on, over which the rates rise.
 
     Raises
@@ -312,8 +311,5 @@ def from_table(step: ArrayLike, lr: ArrayLike, *, warmup: int | None = None) -> 
 
 
 def unknown() -> Schedule:
-    """Return a pre-training of which nothing is known but that it ended at rate 0 (one step without area).
-
-    arXiv:2505.07796 treats open models so: their last rate is taken as 0, hence the re-warm-up starts from there.
-    """
+    """Return one step at rate 0, for an unknown pre-training that ended there, as arXiv:2505.07796 assumes."""
     return Schedule(np.zeros(1))

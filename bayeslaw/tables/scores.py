@@ -1,4 +1,4 @@
-"""Benchmark scores as losses: error rates, and how exactly so many test items measure them."""
+"""Benchmark scores as losses: error rates, and their binomial measurement errors."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,10 +29,9 @@ def read_scores(
     full: float = 1.0,
     **columns: str,
 ) -> Runs:
-    """Read a table of benchmark scores; what is modelled is the error rate, 1 minus the score.
+    """Read a table of benchmark scores as error rates, 1 minus the score.
 
-    Where the number of test items is known, so is the binomial error of measuring a score, and the error model is
-    about the luck of a run alone.
+    The number of test items gives the binomial measurement error; the error model then holds the run effect only.
 
     Parameters
     ----------
@@ -43,15 +42,15 @@ def read_scores(
     items : mapping, optional
         ``{benchmark: number of test items}``, of some or all; left out: the columns ``<benchmark>_items``, if any.
     full : float
-        The score of a model that makes no mistake: 1, or 100 where scores are percentages.
+        The score of a model without mistakes: 1, or 100 for percentages.
     **columns : str
         ``canonical=column in the table``, as in `bayeslaw.read_runs`, for example ``duration="window"``.
 
     Returns
     -------
     Runs
-        Its validation sets are the benchmarks, their losses the error rates p, and the known errors of measuring
-        these (``<benchmark>_loss_sd``) sqrt(p (1 - p) / n) for n items.
+        Validation sets are the benchmarks, losses the error rates p, and known measurement errors
+        (``<benchmark>_loss_sd``) sqrt(p (1 - p) / n) for n items.
 
     Raises
     ------
@@ -63,7 +62,7 @@ def read_scores(
         `items` names no benchmark of the table, or `score` no column.
     """
     if not 0 < full < np.inf:
-        raise RangeError(f"full is {full}: give the score of a model that makes no mistake, 1 or 100")
+        raise RangeError(f"full is {full}: give the score of a model without mistakes, 1 or 100")
     frame = read_labelled(table, columns)
     named = dict(score or {c.removesuffix("_score"): c for c in frame.columns if c.endswith("_score")})
     if not named:
@@ -84,21 +83,16 @@ def read_scores(
     return read_runs(kept.assign(**rates), loss={name: f"{name}_loss" for name in named}, **columns)
 
 
-def _items(
-    frame: pd.DataFrame, named: Mapping[str, str], items: Mapping[str, int] | None
-) -> dict[str, np.ndarray | float]:
-    """Return how many items each benchmark has, those of which that is known."""
+def _items(frame: pd.DataFrame, named: Mapping[str, str], items: Mapping[str, int] | None) -> dict[str, np.ndarray]:
+    """Return the known numbers of test items, by benchmark."""
     if unknown := [name for name in items or {} if name not in named]:
         raise unknown_name("benchmark", unknown[0], named)
-    found: dict[str, np.ndarray | float] = {}
-    for name in named:
-        if items is not None and name in items:
-            counts = np.atleast_1d(np.asarray(items[name], float))
-        elif items is None and f"{name}_items" in frame:
-            counts = numeric(frame, f"{name}_items").to_numpy()
-        else:
-            continue
+    columns = {name: f"{name}_items" for name in named if f"{name}_items" in frame}
+    if items is None:
+        found = {name: numeric(frame, column).to_numpy() for name, column in columns.items()}
+    else:
+        found = {name: np.atleast_1d(np.asarray(count, float)) for name, count in items.items()}
+    for name, counts in found.items():
         if (bad := ~(counts >= 1)).any():
             raise DataError(f"{name} has {counts[bad][0]:g} test items: give their number, at least 1")
-        found[name] = counts
     return found

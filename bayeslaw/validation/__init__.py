@@ -1,1 +1,1 @@
-"""What refits say: evaluation on held-out runs, comparison, calibration by simulation."""
+"""Refits: evaluation on held-out runs, comparison, calibration by simulation."""

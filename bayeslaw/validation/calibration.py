@@ -1,8 +1,8 @@
-"""Simulation-based calibration: whether a model's posteriors hold what they say, on data that it made itself.
+"""Simulation-based calibration of a model's posteriors, on losses simulated from its prior.
 
-Coefficients drawn from the prior, losses simulated from them at the model's own design, a posterior from those losses:
-over many simulations the rank of the truth among independent posterior draws is uniform, whatever the quantity (Talts
-et al. 2018, arXiv:1804.06788). Where it is not, law, density, error model or sampler disagree with one another.
+Each simulation draws coefficients from the prior, simulates losses at the model's design and refits them. The rank of
+the truth among independent posterior draws is then uniform for every quantity (Talts et al. 2018, arXiv:1804.06788).
+Other ranks show an error in the law, density, error model or sampler.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ from bayeslaw.posterior.quantity import drawn
 from bayeslaw.spec.noise import Noise
 from bayeslaw.spec.specification import Specification
 from bayeslaw.validation.refits import failure_note, file_of, finish, refit_settings
-from bayeslaw.validation.simulation import POINTS, RANKS, simulation, with_losses
+from bayeslaw.validation.simulation import RANKED_DRAWS, RANKED_ROWS, simulation, with_losses
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,30 +33,30 @@ if TYPE_CHECKING:
 
 __all__ = ["Calibration", "calibrate"]
 
-RHAT = 1.05
-VAST = 1e6
+MOST_R_HAT = 1.05
+HUGE_LOSS = 1e6
 """A loss above any floor, in nats."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Calibration:
-    """Where the truth lay in posteriors of simulated losses.
+    """Ranks of the truth in posteriors of simulated losses.
 
     Attributes
     ----------
     model : Model
-        What was calibrated.
+        The calibrated model.
     prob : float
         Probability of the intervals.
     rows : pandas.DataFrame
         One row per simulation and quantity: ``simulation``, ``quantity``, ``kind`` (coefficient, population, error,
-        loss, likelihood or decision), ``true`` value, ``rank`` of the truth among `RANKS` thinned draws, ``lower`` and
+        loss, likelihood or decision), ``true`` value, ``rank`` of the truth among 99 thinned draws, ``lower`` and
         ``upper`` end of the equal-tailed interval, ``covered``.
     fits : pandas.DataFrame
         One row per refit: ``simulation``, largest ``r_hat``, ``divergences``, smallest bulk ``ess`` of a quantity,
-        ``seconds``. None is left out of the ranks, however it went.
+        ``seconds``. The ranks include all of them, unconverged ones too.
     failed : pandas.DataFrame
-        One row per refit that came to no posterior: ``fold`` (``simulation 3``), ``error`` (its type) and ``reason``.
+        One row per refit without a posterior: ``fold`` (``simulation 3``), ``error`` (its type) and ``reason``.
     """
 
     model: Specification
@@ -72,14 +72,15 @@ class Calibration:
         wide = wide.loc[self.rows["quantity"].unique()]
         within = np.random.default_rng(0).random(wide.shape)
         coords = {"quantity": wide.index.to_numpy(str), "simulation": wide.columns.to_numpy()}
-        return xr.DataArray((wide.to_numpy() + within) / (RANKS + 1), coords=coords, dims=list(coords), name="pit")
+        return xr.DataArray(
+            (wide.to_numpy() + within) / (RANKED_DRAWS + 1), coords=coords, dims=list(coords), name="pit"
+        )
 
     def summary(self) -> pd.DataFrame:
-        """Return how each quantity fared.
+        """Return the calibration of each quantity.
 
-        Columns: ``kind``; ``n`` simulations; ``coverage`` of the intervals and ``mc_error``, the standard deviation
-        that chance alone gives it where the intervals are right; ``p_uniform``, the p-value of a test that the ranks
-        are uniform (ArviZ's ``uniformity_test``).
+        Columns: ``kind``; ``n`` simulations; ``coverage`` of the intervals and ``mc_error``, its standard deviation for
+        exact intervals; ``p_uniform``, the p-value of a test that the ranks are uniform (ArviZ's ``uniformity_test``).
         """
         by = self.rows.groupby("quantity", sort=False)
         table = by.agg(kind=("kind", "first"), n=("covered", "size"), coverage=("covered", "mean"))
@@ -89,18 +90,18 @@ class Calibration:
 
     @property
     def diverged(self) -> int:
-        """How many refits have divergences."""
+        """Number of refits with divergences."""
         return int((self.fits["divergences"] > 0).sum())
 
     @property
     def unmixed(self) -> int:
-        """How many refits have an R-hat above 1.05."""
-        return int((self.fits["r_hat"] > RHAT).sum())
+        """Number of refits with an R-hat above 1.05."""
+        return int((self.fits["r_hat"] > MOST_R_HAT).sum())
 
     @property
     def dependent(self) -> int:
-        """How many refits have fewer effective draws of some quantity than its truth is ranked among."""
-        return int((self.fits["ess"] < RANKS).sum())
+        """Number of refits with fewer than 99 effective draws of some quantity."""
+        return int((self.fits["ess"] < RANKED_DRAWS).sum())
 
     def plot(self, axes: "Sequence[Axes] | None" = None) -> "Sequence[Axes]":
         """Draw it; see `bayeslaw.plots.plot_calibration`."""
@@ -114,12 +115,12 @@ class Calibration:
         return [
             f"Calibration of {self.model.law.name}: {counted(n, 'simulation')}, {len(table)} quantities",
             f"{self.prob:.0%} intervals hold the truth in {pooled:.1%} of all cases, by quantity in "
-            f"{table['coverage'].min():.1%} to {table['coverage'].max():.1%} (chance alone: standard deviation "
+            f"{table['coverage'].min():.1%} to {table['coverage'].max():.1%} (Monte Carlo standard deviation "
             f"{table['mc_error'].iloc[0]:.1%})",
             f"ranks: p below 0.05 for {low} of {len(table)} quantities, smallest {smallest:.2g}, times their number "
             f"{min(1.0, smallest * len(table)):.2g}",
-            f"refits: {self.diverged} with divergences, {self.unmixed} with R-hat above {RHAT}, {self.dependent} with "
-            f"fewer than {RANKS} effective draws of some quantity; all count",
+            f"refits: {self.diverged} with divergences, {self.unmixed} with R-hat above {MOST_R_HAT}, "
+            f"{self.dependent} with fewer than {RANKED_DRAWS} effective draws of some quantity; all count",
             *failure_note(self.failed, n),
         ]
 
@@ -151,28 +152,27 @@ def calibrate(
 ) -> Calibration:
     """Simulate losses from the model's prior, refit them, and rank the truth in every posterior.
 
-    The rows of the model's table say where runs are measured; their losses are not used. A floor that a model takes
-    from its lowest loss is that of the simulated losses in each refit, and absent from the prior that they come from.
-    Ranked are coefficients, populations, errors, losses of the mean law at four rows of the design, and the joint
-    log likelihood of the simulated losses, which sees errors that no single quantity shows (Modrák et al. 2023,
-    arXiv:2211.02383). With robust *and* correlated errors the likelihood is an approximation to the errors simulated;
-    with other errors it is exact.
+    The rows of the model's table give the design; their losses are not used. A floor at the lowest loss is that of the
+    simulated losses in each refit, and absent from the prior of the simulations. Ranked are coefficients, populations,
+    errors, losses of the mean law at four rows of the design, and the joint log likelihood of the simulated losses,
+    which shows errors that no single quantity shows (Modrák et al. 2023, arXiv:2211.02383). The likelihood is exact for
+    the simulated errors, unless these are robust *and* correlated.
 
     Parameters
     ----------
     model : Model
         Law, design, pooling, priors, errors.
     n : int
-        Number of simulations. With 100 the coverage of a quantity is known to 3 percentage points.
+        Number of simulations. With 100 the coverage of a quantity has a standard deviation of 3 percentage points.
     draws, chains, seed : int
-        Of each refit, see `bayeslaw.Model.fit`; the seed is also that of the simulations, and each simulation
-        depends on seed and number only, so that a larger n adds to what a folder holds.
+        Of each refit, see `bayeslaw.Model.fit`. Each simulation depends on the seed and its number only, so that a
+        larger n uses the finished ones of a folder.
     prob : float
         Probability of the equal-tailed intervals.
     fitted_noise : Noise, optional
-        Errors that the refits assume instead of those simulated: what it costs to be wrong about them.
+        Errors of the refits, if they differ from those simulated, to measure the effect of wrong ones.
     also : callable, optional
-        Takes a Fit and returns further numbers to rank, dims chain and draw: an answer, for example.
+        Takes a Fit and returns further quantities to rank, with dims chain and draw.
     folder, jobs, executor, progress
         As in `bayeslaw.evaluate`.
     **settings
@@ -185,8 +185,8 @@ def calibrate(
     Raises
     ------
     RangeError
-        Before anything is fitted: settings that cannot be used, or a prior whose shape too few draws have (fewer than
-        one in 10,000, as happens with many pooled coefficients).
+        Settings cannot be used, or fewer than one prior draw in 10,000 has the required shape, as happens with many
+        pooled coefficients; nothing is fitted.
     StoreError
         The folder cannot be used.
     RefitError
@@ -194,17 +194,17 @@ def calibrate(
     """
     if n < 1:
         raise RangeError(f"n is {n}: give how many simulations, for example 100")
-    levels(prob)  # refused before anything is fitted
-    if draws * chains < RANKS:
-        raise RangeError(f"{chains} x {draws} draws are too few to rank a truth among: ask for {RANKS} at least")
+    levels(prob)  # an error here comes before any fit
+    if draws * chains < RANKED_DRAWS:
+        raise RangeError(f"{chains} x {draws} draws are too few to rank a truth among: ask for {RANKED_DRAWS} at least")
     if settings.get("method", "nuts") != "nuts":
         raise RangeError("maximum likelihood has no posterior to rank the truth in: leave method= out")
     settings = refit_settings(jobs, executor, draws=draws, chains=chains, seed=seed, **settings)
     runs = model.runs.sorted_along(model.law.path)
-    blank = replace(model, runs=with_losses(runs, np.full((len(runs), len(runs.evals)), VAST)))
+    blank = replace(model, runs=with_losses(runs, np.full((len(runs), len(runs.evals)), HUGE_LOSS)))
     truths = prior_predictive(blank, draws=n, seed=seed).posterior
     names = {f"simulation {i + 1}": i for i in range(n)}
-    recipe = settings | {"ranks": RANKS, "points": POINTS, "fitted_noise": fitted_noise}
+    recipe = settings | {"ranks": RANKED_DRAWS, "points": RANKED_ROWS, "fitted_noise": fitted_noise}
     recipe |= {"also": also and f"{also.__module__}.{also.__qualname__}"}
     files = {name: file_of(folder, name, blank, blank.design, prob, recipe) for name in names}
     tasks = {name: (blank, i, truths.isel(draw=[i]), prob, fitted_noise, also, settings) for name, i in names.items()}

@@ -1,7 +1,6 @@
-"""Models compared by run: how well each predicts runs that it has not seen.
+"""Comparison of models by their predictions of held-out runs.
 
-The unit is the run, never the checkpoint: checkpoints of one run are not independent, so leaving one of them out leaves
-its neighbours in and flatters whatever follows the noise.
+The unit is the run: its checkpoints are dependent, so that leaving single ones out favours models that fit noise.
 """
 
 import warnings
@@ -26,10 +25,10 @@ __all__ = ["compare"]
 
 @checked
 def compare(entries: Mapping[str, Posterior] | Mapping[str, Evaluation]) -> pd.DataFrame:
-    """Compare models by how well they predict runs they have not seen.
+    """Compare models by their predictions of held-out runs.
 
     Fits are compared by leave-one-run-out cross-validation without refits (PSIS on the joint density of each run,
-    Vehtari et al. 2024, arXiv:1507.02646). Where that is unreliable, a warning says so: refit, and compare evaluations,
+    Vehtari et al. 2024, arXiv:1507.02646). If a warning calls it unreliable, compare evaluations,
     ``bl.compare({name: bl.evaluate(fit.model, bl.splits.by("run")), ...})`` or, with fewer refits, those of
     ``bl.splits.runs(10)``.
 
@@ -44,21 +43,21 @@ def compare(entries: Mapping[str, Posterior] | Mapping[str, Evaluation]) -> pd.D
         One row per model, best first: ``rank``; ``elpd``, the summed log predictive density of the runs' log losses
         (nats; higher is better) and its standard error ``se``; ``elpd_diff``, the difference from the best, and
         ``diff_se``; ``p_worse``, the probability that the model is worse than the best (normal approximation);
-        ``weight`` in the stacked prediction (Yao et al. 2018); ``p_eff``, the effective number of parameters;
-        ``bad_runs``, how many runs have a Pareto k too high to be trusted (the last two are missing for evaluations);
-        ``runs``, how many there are.
+        ``weight`` in the stacked prediction (Yao et al. 2018); ``p_eff``, the effective number of parameters, and
+        ``bad_runs``, the number of runs with an unreliable Pareto k (both missing for evaluations); ``runs``, their
+        number.
 
     Raises
     ------
     DataError
         The measurements differ.
     RangeError
-        There is nothing to compare, or no posterior.
+        There are fewer than two entries, fits beside evaluations, or a fit without posterior.
 
     Warns
     -----
     UserWarning
-        Some Pareto k are too high.
+        Some Pareto k are unreliable.
     """
     if len(entries) < 2:
         raise RangeError("give at least two models to compare, for example bl.compare({'pooled': a, 'by domain': b})")
@@ -69,7 +68,7 @@ def compare(entries: Mapping[str, Posterior] | Mapping[str, Evaluation]) -> pd.D
             f"{next(iter(exact))!r} is an evaluation and {next(iter(fits))!r} a fit: give either fits or evaluations"
         )
     if exact:
-        _check_same({name: _held_out(e) for name, e in exact.items()})
+        _check_same({name: e.rows[["fold", "run", "eval", "observed"]] for name, e in exact.items()})
         found = {name: _exact(e.runs["elpd"].to_numpy()) for name, e in exact.items()}
     else:
         _check_same({name: _measurements(fit) for name, fit in fits.items()})
@@ -86,10 +85,6 @@ def _measurements(fit: Posterior) -> pd.DataFrame:
     return pd.DataFrame({**columns, "observed": np.exp(d.log_loss)})
 
 
-def _held_out(evaluation: Evaluation) -> pd.DataFrame:
-    return evaluation.rows[["fold", "run", "eval", "observed"]]
-
-
 def _check_same(measured: Mapping[str, pd.DataFrame]) -> None:
     (first, one), *others = measured.items()
     for name, other in others:
@@ -104,7 +99,7 @@ def _check_same(measured: Mapping[str, pd.DataFrame]) -> None:
             differ = f"another {column} in the run {where['run']!r}"
         raise DataError(
             f"{first!r} and {name!r} were not made of the same measurements ({differ}): compare models of the same "
-            "rows and losses (outside='include' counts the rows outside a law's range too)"
+            "rows and losses (outside='include' also counts rows outside a law's range)"
         )
 
 
@@ -127,19 +122,9 @@ def _psis(name: str, fit: Posterior) -> ELPDData:
 
 
 def _exact(elpd: np.ndarray) -> ELPDData:
-    pointwise = xr.DataArray(elpd, dims="run")
-    se = float(np.sqrt(elpd.size * elpd.var()))
-    return ELPDData(
-        elpd=float(elpd.sum()),
-        se=se,
-        p=np.nan,
-        n_samples=0,
-        n_data_points=elpd.size,
-        scale="log",
-        warning=False,
-        good_k=np.nan,
-        elpd_i=pointwise,
-    )
+    numbers = {"elpd": float(elpd.sum()), "se": float(np.sqrt(elpd.size * elpd.var())), "p": np.nan, "good_k": np.nan}
+    sizes = {"n_samples": 0, "n_data_points": elpd.size}
+    return ELPDData(**numbers, **sizes, scale="log", warning=False, elpd_i=xr.DataArray(elpd, dims="run"))
 
 
 def _table(found: Mapping[str, ELPDData]) -> pd.DataFrame:
@@ -148,20 +133,14 @@ def _table(found: Mapping[str, ELPDData]) -> pd.DataFrame:
     with np.errstate(under="ignore"):
         table: pd.DataFrame = az.compare(near, round_to="none")
     table = table.rename(columns={"dse": "diff_se", "p": "p_eff"})
-    bad = {k: _bad(e) for k, e in found.items()}
-    for column, value in (
-        ("elpd", {k: e.elpd for k, e in found.items()}),
-        ("se", {k: e.se for k, e in found.items()}),
-        ("bad_runs", bad),
-        ("runs", {k: e.n_data_points for k, e in found.items()}),
-    ):
-        table[column] = pd.Series(value)
-    for name, number in bad.items():
-        if number > 0:
+    own = {k: {"elpd": e.elpd, "se": e.se, "bad_runs": _bad(e), "runs": e.n_data_points} for k, e in found.items()}
+    table = table.assign(**pd.DataFrame.from_dict(own, orient="index"))
+    for name, e in found.items():
+        if (number := _bad(e)) > 0:
             warnings.warn(
-                f"the score of {name!r} cannot be trusted: {number} of {found[name].n_data_points} runs weigh so much "
-                f"that leaving them out needs a refit (Pareto k above {found[name].good_k:.2f}); compare "
-                "bl.evaluate(fit.model, bl.splits.by('run')) of each model",
+                f"the score of {name!r} cannot be trusted: {number} of {e.n_data_points} runs weigh so much that "
+                f"leaving them out needs a refit (Pareto k above {e.good_k:.2f}); compare bl.evaluate(fit.model, "
+                "bl.splits.by('run')) of each model",
                 stacklevel=3,
             )
     order = ["rank", "elpd", "se", "elpd_diff", "diff_se", "p_worse", "weight", "p_eff", "bad_runs", "runs"]
@@ -169,4 +148,5 @@ def _table(found: Mapping[str, ELPDData]) -> pd.DataFrame:
 
 
 def _bad(e: ELPDData) -> float:
+    """Return the number of runs with an unreliable Pareto k."""
     return float("nan") if e.pareto_k is None else int((e.pareto_k > e.good_k).sum())

@@ -1,4 +1,4 @@
-"""Refits of a model without some of its measurements, and how well they predict those."""
+"""Refits of a model without some of its measurements, and scores of their predictions there."""
 
 from collections.abc import Mapping
 from concurrent.futures import Executor
@@ -28,21 +28,21 @@ from bayeslaw.validation.splits import Splits
 
 __all__ = ["Evaluation", "evaluate"]
 
-ERRORS = 2000
-"""At least so many draws of a new run stand for its distribution; a fit with fewer draws gives each several errors."""
-RHAT = 1.01
+LEAST_NEW_RUN_DRAWS = 2000
+"""Smallest number of draws of a new run; a fit with fewer draws repeats them with different errors."""
+MOST_R_HAT = 1.01
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Evaluation:
-    """How well a model predicts measurements that it was not fitted to.
+    """Scores of a model's predictions of held-out measurements.
 
     Attributes
     ----------
     model : Model
-        What was refitted.
+        The refitted model.
     splits : Splits
-        What was held out.
+        The held-out parts.
     prob : float
         Probability of the intervals.
     rows : pandas.DataFrame
@@ -55,7 +55,7 @@ class Evaluation:
     folds : pandas.DataFrame
         One row per refit: ``rows`` trained on, ``r_hat`` (largest), ``divergences``, ``seconds``.
     failed : pandas.DataFrame
-        One row per fold whose refit failed and which is in none of the others: ``fold``, ``error`` (its type) and
+        One row per fold whose refit failed, absent from the other tables: ``fold``, ``error`` (its type) and
         ``reason``.
     """
 
@@ -76,14 +76,12 @@ class Evaluation:
         (mean log density of a log loss; larger is better) and ``coverage`` of the interval; of the refit ``r_hat`` and
         ``divergences``.
         """
-        rows = [
-            {"fold": fold, "eval": name, **scores(part, self.prob)}
-            for (fold, name), part in self.rows.groupby(["fold", "eval"], sort=False)
-        ]
+        groups = self.rows.groupby(["fold", "eval"], sort=False)
+        rows = [{"fold": fold, "eval": name, **scores(rows, self.prob)} for (fold, name), rows in groups]
         return pd.DataFrame(rows).merge(self.folds[["fold", "r_hat", "divergences"]], on="fold")
 
     def summary(self) -> pd.DataFrame:
-        """Return the scores over all held-out measurements, one row per validation set; columns as in `frame`."""
+        """Return the scores over all held-out measurements, one row per validation set; columns as in `to_frame`."""
         rows = {name: scores(part, self.prob) for name, part in self.rows.groupby("eval", sort=False)}
         table = pd.DataFrame(rows.values(), index=pd.Index(rows, name="eval"))
         return table.loc[[e for e in self.model.runs.evals if e in rows]]
@@ -91,7 +89,7 @@ class Evaluation:
     @property
     def unconverged(self) -> list[str]:
         """The folds whose refit diverged or has an R-hat above 1.01."""
-        bad = (self.folds["divergences"] > 0) | (self.folds["r_hat"] > RHAT)
+        bad = (self.folds["divergences"] > 0) | (self.folds["r_hat"] > MOST_R_HAT)
         return [str(label) for label in self.folds.loc[bad, "fold"]]
 
     def _about(self) -> list[str]:
@@ -102,7 +100,8 @@ class Evaluation:
             f"joint log predictive density {self.runs['elpd'].sum():.1f} nats over {counted(runs, 'run')}",
         ]
         if bad := self.unconverged:
-            lines.append(f"not converged (R-hat above {RHAT} or divergences): {len(bad)} of {n}, for example {bad[0]}")
+            limits = f"R-hat above {MOST_R_HAT} or divergences"
+            lines.append(f"not converged ({limits}): {len(bad)} of {n}, for example {bad[0]}")
         return lines + failure_note(self.failed, n)
 
     def __repr__(self) -> str:
@@ -111,9 +110,8 @@ class Evaluation:
 
     def _repr_html_(self) -> str:
         first, *others = self._about()
-        return (
-            f"<p>{first}</p>{self.summary().to_html(border=0, float_format='{:.4g}'.format)}<p>{'; '.join(others)}</p>"
-        )
+        table = self.summary().to_html(border=0, float_format="{:.4g}".format)
+        return f"<p>{first}</p>{table}<p>{'; '.join(others)}</p>"
 
 
 @checked
@@ -133,16 +131,16 @@ def evaluate(
 ) -> Evaluation:
     """Refit a model without each fold of its measurements and score its predictions there.
 
-    Point scores are those of the mean law, the others those of a new run: a label that was not trained on gets
-    coefficients from its population. With `splits.late` and `splits.segments` the runs were seen in part; predicting
-    them as new ones ignores what their seen part told about their own error, so these scores are conservative. Rows
-    outside the law's range are not scored (unless the model has ``outside="include"``), and a fold without others is
-    left out. A refit that fails is listed in `Evaluation.failed`, and the others go on.
+    Point scores are those of the mean law, the others those of a new run; a label without training rows gets
+    coefficients from its population. `splits.late` and `splits.segments` train on a part of each run, whose information
+    about the run effect is ignored, so that these scores are conservative. Rows outside the law's range are scored only
+    if the model has ``outside="include"``, and a fold without scored rows is left out. `Evaluation.failed` lists refits
+    that fail; the others go on.
 
     Parameters
     ----------
     model : Model
-        Law, pooling, priors, errors and reference; its runs are what is split.
+        Law, pooling, priors, errors, reference, and the runs to split.
     splits : Splits
         One of `bayeslaw.splits`, for example ``bl.splits.by("N")``.
     draws, chains, seed : int
@@ -150,15 +148,14 @@ def evaluate(
     prob : float
         Probability of the equal-tailed intervals.
     folder : path, optional
-        Where every fold is kept as soon as it is finished, a small JSON file each; those already there are not fitted
-        again.
+        Folder of finished folds, a JSON file each, which are not fitted again.
     jobs : int
         Folds fitted at a time, in processes of this machine; -1: one per core.
     executor : concurrent.futures.Executor, optional
-        What fits the folds instead: processes made otherwise, or the workers of a Dask cluster
-        (``Client(address).get_executor()``). Chains of a refit run one after the other there, as with jobs.
+        Fits the folds instead, for example on the workers of a Dask cluster (``Client(address).get_executor()``).
+        Chains of a refit then run one after the other, as with jobs.
     progress : bool
-        Show how many folds are finished and the time left, in a terminal or notebook.
+        Show the number of finished folds and the time left, in a terminal or notebook.
     **settings
         Others of `bayeslaw.Model.fit`: ``tune``, ``target_accept``, ``method="mle"``.
 
@@ -169,14 +166,14 @@ def evaluate(
     Raises
     ------
     DataError, RangeError, UnknownName
-        Before anything is fitted: the splits do not fit the table, a fold leaves too little to train on, or it asks for
-        labels whose coefficients cannot be known.
+        The splits do not fit the table, a fold leaves too few training rows, or it needs coefficients of labels without
+        training rows; nothing is fitted.
     StoreError
         The folder cannot be used.
     RefitError
         A process was killed, the executor was lost, or every refit failed.
     """
-    levels(prob)  # refused before anything is fitted
+    levels(prob)  # an error here comes before any fit
     settings = refit_settings(jobs, executor, draws=draws, chains=chains, seed=seed, **settings)
     folds = _tasks(model, splits, settings)
     files = {label: file_of(folder, label, model, held, prob, settings) for label, (_, held) in folds.items()}
@@ -214,18 +211,18 @@ def _check_labels(trained: Specification, held: Design, fold: str, method: str) 
             new = np.setdiff1d(held.rows[dim].values, trained.design.groups[dim])
             if len(new) and name not in trained.by:
                 raise RangeError(
-                    f"{name} is separate by {dim}, so that nothing is known of it at {dim} {new[0]} without the fold "
-                    f"{fold!r}: pool it with by={{{name!r}: {dim!r}}}, or split by something else"
+                    f"{name} is separate by {dim} and unknown at {dim} {new[0]} without the fold {fold!r}: pool it "
+                    f"with by={{{name!r}: {dim!r}}}, or split by another column"
                 )
             if len(new) and method == "mle":
                 raise RangeError(
-                    f"maximum likelihood knows no population to draw {name} at {dim} {new[0]} from (fold {fold!r}): "
-                    "use method='nuts', or split by something else"
+                    f"maximum likelihood has no population to draw {name} at {dim} {new[0]} from (fold {fold!r}): "
+                    "use method='nuts', or split by another column"
                 )
 
 
 def _fold(label: str, model: Specification, held: Design, prob: float, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Refit and score one fold; plain numbers and texts, ready for a file."""
+    """Refit and score one fold, and return it as JSON data."""
     fit = inference.fit(model, **settings)
     density = logsumexp(log_likelihood(fit, held).stack(sample=SAMPLE).transpose("sample", "run"), axis=0)
     draws = fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"]
@@ -234,17 +231,13 @@ def _fold(label: str, model: Specification, held: Design, prob: float, settings:
     runs = pd.DataFrame({"fold": label, "run": counts.index, "n": counts.to_numpy(), "elpd": density - np.log(draws)})
     rows = _predictions(fit, held, prob)
     rows.insert(0, "fold", label)
-    return {
-        "fold": label,
-        "rows": rows.to_dict("list"),
-        "runs": runs.to_dict("list"),
-        "fit": {"rows": len(model.runs), **convergence(fit), "seconds": fit.seconds},
-    }
+    about = {"rows": len(model.runs), **convergence(fit), "seconds": fit.seconds}
+    return {"fold": label, "rows": rows.to_dict("list"), "runs": runs.to_dict("list"), "fit": about}
 
 
 def _predictions(fit: Posterior, held: Design, prob: float) -> pd.DataFrame:
     law = at_rows(fit, held)
-    many = -(-ERRORS // (law.sizes["chain"] * law.sizes["draw"]))
+    many = -(-LEAST_NEW_RUN_DRAWS // (law.sizes["chain"] * law.sizes["draw"]))
     repeated = {"draw": np.tile(np.arange(law.sizes["draw"]), many)}
     law = law.drop_vars("draw", errors="ignore").isel(repeated)
     parameters = fit.posterior.drop_vars("draw").isel(repeated)

@@ -1,4 +1,4 @@
-"""Where many calls run: one after another in this process, in several processes, or wherever an executor runs them."""
+"""Many calls in this process, in several processes, or on an executor."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -16,12 +16,12 @@ from bayeslaw.errors import RefitError
 __all__ = ["Failure", "run"]
 
 ONE_AT_A_TIME = threading.Lock()
-"""Held during a call: compiling is not safe in several threads, which Dask's workers have by default."""
+"""Held during a call, since compiling is not thread-safe and Dask's workers have several threads."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What a call gave instead of a result: the type of its exception and what it said."""
+    """Type and message of the exception of a call."""
 
     error: str
     reason: str
@@ -35,15 +35,15 @@ class Failure:
 def run[T](
     work: Callable[..., T], tasks: Mapping[str, tuple[Any, ...]], jobs: int, executor: Executor | None
 ) -> Iterator[tuple[str, T | Failure]]:
-    """Yield the label of every task and ``work(label, *arguments)``, or how that failed, as each comes to its end.
+    """Yield the label of every task and ``work(label, *arguments)`` or its `Failure`, in the order of completion.
 
-    See `bayeslaw.evaluate` for jobs and executor. Elsewhere than in this process, laws arrive by value, and what cannot
-    be unpickled is a failure of its call. Calls that have not begun are cancelled when the iterator is closed.
+    See `bayeslaw.evaluate` for jobs and executor. Other processes get laws by value; a call that cannot be unpickled
+    is a failure. Closing the iterator cancels the calls that have not begun.
 
     Raises
     ------
     RefitError
-        A process was killed, or the executor gave the calls up.
+        A process was killed, or the executor was lost.
     """
     if executor is not None:
         yield from _submitted(work, tasks, executor)
@@ -66,13 +66,13 @@ def _submitted(
     try:
         for label, arguments in tasks.items():
             packed = cloudpickle.dumps((work, label, *arguments))
-            futures[executor.submit(_attempt, packed, uuid4())] = label  # Dask would give an equal call's old failure
+            futures[executor.submit(_attempt, packed, uuid4())] = label  # Dask repeats failures of equal calls
         for future in as_completed(futures):
             error = future.exception()
             if isinstance(error, BrokenExecutor):
                 raise error
             yield futures.pop(future), future.result() if error is None else Failure.of(error)
-            del future  # Dask makes a result that is still referred to again when the worker that holds it dies
+            del future  # Dask computes a result again if its worker dies while something refers to it
     except (BrokenExecutor, CancelledError) as e:
         what = (
             "a process was killed in the middle of a refit, perhaps for want of memory: start again, with fewer jobs"
@@ -86,7 +86,7 @@ def _submitted(
 
 
 def _attempt(call: tuple[Any, ...] | bytes, _: UUID | None = None) -> Any:
-    """Make a call; an exception is a result, so that the others go on."""
+    """Return the result of a call, or its failure."""
     try:
         with ONE_AT_A_TIME:
             work, *arguments = cloudpickle.loads(call) if isinstance(call, bytes) else call

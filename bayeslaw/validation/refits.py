@@ -1,4 +1,4 @@
-"""Refits by the dozen, each kept on disk as a small JSON file, so that reading executes nothing."""
+"""Many refits, each kept as a JSON file."""
 
 import hashlib
 import inspect
@@ -30,26 +30,26 @@ from bayeslaw.validation.executors import Failure, run
 __all__ = ["failure_note", "file_of", "finish", "labels", "refit_settings"]
 
 
-SETTINGS = tuple(name for name in inspect.signature(fit).parameters if name not in ("model", "progress"))
-"""What a refit may be told; see `bayeslaw.Model.fit`."""
+FIT_SETTINGS = tuple(name for name in inspect.signature(fit).parameters if name not in ("model", "progress"))
+"""Settings of a refit; see `bayeslaw.Model.fit`."""
 
 
 def labels(held: Design) -> dict[str, np.ndarray]:
-    """Return what tells the rows apart: run, columns of the law (shares of a mixture one by one), labels of groups."""
+    """Return the identity of rows: run, columns of the law (shares of a mixture one by one), labels of groups."""
     shares = [str(c) for c in held.rows.data_vars if str(c).startswith(f"{WEIGHT}_")]
     names = dict.fromkeys(["run", *held.law.columns, *shares, *held.groups])
     return {c: held.rows[c].values for c in names if held.rows[c].dims == ("row",)}
 
 
 def refit_settings(jobs: int, executor: Executor | None, **settings: Any) -> dict[str, Any]:
-    """Return the settings of refits, which have one core each where several run at a time."""
+    """Return the checked settings of refits; each has one core if several run at a time."""
     if jobs == 0:
         raise RangeError("jobs is 0: give how many refits to run at a time, or -1 for one per core")
     if executor is not None and jobs != 1:
         raise RangeError("how many refits run at a time is up to the executor: leave jobs out")
     for name in settings:
-        if name not in SETTINGS:
-            raise unknown_name("setting of a fit", name, SETTINGS)
+        if name not in FIT_SETTINGS:
+            raise unknown_name("setting of a fit", name, FIT_SETTINGS)
     if str(method := settings.get("method", "nuts")) not in ("nuts", "mle"):
         raise unknown_name("method", method, ("nuts", "mle"))
     if executor is not None or jobs != 1:
@@ -66,24 +66,24 @@ def finish(
     executor: Executor | None = None,
     progress: bool = False,
 ) -> tuple[list[dict[str, Any]], pd.DataFrame]:
-    """Return ``work(label, *arguments)`` for every task, from its file where it is there; write the others'.
+    """Return ``work(label, *arguments)`` for every task, from its file if there is one; write the other files.
 
     Parameters
     ----------
     work, tasks, jobs, executor
         See `bayeslaw.validation.executors.run`.
     files : mapping
-        Where each result is kept, or None.
+        File of each result, or None.
     progress : bool
-        Show how many are finished and the time left, in a terminal or notebook.
+        As in `bayeslaw.evaluate`.
 
     Returns
     -------
     done : list of dict
         The results, in the order of the tasks.
     failed : pandas.DataFrame
-        One row per task that failed: ``fold``, the type of the ``error`` and its ``reason``. Such a task has no file,
-        so that the next start tries it again.
+        One row per failed task: ``fold``, the type of the ``error`` and its ``reason``. It has no file and is tried
+        again by the next call.
 
     Raises
     ------
@@ -102,7 +102,8 @@ def finish(
             else:
                 done[label] = result
                 if (file := files[label]) is not None:
-                    _write(file, result)
+                    with replacing(file) as temporary:
+                        temporary.write_text(json.dumps(result), encoding="utf-8")
             shown.step(f"refits, {len(failures)} failed" if failures else "refits")
     rows = [{"fold": label, **vars(failures[label])} for label in tasks if label in failures]
     failed = pd.DataFrame(rows, columns=["fold", "error", "reason"])
@@ -112,7 +113,7 @@ def finish(
 
 
 def failure_note(failed: pd.DataFrame, done: int) -> list[str]:
-    """Return a line on the refits that failed, if any did."""
+    """Return a line on the failed refits, if any."""
     if failed.empty:
         return []
     return [f"failed and left out: {len(failed)} of {len(failed) + done}; the first, {_first(failed)}"]
@@ -125,15 +126,13 @@ def _first(failed: pd.DataFrame) -> str:
 def file_of(
     folder: str | Path | None, label: str, model: Specification, held: Design, prob: float, settings: Mapping[str, Any]
 ) -> Path | None:
-    """Return where a fold is kept: the name holds a hash of model, measurements and settings; makes the folder."""
+    """Make the folder and return the file of a fold, named by a hash of model, measurements and settings."""
     if folder is None:
         return None
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        raise StoreError(
-            f"cannot make the folder {folder} ({e.strerror or e}): choose one that can be written"
-        ) from None
+        raise StoreError(f"cannot make the folder {folder} ({e.strerror or e}): choose a writable one") from None
     recipe = {f.name: getattr(model, f.name) for f in fields(model)} | {
         "all_priors": model.coefficient_priors,
         "held": {c: v.tolist() for c, v in labels(held).items()},
@@ -147,6 +146,7 @@ def file_of(
 
 
 def _plain(value: Any) -> Any:
+    """Return JSON data that identify a value."""
     if isinstance(value, Law):
         return [value.name, fingerprint(value)]
     if isinstance(value, Runs):
@@ -167,9 +167,3 @@ def _read(file: Path) -> dict[str, Any]:
     except (OSError, ValueError, TypeError):
         raise StoreError(f"cannot read the finished fold {file}: delete it, and it is fitted again") from None
     return dict(result)
-
-
-def _write(file: Path, result: Mapping[str, Any]) -> None:
-    """Write a finished fold."""
-    with replacing(file) as temporary:
-        temporary.write_text(json.dumps(result), encoding="utf-8")

@@ -11,7 +11,7 @@ __all__ = ["crps", "huber", "interval_score", "scores"]
 
 
 def scores(rows: pd.DataFrame, prob: float) -> dict[str, float]:
-    """Return the scores of some predictions together; see `bayeslaw.Evaluation.to_frame`.
+    """Return the mean scores of predictions; see `bayeslaw.Evaluation.to_frame`.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def crps(draws: np.ndarray, observed: np.ndarray) -> np.ndarray:
 
 
 def interval_score(lower: Any, upper: Any, observed: Any, prob: float) -> Any:
-    """Return the width of a central interval plus 2 / (1 - prob) times the distance by which it is missed.
+    """Return the width of a central interval plus 2 / (1 - prob) times the distance of a value outside it.
 
     Smaller is better; in the unit of the ends (Gneiting and Raftery 2007, section 6.2).
     """

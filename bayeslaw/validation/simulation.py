@@ -1,4 +1,4 @@
-"""One simulation of a calibration: losses of runs that the model made up, a posterior from them, the truth's ranks."""
+"""One simulation of a calibration: simulated losses, their posterior, and the ranks of the truth."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -21,13 +21,13 @@ from bayeslaw.tables.runs import Runs
 from bayeslaw.validation.evaluation import convergence
 from bayeslaw.validation.refits import labels
 
-__all__ = ["POINTS", "RANKS", "simulation", "with_losses"]
+__all__ = ["RANKED_ROWS", "RANKED_DRAWS", "simulation", "with_losses"]
 
-RANKS = 99
-"""Posterior draws that a truth is ranked among; the others are thinned away, since neighbours are not independent."""
+RANKED_DRAWS = 99
+"""Number of thinned, nearly independent posterior draws that a truth is ranked among."""
 
-POINTS = 4
-"""Rows of the design at which predicted losses are ranked, per validation set."""
+RANKED_ROWS = 4
+"""Number of rows of the design whose losses are ranked, per validation set."""
 
 
 def with_losses(runs: Runs, losses: np.ndarray) -> Runs:
@@ -45,7 +45,7 @@ def simulation(
     also: Callable[[Any], xr.Dataset] | None,
     settings: dict[str, Any],
 ) -> dict[str, Any]:
-    """Simulate, refit and rank; plain numbers and texts, ready for a file."""
+    """Simulate, refit and rank, and return JSON data."""
     true = posterior_of(blank, xr.DataTree.from_dict({"posterior": truth}), {}, 0.0)
     losses = _simulated(true, blank.design, np.random.default_rng([settings["seed"], number]))
     model = replace(blank, runs=with_losses(blank.runs, losses))
@@ -60,7 +60,7 @@ def simulation(
     rows = []
     for (name, kind, of_truth), (_, _, sampled) in zip(_flat(expected, model), _flat(found, model), strict=True):
         value = float(of_truth[0])
-        thinned = sampled[np.linspace(0, len(sampled) - 1, RANKS).round().astype(int)]
+        thinned = sampled[np.linspace(0, len(sampled) - 1, RANKED_DRAWS).round().astype(int)]
         lower, upper = np.quantile(sampled, levels(prob))
         rank = int((thinned < value).sum())
         rows.append({"quantity": name, "kind": kind, "true": value, "rank": rank, "lower": lower, "upper": upper})
@@ -69,7 +69,7 @@ def simulation(
 
 
 def _simulated(true: Posterior, design: Design, rng: np.random.Generator) -> np.ndarray:
-    """Return losses (row, eval) of a truth's own new runs, measured where the design's runs are and in their order."""
+    """Return losses (row, eval) of new runs of a truth, measured at the rows of the design."""
     losses = at_rows(true, design) * np.exp(batch_noise(true, design))
     of_runs = replace(true, model=replace(true.model, noise=replace(true.noise, batch=False)))
     run, path = design.rows["run"].values, true.model.law.path
@@ -84,7 +84,7 @@ def _simulated(true: Posterior, design: Design, rng: np.random.Generator) -> np.
 
 
 def _quantities(fit: Posterior, also: Callable[[Any], xr.Dataset] | None) -> xr.Dataset:
-    """Return what is ranked, dims chain, draw and those of each quantity."""
+    """Return the ranked quantities, with dims chain, draw and their own."""
     design = fit.model.design
     sampled = fit.posterior[[n for n in fit.posterior.data_vars if not str(n).endswith("_paper")]]
     losses = at_rows(fit, _few(design))
@@ -94,13 +94,13 @@ def _quantities(fit: Posterior, also: Callable[[Any], xr.Dataset] | None) -> xr.
 
 
 def _few(design: Design) -> Design:
-    """Return the rows at which losses are ranked."""
+    """Return the rows whose losses are ranked."""
     number = np.arange(design.rows.sizes["row"])
-    return part(design, np.isin(number, np.linspace(0, number[-1], POINTS).round()))
+    return part(design, np.isin(number, np.linspace(0, number[-1], RANKED_ROWS).round()))
 
 
 def _flat(quantities: xr.Dataset, model: Specification) -> Iterator[tuple[str, str, np.ndarray]]:
-    """Name, kind and draws of every number among the quantities."""
+    """Yield name, kind and draws of every scalar quantity."""
     few = labels(_few(model.design))
     few["run"] = np.array([str(r).removeprefix("run ") for r in few["run"]])
     where = [place(dict(zip(few, row, strict=True))) for row in zip(*few.values(), strict=True)]

@@ -1,7 +1,7 @@
-"""Ways to hold measurements out: which rows of a table test a model that was fitted to the others.
+"""Ways to hold measurements out of a fit to test it.
 
-Each function returns `Splits`; called on `Runs`, it names the folds. The unit is the run (all of its measurements are
-held out together), but for `late` and `segments`, which ask for checkpoints of runs that were seen in part.
+Each function returns `Splits`, which return folds when called on `Runs`: whole runs, or checkpoints with `late` and
+`segments`.
 """
 
 import html
@@ -14,6 +14,7 @@ import pandas as pd
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.words import counted
 from bayeslaw.errors import DataError, RangeError, unknown_name
+from bayeslaw.tables.reading import check_named
 from bayeslaw.tables.runs import Runs
 
 __all__ = ["Fold", "Splits", "by", "largest", "late", "runs", "segments"]
@@ -26,7 +27,7 @@ class Fold:
     Attributes
     ----------
     label : str
-        What is held out, for example ``"N 1.8e+09"``.
+        The held-out part, for example ``"N 1.8e+09"``.
     test : array of bool
         One entry per row of the runs' `table`.
     """
@@ -40,16 +41,16 @@ class Fold:
 
 @dataclass(frozen=True)
 class Splits:
-    """A way to split any runs into folds: call it on them.
+    """A way to split runs into folds; call it on them.
 
     Parameters
     ----------
     name : str
-        How it was asked for.
+        The function and its arguments.
     cut : callable
         From a table of runs to ``{label: boolean mask of the held-out rows}``.
     whole_runs : bool
-        Whether a run is either held out or trained on, never both; checked on every call.
+        Whether every run is either held out or trained on, which is checked on every call.
     """
 
     name: str
@@ -58,7 +59,7 @@ class Splits:
 
     @property
     def unit(self) -> str:
-        """What is held out, in words."""
+        """Description of the held-out unit."""
         return "whole runs" if self.whole_runs else "checkpoints of runs seen in part"
 
     def __repr__(self) -> str:
@@ -69,7 +70,7 @@ class Splits:
 
     @checked
     def __call__(self, runs: Runs) -> list[Fold]:
-        """Return the folds; those without a row are left out.
+        """Return the folds with rows.
 
         Raises
         ------
@@ -80,11 +81,11 @@ class Splits:
         folds = [Fold(label, test) for label, test in self.cut(runs.table).items() if test.any()]
         for fold in folds:
             if fold.test.all():
-                raise DataError(f"{self.name} holds out every row ({fold.label}): split by something that differs")
+                raise DataError(f"{self.name} holds out every row ({fold.label}): split by a column that differs")
             if self.whole_runs and len(both := np.intersect1d(run[fold.test], run[~fold.test])):
                 raise DataError(
-                    f"{self.name} would cut the run {both[0]!r} in two ({fold.label}): split by what is the same all "
-                    "along a run, or hold out its later checkpoints with splits.late"
+                    f"{self.name} would cut the run {both[0]!r} in two ({fold.label}): split by a column that is "
+                    "constant in each run, or hold out later checkpoints with splits.late"
                 )
         if not folds:
             raise DataError(
@@ -112,7 +113,7 @@ def by(*columns: str) -> Splits:
 
 @checked
 def largest(column: str) -> Splits:
-    """Hold out the largest label of a column: train on small models, test on the largest."""
+    """Hold out the largest value of a column, for example the largest models."""
 
     def cut(table: pd.DataFrame) -> dict[str, np.ndarray]:
         labels = _labels(table, (column,))
@@ -126,9 +127,9 @@ def largest(column: str) -> Splits:
 
 @checked
 def late(path: str = "D", fraction: float = 0.6) -> Splits:
-    """Hold out the late part of every run: the rows beyond a fraction of the run's own tokens.
+    """Hold out the rows of every run beyond a fraction of its own tokens.
 
-    The runs were seen, up to there. A run without an earlier row stays in training.
+    A run without an earlier row stays in training.
     """
     if not 0 < fraction < 1:
         raise RangeError(f"fraction is {fraction}: give a number between 0 and 1, for example 0.6")
@@ -143,10 +144,7 @@ def late(path: str = "D", fraction: float = 0.6) -> Splits:
 
 @checked
 def segments(path: str = "D", number: int = 3) -> Splits:
-    """Hold out one of several equal segments of every run's own tokens, for example its thirds.
-
-    The runs were seen, in their other segments.
-    """
+    """Hold out one of several equal segments of every run's own tokens, for example its thirds."""
     if number < 2:
         raise RangeError(f"number is {number}: give at least 2 segments")
 
@@ -174,23 +172,20 @@ def runs(number: int, seed: int = 0) -> Splits:
 
 
 def _labels(table: pd.DataFrame, columns: tuple[str, ...]) -> "pd.Series[str]":
-    """Name the label of every row; numbers that agree to 9 digits are one label."""
+    """Return the label of every row; numbers that agree to 9 digits have one label."""
     parts = []
     for column in columns:
         known = [c for c in table.columns if not str(c).endswith(("_loss", "_loss_sd"))]
         if column not in known:
             raise unknown_name("column to split by", column, known)
-        if (missing := table[column].isna()).any():
-            raise DataError(
-                f"{column} is missing in row {int(missing.to_numpy().argmax()) + 1}: name it, to split by it"
-            )
+        check_named(table, column)
         numeric = pd.api.types.is_numeric_dtype(table[column])
         parts.append([f"{column} {v:.9g}" if numeric else f"{column} {v}" for v in table[column]])
     return pd.Series([", ".join(part) for part in zip(*parts, strict=True)], index=table.index)
 
 
 def _progress(table: pd.DataFrame, path: str) -> "pd.Series[float]":
-    """How far along its run every row lies, in (0, 1]."""
+    """Return the share of its run's tokens at every row, in (0, 1]."""
     if path not in table:
         raise unknown_name("column along the runs", path, table.columns)
     return table[path] / table.groupby("run")[path].transform("max")

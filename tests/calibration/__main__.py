@@ -23,7 +23,7 @@ import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.plots.style import finish
-from bayeslaw.validation.calibration import RHAT, Calibration, calibrate
+from bayeslaw.validation.calibration import MOST_R_HAT, Calibration, calibrate
 from bayeslaw.validation.scores import scores
 from tests.calibration import designs, measured
 from tests.calibration.designs import FITS
@@ -127,7 +127,7 @@ def left_out(name: str, where: dict[str, Any]) -> list[dict[str, Any]]:
                 "loss": loss,
                 "refits": len(found.folds),
                 "diverged": int((found.folds["divergences"] > 0).sum()),
-                "R-hat > 1.05": int((found.folds["r_hat"] > RHAT).sum()),
+                "R-hat > 1.05": int((found.folds["r_hat"] > MOST_R_HAT).sum()),
                 "n": len(part),
                 "runs": part["run"].nunique(),
                 "coverage": f"{own['coverage']:.2f}",

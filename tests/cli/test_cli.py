@@ -503,7 +503,7 @@ def test_continual_pre_training_needs_what_was_before(run, curves, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ("fit lr_annealing curves.csv -o out", "starts at step 300: say how the learning rate came there"),
+        ("fit lr_annealing curves.csv -o out", "starts at step 300: give the steps of the warm-up"),
         ("fit lr_annealing curves.csv -o out --warmup=200 --map lr=rate", "rate"),
         ("fit chinchilla curves.csv -o out --warmup=200", "chinchilla has no schedule: leave --warmup out"),
         ("fit cpt_dynamics curves.csv -o out --warmup=200 --before=missing.csv", "no file 'missing.csv'"),

@@ -158,7 +158,7 @@ def test_turning_length_and_critical_point(decide):
         ("best-duration", "does not depend on duration"),
         ("best-schedule --candidate a=a.csv", "no file 'a.csv'"),
         ("best-schedule --candidate a=words.csv", "words.csv: lr is 'high' in row 1, which is not a number"),
-        ("best-schedule --candidate a=late.csv", "late.csv starts at step 100: say how the learning rate came there"),
+        ("best-schedule --candidate a=late.csv", "late.csv starts at step 100: give the steps of the warm-up"),
         ("best-schedule --candidate a=steps.csv", "no column 'lr'"),
         ("best-schedule --candidate a=back.csv", "back.csv: step 1 comes after step 2"),
         ("best-schedule --candidate a=good.csv", "has no schedule"),

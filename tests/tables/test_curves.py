@@ -185,8 +185,8 @@ def test_a_grid_of_other_columns_is_answered_row_by_row():
         (log(), {}, "'cosine' starts at step 256.*warmup=STEPS"),
         (log().drop(columns="lr"), {"warmup": 200}, "needs a column 'lr'"),
         (log().drop(columns="step"), {"warmup": 200}, "needs a column 'step'|same cell"),
-        (log()[::-1], {"warmup": 200}, "comes after step.*in order"),
-        (log(run="a"), {"warmup": 200}, "two rows at step 256.*two runs under one id|comes after step"),
+        (log()[::-1], {"warmup": 200}, "comes after step.*sort its rows"),
+        (log(run="a"), {"warmup": 200}, "two rows at step 256.*two runs different names|comes after step"),
         (log(lr=-1e-4), {"warmup": 200}, "-0.0001 at step 256"),
         (log(lr=[3e-4, 0.0] * 14), {"warmup": 200}, "is 0 at step 384, where nothing is learned"),
         (log(step=[0.5, *range(27)]), {"warmup": 200}, "step is 0.5 in row 1"),
@@ -204,7 +204,11 @@ def test_a_grid_of_other_columns_is_answered_row_by_row():
         (log().rename(columns={"loss": "bpb_loss"}), {"warmup": 200}, "bpb_loss looks like bits"),
         (log(loss=-1.0), {"warmup": 200}, "above 0"),
         (log(), {"warmup": 200, "schedule": pd.DataFrame({"lr": [1.0]})}, "leave warmup= out"),
-        (log(), {"schedule": pd.DataFrame({"step": 9, "lr": [1.0]})}, "given for schedule starts at step 9: say how"),
+        (
+            log(),
+            {"schedule": pd.DataFrame({"step": 9, "lr": [1.0]})},
+            "given for schedule starts at step 9: give the steps",
+        ),
         (
             log(),
             {"schedule": pd.DataFrame({"run": ["cosine", "flat", "flat"], "step": [1, 1, 2], "lr": [1, "x", 1]})},

@@ -321,7 +321,7 @@ def test_known_errors_are_read_beside_their_losses():
 @pytest.mark.parametrize(
     ("sd", "settings", "sentence"),
     [
-        ([0.1, -0.1], {}, "loss_sd is -0.1 in row 2: the standard deviation of a loss is not below 0"),
+        ([0.1, -0.1], {}, "loss_sd is -0.1 in row 2: the standard deviation of a loss lies between 0"),
         ([0.1, 2.0], {}, "loss_sd is 2 in row 2"),
         ([0.1, None], {}, "loss_sd is missing in row 2"),
         ([0.1, 0.1], {"loss_sd": "sd"}, "loss_sd: .*column 'sd'"),
@@ -336,7 +336,7 @@ def test_impossible_known_errors_are_refused(sd, settings, sentence):
 
 def test_a_column_that_gives_way_is_noted():
     runs = bl.read_runs(pd.DataFrame({"N": ["a", "b"], "params": [1e8, 1e9], "D": 1e9, "loss": [3.0, 2.8]}), N="params")
-    assert runs.note == "the table's own N gave way to params"
+    assert runs.note == "params replaces the table's own column N"
 
 
 def test_rows_of_one_run_that_nothing_orders_are_refused():

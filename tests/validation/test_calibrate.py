@@ -16,7 +16,7 @@ from bayeslaw.errors import RangeError, RefitError
 from bayeslaw.posterior import inference
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.validation.calibration import Calibration, calibrate
-from bayeslaw.validation.simulation import RANKS
+from bayeslaw.validation.simulation import RANKED_DRAWS
 from bayeslaw.workflow import Fit
 from tests.calibration.designs import FITS, study
 
@@ -58,7 +58,7 @@ def test_posteriors_that_are_right_are_found_right(prior_as_posterior):
     assert len(found.fits) == 50 and (table["n"] == 50).all()
     assert (abs(table["coverage"] - 0.89) < 4 * table["mc_error"]).all()
     assert table["p_uniform"].min() * len(table) > 0.01
-    assert found.rows["rank"].between(0, RANKS).all() and ((found.pit > 0) & (found.pit < 1)).all()
+    assert found.rows["rank"].between(0, RANKED_DRAWS).all() and ((found.pit > 0) & (found.pit < 1)).all()
 
 
 def test_a_posterior_that_is_too_sure_is_found_out(prior_as_posterior):
