@@ -42,9 +42,14 @@ def start(
     """Bayesian scaling laws of (continual) pre-training: which mixture ratio, and how sure."""
 
 
-for command in (laws, data, fit, evaluate, compare, predict):
-    app.command()(command)
+app.command()(laws)
+app.command()(data)
+app.command()(fit)
+app.command()(evaluate)
+app.command()(compare)
+app.command()(predict)
 app.add_typer(decide, name="decide")
-for command in (check, report, demo):
-    app.command()(command)
+app.command()(check)
+app.command()(report)
+app.command()(demo)
 add_decisions(decide)

@@ -72,8 +72,9 @@ def evaluate(
         raise RangeError("say once what to hold out: --by N, or other splits such as --splits largest:N")
     settings: dict[str, Any] = options.given(seed=seed, draws=draws, chains=chains)
     if law.endswith(".nc"):
-        of_model = {"--map": columns, "--loss": loss, "--by": pooled, "--prior": prior, "--reference": reference}
-        of_model |= {"--outside": outside, "--robust": robust, "--warmup": warmup, "--before": before, "RUNS.csv": runs}
+        of_model: dict[str, Any] = {"--map": columns, "--loss": loss, "--by": pooled, "--prior": prior}
+        of_model |= {"--reference": reference, "--outside": outside, "--robust": robust, "--warmup": warmup}
+        of_model |= {"--before": before, "RUNS.csv": runs}
         if unwanted := [name for name, value in of_model.items() if value]:
             raise RangeError(f"{law} has its own runs and model: leave {' and '.join(unwanted)} out")
         result = options.load_fit(Path(law))

@@ -1,1 +1,1 @@
-"""Everything that reads what a user has: runs, curves, schedules, mixtures, scores, early training, documents."""
+"""User data: runs, curves, schedules, mixtures, scores, early training, documents."""

@@ -73,13 +73,11 @@ def early_features(
         raise DataError(f"tokens is {tokens}: give those after 1,000 and 5,000 steps, and after 10,000 for k3")
     cell = np.isclose(runs.table["N"], N, rtol=1e-6) & np.isclose(runs.table["domain_share"], domain_share, atol=1e-9)
     used = pd.Series(False, index=runs.table.index)
-    features = {}
+    features, start = {}, runs.baseline
+    if "N" in start:
+        start = start[np.isclose(start["N"], N, rtol=1e-6)]
     for domain, rows in runs.table.groupby("domain", sort=False):
-        before = runs.baseline
-        if "N" in before:
-            before = before[np.isclose(before["N"], N, rtol=1e-6)]
-        if "domain" in before:
-            before = before[before["domain"] == domain]
+        before = start[start["domain"] == domain] if "domain" in start else start
         if not len(before):
             raise DataError(f"the domain {domain!r} has no row at D = 0 with N {N:g}: measure its loss before training")
         losses = [float(before[f"{eval}_loss"].mean())]

@@ -209,9 +209,8 @@ def calibrate(
     files = {name: file_of(folder, name, blank, blank.design, prob, recipe) for name in names}
     tasks = {name: (blank, i, truths.isel(draw=[i]), prob, fitted_noise, also, settings) for name, i in names.items()}
     done, failed = finish(simulation, tasks, files, jobs=jobs, executor=executor, progress=progress)
-    numbers = [names[d["fold"]] + 1 for d in done]
-    rows = pd.concat([pd.DataFrame(d["rows"]).assign(simulation=i) for i, d in zip(numbers, done, strict=True)])
-    rows["covered"] = (rows["lower"] <= rows["true"]) & (rows["true"] <= rows["upper"])
-    rows = rows[["simulation", *rows.columns.drop("simulation")]].reset_index(drop=True)
-    fits = pd.DataFrame([{"simulation": i, **d["fit"]} for i, d in zip(numbers, done, strict=True)])
+    numbered = [(names[d["fold"]] + 1, d) for d in done]
+    rows = pd.DataFrame([{"simulation": i, **row} for i, d in numbered for row in d["rows"]])
+    rows["covered"] = rows["true"].between(rows["lower"], rows["upper"])
+    fits = pd.DataFrame([{"simulation": i, **d["fit"]} for i, d in numbered])
     return Calibration(model, prob, rows, fits, failed)

@@ -122,9 +122,17 @@ def _psis(name: str, fit: Posterior) -> ELPDData:
 
 
 def _exact(elpd: np.ndarray) -> ELPDData:
-    numbers = {"elpd": float(elpd.sum()), "se": float(np.sqrt(elpd.size * elpd.var())), "p": np.nan, "good_k": np.nan}
-    sizes = {"n_samples": 0, "n_data_points": elpd.size}
-    return ELPDData(**numbers, **sizes, scale="log", warning=False, elpd_i=xr.DataArray(elpd, dims="run"))
+    return ELPDData(
+        elpd=float(elpd.sum()),
+        se=float(np.sqrt(elpd.size * elpd.var())),
+        p=np.nan,
+        n_samples=0,
+        n_data_points=elpd.size,
+        scale="log",
+        warning=False,
+        good_k=np.nan,
+        elpd_i=xr.DataArray(elpd, dims="run"),
+    )
 
 
 def _table(found: Mapping[str, ELPDData]) -> pd.DataFrame:

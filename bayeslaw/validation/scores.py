@@ -30,7 +30,7 @@ def scores(rows: pd.DataFrame, prob: float) -> dict[str, float]:
         "crps": float(rows["crps"].mean()),
         "interval_score": float(interval_score(rows["lower"], rows["upper"], y, prob).mean()),
         "log_score": float(rows["log_score"].mean()),
-        "coverage": float(((y >= rows["lower"]) & (y <= rows["upper"])).mean()),
+        "coverage": float(y.between(rows["lower"], rows["upper"]).mean()),
     }
 
 

@@ -112,7 +112,7 @@ def test_the_densities_of_the_runs_add_up_to_pymcs():
 def test_work_in_pieces_is_the_same_work(monkeypatch):
     fit = stand_in(bl.Model(models.chinchilla, bl.read_runs(table())))
     whole = log_likelihood(fit)
-    monkeypatch.setattr("bayeslaw.posterior.likelihood.AT_ONCE", 100)
+    monkeypatch.setattr("bayeslaw.posterior.likelihood.MOST_ERRORS", 100)
     xr.testing.assert_allclose(log_likelihood(fit), whole)
 
 

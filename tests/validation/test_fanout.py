@@ -251,7 +251,7 @@ def test_an_interrupt_cancels_what_has_not_begun(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     work, names = waiting(tmp_path), ["first", "second", "third"]
-    monkeypatch.setattr(refits, "_write", interrupt)
+    monkeypatch.setattr(refits, "replacing", interrupt)
     with ThreadPoolExecutor(1) as thread:
         with pytest.raises(KeyboardInterrupt):
             finish(work, {n: (n == "second",) for n in names}, {n: tmp_path / n for n in names}, executor=thread)
