@@ -65,7 +65,10 @@ def reach(fit: Posterior, planned: Mapping[str, Any]) -> Reach:
         for end, edge, to in (("largest", seen.max(), asked.max()), ("smallest", seen.min(), asked.min())):
             factor = to / edge if end == "largest" else edge / to if to > 0 else np.inf
             found.append(Reach(column, round(float(factor), 6), float(to), float(edge), end))
-    return max(found, key=lambda r: (r.factor > r.limit, r.factor), default=Reach())
+    beyond = [r for r in found if r.factor > r.limit]
+    return (
+        max(beyond, key=lambda r: r.factor / r.limit) if beyond else max(found, key=lambda r: r.factor, default=Reach())
+    )
 
 
 def cautions(fit: Posterior, **planned: Any) -> list[str]:
