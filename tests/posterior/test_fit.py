@@ -369,7 +369,7 @@ def test_a_prior_is_shown_without_checks(model):
 def test_arguments_of_another_kind_are_refused(settings, words, model):
     with pytest.raises((DataError, LawError), match=words):
         bl.Model(models.dcpt, **{"runs": model.runs, **settings})
-    with pytest.raises(LawError, match="sigma is 0.01: give its prior"):
+    with pytest.raises(LawError, match="sigma is 0.01: give a prior"):
         bl.Noise(sigma=0.01)  # type: ignore[arg-type]
 
 
