@@ -62,7 +62,11 @@ def checked[**P, R](function: Callable[P, R]) -> Callable[P, R]:
         if not takes_any and (unknown := [name for name in kwargs if name not in declared.parameters]):
             known = (name for name in declared.parameters if name not in ("self", "fit"))
             raise ArgumentError(str(unknown_name("argument", unknown[0], known)))
-        for name, value in declared.bind(*args, **kwargs).arguments.items():
+        try:
+            given = declared.bind(*args, **kwargs).arguments
+        except TypeError as e:
+            raise ArgumentError(f"{function.__name__}: {e}") from None
+        for name, value in given.items():
             several = declared.parameters[name].kind
             each = [(name, one) for one in value] if several is Parameter.VAR_POSITIONAL else [(name, value)]
             for called, one in value.items() if several is Parameter.VAR_KEYWORD else each:

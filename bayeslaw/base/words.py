@@ -62,6 +62,12 @@ def place(columns: Mapping[Any, Any]) -> str:
     """Write column values: ``{"N": 922720, "domain_share": 0.5}`` is N 923 k, domain share 0.5."""
     return ", ".join(
         f"{'validation set' if name == 'eval' else str(name).replace('_', ' ')} "
-        + (amount(value) if name in COUNTED_COLUMNS else f"{value:.3g}" if isinstance(value, float) else str(value))
+        + (
+            amount(value)
+            if name in COUNTED_COLUMNS and not isinstance(value, str)
+            else f"{value:.3g}"
+            if isinstance(value, float)
+            else str(value)
+        )
         for name, value in columns.items()
     )

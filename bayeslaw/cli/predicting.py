@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bayeslaw.cli.options import Before, FitFile, NewRun, Prob, Warmup, given, load_fit, probability, read_before
-from bayeslaw.cli.printing import note, write_csv
+from bayeslaw.cli.printing import caution, write_csv
 
 __all__ = ["predict"]
 
@@ -28,7 +28,6 @@ def predict(
     curves = given(warmup=warmup, before=read_before(before))
     predicted = result.predict(grid, prob=probability(prob), new_run=new_run, **curves)
     write_csv(predicted, output)
-    for caution in predicted.attrs["cautions"]:
-        note(caution)
+    caution(predicted.attrs["cautions"])
     what = "a new run" if new_run else "the mean law"
     typer.echo(f"{output}: {len(predicted)} rows, {what}, {probability(prob):.0%} intervals")

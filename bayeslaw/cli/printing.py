@@ -1,6 +1,8 @@
 """Printed results and written tables of commands."""
 
 import json
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from bayeslaw.base.files import replacing
 from bayeslaw.cli.options import probability
 from bayeslaw.workflow import Fit
 
-__all__ = ["note", "print_answer", "print_checks", "write_csv"]
+__all__ = ["caution", "note", "print_answer", "print_checks", "write_csv"]
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
@@ -33,15 +35,21 @@ def note(text: Any) -> None:
     typer.echo(f"bayeslaw: note: {' '.join(str(text).split())}", err=True)
 
 
+def caution(cautions: Iterable[str]) -> None:
+    """Print what speaks against an answer on standard error."""
+    for text in cautions:
+        typer.echo(f"bayeslaw: caution: {text}", err=True)
+
+
 def print_answer(answer: Any, prob: float | None, as_json: bool, **extra: Any) -> None:
     """Print a Quantity as text or JSON, with further values about it."""
-    for caution in answer.cautions:
-        note(caution)
+    caution(answer.cautions)
     chosen = probability(prob)
     if as_json:
         typer.echo(json.dumps(answer.as_json(chosen) | extra))
         return
-    typer.echo(str(answer) if prob is None else f"{answer.to_frame(chosen).to_string()}\n{answer.about(chosen)}")
+    shown = replace(answer, cautions=())
+    typer.echo(str(shown) if prob is None else f"{answer.to_frame(chosen).to_string()}\n{answer.about(chosen)}")
     for name, value in {**answer._beside(), **extra}.items():
         typer.echo(f"{name}  {_words(value)}")
 

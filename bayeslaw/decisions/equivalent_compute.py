@@ -83,4 +83,4 @@ def equivalent_compute(
         low=(1 + END_ROUNDING) / LARGEST_FACTOR,
         high=(1 - END_ROUNDING) * LARGEST_FACTOR,
     )
-    return cautioned(fit, answer, N=N, D=D)
+    return cautioned(fit, answer, N=N, D=tokens * answer.median())

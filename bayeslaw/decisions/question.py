@@ -54,6 +54,8 @@ def given(**arguments: Any) -> dict[str, Any]:
 
 def where(labels: Mapping[str, Any] | None, **columns: Any) -> dict[str, Any]:
     """Return the columns and labels that a question fixes, without those that are None."""
+    if twice := [name for name in labels or {} if name in columns]:
+        raise RangeError(f"labels holds {twice[0]!r}, which is an argument of its own: give {twice[0]}=")
     return given(**columns, **(labels or {}))
 
 

@@ -12,7 +12,7 @@ from bayeslaw import models
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.decisions.goal import Goal
 from bayeslaw.decisions.question import LINE_POINTS, require, where
-from bayeslaw.errors import DataError, LawError, RangeError
+from bayeslaw.errors import ArgumentError, DataError, LawError, RangeError, shown
 from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Quantity
@@ -175,6 +175,11 @@ def best_schedule(
     called = list(candidates)
     if len(called) < 2:
         raise RangeError(f"candidates has {len(called)} schedules: give at least two candidates")
+    for label, plan in candidates.items():
+        if not isinstance(plan, Schedule):
+            raise ArgumentError(
+                f"the candidate {label!r} is {shown(plan)}: give a Schedule, for example schedules.cosine(...)"
+            )
     if change and before is None:
         raise DataError("change=True needs the schedule of pre-training: give before=")
     names = [str(i) for i in range(len(called))]

@@ -69,6 +69,10 @@ def tokens_for(
         raise RangeError("give the loss to reach, loss=, or the score, score=: one of the two")
     if score is not None and not 0 < score < 1:
         raise RangeError(f"score is {score}: give a share in (0, 1)")
+    if score is not None and float(fit.model.design.rows["loss"].max()) >= 1:
+        raise RangeError(
+            "score= asks a fit of error rates (read_scores), and these runs have losses above 1: give loss="
+        )
     target = 1 - score if score is not None else float(loss or 0)
     if not 0 < target < np.inf:
         raise RangeError(f"loss is {loss}: give a loss above 0")
@@ -85,11 +89,11 @@ def tokens_for(
     error = line.error(columns, seed) if new_run else 1.0
     position = last_below(lambda at: target - line.loss(at) * error, grid)
     answer = Censored(
-        "tokens_for",
+        "tokens_needed",
         tokens(position).transpose(*SAMPLE, ...),
         "tokens",
         "new run" if new_run else "mean law",
-        {"loss": target, **asked, "eval": eval},
+        {**({"loss": target} if score is None else {"score": score}), **asked, "eval": eval},
         "p_never: fewer tokens than the searched range suffice; p_always: more are needed",
         low=tokens(grid[0]).item() * (1 + END_ROUNDING),
         high=tokens(grid[-1]).item() * (1 - END_ROUNDING),

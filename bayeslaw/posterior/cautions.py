@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from scipy.special import ndtri
+from scipy.stats import rankdata
 
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.base.words import amount
@@ -73,12 +75,11 @@ def reach(fit: Posterior, planned: Mapping[str, Any]) -> Reach:
 
 def cautions(fit: Posterior, **planned: Any) -> list[str]:
     """Return the reasons against any answer of a fit about planned sizes and tokens."""
-    found, mixing, beyond = [], convergence(fit), reach(fit, planned)
+    found, mixing = [], convergence(fit)
     if mixing is not None and mixing.remedy:
         found.append(f"the fit did not converge ({mixing}): do not act on this answer; {mixing.remedy}")
-    if beyond.factor > beyond.limit:
-        found.append(str(beyond))
-    return found
+    farthest = [reach(fit, {column: value}) for column, value in planned.items()]
+    return found + [str(beyond) for beyond in farthest if beyond.factor > beyond.limit]
 
 
 def cautioned[Q: Quantity](fit: Posterior, answer: Q, **planned: Any) -> Q:
@@ -97,23 +98,33 @@ def _unlearned(fit: Posterior) -> dict[str, xr.DataArray]:
 
 
 def _deciding(fit: Posterior, answer: Quantity) -> list[str]:
-    """Return the unlearned coefficients that explain at least half of an answer's variance, strongest first."""
+    """Return the unlearned coefficients that explain at least half of an answer's variance, strongest first.
+
+    By a regression of normal scores (skewed and saturating answers count) on the coefficients and their products.
+    """
     unlearned = _unlearned(fit)
     if not unlearned or any(answer.draws.sizes.get(d) != fit.posterior.sizes[d] for d in SAMPLE):
         return []
     step = -(-fit.draws // MOST_REGRESSED)
-    x = np.stack([z.transpose(*SAMPLE).values.ravel()[::step] for z in unlearned.values()], axis=1)
+    x = _scores(np.stack([z.transpose(*SAMPLE).values.ravel()[::step] for z in unlearned.values()], axis=1))
     y = answer.draws.transpose(*SAMPLE, ...).values.reshape(fit.draws, -1)[::step]
     y = y[:, :: -(-y.shape[1] // MOST_REGRESSED)].astype(float)
     y = y[:, np.isfinite(y).all(axis=0) & (y.std(axis=0) > ROUNDING * abs(y.mean(axis=0)))]
-    free = len(x) - x.shape[1] - 1
+    y, one, other = _scores(y), *np.triu_indices(x.shape[1])
+    terms = np.column_stack([np.ones(len(x)), x, x[:, one] * x[:, other]])
+    terms = terms if terms.shape[1] < len(x) / 4 else terms[:, : x.shape[1] + 1]
+    free = len(x) - terms.shape[1]
     if not y.shape[1] or free < len(x) / 2:
         return []
-    x, y = ((v - v.mean(axis=0)) / v.std(axis=0) for v in (x, y))
-    left = (y - x @ np.linalg.lstsq(x, y, rcond=None)[0]).var(axis=0) * (len(x) - 1) / free
+    left = (y - terms @ np.linalg.lstsq(terms, y, rcond=None)[0]).var(axis=0) * (len(x) - 1) / free
     worst = int(left.argmin())
     if left[worst] > 1 - DECIDED_VARIANCE:
         return []
     strength = abs(x.T @ y[:, worst]) / len(x)
     order = np.argsort(-strength)
     return [list(unlearned)[i] for i in order[:3] if i == order[0] or strength[i] ** 2 > DECIDED_VARIANCE / 2]
+
+
+def _scores(values: np.ndarray) -> np.ndarray:
+    """Return the normal scores of every column: standard normal quantiles of its ranks."""
+    return np.asarray(ndtri((rankdata(values, axis=0) - 0.5) / len(values)))

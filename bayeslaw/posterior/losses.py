@@ -11,7 +11,7 @@ from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB, levels
 from bayeslaw.declare.laws import WEIGHT
 from bayeslaw.errors import DataError, RangeError
-from bayeslaw.posterior.cautions import cautioned, cautions
+from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.tables.areas import Schedules
@@ -24,6 +24,9 @@ __all__ = ["by_row", "predict"]
 
 SUMMARY = ["mean", "sd", "lower", "upper"]
 
+CAUTIONED_ROWS = 100
+"""Rows of a table at which it is seen whether the answers rest on a prior."""
+
 CELLS = 8_000_000
 """Draws of losses that are held at once."""
 
@@ -34,8 +37,8 @@ def predict(fit: Posterior, *, new_run: bool = False, seed: int = 0, **columns: 
     named = fit.columns(**columns)
     what = "new run" if new_run else "mean law"
     inputs = {str(k): (v.item() if v.ndim == 0 else f"{v.size} values") for k, v in named.items()}
-    answer = Quantity("loss", fit.loss(named, new_run, seed), "nats per token", what, inputs)
-    return cautioned(fit, answer, **{c: named[c].values for c in ("N", "D") if c in named})
+    _check_trained(fit, named)
+    return _cautioned(fit, Quantity("loss", fit.loss(named, new_run, seed), "nats per token", what, inputs), named)
 
 
 @checked
@@ -65,13 +68,34 @@ def by_row(
         known = curve_columns(known, fit.model.runs, schedule=schedule, before=before, warmup=warmup)
     elif scheduled:
         raise RangeError(f"the law {law.name} has no schedule: leave schedule, before and warmup out")
-    summary = _summarised(fit, fit.columns(**_asked(fit, known)), levels(prob), new_run, seed)
+    columns = fit.columns(**_asked(fit, known))
+    _check_trained(fit, columns)
+    summary = _summarised(fit, columns, levels(prob), new_run, seed)
     answers = rows.iloc[np.repeat(np.arange(len(rows)), len(fit.evals))]
     if len(fit.evals) > 1:
         answers = answers.assign(eval=fit.evals * len(rows))
     answers = answers.assign(**dict(zip(SUMMARY, summary.T, strict=True)))
-    answers.attrs["cautions"] = cautions(fit, **{c: known[c].to_numpy() for c in ("N", "D") if c in known})
+    few = columns.isel(row=np.unique(np.linspace(0, len(rows) - 1, CAUTIONED_ROWS).astype(int)))
+    losses = Quantity("loss", fit.loss(few, seed=seed), "nats per token", "mean law")
+    answers.attrs["cautions"] = list(_cautioned(fit, losses, columns).cautions)
     return answers
+
+
+def _cautioned(fit: Posterior, answer: Quantity, columns: xr.Dataset) -> Quantity:
+    return cautioned(fit, answer, **{c: columns[c].values for c in ("N", "D") if c in columns})
+
+
+def _check_trained(fit: Posterior, columns: xr.Dataset) -> None:
+    """Refuse D = 0, before training, where a law has no loss."""
+    if "D" not in columns or not (columns["D"] == 0).any():
+        return
+    with np.errstate(all="ignore"):
+        losses = fit.loss(columns.isel({d: 0 for d in columns.dims}).assign(D=0.0))
+    if not np.isfinite(losses).all():
+        raise RangeError(
+            f"D is 0: {fit.model.law.name} has no loss before training; give tokens above 0 "
+            "(fit.model.runs.baseline has the rows at D = 0)"
+        )
 
 
 def _asked(fit: Posterior, table: pd.DataFrame) -> dict[str, xr.DataArray]:
@@ -84,7 +108,9 @@ def _asked(fit: Posterior, table: pd.DataFrame) -> dict[str, xr.DataArray]:
     labels = [c for c in dict.fromkeys([*design.groups, *features.values()]) if c in table and c not in columns]
     for label in labels:
         check_named(table, label)
-    asked = {c: xr.DataArray((numbers if c in columns else table)[c], dims="row") for c in (*columns, *labels)}
+    asked = {
+        c: xr.DataArray(np.asarray((numbers if c in columns else table)[c]), dims="row") for c in (*columns, *labels)
+    }
     return asked | ({WEIGHT: folded(normalised(numbers)[0])} if shares else {})
 
 

@@ -135,6 +135,7 @@ def spending(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answe
     asked, largest = own | question_of("allocation", question), own["flops"]
     budgets = [asked["flops"]] if question and "flops" in question else [largest, 10 * largest]
     found, sizes = predictions(fit), fit.model.design.levels
+    spent = f"{asked['flops']:.3g} FLOPs" if question and "flops" in question else "compute"
     draws, cautions, actions = dict(found.draws), dict.fromkeys(found.cautions), []
     for flops in budgets:
         best = study_of(fit).ask("allocation", **asked | {"flops": flops})
@@ -149,6 +150,7 @@ def spending(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answe
             if inside > 1 - LEAST_PROBABILITY
             else f" ({inside:.0%} of the draws have an optimum in the searched range)"
         )
+        cautions |= dict.fromkeys(best.cautions)
         if beyond > FARTHEST_ADVICE:
             actions.append(
                 f"these runs do not show how to spend {budget}: the optimum of the law, {N} parameters on {D} tokens, "
@@ -158,7 +160,6 @@ def spending(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answe
         warned = f"; that lies {beyond:.2g} times beyond the runs" if beyond > 1 else ""
         actions.append(f"with {budget} train {N} parameters on {D} tokens{some}{warned}.")
         draws |= {f"best {label} at {flops:.3g} FLOPs": part for label, part in each.items()}
-        cautions |= dict.fromkeys(best.cautions)
     at = columns_of(of_largest_run(fit, "N", "D"))
     losses = Picture(
         "tokens",
@@ -167,7 +168,7 @@ def spending(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answe
     )
     return replace(
         found,
-        question=f"{found.question.removesuffix('?')}, and how would compute be spent best?",
+        question=f"{found.question.removesuffix('?')}, and how would {spent} be spent best?",
         actions=actions,
         draws=draws,
         pictures=[losses],

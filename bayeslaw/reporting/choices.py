@@ -17,6 +17,7 @@ from bayeslaw.decisions.study import study_of
 from bayeslaw.declare.laws import AREAS, WEIGHT
 from bayeslaw.errors import BayeslawError, unknown_name
 from bayeslaw.plots import plot_along, plot_mixture, plot_regret
+from bayeslaw.posterior.cautions import cautions
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored, Quantity
 from bayeslaw.reporting.answer import LEAST_PROBABILITY, Answer, columns_of, in_counts, question_of
@@ -246,6 +247,7 @@ def schedules(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answ
                 lambda: curves(fit, every),
             )
         ],
+        tuple(cautions(fit)),
     )
 
 

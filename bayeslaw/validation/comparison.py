@@ -22,6 +22,9 @@ from bayeslaw.validation.evaluation import Evaluation
 
 __all__ = ["compare"]
 
+LEAST_PSIS_DRAWS = 100
+"""Draws below which the tail of the weights is too short to smooth (PSIS)."""
+
 
 @checked
 def compare(entries: Mapping[str, Posterior] | Mapping[str, Evaluation]) -> pd.DataFrame:
@@ -113,6 +116,10 @@ def _psis(name: str, fit: Posterior) -> ELPDData:
         raise RangeError(
             f"{name!r} is a maximum-likelihood fit, which has no posterior to leave runs out of: compare "
             "bl.evaluate(fit.model, ..., method='mle')"
+        )
+    if fit.draws < LEAST_PSIS_DRAWS:
+        raise RangeError(
+            f"{name!r} has {fit.draws} draws: to leave runs out by weights takes {LEAST_PSIS_DRAWS} or more"
         )
     tree = xr.DataTree.from_dict({"posterior": fit.posterior, "log_likelihood": log_likelihood(fit).to_dataset()})
     with warnings.catch_warnings():

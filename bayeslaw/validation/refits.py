@@ -49,7 +49,7 @@ def refit_settings(jobs: int, executor: Executor | None, **settings: Any) -> dic
         raise RangeError("how many refits run at a time is up to the executor: leave jobs out")
     for name in settings:
         if name not in FIT_SETTINGS:
-            raise unknown_name("setting of a fit", name, FIT_SETTINGS)
+            raise unknown_name("setting of refits", name, (*FIT_SETTINGS, "jobs", "executor", "folder", "prob"))
     if str(method := settings.get("method", "nuts")) not in ("nuts", "mle"):
         raise unknown_name("method", method, ("nuts", "mle"))
     if executor is not None or jobs != 1:

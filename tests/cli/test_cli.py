@@ -200,7 +200,7 @@ def test_predict_answers_row_by_row_and_by_validation_set(run, stored, tmp_path)
     grid = pd.DataFrame({"N": [2e5, 2e5, 1e6], "note": ["a", "b", "c"], "D": 1e6, "domain_share": [0.2, 0.5, 0.2]})
     grid.to_csv("grid.csv", index=False)
     answered = run("predict", path, "grid.csv", "-o", "out.csv", "--prob", "0.5")
-    assert answered.exit_code == 0 and "note: N 1 M lies 1.1 times beyond the largest run, 923 k" in answered.stderr
+    assert answered.exit_code == 0 and "caution: N 1 M lies 1.1 times beyond the largest run, 923 k" in answered.stderr
     out = pd.read_csv("out.csv")
     assert list(out.columns) == [*grid.columns, "eval", "mean", "sd", "lower", "upper"]
     assert out["note"].tolist() == list("aabbcc") and out["eval"].tolist() == ["general", "domain"] * 3
@@ -233,7 +233,7 @@ def test_decide(run, stored):
     words = ["--N=1e6", "--D=1e6", "--baseline=2.86", "--max-rise=0.03", "--safe=0.3"]
     printed = run("decide", "critical-ratio", path, *words)
     assert printed.exit_code == 0 and f"{CI_PROB * 100:g} % interval" in printed.stdout
-    assert "note: N 1 M lies 1.1 times beyond the largest run, 923 k" in printed.stderr
+    assert "caution: N 1 M lies 1.1 times beyond the largest run, 923 k" in printed.stderr
     answer = json.loads(run("decide", "critical-ratio", path, *words, "--json", "--prob", "0.5").stdout)
     expected = fit.critical_ratio(N=1e6, D=1e6, baseline=2.86, max_rise=0.03)
     assert answer["p_safe_at_0.3"] == float(expected.probability_safe(0.3))
@@ -543,4 +543,4 @@ def test_a_warning_is_a_note(run, stored, monkeypatch):
     result = run("decide", "allocation", path, "--flops=1e16", "--domain-share=0.5")
     changed, beyond, *_ = result.stderr.splitlines()
     assert result.exit_code == 0 and changed == "bayeslaw: note: the law has changed"
-    assert beyond.startswith("bayeslaw: note: N 375 M lies 4.1e+02 times beyond the largest run, 923 k")
+    assert beyond.startswith("bayeslaw: caution: N 375 M lies 4.1e+02 times beyond the largest run, 923 k")
