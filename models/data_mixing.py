@@ -1,10 +1,10 @@
 """Data mixing laws: loss against the shares of many sources; alone, and with model size and tokens.
 
 Source: Ye et al. 2024, "Data Mixing Laws: Optimizing Data Mixtures by Predicting Language Modeling Performance",
-arXiv:2403.16952 (ICLR 2025). M4 is the law of the paper, M1 to M3 the forms it was chosen over.
+arXiv:2403.16952 (ICLR 2025). M4 is the law of the paper, M1 one of the forms it was chosen over.
 """
 
-from bayeslaw.declare import Coefficient, Covariate, exp, law, positive, product, real, total
+from bayeslaw.declare import Coefficient, Covariate, exp, law, positive, real, total
 
 SOURCE = "Ye et al. 2024, arXiv:2403.16952 (ICLR 2025)"
 
@@ -96,71 +96,6 @@ def data_mixing(weight, /, *, c, t):
 )
 def data_mixing_m1(weight, /, *, c, k, t):
     return c + total(k * exp(t * weight), "source")
-
-
-@law(
-    title="Data mixing law, form M2",
-    source=f"{SOURCE}, candidates of table 1",
-    equation=r"L = c + k \sum_j \exp(t_j r_j)",
-    covariates={"weight": SHARES},
-    coefficients={
-        "c": FLOOR,
-        "k": Coefficient(
-            positive(0.1, spread=1.5),
-            "nats",
-            "part of the loss that each source's share changes",
-            why="reducible losses of 0.05 to 2 nats, shared evenly between a handful of sources",
-        ),
-        "t": Coefficient(
-            real(-1.5, sd=3.0),
-            "1",
-            "how fast its part falls (or, above 0, rises) with the share",
-            over="source",
-            between=2.0,
-            why="a first tenth of the stream removes between nothing and most of a source's part",
-        ),
-    },
-    notes=(
-        "Not verified: the formula is known from memory of the paper only; neither its text nor code confirms it.",
-        "c and k trade against each other where all t are near 0.",
-        JUMP,
-        IN_SAMPLE,
-    ),
-)
-def data_mixing_m2(weight, /, *, c, k, t):
-    return c + k * total(exp(t * weight), "source")
-
-
-@law(
-    title="Data mixing law, form M3",
-    source=f"{SOURCE}, candidates of table 1",
-    equation=r"L = c + k \exp\left(t \prod_j r_j\right)",
-    covariates={"weight": SHARES},
-    coefficients={
-        "c": FLOOR,
-        "k": Coefficient(
-            positive(0.5, spread=1.0),
-            "nats",
-            "loss above the floor where some source is hardly present",
-            why="reducible losses of 0.05 to 2 nats",
-        ),
-        "t": Coefficient(
-            real(-1.0, sd=3.0),
-            "1",
-            "product of the paper's t_j",
-            why="either sign: mixing may help or hurt",
-        ),
-    },
-    notes=(
-        "Not verified: the formula, k exp(prod_j t_j r_j), is known from memory of the paper only; neither its text "
-        "nor code confirms it.",
-        "Only the product of the t_j is identified, so it is one coefficient; all sources count alike, and the "
-        "product of many shares hardly varies. It is here to be compared with, not to be used.",
-        JUMP,
-    ),
-)
-def data_mixing_m3(weight, /, *, c, k, t):
-    return c + k * exp(t * product(weight, "source"))
 
 
 @law(

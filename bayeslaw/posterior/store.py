@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import h5netcdf
+import h5py
 import numpy as np
 import pandas as pd
 import pymc as pm
@@ -18,7 +21,7 @@ from bayeslaw.base.files import replacing
 from bayeslaw.base.version import VERSION
 from bayeslaw.declare.laws import WEIGHT, Law
 from bayeslaw.declare.priors import Prior
-from bayeslaw.errors import BayeslawError, StoreError, unknown_name
+from bayeslaw.errors import BayeslawError, StoreError, UnknownName
 from bayeslaw.posterior.draws import Posterior, posterior_of
 from bayeslaw.spec.noise import Noise
 from bayeslaw.spec.specification import Specification
@@ -26,8 +29,12 @@ from bayeslaw.tables.runs import Runs
 
 __all__ = ["fingerprint", "load", "save"]
 
-SEAL = b"\nbayeslaw sha-256 "
-"""Ends the netCDF content; after it comes its hash. Readers of netCDF stop before it."""
+FORMAT = "v110"
+"""The first format of HDF5 with checksums of all that says where the data lie and what they are."""
+
+NUMBERS: dict[str, Any] = {"fletcher32": True}
+TEXTS: dict[str, Any] = {"fletcher32": True, "dtype": "S1"}
+"""How variables are written: HDF5 has checksums of data for the asking, but none of texts of unlike lengths."""
 
 AREA_SETTINGS = ("memory", "warmup_counted", "tail", "power_C", "power_beta", "power_gamma")
 """Columns of older curves, each of one value."""
@@ -58,22 +65,13 @@ def save(fit: Posterior, path: str | Path) -> Path:
         "settings": dict(fit.settings),
         "seconds": fit.seconds,
     }
-    tree = xr.DataTree.from_dict(
-        {
-            **{name: node.to_dataset() for name, node in fit.idata.children.items()},
-            "runs": _to_dataset(model.runs.table),
-            "baseline": _to_dataset(model.runs.baseline),
-        }
-    )
-    tree.attrs["bayeslaw"] = json.dumps(recipe)
-    for node in tree.children.values():
-        for v in map(str, node.variables):
-            if node[v].dtype == bool:
-                node[v] = node[v].astype("int8")
-    with replacing(path) as temporary:
-        tree.to_netcdf(temporary, engine="h5netcdf")
-        with temporary.open("ab") as file:
-            file.write(SEAL + _digest(temporary.read_bytes()))
+    groups = {name: node.to_dataset() for name, node in fit.idata.children.items()}
+    groups |= {"runs": _to_dataset(model.runs.table), "baseline": _to_dataset(model.runs.baseline)}
+    with replacing(path) as temporary, h5netcdf.File(temporary, "w", libver=FORMAT) as file:
+        file.attrs["bayeslaw"] = _attribute(recipe)
+        for name, group in groups.items():
+            encoding = {k: TEXTS if v.dtype.kind in "OU" else NUMBERS for k, v in group.variables.items()}
+            group.dump_to_store(xr.backends.H5NetCDFStore(file.create_group(name)), encoding=encoding)
     return path
 
 
@@ -83,8 +81,8 @@ def load(path: str | Path, law: Law | None = None, kind: type[Specification] = S
     tree, recipe = _read(path)
     if law is None:
         if recipe["law"] not in models.catalogue:
-            raise unknown_name(
-                "law in the catalogue (pass it with load(path, law=...))", recipe["law"], models.catalogue
+            raise UnknownName(
+                f"the law {recipe['law']!r} of {path} is not (any more) in the catalogue: pass it, load(path, law=...)"
             )
         law = models.catalogue[recipe["law"]]
     if fingerprint(law) != recipe["law_hash"]:
@@ -105,28 +103,23 @@ def load(path: str | Path, law: Law | None = None, kind: type[Specification] = S
 
 
 def _read(path: Path) -> tuple[xr.DataTree, dict[str, Any]]:
-    """Return what a file holds, after its seal was found whole."""
+    """Return what a file holds; HDF5 compares the checksums."""
+    if not os.path.isfile(path):
+        raise StoreError(f"no file {str(path)[:80]!r}: check the path")
     try:
-        if not path.is_file():
-            raise StoreError(f"no file {str(path)!r}: check the path")
-        content, _, digest = path.read_bytes().rpartition(SEAL)
-    except (OSError, ValueError) as e:
-        if isinstance(e, StoreError):
-            raise
-        raise StoreError(f"cannot read {str(path)[:80]!r} ({getattr(e, 'strerror', e)}): check the path") from None
-    if content and _digest(content) != digest:  # files of version 0.1.0 have no seal
-        raise StoreError(f"{path} was damaged after fit.save wrote it: take a copy of it, or fit again")
+        with h5py.File(path) as file:
+            recipe = json.loads(file.attrs["bayeslaw"])
+        if not isinstance(recipe, dict) or not all(isinstance(recipe.get(k), str) for k in ("law", "law_hash")):
+            raise ValueError
+    except Exception as e:  # h5py raises many kinds
+        raise StoreError(
+            f"cannot read {path} as a fit of bayeslaw ({type(e).__name__}): give a file written by fit.save"
+        ) from None
     try:
         with xr.open_datatree(path, engine="h5netcdf") as opened:
             tree = opened.load()
-    except Exception as e:  # h5py and xarray raise many kinds for damaged files
-        raise StoreError(f"cannot read {path} ({type(e).__name__}): give a file written by fit.save") from None
-    try:
-        recipe = json.loads(tree.attrs["bayeslaw"])
-        if not isinstance(recipe, dict) or not all(isinstance(recipe.get(k), str) for k in ("law", "law_hash")):
-            raise ValueError
-    except (KeyError, TypeError, ValueError):
-        raise StoreError(f"{path} is a netCDF file but not a fit of bayeslaw: give one written by fit.save") from None
+    except Exception:  # and xarray more
+        raise StoreError(f"{path} was damaged after fit.save wrote it: take a copy of it, or fit again") from None
     return tree, recipe
 
 
@@ -183,10 +176,6 @@ def _prior(recipe: Any) -> Prior:
     return prior
 
 
-def _digest(content: bytes) -> bytes:
-    return hashlib.sha256(content).hexdigest().encode()
-
-
 def fingerprint(law: Law) -> str:
     """Return a hash of what a law does: its losses at a few points, its priors and its ranges; not of its words."""
     rng = np.random.default_rng(0)
@@ -226,7 +215,12 @@ def _to_dataset(frame: pd.DataFrame) -> xr.Dataset:
             values = np.array(["" if gap else str(v) for v, gap in zip(values, missing, strict=True)], dtype=object)
         columns[_variable(name)] = ("row", values)
     attributes = {"columns": list(map(str, frame.columns)), "truths": truths, "gaps": gaps}
-    return xr.Dataset(columns, attrs={k: json.dumps(v) for k, v in attributes.items()})
+    return xr.Dataset(columns, attrs={k: _attribute(v) for k, v in attributes.items()})
+
+
+def _attribute(value: Any) -> np.bytes_:
+    """Return JSON as bytes of one length: HDF5 has no checksums of other texts."""
+    return np.bytes_(json.dumps(value))
 
 
 def _variable(column: str) -> str:

@@ -281,6 +281,17 @@ def test_a_law_that_has_changed_is_said(file, fitted, monkeypatch):
     assert back.posterior.equals(fitted.posterior)
 
 
+def test_a_law_that_left_the_catalogue_is_passed_to_load(file, fitted, monkeypatch):
+    law = models.catalogue["dcpt"]
+    monkeypatch.delitem(models.catalogue, "dcpt")
+    with pytest.raises(
+        UnknownName,
+        match=r"the law 'dcpt' of .*fit.nc is not .any more. in the catalogue: pass it, load\(path, law=...\)",
+    ):
+        bl.load(file)
+    assert bl.load(file, law=law).posterior.equals(fitted.posterior)
+
+
 def test_a_folder_is_made_and_one_that_cannot_be_is_said(fitted, tmp_path):
     assert fitted.save(tmp_path / "new" / "fit.nc").is_file()
     (tmp_path / "file").write_text("")

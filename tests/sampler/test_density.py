@@ -10,6 +10,7 @@ from scipy.stats import multivariate_normal
 
 import bayeslaw as bl
 from bayeslaw import models
+from bayeslaw.declare import product
 from bayeslaw.errors import LawError
 from bayeslaw.sampler.coordinates import Coordinates
 from bayeslaw.sampler.density import Density
@@ -123,6 +124,23 @@ def mixtures() -> pd.DataFrame:
 MODELS["shares of a mixture, floors"] = lambda: bl.Model(
     models.data_mixing, read_runs(mixtures(), loss={"a": "a_loss", "b": "b_loss"}), by={"t": "source"}
 )
+
+
+@bl.law(
+    title="A product of shares",
+    source="none",
+    equation="L = c + t r_1 r_2 r_3",
+    covariates={"weight": models.data_mixing.covariates["weight"]},
+    coefficients={
+        "c": bl.Coefficient(bl.positive(2.0, spread=0.5), "nats", "floor", "a test"),
+        "t": bl.Coefficient(bl.real(0.0, sd=3.0), "nats", "what mixing does", "a test"),
+    },
+)
+def mixed(weight, /, *, c, t):
+    return c + t * product(weight, "source")
+
+
+MODELS["a product over the sources"] = lambda: bl.Model(mixed, read_runs(mixtures(), loss={"a": "a_loss"}))
 
 
 @pytest.fixture(scope="module", params=MODELS)

@@ -67,14 +67,6 @@ def upsampled_losses() -> dict[str, Fit]:
     return domain_upsampling.loss_forms()
 
 
-def mixing_forms() -> dict[str, Fit]:
-    """Fit M2 and M3 to the three sources of 410M models, beside M4."""
-    runs = data_mixing.three()
-    forms = {"M2": models.data_mixing_m2, "M3": models.data_mixing_m3}
-    fits = {label: _fitted(form.name, bl.Model(form, runs)) for label, form in forms.items()}
-    return fits | {"M4": fitted("data_mixing", "three", bl.Model(models.data_mixing, runs))}
-
-
 def five_sources() -> Fit:
     """Fit M4 to the five sources of 70M models, as the notebook of the authors does."""
     runs = bl.read_runs(data_mixing.five(), loss={e: f"{e}_loss" for e in data_mixing.FIVE})
@@ -154,13 +146,6 @@ REPORTS = {
         "share of StarCoder in the second half. The shares repeated with five seeds are left out, and predicted in the "
         "[study](../studies/domain_upsampling.md).",
         upsampled_losses,
-    ),
-    "data_mixing_forms": Report(
-        "Data mixing laws M2, M3 and M4: three sources, 410M models",
-        "Models of 410M parameters on mixtures of GitHub, Books3 and Pile-CC (arXiv:2403.16952); the 20 with some of "
-        "each are fitted. M4 is the law of the paper, M2 and M3 are as remembered, not as read; M1 is in "
-        "[another report](data_mixing_m1.md).",
-        mixing_forms,
     ),
     "data_mixing_five": Report(
         "Data mixing law (M4): five sources, 70M models, beside the authors' fit",
