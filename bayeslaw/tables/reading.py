@@ -115,7 +115,7 @@ def row(mask: Any) -> str:
 
 def _read_csv(path: Path, labels: Iterable[str]) -> pd.DataFrame:
     def read(**options: Any) -> pd.DataFrame:
-        frame: pd.DataFrame = pd.read_csv(path, encoding="utf-8-sig", skipinitialspace=True, **options)
+        frame: pd.DataFrame = pd.read_csv(path, encoding="utf-8-sig", **{"skipinitialspace": True, **options})
         return frame
 
     first = read(header=None, nrows=1, dtype=str)
@@ -129,5 +129,8 @@ def _read_csv(path: Path, labels: Iterable[str]) -> pd.DataFrame:
     if not isinstance(frame.index, pd.RangeIndex):  # pandas takes the first cells of such rows for an index
         raise ValueError("its rows have more cells than its header: is there a thousands separator or a last comma")
     if written := [c for c in dict.fromkeys(labels) if c in frame]:
-        frame[written] = read(sep=separator, usecols=written, dtype=str, keep_default_na=False)[written]
+        texts: dict[str, Any] = {"sep": separator, "dtype": str, "keep_default_na": False}
+        stripped, exact = read(**texts), read(**texts, skipinitialspace=False).set_axis(frame.columns, axis="columns")
+        for c in written:  # a blank in front is part of a label, unless the file has one after every separator
+            frame[c] = stripped[c] if exact[c].str.startswith(" ").all() else exact[c]
     return frame

@@ -440,7 +440,7 @@ def test_a_share_left_out_at_one_size_of_the_real_runs():
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"), [({"tun": 5}, "setting of a fit 'tun'"), ({"method": "prior"}, "method")]
+    ("settings", "words"), [({"tun": 5}, "setting of refits 'tun'"), ({"method": "prior"}, "method")]
 )
 def test_unknown_settings_are_refused_before_anything_is_fitted(settings, words):
     with pytest.raises(UnknownName, match=words):
