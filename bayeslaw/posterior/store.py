@@ -6,10 +6,10 @@ import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import fields
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
-import h5netcdf
 import h5py
 import numpy as np
 import pandas as pd
@@ -29,12 +29,12 @@ from bayeslaw.tables.runs import Runs
 
 __all__ = ["fingerprint", "load", "save"]
 
-FORMAT = "v110"
-"""The first format of HDF5 with checksums of all that says where the data lie and what they are."""
+SEAL = b"\nbayeslaw sha-256 "
+"""Ends the netCDF content; after it comes its hash. Readers of netCDF stop before it.
 
-NUMBERS: dict[str, Any] = {"fletcher32": True}
-TEXTS: dict[str, Any] = {"fletcher32": True, "dtype": "S1"}
-"""How variables are written: HDF5 has checksums of data for the asking, but none of texts of unlike lengths."""
+HDF5's own checksums (fletcher32) do not cover its heap of texts and references: damage there changes labels in silence,
+or the library reads for ever.
+"""
 
 AREA_SETTINGS = ("memory", "warmup_counted", "tail", "power_C", "power_beta", "power_gamma")
 """Columns of older curves, each of one value."""
@@ -67,11 +67,13 @@ def save(fit: Posterior, path: str | Path) -> Path:
     }
     groups = {name: node.to_dataset() for name, node in fit.idata.children.items()}
     groups |= {"runs": _to_dataset(model.runs.table), "baseline": _to_dataset(model.runs.baseline)}
-    with replacing(path) as temporary, h5netcdf.File(temporary, "w", libver=FORMAT) as file:
-        file.attrs["bayeslaw"] = _attribute(recipe)
-        for name, group in groups.items():
-            encoding = {k: TEXTS if v.dtype.kind in "OU" else NUMBERS for k, v in group.variables.items()}
-            group.dump_to_store(xr.backends.H5NetCDFStore(file.create_group(name)), encoding=encoding)
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs["bayeslaw"] = json.dumps(recipe)
+    with replacing(path) as temporary:
+        tree.to_netcdf(temporary, engine="h5netcdf")
+        seal = _seal(temporary)
+        with temporary.open("ab") as file:
+            file.write(seal)
     return path
 
 
@@ -103,24 +105,39 @@ def load(path: str | Path, law: Law | None = None, kind: type[Specification] = S
 
 
 def _read(path: Path) -> tuple[xr.DataTree, dict[str, Any]]:
-    """Return what a file holds; HDF5 compares the checksums."""
+    """Return what a file holds, after its seal was found whole."""
     if not os.path.isfile(path):
         raise StoreError(f"no file {str(path)[:80]!r}: check the path")
     try:
-        with h5py.File(path) as file:
+        if _is_damaged(path):
+            raise StoreError(f"{path} was damaged after fit.save wrote it: take a copy of it, or fit again")
+        with h5py.File(path) as file:  # where it fails, h5netcdf prints a traceback too
             recipe = json.loads(file.attrs["bayeslaw"])
         if not isinstance(recipe, dict) or not all(isinstance(recipe.get(k), str) for k in ("law", "law_hash")):
             raise ValueError
-    except Exception as e:  # h5py raises many kinds
+        with xr.open_datatree(path, engine="h5netcdf") as opened:
+            return opened.load(), recipe
+    except StoreError:
+        raise
+    except Exception as e:  # h5py and xarray raise many kinds
         raise StoreError(
             f"cannot read {path} as a fit of bayeslaw ({type(e).__name__}): give a file written by fit.save"
         ) from None
-    try:
-        with xr.open_datatree(path, engine="h5netcdf") as opened:
-            tree = opened.load()
-    except Exception:  # and xarray more
-        raise StoreError(f"{path} was damaged after fit.save wrote it: take a copy of it, or fit again") from None
-    return tree, recipe
+
+
+def _seal(path: Path, size: int = 0) -> bytes:
+    """Return the seal of a file's first bytes, or of all."""
+    with path.open("rb") as file, mmap(file.fileno(), size, access=ACCESS_READ) as content:
+        return SEAL + hashlib.sha256(content).hexdigest().encode()
+
+
+def _is_damaged(path: Path) -> bool:
+    """Tell whether a seal ends the file and is not its own; files of version 0.1.0 may have none."""
+    with path.open("rb") as file:
+        size = max(file.seek(0, os.SEEK_END) - len(SEAL) - 64, 0)
+        file.seek(size)
+        seal = file.read()
+    return seal.startswith(SEAL) and seal != _seal(path, size)
 
 
 def _fit(tree: xr.DataTree, recipe: Mapping[str, Any], law: Law, kind: type[Specification]) -> Posterior:
@@ -215,12 +232,7 @@ def _to_dataset(frame: pd.DataFrame) -> xr.Dataset:
             values = np.array(["" if gap else str(v) for v, gap in zip(values, missing, strict=True)], dtype=object)
         columns[_variable(name)] = ("row", values)
     attributes = {"columns": list(map(str, frame.columns)), "truths": truths, "gaps": gaps}
-    return xr.Dataset(columns, attrs={k: _attribute(v) for k, v in attributes.items()})
-
-
-def _attribute(value: Any) -> np.bytes_:
-    """Return JSON as bytes of one length: HDF5 has no checksums of other texts."""
-    return np.bytes_(json.dumps(value))
+    return xr.Dataset(columns, attrs={k: json.dumps(v) for k, v in attributes.items()})
 
 
 def _variable(column: str) -> str:

@@ -325,41 +325,22 @@ def test_a_damaged_file_is_refused(stored, place, change):
         back = bl.load(path)
     except StoreError as e:
         assert refused(e)
-    else:  # damage to what nobody reads
+    else:  # damage to the seal's own name only: the file counts as an older one, its numbers are whole
         assert back.posterior.equals(fit.posterior) and back.model.runs.hash == fit.model.runs.hash
 
 
-@pytest.mark.parametrize("name", ["posterior/alpha", "posterior/eval", "runs/run", "runs/general_loss"])
-def test_damaged_data_are_found_and_said(stored, name):
-    (path := _written("", "damaged.nc")).write_bytes(stored[1])
-    with h5py.File(path) as file:
-        place = file[name].id.get_chunk_info(0).byte_offset
+def test_damage_is_said(stored):
     damaged = bytearray(stored[1])
-    damaged[place] ^= 1
-    path.write_bytes(damaged)
+    damaged[len(damaged) // 2] ^= 1
+    (path := _written("", "damaged.nc")).write_bytes(damaged)
     with pytest.raises(StoreError, match="was damaged after fit.save wrote it: take a copy of it, or fit again"):
         bl.load(path)
-
-
-def test_a_file_of_version_0_1_is_read(stored):
-    """Without checksums, texts of any length, truth values as numbers, and a hash of all after the end."""
-    fit, content = stored
-    (path := _written("", "new.nc")).write_bytes(content)
-    with xr.open_datatree(path, engine="h5netcdf") as opened:
-        tree = opened.load()
-    for node in tree.subtree:
-        for variable in node.variables.values():
-            variable.encoding = {}
-    tree.to_netcdf(before := path.with_name("before.nc"), engine="h5netcdf")
-    before.write_bytes(before.read_bytes() + b"\nbayeslaw sha-256 " + b"0" * 64)
-    back = bl.load(before)
-    assert back.posterior.equals(fit.posterior) and back.model.table().equals(fit.model.table())
 
 
 @FEW
 @given(st.integers(0, 10**9))
 def test_a_truncated_file_is_refused(stored, end):
-    (path := _written("", "cut.nc")).write_bytes(stored[1][: end % (len(stored[1]) - 80)])
+    (path := _written("", "cut.nc")).write_bytes(stored[1][: end % (len(stored[1]) - 82)])
     with pytest.raises(StoreError) as caught:
         bl.load(path)
     assert refused(caught.value)
@@ -394,10 +375,10 @@ RECIPES: dict[str, Any] = {
 
 @pytest.mark.parametrize("change", RECIPES.values(), ids=RECIPES)
 def test_a_recipe_that_is_none_is_refused(stored, change, tmp_path, monkeypatch):
-    """Whoever can write a file can write its checksums: what it says is checked, and nothing in it is run."""
+    """Whoever can write a file can seal it: what it says is checked, and nothing in it is run."""
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "fit.nc"
-    path.write_bytes(stored[1])
+    path.write_bytes(stored[1].rpartition(b"\nbayeslaw sha-256 ")[0])
     with h5py.File(path, "a") as file:
         if isinstance(change, tuple):
             change = json.dumps(json.loads(file.attrs["bayeslaw"]) | {change[0]: change[1]})
@@ -428,7 +409,7 @@ def test_foreign_files_are_refused_and_never_run(tmp_path, monkeypatch):
 def test_a_fit_without_its_draws_is_refused(stored, tmp_path):
     path = tmp_path / "fit.nc"
     for group in ("posterior", "posterior/gamma", "runs", "baseline", "runs/N"):
-        path.write_bytes(stored[1])
+        path.write_bytes(stored[1].rpartition(b"\nbayeslaw sha-256 ")[0])
         with h5py.File(path, "a") as file:
             del file[group]
         with pytest.raises(StoreError, match="incomplete"):
