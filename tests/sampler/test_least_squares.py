@@ -10,7 +10,6 @@ from bayeslaw.sampler.density import Density
 from bayeslaw.sampler.least_squares import _Problem, estimate
 from tests.benchmarks.solvers import SIGMA, compared, scipy
 
-
 SHORT = pytest.mark.xfail(reason="the papers' fit of one domain ends 0.13 % above SciPy's after 200 steps", strict=True)
 
 
