@@ -20,7 +20,7 @@ from bayeslaw.tables.areas import Schedules, area_settings, with_areas
 from bayeslaw.tables.power import POWER, PowerMemory
 from bayeslaw.tables.reading import check_named, numeric, read_table, refuse
 from bayeslaw.tables.runs import Runs, read_labelled, read_runs
-from bayeslaw.tables.schedules import MEMORY, Tail, WarmupCounted
+from bayeslaw.tables.schedules import MEMORY, MOST_STEPS, Tail, WarmupCounted
 
 __all__ = ["curve_columns", "read_curves"]
 
@@ -168,6 +168,7 @@ def _checked(frame: pd.DataFrame, many: bool = False) -> pd.DataFrame:
     if "step" not in frame:
         raise DataError("a curve needs a column 'step': map it, for example step='iteration'")
     refuse(frame["step"], (frame["step"] < 0) | (frame["step"] % 1 != 0), "give whole numbers from 0 on")
+    refuse(frame["step"], frame["step"] > MOST_STEPS, "no run has as many steps of the optimiser; map tokens to D")
     for run, rows in frame.groupby("run", sort=False):
         step = rows["step"].to_numpy()
         change = np.diff(step)

@@ -17,6 +17,7 @@ from bayeslaw.declare.laws import WEIGHT
 from bayeslaw.errors import DataError, unknown_name
 from bayeslaw.tables.mixtures import PREFIX, folded, normalised, sources
 from bayeslaw.tables.reading import check_named, numeric, read_table, refuse, row
+from bayeslaw.tables.schedules import MOST_STEPS
 
 __all__ = ["Runs", "read_labelled", "read_runs"]
 
@@ -25,7 +26,11 @@ LABELS = ("run", "domain")
 RESERVED = ("row", "eval", "loss_sd", "chain", "draw", "measurement", WEIGHT, "source")
 """Names that the package uses itself, which no column of a table may have."""
 
-COUNT_RANGES = {"N": (1e3, 1e18, "parameters"), "D": (1e3, 1e21, "tokens")}
+COUNT_RANGES = {
+    "N": (1e3, 1e18, "parameters"),
+    "D": (1e3, 1e21, "tokens"),
+    "step": (0.0, MOST_STEPS, "steps of the optimiser"),
+}
 """Smallest and largest plausible count, and its unit."""
 
 LOSS_RANGE = (1e-6, 100.0)
@@ -299,7 +304,8 @@ def _check_ranges(frame: pd.DataFrame, losses: Mapping[str, str], known: Mapping
             refuse(values, (values < 0) | ((values == 0) & (name == "N")), f"give the number of {unit}, above 0")
             few = values.between(0, low, inclusive="neither")
             refuse(values, few, f"give {unit}, not billions (multiply by 1e9)")
-            refuse(values, values > high, f"no run has as many {unit}; correct it")
+            other = "map tokens to D" if name == "step" else "correct it"
+            refuse(values, values > high, f"no run has as many {unit}; {other}")
 
 
 def _with_runs(frame: pd.DataFrame, evals: tuple[str, ...]) -> pd.DataFrame:
