@@ -15,7 +15,7 @@ from bayeslaw.tables.reading import Table, as_text, numeric, read_table, texts
 from bayeslaw.tables.runs import Runs
 from bayeslaw.tables.schedules import Schedule, from_table
 
-__all__ = ["Schedules", "area_columns", "area_settings", "read_schedule", "with_areas"]
+__all__ = ["Schedules", "area_columns", "area_settings", "logged_schedules", "read_schedule", "with_areas"]
 
 type Schedules = Schedule | Mapping[str, Schedule | None] | Table
 
@@ -72,7 +72,7 @@ def with_areas(
         raise DataError("warmup= was given beside schedule=, which holds the warm-up: leave warmup= out")
     if schedule is None and "lr" not in frame:
         raise DataError("a curve needs a column 'lr' with the learning rate, or schedule= with the whole schedule")
-    own = _logged(frame, warmup) if schedule is None else _schedules("schedule", schedule, names)
+    own = logged_schedules(frame, warmup) if schedule is None else _schedules("schedule", schedule, names)
     first = {} if before is None else _schedules("before", before, names)
     power = PowerMemory(*(settings[f"power_{k}"] for k in ("C", "beta", "gamma")))
     known: dict[tuple[int, int], tuple[Schedule, dict[str, np.ndarray]]] = {}
@@ -139,7 +139,7 @@ def read_schedule(table: Table, *, warmup: int | None = None, called: str | None
     return found
 
 
-def _logged(frame: pd.DataFrame, warmup: int | None) -> dict[str, Schedule]:
+def logged_schedules(frame: pd.DataFrame, warmup: int | None) -> dict[str, Schedule]:
     """Return the schedule of every run as straight lines between its logged rates."""
     found = {}
     for run, rows in frame[frame["step"] > 0].groupby("run", sort=False):

@@ -4,7 +4,7 @@ The covariates of a curve law are the areas under the whole schedule up to each 
 their settings, so that predictions of other schedules use the same ones.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from bayeslaw.base.arguments import checked
 from bayeslaw.declare.laws import AREAS
 from bayeslaw.errors import DataError, RangeError
 from bayeslaw.tables.areas import Schedules, area_settings, with_areas
+from bayeslaw.tables.coarse import coarse_logs
 from bayeslaw.tables.plausible import check_steps
 from bayeslaw.tables.power import POWER, PowerMemory
 from bayeslaw.tables.reading import Table, numeric, read_table, refuse, texts
@@ -102,7 +103,9 @@ def read_curves(
     settings = {"memory": float(memory), "warmup_counted": warmup_counted, "tail": tail}
     settings |= {f"power_{k}": float(value) for k, value in vars(power).items()}
     curves = with_areas(logged[~start].reset_index(drop=True), schedule, before, warmup, settings)
-    kept, notes = _thinned(curves, spacing), [runs.note]
+    kept, notes = _thinned(curves, runs.loss_columns, spacing), [runs.note]
+    if schedule is None:
+        notes.append(coarse_logs(logged[~start], warmup))
     if len(kept) < len(curves):
         notes.append(f"{len(kept):,} of {len(curves):,} logged steps kept (spacing=1 keeps all)")
     baseline = pd.concat([runs.baseline, logged[start]], ignore_index=True)
@@ -191,7 +194,7 @@ def _check_rates(run: Any, step: np.ndarray, lr: np.ndarray) -> None:
         )
 
 
-def _thinned(curves: pd.DataFrame, spacing: float | None) -> pd.DataFrame:
+def _thinned(curves: pd.DataFrame, losses: Sequence[str], spacing: float | None) -> pd.DataFrame:
     if spacing is None:
         spacing = SPACING if curves["run"].value_counts().max() > MOST_LOGGED_STEPS else 1.0
     if not 1 <= spacing < np.inf:
@@ -200,5 +203,7 @@ def _thinned(curves: pd.DataFrame, spacing: float | None) -> pd.DataFrame:
         return curves
     last = curves.groupby("run")["step"].transform("max")
     place = (np.log(last / curves["step"]) / np.log(spacing)).round()
-    kept = ~pd.DataFrame({"run": curves["run"], "place": place}).duplicated(keep="last")
+    places, kept = pd.DataFrame({"run": curves["run"], "place": place}), pd.Series(False, index=curves.index)
+    for loss in losses:
+        kept[places[curves[loss].notna()].drop_duplicates(keep="last").index] = True
     return curves[kept].reset_index(drop=True)

@@ -48,9 +48,10 @@ def named_runs(frame: pd.DataFrame, settings: Sequence[str], measured: Sequence[
     along = [c for c in ALONG if c in frame and (c != "lr" or "step" in frame)]
     path = [c for c in ("D", "step") if c in frame]
     others = [c for c in frame.columns if c not in (*settings, *measured, *along) and frame[c].nunique() > 1]
-    labels = [c for c in others if frame[c].dtype.kind not in "fiu" and not _measured_along(c)]
-    varying = [c for c in others if c not in labels and _varies_along(frame, c, [*settings, *labels], path)]
-    fixed = [c for c in (*settings, *others) if c not in varying]
+    fixed = list(settings)
+    varying: list[str] = []
+    for column in sorted(others, key=lambda c: (frame[c].dtype.kind in "fiu", frame[c].is_unique)):
+        (varying if _varies_along(frame, column, fixed, path) else fixed).append(column)
     number = frame.groupby(fixed, dropna=False).ngroup() if fixed else pd.Series(0, index=frame.index)
     runs = frame.assign(run="run " + (number + 1).astype(str))
     if not along:
@@ -61,21 +62,19 @@ def named_runs(frame: pd.DataFrame, settings: Sequence[str], measured: Sequence[
     if telling:
         notes[0] += f", told apart by {', '.join(telling)}"
     if varying:
-        notes.append(f"not by {', '.join(varying)}, which vary along a run")
+        notes.append(f"not by {', '.join(varying)} (varying along a run)")
     if runs["run"].nunique() == len(frame) > 1 and any(frame[c].nunique() > 1 for c in path):
         notes.append("every row is a run of its own: if some are checkpoints of one run, name their run")
     return runs, "; ".join(notes)
 
 
-def _measured_along(column: str) -> bool:
-    """Return whether a column is named after something that is measured along a run; ``gradNorm`` is two words."""
-    return bool(VARYING.search(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", column)))
-
-
-def _varies_along(frame: pd.DataFrame, column: str, labels: Sequence[str], path: Sequence[str]) -> bool:
-    if _measured_along(column):
+def _varies_along(frame: pd.DataFrame, column: str, fixed: Sequence[str], path: Sequence[str]) -> bool:
+    """Return whether a column varies along the runs that the fixed columns tell apart."""
+    if VARYING.search(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", column)):  # gradNorm is two words
         return True
-    if IDENTIFYING.search(column) or not path or frame.duplicated([*labels, *path]).any():
+    if frame[column].dtype.kind not in "fiu" or IDENTIFYING.search(column):
+        return False
+    if not path or frame.duplicated([*fixed, *path]).any():
         return False
     pairs = frame[[column, path[0]]].drop_duplicates()
     return bool(frame[column].is_unique or (pairs[column].is_unique and pairs[path[0]].is_unique))

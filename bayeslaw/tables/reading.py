@@ -10,6 +10,7 @@ import pandas as pd
 from narwhals.typing import IntoFrame
 
 from bayeslaw.errors import ArgumentError, DataError, MissingExtra, shown, unknown_name
+from bayeslaw.tables.charts import is_chart, unfolded
 from bayeslaw.tables.files import FORMATS, read_file
 
 __all__ = ["Table", "as_text", "check_named", "numeric", "read_table", "refuse", "row", "texts"]
@@ -19,7 +20,9 @@ type Table = pd.DataFrame | IntoFrame | str | Path
 
 
 def read_table(table: Table, labels: Iterable[str] = ()) -> pd.DataFrame:
-    """Return a copy of a frame, or read one from a file; named levels of its index become columns.
+    """Return a copy of a frame, or read one from a file.
+
+    Named levels of its index become columns. An exported chart of Weights & Biases gets one row per run and step.
 
     Parameters
     ----------
@@ -47,7 +50,8 @@ def read_table(table: Table, labels: Iterable[str] = ()) -> pd.DataFrame:
     frame = frame.set_axis([str(c) for c in frame.columns], axis="columns")
     if (twice := frame.columns.duplicated()).any():
         raise DataError(f"the table has the column {frame.columns[twice][0]!r} twice: rename or drop one")
-    return _with_index(frame)
+    frame = _with_index(frame)
+    return unfolded(frame) if is_chart(frame) else frame
 
 
 def _as_pandas(table: Any) -> pd.DataFrame:

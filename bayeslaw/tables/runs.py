@@ -184,7 +184,7 @@ def read_runs(
         frame[name] = _label(frame[name], name)
     notes = [f"{columns[name]} replaces the table's own column {name}" for name in gone]
     notes.append(_gaps(frame, losses))
-    frame, converted = in_nats(frame, units)
+    frame, converted = in_nats(frame, losses, units)
     in_unit = {name: column if units[name][0] == "nats" else f"{column} in nats" for name, column in losses.items()}
     check_ranges(frame, in_unit, known)
     frame, summed = normalised(frame)

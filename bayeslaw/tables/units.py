@@ -26,7 +26,7 @@ OTHER_UNITS = {
 def units_of(
     losses: Mapping[str, str], unit: Unit | Mapping[str, Unit] | None, bytes_per_token: BytesPerToken | None
 ) -> dict[str, tuple[Unit, float]]:
-    """Return the unit of every loss, and its value of 1 in nats per token (for a perplexity, of its logarithm).
+    """Return the unit of every loss, and the nats per token of one such unit (1 for a perplexity).
 
     Parameters
     ----------
@@ -72,21 +72,22 @@ def units_of(
     return found
 
 
-def in_nats(frame: pd.DataFrame, units: Mapping[str, tuple[Unit, float]]) -> tuple[pd.DataFrame, str]:
+def in_nats(
+    frame: pd.DataFrame, losses: Mapping[str, str], units: Mapping[str, tuple[Unit, float]]
+) -> tuple[pd.DataFrame, str]:
     """Return a table with its losses, and their known errors, in nats per token; and a note on what was converted."""
     notes = []
     for name, (unit, factor) in units.items():
-        loss, sd = f"{name}_loss", f"{name}_loss_sd"
         if unit == "nats":
             continue
-        values = frame[loss]
+        loss, sd = f"{name}_loss", f"{name}_loss_sd"
+        values = frame[loss].rename(losses[name])
         if unit == "perplexity":
             refuse(values, values <= 1, "a perplexity lies above 1")
-            converted, per_unit = np.log(values), 1 / values
-            how = "nats are the logarithm of the perplexity"
+            converted, per_unit, how = np.log(values), 1 / values, "the logarithm of the perplexity"
         else:
             converted, per_unit = values * factor, pd.Series(factor, values.index)
-            how = f"nats are the {unit} times {factor:.4g}"
+            how = f"{unit} times {factor:.4g}"
         frame = frame.assign(**{loss: converted}, **({sd: frame[sd] * per_unit} if sd in frame else {}))
-        notes.append(f"{name} loss converted: {how}")
+        notes.append(f"{losses[name]} converted to nats per token, {how}")
     return frame, "; ".join(notes)
