@@ -12,7 +12,11 @@ from bayeslaw.tables.schedules import MOST_STEPS
 
 __all__ = ["check_count", "check_ranges", "check_steps"]
 
-COUNT_RANGES = {"N": (1e3, 1e18, "parameters"), "D": (1e3, 1e21, "tokens")}
+COUNT_RANGES = {
+    "N": (1e3, 1e18, "parameters"),
+    "D": (1e3, 1e21, "tokens"),
+    "domain_tokens": (1e3, 1e21, "tokens"),
+}
 """Smallest and largest plausible count, and its unit."""
 
 LOSS_RANGE = (1e-6, 100.0)
@@ -43,9 +47,9 @@ def check_ranges(frame: pd.DataFrame, losses: Mapping[str, str], known: Mapping[
         values, percent = frame[name], frame[name].between(1, 100, inclusive="right")
         refuse(values, percent, "shares lie in [0, 1]; divide the column by 100 if it is in percent")
         refuse(values, ~values.between(0, 1), "shares lie in [0, 1]; correct it")
-    for name, (low, high, unit) in COUNT_RANGES.items():
+    for name in ("N", "D"):
         if name in frame:
-            values = frame[name]
+            values, (low, high, unit) = frame[name], COUNT_RANGES[name]
             refuse(values, (values < 0) | ((values == 0) & (name == "N")), f"give the number of {unit}, above 0")
             few = values.between(0, low, inclusive="neither")
             refuse(values, few, f"give {unit}, not billions (multiply by 1e9)")
