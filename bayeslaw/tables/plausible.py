@@ -37,7 +37,7 @@ def check_ranges(frame: pd.DataFrame, losses: Mapping[str, str], known: Mapping[
         values = frame[f"{name}_loss"].rename(called)
         refuse(values, values <= 0, "a loss in nats per token is above 0")
         between = f"losses in nats per token lie between {LOSS_RANGE[0]:g} and {LOSS_RANGE[1]:g}"
-        remedy = "say what it is with unit='perplexity', 'bits' or 'bits per byte'"
+        remedy = "unit='perplexity', 'bits' or 'bits per byte' converts others"
         refuse(values, values.notna() & ~values.between(*LOSS_RANGE), f"{between}; {remedy}")
     for name, called in known.items():
         loss, values = frame[f"{name}_loss"], frame[f"{name}_loss_sd"].rename(called)
