@@ -34,6 +34,7 @@ from bayeslaw.reporting import report
 from bayeslaw.spec.pymc_model import pymc_model
 from bayeslaw.spec.specification import Specification
 from bayeslaw.tables.areas import Schedules
+from bayeslaw.tables.reading import Table
 from bayeslaw.tables.runs import Runs
 
 __all__ = ["Fit", "Model", "grid", "load"]
@@ -162,7 +163,7 @@ class Fit(Posterior):
     @overload
     def predict(
         self,
-        table: pd.DataFrame | str | Path,
+        table: Table,
         /,
         *,
         prob: float = CI_PROB,
@@ -178,9 +179,9 @@ class Fit(Posterior):
         Parameters
         ----------
         table : DataFrame or path, optional
-            One row per prediction, with the law's columns (``weight_<source>`` of every source; ``step`` and, without
-            `schedule`, ``lr`` of a curve, unless its areas are there already, as in ``runs.table``) and the labels of
-            groups. Features that the fit knows of a domain may be left out.
+            As `bayeslaw.read_runs` takes it, one row per prediction, with the law's columns (``weight_<source>`` of
+            every source; ``step`` and, without `schedule`, ``lr`` of a curve, unless its areas are there already, as in
+            ``runs.table``) and the labels of groups. Features that the fit knows of a domain may be left out.
         **columns
             Without a table: the law's columns (``N`` in parameters, ``D`` in tokens, ``domain_share`` in [0, 1]) and
             labels of groups: numbers, 1-d arrays (each a dim of its own) or DataArrays with named dims.

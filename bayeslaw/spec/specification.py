@@ -149,7 +149,7 @@ class Specification(Described):
     def _about(self) -> tuple[str, list[tuple[str, str]]]:
         pooled_by = ", ".join(f"{k} by {v}" for k, v in self.by.items()) or "none"
         separate = ", ".join(f"{k} by {', '.join(p.dims)}" for k, p in self.priors.items() if p.dims)
-        outside = int((~self.design.measured).sum())
+        outside = int((self.design.rows["loss"].notnull() & ~self.design.measured).sum())
         kept_out = f"; {outside} outside the law's range kept out" if outside else ""
         return f"Model {self.law.name}: {self.law.title}", [
             ("measurements", f"{len(self.design.log_loss)} ({', '.join(self.design.evals)}){kept_out}"),
