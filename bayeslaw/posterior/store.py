@@ -24,11 +24,12 @@ from bayeslaw.declare.priors import Prior
 from bayeslaw.errors import BayeslawError, StoreError, UnknownName
 from bayeslaw.posterior.draws import Posterior, posterior_of
 from bayeslaw.posterior.hdf5 import fault, json_of
+from bayeslaw.sampler.parameters import Parameters
 from bayeslaw.spec.noise import Noise
 from bayeslaw.spec.specification import Specification
 from bayeslaw.tables.runs import Runs
 
-__all__ = ["fingerprint", "load", "save"]
+__all__ = ["expected_size", "fingerprint", "load", "save"]
 
 SEAL = b"\nbayeslaw sha-256 "
 """Ends the netCDF content; after it comes its hash. Readers of netCDF stop before it.
@@ -39,6 +40,12 @@ or the library reads for ever.
 
 AREA_SETTINGS = ("memory", "warmup_counted", "tail", "power_C", "power_beta", "power_gamma")
 """Columns of older curves, each of one value."""
+
+STATISTICS = 6
+"""Of the sampler, for a draw."""
+
+HEADERS = 300_000
+"""Bytes for names, units, labels and the recipe."""
 
 POINTS = 4
 """Points at which a law is told from another."""
@@ -73,12 +80,19 @@ def save(fit: Posterior, path: str | Path) -> Path:
     groups |= {"runs": _to_dataset(model.runs.table), "baseline": _to_dataset(model.runs.baseline)}
     tree = xr.DataTree.from_dict(groups)
     tree.attrs["bayeslaw"] = json.dumps(recipe)
-    content = tree.to_netcdf(engine="h5netcdf")
-    seal = _seal(content)
-    with replacing(path, len(content) + len(seal)) as temporary, temporary.open("wb") as file:
-        file.write(content)
-        file.write(seal)
+    with tree.to_netcdf(engine="h5netcdf") as content:
+        seal = _seal(content)
+        with replacing(path, len(content) + len(seal)) as temporary, temporary.open("wb") as file:
+            file.write(content)
+            file.write(seal)
     return path
+
+
+def expected_size(model: Specification, draws: int) -> int:
+    """Return an upper estimate of the bytes of a fit's file, before it is made; draws are those of all chains."""
+    tables = sum(int(t.memory_usage(deep=True).sum()) for t in (model.runs.table, model.runs.baseline))
+    variables = 2 * Parameters(model).size + STATISTICS  # once more in the units of the paper
+    return 8 * draws * variables + 3 * tables + HEADERS
 
 
 def load(path: str | Path, law: Law | None = None, kind: type[Specification] = Specification) -> Posterior:
@@ -233,8 +247,8 @@ def _to_dataset(frame: pd.DataFrame) -> xr.Dataset:
     """
     columns: dict[str, Any] = {}
     gaps: dict[str, list[int]] = {}
-    frame = frame.set_axis(map(str, frame.columns), axis="columns")
-    for name in frame:
+    frame = frame.set_axis([str(c) for c in frame.columns], axis="columns")
+    for name in map(str, frame):
         values = frame[name].to_numpy()
         if values.dtype.kind not in "fiub":
             if (missing := frame[name].isna().to_numpy()).any():
