@@ -82,8 +82,8 @@ def mixture(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer
             if better >= CHOICE_PROBABILITY
             else f"take the mixture of {name}: the recommended one is better with probability {better:.2f} only"
         )
-    if best.note:
-        actions.append(f"before relying on it: {best.note}")
+    if best.remark:
+        actions.append(f"before relying on it: {best.remark}")
     where = place({k: v for k, v in at.items() if k in ("N", "D", "domain")})
     counted = ", ".join(goal) if len(goal) <= MOST_NAMED else f"{len(goal)} validation sets"
     legend = {name.split(" (")[0].split(" ", 1)[1]: rival for name, rival in rivals.items()}
