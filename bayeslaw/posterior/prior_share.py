@@ -1,7 +1,7 @@
 """How much of what a fit knows of an answer is its prior's, and which coefficients bring it in.
 
 Power scaling (arXiv:2107.14054) of the answer itself: where the priors of coefficients count a little more, the
-variance of an answer y falls by cov(y, z)^2 for each coefficient z in prior units. Relative to the variance of y that is
+variance of an answer y falls by cov(y, z)^2 for each coefficient z in prior units. Relative to that variance it is
 1 where the runs say nothing of y and 0 where they alone decide it: in a linear law, the prior's part of the precision.
 """
 
