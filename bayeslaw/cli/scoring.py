@@ -56,7 +56,7 @@ def evaluate(
     seed: Annotated[int | None, Option(help="Seed of the sampler.  [default: 1, or the fit's]")] = None,
     draws: Annotated[int | None, Option(min=10, help="Draws per chain.  [default: 500, or the fit's]")] = None,
     chains: Annotated[int | None, Option(min=1, help="Number of chains.  [default: 4, or the fit's]")] = None,
-    outside: options.Outside = False,
+    outside: options.Outside = None,
     robust: options.Robust = False,
     warmup: options.Warmup = None,
     before: options.Before = None,
@@ -73,7 +73,7 @@ def evaluate(
     settings: dict[str, Any] = options.given(seed=seed, draws=draws, chains=chains)
     if law.endswith(".nc"):
         of_model: dict[str, Any] = {"--map": columns, "--loss": loss, "--by": pooled, "--prior": prior}
-        of_model |= {"--reference": reference, "--outside": outside, "--robust": robust, "--warmup": warmup}
+        of_model |= {"--reference": reference, "--outside": outside is not None, "--robust": robust, "--warmup": warmup}
         of_model |= {"--before": before, "RUNS.csv": runs}
         if unwanted := [name for name, value in of_model.items() if value]:
             raise RangeError(f"{law} has its own runs and model: leave {' and '.join(unwanted)} out")
