@@ -118,7 +118,7 @@ class Design:
                     f"{', '.join(fixed_in_run)} cannot be learned from it; add runs{or_leave}"
                 )
 
-    @property
+    @cached_property
     def evals(self) -> list[str]:
         """Names of the validation sets."""
         return [str(e) for e in self.rows["eval"].values]
