@@ -58,7 +58,7 @@ def evaluate(
     seed: Annotated[int | None, Option(help="Seed of the sampler.  [default: 1, or the fit's]")] = None,
     draws: Annotated[int | None, Option(min=10, help="Draws per chain.  [default: 500, or the fit's]")] = None,
     chains: Annotated[int | None, Option(min=1, help="Number of chains.  [default: 4, or the fit's]")] = None,
-    outside: options.Outside = False,
+    outside: options.Outside = None,
     robust: options.Robust = False,
     warmup: options.Warmup = None,
     before: options.Before = None,
