@@ -67,8 +67,10 @@ class Model(Specification):
     monotone : {"observed", "paper", None}
         Shape prior: the loss falls in the covariates the paper names over the observed range; by the paper's
         sufficient condition; or none.
-    outside : {"exclude", "include"}
-        Whether rows outside the law's range count in the likelihood (and decisions may go there).
+    outside : {"exclude", "include"}, optional
+        Whether rows outside the law's range stay out of the likelihood, however many they are, or count (and decisions
+        may go there). By default they stay out, and a fit that would leave out more than a tenth of a loss is refused;
+        pure runs (`domain_share` 0 or 1) are not counted for that.
 
     Raises
     ------
@@ -110,7 +112,14 @@ class Model(Specification):
             Posterior draws; or the papers' fit, one draw: multi-start least squares with the Huber loss on log loss.
         progress : bool
             Show a progress bar.
+
+        Raises
+        ------
+        DataError
+            More than a tenth of a loss lies outside the law's range and `outside` is not chosen; or fewer measurements
+            of it lie inside than the law has coefficients.
         """
+        self.check_range()
         found = inference.fit(
             self,
             draws=draws,

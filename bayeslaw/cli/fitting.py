@@ -7,13 +7,14 @@ from typing import Annotated, Any
 import typer
 
 import bayeslaw as bl
-from bayeslaw.base.files import replacing
+from bayeslaw.base.files import check_writable
 from bayeslaw.cli import options
 from bayeslaw.cli.printing import print_checks
 from bayeslaw.errors import RangeError
+from bayeslaw.posterior.store import expected_size
 from bayeslaw.tables.scores import has_scores
 
-__all__ = ["fit", "model_of"]
+__all__ = ["fit", "model_of", "sampled"]
 
 
 def fit(
@@ -30,7 +31,7 @@ def fit(
     seed: options.Seed = 1,
     draws: options.Draws = 1000,
     chains: options.Chains = 4,
-    outside: options.Outside = False,
+    outside: options.Outside = None,
     robust: options.Robust = False,
     warmup: options.Warmup = None,
     before: options.Before = None,
@@ -41,13 +42,19 @@ def fit(
     """
     units = options.read_units(unit, bytes_per_token)
     model = model_of(law, runs, columns, loss, units, by, prior, reference, outside, robust, warmup, before)
-    with replacing(output) as temporary:
-        result = model.fit(draws=draws, chains=chains, seed=seed, progress=True)
-        result.save(temporary)
+    result = sampled(model, output, draws=draws, chains=chains, seed=seed)
     typer.echo(repr(model))
     typer.echo(result.summary().to_string(float_format="{:.4g}".format))
     print_checks(result)
     typer.echo(f"{output}: {chains} chains of {draws} draws in {result.seconds:.0f} s")
+
+
+def sampled(model: bl.Model, output: Path, *, draws: int, chains: int, seed: int, **settings: Any) -> bl.Fit:
+    """Fit a model and save the fit, after it was seen that the file can be written and has room."""
+    check_writable(output, expected_size(model, draws * chains))
+    result = model.fit(draws=draws, chains=chains, seed=seed, progress=True, **settings)
+    result.save(output)
+    return result
 
 
 def model_of(
@@ -59,7 +66,7 @@ def model_of(
     by: Iterable[str] | None,
     prior: Iterable[str] | None,
     reference: Iterable[str] | None,
-    outside: bool,
+    outside: bool | None,
     robust: bool,
     warmup: int | None,
     before: str | None,
@@ -83,5 +90,5 @@ def model_of(
         priors={k: options.read_prior(v) for k, v in options.pairs(prior, "--prior", "alpha=0.35:0.3").items()},
         reference=options.numbers(reference, "--reference", "N=2e5"),
         noise=bl.Noise(robust=robust),
-        outside="include" if outside else "exclude",
+        outside=None if outside is None else "include" if outside else "exclude",
     )

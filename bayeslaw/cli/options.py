@@ -80,7 +80,14 @@ Before = Annotated[
         metavar="FILE.csv", help="Curves: step, lr (and run) of the pre-training before them; 'unknown': an open model."
     ),
 ]
-Outside = Annotated[bool, Option("--outside", help="Fit rows outside the law's range too.")]
+Outside = Annotated[
+    bool | None,
+    Option(
+        "--outside/--inside",
+        help="Fit rows outside the law's range too, or leave them out however many they are.  [default: leave out at "
+        "most a tenth]",
+    ),
+]
 Robust = Annotated[bool, Option("--robust", help="Student-t errors: outliers pull less.")]
 Seed = Annotated[int, Option(help="Seed of the sampler.")]
 Draws = Annotated[int, Option(min=10, help="Draws per chain.")]

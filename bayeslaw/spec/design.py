@@ -10,6 +10,7 @@ import xarray as xr
 
 from bayeslaw.declare.laws import WEIGHT, Law
 from bayeslaw.errors import DataError, unknown_name
+from bayeslaw.spec.ranges import inside, ranges
 from bayeslaw.tables.early_training import check_features
 from bayeslaw.tables.reading import row
 from bayeslaw.tables.runs import Runs
@@ -118,7 +119,7 @@ class Design:
                     f"{', '.join(fixed_in_run)} cannot be learned from it; add runs{or_leave}"
                 )
 
-    @property
+    @cached_property
     def evals(self) -> list[str]:
         """Names of the validation sets."""
         return [str(e) for e in self.rows["eval"].values]
@@ -238,19 +239,3 @@ class Design:
     def has_checkpoints(self) -> bool:
         """Return whether some run was measured at several token counts."""
         return len(np.unique(self.rows["run"].values)) < self.rows.sizes["row"]
-
-
-def inside(law: Law, columns: xr.Dataset) -> xr.DataArray:
-    """Return whether the covariates lie in the range where the law holds."""
-    result = xr.DataArray(True)
-    for name, value in law.inputs(columns, dict.fromkeys(law.covariates, 1.0)).items():
-        low, high = law.covariates[name].valid
-        holds = (value >= low - 1e-9) & (value <= high + 1e-9)
-        result = result & holds.all([d for d in law.over if d in holds.dims])
-    return result
-
-
-def ranges(law: Law) -> str:
-    """Return the law's range in words."""
-    limited = {name: cov.valid for name, cov in law.covariates.items() if cov.valid != (0.0, np.inf)}
-    return ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in limited.items()) or "everywhere"
