@@ -251,6 +251,9 @@ def test_units_of_losses_are_options(run, stopped):
     units = ["--unit", "a=perplexity", "--unit", "b=bits per byte", "--bytes-per-token"]
     assert complains(run(*words, *units, "b=4.2"), "enough") and complains(run(*words, *units, "4.2"), "enough")
     for model in stopped:
+        assert "note             ppl_a converted to nats per token" in repr(model) and "no run column: 2 runs" in repr(
+            model
+        )
         np.testing.assert_allclose(model.runs.table["a_loss"], np.log(table["ppl_a"]))
         np.testing.assert_allclose(model.runs.table["b_loss"], table["b_bpb"] * 4.2 * np.log(2))
     assert complains(run(*words, *units, "b=four"), "--bytes-per-token: 'four' is not a number")

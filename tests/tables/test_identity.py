@@ -1,6 +1,8 @@
 """Which rows are one run: without a run column, where a run was resumed, and where a loss was not measured."""
 
+from collections.abc import Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,7 @@ from bayeslaw.tables.identity import VARYING
 SIZES, TOKENS = (1e8, 1e9), (1e9, 2e9, 4e9)
 
 
-def cells(**columns) -> pd.DataFrame:
+def cells(**columns: Sequence[Any]) -> pd.DataFrame:
     """Rows of all sizes, tokens and values of further columns."""
     table = pd.DataFrame(product(SIZES, TOKENS, *columns.values()), columns=["N", "D", *columns])
     return table.assign(loss=3.0 - 0.001 * np.arange(len(table)))
@@ -128,7 +130,7 @@ def test_runs_that_were_not_resumed_are_refused_as_before(steps, words):
 
 
 # ---------------------------------------------------------------------------------------------- gaps
-def with_gaps(**losses) -> pd.DataFrame:
+def with_gaps() -> pd.DataFrame:
     table = pd.DataFrame(
         product((5e8, 1e9, 2e9), (1e9, 1e10, 1e11), (0.2, 0.5, 0.8)), columns=["N", "D", "domain_share"]
     )
@@ -163,7 +165,7 @@ def test_gaps_say_what_a_table_of_both_parts_says():
     whole = bl.Model(models.dcpt, bl.read_runs(table)).fit(method="mle", seed=1)
     general = table.dropna(subset="general_loss").drop(columns="domain_loss")
     alone = bl.Model(models.dcpt, bl.read_runs(general)).fit(method="mle", seed=1)
-    at = dict(N=1e9, D=3e10, domain_share=0.5)
+    at: dict[str, Any] = dict(N=1e9, D=3e10, domain_share=0.5)
     np.testing.assert_allclose(
         whole.predict(**at).draws.sel(eval="general"), alone.predict(**at).draws.sel(eval="general"), rtol=1e-3
     )
