@@ -124,9 +124,9 @@ def _rivals(fit: Posterior, best: Mixture) -> dict[str, xr.DataArray]:
         for column in ("N", "D"):
             if column in best.inputs and column in rows:
                 alike &= np.isclose(rows[column].values, best.inputs[column])
-        if alike.any():
-            rows = rows.isel(row=alike)
-            run = rows.isel(row=int(np.argmin(Goal.of(best.inputs["goal"], fit.evals)(rows["loss"]).values)))
+        reached = Goal.of(best.inputs["goal"], fit.evals)(rows["loss"]).fillna(np.inf).values
+        if np.isfinite(reached[alike]).any():
+            run = rows.isel(row=int(np.argmin(np.where(alike, reached, np.inf))))
             rivals[f"the best measured run ({run['run'].item()})"] = run[WEIGHT].reset_coords(drop=True)
     return rivals | {EVEN: xr.DataArray(np.full(len(names), 1 / len(names)), {"source": names})}
 
@@ -196,7 +196,8 @@ def schedules(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answ
             final = Quantity("loss", losses.sel(eval=e, row=runs, drop=True), "nats per token", "mean law")
             words, best = final.text().values, final.draws.argmin("row")
             p_best = [float((best == k).mean()) if len(runs) > 1 else np.nan for k in range(len(runs))]
-            seen = [f"{loss:.4g}" for loss in rows["loss"].sel(eval=e, row=runs).values]
+            measured = rows["loss"].sel(eval=e, row=runs).values
+            seen = [f"{loss:.4g}" if np.isfinite(loss) else "not measured" for loss in measured]
             table += [
                 {"run": run, **at, "loss of": e, "measured": m, "mean law": w, "p_best": p}
                 for run, m, w, p in zip(runs, seen, words, p_best, strict=True)

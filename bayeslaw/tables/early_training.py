@@ -72,8 +72,9 @@ def early_features(
     if len(tokens) not in (2, 3):
         raise DataError(f"tokens is {tokens}: give those after 1,000 and 5,000 steps, and after 10,000 for k3")
     cell = np.isclose(runs.table["N"], N, rtol=1e-6) & np.isclose(runs.table["domain_share"], domain_share, atol=1e-9)
+    cell &= runs.table[f"{eval}_loss"].notna()
     used = pd.Series(False, index=runs.table.index)
-    features, start = {}, runs.baseline
+    features, start = {}, runs.baseline.dropna(subset=f"{eval}_loss")
     if "N" in start:
         start = start[np.isclose(start["N"], N, rtol=1e-6)]
     for domain, rows in runs.table.groupby("domain", sort=False):
