@@ -14,6 +14,7 @@ from bayeslaw.errors import DataError
 from bayeslaw.posterior.likelihood import log_likelihood
 from bayeslaw.reporting.choices import _rivals
 from bayeslaw.tables.identity import VARYING
+from bayeslaw.validation.simulation import with_losses
 
 SIZES, TOKENS = (1e8, 1e9), (1e9, 2e9, 4e9)
 
@@ -184,6 +185,13 @@ def test_the_best_measured_mixture_is_one_with_every_loss_of_the_goal():
     expected = complete.loc[(complete["x_loss"] + complete["y_loss"]).idxmin(), ["weight_a", "weight_b", "weight_c"]]
     named = [rival for name, rival in _rivals(fit, best).items() if "best measured run" in name]
     np.testing.assert_allclose(named[0].values, expected.to_numpy(float))
+
+
+def test_simulated_losses_have_the_same_gaps():
+    runs = bl.read_runs(with_gaps())
+    simulated = with_losses(runs, np.full((len(runs), 2), 2.0)).table[runs.loss_columns]
+    np.testing.assert_array_equal(simulated.isna(), runs.table[runs.loss_columns].isna())
+    assert (simulated.fillna(2.0) == 2.0).all(axis=None)
 
 
 def test_features_are_read_where_the_loss_was_measured():
