@@ -108,7 +108,7 @@ def test_coefficients_have_one_value_per_source():
     rows = table(domain=["a", "a", "b", "b"])
     model = bl.Model(models.data_mixing, read_runs(rows))
     assert model.coefficient_priors["t"].dims == ("eval", "source") and not model.design.on_grid
-    assert model.pymc_model["t"].dims == ("eval", "source")
+    assert model.pymc_model.named_vars_to_dims["t"] == ("eval", "source")
     assert tuple(model.pymc_model.coords["source"]) == ("books", "code", "web")
     over_sources = bl.Model(models.data_mixing, read_runs(rows), by={"t": "source"}).coefficient_priors["t"]
     assert over_sources.dims == ("eval", "source") and over_sources.parameters["mu"].dims == ("eval",)
@@ -156,7 +156,7 @@ def test_a_floor_stays_below_every_observed_loss():
     (violation,) = model.shape.violations({"c": c})
     np.testing.assert_allclose(violation, [0.05, 0.0])
     logp = model.pymc_model.compile_logp(mode="FAST_COMPILE")
-    assert "shape" in [v.name for v in model.pymc_model.observed_RVs]
+    assert "shape" in [v.name for v in model.pymc_model.potentials]
     point = {"c_log__": np.log([2.95, 1.2]), "t": np.zeros((2, 3)), "sigma_log__": np.zeros(2)}
     point["eval_correlation_interval__"] = np.array(0.0)
     below = logp(point | {"c_log__": np.log([2.9, 1.2])})
