@@ -83,6 +83,7 @@ def test_a_good_fit_passes(good):
         "range",
         "fit to the data",
         "misfit by group",
+        "neighbouring runs",
         "scatter",
         "shape along tokens",
         "trends",
@@ -359,7 +360,8 @@ def test_a_loss_that_rises_along_a_run_raises_the_alarm(good):
     for count in (1, 5):
         found: Any = runs.bend(bent(count, 0.3).fit(method="mle"))
         assert not found.passed and found.value > 0.05
-        assert f"chinchilla cannot follow {count} such rise" in found.text
+        assert f"chinchilla cannot follow {count} such rise" in found.text and "keep predictions" not in found.text
+        assert found.text.endswith("its losses are off at the tokens measured too: use bl.with_misfit(chinchilla)")
 
 
 def test_single_measurements_have_no_shape_along_tokens():
