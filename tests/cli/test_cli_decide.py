@@ -159,7 +159,10 @@ def test_turning_length_and_critical_point(decide):
         ("best-mixture --goal set0=1 --goal set0=2", "names 'set0' twice"),
         ("best-duration", "does not depend on duration"),
         ("best-schedule --candidate a=a.csv", "no file 'a.csv'"),
-        ("best-schedule --candidate a=words.csv", "words.csv: lr is 'high' in row 1, which is not a number"),
+        (
+            "best-schedule --candidate a=words.csv",
+            "words.csv: lr is 'high' in row 0 .counted from 0., which is not a number",
+        ),
         ("best-schedule --candidate a=late.csv", "late.csv starts at step 100: give the steps of the warm-up"),
         ("best-schedule --candidate a=steps.csv", "no column 'lr'"),
         ("best-schedule --candidate a=back.csv", "back.csv: step 1 comes after step 2"),
