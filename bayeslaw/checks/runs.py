@@ -50,8 +50,8 @@ def in_range(fit: Posterior) -> CheckResult:
         MOST_OUTSIDE,
         f"{each} lie outside the law's range ({ranges(law)}) and "
         + ("were included on request" if included else "stayed out of the fit"),
-        f"what the fit says of the {share.idxmax()} loss there rests on the law alone: outside='include' fits all rows, "
-        "or take a law that holds there",
+        f"what the fit says of the {share.idxmax()} loss there rests on the law alone: fit all rows with "
+        "outside='include', or take a law that holds there",
     )
 
 
