@@ -52,7 +52,7 @@ def _groups(fit: Posterior) -> Iterator[tuple[float, str]]:
                 jump = float(above[e, rows].mean())
                 yield (
                     score,
-                    f"the {name} loss without {' and '.join(group)}, measured {abs(jump):.2g} nats "
+                    f"the {name} loss without {' and '.join(group)}, measured {abs(jump):.3g} nats "
                     f"{'above' if jump > 0 else 'below'} it in {counted(int(rows.sum()), 'row')} ({score:.1f} standard "
                     "errors)",
                 )
