@@ -126,8 +126,7 @@ def influence(fit: Posterior) -> CheckResult | None:
         float(most),
         limit,
         f"without {run_called(most['run'].item())}, {most['answer'].item()} would move by {float(most):.2f} posterior "
-        f"standard deviations, {'more than chance explains' if beyond.any() else 'the most of all runs'}"
-        + how,
+        f"standard deviations, {'more than chance explains' if beyond.any() else 'the most of all runs'}" + how,
         "look at that run, or repeat it" + ("" if rough else f"; {refit}"),
     )
 

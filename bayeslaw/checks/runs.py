@@ -44,16 +44,17 @@ def in_range(fit: Posterior) -> CheckResult:
     each = ", ".join(
         f"{row.outside} of {row.total} {name} losses" + (f" ({row.pure} of them in pure runs)" if row.pure else "")
         for name, row in counts.iterrows()
+        if row.outside
     )
     included = fit.model.outside == "include"
     return CheckResult.judged(
         "range",
         0.0 if included else share.max(),
         MOST_OUTSIDE,
-        f"{each} lie outside the law's range ({ranges(law)}) and "
-        + ("were included on request" if included else "stayed out of the fit"),
-        f"the {share.idxmax()} loss there rests on the law alone: outside='include' fits all rows, "
-        "or take a law that holds there",
+        f"{each or 'no losses'} lie outside the law's range ({ranges(law)})"
+        + ("" if not each else " and were included on request" if included else " and stayed out of the fit"),
+        f"what the fit says of the {share.idxmax()} loss there rests on the law alone: fit all rows with "
+        "outside='include', or take a law that holds there",
     )
 
 
