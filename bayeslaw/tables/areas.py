@@ -15,7 +15,7 @@ from bayeslaw.tables.reading import check_named, numeric, read_table
 from bayeslaw.tables.runs import Runs
 from bayeslaw.tables.schedules import Schedule, from_table
 
-__all__ = ["Schedules", "area_columns", "area_settings", "read_schedule", "with_areas"]
+__all__ = ["Schedules", "area_columns", "area_settings", "assumed", "read_schedule", "with_areas"]
 
 type Schedules = Schedule | Mapping[str, Schedule | None] | pd.DataFrame | str | Path
 
@@ -51,7 +51,7 @@ def with_areas(
     warmup: int | None,
     settings: Mapping[str, Any],
 ) -> pd.DataFrame:
-    """Return the rows of curves with the areas under their schedules.
+    """Return the rows of curves with the areas under their schedules, their warm-ups and their highest rates.
 
     Parameters
     ----------
@@ -100,8 +100,23 @@ def with_areas(
         columns["annealed_power"] = annealed_power(whole, done, power, settings["warmup_counted"])
         lr = rows["lr"] if "lr" in frame else planned.lr[at - 1]
         length = planned.warmups[0][1] if planned.warmups and planned.warmups[0][0] == 0 else 0
-        parts.append(rows.assign(lr=lr, **columns, warmup=length))
+        parts.append(rows.assign(lr=lr, **columns, warmup=length, peak=planned.lr.max()))
     return pd.concat(parts).loc[frame.index]
+
+
+def assumed(frame: pd.DataFrame, warmup: int | None) -> str:
+    """Say which rates `with_areas` assumes before the first row of curves without a schedule; "" for none."""
+    first = frame.drop_duplicates("run")
+    late = first[first["step"] > max(warmup or 0, 1)].sort_values("step", kind="stable")
+    if late.empty:
+        return ""
+    latest = late.iloc[-1]
+    others = f" (the latest of {len(late)} runs that start late)" if len(late) > 1 else ""
+    rising = f"a linear warm-up over {warmup:,} steps and then " if warmup else ""
+    return (
+        f"before the first row of {latest['run']!r}, step {latest['step']:,.0f}{others}, {rising}its rate of "
+        f"{latest['lr']:.3g} is assumed: give schedule= if it was another"
+    )
 
 
 @checked

@@ -16,7 +16,7 @@ import pandas as pd
 from bayeslaw.base.arguments import checked
 from bayeslaw.declare.laws import AREAS
 from bayeslaw.errors import DataError, RangeError
-from bayeslaw.tables.areas import Schedules, area_settings, with_areas
+from bayeslaw.tables.areas import Schedules, area_settings, assumed, with_areas
 from bayeslaw.tables.power import POWER, PowerMemory
 from bayeslaw.tables.reading import check_named, numeric, read_table, refuse
 from bayeslaw.tables.runs import Runs, read_labelled, read_runs
@@ -75,8 +75,8 @@ def read_curves(
     -------
     Runs
         With the columns ``S1`` and ``S2`` (rate x steps), ``annealed`` (``(1 - memory) S2``, the learning rate annealed
-        away), ``annealed_power`` (the same by a power memory), ``warmup`` (steps) and, with `before`, the areas of both
-        stages (``S1pt``, ``S1cpt``, ``annealed_pt``, ...).
+        away), ``annealed_power`` (the same by a power memory), ``warmup`` (steps), ``peak`` (highest rate) and, with
+        `before`, the areas of both stages (``S1pt``, ``S1cpt``, ``annealed_pt``, ...).
 
     Raises
     ------
@@ -91,7 +91,7 @@ def read_curves(
     """
     frame = read_labelled(table, columns)
     _refuse_bits(loss, frame)
-    if taken := [c for c in (*AREAS, "warmup") if c in frame]:
+    if taken := [c for c in (*AREAS, "warmup", "peak") if c in frame]:
         raise DataError(f"the table has a column {taken[0]!r}, which read_curves computes: rename or drop it")
     runs = read_runs(frame, loss=loss, **columns)
     logged = _checked(runs.table)
@@ -102,6 +102,8 @@ def read_curves(
     settings |= {f"power_{k}": float(value) for k, value in vars(power).items()}
     curves = with_areas(logged[~start].reset_index(drop=True), schedule, before, warmup, settings)
     kept, notes = _thinned(curves, spacing), [runs.note]
+    if schedule is None:
+        notes.append(assumed(logged[~start], warmup))
     if len(kept) < len(curves):
         notes.append(f"{len(kept):,} of {len(curves):,} logged steps kept (spacing=1 keeps all)")
     baseline = pd.concat([runs.baseline, logged[start]], ignore_index=True)
@@ -133,7 +135,8 @@ def curve_columns(
     Returns
     -------
     DataFrame
-        The rows of `table` with the columns of the areas added.
+        The rows of `table` with the columns of the areas added; ``attrs["assumed"]`` says which rates are assumed
+        before its first rows, if any.
 
     Raises
     ------
@@ -150,7 +153,9 @@ def curve_columns(
         frame = frame.assign(run="run 1")
     check_named(frame, "run")
     frame = frame.assign(run=frame["run"].astype(str), **{c: numeric(frame, c) for c in ("step", "lr") if c in frame})
-    return with_areas(_checked(frame, many=True), schedule, before, warmup, settings)
+    areas = with_areas(_checked(frame, many=True), schedule, before, warmup, settings)
+    areas.attrs["assumed"] = assumed(frame, warmup) if schedule is None else ""
+    return areas
 
 
 def _refuse_bits(loss: str | Mapping[str, str] | None, frame: pd.DataFrame) -> None:
