@@ -16,7 +16,7 @@ import pandas as pd
 from bayeslaw.base.arguments import checked
 from bayeslaw.declare.laws import AREAS
 from bayeslaw.errors import DataError, RangeError
-from bayeslaw.tables.areas import Schedules, area_settings, assumed, with_areas
+from bayeslaw.tables.areas import Schedules, area_settings, assumed, short_for, with_areas
 from bayeslaw.tables.power import POWER, PowerMemory
 from bayeslaw.tables.reading import check_named, numeric, read_table, refuse
 from bayeslaw.tables.runs import Runs, read_labelled, read_runs
@@ -60,7 +60,11 @@ def read_curves(
     warmup : int, optional
         Steps of the linear warm-up, without `schedule`; needed where the log starts later than step 1, otherwise its
         first rise.
-    memory, warmup_counted, tail
+    memory : float
+        Lambda of the annealing area, see `Schedule.areas`: a fall of the rate has taken most of its effect after ``1 /
+        (1 - memory)`` steps. The papers' 0.999 is too long for runs of few steps; `bayeslaw.compare_memories`, and the
+        check "memory" of every fit, say which predicts the runs better.
+    warmup_counted, tail
         How the areas are computed; see `Schedule.areas`.
     power : PowerMemory
         Settings of ``annealed_power``; see `bayeslaw.tables.power.PowerMemory`.
@@ -100,12 +104,14 @@ def read_curves(
         raise DataError("every row is at step 0 (before training): give the losses measured during training too")
     settings = {"memory": float(memory), "warmup_counted": warmup_counted, "tail": tail}
     settings |= {f"power_{k}": float(value) for k, value in vars(power).items()}
-    curves = with_areas(logged[~start].reset_index(drop=True), schedule, before, warmup, settings)
+    curves = with_areas(logged[~start].reset_index(drop=True), schedule, before, warmup, settings, compared=True)
     kept, notes = _thinned(curves, spacing), [runs.note]
     if schedule is None:
         notes.append(assumed(logged[~start], warmup))
     if len(kept) < len(curves):
         notes.append(f"{len(kept):,} of {len(curves):,} logged steps kept (spacing=1 keeps all)")
+    if short := short_for(kept, memory):
+        notes.append(f"{short}: compare it with others, bl.compare_memories(model)")
     baseline = pd.concat([runs.baseline, logged[start]], ignore_index=True)
     note = "; ".join(filter(None, notes))
     table = kept[[*kept.columns.difference(runs.loss_columns, sort=False), *runs.loss_columns]]
