@@ -3,7 +3,7 @@
 from bayeslaw.checks.result import CheckResult
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.forgetting import ALL_RUNS, compare_memories, remembers
-from bayeslaw.tables.areas import short_for
+from bayeslaw.tables.areas import FEWEST_MEMORIES, short_for
 
 __all__ = ["memory"]
 
@@ -20,12 +20,17 @@ def memory(fit: Posterior) -> CheckResult | None:
         return None
     runs, errors = fit.model.runs, compare_memories(fit.model)
     mean, own = errors["mean"], float(runs.area_settings["memory"])
-    best, others = float(mean.idxmin()), mean.drop(own)
+    best, others = mean.index[mean.argmin()], mean.drop(own)
     found = f"{mean[own]:.2g} nats, {others.idxmin():g} with {others.min():.2g}"
     worse = mean[own] / max(mean[best], LEAST_ERROR * runs.table[runs.loss_columns].to_numpy().mean())
     if ALL_RUNS in errors and worse <= MOST_WORSE and (short := short_for(runs.table, own)):
-        text = f"memory {own:g} fits its runs with {found}, and none can be left out to compare them; {short}"
-        return CheckResult("memory", False, f"{text}; give runs of another schedule with a decay, or compare answers")
+        return CheckResult.judged(
+            "memory",
+            FEWEST_MEMORIES / (1 - own) / runs.table["step"].max(),
+            1.0,
+            f"memory {own:g} fits its runs with {found}, and none can be left out to compare them; {short}",
+            "give runs of another schedule with a decay, or see what other memories answer",
+        )
     what = "fits its runs with" if ALL_RUNS in errors else "predicts runs left out with"
     return CheckResult.judged(
         "memory", worse, MOST_WORSE, f"memory {own:g} {what} {found}", f"read the curves with memory={best:g}"

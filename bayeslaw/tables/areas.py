@@ -16,6 +16,7 @@ from bayeslaw.tables.runs import Runs
 from bayeslaw.tables.schedules import Schedule, from_table
 
 __all__ = [
+    "FEWEST_MEMORIES",
     "MEMORIES",
     "Schedules",
     "area_columns",

@@ -5,12 +5,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 import bayeslaw as bl
 from bayeslaw import models, schedules
 from bayeslaw.checks import CHECKS
-from bayeslaw.checks.forgetting import memory as check
+from bayeslaw.checks.forgetting import memory
+from bayeslaw.checks.result import CheckResult
 from bayeslaw.errors import LawError
+from bayeslaw.workflow import Fit
 from tests.models.test_held_out_schedules import FITTED, curves
 
 PEAK = 2e-3
@@ -51,6 +54,11 @@ def simulated(truth: float, plans: dict[str, schedules.Schedule] = PLANS, spread
     return bl.read_curves(pd.concat(parts), schedule=plans, **read)
 
 
+def check(model: bl.Model) -> CheckResult | None:
+    """The check, which needs no draws."""
+    return memory(Fit(model, xr.DataTree()))
+
+
 @pytest.mark.parametrize("law", [models.lr_annealing, models.cpt_dynamics])
 def test_short_real_runs_ask_for_a_shorter_memory(law, tmp_path):
     model = tiny(law)
@@ -58,17 +66,17 @@ def test_short_real_runs_ask_for_a_shorter_memory(law, tmp_path):
     assert mean.idxmin() in (0.97, 0.99) and mean[0.999] > 2 * mean[0.99]
     fit = model.fit(method="mle")
     for one in (fit, bl.load(fit.save(tmp_path / "fit.nc"))):
-        found = check(one)
+        found = memory(one)
         assert found.name in CHECKS and not found.passed and found.value > 2
         assert found.text.startswith("memory 0.999 predicts runs left out with 0.03")
         assert found.text.endswith("read the curves with memory=0.99")
-    assert check(tiny(law, memory=0.99).fit(method="mle")).passed
+    assert check(tiny(law, memory=0.99)).passed
 
 
 @pytest.mark.parametrize("size", [25, 100])
 @pytest.mark.parametrize("names", [FITTED, (*FITTED, "wsd_20000_24000", "wsdcon_3")], ids=["three", "five"])
 def test_the_papers_memory_stays_right_for_long_public_runs(size, names):
-    found = check(bl.Model(models.lr_annealing, curves(size, names=names)).fit(method="mle"))
+    found = check(bl.Model(models.lr_annealing, curves(size, names=names)))
     assert found.passed and found.text.startswith("memory 0.999 predicts runs left out with 0.00")
 
 
@@ -76,10 +84,10 @@ def test_the_papers_memory_stays_right_for_long_public_runs(size, names):
 def test_the_memory_behind_losses_is_found(truth):
     model = bl.Model(models.lr_annealing, simulated(truth), reference={"annealed": PEAK})
     assert bl.compare_memories(model)["mean"].idxmin() == truth
-    found = check(model.fit(method="mle"))  # 0.997 is better than 0.999 by less than runs differ
+    found = check(model)  # 0.997 is better than 0.999 by less than runs differ
     assert found.passed if truth == 0.997 else found.text.endswith(f"read the curves with memory={truth}")
     right = bl.Model(models.lr_annealing, simulated(truth, memory=truth), reference={"annealed": PEAK})
-    assert check(right.fit(method="mle")).passed
+    assert check(right).passed
 
 
 def test_a_memory_between_is_compared_too():
@@ -104,11 +112,11 @@ def test_runs_that_no_other_can_teach_stay_in():
 def test_short_runs_of_one_schedule_fail_whatever_they_say():
     steps = 20_000
     plans = {"a": schedules.constant(1500, PEAK, warmup=50), "b": schedules.wsd(1500, PEAK, 300, 2e-4, warmup=50)}
-    found = check(bl.Model(models.lr_annealing, simulated(0.995, plans, spread=0.01)).fit(method="mle"))
+    found = check(bl.Model(models.lr_annealing, simulated(0.995, plans, spread=0.01)))
     assert not found.passed and "none can be left out to compare them; memory 0.999 spans 1,000 steps" in found.text
-    assert check(bl.Model(models.lr_annealing, simulated(0.99, plans, memory=0.99)).fit(method="mle")).passed
+    assert check(bl.Model(models.lr_annealing, simulated(0.99, plans, memory=0.99))).passed
     long = {"a": schedules.constant(steps, 2e-4, warmup=50), "b": schedules.cosine(steps, 2e-4, warmup=50)}
-    found = check(bl.Model(models.lr_annealing, simulated(0.999, long)).fit(method="mle"))
+    found = check(bl.Model(models.lr_annealing, simulated(0.999, long)))
     assert found.passed and found.text.startswith("memory 0.999 fits its runs with")
 
 
@@ -125,9 +133,9 @@ def _losses(table: pd.DataFrame) -> pd.DataFrame:
 
 def test_a_law_without_that_memory_has_nothing_to_compare():
     model = tiny(models.multi_power)
-    assert check(model.fit(method="mle")) is None
+    assert check(model) is None
     with pytest.raises(LawError, match="multi_power has no memory to compare"):
         bl.compare_memories(model)
     old = tiny().runs
     old = bl.Runs(old.table[[c for c in old.table if "@" not in c]], old.evals, old.baseline, "", old.area_settings)
-    assert check(bl.Model(models.lr_annealing, old).fit(method="mle")) is None
+    assert check(bl.Model(models.lr_annealing, old)) is None
