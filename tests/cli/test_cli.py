@@ -534,6 +534,9 @@ def test_curves_are_fitted_and_predicted_row_by_row(run, curves):
         list(out) == [*rows.columns, "mean", "sd", "lower", "upper"] and out["step"].tolist() == rows["step"].tolist()
     )
     np.testing.assert_allclose(out["mean"], curves["loss"].iloc[::2], rtol=0.01)  # lines between logged rates
+    rows.assign(lr=2 * rows["lr"]).to_csv("hot.csv", index=False)
+    hot = run("predict", "fit.nc", "hot.csv", "-o", "out.csv").output
+    assert "caution: the peak learning rate 0.0006 lies 2 times beyond the largest run, 0.0003" in " ".join(hot.split())
 
 
 def test_continual_pre_training_needs_what_was_before(run, curves, monkeypatch):

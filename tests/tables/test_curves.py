@@ -12,6 +12,7 @@ import bayeslaw as bl
 from bayeslaw import models, schedules
 from bayeslaw.checks.runs import reference
 from bayeslaw.errors import DataError, RangeError
+from bayeslaw.tables.areas import at_memory, memories_of
 from bayeslaw.tables.curves import curve_columns
 
 COSINE = schedules.cosine(2000, 3e-4, 3e-5, warmup=200)
@@ -125,6 +126,29 @@ def test_kept_fits_whose_settings_were_columns_still_load(tmp_path):
     assert old.model.runs.area_settings == runs.area_settings and old.model.runs.hash == runs.hash
     plan = log().drop(columns="loss")
     pd.testing.assert_frame_equal(bl.load(old.save(tmp_path / "new.nc")).predict(plan), fit.predict(plan))
+
+
+@pytest.mark.parametrize("before", [None, schedules.cosine(3000, 3e-4, 1e-5, warmup=100)], ids=["alone", "continued"])
+def test_curves_have_their_areas_at_other_memories(before, tmp_path):
+    read = {m: bl.read_curves(log(), schedule=PLANS, before=before, memory=m) for m in (0.9, 0.998, 0.9997)}
+    assert memories_of(read[0.998]) == [0.9, 0.97, 0.99, 0.997, 0.998, 0.999, 0.9997] and "@" not in repr(read[0.998])
+    law = models.lr_annealing if before is None else models.cpt_dynamics
+    fit = bl.Model(law, read[0.998]).fit(method="mle")
+    kept = bl.load(fit.save(tmp_path / "fit.nc")).model.runs
+    for memory, alike in read.items():
+        there = at_memory(kept, memory)
+        shared = [c for c in alike.table if "@" not in c]
+        pd.testing.assert_frame_equal(there.table[shared], alike.table[shared])
+        assert there.area_settings == alike.area_settings
+    assert memories_of(bl.read_runs(pd.DataFrame({"N": 1e8, "D": [1e9, 2e9], "loss": 3.0}))) == []
+
+
+def test_runs_that_are_short_for_the_memory_are_said():
+    assert (
+        "memory 0.999 spans 1,000 steps, and the longest run has 1,920: compare it"
+        in bl.read_curves(log(), warmup=200).note
+    )
+    assert "spans" not in bl.read_curves(log(), warmup=200, memory=0.99).note
 
 
 def test_settings_of_areas_stay_with_the_runs():
