@@ -4,7 +4,7 @@ import html
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["Described", "amount", "counted", "facts", "facts_html", "place", "run_called", "span"]
+__all__ = ["COUNTED_COLUMNS", "Described", "amount", "counted", "facts", "facts_html", "place", "run_called", "span"]
 
 COUNTED_COLUMNS = ("N", "D", "step", "domain_tokens")
 """Columns whose values `amount` writes."""

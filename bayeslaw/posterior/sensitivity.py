@@ -6,6 +6,7 @@ power-scaling", arXiv:2107.14054.
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import arviz as az
 import numpy as np
@@ -25,6 +26,7 @@ __all__ = [
     "LEAST_CONTRACTION",
     "LEAST_DRAWS",
     "SENSITIVE",
+    "Cell",
     "contraction",
     "in_prior_units",
     "log_prior",
@@ -47,6 +49,15 @@ LEAST_DRAWS = 200
 
 CONSTANT_SPREAD = 1e-12
 """Relative spread below which draws count as constant."""
+
+
+class Cell(NamedTuple):
+    """A coefficient of one validation set and group: its name in words, and its draws in prior units."""
+
+    coefficient: str
+    eval: str
+    label: str
+    draws: xr.DataArray
 
 
 @kept
@@ -138,12 +149,12 @@ def in_prior_units(fit: Posterior) -> dict[str, xr.DataArray]:
     return result
 
 
-def unit_cells(fit: Posterior) -> Iterator[tuple[str, str, xr.DataArray]]:
-    """Yield name in words, validation set and draws in prior units of every coefficient in every group."""
+def unit_cells(fit: Posterior) -> Iterator[Cell]:
+    """Yield every coefficient in every group, in prior units."""
     for name, every in in_prior_units(fit).items():
         for at, z in elements(every):
             e = str(at.pop("eval"))
-            yield f"{name} of the {e} loss{f' at {place(at)}' if at else ''}", e, z
+            yield Cell(name, e, f"{name} of the {e} loss{f' at {place(at)}' if at else ''}", z)
 
 
 def contraction(standard: xr.DataArray) -> xr.DataArray:
