@@ -1,6 +1,7 @@
 """The terms of a law are found where its card says nothing: those that the cards of the catalogue state."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,7 @@ def found(law: Law) -> dict[str, str]:
     return terms(silent(law), {name: c.prior for name, c in law.coefficients.items()})
 
 
-def own(function, covariates, **priors) -> Law:
+def own(function: Any, covariates: Any, **priors: bl.Prior) -> Law:
     coefficients = {k: bl.Coefficient(prior, "1", "a coefficient", "a test") for k, prior in priors.items()}
     card = {"title": "A law of one's own", "source": "none", "equation": "L", "covariates": covariates}
     return bl.law(**card, coefficients=coefficients)(function)
@@ -95,4 +96,4 @@ def test_a_law_of_ones_own_is_sampled_like_that_of_the_catalogue():
         for law in (models.chinchilla, silent(models.chinchilla))
     ]
     for name in draws[0]:
-        np.testing.assert_array_equal(*(d[name] for d in draws))
+        np.testing.assert_array_equal(draws[0][name], draws[1][name])
