@@ -7,6 +7,7 @@ from bayeslaw.decisions.domain_learnability import learnability
 from bayeslaw.declare import Coefficient, Covariate, Law, Prior, law, positive, real, share, with_misfit
 from bayeslaw.errors import BayeslawError
 from bayeslaw.posterior.draws import UNSEEN
+from bayeslaw.posterior.forgetting import compare_memories
 from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.reporting import report
 from bayeslaw.spec.noise import Noise
@@ -39,6 +40,7 @@ __all__ = [
     "Runs",
     "calibrate",
     "compare",
+    "compare_memories",
     "datasets",
     "early_features",
     "evaluate",

@@ -170,7 +170,8 @@ def extrapolation(fit: Posterior, **planned: Any) -> CheckResult:
     Parameters
     ----------
     **planned
-        ``N``, ``D`` (numbers or arrays) and anything else that is asked of `Fit.predict`.
+        ``N``, ``D`` (numbers or arrays) and anything else that is asked of `Fit.predict`; of curves ``step`` and
+        ``peak``, the highest learning rate.
 
     Raises
     ------
@@ -179,6 +180,7 @@ def extrapolation(fit: Posterior, **planned: Any) -> CheckResult:
     """
     law, design = fit.model.law, fit.model.design
     known = dict.fromkeys([*law.columns, *design.groups, *(c for c in ("domain",) if c in design.rows)])
+    known |= dict.fromkeys(c for c in ("step", "peak") if law.path == "step" and c in design.rows)
     if unknown := [name for name in planned if name not in known]:
         raise unknown_name(f"column of a fit of {law.name}", unknown[0], known)
     beyond = reach(fit, planned)

@@ -35,13 +35,14 @@ def fit(
     robust: options.Robust = False,
     warmup: options.Warmup = None,
     before: options.Before = None,
+    memory: options.Memory = None,
 ) -> None:
     """Fit a law to a table of runs and keep the posterior; laws of curves read run, step, lr and losses.
 
     Example: bayeslaw fit dcpt runs.csv -o fit.nc --map N=params --by E=domain --prior alpha=0.35:0.3
     """
     units = options.read_units(unit, bytes_per_token)
-    model = model_of(law, runs, columns, loss, units, by, prior, reference, outside, robust, warmup, before)
+    model = model_of(law, runs, columns, loss, units, by, prior, reference, outside, robust, warmup, before, memory)
     result = sampled(model, output, draws=draws, chains=chains, seed=seed)
     typer.echo(repr(model))
     typer.echo(result.summary().to_string(float_format="{:.4g}".format))
@@ -70,9 +71,11 @@ def model_of(
     robust: bool,
     warmup: int | None,
     before: str | None,
+    memory: float | None,
 ) -> bl.Model:
     """Return the model that the options of a command describe."""
-    entry, curves = options.law_named(law), options.given(warmup=warmup, before=options.read_before(before))
+    entry = options.law_named(law)
+    curves = options.given(warmup=warmup, before=options.read_before(before), memory=memory)
     losses: dict[str, str] | str | None = options.pairs(loss, "--loss", "general=general_loss") or None
     named: dict[str, Any] = {"loss": losses, **units, **options.pairs(columns, "--map", "N=params")}
     if curves and entry.kind != "schedule":

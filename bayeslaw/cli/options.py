@@ -74,6 +74,10 @@ References = Annotated[Texts, Option("--reference", metavar="NAME=VALUE", help="
 Warmup = Annotated[
     int | None, Option(metavar="STEPS", help="Curves: steps of the warm-up, where the log starts after it.")
 ]
+Memory = Annotated[
+    float | None,
+    Option(metavar="LAMBDA", help="Curves: lambda of the annealing area.  [default: 0.999, for runs of many steps]"),
+]
 Before = Annotated[
     str | None,
     Option(

@@ -62,6 +62,7 @@ def evaluate(
     robust: options.Robust = False,
     warmup: options.Warmup = None,
     before: options.Before = None,
+    memory: options.Memory = None,
     prob: options.Prob = None,
 ) -> None:
     """Refit without each part of the runs and score the predictions there; exit 1 if a refit fails.
@@ -76,7 +77,8 @@ def evaluate(
     if law.endswith(".nc"):
         of_model: dict[str, Any] = {"--map": columns, "--loss": loss, "--by": pooled, "--prior": prior}
         of_model |= {"--reference": reference, "--outside": outside, "--robust": robust, "--warmup": warmup}
-        of_model |= {"--before": before, "--unit": unit, "--bytes-per-token": bytes_per_token, "RUNS.csv": runs}
+        of_model |= {"--before": before, "--memory": memory, "--unit": unit, "--bytes-per-token": bytes_per_token}
+        of_model |= {"RUNS.csv": runs}
         if unwanted := [name for name, value in of_model.items() if value]:
             raise RangeError(f"{law} has its own runs and model: leave {' and '.join(unwanted)} out")
         result = options.load_fit(Path(law))
@@ -87,7 +89,8 @@ def evaluate(
         raise RangeError(f"name the measurements after the law, as in: bayeslaw evaluate {law} runs.csv --by N")
     else:
         units = options.read_units(unit, bytes_per_token)
-        model = model_of(law, runs, columns, loss, units, pooled, prior, reference, outside, robust, warmup, before)
+        of_curves = (warmup, before, memory)
+        model = model_of(law, runs, columns, loss, units, pooled, prior, reference, outside, robust, *of_curves)
     settings = {"seed": 1, **settings}
     asked = options.read_splits(splits or f"by:{','.join(held_out)}", settings["seed"])
     if output is not None:

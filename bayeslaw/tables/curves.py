@@ -14,7 +14,7 @@ import pandas as pd
 from bayeslaw.base.arguments import checked
 from bayeslaw.declare.laws import AREAS
 from bayeslaw.errors import DataError, RangeError
-from bayeslaw.tables.areas import Schedules, area_settings, with_areas
+from bayeslaw.tables.areas import Schedules, area_settings, assumed, short_for, with_areas
 from bayeslaw.tables.coarse import coarse_logs
 from bayeslaw.tables.plausible import check_steps
 from bayeslaw.tables.power import POWER, PowerMemory
@@ -63,7 +63,11 @@ def read_curves(
     warmup : int, optional
         Steps of the linear warm-up, without `schedule`; needed where the log starts later than step 1, otherwise its
         first rise.
-    memory, warmup_counted, tail
+    memory : float
+        Lambda of the annealing area, see `Schedule.areas`: a fall of the rate has taken most of its effect after ``1 /
+        (1 - memory)`` steps. The papers' 0.999 is too long for runs of few steps; `bayeslaw.compare_memories`, and the
+        check "memory" of every fit, say which predicts the runs better.
+    warmup_counted, tail
         How the areas are computed; see `Schedule.areas`.
     power : PowerMemory
         Settings of ``annealed_power``; see `bayeslaw.tables.power.PowerMemory`.
@@ -78,8 +82,8 @@ def read_curves(
     -------
     Runs
         With the columns ``S1`` and ``S2`` (rate x steps), ``annealed`` (``(1 - memory) S2``, the learning rate annealed
-        away), ``annealed_power`` (the same by a power memory), ``warmup`` (steps) and, with `before`, the areas of both
-        stages (``S1pt``, ``S1cpt``, ``annealed_pt``, ...).
+        away), ``annealed_power`` (the same by a power memory), ``warmup`` (steps), ``peak`` (highest rate) and, with
+        `before`, the areas of both stages (``S1pt``, ``S1cpt``, ``annealed_pt``, ...).
 
     Raises
     ------
@@ -93,7 +97,7 @@ def read_curves(
     >>> runs = read_curves("losses.csv", schedule=plan)  # doctest: +SKIP
     """
     frame = read_labelled(table, columns)
-    if taken := [c for c in (*AREAS, "warmup") if c in frame]:
+    if taken := [c for c in (*AREAS, "warmup", "peak") if c in frame]:
         raise DataError(f"the table has a column {taken[0]!r}, which read_curves computes: rename or drop it")
     runs = read_runs(frame, loss=loss, unit=unit, bytes_per_token=bytes_per_token, **columns)
     logged = _checked(runs.table)
@@ -102,12 +106,14 @@ def read_curves(
         raise DataError("every row is at step 0 (before training): give the losses measured during training too")
     settings = {"memory": float(memory), "warmup_counted": warmup_counted, "tail": tail}
     settings |= {f"power_{k}": float(value) for k, value in vars(power).items()}
-    curves = with_areas(logged[~start].reset_index(drop=True), schedule, before, warmup, settings)
+    curves = with_areas(logged[~start].reset_index(drop=True), schedule, before, warmup, settings, compared=True)
     kept, notes = _thinned(curves, runs.loss_columns, spacing), [runs.note]
     if schedule is None:
-        notes.append(coarse_logs(logged[~start], warmup))
+        notes += [coarse_logs(logged[~start], warmup), assumed(logged[~start], warmup)]
     if len(kept) < len(curves):
         notes.append(f"{len(kept):,} of {len(curves):,} logged steps kept (spacing=1 keeps all)")
+    if short := short_for(kept, memory):
+        notes.append(f"{short}: compare it with others, bl.compare_memories(model)")
     baseline = pd.concat([runs.baseline, logged[start]], ignore_index=True)
     note = "; ".join(filter(None, notes))
     table = kept[[*kept.columns.difference(runs.loss_columns, sort=False), *runs.loss_columns]]
@@ -137,7 +143,8 @@ def curve_columns(
     Returns
     -------
     DataFrame
-        The rows of `table` with the columns of the areas added.
+        The rows of `table` with the columns of the areas added; ``attrs["assumed"]`` says which rates are assumed
+        before its first rows, if any.
 
     Raises
     ------
@@ -153,7 +160,10 @@ def curve_columns(
     if "run" not in frame:
         frame = frame.assign(run="run 1")
     frame = frame.assign(run=texts(frame, "run"), **{c: numeric(frame, c) for c in ("step", "lr") if c in frame})
-    return with_areas(_checked(frame, many=True).reset_index(drop=True), schedule, before, warmup, settings)
+    frame = _checked(frame, many=True).reset_index(drop=True)
+    areas = with_areas(frame, schedule, before, warmup, settings)
+    areas.attrs["assumed"] = assumed(frame, warmup) if schedule is None else ""
+    return areas
 
 
 def _checked(frame: pd.DataFrame, many: bool = False) -> pd.DataFrame:

@@ -103,7 +103,8 @@ class Runs(Described):
         t, exact = self.table, self.measured_columns[len(self.evals) :]
         rows = f"{len(t)} in {counted(t['run'].nunique(), 'run')}"
         about = [("rows", rows), ("validation sets", ", ".join(self.evals))]
-        described = {c: _levels(t[c]) for c in t.columns.difference(["run", *self.measured_columns], sort=False)}
+        shown = [c for c in t.columns.difference(["run", *self.measured_columns], sort=False) if "@" not in str(c)]
+        described = {c: _levels(t[c]) for c in shown}
         about += [(c, levels) for c, levels in described.items() if levels]
         if exact:
             about.append(("known errors", ", ".join(c.removesuffix("_loss_sd") for c in exact)))

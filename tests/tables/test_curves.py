@@ -12,6 +12,7 @@ import bayeslaw as bl
 from bayeslaw import models, schedules
 from bayeslaw.checks.runs import reference
 from bayeslaw.errors import DataError, RangeError
+from bayeslaw.tables.areas import at_memory, memories_of
 from bayeslaw.tables.curves import curve_columns
 
 COSINE = schedules.cosine(2000, 3e-4, 3e-5, warmup=200)
@@ -125,6 +126,29 @@ def test_kept_fits_whose_settings_were_columns_still_load(tmp_path):
     assert old.model.runs.area_settings == runs.area_settings and old.model.runs.hash == runs.hash
     plan = log().drop(columns="loss")
     pd.testing.assert_frame_equal(bl.load(old.save(tmp_path / "new.nc")).predict(plan), fit.predict(plan))
+
+
+@pytest.mark.parametrize("before", [None, schedules.cosine(3000, 3e-4, 1e-5, warmup=100)], ids=["alone", "continued"])
+def test_curves_have_their_areas_at_other_memories(before, tmp_path):
+    read = {m: bl.read_curves(log(), schedule=PLANS, before=before, memory=m) for m in (0.9, 0.998, 0.9997)}
+    assert memories_of(read[0.998]) == [0.9, 0.97, 0.99, 0.997, 0.998, 0.999, 0.9997] and "@" not in repr(read[0.998])
+    law = models.lr_annealing if before is None else models.cpt_dynamics
+    fit = bl.Model(law, read[0.998]).fit(method="mle")
+    kept = bl.load(fit.save(tmp_path / "fit.nc")).model.runs
+    for memory, alike in read.items():
+        there = at_memory(kept, memory)
+        shared = [c for c in alike.table if "@" not in c]
+        pd.testing.assert_frame_equal(there.table[shared], alike.table[shared])
+        assert there.area_settings == alike.area_settings
+    assert memories_of(bl.read_runs(pd.DataFrame({"N": 1e8, "D": [1e9, 2e9], "loss": 3.0}))) == []
+
+
+def test_runs_that_are_short_for_the_memory_are_said():
+    assert (
+        "memory 0.999 spans 1,000 steps, and the longest run has 1,920: compare it"
+        in bl.read_curves(log(), warmup=200).note
+    )
+    assert "spans" not in bl.read_curves(log(), warmup=200, memory=0.99).note
 
 
 def test_settings_of_areas_stay_with_the_runs():
@@ -257,3 +281,26 @@ def test_tokens_in_place_of_steps_are_refused_before_a_schedule_is_made():
     for make in (lambda: schedules.cosine(int(1e11), 3e-4), lambda: schedules.from_table([1, 1e11], [3e-4, 3e-5])):
         with pytest.raises(RangeError, match="1e.11 steps are more than 10,000,000: give steps of the optimiser"):
             make()
+
+
+@pytest.mark.parametrize(
+    ("plan", "every", "off", "coarse"),
+    [
+        (schedules.wsd(2000, 3e-4, 50, 3e-5, warmup=100), 100, 0.33, True),
+        (schedules.wsd(2000, 3e-4, 100, 3e-5, warmup=100), 75, 0.1, True),
+        (schedules.wsd(2000, 3e-4, 100, 3e-5, warmup=100), 10, 0.0, False),
+        (schedules.wsd(2000, 3e-4, 600, 3e-5, warmup=100), 100, 0.0, False),
+        (schedules.cosine(2000, 3e-4, 3e-5, warmup=100), 100, 0.0, False),
+        (schedules.constant(2000, 3e-4, warmup=100), 100, 0.0, False),
+    ],
+)
+def test_a_log_too_coarse_for_its_decay_is_noted(plan, every, off, coarse):
+    step = np.unique([*range(every * 6 // 10, 2001, every), 2000])
+    log = pd.DataFrame({"run": "a", "step": step, "lr": plan.lr[step - 1], "loss": np.linspace(4, 3, len(step))})
+    runs = bl.read_curves(log, warmup=100, spacing=1)
+    exact = plan.areas()["S2"].values[-1]
+    assert runs.table["S2"].iloc[-1] / max(exact, 1e-12) - 1 == pytest.approx(off if exact else -1, abs=0.01)
+    assert ("logged too coarsely in 1 run: S2 changes by" in runs.note) == coarse
+    assert ("give the exact rates with schedule=" in runs.note) == coarse
+    given = bl.read_curves(log, schedule=plan, spacing=1)
+    assert given.note == "" and given.table["S2"].iloc[-1] == exact
