@@ -33,6 +33,9 @@ WHY = {
 MOST_PRIOR = 0.5
 """Share of the prior in the information on an answer above which the answer rests on it."""
 
+MOST_MISSED = 0.005
+"""Mean error, relative to the loss, up to which a law fits the runs at their end."""
+
 
 @dataclass(frozen=True)
 class Reach:
@@ -93,6 +96,20 @@ def cautions(fit: Posterior, **planned: Any) -> list[str]:
     found, mixing = [], convergence(fit)
     if mixing is not None and mixing.remedy:
         found.append(f"the fit did not converge ({mixing}): do not act on this answer; {mixing.remedy}")
+    if "shared_errors" in fit.settings and len(fit.model.design.groups["domain"]) == 2:
+        found.append(
+            f"{fit.settings['domain']!r} rests on one other domain, which does not show how domains differ: for a real "
+            "pair, bands from early runs held 9 to 100 % of the rest; compare the other's run of the same share plus "
+            "the mean early difference"
+        )
+    for name, missed in fit.settings.get("shared_at_the_end", {}).items():
+        if abs(missed) > MOST_MISSED:
+            side = "above" if missed > 0 else "below"
+            found.append(
+                f"the {name} loss of the fitted runs ends {100 * abs(missed):.2g} % {side} the law, and early runs of "
+                f"{fit.settings['domain']!r} share such errors: expect the same of them, or fit "
+                f"bl.with_misfit(models.{fit.model.law.name}) and add the domain to that"
+            )
     farthest = [reach(fit, {column: value}) for column, value in planned.items()]
     return found + [str(beyond) for beyond in farthest if beyond.factor > beyond.limit]
 
