@@ -13,12 +13,15 @@ from bayeslaw.checks.result import CheckResult, largest
 from bayeslaw.declare.laws import WEIGHT
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.likelihood import standardised_errors
-from bayeslaw.posterior.prediction import at_rows, batch_noise, thinned
+from bayeslaw.posterior.prediction import at_rows, batch_noise, of_new_runs, thinned
 
 __all__ = ["coverage", "misfit", "scatter"]
 
 MOST_MISSED = 3.0
 """Standard errors by which the mean residual of a group may miss zero."""
+
+LEAST_SCORE = 0.1
+"""Standard errors that a sentence gives as a number."""
 
 LEAST_PROBABILITY = 0.01
 """Probability under the model, of all groups together, below which what was measured is no chance."""
@@ -30,8 +33,7 @@ MOST_DRAWS = 200
 def coverage(fit: Posterior) -> CheckResult:
     """In-sample coverage of the new-run band, beside what chance does to so many measurements or correlated runs."""
     design = fit.model.design
-    loss, rng = at_rows(fit), np.random.default_rng(0)
-    new = fit.noise.measured(loss * np.exp(fit.errors(loss, design.rows, rng)), design.rows, rng)
+    _, new, _ = of_new_runs(fit, design, np.random.default_rng(0))
     low, high = new.quantile([(1 - CI_PROB) / 2, (1 + CI_PROB) / 2], SAMPLE)
     held = ((design.rows["loss"] >= low) & (design.rows["loss"] <= high)).where(design.measured)
     run = design.rows["run"].values[design.measured.any("eval").values]
@@ -82,8 +84,9 @@ def _groups(fit: Posterior) -> Iterator[tuple[float, str]]:
                 where = f"the {e} loss" + (f" at {place(at)}" if at else "") + (f" {part}" if part else "")
                 miss = 100 * (group["z"] * group["scale"]).mean()
                 score = float(abs(group["z"].sum()) / np.sqrt(_variance_of_sum(fit, group)))
-                side = "above" if miss > 0 else "below"
-                yield score, f"{where} by {abs(miss):.2g} % (measured {side} it, {score:.1f} standard errors)"
+                side = f"measured {'above' if miss > 0 else 'below'} it"
+                far = f"{score:.1f}" if score >= LEAST_SCORE else f"not even {LEAST_SCORE:g}"
+                yield score, f"{where} by {abs(miss):.2g} % ({side}, {far} standard errors)"
 
 
 def _residuals(fit: Posterior) -> tuple[xr.DataArray, xr.DataArray]:

@@ -27,6 +27,8 @@ def print_checks(result: Fit, **planned: Any) -> bool:
     checks = result.checks(**planned)
     for one in checks:
         typer.echo(repr(one))
+    for name, why in checks.skipped.items():
+        typer.echo(f"skip  {name}: {why}")
     return bool(checks.passed)
 
 

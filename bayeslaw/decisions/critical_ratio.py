@@ -10,6 +10,7 @@ import xarray as xr
 from bayeslaw import models
 from bayeslaw.base.arguments import numbers
 from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.base.words import counted
 from bayeslaw.decisions.question import Line, given, last_below, open_columns, where
 from bayeslaw.declare.laws import Law
 from bayeslaw.errors import DataError, LawError, RangeError, unknown_name
@@ -288,7 +289,7 @@ def _baseline(fit: Posterior, baseline: Any, columns: xr.Dataset, eval: str, see
         return xr.DataArray(values)
     N = columns.get("N", xr.DataArray(0.0))
     if values.shape != N.shape:
-        raise DataError(f"baseline has {values.size} values, N has {N.size}: {form}")
+        raise DataError(f"baseline has {counted(values.size, 'value')}, N has {N.size}: {form}")
     return xr.DataArray(values, dims=N.dims, coords=N.coords)
 
 

@@ -12,7 +12,7 @@ from bayeslaw.checks import CheckResult, beside_papers_fit, extrapolation, run_c
 from bayeslaw.decisions.domain_learnability import learnability
 from bayeslaw.decisions.study import study_of
 from bayeslaw.declare.laws import AREAS
-from bayeslaw.errors import BayeslawError
+from bayeslaw.errors import BayeslawError, RangeError
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.provenance import provenance
 from bayeslaw.posterior.sensitivity import LEAST_DRAWS, sensitivity
@@ -44,11 +44,18 @@ def answer(fit: Posterior, question: Question = None) -> Answer:
         A fitted model.
     question : mapping, optional
         Arguments of the decision, such as those of `Fit.critical_ratio` or `Fit.best_mixture`.
+
+    Raises
+    ------
+    RangeError
+        There is a question and no decision.
     """
     study, law = study_of(fit), fit.model.law
     if law.kind == "schedule":
         return schedules(fit, question)
     if study.question is None:
+        if question:
+            raise RangeError(f"a report of {law.name} answers no decision, only predicts: leave question out")
         return predictions(fit)
     name = study.question[0].name
     try:
@@ -87,6 +94,7 @@ def content(fit: Posterior, question: Question, published: Mapping[str, Any] | N
         "answer": found,
         "passed": [c for c in checks if c.passed],
         "failed": [c for c in checks if not c.passed],
+        "skipped": {name: why for name, why in run_checks(fit).skipped.items() if name not in {c.name for c in checks}},
         "coefficients": in_short(fit, coefficients(fit, published)),
         "published": bool(published),
         "sensitivity": _sensitivity(fit, found) if fit.draws >= LEAST_DRAWS else None,

@@ -91,7 +91,7 @@ def ratios(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
 def _at(row: Mapping[str, Any], table: pd.DataFrame) -> str:
     """Return in words where a ratio holds: size, domain, other labels, and the tokens where there are several."""
     several = "D" in table and table["D"].nunique() > 1
-    return place({k: row[k] for k in table if k not in RESULTS and k in row and (k != "D" or several)})
+    return place({k: v for k, v in row.items() if k not in RESULTS and (k != "D" or several)})
 
 
 def _marks(rows: list[dict[str, Any]]) -> dict[tuple[Any, Any], CriticalRatio]:

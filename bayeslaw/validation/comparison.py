@@ -15,6 +15,7 @@ import xarray as xr
 from arviz_stats.utils import ELPDData
 
 from bayeslaw.base.arguments import checked
+from bayeslaw.base.words import counted, run_called
 from bayeslaw.errors import DataError, RangeError
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.likelihood import log_likelihood
@@ -92,14 +93,14 @@ def _check_same(measured: Mapping[str, pd.DataFrame]) -> None:
     (first, one), *others = measured.items()
     for name, other in others:
         if len(one) != len(other) or list(one) != list(other):
-            differ = f"{len(one)} and {len(other)} measurements"
+            differ = f"{len(one)} and {counted(len(other), 'measurement')}"
         else:
             same = (one == other) | one.apply(lambda c, o=other: _close(c, o[c.name]))
             if same.all(axis=None):
                 continue
             column = str(same.all().idxmin())
             where = one[~same[column]].iloc[0]
-            differ = f"another {column} in the run {where['run']!r}"
+            differ = f"another {column} in {run_called(where['run'])}"
         raise DataError(
             f"{first!r} and {name!r} were not made of the same measurements ({differ}): compare models of the same "
             "rows and losses (outside='include' also counts rows outside a law's range)"
