@@ -83,4 +83,5 @@ def equivalent_compute(
         low=(1 + END_ROUNDING) / LARGEST_FACTOR,
         high=(1 - END_ROUNDING) * LARGEST_FACTOR,
     )
-    return cautioned(fit, answer, N=N, D=tokens * answer.median())
+    both = xr.concat([as_weights(shares, known) for shares in (mixture, than)], "mixture", coords="minimal")
+    return cautioned(fit, answer, both, N=N, D=tokens * answer.median())

@@ -83,7 +83,8 @@ def by_row(
 
 
 def _cautioned(fit: Posterior, answer: Quantity, columns: xr.Dataset) -> Quantity:
-    return cautioned(fit, answer, **{c: columns[c].values for c in ("N", "D") if c in columns})
+    sizes = {c: columns[c].values for c in ("N", "D") if c in columns}
+    return cautioned(fit, answer, columns.get(WEIGHT), **sizes)
 
 
 def _check_trained(fit: Posterior, columns: xr.Dataset) -> None:

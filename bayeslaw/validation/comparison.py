@@ -17,6 +17,7 @@ from arviz_stats.utils import ELPDData
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.words import counted, run_called
 from bayeslaw.errors import DataError, RangeError
+from bayeslaw.posterior.cautions import cautions
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.likelihood import log_likelihood
 from bayeslaw.validation.evaluation import Evaluation
@@ -61,7 +62,7 @@ def compare(entries: Mapping[str, Posterior] | Mapping[str, Evaluation]) -> pd.D
     Warns
     -----
     UserWarning
-        Some Pareto k are unreliable.
+        Some Pareto k are unreliable, or a fit did not converge.
     """
     if len(entries) < 2:
         raise RangeError("give at least two models to compare, for example bl.compare({'pooled': a, 'by domain': b})")
@@ -74,9 +75,14 @@ def compare(entries: Mapping[str, Posterior] | Mapping[str, Evaluation]) -> pd.D
     if exact:
         _check_same({name: e.rows[["fold", "run", "eval", "observed"]] for name, e in exact.items()})
         found = {name: _exact(e.runs["elpd"].to_numpy()) for name, e in exact.items()}
+        against = {name: e.cautions for name, e in exact.items()}
     else:
         _check_same({name: _measurements(fit) for name, fit in fits.items()})
         found = {name: _psis(name, fit) for name, fit in fits.items()}
+        against = {name: tuple(cautions(fit)) for name, fit in fits.items()}
+    for name, reasons in against.items():
+        for reason in reasons:
+            warnings.warn(f"{name!r}: {reason}", stacklevel=3)
     return _table(found)
 
 

@@ -91,6 +91,13 @@ class Evaluation:
         bad = (self.folds["divergences"] > 0) | (self.folds["r_hat"] > MOST_R_HAT)
         return [str(label) for label in self.folds.loc[bad, "fold"]]
 
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """Reasons against the scores: refits that did not converge."""
+        bad, limits = self.unconverged, f"R-hat above {MOST_R_HAT} or divergences"
+        each = f"{len(bad)} of {counted(len(self.folds), 'refit')} did not converge ({limits})"
+        return (f"{each}, for example {bad[0]}: draw more, or raise target_accept",) if bad else ()
+
     def _about(self) -> list[str]:
         n, runs = len(self.folds), len(self.runs)
         lines = [
@@ -98,10 +105,7 @@ class Evaluation:
             f"{self.prob * 100:g} % intervals for a new run",
             f"joint log predictive density {self.runs['elpd'].sum():.1f} nats over {counted(runs, 'run')}",
         ]
-        if bad := self.unconverged:
-            limits = f"R-hat above {MOST_R_HAT} or divergences"
-            lines.append(f"not converged ({limits}): {len(bad)} of {n}, for example {bad[0]}")
-        return lines + failure_note(self.failed, n)
+        return [*lines, *(f"caution: {caution}" for caution in self.cautions), *failure_note(self.failed, n)]
 
     def __repr__(self) -> str:
         first, *others = self._about()
