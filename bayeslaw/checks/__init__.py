@@ -10,6 +10,7 @@ from bayeslaw.checks.residuals import coverage, misfit, scatter
 from bayeslaw.checks.result import CheckResult, Checks
 from bayeslaw.checks.runs import bend, in_range, reference
 from bayeslaw.checks.sampling import convergence
+from bayeslaw.checks.trends_measured import measured_rises
 from bayeslaw.posterior.draws import Posterior, kept
 from bayeslaw.posterior.sensitivity import LEAST_DRAWS, weighable
 
@@ -33,6 +34,7 @@ CHECKS: dict[str, Callable[[Posterior], CheckResult | None]] = {
     "scatter": scatter,
     "shape along tokens": bend,
     "trends": trends,
+    "shape prior": measured_rises,
     "boundary shares": boundary,
     "identification": identification,
     "prior sensitivity": prior_sensitivity,

@@ -15,7 +15,7 @@ from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.likelihood import standardised_errors
 from bayeslaw.posterior.prediction import at_rows, batch_noise, of_new_runs, thinned
 
-__all__ = ["coverage", "misfit", "scatter"]
+__all__ = ["coverage", "error_scale", "misfit", "scatter"]
 
 MOST_MISSED = 3.0
 """Standard errors by which the mean residual of a group may miss zero."""
@@ -89,12 +89,18 @@ def _groups(fit: Posterior) -> Iterator[tuple[float, str]]:
                 yield score, f"{where} by {abs(miss):.2g} % ({side}, {far} standard errors)"
 
 
-def _residuals(fit: Posterior) -> tuple[xr.DataArray, xr.DataArray]:
-    """Standardised residuals of the posterior mean law and batch noise, and their scale; NaN where not measured."""
+def error_scale(fit: Posterior) -> xr.DataArray:
+    """Return the standard deviation of the error of every measurement (row, eval), on the log scale."""
     design = fit.model.design
     known = xr.DataArray(design.known_error, dims=("row", "eval"))
     sigma = fit.posterior["sigma"] * fit.noise.at_size(fit.posterior, design.log_size(design.rows))
-    scale = fit.noise.scale(sigma.mean(SAMPLE), known).broadcast_like(known).transpose("row", "eval")
+    scale: xr.DataArray = fit.noise.scale(sigma.mean(SAMPLE), known).broadcast_like(known).transpose("row", "eval")
+    return scale
+
+
+def _residuals(fit: Posterior) -> tuple[xr.DataArray, xr.DataArray]:
+    """Standardised residuals of the posterior mean law and batch noise, and their scale; NaN where not measured."""
+    design, scale = fit.model.design, error_scale(fit)
     mean = (xr.ufuncs.log(at_rows(fit)) + batch_noise(fit, design)).mean(SAMPLE)
     return ((xr.ufuncs.log(design.rows["loss"]) - mean) / scale).where(design.measured), scale
 
