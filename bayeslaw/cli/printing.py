@@ -59,4 +59,6 @@ def print_answer(answer: Any, prob: float | None, as_json: bool, **extra: Any) -
 def _words(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {_words(part)}" for name, part in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_words, value))
     return f"{value:.3f}" if isinstance(value, float) else str(value)
