@@ -5,6 +5,9 @@ from collections.abc import Callable
 from bayeslaw.base.words import counted
 from bayeslaw.checks.answers import boundary, extrapolation, influence, trends
 from bayeslaw.checks.cross_check import beside_papers_fit
+from bayeslaw.checks.forgetting import memory
+from bayeslaw.checks.mixtures import sources_left_out
+from bayeslaw.checks.neighbours import alike
 from bayeslaw.checks.priors import identification, prior_decides, prior_sensitivity
 from bayeslaw.checks.residuals import coverage, misfit, scatter
 from bayeslaw.checks.result import CheckResult, Checks
@@ -29,8 +32,11 @@ CHECKS: dict[str, Callable[[Posterior], CheckResult | None]] = {
     "convergence": convergence,
     "reference run": reference,
     "range": in_range,
+    "memory": memory,
     "fit to the data": coverage,
     "misfit by group": misfit,
+    "neighbouring runs": alike,
+    "sources left out": sources_left_out,
     "scatter": scatter,
     "shape along tokens": bend,
     "trends": trends,
@@ -53,22 +59,22 @@ OF_POSTERIORS = ("identification", "prior sensitivity", "influential runs")
 @kept
 def run_checks(fit: Posterior) -> Checks:
     """Run every check that applies to the fit; a check that raises has failed, for the reason that it gives."""
-    found: list[CheckResult | None] = []
+    found: list[CheckResult] = []
     skipped: dict[str, str] = {}
     for name, check in CHECKS.items():
-        if reason := _cannot(fit, name):
-            skipped[name] = reason
-            continue
         try:
-            found.append(check(fit))
+            result = check(fit) if fit.sampled or name not in OF_SAMPLES else None
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-            found.append(CheckResult(name, False, f"this could not be checked ({reason})"))
-    return Checks(tuple(c for c in found if c is not None), skipped)
+            result = CheckResult(name, False, f"this could not be checked ({type(error).__name__}: {error})")
+        if result is not None:
+            found.append(result)
+        elif reason := _cannot(fit, name):
+            skipped[name] = reason
+    return Checks(tuple(found), skipped)
 
 
 def _cannot(fit: Posterior, name: str) -> str:
-    """Say why a check has nothing to look at in such a fit; empty if it has."""
+    """Say why a check has nothing to look at in such a fit; empty if it could have had."""
     if name in (*OF_SAMPLES, *OF_POSTERIORS) and fit.method == "mle":
         return "a point fit is no posterior"
     if name in OF_SAMPLES and not fit.sampled:

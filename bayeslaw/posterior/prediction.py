@@ -9,7 +9,7 @@ import xarray as xr
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.spec.design import Design
 
-__all__ = ["at_rows", "batch_noise", "of_new_runs", "thinned"]
+__all__ = ["at_rows", "batch_noise", "new_runs", "of_new_runs", "thinned"]
 
 MOST_DRAWS = 1000
 """Draws from which a probability, or the sensitivity of an answer, is estimated."""
@@ -55,6 +55,23 @@ def of_new_runs(
     parameters = fit.posterior.drop_vars("draw", errors="ignore").isel(repeated)
     new = law * np.exp(fit.errors(law, design.rows, rng, parameters=parameters))
     return law, fit.noise.measured(new, design.rows, rng), parameters
+
+
+def new_runs(fit: Posterior, design: Design, rng: np.random.Generator) -> xr.DataArray:
+    """Return losses of new runs at the rows of a design, without errors of measuring; dims chain, draw, eval, row.
+
+    Rows of one run are checkpoints of one new run.
+    """
+    losses = at_rows(fit, design) * np.exp(batch_noise(fit, design))
+    of_runs = replace(fit, model=replace(fit.model, noise=replace(fit.noise, batch=False)))
+    run, path = design.rows["run"].values, fit.model.law.path
+    drawn = []
+    for label in dict.fromkeys(run):
+        of_run = {"row": np.flatnonzero(run == label)}
+        log_path = xr.ufuncs.log(design.rows[path].isel(of_run)) if path in design.rows else None
+        drawn.append(of_runs.errors(losses.isel(of_run), design.rows.isel(of_run), rng, log_path=log_path))
+    found: xr.DataArray = losses * xr.ufuncs.exp(xr.concat(drawn, "row"))
+    return found
 
 
 def thinned(fit: Posterior, draws: int = MOST_DRAWS) -> Posterior:

@@ -16,7 +16,7 @@ import xarray as xr
 
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.base.words import place
-from bayeslaw.declare.priors import Prior, closed
+from bayeslaw.declare.priors import Correlation, Prior, closed
 from bayeslaw.errors import RangeError
 from bayeslaw.posterior.draws import Posterior, kept
 from bayeslaw.posterior.likelihood import log_likelihood
@@ -65,14 +65,16 @@ def log_prior(fit: Posterior) -> xr.Dataset:
     """Return the log density of every prior at every draw; dims chain and draw, one variable per prior.
 
     Of a pooled coefficient it is the prior of the population, the one that a user states. The shape prior is left out:
-    it only excludes draws. Densities of positive coefficients are those of the logarithm, so that another weight
-    changes the spread of a log-normal prior and not its median.
+    it only excludes draws. Densities of positive coefficients are those of the logarithm, and of correlations those of
+    the logit, so that another weight changes the spread of such a prior and not its median.
     """
     model, posterior, densities = fit.model, fit.posterior, {}
     for name, prior in _stated({**model.coefficient_priors, **model.noise.priors(len(fit.evals))}):
         draws, distribution = posterior[name], prior.distribution
         if distribution == "LogNormal":
             draws, distribution = xr.ufuncs.log(draws), "Normal"
+        elif isinstance(prior, Correlation):
+            draws, distribution = prior.logit(draws), "Normal"
         density = pm.logp(getattr(pm, distribution).dist(**prior.parameters), draws.values).eval(mode="FAST_COMPILE")
         densities[name] = draws.copy(data=density).sum([d for d in draws.dims if d not in SAMPLE])
     return xr.Dataset(densities).reset_coords(drop=True)

@@ -1,6 +1,5 @@
 """Least squares of a law on log losses: where sampling starts, and the maximum-likelihood fit of the papers."""
 
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,9 +17,14 @@ __all__ = ["HUBER_DELTA", "Estimate", "estimate"]
 HUBER_DELTA = 1e-3
 """Where the Huber loss on log loss turns linear; the value of arXiv:2203.15556 and arXiv:2406.01375."""
 
-STEPS = 200
+STEPS, LAST = 200, 1000
 TOLERANCE = 1e-9
-"""Steps of a descent at most, and the relative decrease of the cost at which it ends."""
+"""Steps of a descent at most, and of the one that follows from the best of them; the relative decrease of the cost at
+which one ends."""
+
+RIDGE = 1e-9
+"""The least damping, relative to the prior's precision and to the data's: no matrix is singular where two coefficients
+cannot be told apart."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ def estimate(model: Specification, *, regularised: bool, starts: int = 8, seed: 
 
     Parameters
     ----------
-    model : Model
+    model : Specification
         Coefficients that vary over a dimension get one value per label.
     regularised : bool
         Add the priors as residuals (groups around the population's prior): a first guess of the posterior. Otherwise
@@ -122,6 +126,12 @@ class _Problem:
         """Entries of the coefficients of each part."""
         return [np.flatnonzero(self.part == n) for n in range(self.part.max() + 1)]
 
+    @cached_property
+    def labelled(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Entries of the coefficients that some points have in common, and these points."""
+        entries, label = np.unique(self.density.measured[0].entry, axis=1, return_inverse=True)
+        return [(entry, np.flatnonzero(label == n)) for n, entry in enumerate(entries.T)]
+
     def draw(self, rng: np.random.Generator) -> np.ndarray:
         guess: np.ndarray = self.center + 0.7 * self.sd * rng.standard_normal(len(self.center))
         return guess
@@ -164,19 +174,16 @@ class _Problem:
         else:
             weight, cost, away = np.ones_like(z), 0.5 * z**2, (theta - self.center) / self.sd
         block = self.density.measured[0]
-        cells = slopes[0].shape
 
         def by_cell(x: np.ndarray) -> np.ndarray:
-            return np.bincount(self.cell, x, minlength=len(block)).reshape(cells)
+            return np.bincount(self.cell, x, minlength=len(block)).reshape(slopes.shape[1:])
 
-        unit = self.sd * chain[: len(theta)]
-        mine = (slopes * unit[block.entry][..., None]).transpose(1, 0, 2)
-        gradient, curvature = away.copy(), np.diag(np.full(len(theta), 0.0 if noise is None else 1.0))
-        pull = (mine @ by_cell(weight * z / scale)[..., None])[..., 0].T
-        np.subtract.at(gradient, block.entry, pull)
-        local = mine @ (by_cell(weight / scale**2)[..., None] * mine.transpose(0, 2, 1))
-        at = block.entry.T
-        np.add.at(curvature, (at[:, :, None], at[:, None, :]), local)
+        pull, hold, unit = by_cell(weight * z / scale), by_cell(weight / scale**2), self.sd * chain[: len(theta)]
+        gradient, curvature = away.copy(), (noise is not None) * np.eye(len(theta))
+        for entry, points in self.labelled:
+            mine = (slopes[:, points] * unit[entry, None, None]).reshape(len(entry), -1)
+            gradient[entry] -= mine @ pull[points].ravel()
+            curvature[np.ix_(entry, entry)] += (mine * hold[points].ravel()) @ mine.T
         costs = np.bincount(self.part_of_row, cost, minlength=len(self.parts))
         return costs + 0.5 * np.bincount(self.part, away**2), gradient, curvature
 
@@ -187,23 +194,23 @@ class _Problem:
         """
         best, least = np.zeros_like(self.center), np.full(len(self.parts), np.inf)
         for guess in guesses:
-            theta, cost = self._descend(guess, noise)
+            theta, cost = self._descend(guess, noise, STEPS)
             better = cost < least
             best = np.where(better[self.part], theta, best)
             least = np.where(better, cost, least)
-        return best
+        return self._descend(best, noise, LAST)[0]
 
-    def _descend(self, theta: np.ndarray, noise: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    def _descend(self, theta: np.ndarray, noise: np.ndarray | None, steps: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the optimum near a guess and the cost of each part, by Levenberg's steps, damped part by part."""
         cost, gradient, curvature = self._terms(theta, noise)
         damping, active = np.ones(len(self.parts)), np.ones(len(self.parts), bool)
-        for _ in range(STEPS):
+        for _ in range(steps):
             step = np.zeros_like(theta)
             for n in np.flatnonzero(active):
                 own = self.parts[n]
-                matrix = curvature[np.ix_(own, own)] + damping[n] * np.eye(len(own))
-                with suppress(np.linalg.LinAlgError):  # coefficients that cannot be told apart: damped more next time
-                    step[own] = -np.linalg.solve(matrix, gradient[own])
+                matrix = curvature[np.ix_(own, own)]
+                matrix[np.diag_indices(len(own))] += damping[n] + RIDGE * matrix.diagonal()
+                step[own] = -np.linalg.solve(matrix, gradient[own])
             trial = theta + self.sd * step
             with np.errstate(over="ignore", invalid="ignore"):  # a step too far costs no number, and is not taken
                 new_cost, new_gradient, new_curvature = self._terms(trial, noise)
@@ -213,7 +220,7 @@ class _Problem:
             theta, gradient = np.where(moved, trial, theta), np.where(moved, new_gradient, gradient)
             curvature[moved] = new_curvature[moved]
             cost = np.where(better, new_cost, cost)
-            damping = np.where(better, np.maximum(damping / 5, 1e-9), damping * 4)
+            damping = np.where(better, np.maximum(damping / 5, RIDGE), np.where(active, damping * 4, damping))
             active &= ~done
             if not active.any():
                 break
