@@ -26,6 +26,7 @@ from bayeslaw.decisions.schedule import best_schedule, curve
 from bayeslaw.decisions.tokens_for import tokens_for
 from bayeslaw.decisions.turning import critical_point, turning_length
 from bayeslaw.declare.laws import Law
+from bayeslaw.posterior import groups as groups_of
 from bayeslaw.posterior import inference, new_domain, provenance, store
 from bayeslaw.posterior.draws import Posterior, posterior_of
 from bayeslaw.posterior.losses import by_row, predict
@@ -153,7 +154,8 @@ class Fit(Posterior):
     model : Model
         What was fitted.
     idata : xarray.DataTree
-        Groups ``posterior`` (dims chain, draw, eval and groups) and ``sample_stats``.
+        Groups ``posterior`` (dims chain, draw, eval and groups), ``sample_stats``, ``observed_data`` and
+        ``constant_data`` (the measurements in the likelihood, and what they belong to); `extend` adds others.
     settings : dict
         How it was fitted.
     seconds : float
@@ -216,6 +218,34 @@ class Fit(Posterior):
         """
         return by_row(self, *table, **asked) if table else predict(self, **asked)
 
+    def extend(self, *groups: str, draws: int = 500, seed: int = 0) -> "Fit":
+        """Return the fit with further groups in `idata`, for ArviZ.
+
+        Parameters
+        ----------
+        *groups : {"log_likelihood", "prior", "prior_predictive", "posterior_predictive"}
+            By default all. The likelihood is that of a run, all its measurements together, since checkpoints of one run
+            are not independent: `arviz.loo` leaves out runs. Predictions are log losses of new runs, measured where
+            those of the fit were.
+        draws : int
+            Of the prior.
+        seed : int
+            Of the prior and of the errors of new runs.
+
+        Raises
+        ------
+        UnknownName
+            There is no such group.
+        RangeError
+            As in `Model.prior_predictive`.
+
+        Examples
+        --------
+        >>> arviz.loo(fit.extend("log_likelihood").idata)  # doctest: +SKIP
+        >>> arviz.plot_ppc_dist(fit.extend("posterior_predictive").idata)  # doctest: +SKIP
+        """
+        return replace(self, idata=groups_of.extended(self, *groups, draws=draws, seed=seed))
+
     provenance = provenance.provenance
 
     critical_ratio = checked(critical_ratio)
@@ -262,7 +292,7 @@ class Fit(Posterior):
 
 @posterior_of.register
 def _(model: Model, idata: xr.DataTree, settings: Mapping[str, Any], seconds: float) -> Fit:
-    return Fit(model, idata, settings, seconds)
+    return Fit(model, groups_of.with_data(model, idata), settings, seconds)
 
 
 @checked

@@ -17,6 +17,7 @@ from bayeslaw.declare.laws import WEIGHT
 from bayeslaw.errors import RangeError, unknown_name
 from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.identified import mixture_cautions
 from bayeslaw.posterior.quantity import Censored, Quantity
 from bayeslaw.tables.mixtures import as_weights, blend, bounds
 
@@ -191,6 +192,7 @@ def best_mixture(
         "mean law",
         {**asked, "goal": wanted.asked, **limits},
         _note(fit, optimum, gap, vectors is not None),
+        mixture_cautions(fit, _each_alone(known, names, map_to).isel(alone=np.flatnonzero(high > 0))),
         low=xr.DataArray(low, dims="source", coords=label),
         high=xr.DataArray(high, dims="source", coords=label),
         goal=problem.loss,
@@ -236,6 +238,13 @@ def _map_to(known: np.ndarray, vectors: pd.DataFrame) -> xr.DataArray:
         if missing := [name for name in wanted if name not in there]:
             raise unknown_name(f"meta-domain in the {table}", missing[0], there)
     return by_name.sel(meta_domain=known)
+
+
+def _each_alone(known: np.ndarray, names: list[str], map_to: xr.DataArray | None) -> xr.DataArray:
+    """Return the mixtures of one source (or data set) alone, as shares of the law's sources."""
+    if map_to is not None:
+        return map_to.rename(source="alone", meta_domain="source")
+    return xr.DataArray(np.eye(len(names)), dims=("alone", "source"), coords={"source": known})
 
 
 def _note(fit: Posterior, optimum: xr.DataArray, gap: np.ndarray, blended: bool) -> str:

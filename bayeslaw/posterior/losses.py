@@ -1,5 +1,6 @@
 """Predicted losses: draws at the values of columns, or a summary of every row of a table."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from bayeslaw.declare.laws import WEIGHT
 from bayeslaw.errors import DataError, RangeError
 from bayeslaw.posterior.cautions import VERIFIED, cautioned
 from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.identified import mixture_cautions
 from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.tables.areas import Schedules
 from bayeslaw.tables.curves import curve_columns
@@ -85,6 +87,8 @@ def by_row(
 
 def _cautioned(fit: Posterior, answer: Quantity, columns: xr.Dataset, **path: Any) -> Quantity:
     """Return an answer with its cautions; `path` has the steps and peak rates of curves, where they are known."""
+    if WEIGHT in columns:
+        answer = replace(answer, cautions=mixture_cautions(fit, columns[WEIGHT]))
     named = ("N", "D") if path else VERIFIED
     return cautioned(fit, answer, **{c: columns[c].values for c in named if c in columns}, **path)
 

@@ -92,7 +92,7 @@ def expected_size(model: Specification, draws: int) -> int:
     """Return an upper estimate of the bytes of a fit's file, before it is made; draws are those of all chains."""
     tables = sum(int(t.memory_usage(deep=True).sum()) for t in (model.runs.table, model.runs.baseline))
     variables = 2 * Parameters(model).size + STATISTICS  # once more in the units of the paper
-    return 8 * draws * variables + 3 * tables + HEADERS
+    return 8 * draws * variables + (3 + len(model.runs.evals)) * tables + HEADERS
 
 
 def load(path: str | Path, law: Law | None = None, kind: type[Specification] = Specification) -> Posterior:

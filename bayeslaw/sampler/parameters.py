@@ -88,7 +88,7 @@ class Parameters(Mapping[str, Parameter]):
     @cached_property
     def blocks(self) -> dict[str, Parameter]:
         """Every block by the name of its variable."""
-        design, law = self.model.design, self.model.law
+        design = self.model.design
         labels: dict[str, Any] = {"eval": design.evals, **design.groups, **design.over, **self.model.batch_coords}
         found: dict[str, Prior] = {}
         for stated in (self.model.coefficient_priors, self.model.noise.priors(len(design.evals))):
@@ -111,7 +111,7 @@ class Parameters(Mapping[str, Parameter]):
             dims = tuple(prior.dims or ())
             shape = tuple(len(labels[d]) for d in dims)
             place = slice(start, start + math.prod(shape))
-            is_level = name in law.coefficients and law.coefficients[name].seen_along == "level"
+            is_level = self.model.terms.get(name) == "level"
             scale = ("level", _bend(prior)) if is_level and kind == "LogNormal" else (SCALES[kind],)
             blocks[name] = Parameter(name, dims, shape, place, prior, *scale)
             start = place.stop

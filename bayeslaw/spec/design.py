@@ -1,7 +1,7 @@
 """Runs arranged for a law: covariates in reference units, groups, and the order of the measurements."""
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -118,6 +118,10 @@ class Design:
                     f"there is a single run{of} ({runs['run'].iloc[0]!r}): how the loss depends on "
                     f"{', '.join(fixed_in_run)} cannot be learned from it; add runs{or_leave}"
                 )
+
+    def without(self, run: str) -> "Design":
+        """Return the design with the losses of a run not measured."""
+        return replace(self, measured=self.measured & (self.rows["run"] != run))
 
     @cached_property
     def evals(self) -> list[str]:

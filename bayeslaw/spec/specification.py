@@ -11,6 +11,7 @@ import pandas as pd
 from bayeslaw.base.words import Described
 from bayeslaw.declare.laws import Law
 from bayeslaw.declare.priors import Prior, describe, pooled, with_dims
+from bayeslaw.declare.terms import terms
 from bayeslaw.errors import DataError, LawError, shown, unknown_name
 from bayeslaw.spec.design import Design
 from bayeslaw.spec.noise import Noise
@@ -115,6 +116,11 @@ class Specification(Described):
                 prior = with_dims(prior, tuple(dict.fromkeys(("eval", *(prior.dims or ()), *over))))
             priors[name] = prior
         return priors
+
+    @cached_property
+    def terms(self) -> dict[str, str]:
+        """The level and the amplitudes of the law, with the covariates along which their terms fall."""
+        return terms(self.law, self.coefficient_priors)
 
     @property
     def batch_coords(self) -> dict[str, np.ndarray]:

@@ -12,8 +12,8 @@ __all__ = ["coarse_logs"]
 MOST_CHANGE = 0.1
 """Relative change of the annealing area without every second logged rate, above which a log counts as coarse.
 
-Of 210 logs of cosine, linear, step-wise and warm-up-stable-decay schedules, 32 had areas off by more than 10 %: it finds
-31 of them, and names 14 of the 156 that were off by less than 3 %.
+Of 210 logs of cosine, linear, step-wise and warm-up-stable-decay schedules, 32 had areas off by more than 10 %: it
+finds 31 of them, and names 14 of the 156 that were off by less than 3 %.
 """
 
 

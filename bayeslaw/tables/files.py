@@ -40,7 +40,6 @@ def read_file(path: Path, labels: Iterable[str]) -> pd.DataFrame:
                 path,
                 lines=JSON_LINES[suffix],
                 dtype=False,
-                convert_dates=False,
                 convert_axes=False,
                 precise_float=True,
             )

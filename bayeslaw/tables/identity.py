@@ -47,7 +47,9 @@ def named_runs(frame: pd.DataFrame, settings: Sequence[str], measured: Sequence[
     """
     along = [c for c in ALONG if c in frame and (c != "lr" or "step" in frame)]
     path = [c for c in ("D", "step") if c in frame]
-    others = [c for c in frame.columns if c not in (*settings, *measured, *along) and frame[c].nunique() > 1]
+    others = [
+        c for c in frame.columns if c not in (*settings, *measured, *along) and frame[c].nunique(dropna=False) > 1
+    ]
     fixed = list(settings)
     varying: list[str] = []
     for column in sorted(others, key=lambda c: (frame[c].dtype.kind in "fiu", frame[c].is_unique)):

@@ -12,7 +12,11 @@ from bayeslaw.tables.schedules import MOST_STEPS
 
 __all__ = ["check_count", "check_ranges", "check_steps"]
 
-COUNT_RANGES = {"N": (1e3, 1e18, "parameters"), "D": (1e3, 1e21, "tokens")}
+COUNT_RANGES = {
+    "N": (1e3, 1e18, "parameters"),
+    "D": (1e3, 1e21, "tokens"),
+    "domain_tokens": (1e3, 1e21, "tokens"),
+}
 """Smallest and largest plausible count, and its unit."""
 
 LOSS_RANGE = (1e-6, 100.0)
@@ -33,7 +37,7 @@ def check_ranges(frame: pd.DataFrame, losses: Mapping[str, str], known: Mapping[
         values = frame[f"{name}_loss"].rename(called)
         refuse(values, values <= 0, "a loss in nats per token is above 0")
         between = f"losses in nats per token lie between {LOSS_RANGE[0]:g} and {LOSS_RANGE[1]:g}"
-        remedy = "say what it is with unit='perplexity', 'bits' or 'bits per byte'"
+        remedy = "unit='perplexity', 'bits' or 'bits per byte' converts others"
         refuse(values, values.notna() & ~values.between(*LOSS_RANGE), f"{between}; {remedy}")
     for name, called in known.items():
         loss, values = frame[f"{name}_loss"], frame[f"{name}_loss_sd"].rename(called)
@@ -43,9 +47,9 @@ def check_ranges(frame: pd.DataFrame, losses: Mapping[str, str], known: Mapping[
         values, percent = frame[name], frame[name].between(1, 100, inclusive="right")
         refuse(values, percent, "shares lie in [0, 1]; divide the column by 100 if it is in percent")
         refuse(values, ~values.between(0, 1), "shares lie in [0, 1]; correct it")
-    for name, (low, high, unit) in COUNT_RANGES.items():
+    for name in ("N", "D"):
         if name in frame:
-            values = frame[name]
+            values, (low, high, unit) = frame[name], COUNT_RANGES[name]
             refuse(values, (values < 0) | ((values == 0) & (name == "N")), f"give the number of {unit}, above 0")
             few = values.between(0, low, inclusive="neither")
             refuse(values, few, f"give {unit}, not billions (multiply by 1e9)")

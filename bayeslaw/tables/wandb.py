@@ -27,7 +27,8 @@ def from_wandb(*charts: Table, runs: Table | None = None) -> pd.DataFrame:
         What *Export CSV* in the menu of a chart writes: ``Step``, then ``<run> - <metric>`` of every run, with the
         limits ``__MIN`` and ``__MAX`` of smoothed or sampled lines, which are left out.
     runs : DataFrame or path, optional
-        What *Export as CSV* above the list of runs writes: ``Name`` and the configuration, a row per run.
+        What *Export as CSV* above the list of runs writes: ``Name`` and the configuration, a row per run. Leave out its
+        columns of metrics, which hold the last value of each run.
 
     Returns
     -------

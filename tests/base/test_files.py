@@ -75,10 +75,10 @@ def test_a_disk_without_room_is_said_before_anything_is_written(tmp_path, monkey
 def test_a_disk_that_fills_up_while_it_is_written_leaves_what_was_there(tmp_path):
     write(tmp_path / "out", "old")
     for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        with pytest.raises(StoreError, match="free some space, or choose another disk") as caught:
-            with replacing(tmp_path / "out") as temporary:
-                temporary.write_text("half")
-                raise OSError(number, os.strerror(number))
+        full = pytest.raises(StoreError, match="free some space, or choose another disk")
+        with full as caught, replacing(tmp_path / "out") as temporary:
+            temporary.write_text("half")
+            raise OSError(number, os.strerror(number))
         assert isinstance(caught.value, OSError) and os.strerror(number) in str(caught.value)
     assert [p.name for p in tmp_path.iterdir()] == ["out"] and (tmp_path / "out").read_text() == "old"
 

@@ -161,7 +161,7 @@ def test_turning_length_and_critical_point(decide):
         ("best-schedule --candidate a=a.csv", "no file 'a.csv'"),
         (
             "best-schedule --candidate a=words.csv",
-            "words.csv: lr is 'high' in row 0 .counted from 0., which is not a number",
+            "words.csv: lr is 'high' in row 0 (counted from 0), which is not a number",
         ),
         ("best-schedule --candidate a=late.csv", "late.csv starts at step 100: give the steps of the warm-up"),
         ("best-schedule --candidate a=steps.csv", "no column 'lr'"),

@@ -174,7 +174,7 @@ REFUSED: dict[str, tuple[str, pd.DataFrame | None, dict[str, Any], str]] = {
     "a schedule": ("dcpt", SHARES, {"warmup": 5}, "dcpt has no schedule: leave schedule, before and warmup out"),
     "a probability": ("dcpt", SHARES, {"prob": 89.0}, "prob is 89.0: give a probability"),
     "columns beside a table": ("dcpt", SHARES, {"N": 1e9}, "no argument 'N'"),
-    "nothing": ("dcpt", None, {}, "table is None: give a pandas DataFrame or a path"),
+    "nothing": ("dcpt", None, {}, "table is None: give a pandas DataFrame .* or a path"),
     "a source": ("regmix", MIXTURES.drop(columns="weight_code"), {}, "no column 'weight_code'"),
     "another source": ("regmix", MIXTURES.assign(weight_chess=0.0), {}, "no source 'chess'"),
     "a sum": ("regmix", MIXTURES.assign(weight_web=[0.5, 0.7]), {}, "the shares of row 1 .counted from 0. sum to 0.7"),

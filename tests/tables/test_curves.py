@@ -281,3 +281,26 @@ def test_tokens_in_place_of_steps_are_refused_before_a_schedule_is_made():
     for make in (lambda: schedules.cosine(int(1e11), 3e-4), lambda: schedules.from_table([1, 1e11], [3e-4, 3e-5])):
         with pytest.raises(RangeError, match="1e.11 steps are more than 10,000,000: give steps of the optimiser"):
             make()
+
+
+@pytest.mark.parametrize(
+    ("plan", "every", "off", "coarse"),
+    [
+        (schedules.wsd(2000, 3e-4, 50, 3e-5, warmup=100), 100, 0.33, True),
+        (schedules.wsd(2000, 3e-4, 100, 3e-5, warmup=100), 75, 0.1, True),
+        (schedules.wsd(2000, 3e-4, 100, 3e-5, warmup=100), 10, 0.0, False),
+        (schedules.wsd(2000, 3e-4, 600, 3e-5, warmup=100), 100, 0.0, False),
+        (schedules.cosine(2000, 3e-4, 3e-5, warmup=100), 100, 0.0, False),
+        (schedules.constant(2000, 3e-4, warmup=100), 100, 0.0, False),
+    ],
+)
+def test_a_log_too_coarse_for_its_decay_is_noted(plan, every, off, coarse):
+    step = np.unique([*range(every * 6 // 10, 2001, every), 2000])
+    log = pd.DataFrame({"run": "a", "step": step, "lr": plan.lr[step - 1], "loss": np.linspace(4, 3, len(step))})
+    runs = bl.read_curves(log, warmup=100, spacing=1)
+    exact = plan.areas()["S2"].values[-1]
+    assert runs.table["S2"].iloc[-1] / max(exact, 1e-12) - 1 == pytest.approx(off if exact else -1, abs=0.01)
+    assert ("logged too coarsely in 1 run: S2 changes by" in runs.note) == coarse
+    assert ("give the exact rates with schedule=" in runs.note) == coarse
+    given = bl.read_curves(log, schedule=plan, spacing=1)
+    assert given.note == "" and given.table["S2"].iloc[-1] == exact
