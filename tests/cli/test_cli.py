@@ -593,6 +593,8 @@ def test_curves_are_fitted_and_predicted_row_by_row(run, curves):
     np.testing.assert_allclose(out["mean"], curves["loss"].iloc[::2], rtol=0.01)  # lines between logged rates
     rows.assign(lr=2 * rows["lr"]).to_csv("hot.csv", index=False)
     hot = run("predict", "fit.nc", "hot.csv", "-o", "out.csv").output
+    assert run("fit", "lr_annealing", "curves.csv", "-o", "short.nc", "--warmup=200", "--memory=0.99").exit_code == 0
+    assert [bl.load(f).model.runs.area_settings["memory"] for f in ("fit.nc", "short.nc")] == [0.999, 0.99]
     assert "caution: the peak learning rate 0.0006 lies 2 times beyond the largest run, 0.0003" in " ".join(hot.split())
 
 
@@ -613,6 +615,8 @@ def test_continual_pre_training_needs_what_was_before(run, curves, monkeypatch):
         ("fit lr_annealing curves.csv -o out", "starts at step 300: give the steps of the warm-up"),
         ("fit lr_annealing curves.csv -o out --warmup=200 --map lr=rate", "rate"),
         ("fit chinchilla curves.csv -o out --warmup=200", "chinchilla has no schedule: leave --warmup out"),
+        ("fit chinchilla curves.csv -o out --memory=0.99", "chinchilla has no schedule: leave --memory out"),
+        ("fit lr_annealing curves.csv -o out --warmup=200 --memory=1", "memory is 1: give lambda in [0, 1)"),
         ("fit cpt_dynamics curves.csv -o out --warmup=200 --before=missing.csv", "no file 'missing.csv'"),
     ],
 )
