@@ -7,7 +7,7 @@ declared ``over`` that dim have it too, and the body sums over it with ``total``
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Literal, cast
@@ -15,6 +15,7 @@ from typing import Any, Literal, cast
 import numpy as np
 import xarray as xr
 
+from bayeslaw.base.arguments import checked_fields
 from bayeslaw.base.words import Described
 from bayeslaw.declare.priors import Prior, describe
 from bayeslaw.errors import BayeslawError, LawError, RangeError, shown, unknown_name
@@ -42,6 +43,7 @@ RESERVED = {
 __all__ = ["AREAS", "WEIGHT", "Coefficient", "Covariate", "Law", "call_with", "law"]
 
 
+@checked_fields
 @dataclass(frozen=True, repr=False)
 class Coefficient(Described):
     """One coefficient of a law: its default prior and its meaning.
@@ -84,6 +86,7 @@ class Coefficient(Described):
         return f"Coefficient: {self.meaning} ({self.unit})", rows
 
 
+@checked_fields
 @dataclass(frozen=True, repr=False)
 class Covariate(Described):
     """One covariate of a law.
@@ -127,6 +130,7 @@ class Covariate(Described):
         return tuple(p for p in inspect.signature(self.derive).parameters if p != "eval")
 
 
+@checked_fields
 @dataclass(frozen=True)
 class Law:
     """A published law: a pure function, the priors of its coefficients, its source and its range.
@@ -166,14 +170,14 @@ class Law:
     equation: str
     covariates: Mapping[str, Covariate]
     coefficients: Mapping[str, Coefficient]
-    falls_in: tuple[str, ...] = ()
-    falls_faster: tuple[tuple[str, str], ...] = ()
+    falls_in: Sequence[str] = ()
+    falls_faster: Sequence[tuple[str, str]] = ()
     sufficient_shape: Callable[..., Mapping[str, Any]] | None = None
     paper_units: Callable[..., Mapping[str, Any]] | None = None
     learnability: Callable[..., Mapping[str, Any]] | None = None
     path: str = "D"
-    evals: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    evals: Sequence[str] = ()
+    notes: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if not (callable(self.function) and hasattr(self.function, "__name__")):

@@ -2,6 +2,8 @@
 
 import html
 import math
+from functools import wraps
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,12 @@ from scipy import stats
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB, levels
-from bayeslaw.errors import LawError
+from bayeslaw.errors import LawError, shown
 
 __all__ = ["Prior", "central", "closed", "describe", "pooled", "positive", "real", "share", "typical", "with_dims"]
+
+MOST_REASON = 160
+"""Characters of another package's error that a sentence quotes."""
 
 SPREAD_OF_SPREADS = 0.5
 """Prior standard deviation of the log of a population's spread: two thirds within a factor of exp(0.5) = 1.65.
@@ -27,6 +32,20 @@ class Prior(pymc_extras.prior.Prior):
 
     Its repr is in words; ``str(prior)`` is the constructor.
     """
+
+    @wraps(pymc_extras.prior.Prior.__init__)
+    def __init__(self, distribution: str, **options: Any) -> None:
+        try:
+            super().__init__(distribution, **options)
+            numeric = {name: p for name, p in self.parameters.items() if isinstance(p, Real | np.ndarray)}
+            if bad := [name for name, p in numeric.items() if np.isnan(np.asarray(p, float)).any()]:
+                raise ValueError(f"{bad[0]} is not a number")
+        except Exception as e:  # pydantic and pymc_extras raise many kinds
+            reason = " ".join(str(e).split())[:MOST_REASON]
+            raise LawError(
+                f"{shown(distribution)} makes no prior ({reason}): give bl.positive(...), bl.real(...), or a "
+                "distribution of PyMC with its parameters, for example bl.Prior('Gamma', alpha=2, beta=3)"
+            ) from None
 
     def __repr__(self) -> str:
         own = [dim for dim in self.dims or () if dim != "eval"]

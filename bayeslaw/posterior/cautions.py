@@ -9,6 +9,7 @@ import xarray as xr
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
+from bayeslaw.base.arguments import some_numbers
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.base.words import amount
 from bayeslaw.posterior.convergence import convergence
@@ -63,7 +64,7 @@ def reach(fit: Posterior, planned: Mapping[str, Any]) -> Reach:
     for column in VERIFIED:
         if planned.get(column) is None or column not in fit.model.design.levels:
             continue
-        asked, seen = np.asarray(planned[column], float), fit.model.design.levels[column]
+        asked, seen = some_numbers(planned[column], column), fit.model.design.levels[column]
         for end, edge, to in (("largest", seen.max(), asked.max()), ("smallest", seen.min(), asked.min())):
             factor = to / edge if end == "largest" else edge / to if to > 0 else np.inf
             found.append(Reach(column, round(float(factor), 6), float(to), float(edge), end))

@@ -109,6 +109,8 @@ class Posterior:
                         f"{name} has {a.ndim} dimensions: give a number, a list, or a DataArray with named dims"
                     )
                 arrays[name] = xr.DataArray(a, dims=(name,) * a.ndim, coords={name: a} if a.ndim else None)
+            if not arrays[name].size:
+                raise DataError(f"{name} is empty: give at least one value")
             if name in self.model.law.columns and name != WEIGHT:
                 _check_numbers(name, arrays[name].values, self.model.law)
         for name in known:

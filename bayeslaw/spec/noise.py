@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayeslaw.base.arguments import checked_fields
 from bayeslaw.base.words import Described
 from bayeslaw.declare.algebra import exp, where
 from bayeslaw.declare.priors import Prior, describe, positive, share, with_dims
@@ -32,6 +33,7 @@ HIGHEST_CORRELATION = 0.95
 unbounded, and a law of many coefficients gets there on few runs."""
 
 
+@checked_fields
 @dataclass(frozen=True, repr=False)
 class Noise(Described):
     """An error model.

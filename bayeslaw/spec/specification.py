@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from bayeslaw.base.arguments import checked_fields
 from bayeslaw.base.words import Described
 from bayeslaw.declare.laws import Law
 from bayeslaw.declare.priors import Prior, describe, pooled, with_dims
@@ -20,6 +21,7 @@ from bayeslaw.tables.runs import Runs
 __all__ = ["Specification"]
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False, repr=False)
 class Specification(Described):
     """The fields of `bayeslaw.Model`, checked, and what follows from them."""
