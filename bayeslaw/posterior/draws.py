@@ -79,7 +79,7 @@ class Posterior:
         """Draws of every parameter."""
         return self.idata["posterior"].to_dataset()
 
-    def columns(self, **given: Any) -> xr.Dataset:
+    def columns(self, /, **given: Any) -> xr.Dataset:
         """Return covariates and labels as named arrays: scalars stay scalars, a 1-d array gets a dim of its own name.
 
         Raises

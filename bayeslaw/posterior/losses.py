@@ -9,7 +9,7 @@ import xarray as xr
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
-from bayeslaw.declare.laws import WEIGHT
+from bayeslaw.declare.names import RESULTS, WEIGHT
 from bayeslaw.errors import DataError, RangeError
 from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
@@ -35,8 +35,8 @@ CELLS = 8_000_000
 def predict(fit: Posterior, *, new_run: bool = False, seed: int = 0, **columns: Any) -> Quantity:
     """Predict losses at the values of columns; see `bayeslaw.Fit.predict`."""
     for name, value in columns.items():
-        if taken := [d for d in (*SAMPLE, "eval") if isinstance(value, xr.DataArray) and d in value.dims]:
-            raise DataError(f"{name} has the dim {taken[0]!r}, which the losses have themselves: rename it")
+        if taken := [d for d in (*SAMPLE, "eval", *RESULTS) if isinstance(value, xr.DataArray) and d in value.dims]:
+            raise DataError(f"{name} has the dim {taken[0]!r}, a name of the answer: rename it")
     named = fit.columns(**columns)
     what = "new run" if new_run else "mean law"
     inputs = {str(k): (v.item() if v.ndim == 0 else f"{v.size} values") for k, v in named.items()}

@@ -131,8 +131,9 @@ def plain(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
 
 def spending(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
     """Answer with the best model size and tokens for the compute of the largest run, and for ten times as much."""
-    own = allocation_of_the_study(fit)
-    asked, largest = own | question_of("allocation", question), own["flops"]
+    given = question_of("allocation", question)
+    own = allocation_of_the_study(fit, **{k: v for k, v in given.items() if k == "flops_per_token"})
+    asked, largest = own | given, own["flops"]
     budgets = [asked["flops"]] if question and "flops" in question else [largest, 10 * largest]
     found, sizes = predictions(fit), fit.model.design.levels
     spent = f"{asked['flops']:.3g} FLOPs" if question and "flops" in question else "compute"

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.base.arguments import checked
-from bayeslaw.declare.laws import AREAS
+from bayeslaw.declare.names import AREAS
 from bayeslaw.errors import DataError, RangeError
 from bayeslaw.tables.areas import Schedules, area_settings, with_areas
 from bayeslaw.tables.power import POWER, PowerMemory
@@ -91,8 +91,7 @@ def read_curves(
     """
     frame = read_labelled(table, columns)
     _refuse_bits(loss, frame)
-    if taken := [c for c in (*AREAS, "warmup") if c in frame]:
-        raise DataError(f"the table has a column {taken[0]!r}, which read_curves computes: rename or drop it")
+    _refuse_areas(frame)
     runs = read_runs(frame, loss=loss, **columns)
     logged = _checked(runs.table)
     start = logged["step"] == 0
@@ -149,8 +148,14 @@ def curve_columns(
     if "run" not in frame:
         frame = frame.assign(run="run 1")
     check_named(frame, "run")
+    _refuse_areas(frame)
     frame = frame.assign(run=frame["run"].astype(str), **{c: numeric(frame, c) for c in ("step", "lr") if c in frame})
     return with_areas(_checked(frame, many=True), schedule, before, warmup, settings)
+
+
+def _refuse_areas(frame: pd.DataFrame) -> None:
+    if taken := [c for c in (*AREAS, "warmup") if c in frame]:
+        raise DataError(f"the table has a column {taken[0]!r}, which read_curves computes: rename or drop it")
 
 
 def _refuse_bits(loss: str | Mapping[str, str] | None, frame: pd.DataFrame) -> None:

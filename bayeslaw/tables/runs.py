@@ -13,7 +13,7 @@ import xarray as xr
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.words import Described, counted
-from bayeslaw.declare.laws import WEIGHT
+from bayeslaw.declare.names import DIMS, WEIGHT
 from bayeslaw.errors import DataError, unknown_name
 from bayeslaw.tables.mixtures import PREFIX, folded, normalised, sources
 from bayeslaw.tables.reading import check_named, numeric, read_table, refuse, row
@@ -22,9 +22,6 @@ __all__ = ["Runs", "read_labelled", "read_runs"]
 
 NUMBERS = ("N", "D", "step", "lr", "domain_share", "duration", "k1", "k2", "k3")
 LABELS = ("run", "domain")
-RESERVED = ("row", "eval", "loss_sd", "chain", "draw", "measurement", WEIGHT, "source")
-"""Names that the package uses itself, which no column of a table may have."""
-
 COUNT_RANGES = {"N": (1e3, 1e18, "parameters"), "D": (1e3, 1e21, "tokens")}
 """Smallest and largest plausible count, and its unit."""
 
@@ -259,7 +256,7 @@ def _covariates(frame: pd.DataFrame) -> list[str]:
 
 def _label(values: pd.Series, name: str) -> pd.Series:
     """Return a column that is no covariate: numbers and booleans unchanged, anything else as text with gaps."""
-    if name in RESERVED:
+    if name == "loss_sd" or DIMS.get(name) and name != "batch":
         raise DataError(f"the table has a column {name!r}, a name that bayeslaw uses itself: rename or drop it")
     if values.dtype.kind in "fiub" and name not in LABELS:
         gaps = bool(values.isna().any())

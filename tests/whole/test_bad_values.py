@@ -90,7 +90,8 @@ TABLE = pd.DataFrame({"N": np.repeat([1e8, 1e9], 3), "D": np.tile([1e9, 1e10, 3e
 SCORES = pd.DataFrame({"run": list("abcdef"), "duration": 0.1, "x_score": 0.5})
 GOOD: dict[str, Any] = {
     "N": 2e9, "D": 1e10, "domain_share": 0.5, "domain": "code", "tokens": [1e8, 1e9, 1e10], "flops": 1e21,
-    "domain_tokens": 5e9, "loss": 2.5, "eval": "domain", "weights": [0.0, 0.5], "target": "domain", "general": "general",
+    "domain_tokens": 5e9, "loss": 2.5, "eval": "domain", "weights": [0.0, 0.5], "target": "domain",
+    "general": "general",
     "mixture": {"web": 0.5, "code": 0.5}, "than": {"books": 1.0}, "candidates": {"a": PLAN, "b": BEFORE},
     "schedule": PLAN, "before": BEFORE, "continued": PLAN, "law": models.chinchilla, "prob": 0.5, "path": "out.html",
     "low": 0.1, "high": 1.0, "points": 5, "median": 0.3, "mean": 0.3, "spread": 0.5, "sd": 0.5, "weight": 5.0,
