@@ -36,6 +36,13 @@ RESULTS = dict.fromkeys(
     ),
     "a column of results",
 )
+DATA = dict.fromkeys(
+    ("start", "gap", "previous", "eval_number", "cell_row", "cell_eval", "log_loss_row", "at_batch"),
+    "the data of the PyMC model",
+)
+DATA_PREFIXES = ("x_", "at_")
+"""Beginnings of the names of covariates and positions in the PyMC model."""
+
 ARGUMENTS = dict.fromkeys(("self", "fit", "seed", "new_run", "prob"), "an argument of predict")
 
 
@@ -44,7 +51,9 @@ def owner_of_coefficient(name: str, coefficients: Iterable[str] = (), columns: I
     other = next((name.removesuffix(end) for end in DERIVED if name.endswith(end)), name)
     if other != name and other in coefficients:
         return f"a variable derived from {other}"
-    return (ERRORS | DIMS | MEASURED).get(name) or ("a column of its runs" if name in columns else None)
+    if name.startswith(DATA_PREFIXES):
+        return "the data of the PyMC model"
+    return (ERRORS | DIMS | MEASURED | DATA).get(name) or ("a column of its runs" if name in columns else None)
 
 
 def owner_of_column(name: str) -> str | None:

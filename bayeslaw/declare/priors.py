@@ -2,7 +2,6 @@
 
 import html
 import math
-from functools import wraps
 from numbers import Real
 from typing import Any
 
@@ -33,7 +32,6 @@ class Prior(pymc_extras.prior.Prior):
     Its repr is in words; ``str(prior)`` is the constructor.
     """
 
-    @wraps(pymc_extras.prior.Prior.__init__)
     def __init__(self, distribution: str, **options: Any) -> None:
         try:
             super().__init__(distribution, **options)

@@ -318,7 +318,7 @@ def test_allocation_by_what_a_token_costs(sized):
 
     def loss(log_size):
         N = np.exp(log_size)
-        return float(fit.loss(fit.columns(N=N, D=1e21 / cost(N)))[0, 0])
+        return float(fit.loss(fit.columns(N=N, D=1e21 / cost(N))).isel(chain=0, draw=0).item())
 
     best = minimize_scalar(
         loss, bounds=(np.log(size / 30), np.log(size * 30)), method="bounded", options={"xatol": 1e-9}

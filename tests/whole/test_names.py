@@ -9,12 +9,12 @@ import pytest
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.declare.names import AREAS, ARGUMENTS, DIMS, ERRORS, MEASURED, RESULTS
+from bayeslaw.declare.names import AREAS, ARGUMENTS, DATA, DIMS, ERRORS, MEASURED, RESULTS
 from bayeslaw.errors import BayeslawError, DataError, LawError
 from bayeslaw.workflow import Fit
 
-COEFFICIENTS = (*models.chinchilla.coefficients, "E_mu", "E_sigma", "A_paper")
-FREE = ("memory", "sample", "x_N", "at_N", "start", "gap", "language", "run_id", "target", "goal", "title")
+COEFFICIENTS = (*models.chinchilla.coefficients, "E_mu", "E_sigma", "A_paper", "x_N", "at_N", *DATA)
+FREE = ("memory", "sample", "language", "run_id", "target", "goal", "title")
 NAMES = (*COEFFICIENTS, *FREE, *AREAS, *DIMS, *ERRORS, *MEASURED, *RESULTS, *ARGUMENTS)
 
 
