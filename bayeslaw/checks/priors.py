@@ -10,6 +10,7 @@ from bayeslaw.checks.result import CheckResult
 from bayeslaw.decisions.study import study_of
 from bayeslaw.errors import RangeError
 from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.identified import untold_coefficients, untold_mixtures
 from bayeslaw.posterior.prediction import at_rows, thinned
 from bayeslaw.posterior.quantity import Censored
 from bayeslaw.posterior.sensitivity import (
@@ -80,9 +81,15 @@ def prior_sensitivity(fit: Posterior) -> CheckResult | None:
 def identification(fit: Posterior) -> CheckResult | None:
     """Prior-posterior contraction of every coefficient, and whether predictions at the runs hang on what stays open.
 
+    It fails where the runs leave something out altogether: a source, a direction of the mixtures, a second size.
+
     How far a prediction hangs on a coefficient is its regression on it: the change of the log loss per posterior
     standard deviation. Where that is less than the error of a single measurement, the others make up for it.
     """
+    untold = [] if fit.method == "prior" else _untold(fit)
+    if untold:
+        remedy = "what goes that way is the prior's: run what tells them apart, or do not ask for it"
+        return CheckResult.judged("identification", len(untold), 0, "; ".join(untold), remedy)
     if not weighable(fit):
         return None
     some, design = thinned(fit), fit.model.design
@@ -93,7 +100,7 @@ def identification(fit: Posterior) -> CheckResult | None:
     unknown: list[str] = []
     hangs: list[tuple[float, str]] = []
     least = (1.0, "")
-    for label, e, z in unit_cells(some):
+    for _, e, label, z in unit_cells(some):
         learned = float(contraction(z))
         least = min(least, (learned, label))
         if learned < LEAST_CONTRACTION:
@@ -115,6 +122,18 @@ def identification(fit: Posterior) -> CheckResult | None:
     worst = "; ".join(text for effect, text in hangs[:3] if effect > MOST_EFFECT)
     remedy = f"{worst}: vary more what that coefficient goes with, or state a prior that you can defend"
     return CheckResult.judged("identification", value, MOST_EFFECT, text, remedy)
+
+
+def _untold(fit: Posterior) -> list[str]:
+    """Return what the runs cannot tell: of their mixtures, and of columns with a single value."""
+    found = [untold.text for untold in untold_mixtures(fit)]
+    learned: dict[str, float] = {}
+    for name, z in in_prior_units(fit).items() if weighable(fit) else ():
+        learned[name] = float(contraction(z).min())
+    for one, coefficients in untold_coefficients(fit).items():
+        if theirs := [c for c in coefficients if learned.get(c, 0.0) < LEAST_CONTRACTION]:
+            found.append(f"all runs have {one}, so that the data say nothing of {', '.join(theirs)}")
+    return found
 
 
 def prior_decides(answers: Mapping[str, Censored]) -> CheckResult:

@@ -10,12 +10,20 @@ from scipy import stats
 from bayeslaw.base.intervals import CI_PROB, SAMPLE
 from bayeslaw.base.words import place, run_called
 from bayeslaw.checks.result import CheckResult, largest
-from bayeslaw.declare.laws import WEIGHT
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.likelihood import standardised_errors
 from bayeslaw.posterior.prediction import at_rows, batch_noise, thinned
 
-__all__ = ["coverage", "misfit", "scatter"]
+__all__ = [
+    "LEAST_PROBABILITY",
+    "MOST_MISSED",
+    "coverage",
+    "misfit",
+    "residuals",
+    "rows_of",
+    "scatter",
+    "variance_of_sum",
+]
 
 MOST_MISSED = 3.0
 """Standard errors by which the mean residual of a group may miss zero."""
@@ -42,7 +50,8 @@ def coverage(fit: Posterior) -> CheckResult:
         1 - share,
         1 - least,
         f"{share:.0%} of the measurements lie in their {CI_PROB:.0%} new-run band",
-        "the law or the error model does not fit: try robust errors or pooling",
+        "the law or the error model does not fit: try robust errors or pooling"
+        + (", or errors of their own for each validation set, bl.Noise(joint=False)" if fit.noise.joint else ""),
     )
 
 
@@ -61,14 +70,9 @@ def misfit(fit: Posterior) -> CheckResult:
 def _groups(fit: Posterior) -> Iterator[tuple[float, str]]:
     """Mean residual of every group of measurements, in standard errors of runs that share errors, and in words."""
     law, design = fit.model.law, fit.model.design
-    z, scale = _residuals(fit)
-    frame, columns = _rows(fit)
+    z, scale = residuals(fit)
+    frame, columns = rows_of(fit)
     alike = {" and ".join(columns): list(columns)}
-    if law.over:  # mixing laws jump where a source is left out
-        absent = design.rows[WEIGHT] == 0
-        for source in design.over["source"][absent.any("row").values]:
-            frame[source] = np.where(absent.sel(source=source), "left out", "in the mixture")
-            alike[source] = [source]
     if design.has_checkpoints() and law.path in frame:
         last, first = ~frame["run"].duplicated(keep="last"), ~frame["run"].duplicated()  # rows are sorted along runs
         frame["part"] = np.select([last, first], ["at the end of the runs", "at their start"], "in between")
@@ -81,12 +85,12 @@ def _groups(fit: Posterior) -> Iterator[tuple[float, str]]:
                 part = at.pop("part", None)
                 where = f"the {e} loss" + (f" at {place(at)}" if at else "") + (f" {part}" if part else "")
                 miss = 100 * (group["z"] * group["scale"]).mean()
-                score = float(abs(group["z"].sum()) / np.sqrt(_variance_of_sum(fit, group)))
+                score = float(abs(group["z"].sum()) / np.sqrt(variance_of_sum(fit, group)))
                 side = "above" if miss > 0 else "below"
                 yield score, f"{where} by {abs(miss):.2g} % (measured {side} it, {score:.1f} standard errors)"
 
 
-def _residuals(fit: Posterior) -> tuple[xr.DataArray, xr.DataArray]:
+def residuals(fit: Posterior) -> tuple[xr.DataArray, xr.DataArray]:
     """Standardised residuals of the posterior mean law and batch noise, and their scale; NaN where not measured."""
     design = fit.model.design
     known = xr.DataArray(design.known_error, dims=("row", "eval"))
@@ -96,7 +100,7 @@ def _residuals(fit: Posterior) -> tuple[xr.DataArray, xr.DataArray]:
     return ((xr.ufuncs.log(design.rows["loss"]) - mean) / scale).where(design.measured), scale
 
 
-def _variance_of_sum(fit: Posterior, group: pd.DataFrame) -> float:
+def variance_of_sum(fit: Posterior, group: pd.DataFrame) -> float:
     """Return the variance of the sum of standardised errors: what checkpoints of one run share counts in full."""
     if not fit.noise.correlated:
         return float(len(group))
@@ -138,14 +142,14 @@ def scatter(fit: Posterior) -> CheckResult:
 
 def _alike(fit: Posterior) -> Iterator[tuple[str, np.ndarray]]:
     """Name and rows of every run, and of every level of what is the same all along a run."""
-    frame, columns = _rows(fit)
+    frame, columns = rows_of(fit)
     frame = frame[fit.model.design.measured.any("eval").values]
     for column in ("run", *(c for c in columns if 1 < frame[c].nunique() < frame["run"].nunique())):
         for label, rows in frame.groupby(column):
             yield (run_called(label) if column == "run" else place({column: label})), rows.index.to_numpy()
 
 
-def _rows(fit: Posterior) -> tuple[pd.DataFrame, list[str]]:
+def rows_of(fit: Posterior) -> tuple[pd.DataFrame, list[str]]:
     """Run, tokens and levels of every row, and the columns that are the same all along a run."""
     law, design = fit.model.law, fit.model.design
     known = dict.fromkeys(["run", *([law.path] if law.path in design.rows else []), *design.levels])

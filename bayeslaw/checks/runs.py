@@ -4,18 +4,17 @@ from typing import Any
 
 import pandas as pd
 
+from bayeslaw import models
 from bayeslaw.base.words import counted, run_called
 from bayeslaw.checks.result import CheckResult
+from bayeslaw.declare.laws import Law
 from bayeslaw.posterior.draws import Posterior
-from bayeslaw.spec.design import ranges
+from bayeslaw.spec.ranges import MOST_OUTSIDE, left_out, ranges
 
-__all__ = ["bend", "in_range", "reference"]
+__all__ = ["bend", "in_range", "laws_that_bend", "reference"]
 
 MOST_FACTOR = 100
 """Factor between the reference run, for which the priors are stated, and the mean of the runs."""
-
-MOST_OUTSIDE = 1 / 3
-"""Share of the measurements that may lie outside the law's range."""
 
 MOST_RISE = 0.01
 """Relative rise of a loss above the run's first measurement that counts as noise and not as a bend."""
@@ -39,17 +38,23 @@ def reference(fit: Posterior) -> CheckResult:
 
 
 def in_range(fit: Posterior) -> CheckResult:
-    """Whether the law is claimed to hold where the runs are."""
-    measured, span = fit.model.design.measured, f"the law's range ({ranges(fit.model.law)})"
-    outside, total = int((~measured).sum()), measured.size
+    """Whether the law is claimed to hold where each loss was measured; pure runs (`left_out`) are told, not judged."""
+    law, counts = fit.model.law, left_out(fit.model.law, fit.model.design.rows)
+    share = (counts["outside"] - counts["pure"]) / counts["total"]
+    each = ", ".join(
+        f"{row.outside} of {row.total} {name} losses" + (f" ({row.pure} of them in pure runs)" if row.pure else "")
+        for name, row in counts.iterrows()
+        if row.outside
+    )
+    included = fit.model.outside == "include"
     return CheckResult.judged(
         "range",
-        outside / total,
+        0.0 if included else share.max(),
         MOST_OUTSIDE,
-        f"rows outside {span} were included on request"
-        if fit.model.outside == "include"
-        else f"{outside} of {total} measurements lie outside {span} and stayed out of the fit",
-        "outside='include' fits them all the same",
+        f"{each or 'no losses'} lie outside the law's range ({ranges(law)})"
+        + ("" if not each else " and were included on request" if included else " and stayed out of the fit"),
+        f"what the fit says of the {share.idxmax()} loss there rests on the law alone: fit all rows with "
+        "outside='include', or take a law that holds there",
     )
 
 
@@ -69,6 +74,14 @@ def bend(fit: Posterior) -> CheckResult | None:
         rises.max(),
         MOST_RISE,
         f"the {e} loss rises by {rises.max():.1%} along {run_called(run)}, the most of all runs",
-        f"{law.name} cannot follow {counted(int((rises > MOST_RISE).sum()), 'such rise')}: keep predictions to the "
-        "tokens measured, or use a law that can bend",
+        f"{law.name} cannot follow {counted(int((rises > MOST_RISE).sum()), 'such rise')}, and its losses are off at "
+        f"the tokens measured too: use {laws_that_bend(law)}",
     )
+
+
+def laws_that_bend(law: Law) -> str:
+    """Write which laws can follow runs that this one cannot."""
+    shared = "domain_share" in law.columns
+    known = models.such_as(lambda other: "domain_share" in other.columns and other.path not in other.falls_in)
+    own = "" if any(name.startswith("bend_") for name in law.coefficients) else f"bl.with_misfit({law.name})"
+    return " or ".join([f"a law that can bend ({known})"] * shared + [own] * bool(own)) or "a law with more freedom"

@@ -43,7 +43,7 @@ def allocation(
     *,
     flops: Any,
     flops_per_token: Cost = FLOPS_PER_PARAMETER,
-    domain_share: float | None = None,
+    domain_share: Any = None,
     domain: Any = None,
     eval: str | None = None,
     labels: Mapping[str, Any] | None = None,

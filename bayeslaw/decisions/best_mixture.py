@@ -17,6 +17,7 @@ from bayeslaw.declare.laws import WEIGHT
 from bayeslaw.errors import RangeError, unknown_name
 from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.identified import mixture_cautions
 from bayeslaw.posterior.quantity import Censored, Quantity
 from bayeslaw.tables.mixtures import as_weights, blend, bounds
 
@@ -73,7 +74,8 @@ class Mixture(Censored):
         shares = self._shares(candidate)
         above = (self.goal(shares) + self.pull(shares) - self.goal(self.draws) - self.pull(self.draws)).clip(0)
         asked = {**self.inputs, "candidate": "recommended" if candidate is None else "given"}
-        return Quantity("regret", above.transpose(*SAMPLE, ...), "nats per token", self.what, asked)
+        regret = above.transpose(*SAMPLE, ...)
+        return Quantity("regret", regret, "nats per token", self.what, asked, cautions=self.cautions)
 
     def probability_within(self, candidate: Any, tolerance: float) -> xr.DataArray:
         """Return the probability that a candidate lies at most `tolerance` nats above the best.
@@ -96,8 +98,8 @@ class Mixture(Censored):
 
     def gain(self, over: Any, mixture: Any = None) -> Quantity:
         """Return how many nats a mixture (by default the recommended one) lies below another; above 0 is better."""
-        difference = self.goal(self._shares(over)) - self.goal(self._shares(mixture))
-        return Quantity("gain", difference.transpose(*SAMPLE, ...), "nats per token", self.what, self.inputs)
+        gain = (self.goal(self._shares(over)) - self.goal(self._shares(mixture))).transpose(*SAMPLE, ...)
+        return Quantity("gain", gain, "nats per token", self.what, self.inputs, cautions=self.cautions)
 
 
 def best_mixture(
@@ -190,6 +192,7 @@ def best_mixture(
         "mean law",
         {**asked, "goal": wanted.asked, **limits},
         _note(fit, optimum, gap, vectors is not None),
+        mixture_cautions(fit, _each_alone(known, names, map_to).isel(alone=np.flatnonzero(high > 0))),
         low=xr.DataArray(low, dims="source", coords=label),
         high=xr.DataArray(high, dims="source", coords=label),
         goal=problem.loss,
@@ -235,6 +238,13 @@ def _map_to(known: np.ndarray, vectors: pd.DataFrame) -> xr.DataArray:
         if missing := [name for name in wanted if name not in there]:
             raise unknown_name(f"meta-domain in the {table}", missing[0], there)
     return by_name.sel(meta_domain=known)
+
+
+def _each_alone(known: np.ndarray, names: list[str], map_to: xr.DataArray | None) -> xr.DataArray:
+    """Return the mixtures of one source (or data set) alone, as shares of the law's sources."""
+    if map_to is not None:
+        return map_to.rename(source="alone", meta_domain="source")
+    return xr.DataArray(np.eye(len(names)), dims=("alone", "source"), coords={"source": known})
 
 
 def _note(fit: Posterior, optimum: xr.DataArray, gap: np.ndarray, blended: bool) -> str:

@@ -12,6 +12,7 @@ from bayeslaw.decisions.question import END_ROUNDING, named, open_columns, where
 from bayeslaw.declare.laws import WEIGHT
 from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.identified import mixture_cautions
 from bayeslaw.posterior.quantity import Censored
 from bayeslaw.tables.mixtures import as_weights
 
@@ -82,5 +83,6 @@ def equivalent_compute(
         where(labels, D=D, N=N, domain=domain) | {"goal": wanted.asked},
         low=(1 + END_ROUNDING) / LARGEST_FACTOR,
         high=(1 - END_ROUNDING) * LARGEST_FACTOR,
+        cautions=tuple(c for shares in (mixture, than) for c in mixture_cautions(fit, as_weights(shares, known))),
     )
     return cautioned(fit, answer, N=N, D=tokens * answer.median())

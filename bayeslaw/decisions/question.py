@@ -13,7 +13,8 @@ from bayeslaw.base.arguments import named_values, some_numbers
 from bayeslaw.declare.laws import WEIGHT, Law
 from bayeslaw.errors import LawError, RangeError, unknown_name
 from bayeslaw.posterior.draws import Posterior
-from bayeslaw.spec.design import inside, ranges
+from bayeslaw.spec.ranges import inside, ranges
+from bayeslaw.tables.plausible import check_count
 
 __all__ = [
     "END_ROUNDING",
@@ -91,6 +92,7 @@ def named(value: Any, name: str) -> xr.DataArray:
     values = some_numbers(value, name)
     if not (values > 0).all():
         raise RangeError(f"{name} is {values[values <= 0].flat[0]:g}: give numbers above 0")
+    check_count(name, values)
     return xr.DataArray(values, dims=[name] * values.ndim, coords={name: values} if values.ndim else None)
 
 

@@ -9,6 +9,7 @@ declared ``over`` that dim have it too, and the body sums over it with ``total``
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from numbers import Real
 from typing import Any, Literal, cast
 
@@ -226,7 +227,7 @@ class Law:
                 "of bayeslaw.declare"
             ) from e
 
-    @property
+    @cached_property
     def kind(self) -> Kind:
         """The kind of law, which decides how runs are read and which decisions apply."""
         known = {"schedule": AREAS, "mixture": (WEIGHT,), "window": ("duration",), "share": ("domain_share",)}
@@ -235,17 +236,17 @@ class Law:
                 return cast(Kind, kind)
         return "size" if {"N", "D"} <= set(self.columns) else "other"
 
-    @property
+    @cached_property
     def over(self) -> tuple[str, ...]:
         """The dims of covariates with a dim of their own: ``source`` for the shares of a mixture."""
         return ("source",) if WEIGHT in self.columns else ()
 
-    @property
+    @cached_property
     def vectors(self) -> tuple[str, ...]:
         """Covariates with a dim of their own."""
         return tuple(name for name, cov in self.covariates.items() if WEIGHT in cov.columns(name))
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """Columns that the law needs; ``weight`` stands for all ``weight_<source>``."""
         return tuple(dict.fromkeys(c for name, cov in self.covariates.items() for c in cov.columns(name)))

@@ -24,7 +24,7 @@ def provenance(fit: Posterior) -> dict[str, str]:
         "pooling": ", ".join(f"{k} by {v}" for k, v in model.by.items()) or "none",
         "own priors": ", ".join(f"{k} = {p}" for k, p in model.priors.items()) or "none",
         "errors": model.describe_noise(),
-        "shape prior, range": f"{model.monotone or 'none'}, {model.outside}",
+        "shape prior, range": f"{model.monotone or 'none'}, {model.outside or 'exclude'}",
         "settings": ", ".join(f"{k} {v}" for k, v in fit.settings.items()),
         "seconds": f"{fit.seconds:.1f}",
         "versions": ", ".join(f"{k} {v}" for k, v in versions.items()),
@@ -43,4 +43,6 @@ def title(fit: Posterior) -> str:
             made += " of the prior"
         case "new domain":
             made += f", the domain {fit.settings['domain']} added without a refit"
+        case "nuts" if "domain" in fit.settings:
+            made += f", the domain {fit.settings['domain']} added by a refit of all runs"
     return f"Fit of {fit.model.law.name}: {made}, {fit.seconds:.0f} s"

@@ -220,7 +220,7 @@ class _Problem:
             theta, gradient = np.where(moved, trial, theta), np.where(moved, new_gradient, gradient)
             curvature[moved] = new_curvature[moved]
             cost = np.where(better, new_cost, cost)
-            damping = np.where(better, np.maximum(damping / 5, RIDGE), damping * 4)
+            damping = np.where(better, np.maximum(damping / 5, RIDGE), np.where(active, damping * 4, damping))
             active &= ~done
             if not active.any():
                 break

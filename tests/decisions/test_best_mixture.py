@@ -1,6 +1,7 @@
 """Best mixture on stand-in posteriors, against closed forms."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ def stand_in(law: Law, draws: dict[str, Any], outside: Any = "include", **column
     """A fit with given draws: arrays (draw, eval) or, over sources, (draw, eval, source)."""
     arrays = {k: np.asarray(v, float) for k, v in draws.items()}
     count, evals = next(iter(arrays.values())).shape[:2]
+    if "lack" in law.coefficients and "lack" not in arrays:
+        arrays["lack"] = np.full_like(arrays["t"], 1e-12)  # the paper's law, which has closed forms
     over = [v.shape[2] for k, v in arrays.items() if law.coefficients[k].over]
     labels: dict[str, Any] = {"chain": [0], "draw": np.arange(count), "eval": [f"set{i}" for i in range(evals)]}
     table = pd.DataFrame({f"{e}_loss": [2.0, 2.1, 2.2, 2.3] for e in labels["eval"]}).assign(**columns)
@@ -206,7 +209,10 @@ def test_the_best_mixture_moves_with_scale_in_the_nested_law():
 # -------------------------------------------------------------------------------------------------- range, names, notes
 def test_shares_stay_inside_the_laws_range_unless_rows_outside_were_included():
     draws = {"c": [[1.0]], "t": [[[-1.0, 0.5, 0.7]]]}
-    inside = best_mixture(stand_in(models.data_mixing, draws, outside="exclude"))
+    shares = bl.Covariate("1", "share of every source", valid=(1e-6, 1.0))
+    inside = best_mixture(
+        stand_in(replace(models.data_mixing, covariates={"weight": shares}), draws, outside="exclude")
+    )
     np.testing.assert_allclose(inside.draws.squeeze(), [1 - 2e-6, 1e-6, 1e-6], atol=1e-9)
     assert inside.p_never.sel(source="s1") == 1
     included = best_mixture(stand_in(models.data_mixing, draws))

@@ -1,6 +1,7 @@
 """Shares of many sources: reading, naming, blending and the simplex; mixtures as covariates of a model."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -45,11 +46,11 @@ def test_rounded_shares_are_renormalised_and_it_is_said():
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"weight_web": [0.5, 0.2, 0.8, 0.3]}, "row 2 sum to 1.1"),
-        ({"weight_web": [0.5, 0.1, 0.8, 0.0]}, "row 4 sum to 0.7"),
+        ({"weight_web": [0.5, 0.2, 0.8, 0.3]}, r"row 1 \(counted from 0\) sum to 1.1"),
+        ({"weight_web": [0.5, 0.1, 0.8, 0.0]}, r"row 3 \(counted from 0\) sum to 0.7"),
         ({"weight_web": [50.0, 10, 80, 30]}, "divide the column by 100"),
         ({"weight_web": [0.5, -0.1, 0.8, 0.3]}, "shares lie in"),
-        ({"weight_web": [0.5, np.nan, 0.8, 0.3]}, "missing in row 2"),
+        ({"weight_web": [0.5, np.nan, 0.8, 0.3]}, "missing in row 1"),
     ],
 )
 def test_shares_that_are_none_are_refused(changed, words):
@@ -108,7 +109,7 @@ def test_coefficients_have_one_value_per_source():
     rows = table(domain=["a", "a", "b", "b"])
     model = bl.Model(models.data_mixing, read_runs(rows))
     assert model.coefficient_priors["t"].dims == ("eval", "source") and not model.design.on_grid
-    assert model.pymc_model["t"].dims == ("eval", "source")
+    assert model.pymc_model.named_vars_to_dims["t"] == ("eval", "source")
     assert tuple(model.pymc_model.coords["source"]) == ("books", "code", "web")
     over_sources = bl.Model(models.data_mixing, read_runs(rows), by={"t": "source"}).coefficient_priors["t"]
     assert over_sources.dims == ("eval", "source") and over_sources.parameters["mu"].dims == ("eval",)
@@ -134,16 +135,30 @@ def test_a_coefficient_over_a_dim_that_no_covariate_has_is_refused():
         )(lambda N, /, *, w: w + N)
 
 
-def test_rows_without_a_source_stay_out_of_the_likelihood():
-    """The law jumps where a source is left out, so that by default such rows do not count."""
-    shares = np.vstack([SHARES[:3], [0.0, 0.5, 0.5]])
-    model = bl.Model(models.data_mixing, read_runs(table(shares)))
+@pytest.mark.parametrize("name", [law.name for law in models.catalogue.values() if law.vectors])
+def test_shares_of_0_count(name):
+    """They are the commonest value of a swarm of mixtures: no law of the catalogue leaves them out."""
+    columns = {c: [1e9] * 4 for c in ("N", "D") if c in models.catalogue[name].columns}
+    rows = read_runs(table(np.vstack([SHARES[:3], [0.0, 0.5, 0.5]]), run=list("abcd"), **columns))
+    assert bl.Model(models.catalogue[name], rows).design.measured.all()
+
+
+def test_a_law_that_excludes_shares_of_0_is_not_fitted_to_what_is_left():
+    """One row of four is outside: more than a tenth, and fewer rows are left than the law has coefficients."""
+    shares = bl.Covariate("1", "share of every source", valid=(1e-6, 1.0))
+    law = replace(models.regmix, covariates={"weight": shares})
+    model = bl.Model(law, read_runs(table(np.vstack([SHARES[:3], [0.0, 0.5, 0.5]]))))
     assert model.design.measured.values.tolist() == [[False] * 2] + [[True] * 2] * 3
     assert "2 outside the law's range" in repr(model)
-    assert bl.Model(models.data_mixing, read_runs(table(shares)), outside="include").design.measured.all()
-    assert bl.Model(models.regmix, read_runs(table(shares))).design.measured.all()
+    with pytest.raises(DataError, match="1 of 4 prose losses .* more than a tenth: choose outside='include'"):
+        model.fit(method="mle")
+    assert bl.Model(law, model.runs, outside="exclude").fit(method="mle").posterior["w"].notnull().all()
+    assert bl.Model(law, model.runs, outside="include").design.measured.all()
+    two = replace(model.runs, table=model.runs.table.iloc[1:])
+    with pytest.raises(DataError, match="the 2 others are fewer than its 3 coefficients"):
+        bl.Model(law, two, outside="exclude").fit(method="mle")
     with pytest.raises(DataError, match="outside='include'"):
-        bl.Model(models.data_mixing, read_runs(table(np.tile([0.0, 0.5, 0.5], (4, 1))).assign(run=list("abcd"))))
+        bl.Model(law, read_runs(table(np.tile([0.0, 0.5, 0.5], (4, 1))).assign(run=list("abcd"))))
 
 
 def test_a_floor_stays_below_every_observed_loss():
@@ -156,8 +171,9 @@ def test_a_floor_stays_below_every_observed_loss():
     (violation,) = model.shape.violations({"c": c})
     np.testing.assert_allclose(violation, [0.05, 0.0])
     logp = model.pymc_model.compile_logp(mode="FAST_COMPILE")
-    assert "shape" in [v.name for v in model.pymc_model.observed_RVs]
+    assert "shape" in [v.name for v in model.pymc_model.potentials]
     point = {"c_log__": np.log([2.95, 1.2]), "t": np.zeros((2, 3)), "sigma_log__": np.zeros(2)}
+    point["lack_log__"] = np.zeros((2, 3))
     point["eval_correlation_interval__"] = np.array(0.0)
     below = logp(point | {"c_log__": np.log([2.9, 1.2])})
     assert logp(point) - below == pytest.approx(-12.5, abs=0.2)  # half of (0.05 / 0.01) squared, and the prior

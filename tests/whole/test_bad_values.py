@@ -279,6 +279,7 @@ def outcome(world: World, function: str, argument: str, value: Any) -> str | Non
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", functions())
 def test_good_values_pass_every_check(world, function):
     """Otherwise the bad ones would be refused for another reason than theirs."""
@@ -300,6 +301,7 @@ LONG = ("Fit.report", "Model.fit", "calibrate", "evaluate", "report")
 """Functions that sample or draw many figures, which they do not here."""
 
 
+@pytest.mark.slow
 @settings(max_examples=600, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_bad_values_are_refused_in_a_sentence_or_work(world, data):

@@ -37,7 +37,7 @@ REPRESENTATIVES = {
 }
 """One law of each kind."""
 
-SAMPLING = ("--draws=10", "--chains=1", "--seed=1")
+SAMPLING = ("--draws=100", "--chains=1", "--seed=1")
 
 SEVERAL = """
 import io, json, sys
@@ -139,6 +139,7 @@ def judged(fit: Fit, folder: Path, done: dict[str, tuple[Any, str, str]]) -> Non
     assert {"fold", "eval", "crps"} <= set(pd.read_csv(folder / "scores.csv"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", get_args(Kind.__value__))
 def test_the_program_knows_every_kind_of_law(kind, table_for, tmp_path):
     law = models.catalogue[REPRESENTATIVES[kind]]
@@ -156,7 +157,7 @@ def test_the_program_knows_every_kind_of_law(kind, table_for, tmp_path):
             continue
         program = [sys.executable, "-m", "bayeslaw.cli", *map(str, words)]
         fitted = subprocess.run(program, capture_output=True, text=True)
-        assert fitted.returncode == 0 and "1 chains of 10 draws" in fitted.stdout, fitted.stderr
+        assert fitted.returncode == 0 and "1 chains of 100 draws" in fitted.stdout, fitted.stderr
     fit = bl.load(tmp_path / "fit.nc")
     asked = dict(commands(fit, tmp_path))
     lines = [[str(tmp_path / "fit.nc") if w == "FIT" else w for w in words] for words in asked.values()]
@@ -169,7 +170,7 @@ def test_the_program_knows_every_kind_of_law(kind, table_for, tmp_path):
 
 def in_process(law: Law, table_for: Callable[..., pd.DataFrame], folder: Path) -> None:
     """Put every command to a made-up fit of a law."""
-    made = stand_in(law, table_for, draws=20)
+    made = stand_in(law, table_for, draws=60)
     fit = replace(made, settings={"method": "mle", "seed": 0})
     papers = fit.save(folder / "mle.nc")  # refits of such a fit are quick
     path = made.save(folder / "fit.nc")

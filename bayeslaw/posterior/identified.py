@@ -1,0 +1,164 @@
+"""What the runs cannot tell, whatever was measured: sources that never vary apart, columns with a single value."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.base.words import counted, place
+from bayeslaw.declare.laws import WEIGHT
+from bayeslaw.posterior.draws import Posterior, kept
+
+__all__ = ["Untold", "columns_without_variation", "mixture_cautions", "untold_coefficients", "untold_mixtures"]
+
+SAME_SHARE = 1e-3
+"""Difference of shares that counts as none: shares in tables are rounded."""
+
+FAR_SHARE = 0.01
+"""Distance of a share from all combinations of the runs' mixtures from which a mixture lies outside them."""
+
+SAME_VALUE = 1e-6
+"""Relative difference of other columns that counts as none."""
+
+STEP = 1.1
+"""Factor by which a coefficient is moved to see whether a slope of the law depends on it."""
+
+MOST_NAMED = 6
+"""Sources that a sentence names."""
+
+
+@dataclass(frozen=True)
+class Untold:
+    """Something that the runs cannot tell, in words, and the sources that it is about."""
+
+    text: str
+    sources: tuple[str, ...]
+
+
+@kept
+def _tried(fit: Posterior) -> xr.DataArray:
+    """Return the shares of the mixtures that were fitted, each once."""
+    design = fit.model.design
+    shares = design.rows[WEIGHT].transpose("row", "source")
+    measured = design.measured.any("eval").values
+    return shares.isel(row=np.unique(shares.values[measured].round(9), axis=0, return_index=True)[1])
+
+
+def untold_mixtures(fit: Posterior) -> list[Untold]:
+    """Return what the mixtures of the runs leave open, by the ranks of their shares; empty for laws without shares.
+
+    A law reads mixtures through a sum over sources, coefficient times share. Coefficients may move along a direction in
+    which no run's sum changes, without any measurement against it; there the posterior is the prior.
+    """
+    return _untold_mixtures(fit) if fit.model.law.vectors else []
+
+
+@kept
+def _untold_mixtures(fit: Posterior) -> list[Untold]:
+    tried = _tried(fit)
+    shares, names = tried.values, [str(s) for s in tried["source"].values]
+    if len(shares) == 1:
+        return [Untold("all runs have the same mixture: they say nothing of any other", tuple(names))]
+    found, used = [], shares.max(axis=0) > 0
+    if absent := [n for n, is_used in zip(names, used, strict=True) if not is_used]:
+        found.append(Untold(f"{_listed(absent)} {'is' if len(absent) == 1 else 'are'} in no run", tuple(absent)))
+    varies = np.ptp(shares, axis=0) > SAME_SHARE
+    if constant := [n for n, u, v in zip(names, used, varies, strict=True) if u and not v]:
+        each = "has" if len(constant) == 1 else "have"
+        found.append(Untold(f"{_listed(constant)} {each} the same share in all runs", tuple(constant)))
+    left = [int(s) for s in np.flatnonzero(used & varies)]
+    groups = _tied(shares, left)
+    found += [
+        Untold(f"{_listed([names[s] for s in group])} never vary apart", tuple(names[s] for s in group))
+        for group in groups
+        if len(group) > 1
+    ]
+    together = [*groups, *([[names.index(n) for n in constant]] if constant else [])]
+    apart = np.column_stack([shares[:, group].sum(axis=1) for group in together])
+    rank, most = _rank(apart), apart.shape[1]
+    if rank < most:
+        of = f"{counted(len(left), 'source')} in {counted(len(shares), 'mixture')}"
+        text = f"the runs vary their mixtures in {rank - 1} of {most - 1} directions ({of})"
+        found.append(Untold(text, tuple(names[s] for s in left)))
+    return found
+
+
+def mixture_cautions(fit: Posterior, shares: xr.DataArray) -> tuple[str, ...]:
+    """Return a caution if mixtures (dim ``source`` and any others) go where no combination of the runs' mixtures goes.
+
+    Each is compared with the nearest combination; a law without shares, or one that its runs identify, has no caution.
+    """
+    if not (untold := untold_mixtures(fit)):
+        return ()
+    _, size, axes = np.linalg.svd(_tried(fit).values, full_matrices=False)
+    axes = axes[size > SAME_SHARE * np.sqrt(_tried(fit).sizes["row"])]
+    values = shares.transpose(..., "source").values
+    beyond = (abs(values - values @ axes.T @ axes) > FAR_SHARE).any(axis=-1)
+    taken = set(shares["source"].values[(values[beyond] > SAME_SHARE).any(axis=0)])
+    reasons = [u.text for u in untold if taken & set(u.sources)]
+    return (f"{'; '.join(reasons)}: of such mixtures the priors decide, not the runs",) if reasons else ()
+
+
+def columns_without_variation(fit: Posterior) -> dict[str, float]:
+    """Return the columns of the law that have one value in all fitted rows, and that value.
+
+    Columns with a coefficient of their own for each value (`by`, or a prior's dims) are left out.
+    """
+    design = fit.model.design
+    measured, found = design.measured.any("eval").values, {}
+    for column in (c for c in design.levels if c not in design.groups):
+        values = design.rows[column].values[measured].astype(float)
+        if np.ptp(values) <= SAME_VALUE * abs(values).max():
+            found[column] = float(values[0])
+    return found
+
+
+@kept
+def untold_coefficients(fit: Posterior) -> dict[str, tuple[str, ...]]:
+    """Return, in words for every column without variation, the coefficients on which the law's slope in it depends."""
+    law, design = fit.model.law, fit.model.design
+    if not (alone := columns_without_variation(fit)):
+        return {}
+    rows = design.rows.isel(row=np.flatnonzero(design.measured.any("eval").values)[:20])
+    here = rows[[c for c in dict.fromkeys([*law.columns, *design.groups]) if c in rows]].assign_coords(eval=fit.evals)
+    found = {}
+    middle = {k: v.mean(SAMPLE) for k, v in fit.coefficients(here).items()}
+    for column, value in alone.items():
+        there = here.assign({column: 0.5 * here[column]})
+
+        def slope(coefficients: dict[str, xr.DataArray], there: xr.Dataset = there) -> xr.DataArray:
+            one, other = (law(*law.inputs(at, design.reference).values(), **coefficients) for at in (here, there))
+            difference: xr.DataArray = one - other
+            return difference
+
+        plain = slope(middle)
+        moved = {k: abs(slope(middle | {k: STEP * v}) - plain).max() for k, v in middle.items()}
+        least = SAME_VALUE * abs(plain).max()
+        found[f"one {place({column: value})}"] = tuple(k for k, change in moved.items() if change > least)
+    return found
+
+
+def _tied(shares: np.ndarray, sources: list[int]) -> list[list[int]]:
+    """Return the sources in groups whose shares have the same ratio in all mixtures."""
+    groups: list[list[int]] = []
+    for source in sources:
+        for group in groups:
+            ratio = shares[:, source].sum() / shares[:, group[0]].sum()
+            if abs(shares[:, source] - ratio * shares[:, group[0]]).max() < SAME_SHARE:
+                group.append(source)
+                break
+        else:
+            groups.append([source])
+    return groups
+
+
+def _rank(matrix: np.ndarray) -> int:
+    """Return the number of directions along which rows differ by more than rounding."""
+    return int((np.linalg.svd(matrix, compute_uv=False) > SAME_SHARE * np.sqrt(len(matrix))).sum())
+
+
+def _listed(names: list[str]) -> str:
+    if len(names) > MOST_NAMED:
+        return f"{', '.join(names[:MOST_NAMED])} and {len(names) - MOST_NAMED} more"
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
