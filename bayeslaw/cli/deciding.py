@@ -37,6 +37,13 @@ def _plain(given: Any) -> Any:
     return given
 
 
+def _cost(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 def _pretraining(text: str) -> Any:
     stage = read_before(text)
     return read_schedule(stage) if isinstance(stage, str) else stage
@@ -45,6 +52,14 @@ def _pretraining(text: str) -> Any:
 PLANS = Annotated[
     list[str],
     typer.Option("--candidate", metavar="NAME=FILE.csv", help="wsd=wsd.csv: step, lr of a schedule; at least two."),
+]
+COST = Annotated[
+    str | None,
+    typer.Option(
+        "--flops-per-token",
+        metavar="NUMBER|COLUMN",
+        help="FLOPs of a token per parameter, or a column of the runs with those of each model size.  [default: 6]",
+    ),
 ]
 PLAN = Annotated[Path, typer.Argument(metavar="SCHEDULE.csv", help="step, lr: as long as it may get.")]
 WEIGHT = "Turning point of domain loss + this x general loss, not of the general alone."
@@ -55,6 +70,7 @@ PULL = "With --near: nats to gain for a nat of Kullback-Leibler divergence from 
 OPTIONS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "N": (options.Size, one_or_several),
     "D": (options.Tokens, one_or_several),
+    "flops_per_token": (COST, _cost),
     "eval": (Annotated[str | None, typer.Option(help="The validation set whose loss counts.")], _plain),
     "domain": (options.Domain, one_or_several),
     "domain_share": (options.Share, one_or_several),

@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw import models
+from bayeslaw.base.arguments import some_numbers
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.base.words import counted
 from bayeslaw.decisions.goal import Goal
@@ -110,7 +111,7 @@ def curve(
     first = schedule.warmups[0][1] if schedule.warmups and schedule.warmups[0][0] == 0 else 0
     if steps is None:
         steps = np.unique(np.linspace(first + 1, len(schedule), min(LINE_POINTS, len(schedule) - first)).round())
-    rows = pd.DataFrame({"step": np.atleast_1d(steps)})
+    rows = pd.DataFrame({"step": np.atleast_1d(some_numbers(steps, "steps"))})
     areas = curve_columns(rows, fit.model.runs, schedule=schedule, before=before)
     known = _columns_of(fit, areas, "step", areas["step"].to_numpy(int))
     named = fit.columns(**columns, **known)

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from scipy.spatial import KDTree
 
+from bayeslaw.base.arguments import some_numbers
 from bayeslaw.base.words import COUNTED_COLUMNS, amount
 from bayeslaw.declare.laws import WEIGHT
 from bayeslaw.posterior.convergence import convergence
@@ -80,7 +81,7 @@ def reach_of(design: Design, planned: Mapping[str, Any]) -> Reach:
     for column in VERIFIED:
         if planned.get(column) is None or (seen := _seen(design, column)) is None:
             continue
-        asked = np.asarray(planned[column], float)
+        asked = some_numbers(planned[column], column)
         ends = [("largest", seen.max(), asked.max()), ("smallest", seen.min(), asked.min())]
         for end, edge, to in ends[: 1 if column in ONLY_UPWARD else 2]:
             factor = to / edge if end == "largest" else edge / to if to > 0 else np.inf

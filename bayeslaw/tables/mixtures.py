@@ -51,7 +51,7 @@ def normalised(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     if (far := off > SUM_TOLERANCE).any():
         raise DataError(
             f"the shares of {row(far)} sum to {sums[far].iloc[0]:.4g} ({', '.join(columns)}): they have to sum to 1; "
-            "give every source of the stream a column"
+            f"give every source of the stream a column, and rename a column {PREFIX}... that is no share"
         )
     rounded = int((off > ROUNDING_ERROR).sum())
     if not rounded:

@@ -354,6 +354,12 @@ def test_decide_with_scarce_tokens_or_compute(run, stored):
     assert (best["quantity"], best["domain_share"]) == (["N", "D"], 0.5)
     assert best["median"] == fit.allocation(flops=1e12, domain_share=0.5).median().values.tolist()
     assert "quantity" in run("decide", "allocation", path, *words, "--prob=0.5").stdout
+    dear = json.loads(run("decide", "allocation", path, *words, "--flops-per-token=8", "--json").stdout)
+    assert (
+        dear["flops_per_token"] == 8
+        and dear["median"] == fit.allocation(flops=1e12, domain_share=0.5, flops_per_token=8.0).median().values.tolist()
+    )
+    assert complains(run("decide", "allocation", path, *words, "--flops-per-token=lr_peak"), "flops_per_token")
 
 
 def test_every_decision_is_a_command_and_a_method():
