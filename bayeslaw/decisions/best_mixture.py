@@ -13,7 +13,7 @@ from bayeslaw.decisions import simplex
 from bayeslaw.decisions.goal import Goal
 from bayeslaw.decisions.mixture_problem import Problem, Pull
 from bayeslaw.decisions.question import given, open_columns, where
-from bayeslaw.declare.laws import WEIGHT
+from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import RangeError, unknown_name
 from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior

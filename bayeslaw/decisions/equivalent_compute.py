@@ -9,7 +9,7 @@ import xarray as xr
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.decisions.goal import Goal
 from bayeslaw.decisions.question import END_ROUNDING, named, open_columns, where
-from bayeslaw.declare.laws import WEIGHT
+from bayeslaw.declare.names import WEIGHT
 from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.identified import mixture_cautions

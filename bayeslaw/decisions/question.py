@@ -10,7 +10,8 @@ from scipy.optimize import elementwise
 
 from bayeslaw import models
 from bayeslaw.base.arguments import named_values, some_numbers
-from bayeslaw.declare.laws import WEIGHT, Law
+from bayeslaw.declare.laws import Law
+from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import LawError, RangeError, unknown_name
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.spec.ranges import inside, ranges

@@ -8,7 +8,7 @@ import xarray as xr
 
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.decisions.question import END_ROUNDING, Line, last_below, only_eval, open_columns, where
-from bayeslaw.declare.laws import WEIGHT
+from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import RangeError
 from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior

@@ -13,7 +13,7 @@ from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.base.words import amount
 from bayeslaw.decisions.question import given
-from bayeslaw.declare.laws import WEIGHT
+from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import RangeError, unknown_name
 from bayeslaw.plots import style
 from bayeslaw.posterior.draws import Posterior

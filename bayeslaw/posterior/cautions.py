@@ -10,7 +10,7 @@ from scipy.spatial import KDTree
 
 from bayeslaw.base.arguments import some_numbers
 from bayeslaw.base.words import COUNTED_COLUMNS, amount
-from bayeslaw.declare.laws import WEIGHT
+from bayeslaw.declare.names import WEIGHT
 from bayeslaw.posterior.convergence import convergence
 from bayeslaw.posterior.draws import Posterior, kept
 from bayeslaw.posterior.prior_share import prior_share

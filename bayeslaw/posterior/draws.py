@@ -9,7 +9,8 @@ from zlib import crc32
 import numpy as np
 import xarray as xr
 
-from bayeslaw.declare.laws import WEIGHT, Law
+from bayeslaw.declare.laws import Law
+from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import DataError, RangeError, unknown_name
 from bayeslaw.spec.noise import Noise
 from bayeslaw.spec.specification import Specification

@@ -14,7 +14,8 @@ from bayeslaw.decisions.best_mixture import Mixture
 from bayeslaw.decisions.goal import Goal
 from bayeslaw.decisions.question import of_largest_run
 from bayeslaw.decisions.study import study_of
-from bayeslaw.declare.laws import AREAS, WEIGHT
+from bayeslaw.declare.laws import AREAS
+from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import BayeslawError, unknown_name
 from bayeslaw.plots import plot_along, plot_mixture, plot_regret
 from bayeslaw.posterior.cautions import cautions

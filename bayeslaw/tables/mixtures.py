@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw.base.words import counted
-from bayeslaw.declare.laws import WEIGHT
+from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import DataError, RangeError, unknown_name
 from bayeslaw.tables.reading import row
 
