@@ -15,6 +15,7 @@ from bayeslaw.tables.curves import read_curves
 from bayeslaw.tables.early_training import early_features
 from bayeslaw.tables.runs import Runs, read_runs
 from bayeslaw.tables.scores import read_scores
+from bayeslaw.tables.wandb import from_wandb
 from bayeslaw.validation import splits
 from bayeslaw.validation.calibration import Calibration, calibrate
 from bayeslaw.validation.comparison import compare
@@ -41,6 +42,7 @@ __all__ = [
     "datasets",
     "early_features",
     "evaluate",
+    "from_wandb",
     "grid",
     "law",
     "learnability",

@@ -34,6 +34,7 @@ from bayeslaw.reporting import report
 from bayeslaw.spec.pymc_model import pymc_model
 from bayeslaw.spec.specification import Specification
 from bayeslaw.tables.areas import Schedules
+from bayeslaw.tables.reading import Table
 from bayeslaw.tables.runs import Runs
 
 __all__ = ["Fit", "Model", "grid", "load"]
@@ -66,8 +67,10 @@ class Model(Specification):
     monotone : {"observed", "paper", None}
         Shape prior: the loss falls in the covariates the paper names over the observed range; by the paper's
         sufficient condition; or none.
-    outside : {"exclude", "include"}
-        Whether rows outside the law's range count in the likelihood (and decisions may go there).
+    outside : {"exclude", "include"}, optional
+        Whether rows outside the law's range stay out of the likelihood, however many they are, or count (and decisions
+        may go there). By default they stay out, and a fit that would leave out more than a tenth of a loss is refused;
+        pure runs (`domain_share` 0 or 1) are not counted for that.
 
     Raises
     ------
@@ -109,7 +112,14 @@ class Model(Specification):
             Posterior draws; or the papers' fit, one draw: multi-start least squares with the Huber loss on log loss.
         progress : bool
             Show a progress bar.
+
+        Raises
+        ------
+        DataError
+            More than a tenth of a loss lies outside the law's range and `outside` is not chosen; or fewer measurements
+            of it lie inside than the law has coefficients.
         """
+        self.check_range()
         found = inference.fit(
             self,
             draws=draws,
@@ -162,7 +172,7 @@ class Fit(Posterior):
     @overload
     def predict(
         self,
-        table: pd.DataFrame | str | Path,
+        table: Table,
         /,
         *,
         prob: float = CI_PROB,
@@ -178,9 +188,9 @@ class Fit(Posterior):
         Parameters
         ----------
         table : DataFrame or path, optional
-            One row per prediction, with the law's columns (``weight_<source>`` of every source; ``step`` and, without
-            `schedule`, ``lr`` of a curve, unless its areas are there already, as in ``runs.table``) and the labels of
-            groups. Features that the fit knows of a domain may be left out.
+            As `bayeslaw.read_runs` takes it, one row per prediction, with the law's columns (``weight_<source>`` of
+            every source; ``step`` and, without `schedule`, ``lr`` of a curve, unless its areas are there already, as in
+            ``runs.table``) and the labels of groups. Features that the fit knows of a domain may be left out.
         **columns
             Without a table: the law's columns (``N`` in parameters, ``D`` in tokens, ``domain_share`` in [0, 1]) and
             labels of groups: numbers, 1-d arrays (each a dim of its own) or DataArrays with named dims.

@@ -18,7 +18,7 @@ from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.errors import LawError, RangeError, shown, unknown_name
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.prediction import thinned
-from bayeslaw.spec.design import inside
+from bayeslaw.spec.ranges import inside
 
 __all__ = ["requirements"]
 

@@ -42,7 +42,8 @@ def coverage(fit: Posterior) -> CheckResult:
         1 - share,
         1 - least,
         f"{share:.0%} of the measurements lie in their {CI_PROB:.0%} new-run band",
-        "the law or the error model does not fit: try robust errors or pooling",
+        "the law or the error model does not fit: try robust errors or pooling"
+        + (", or errors of their own for each validation set, bl.Noise(joint=False)" if fit.noise.joint else ""),
     )
 
 

@@ -7,15 +7,12 @@ import pandas as pd
 from bayeslaw.base.words import counted, run_called
 from bayeslaw.checks.result import CheckResult
 from bayeslaw.posterior.draws import Posterior
-from bayeslaw.spec.design import ranges
+from bayeslaw.spec.ranges import MOST_OUTSIDE, left_out, ranges
 
 __all__ = ["bend", "in_range", "reference"]
 
 MOST_FACTOR = 100
 """Factor between the reference run, for which the priors are stated, and the mean of the runs."""
-
-MOST_OUTSIDE = 1 / 3
-"""Share of the measurements that may lie outside the law's range."""
 
 MOST_RISE = 0.01
 """Relative rise of a loss above the run's first measurement that counts as noise and not as a bend."""
@@ -39,17 +36,22 @@ def reference(fit: Posterior) -> CheckResult:
 
 
 def in_range(fit: Posterior) -> CheckResult:
-    """Whether the law is claimed to hold where the runs are."""
-    measured, span = fit.model.design.measured, f"the law's range ({ranges(fit.model.law)})"
-    outside, total = int((~measured).sum()), measured.size
+    """Whether the law is claimed to hold where each loss was measured; pure runs (`left_out`) are told, not judged."""
+    law, counts = fit.model.law, left_out(fit.model.law, fit.model.design.rows)
+    share = (counts["outside"] - counts["pure"]) / counts["total"]
+    each = ", ".join(
+        f"{row.outside} of {row.total} {name} losses" + (f" ({row.pure} of them in pure runs)" if row.pure else "")
+        for name, row in counts.iterrows()
+    )
+    included = fit.model.outside == "include"
     return CheckResult.judged(
         "range",
-        outside / total,
+        0.0 if included else share.max(),
         MOST_OUTSIDE,
-        f"rows outside {span} were included on request"
-        if fit.model.outside == "include"
-        else f"{outside} of {total} measurements lie outside {span} and stayed out of the fit",
-        "outside='include' fits them all the same",
+        f"{each} lie outside the law's range ({ranges(law)}) and "
+        + ("were included on request" if included else "stayed out of the fit"),
+        f"the {share.idxmax()} loss there rests on the law alone: outside='include' fits all rows, "
+        "or take a law that holds there",
     )
 
 

@@ -49,7 +49,21 @@ Columns = Annotated[
     Texts, Option("--map", metavar="NAME=COLUMN", help="N=params: a canonical name and the column it is in.")
 ]
 Losses = Annotated[
-    Texts, Option("--loss", metavar="EVAL=COLUMN", help="general=ppl_en: a validation set and its column of losses.")
+    Texts,
+    Option(
+        "--loss",
+        metavar="EVAL=COLUMN",
+        help="general=loss_en: a validation set and its column of losses, in nats per token.",
+    ),
+]
+Units = Annotated[
+    Texts,
+    Option(
+        "--unit", metavar="[EVAL=]UNIT", help="Unit of the losses, or of one: nats, bits, 'bits per byte', perplexity."
+    ),
+]
+BytesPerToken = Annotated[
+    Texts, Option("--bytes-per-token", metavar="[EVAL=]BYTES", help="Of losses in bits per byte: mean bytes per token.")
 ]
 By = Annotated[Texts, Option("--by", metavar="COEFFICIENT=COLUMN", help="E=domain: partial pooling over a column.")]
 Priors = Annotated[
@@ -66,7 +80,14 @@ Before = Annotated[
         metavar="FILE.csv", help="Curves: step, lr (and run) of the pre-training before them; 'unknown': an open model."
     ),
 ]
-Outside = Annotated[bool, Option("--outside", help="Fit rows outside the law's range too.")]
+Outside = Annotated[
+    bool | None,
+    Option(
+        "--outside/--inside",
+        help="Fit rows outside the law's range too, or leave them out however many they are.  [default: leave out at "
+        "most a tenth]",
+    ),
+]
 Robust = Annotated[bool, Option("--robust", help="Student-t errors: outliers pull less.")]
 Seed = Annotated[int, Option(help="Seed of the sampler.")]
 Draws = Annotated[int, Option(min=10, help="Draws per chain.")]
@@ -118,6 +139,24 @@ def numbers(values: Iterable[str] | None, option: str, example: str) -> dict[str
         except ValueError:
             raise RangeError(f"{option}: {text!r} is not a number; write one like 0.3 or 2e9") from None
     return found
+
+
+def read_units(units: Iterable[str] | None, bytes_per_token: Iterable[str] | None) -> dict[str, Any]:
+    """Return the arguments `unit` and `bytes_per_token` of the readers, as far as they are given."""
+    found: dict[str, Any] = {}
+    if units:
+        found["unit"] = _for_all(units) or pairs(units, "--unit", "general=perplexity")
+    if bytes_per_token:
+        size = _for_all(bytes_per_token)
+        named = numbers([f"all={size}"] if size else bytes_per_token, "--bytes-per-token", "general=4.3")
+        found["bytes_per_token"] = named["all"] if size else named
+    return found
+
+
+def _for_all(values: Iterable[str]) -> str | None:
+    """Return the value of an option that is given once, without a name."""
+    given = list(values)
+    return given[0] if len(given) == 1 and "=" not in given[0] else None
 
 
 def read_goal(values: Iterable[str] | None) -> dict[str, float] | None:

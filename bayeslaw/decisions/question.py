@@ -13,7 +13,7 @@ from bayeslaw.base.arguments import numbers
 from bayeslaw.declare.laws import WEIGHT, Law
 from bayeslaw.errors import LawError, RangeError, unknown_name
 from bayeslaw.posterior.draws import Posterior
-from bayeslaw.spec.design import inside, ranges
+from bayeslaw.spec.ranges import inside, ranges
 
 __all__ = [
     "END_ROUNDING",

@@ -21,7 +21,7 @@ from bayeslaw.posterior.losses import predict
 from bayeslaw.posterior.prediction import at_rows
 from bayeslaw.posterior.quantity import Censored
 from bayeslaw.posterior.sensitivity import in_prior_units
-from bayeslaw.spec.design import inside
+from bayeslaw.spec.ranges import inside
 
 __all__ = ["plot_fit", "plot_forest", "plot_learned", "plot_prior_posterior", "plot_shares"]
 
@@ -57,7 +57,7 @@ def plot_shares(
     grid = np.linspace(share.min(), share.max(), 41)
     at = {"domain_share": grid, **given(N=N, D=D), **chosen}
     draws = predict(fit, **at).draws
-    if fit.model.outside == "exclude":
+    if fit.model.outside != "include":
         draws = draws.where(inside(fit.model.law, fit.columns(**at).assign_coords(eval=design.evals)))
     here = np.ones(len(share), bool) if N is None else np.isclose(rows["N"].values, N)
     for name, label in chosen.items():

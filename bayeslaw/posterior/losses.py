@@ -1,6 +1,5 @@
 """Predicted losses: draws at the values of columns, or a summary of every row of a table."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.tables.areas import Schedules
 from bayeslaw.tables.curves import curve_columns
 from bayeslaw.tables.mixtures import PREFIX, folded, normalised, sources
-from bayeslaw.tables.reading import check_named, numeric, read_table
+from bayeslaw.tables.reading import Table, check_named, numeric, read_table
 from bayeslaw.tables.runs import LABELS
 
 __all__ = ["by_row", "predict"]
@@ -44,7 +43,7 @@ def predict(fit: Posterior, *, new_run: bool = False, seed: int = 0, **columns: 
 @checked
 def by_row(
     fit: Posterior,
-    table: pd.DataFrame | str | Path,
+    table: Table,
     *,
     prob: float = CI_PROB,
     new_run: bool = False,
@@ -57,7 +56,7 @@ def by_row(
     law = fit.model.law
     groups = fit.model.design.groups
     known = read_table(table, [*LABELS, *(c for c, labels in groups.items() if labels.dtype.kind not in "fiub")])
-    rows = known.set_axis(table.index) if isinstance(table, pd.DataFrame) else known
+    rows = table if isinstance(table, pd.DataFrame) else known
     if not len(rows):
         raise DataError("the table has no rows: give at least one to predict")
     added = [*(["eval"] if len(fit.evals) > 1 else []), *SUMMARY]

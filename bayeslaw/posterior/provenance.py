@@ -24,7 +24,7 @@ def provenance(fit: Posterior) -> dict[str, str]:
         "pooling": ", ".join(f"{k} by {v}" for k, v in model.by.items()) or "none",
         "own priors": ", ".join(f"{k} = {p}" for k, p in model.priors.items()) or "none",
         "errors": model.describe_noise(),
-        "shape prior, range": f"{model.monotone or 'none'}, {model.outside}",
+        "shape prior, range": f"{model.monotone or 'none'}, {model.outside or 'exclude'}",
         "settings": ", ".join(f"{k} {v}" for k, v in fit.settings.items()),
         "seconds": f"{fit.seconds:.1f}",
         "versions": ", ".join(f"{k} {v}" for k, v in versions.items()),

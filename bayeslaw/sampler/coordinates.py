@@ -62,10 +62,13 @@ class Coordinates:
         return result
 
     def _by_eval(self, value: xr.DataArray, summary: Callable[[np.ndarray], Any]) -> np.ndarray:
-        """Return a summary (summary, point) of a covariate in the rows where each validation set was measured."""
+        """Return a summary (summary, point) of a covariate in the rows where each validation set was measured.
+
+        Where it was measured nowhere (outside the law's range, or not in this fold), all rows count.
+        """
         measured = self.density.design.measured
         x = value.broadcast_like(measured).transpose("row", "eval").values
-        found = [np.atleast_1d(summary(x[own, e])) for e, own in enumerate(measured.values.T)]
+        found = [np.atleast_1d(summary(x[own | ~own.any(), e])) for e, own in enumerate(measured.values.T)]
         return np.array(found).T[:, self.density.labels["eval"]]
 
     @cached_property

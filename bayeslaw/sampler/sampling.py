@@ -5,6 +5,7 @@ import nutpie
 import xarray as xr
 from threadpoolctl import threadpool_limits
 
+from bayeslaw.errors import SamplingError
 from bayeslaw.sampler.compiled import FRAME, address
 from bayeslaw.sampler.density import Density
 from bayeslaw.sampler.frame import Frame
@@ -58,6 +59,11 @@ def sample(
     )
     try:
         tree = sampler.wait()
+    except Exception as e:
+        raise SamplingError(
+            f"a chain ended early ({type(e).__name__}: {e}): see whether model.prior_predictive() gives losses, or try "
+            "another seed"
+        ) from e
     except BaseException:
         sampler.cancel()
         raise

@@ -51,7 +51,9 @@ def _shared(spec: Specification) -> dict[str, xr.DataArray]:
         dims = {"start": ("row",), "eval_number": ("eval",)}
         order = d.order() if noise.correlated else {"measured": d.order()["measured"]}
         shared |= {k: xr.DataArray(v, dims=dims.get(k, ("row", "eval"))) for k, v in order.items()}
-        shared["log_loss_row"] = xr.ufuncs.log(d.rows["loss"].reset_coords(drop=True)).transpose("row", "eval")
+        shared["log_loss_row"] = xr.ufuncs.log(d.rows["loss"].where(d.measured, 1.0).reset_coords(drop=True)).transpose(
+            "row", "eval"
+        )
         shared["cell_row"] = xr.DataArray(row, dims="measurement")
     else:
         shared = {k: v.isel(row=row).rename(row="measurement") if "row" in v.dims else v for k, v in shared.items()}

@@ -14,6 +14,7 @@ from bayeslaw.declare.priors import Prior, describe, pooled, with_dims
 from bayeslaw.errors import DataError, LawError, shown, unknown_name
 from bayeslaw.spec.design import Design
 from bayeslaw.spec.noise import Noise
+from bayeslaw.spec.ranges import check_left_out
 from bayeslaw.spec.shape import Shape
 from bayeslaw.tables.runs import Runs
 
@@ -31,7 +32,7 @@ class Specification(Described):
     noise: Noise = field(default_factory=Noise)
     reference: Mapping[str, float] = field(default_factory=dict)
     monotone: Literal["observed", "paper"] | None = "observed"
-    outside: Literal["exclude", "include"] = "exclude"
+    outside: Literal["exclude", "include"] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.law, Law):
@@ -55,8 +56,8 @@ class Specification(Described):
                 raise LawError(f"by[{name!r}] is {column!r}: give one column, for example by={{{name!r}: 'domain'}}")
         if self.monotone is not None and str(self.monotone) not in ("observed", "paper"):
             raise unknown_name("shape prior", self.monotone, ("observed", "paper", None))
-        if str(self.outside) not in ("exclude", "include"):
-            raise unknown_name("choice for outside=", self.outside, ("exclude", "include"))
+        if self.outside is not None and str(self.outside) not in ("exclude", "include"):
+            raise unknown_name("choice for outside=", self.outside, ("exclude", "include", None))
         if self.monotone == "paper" and self.law.sufficient_shape is None:
             raise LawError(
                 f"the paper of {self.law.name} states no sufficient condition: use monotone='observed' or None"
@@ -84,6 +85,11 @@ class Specification(Described):
         from_priors = (d for p in self.priors.values() if isinstance(p, Prior) for d in (p.dims or ()) if d != "eval")
         dims = tuple(d for d in dict.fromkeys([*self.by.values(), *from_priors]) if d not in (*self.law.over, "eval"))
         return Design.of(self.law, self.runs, self.reference, dims, self.outside == "include")
+
+    def check_range(self) -> None:
+        """Refuse a fit that leaves out many rows without being asked to, or too many; see `check_left_out`."""
+        if self.outside != "include":
+            check_left_out(self.law, self.design.rows, asked=self.outside == "exclude")
 
     @cached_property
     def coefficient_priors(self) -> dict[str, Prior]:
@@ -149,7 +155,7 @@ class Specification(Described):
     def _about(self) -> tuple[str, list[tuple[str, str]]]:
         pooled_by = ", ".join(f"{k} by {v}" for k, v in self.by.items()) or "none"
         separate = ", ".join(f"{k} by {', '.join(p.dims)}" for k, p in self.priors.items() if p.dims)
-        outside = int((~self.design.measured).sum())
+        outside = int((self.design.rows["loss"].notnull() & ~self.design.measured).sum())
         kept_out = f"; {outside} outside the law's range kept out" if outside else ""
         return f"Model {self.law.name}: {self.law.title}", [
             ("measurements", f"{len(self.design.log_loss)} ({', '.join(self.design.evals)}){kept_out}"),

@@ -11,13 +11,13 @@ import pandas as pd
 from bayeslaw.base.arguments import checked
 from bayeslaw.errors import BayeslawError, DataError, unknown_name
 from bayeslaw.tables.power import PowerMemory, annealed_power
-from bayeslaw.tables.reading import check_named, numeric, read_table
+from bayeslaw.tables.reading import Table, as_text, numeric, read_table, texts
 from bayeslaw.tables.runs import Runs
 from bayeslaw.tables.schedules import Schedule, from_table
 
-__all__ = ["Schedules", "area_columns", "area_settings", "read_schedule", "with_areas"]
+__all__ = ["Schedules", "area_columns", "area_settings", "logged_schedules", "read_schedule", "with_areas"]
 
-type Schedules = Schedule | Mapping[str, Schedule | None] | pd.DataFrame | str | Path
+type Schedules = Schedule | Mapping[str, Schedule | None] | Table
 
 ANNEALED = {"S2": "annealed", "S2pt": "annealed_pt", "S2cpt": "annealed_cpt"}
 RATE_TOLERANCE = 0.01
@@ -72,7 +72,7 @@ def with_areas(
         raise DataError("warmup= was given beside schedule=, which holds the warm-up: leave warmup= out")
     if schedule is None and "lr" not in frame:
         raise DataError("a curve needs a column 'lr' with the learning rate, or schedule= with the whole schedule")
-    own = _logged(frame, warmup) if schedule is None else _schedules("schedule", schedule, names)
+    own = logged_schedules(frame, warmup) if schedule is None else _schedules("schedule", schedule, names)
     first = {} if before is None else _schedules("before", before, names)
     power = PowerMemory(*(settings[f"power_{k}"] for k in ("C", "beta", "gamma")))
     known: dict[tuple[int, int], tuple[Schedule, dict[str, np.ndarray]]] = {}
@@ -105,9 +105,7 @@ def with_areas(
 
 
 @checked
-def read_schedule(
-    table: pd.DataFrame | str | Path, *, warmup: int | None = None, called: str | None = None
-) -> Schedule:
+def read_schedule(table: Table, *, warmup: int | None = None, called: str | None = None) -> Schedule:
     """Return the schedule in a table of ``step`` and ``lr``: straight lines between its rows.
 
     Parameters
@@ -124,7 +122,7 @@ def read_schedule(
     DataError
         The table holds no schedule.
     """
-    called = called or ("the table" if isinstance(table, pd.DataFrame) else str(table))
+    called = called or (str(table) if isinstance(table, str | Path) else "the table")
     frame = read_table(table)
     if not len(frame):
         raise DataError(f"{called} has no rows: give step and lr")
@@ -141,7 +139,7 @@ def read_schedule(
     return found
 
 
-def _logged(frame: pd.DataFrame, warmup: int | None) -> dict[str, Schedule]:
+def logged_schedules(frame: pd.DataFrame, warmup: int | None) -> dict[str, Schedule]:
     """Return the schedule of every run as straight lines between its logged rates."""
     found = {}
     for run, rows in frame[frame["step"] > 0].groupby("run", sort=False):
@@ -155,15 +153,14 @@ def _schedules(what: str, given: Schedules, runs: Sequence[str]) -> dict[str, An
     if isinstance(given, Schedule):
         return dict.fromkeys(runs, given)
     if isinstance(given, Mapping):
-        by_run = {str(k): v for k, v in given.items()}
+        by_run = {as_text(k): v for k, v in given.items()}
     else:
         table = read_table(given, ["run"])
         if "run" not in table:
             return dict.fromkeys(runs, read_schedule(table, called=f"the table given for {what}"))
-        check_named(table, "run")
-        table = table.assign(step=numeric(table, "step"), lr=numeric(table, "lr"))
-        named = table.groupby(table["run"].astype(str), sort=False)
-        by_run = {run: read_schedule(rows, called=f"{what} of {run!r}") for run, rows in named}
+        table = table.assign(run=texts(table, "run"), step=numeric(table, "step"), lr=numeric(table, "lr"))
+        named = table.groupby("run", sort=False)
+        by_run = {str(run): read_schedule(rows, called=f"{what} of {run!r}") for run, rows in named}
     for run in runs:
         if run not in by_run:
             raise DataError(f"{what}: {unknown_name('schedule for the run', run, by_run)}")

@@ -175,6 +175,7 @@ def evaluate(
     """
     levels(prob)  # an error here comes before any fit
     settings = refit_settings(jobs, executor, draws=draws, chains=chains, seed=seed, **settings)
+    model.check_range()
     folds = _tasks(model, splits, settings)
     files = {label: file_of(folder, label, model, held, prob, settings) for label, (_, held) in folds.items()}
     tasks = {label: (*fold, prob, settings) for label, fold in folds.items()}

@@ -217,8 +217,8 @@ def test_predict_answers_row_by_row_and_by_validation_set(run, stored, tmp_path)
     [
         ("N,D\n1e6,1e6\n", "", "domain_share"),
         ("N,D,domain_share\n", "", "no rows"),
-        ("N,D,domain_share\n1e6,1e6,\n", "", "domain_share is missing in row 1"),
-        ("N,D,domain_share\n1e6,many,0.5\n", "", "D is 'many' in row 1, which is not a number"),
+        ("N,D,domain_share\n1e6,1e6,\n", "", "domain_share is missing in row 0"),
+        ("N,D,domain_share\n1e6,many,0.5\n", "", "D is 'many' in row 0 .counted from 0., which is not a number"),
         ("N,D,domain_share\n1e6,1e6,0.5\n", "--prob 89", "--prob is 89"),
     ],
 )

@@ -14,7 +14,7 @@ from scipy import stats
 import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.errors import LawError
-from bayeslaw.spec.noise import HIGHEST_CORRELATION, Noise
+from bayeslaw.spec.noise import Noise
 from bayeslaw.spec.shape import RISE
 from bayeslaw.tables.runs import read_runs
 
@@ -189,7 +189,7 @@ def test_correlated_errors_enter_the_graph_as_the_dense_normal_density(crossed):
     given = v | {"run_weight": np.array(w), "correlation_length": np.array(ell), "eval_correlation": np.array(rho)}
     logs = {
         "run_weight": np.log(w / (1 - w)),
-        "eval_correlation": np.log((HIGHEST_CORRELATION + rho) / (HIGHEST_CORRELATION - rho)),
+        "eval_correlation": np.log((1 + rho) / (1 - rho)),
     }
     terms = graph.logp(vars=[graph["log_loss"]], sum=False)
     density: list[Any] = [rewrite_graph(t, include=("lower_xtensor",)) for t in terms]

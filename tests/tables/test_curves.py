@@ -189,7 +189,8 @@ def test_a_grid_of_other_columns_is_answered_row_by_row():
         (log(run="a"), {"warmup": 200}, "two rows at step 256.*two runs different names|comes after step"),
         (log(lr=-1e-4), {"warmup": 200}, "-0.0001 at step 256"),
         (log(lr=[3e-4, 0.0] * 14), {"warmup": 200}, "is 0 at step 384, where nothing is learned"),
-        (log(step=[0.5, *range(27)]), {"warmup": 200}, "step is 0.5 in row 1"),
+        (log(step=[0.5, *range(27)]), {"warmup": 200}, "step is 0.5 in row 0"),
+        (log(step=np.arange(1, 29) * 600_000), {"warmup": 0}, "step is 1.02e.07 in row .*map tokens to D"),
         (log(step=0, run=list(map(str, range(28)))), {"warmup": 200}, "every row is at step 0"),
         (log(), {"schedule": PLANS, "warmup": 200}, "leave warmup= out"),
         (log(), {"schedule": {"cosine": COSINE}}, "no schedule for the run 'flat'"),
@@ -201,7 +202,11 @@ def test_a_grid_of_other_columns_is_answered_row_by_row():
             "ends at step 1000 and its log goes on to step 1920",
         ),
         (log().rename(columns={"loss": "val_loss_bits"}), {"warmup": 200, "loss": "val_loss_bits"}, "looks like bits"),
-        (log().rename(columns={"loss": "bpb_loss"}), {"warmup": 200}, "bpb_loss looks like bits"),
+        (
+            log().rename(columns={"loss": "bpb_loss"}),
+            {"warmup": 200},
+            "the column 'bpb_loss' looks like bits per byte: give unit=",
+        ),
         (log(loss=-1.0), {"warmup": 200}, "above 0"),
         (log(), {"warmup": 200, "schedule": pd.DataFrame({"lr": [1.0]})}, "leave warmup= out"),
         (
@@ -212,7 +217,7 @@ def test_a_grid_of_other_columns_is_answered_row_by_row():
         (
             log(),
             {"schedule": pd.DataFrame({"run": ["cosine", "flat", "flat"], "step": [1, 1, 2], "lr": [1, "x", 1]})},
-            "lr is 'x' in row 2, which is not a number",
+            "lr is 'x' in row 1 .counted from 0., which is not a number",
         ),
         (log(S1=1.0), {"warmup": 200}, "column 'S1', which read_curves computes: rename or drop it"),
         (log(), {"schedule": pd.DataFrame({"lr": [1.0]})}, "table given for schedule: no column 'step'"),
@@ -229,7 +234,7 @@ def test_predictions_that_cannot_be_made_are_refused():
     plan = pd.DataFrame({"step": [256, 512], "lr": 3e-4})
     with pytest.raises(DataError, match="are no curves.*read_curves"):
         curve_columns(plan, bl.read_runs(log()))
-    with pytest.raises(DataError, match="lr is missing in row 2"):
+    with pytest.raises(DataError, match="lr is missing in row 1"):
         curve_columns(plan.assign(lr=[3e-4, np.nan]), runs)
     with pytest.raises(DataError, match="at step 0, before any training"):
         curve_columns(plan.assign(step=[0, 512]), runs)
@@ -243,3 +248,12 @@ def test_what_is_left_out_is_noted():
     runs = bl.read_curves(log, warmup=0)
     assert f"{len(runs)} of 1,000 logged steps kept" in repr(runs)
     assert bl.read_curves(log, warmup=0, spacing=1).note == ""
+
+
+def test_tokens_in_place_of_steps_are_refused_before_a_schedule_is_made():
+    runs = bl.read_curves(log(), warmup=200)
+    with pytest.raises(DataError, match="step is 2e.10 .*map tokens to D"):
+        curve_columns(pd.DataFrame({"step": [int(2e10)], "lr": 3e-4}), runs)
+    for make in (lambda: schedules.cosine(int(1e11), 3e-4), lambda: schedules.from_table([1, 1e11], [3e-4, 3e-5])):
+        with pytest.raises(RangeError, match="1e.11 steps are more than 10,000,000: give steps of the optimiser"):
+            make()

@@ -45,11 +45,11 @@ def test_rounded_shares_are_renormalised_and_it_is_said():
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"weight_web": [0.5, 0.2, 0.8, 0.3]}, "row 2 sum to 1.1"),
-        ({"weight_web": [0.5, 0.1, 0.8, 0.0]}, "row 4 sum to 0.7"),
+        ({"weight_web": [0.5, 0.2, 0.8, 0.3]}, r"row 1 \(counted from 0\) sum to 1.1"),
+        ({"weight_web": [0.5, 0.1, 0.8, 0.0]}, r"row 3 \(counted from 0\) sum to 0.7"),
         ({"weight_web": [50.0, 10, 80, 30]}, "divide the column by 100"),
         ({"weight_web": [0.5, -0.1, 0.8, 0.3]}, "shares lie in"),
-        ({"weight_web": [0.5, np.nan, 0.8, 0.3]}, "missing in row 2"),
+        ({"weight_web": [0.5, np.nan, 0.8, 0.3]}, "missing in row 1"),
     ],
 )
 def test_shares_that_are_none_are_refused(changed, words):

@@ -1,0 +1,77 @@
+"""The range in which a law holds, and the measurements outside it."""
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayeslaw.declare.laws import Law
+from bayeslaw.errors import DataError
+
+__all__ = ["MOST_OUTSIDE", "check_left_out", "inside", "left_out", "ranges"]
+
+MOST_OUTSIDE = 0.1
+"""Share of the measurements of a loss that may stay out of the fit without being asked for, pure runs not counted."""
+
+GUIDE = "docs/how-to/small-replay.md"
+
+
+def inside(law: Law, columns: xr.Dataset) -> xr.DataArray:
+    """Return whether the covariates lie in the range where the law holds."""
+    result = xr.DataArray(True)
+    for name, value in law.inputs(columns, dict.fromkeys(law.covariates, 1.0)).items():
+        low, high = law.covariates[name].valid
+        holds = (value >= low - 1e-9) & (value <= high + 1e-9)
+        result = result & holds.all([d for d in law.over if d in holds.dims])
+    return result
+
+
+def ranges(law: Law) -> str:
+    """Return the law's range in words."""
+    limited = {name: cov.valid for name, cov in law.covariates.items() if cov.valid != (0.0, np.inf)}
+    return ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in limited.items()) or "everywhere"
+
+
+def left_out(law: Law, rows: xr.Dataset) -> pd.DataFrame:
+    """Return how many measurements lie outside the law's range, one row per validation set.
+
+    Columns: ``total``, all measurements; ``outside``, those outside the range; ``pure``, those of them in runs on one
+    corpus alone (`domain_share` 0 or 1). Every design has pure runs, and no law claims to hold for the other corpus
+    there, so that they are no reason to refuse a fit.
+    """
+    losses = rows["loss"].notnull().transpose("row", "eval")
+    outside = losses & ~inside(law, rows)
+    share = rows["domain_share"] if "domain_share" in rows else xr.DataArray(0.5)
+    counts = {"total": losses, "outside": outside, "pure": outside & share.isin([0.0, 1.0])}
+    table = xr.Dataset({name: which.sum("row") for name, which in counts.items()})
+    return table.reset_coords(drop=True).to_dataframe()[list(counts)].rename(index=str)
+
+
+def check_left_out(law: Law, rows: xr.Dataset, asked: bool) -> None:
+    """Refuse to leave out more than a tenth of the measurements of a loss, or to keep fewer than coefficients.
+
+    Parameters
+    ----------
+    law, rows
+        The law and the measurements.
+    asked : bool
+        Whether the user asked to leave out all rows outside the range, which allows more than a tenth.
+
+    Raises
+    ------
+    DataError
+    """
+    needed = sum(rows.sizes[c.over] if c.over else 1 for c in law.coefficients.values())
+    for name, (total, outside, pure) in left_out(law, rows).iterrows():
+        where = f"outside the range of {law.name} ({ranges(law)})"
+        guide = f" (see {GUIDE})" if law.kind == "share" else ""
+        if outside and total - outside < needed:
+            raise DataError(
+                f"{outside} of {total} {name} losses lie {where}, and the {total - outside} others are fewer than its "
+                f"{needed} coefficients: outside='include' fits them all; or leave the {name} loss out, or take "
+                f"another law{guide}"
+            )
+        if not asked and outside - pure > MOST_OUTSIDE * total:
+            raise DataError(
+                f"{outside} of {total} {name} losses lie {where} and would not count, which is more than a tenth: "
+                f"choose outside='include' to fit them too, or outside='exclude' to leave them out{guide}"
+            )
