@@ -36,8 +36,9 @@ class Block:
     entry: np.ndarray
 
     def __post_init__(self) -> None:
-        """Give the covariates one memory layout, so that one compiled function serves every block."""
+        """Give the arrays the memory layout that compiled functions read."""
         object.__setattr__(self, "covariates", tuple(np.array(c, float, order="C") for c in self.covariates))
+        object.__setattr__(self, "entry", np.ascontiguousarray(self.entry))
 
     @cached_property
     def shape(self) -> tuple[int, ...]:

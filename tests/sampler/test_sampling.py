@@ -1,7 +1,6 @@
 """The sampler as a process: what interrupts it, and what its draws depend on."""
 
-import errno
-import os
+import multiprocessing
 import signal
 import subprocess
 import sys
@@ -9,12 +8,12 @@ import time
 from pathlib import Path
 
 import numpy as np
+import nutpie
 import pytest
 
 import bayeslaw as bl
 from bayeslaw.errors import LawError, SamplingError
 from bayeslaw.sampler.kernels import kernel
-from bayeslaw.sampler.sampling import _in_processes
 from tests.sampler.test_speed import model, study
 
 
@@ -57,51 +56,43 @@ def test_an_interrupt_ends_sampling_at_once(cores):
         assert time.perf_counter() - start < 15
 
 
-def test_a_killed_process_is_one_sentence():
-    with pytest.raises(SamplingError, match="was killed.*start again"):
-        _in_processes(lambda number: os.kill(os.getpid(), signal.SIGKILL), [np.array([0]), np.array([1])])
+def test_what_goes_wrong_in_a_chain_is_told(small, monkeypatch):
+    class Sampler:
+        def wait(self) -> None:
+            raise RuntimeError("all initialization points failed")
+
+    monkeypatch.setattr(nutpie, "sample", lambda *args, **settings: Sampler())
+    with pytest.raises(SamplingError, match=r"ended early \(RuntimeError: all init.*\): see whether .* try another seed"):
+        small.fit(draws=10, tune=10, chains=2, progress=False)
 
 
-def test_what_goes_wrong_in_a_process_is_told():
-    def run(number: int) -> None:
-        raise ArithmeticError(f"chain {number}")
-
-    sentence = r"chain 1 ended early \(ArithmeticError: chain 0\): see whether .* or try another seed"
-    for shares in ([np.array([0]), np.array([1])], [np.array([0, 1])]):  # in processes, and in this one
-        with pytest.raises(SamplingError, match=sentence):
-            _in_processes(run, shares)
+def sample_in_a_daemon(pipe) -> None:
+    fit = model(study(3, 6, 5)).fit(draws=10, tune=20, chains=2, cores=2, seed=3, progress=False)
+    pipe.send(fit.posterior["E"].values)
 
 
-def test_processes_that_cannot_start_are_no_error_of_writing(small, monkeypatch):
-    def fork() -> int:
-        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-
-    monkeypatch.setattr(os, "fork", fork)
-    with pytest.raises(SamplingError, match="the processes of the chains cannot run .Resource temp.*fit with cores=1"):
-        small.fit(draws=10, tune=10, chains=2, cores=2, progress=False)
+def test_a_worker_of_a_pool_samples_as_any_other_process(small):
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.get_context("spawn").Process(target=sample_in_a_daemon, args=(sender,), daemon=True)
+    process.start()
+    assert receiver.poll(120)
+    own = small.fit(draws=10, tune=20, chains=2, cores=2, seed=3, progress=False)
+    np.testing.assert_array_equal(receiver.recv(), own.posterior["E"])
 
 
 KILLED = """
-import sys
-from tests.sampler.test_speed import model, study
-if sys.argv[1] == "chains":
-    small = model(study(3, 6, 5))
-    print("ready", flush=True)
-    small.fit(draws=10**6, tune=10**6, chains=2, cores=2, progress=False)
-else:
-    import time
-    from bayeslaw.validation.executors import run
-    def work(label):
-        open(sys.argv[2] + label, "w").close()
-        time.sleep(600)
-    print("ready", flush=True)
-    list(run(work, {"a": (), "b": ()}, 2, None))
+import sys, time
+from bayeslaw.validation.executors import run
+def work(label):
+    open(sys.argv[1] + label, "w").close()
+    time.sleep(600)
+print("ready", flush=True)
+list(run(work, {"a": (), "b": ()}, 2, None))
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are listed as on Linux")
-@pytest.mark.parametrize("what", ["chains", "refits"])
-def test_nothing_goes_on_when_the_parent_is_killed(what, tmp_path):
+def test_no_refit_goes_on_when_the_parent_is_killed(tmp_path):
     root = Path(__file__).parents[2]
 
     def children(parent: int) -> list[int]:
@@ -114,11 +105,11 @@ def test_nothing_goes_on_when_the_parent_is_killed(what, tmp_path):
         except FileNotFoundError:
             return False
 
-    command = [sys.executable, "-W", "ignore", "-c", KILLED, what, str(tmp_path / "begun")]
+    command = [sys.executable, "-W", "ignore", "-c", KILLED, str(tmp_path / "begun")]
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
         until = time.monotonic() + 60
-        while len(children(process.pid)) < 2 or (what == "refits" and len(list(tmp_path.iterdir())) < 2):
+        while len(list(tmp_path.iterdir())) < 2:
             assert time.monotonic() < until
             time.sleep(0.1)
         time.sleep(1)
