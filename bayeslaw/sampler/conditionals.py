@@ -195,6 +195,7 @@ def _expect(n, w, sets, memory):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def place(u, w, sets, memory):  # type: ignore[no-untyped-def]
+    """Fill in the coordinates from the deviations; return the log Jacobian."""
     entry, location, spread, precision, slope, center, constant, home, prior = sets
     pooling, root, shrunk, solved, mean, away, own, shift = memory
     groups, k = entry.shape
@@ -275,6 +276,7 @@ def _pull_cholesky(root, by_root, middle):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def pull_back_deviations(g, u, c, chain, sets, memory):  # type: ignore[no-untyped-def]
+    """Turn a gradient in the coordinates into one in the deviations, Jacobian included."""
     entry, location, spread, precision, slope, center, constant, home, prior = sets
     pooling, root, shrunk, solved, mean, away, own, shift = memory
     groups, k = entry.shape

@@ -50,6 +50,7 @@ def place_terms(v, unit, terms, term_weight, level, level_weight, contrasts, log
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def displace_terms(u, v, unit, terms, term_weight, level, level_weight, contrasts, logs, bend):  # type: ignore[no-untyped-def]
+    """Turn log amplitudes into log drops, and levels into mean losses: the inverse of `place_terms`."""
     for i in range(len(logs)):
         u[logs[i]] = _unlog(v[logs[i]], bend[i])
     for p in range(len(level)):
@@ -67,6 +68,7 @@ def _unlog(x, low):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def pull_terms(g, v, unit, pull, terms, term_weight, level, level_weight, contrasts, logs, bend):  # type: ignore[no-untyped-def]
+    """Turn a gradient in the parameters into one in the drops and mean losses, and fill in that in the terms."""
     cells = unit.shape[2]
     for i in range(len(logs)):
         at = _unlog(v[logs[i]], bend[i])

@@ -6,7 +6,7 @@ import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from bayeslaw.errors import SamplingError
-from bayeslaw.sampler.compiled import FRAME, address
+from bayeslaw.sampler.compiled import FRAME
 from bayeslaw.sampler.density import Density
 from bayeslaw.sampler.frame import Frame
 from bayeslaw.sampler.least_squares import estimate
@@ -46,7 +46,7 @@ def sample(
         return np.random.default_rng(seed).uniform(-1, 1, density.size)
 
     sampler = nutpie.sample(
-        compiled_model(address(), frame.tables[FRAME], density.size, start),
+        compiled_model(frame.tables[FRAME], density.size, start),
         draws=draws,
         tune=tune,
         chains=chains,

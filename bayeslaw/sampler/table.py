@@ -1,10 +1,11 @@
 """The arrays of a model as compiled code reads them: one table of addresses and shapes.
 
 Compiled code takes the arrays by pointers, so that one function, compiled once, serves every model, whether Python or
-the sampler's threads call it. ``reals(table, NAME)`` and ``whole(table, NAME)`` are the arrays of numbers and integers.
+the sampler's threads call it. ``reals(table, At.low)`` is an array of numbers, ``whole(table, At.kind)`` of integers.
 """
 
 from collections.abc import Mapping
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -13,16 +14,18 @@ from numba import carray, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["NAMES", "call_law", "reals", "reals2", "table_of", "whole", "whole2"]
+__all__ = ["At", "call_law", "reals", "reals2", "table_of", "whole", "whole2"]
 
-NAMES = (
-    *("scale", "low", "high", "kind", "a", "b", "mu_at", "sd_at", "bend"),
-    *("block_law", "block_shape", "covariates", "covariates_at", "entry", "entry_at"),
-    *("floor_at", "floor", "pairs", "pairs_at", "options"),
-    *("cell", "eval", "log_loss", "known", "size", "batch_number", "parameter_at"),
-    *("first", "timing", "measured", "gap", "start", "times"),
-    *("terms", "term_weight", "level", "level_weight", "contrasts", "logs", "log_bend", "locations"),
-    *("family_shape", "family_entries", "family_numbers", "center", "axes"),
+At = IntEnum(
+    "At",
+    "scale low high kind a b mu_at sd_at bend "
+    "block_law block_shape covariates covariates_at entry entry_at "
+    "floor_at floor pairs pairs_at options "
+    "cell eval log_loss known size batch_number parameter_at "
+    "first timing measured gap start times "
+    "terms term_weight level level_weight contrasts logs log_bend locations "
+    "family_shape family_entries family_numbers center axes",
+    start=0,
 )
 """The arrays by their places in the table; those that a model does not have are empty."""
 
@@ -52,30 +55,37 @@ def call_law(typingctx: Any, law: Any, shape: Any, covariates: Any, coefficients
 
 
 @njit(nogil=True, error_model="numpy")
-def reals(table, n):  # type: ignore[no-untyped-def]
-    return carray(_pointer(table[3 * n]), (table[3 * n + 1],), np.float64)
+def reals(table, at):  # type: ignore[no-untyped-def]
+    """Return a vector of numbers."""
+    n = 3 * at.value
+    return carray(_pointer(table[n]), (table[n + 1],), np.float64)
 
 
 @njit(nogil=True, error_model="numpy")
-def reals2(table, n):  # type: ignore[no-untyped-def]
-    return carray(_pointer(table[3 * n]), (table[3 * n + 1], table[3 * n + 2]), np.float64)
+def reals2(table, at):  # type: ignore[no-untyped-def]
+    """Return a matrix of numbers."""
+    n = 3 * at.value
+    return carray(_pointer(table[n]), (table[n + 1], table[n + 2]), np.float64)
 
 
 @njit(nogil=True, error_model="numpy")
-def whole(table, n):  # type: ignore[no-untyped-def]
-    return carray(_pointer(table[3 * n]), (table[3 * n + 1],), np.int64)
+def whole(table, at):  # type: ignore[no-untyped-def]
+    """Return a vector of integers."""
+    n = 3 * at.value
+    return carray(_pointer(table[n]), (table[n + 1],), np.int64)
 
 
 @njit(nogil=True, error_model="numpy")
-def whole2(table, n):  # type: ignore[no-untyped-def]
-    return carray(_pointer(table[3 * n]), (table[3 * n + 1], table[3 * n + 2]), np.int64)
+def whole2(table, at):  # type: ignore[no-untyped-def]
+    """Return a matrix of integers."""
+    n = 3 * at.value
+    return carray(_pointer(table[n]), (table[n + 1], table[n + 2]), np.int64)
 
 
 def table_of(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Return the table, and the arrays to which it points (keep them as long as it is used)."""
     kept = {k: np.ascontiguousarray(x, np.float64 if x.dtype.kind == "f" else np.int64) for k, x in arrays.items()}
-    table = np.zeros((len(NAMES), 3), np.int64)
+    table = np.zeros((len(At), 3), np.int64)
     for name, x in kept.items():
-        table[NAMES.index(name)] = x.ctypes.data, *x.shape, *(1,) * (2 - x.ndim)
+        table[At[name]] = x.ctypes.data, *x.shape, *(1,) * (2 - x.ndim)
     return table.ravel(), kept
-# x

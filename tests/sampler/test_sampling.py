@@ -8,12 +8,13 @@ import time
 from pathlib import Path
 
 import numpy as np
-import nutpie
+import nutpie.compile_pymc
 import pytest
 
 import bayeslaw as bl
 from bayeslaw.errors import LawError, SamplingError
 from bayeslaw.sampler.kernels import kernel
+from bayeslaw.sampler.nuts import compiled_model
 from tests.sampler.test_speed import model, study
 
 
@@ -31,6 +32,7 @@ def test_draws_depend_on_the_seed_and_not_on_the_cores(small):
 
 INTERRUPTED = """
 import signal
+from bayeslaw.sampler.nuts import compiled_model
 from tests.sampler.test_speed import model, study
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 small = model(study(3, 6, 5))
@@ -62,8 +64,25 @@ def test_what_goes_wrong_in_a_chain_is_told(small, monkeypatch):
             raise RuntimeError("all initialization points failed")
 
     monkeypatch.setattr(nutpie, "sample", lambda *args, **settings: Sampler())
-    with pytest.raises(SamplingError, match=r"ended early \(RuntimeError: all init.*\): see whether .* try another seed"):
+    with pytest.raises(SamplingError, match=r"early \(RuntimeError: all init.*\): see whether .* another seed"):
         small.fit(draws=10, tune=10, chains=2, progress=False)
+
+
+def test_threads_call_the_density_without_python_and_through_it_alike(small, monkeypatch):
+    compiled = small.fit(draws=30, tune=60, chains=2, seed=3, progress=False)
+
+    def other(**fields: object) -> None:
+        raise TypeError("unexpected keyword")
+
+    monkeypatch.setattr(nutpie.compile_pymc, "CompiledPyMCModel", other)
+    called = small.fit(draws=30, tune=60, chains=2, seed=3, progress=False)
+    np.testing.assert_allclose(called.posterior["E"], compiled.posterior["E"], rtol=1e-6)
+
+
+def test_the_installed_nutpie_takes_the_address():
+    """If this fails, nutpie has changed the fields of its model: see bayeslaw/sampler/nuts.py."""
+    made = compiled_model(np.zeros(4, np.int64), 2, lambda seed: np.zeros(2))
+    assert isinstance(made, nutpie.compile_pymc.CompiledPyMCModel)
 
 
 def sample_in_a_daemon(pipe) -> None:
