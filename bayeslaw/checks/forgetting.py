@@ -20,9 +20,9 @@ def memory(fit: Posterior) -> CheckResult | None:
         return None
     runs, errors = fit.model.runs, compare_memories(fit.model)
     mean, own = errors["mean"], float(runs.area_settings["memory"])
-    best, others = mean.idxmin(), mean.drop(own)
+    others = mean.drop(own)
     found = f"{mean[own]:.2g} nats, {others.idxmin():g} with {others.min():.2g}"
-    worse = mean[own] / max(mean[best], LEAST_ERROR * runs.table[runs.loss_columns].to_numpy().mean())
+    worse = mean[own] / max(mean.min(), LEAST_ERROR * runs.table[runs.loss_columns].to_numpy().mean())
     if ALL_RUNS in errors and worse <= MOST_WORSE and (short := short_for(runs.table, own)):
         return CheckResult.judged(
             "memory",
@@ -33,5 +33,5 @@ def memory(fit: Posterior) -> CheckResult | None:
         )
     what = "fits its runs with" if ALL_RUNS in errors else "predicts runs left out with"
     return CheckResult.judged(
-        "memory", worse, MOST_WORSE, f"memory {own:g} {what} {found}", f"read the curves with memory={best:g}"
+        "memory", worse, MOST_WORSE, f"memory {own:g} {what} {found}", f"read the curves with memory={mean.idxmin():g}"
     )

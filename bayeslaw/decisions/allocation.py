@@ -126,8 +126,8 @@ def _largest(budget: xr.DataArray, cost: Callable[[xr.DataArray], xr.DataArray])
         middle = (low + high) / 2
         dear = cost(xr.ufuncs.exp(middle)) * SMALLEST_SIZE > budget
         low, high = xr.where(dear, low, middle), xr.where(dear, middle, high)
-    middle: xr.DataArray = xr.ufuncs.exp((low + high) / 2)
-    return middle
+    found: xr.DataArray = xr.ufuncs.exp((low + high) / 2)
+    return found
 
 
 def _stated(flops_per_token: Cost) -> dict[str, Any]:

@@ -81,4 +81,4 @@ def block_arrays(blocks: Sequence[tuple[Law, Block] | None]) -> dict[str, np.nda
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _evaluate(law, shape, covariates, coefficients, out):  # type: ignore[no-untyped-def]
-    call_law(law, shape.ctypes.data, covariates.ctypes.data, coefficients.ctypes.data, out.ctypes.data)
+    call_law(law, shape.ctypes.data, covariates.ctypes.data, coefficients.ctypes.data, out.ctypes.data)  # type: ignore[call-arg]

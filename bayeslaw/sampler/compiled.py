@@ -64,7 +64,7 @@ def _law(table, b, values):  # type: ignore[no-untyped-def]
         coefficients[i] = values[entry[i]]
     out = np.empty((1 + len(entry) // shape[0], cells))
     covariates = reals(table, At.covariates)[whole(table, At.covariates_at)[b] :]
-    call_law(
+    call_law(  # type: ignore[call-arg]
         whole(table, At.block_law)[b],
         shape.ctypes.data,
         covariates.ctypes.data,

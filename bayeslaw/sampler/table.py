@@ -9,7 +9,7 @@ from enum import IntEnum
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import carray, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -58,28 +58,28 @@ def call_law(typingctx: Any, law: Any, shape: Any, covariates: Any, coefficients
 def reals(table, at):  # type: ignore[no-untyped-def]
     """Return a vector of numbers."""
     n = 3 * at.value
-    return carray(_pointer(table[n]), (table[n + 1],), np.float64)
+    return carray(_pointer(table[n]), (table[n + 1],), np.float64)  # type: ignore[call-arg]
 
 
 @njit(nogil=True, error_model="numpy")
 def reals2(table, at):  # type: ignore[no-untyped-def]
     """Return a matrix of numbers."""
     n = 3 * at.value
-    return carray(_pointer(table[n]), (table[n + 1], table[n + 2]), np.float64)
+    return carray(_pointer(table[n]), (table[n + 1], table[n + 2]), np.float64)  # type: ignore[call-arg]
 
 
 @njit(nogil=True, error_model="numpy")
 def whole(table, at):  # type: ignore[no-untyped-def]
     """Return a vector of integers."""
     n = 3 * at.value
-    return carray(_pointer(table[n]), (table[n + 1],), np.int64)
+    return carray(_pointer(table[n]), (table[n + 1],), np.int64)  # type: ignore[call-arg]
 
 
 @njit(nogil=True, error_model="numpy")
 def whole2(table, at):  # type: ignore[no-untyped-def]
     """Return a matrix of integers."""
     n = 3 * at.value
-    return carray(_pointer(table[n]), (table[n + 1], table[n + 2]), np.int64)
+    return carray(_pointer(table[n]), (table[n + 1], table[n + 2]), np.int64)  # type: ignore[call-arg]
 
 
 def table_of(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
