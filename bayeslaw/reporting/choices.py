@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayeslaw.base.words import amount, place
+from bayeslaw.base.words import amount, counted, place
 from bayeslaw.decisions import DECISIONS
 from bayeslaw.decisions.best_mixture import Mixture
 from bayeslaw.decisions.goal import Goal
@@ -85,10 +85,10 @@ def mixture(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer
     if best.remark:
         actions.append(f"before relying on it: {best.remark}")
     where = place({k: v for k, v in at.items() if k in ("N", "D", "domain")})
-    counted = ", ".join(goal) if len(goal) <= MOST_NAMED else f"{len(goal)} validation sets"
+    losses = ", ".join(goal) if len(goal) <= MOST_NAMED else counted(len(goal), "validation set")
     legend = {name.split(" (")[0].split(" ", 1)[1]: rival for name, rival in rivals.items()}
     return Answer(
-        f"Which mixture of {len(order)} sources gives the smallest loss on {counted}"
+        f"Which mixture of {counted(len(order), 'source')} gives the smallest loss on {losses}"
         + (f" ({where})?" if where else "?"),
         sentences,
         actions or ["train on the recommended mixture"],

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.base.arguments import checked
+from bayeslaw.base.words import counted
 from bayeslaw.declare.laws import Law
 from bayeslaw.errors import DataError, unknown_name
 from bayeslaw.tables.runs import Runs
@@ -106,7 +107,9 @@ def early_features(
         t.assign(**{str(k): t["domain"].map(of_domain[k]) for k in of_domain}) if "domain" in t else t
         for t in (runs.table[~used].reset_index(drop=True), runs.baseline)
     )
-    note = f"early training at N {N:g}, domain_share {domain_share:g}: {int(used.sum())} rows became features"
+    note = (
+        f"early training at N {N:g}, domain_share {domain_share:g}: {counted(int(used.sum()), 'row')} became features"
+    )
     return replace(runs, table=table, baseline=baseline, note="; ".join(filter(None, [runs.note, note])))
 
 

@@ -37,6 +37,7 @@ class StubFit:
     sizes: list = field(default_factory=list)
     kept: dict = field(default_factory=dict)
     method: str = "mle"
+    settings: dict = field(default_factory=dict)
     sampled: bool = False
 
     @property
