@@ -102,7 +102,7 @@ def evaluate(
         )
     if output is not None:
         write_csv(found.to_frame(), output)
-    if model.runs.note:
+    if runs is not None and model.runs.note:
         note(model.runs.note)
     typer.echo(repr(found))
     typer.echo(found.to_frame().to_string(index=False, float_format="{:.4g}".format))
