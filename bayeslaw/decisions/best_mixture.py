@@ -199,7 +199,9 @@ def best_mixture(
         pull=towards,
         recommended=repeated.isel(chain=0, draw=0, drop=True).transpose("source", ...),
     )
-    return cautioned(fit, best, N=N, D=D if of_the_law else None)
+    trained = best.recommended if map_to is None else xr.dot(map_to, best.recommended, dim="source")
+    shares = trained.rename(meta_domain="source") if map_to is not None else trained
+    return cautioned(fit, best, shares, N=N, D=D if of_the_law else None)
 
 
 def _at_most(

@@ -5,10 +5,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import xarray as xr
+from scipy.spatial import KDTree
 
 from bayeslaw.base.words import COUNTED_COLUMNS, amount
+from bayeslaw.declare.laws import WEIGHT
 from bayeslaw.posterior.convergence import convergence
-from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.draws import Posterior, kept
 from bayeslaw.posterior.prior_share import prior_share
 from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.spec.design import Design
@@ -27,8 +30,12 @@ CALLED = {"peak": "the peak learning rate", "S1": "the forward area S1", "S1cpt"
 WHY = {
     "N": "on public tables intervals were too narrow wherever models were larger",
     "D": f"on public tables intervals were too narrow from a factor of {VERIFIED['D']:g} on",
-    "peak": "a law of curves holds for the peak rates of its runs only: its intervals know nothing of another",
+    "peak": "a law of curves holds for the peak rates of its runs only: in simulations its bands held no loss at "
+    "half or twice the peak",
 } | dict.fromkeys(ONLY_UPWARD, "on public curves intervals missed one run in four from 1.25 times the steps on")
+
+SHARE_SLACK = 0.01
+"""Part of the tokens by which a mixture may lie farther away than any of the runs."""
 
 MOST_PRIOR = 0.5
 """Share of the prior in the information on an answer above which the answer rests on it."""
@@ -91,9 +98,11 @@ def _seen(design: Design, column: str) -> np.ndarray | None:
     return design.levels.get(column)
 
 
-def cautions(fit: Posterior, **planned: Any) -> list[str]:
-    """Return the reasons against any answer of a fit about planned sizes and tokens."""
+def cautions(fit: Posterior, mixture: xr.DataArray | None = None, **planned: Any) -> list[str]:
+    """Return the reasons against any answer of a fit about planned sizes, tokens and mixtures."""
     found, mixing = [], convergence(fit)
+    if fit.method == "mle":
+        found.append("a point fit (method='mle') has no interval: it does not say how sure this answer is")
     if mixing is not None and mixing.remedy:
         found.append(f"the fit did not converge ({mixing}): do not act on this answer; {mixing.remedy}")
     if "shared_errors" in fit.settings and len(fit.model.design.groups["domain"]) == 2:
@@ -111,12 +120,42 @@ def cautions(fit: Posterior, **planned: Any) -> list[str]:
                 f"bl.with_misfit(models.{fit.model.law.name}) and add the domain to that"
             )
     farthest = [reach(fit, {column: value}) for column, value in planned.items()]
-    return found + [str(beyond) for beyond in farthest if beyond.factor > beyond.limit]
+    found += [str(beyond) for beyond in farthest if beyond.factor > beyond.limit]
+    return found if mixture is None else found + _untried(fit, mixture)
 
 
-def cautioned[Q: Quantity](fit: Posterior, answer: Q, **planned: Any) -> Q:
-    """Return an answer with its cautions; `planned` are its ``N``, ``D`` and the like (see `VERIFIED`), if any."""
-    found = cautions(fit, **planned)
+def cautioned[Q: Quantity](fit: Posterior, answer: Q, mixture: Any = None, **planned: Any) -> Q:
+    """Return an answer with its cautions; `planned` are its ``N``, ``D`` and the like (see `VERIFIED`), if any.
+
+    `mixture` holds the shares that it is about, by the sources of the runs (dim ``source``).
+    """
+    found = cautions(fit, mixture, **planned)
     if (prior := prior_share(fit, answer.draws)).share > MOST_PRIOR:
         found.append(str(prior))
     return replace(answer, cautions=(*answer.cautions, *found))
+
+
+def _untried(fit: Posterior, mixture: xr.DataArray) -> list[str]:
+    """Return in a sentence how far a mixture lies from those of the runs, if farther than these lie from each other.
+
+    The distance of two mixtures is the part of the tokens that differs.
+    """
+    tried, usual = _tried(fit)
+    asked = mixture.transpose(..., "source").values.reshape(-1, mixture.sizes["source"])
+    far = float(tried.query(asked, p=1)[0].max()) / 2
+    if far <= usual + SHARE_SLACK:
+        return []
+    return [
+        f"{far:.0%} of the tokens of this mixture would have to change for the nearest one of the runs; those lie at "
+        f"most {usual:.0%} from their nearest, and farther away the law is untried"
+    ]
+
+
+@kept
+def _tried(fit: Posterior) -> tuple[KDTree, float]:
+    """Return the mixtures of the measurements, and the largest distance of one of them from its nearest other."""
+    design = fit.model.design
+    rows = design.rows[WEIGHT].transpose("row", "source").values[design.measured.any("eval").values]
+    tried = np.unique(rows.round(6), axis=0)
+    tree = KDTree(tried)
+    return tree, float(tree.query(tried, k=2, p=1)[0][:, 1].max()) / 2 if len(tried) > 1 else 0.0

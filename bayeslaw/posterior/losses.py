@@ -9,6 +9,7 @@ import xarray as xr
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB, levels
+from bayeslaw.base.words import counted
 from bayeslaw.declare.laws import WEIGHT
 from bayeslaw.errors import DataError, RangeError
 from bayeslaw.posterior.cautions import VERIFIED, cautioned
@@ -37,7 +38,7 @@ def predict(fit: Posterior, *, new_run: bool = False, seed: int = 0, **columns: 
     """Predict losses at the values of columns; see `bayeslaw.Fit.predict`."""
     named = fit.columns(**columns)
     what = "new run" if new_run else "mean law"
-    inputs = {str(k): (v.item() if v.ndim == 0 else f"{v.size} values") for k, v in named.items()}
+    inputs = {str(k): (v.item() if v.ndim == 0 else counted(v.size, "value")) for k, v in named.items()}
     _check_trained(fit, named)
     return _cautioned(fit, Quantity("loss", fit.loss(named, new_run, seed), "nats per token", what, inputs), named)
 
@@ -90,7 +91,8 @@ def _cautioned(fit: Posterior, answer: Quantity, columns: xr.Dataset, **path: An
     if WEIGHT in columns:
         answer = replace(answer, cautions=mixture_cautions(fit, columns[WEIGHT]))
     named = ("N", "D") if path else VERIFIED
-    return cautioned(fit, answer, **{c: columns[c].values for c in named if c in columns}, **path)
+    sizes = {c: columns[c].values for c in named if c in columns}
+    return cautioned(fit, answer, columns.get(WEIGHT), **sizes, **path)
 
 
 def _check_trained(fit: Posterior, columns: xr.Dataset) -> None:

@@ -169,6 +169,7 @@ class Specification(Described):
             ("reference", ", ".join(f"{k} {v:g}" for k, v in self.reference.items())),
             ("shape prior", self.monotone or "none"),
             ("errors", self.describe_noise()),
+            *([("note", self.runs.note)] if self.runs.note else []),
         ]
 
     def _repr_html_(self) -> str:

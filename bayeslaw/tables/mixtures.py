@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayeslaw.base.words import counted
 from bayeslaw.declare.laws import WEIGHT
 from bayeslaw.errors import DataError, RangeError, unknown_name
 from bayeslaw.tables.reading import row
@@ -57,7 +58,8 @@ def normalised(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
         return table, ""
     table = table.assign(**{c: table[c] / sums for c in columns})
     return table, (
-        f"the shares of {rounded} rows, rounded to sums from {sums.min():.4g} to {sums.max():.4g}, were divided by them"
+        f"the shares of {counted(rounded, 'row')}, rounded to sums from {sums.min():.4g} to {sums.max():.4g}, "
+        "were divided by them"
     )
 
 

@@ -465,3 +465,20 @@ def test_checks_are_a_table_and_a_text():
     assert frame[["value", "limit"]].iloc[1].tolist() == [2, 1] and frame["value"].isna().tolist() == [True, False]
     assert repr(both) == "1 of 2 checks passed\n  pass  one: all is well\n  FAIL  two: it is broken; mend it"
     assert "<table" in both._repr_html_()
+
+
+def test_a_point_fit_is_judged_by_its_own_band_and_skips_the_rest(good):
+    """Errors of its size hold its measurements; what needs a posterior is skipped, with the reason."""
+    point = good.model.fit(method="mle", seed=1)
+    checks = point.checks()
+    coverage = next(c for c in checks if c.name == "fit to the data")
+    assert coverage.passed and not coverage.text.startswith("0%")
+    assert set(checks.skipped) == {
+        "convergence",
+        "identification",
+        "prior sensitivity",
+        "influential runs",
+        "papers' fit",
+    }
+    assert "skip  identification: a point fit is no posterior" in repr(checks)
+    assert "identification" in checks._repr_html_() and not {c.name for c in checks} & set(checks.skipped)

@@ -103,6 +103,36 @@ def test_a_planned_peak_and_length_can_be_checked(fit):
         extrapolation(bl.Model(models.chinchilla, sizes).fit(method="mle"), peak=1.0)
 
 
+def trained(plan: schedules.Schedule) -> np.ndarray:
+    """The loss after every step of a noisy quadratic of 400 curvatures, by its exact second moments."""
+    h = 300 * np.geomspace(1e-4, 1, 400)
+    size, left, noise, losses = h**0.4 / (h**0.4).sum(), 1.0, 0.0, []
+    for lr in plan.lr:
+        shrunk = (1 - lr * h) ** 2
+        left, noise = shrunk * left, shrunk * noise + lr**2 * h
+        losses.append(2.6 + 4 * (size * left).sum() + 400 * np.mean(noise))
+    return np.array(losses)
+
+
+def test_simulated_training_at_other_peaks_is_missed_and_cautioned():
+    """What the caution is for: the law is made for one peak, as its paper says."""
+    step, peak = np.unique(np.geomspace(200, 4000, 30).astype(int)), 1e-3
+
+    def table(peak: float) -> pd.DataFrame:
+        own = plans(peak, 4000).items()
+        return pd.concat(pd.DataFrame({"run": n, "step": step, "loss": trained(p)[step - 1]}) for n, p in own)
+
+    runs = bl.read_curves(table(peak), schedule=plans(peak, 4000), memory=0.99)
+    fit = bl.Model(models.lr_annealing, runs, reference={"annealed": peak}).fit(method="mle")
+    missed = {}
+    for factor in (0.5, 1, 2):
+        rows = table(factor * peak)
+        found = fit.predict(rows.drop(columns="loss"), schedule=plans(factor * peak, 4000))
+        missed[factor] = (found["mean"] - rows["loss"]).abs().mean()
+        assert bool(found.attrs["cautions"]) == (factor != 1)
+    assert missed[1] < 0.01 and min(missed[0.5], missed[2]) > 0.05
+
+
 def test_candidates_below_the_peaks_of_the_runs_are_named(fit):
     low = plans(PEAK / 2)["flat"]
     areas = pd.DataFrame({"run": ["low"], "S1": [0.2], "annealed": [0.0]})
