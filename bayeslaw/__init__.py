@@ -7,6 +7,7 @@ from bayeslaw.decisions.domain_learnability import learnability
 from bayeslaw.declare import Coefficient, Covariate, Law, Prior, law, positive, real, share, with_misfit
 from bayeslaw.errors import BayeslawError
 from bayeslaw.posterior.draws import UNSEEN
+from bayeslaw.posterior.forgetting import compare_memories
 from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.reporting import report
 from bayeslaw.spec.noise import Noise
@@ -15,6 +16,7 @@ from bayeslaw.tables.curves import read_curves
 from bayeslaw.tables.early_training import early_features
 from bayeslaw.tables.runs import Runs, read_runs
 from bayeslaw.tables.scores import read_scores
+from bayeslaw.tables.wandb import from_wandb
 from bayeslaw.validation import splits
 from bayeslaw.validation.calibration import Calibration, calibrate
 from bayeslaw.validation.comparison import compare
@@ -38,9 +40,11 @@ __all__ = [
     "Runs",
     "calibrate",
     "compare",
+    "compare_memories",
     "datasets",
     "early_features",
     "evaluate",
+    "from_wandb",
     "grid",
     "law",
     "learnability",

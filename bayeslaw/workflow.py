@@ -26,6 +26,7 @@ from bayeslaw.decisions.schedule import best_schedule, curve
 from bayeslaw.decisions.tokens_for import tokens_for
 from bayeslaw.decisions.turning import critical_point, turning_length
 from bayeslaw.declare.laws import Law
+from bayeslaw.posterior import groups as groups_of
 from bayeslaw.posterior import inference, new_domain, provenance, store
 from bayeslaw.posterior.draws import Posterior, posterior_of
 from bayeslaw.posterior.losses import by_row, predict
@@ -34,6 +35,7 @@ from bayeslaw.reporting import report
 from bayeslaw.spec.pymc_model import pymc_model
 from bayeslaw.spec.specification import Specification
 from bayeslaw.tables.areas import Schedules
+from bayeslaw.tables.reading import Table
 from bayeslaw.tables.runs import Runs
 
 __all__ = ["Fit", "Model", "grid", "load"]
@@ -152,7 +154,8 @@ class Fit(Posterior):
     model : Model
         What was fitted.
     idata : xarray.DataTree
-        Groups ``posterior`` (dims chain, draw, eval and groups) and ``sample_stats``.
+        Groups ``posterior`` (dims chain, draw, eval and groups), ``sample_stats``, ``observed_data`` and
+        ``constant_data`` (the measurements in the likelihood, and what they belong to); `extend` adds others.
     settings : dict
         How it was fitted.
     seconds : float
@@ -171,7 +174,7 @@ class Fit(Posterior):
     @overload
     def predict(
         self,
-        table: pd.DataFrame | str | Path,
+        table: Table,
         /,
         *,
         prob: float = CI_PROB,
@@ -187,9 +190,9 @@ class Fit(Posterior):
         Parameters
         ----------
         table : DataFrame or path, optional
-            One row per prediction, with the law's columns (``weight_<source>`` of every source; ``step`` and, without
-            `schedule`, ``lr`` of a curve, unless its areas are there already, as in ``runs.table``) and the labels of
-            groups. Features that the fit knows of a domain may be left out.
+            As `bayeslaw.read_runs` takes it, one row per prediction, with the law's columns (``weight_<source>`` of
+            every source; ``step`` and, without `schedule`, ``lr`` of a curve, unless its areas are there already, as in
+            ``runs.table``) and the labels of groups. Features that the fit knows of a domain may be left out.
         **columns
             Without a table: the law's columns (``N`` in parameters, ``D`` in tokens, ``domain_share`` in [0, 1]) and
             labels of groups: numbers, 1-d arrays (each a dim of its own) or DataArrays with named dims.
@@ -214,6 +217,34 @@ class Fit(Posterior):
             A column or label is missing, not known or not possible.
         """
         return by_row(self, *table, **asked) if table else predict(self, **asked)
+
+    def extend(self, *groups: str, draws: int = 500, seed: int = 0) -> "Fit":
+        """Return the fit with further groups in `idata`, for ArviZ.
+
+        Parameters
+        ----------
+        *groups : {"log_likelihood", "prior", "prior_predictive", "posterior_predictive"}
+            By default all. The likelihood is that of a run, all its measurements together, since checkpoints of one run
+            are not independent: `arviz.loo` leaves out runs. Predictions are log losses of new runs, measured where
+            those of the fit were.
+        draws : int
+            Of the prior.
+        seed : int
+            Of the prior and of the errors of new runs.
+
+        Raises
+        ------
+        UnknownName
+            There is no such group.
+        RangeError
+            As in `Model.prior_predictive`.
+
+        Examples
+        --------
+        >>> arviz.loo(fit.extend("log_likelihood").idata)  # doctest: +SKIP
+        >>> arviz.plot_ppc_dist(fit.extend("posterior_predictive").idata)  # doctest: +SKIP
+        """
+        return replace(self, idata=groups_of.extended(self, *groups, draws=draws, seed=seed))
 
     provenance = provenance.provenance
 
@@ -261,7 +292,7 @@ class Fit(Posterior):
 
 @posterior_of.register
 def _(model: Model, idata: xr.DataTree, settings: Mapping[str, Any], seconds: float) -> Fit:
-    return Fit(model, idata, settings, seconds)
+    return Fit(model, groups_of.with_data(model, idata), settings, seconds)
 
 
 @checked

@@ -4,7 +4,7 @@ import html
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["Described", "amount", "counted", "facts", "facts_html", "place", "run_called"]
+__all__ = ["COUNTED_COLUMNS", "Described", "amount", "counted", "facts", "facts_html", "place", "run_called", "span"]
 
 COUNTED_COLUMNS = ("N", "D", "step", "domain_tokens")
 """Columns whose values `amount` writes."""
@@ -71,3 +71,12 @@ def place(columns: Mapping[Any, Any]) -> str:
         )
         for name, value in columns.items()
     )
+
+
+def span(name: str, values: Iterable[Any]) -> str:
+    """Write the range of a column: N 300 M to 3 B; labels one by one."""
+    levels = sorted(set(values))
+    ends = levels if isinstance(levels[0], str) else levels[:: max(len(levels) - 1, 1)]
+    first, *others = (place({name: end}) for end in ends)
+    name = name.replace("_", " ")
+    return (", " if isinstance(levels[0], str) else " to ").join([first, *(w.removeprefix(f"{name} ") for w in others)])

@@ -4,7 +4,9 @@ from collections.abc import Callable
 
 from bayeslaw.checks.answers import boundary, extrapolation, influence, trends
 from bayeslaw.checks.cross_check import beside_papers_fit
+from bayeslaw.checks.forgetting import memory
 from bayeslaw.checks.mixtures import sources_left_out
+from bayeslaw.checks.neighbours import alike
 from bayeslaw.checks.priors import identification, prior_decides, prior_sensitivity
 from bayeslaw.checks.residuals import coverage, misfit, scatter
 from bayeslaw.checks.result import CheckResult, Checks
@@ -18,8 +20,10 @@ CHECKS: dict[str, Callable[[Posterior], CheckResult | None]] = {
     "convergence": convergence,
     "reference run": reference,
     "range": in_range,
+    "memory": memory,
     "fit to the data": coverage,
     "misfit by group": misfit,
+    "neighbouring runs": alike,
     "sources left out": sources_left_out,
     "scatter": scatter,
     "shape along tokens": bend,

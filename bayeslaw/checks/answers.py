@@ -1,6 +1,7 @@
 """Whether the answers hang on little, or lie where nothing was measured."""
 
 import warnings
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from bayeslaw.decisions.study import study_of
 from bayeslaw.errors import unknown_name
 from bayeslaw.posterior.cautions import reach
 from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.leave_out import refit_seconds, refit_without
 from bayeslaw.posterior.likelihood import log_likelihood, standardised_errors
 from bayeslaw.posterior.prediction import thinned
 from bayeslaw.posterior.sensitivity import weighable
@@ -30,6 +32,12 @@ rest."""
 
 MOST_PARETO_K = 0.7
 """Pareto k from which weights that leave a run out are unreliable (arXiv:1507.02646)."""
+
+MOST_REFIT_SECONDS = 30.0
+"""Time that the refits without such runs may take together, judged by the time of the fit."""
+
+MOST_R_HAT = 1.05
+"""Largest R-hat of the answers of such a refit."""
 
 MOST_RISING = 0.5
 """Posterior probability that the loss rises where the paper requires it to fall."""
@@ -78,7 +86,7 @@ def boundary(fit: Posterior) -> CheckResult | None:
 
 
 def influence(fit: Posterior) -> CheckResult | None:
-    """Which run moves an answer most when it is left out: by weights (PSIS), without a refit.
+    """Which run moves an answer most when it is left out: by weights (PSIS), or by a refit where they are unreliable.
 
     Where runs are few, every one of them moves the answers; what is looked for is one that does so more than by chance.
     """
@@ -98,24 +106,41 @@ def influence(fit: Posterior) -> CheckResult | None:
     mean, sd = asked.mean(SAMPLE), asked.std(SAMPLE)
     share = weight / weight.sum(SAMPLE)
     without = xr.dot(share, asked, dim=SAMPLE)
+    bad = k.where(k > MOST_PARETO_K, drop=True)
+    refitted = dict(_refitted(fit, bad.sortby(bad, ascending=False)["run"].values, asked["answer"].values))
+    for run, found in refitted.items():
+        without.loc[{"run": run}] = found
     moved = abs(without - mean) / sd.where(sd > 1e-12 * abs(mean))
     moved = moved.where(moved["measured_in"] != moved["run"]).fillna(0.0).transpose("run", "answer")
     chance = by_chance(moved.size, MOST_SURPRISE) * left_out(some, asked) / sd
     allowed = chance.fillna(0.0).clip(min=MOST_MOVED).broadcast_like(moved)
     beyond = moved > allowed
     at: Any = (moved.where(beyond, -1.0) if beyond.any() else moved).argmax(["run", "answer"])
-    most, limit, bad = moved.isel(at), float(allowed.isel(at)), int((k > MOST_PARETO_K).sum())
+    most, limit, rough = moved.isel(at), float(allowed.isel(at)), bad.size - len(refitted)
     refit = "bl.evaluate(fit.model, bl.splits.by('run')) refits without each"
-    doubt = f"; {bad} of {k.size} runs weigh so much that this is rough (Pareto k above {MOST_PARETO_K}): {refit}"
+    heavy = f"of {k.size} runs, too heavy for weights (Pareto k above {MOST_PARETO_K})"
+    how = f"; {len(refitted)} {heavy}, were left out by refits" if refitted else ""
+    how += f"; for {rough} {heavy}, this is rough: {refit}" if rough else ""
     return CheckResult.judged(
         "influential runs",
         float(most),
         limit,
         f"without {run_called(most['run'].item())}, {most['answer'].item()} would move by {float(most):.2f} posterior "
-        f"standard deviations, {'more than chance explains' if beyond.any() else 'the most of all runs'}"
-        + (doubt if bad else ""),
-        "look at that run, or repeat it" + ("" if bad else f"; {refit}"),
+        f"standard deviations, {'more than chance explains' if beyond.any() else 'the most of all runs'}" + how,
+        "look at that run, or repeat it" + ("" if rough else f"; {refit}"),
     )
+
+
+def _refitted(fit: Posterior, runs: Sequence[str], answers: Sequence[str]) -> Iterator[tuple[str, xr.DataArray]]:
+    """Yield runs with the means of the answers without them, by refits, as far as time allows and these converge."""
+    if not fit.sampled:
+        return
+    for run in runs[: int(MOST_REFIT_SECONDS / refit_seconds(fit))]:
+        if not fit.model.design.without(run).measured.any("row").all():  # the only run of a validation set
+            continue
+        found = study_of(refit_without(fit, run)).answers.sel(answer=answers)
+        if float(found.azstats.rhat().max()) <= MOST_R_HAT:
+            yield run, found.mean(SAMPLE)
 
 
 def left_out(fit: Posterior, asked: xr.DataArray) -> xr.DataArray:
@@ -145,7 +170,8 @@ def extrapolation(fit: Posterior, **planned: Any) -> CheckResult:
     Parameters
     ----------
     **planned
-        ``N``, ``D`` (numbers or arrays) and anything else that is asked of `Fit.predict`.
+        ``N``, ``D`` (numbers or arrays) and anything else that is asked of `Fit.predict`; of curves ``step`` and
+        ``peak``, the highest learning rate.
 
     Raises
     ------
@@ -154,6 +180,7 @@ def extrapolation(fit: Posterior, **planned: Any) -> CheckResult:
     """
     law, design = fit.model.law, fit.model.design
     known = dict.fromkeys([*law.columns, *design.groups, *(c for c in ("domain",) if c in design.rows)])
+    known |= dict.fromkeys(c for c in ("step", "peak") if law.path == "step" and c in design.rows)
     if unknown := [name for name in planned if name not in known]:
         raise unknown_name(f"column of a fit of {law.name}", unknown[0], known)
     beyond = reach(fit, planned)

@@ -100,7 +100,7 @@ def identification(fit: Posterior) -> CheckResult | None:
     unknown: list[str] = []
     hangs: list[tuple[float, str]] = []
     least = (1.0, "")
-    for label, e, z in unit_cells(some):
+    for _, e, label, z in unit_cells(some):
         learned = float(contraction(z))
         least = min(least, (learned, label))
         if learned < LEAST_CONTRACTION:

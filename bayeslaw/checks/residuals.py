@@ -14,7 +14,16 @@ from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.likelihood import standardised_errors
 from bayeslaw.posterior.prediction import at_rows, batch_noise, thinned
 
-__all__ = ["MOST_MISSED", "coverage", "misfit", "residuals", "rows_of", "scatter", "variance_of_sum"]
+__all__ = [
+    "LEAST_PROBABILITY",
+    "MOST_MISSED",
+    "coverage",
+    "misfit",
+    "residuals",
+    "rows_of",
+    "scatter",
+    "variance_of_sum",
+]
 
 MOST_MISSED = 3.0
 """Standard errors by which the mean residual of a group may miss zero."""
@@ -41,7 +50,8 @@ def coverage(fit: Posterior) -> CheckResult:
         1 - share,
         1 - least,
         f"{share:.0%} of the measurements lie in their {CI_PROB:.0%} new-run band",
-        "the law or the error model does not fit: try robust errors or pooling",
+        "the law or the error model does not fit: try robust errors or pooling"
+        + (", or errors of their own for each validation set, bl.Noise(joint=False)" if fit.noise.joint else ""),
     )
 
 

@@ -4,12 +4,14 @@ from typing import Any
 
 import pandas as pd
 
+from bayeslaw import models
 from bayeslaw.base.words import counted, run_called
 from bayeslaw.checks.result import CheckResult
+from bayeslaw.declare.laws import Law
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.spec.ranges import MOST_OUTSIDE, left_out, ranges
 
-__all__ = ["bend", "in_range", "reference"]
+__all__ = ["bend", "in_range", "laws_that_bend", "reference"]
 
 MOST_FACTOR = 100
 """Factor between the reference run, for which the priors are stated, and the mean of the runs."""
@@ -72,6 +74,14 @@ def bend(fit: Posterior) -> CheckResult | None:
         rises.max(),
         MOST_RISE,
         f"the {e} loss rises by {rises.max():.1%} along {run_called(run)}, the most of all runs",
-        f"{law.name} cannot follow {counted(int((rises > MOST_RISE).sum()), 'such rise')}: keep predictions to the "
-        "tokens measured, or use a law that can bend",
+        f"{law.name} cannot follow {counted(int((rises > MOST_RISE).sum()), 'such rise')}, and its losses are off at "
+        f"the tokens measured too: use {laws_that_bend(law)}",
     )
+
+
+def laws_that_bend(law: Law) -> str:
+    """Write which laws can follow runs that this one cannot."""
+    shared = "domain_share" in law.columns
+    known = models.such_as(lambda other: "domain_share" in other.columns and other.path not in other.falls_in)
+    own = "" if any(name.startswith("bend_") for name in law.coefficients) else f"bl.with_misfit({law.name})"
+    return " or ".join([f"a law that can bend ({known})"] * shared + [own] * bool(own)) or "a law with more freedom"

@@ -1,19 +1,20 @@
 """The command that fits a law to a table of runs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 import bayeslaw as bl
-from bayeslaw.base.files import replacing
+from bayeslaw.base.files import check_writable
 from bayeslaw.cli import options
 from bayeslaw.cli.printing import print_checks
 from bayeslaw.errors import RangeError
+from bayeslaw.posterior.store import expected_size
 from bayeslaw.tables.scores import has_scores
 
-__all__ = ["fit", "model_of"]
+__all__ = ["fit", "model_of", "sampled"]
 
 
 def fit(
@@ -22,6 +23,8 @@ def fit(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FIT.nc", help="Where the fit goes.")],
     columns: options.Columns = None,
     loss: options.Losses = None,
+    unit: options.Units = None,
+    bytes_per_token: options.BytesPerToken = None,
     by: options.By = None,
     prior: options.Priors = None,
     reference: options.References = None,
@@ -32,19 +35,27 @@ def fit(
     robust: options.Robust = False,
     warmup: options.Warmup = None,
     before: options.Before = None,
+    memory: options.Memory = None,
 ) -> None:
     """Fit a law to a table of runs and keep the posterior; laws of curves read run, step, lr and losses.
 
     Example: bayeslaw fit dcpt runs.csv -o fit.nc --map N=params --by E=domain --prior alpha=0.35:0.3
     """
-    model = model_of(law, runs, columns, loss, by, prior, reference, outside, robust, warmup, before)
-    with replacing(output) as temporary:
-        result = model.fit(draws=draws, chains=chains, seed=seed, progress=True)
-        result.save(temporary)
+    units = options.read_units(unit, bytes_per_token)
+    model = model_of(law, runs, columns, loss, units, by, prior, reference, outside, robust, warmup, before, memory)
+    result = sampled(model, output, draws=draws, chains=chains, seed=seed)
     typer.echo(repr(model))
     typer.echo(result.summary().to_string(float_format="{:.4g}".format))
     print_checks(result)
     typer.echo(f"{output}: {chains} chains of {draws} draws in {result.seconds:.0f} s")
+
+
+def sampled(model: bl.Model, output: Path, *, draws: int, chains: int, seed: int, **settings: Any) -> bl.Fit:
+    """Fit a model and save the fit, after it was seen that the file can be written and has room."""
+    check_writable(output, expected_size(model, draws * chains))
+    result = model.fit(draws=draws, chains=chains, seed=seed, progress=True, **settings)
+    result.save(output)
+    return result
 
 
 def model_of(
@@ -52,6 +63,7 @@ def model_of(
     runs: Path,
     columns: Iterable[str] | None,
     loss: Iterable[str] | None,
+    units: Mapping[str, Any],
     by: Iterable[str] | None,
     prior: Iterable[str] | None,
     reference: Iterable[str] | None,
@@ -59,16 +71,18 @@ def model_of(
     robust: bool,
     warmup: int | None,
     before: str | None,
+    memory: float | None,
 ) -> bl.Model:
     """Return the model that the options of a command describe."""
-    entry, curves = options.law_named(law), options.given(warmup=warmup, before=options.read_before(before))
+    entry = options.law_named(law)
+    curves = options.given(warmup=warmup, before=options.read_before(before), memory=memory)
     losses: dict[str, str] | str | None = options.pairs(loss, "--loss", "general=general_loss") or None
-    named: dict[str, Any] = {"loss": losses, **options.pairs(columns, "--map", "N=params")}
+    named: dict[str, Any] = {"loss": losses, **units, **options.pairs(columns, "--map", "N=params")}
     if curves and entry.kind != "schedule":
         raise RangeError(f"the law {law} has no schedule: leave --{' and --'.join(curves)} out")
     if entry.kind == "schedule":
         table = bl.read_curves(runs, **curves, **named)
-    elif losses is None and has_scores(runs):
+    elif losses is None and not units and has_scores(runs):
         table = bl.read_scores(runs, **{k: v for k, v in named.items() if k != "loss"})
     else:
         table = bl.read_runs(runs, **named)

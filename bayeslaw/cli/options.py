@@ -49,7 +49,21 @@ Columns = Annotated[
     Texts, Option("--map", metavar="NAME=COLUMN", help="N=params: a canonical name and the column it is in.")
 ]
 Losses = Annotated[
-    Texts, Option("--loss", metavar="EVAL=COLUMN", help="general=ppl_en: a validation set and its column of losses.")
+    Texts,
+    Option(
+        "--loss",
+        metavar="EVAL=COLUMN",
+        help="general=loss_en: a validation set and its column of losses, in nats per token.",
+    ),
+]
+Units = Annotated[
+    Texts,
+    Option(
+        "--unit", metavar="[EVAL=]UNIT", help="Unit of the losses, or of one: nats, bits, 'bits per byte', perplexity."
+    ),
+]
+BytesPerToken = Annotated[
+    Texts, Option("--bytes-per-token", metavar="[EVAL=]BYTES", help="Of losses in bits per byte: mean bytes per token.")
 ]
 By = Annotated[Texts, Option("--by", metavar="COEFFICIENT=COLUMN", help="E=domain: partial pooling over a column.")]
 Priors = Annotated[
@@ -59,6 +73,10 @@ Priors = Annotated[
 References = Annotated[Texts, Option("--reference", metavar="NAME=VALUE", help="N=2e5: the study's own reference run.")]
 Warmup = Annotated[
     int | None, Option(metavar="STEPS", help="Curves: steps of the warm-up, where the log starts after it.")
+]
+Memory = Annotated[
+    float | None,
+    Option(metavar="LAMBDA", help="Curves: lambda of the annealing area.  [default: 0.999, for runs of many steps]"),
 ]
 Before = Annotated[
     str | None,
@@ -125,6 +143,24 @@ def numbers(values: Iterable[str] | None, option: str, example: str) -> dict[str
         except ValueError:
             raise RangeError(f"{option}: {text!r} is not a number; write one like 0.3 or 2e9") from None
     return found
+
+
+def read_units(units: Iterable[str] | None, bytes_per_token: Iterable[str] | None) -> dict[str, Any]:
+    """Return the arguments `unit` and `bytes_per_token` of the readers, as far as they are given."""
+    found: dict[str, Any] = {}
+    if units:
+        found["unit"] = _for_all(units) or pairs(units, "--unit", "general=perplexity")
+    if bytes_per_token:
+        size = _for_all(bytes_per_token)
+        named = numbers([f"all={size}"] if size else bytes_per_token, "--bytes-per-token", "general=4.3")
+        found["bytes_per_token"] = named["all"] if size else named
+    return found
+
+
+def _for_all(values: Iterable[str]) -> str | None:
+    """Return the value of an option that is given once, without a name."""
+    given = list(values)
+    return given[0] if len(given) == 1 and "=" not in given[0] else None
 
 
 def read_goal(values: Iterable[str] | None) -> dict[str, float] | None:

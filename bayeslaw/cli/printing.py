@@ -15,11 +15,29 @@ from bayeslaw.workflow import Fit
 
 __all__ = ["caution", "note", "print_answer", "print_checks", "write_csv"]
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""Beginnings of what a spreadsheet takes for a formula; the last four are wide forms of the first four."""
+
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write a whole table; after an error there is no file."""
+    """Write a whole table; after an error there is no file.
+
+    A text that a spreadsheet takes for a formula gets an apostrophe in front, which makes it a text there.
+    """
+    texts = {str(c): table[c].map(_no_formula) for c in table if not pd.api.types.is_numeric_dtype(table[c])}
     with replacing(path) as temporary:
-        table.to_csv(temporary, index=False)
+        table.assign(**texts).rename(columns=_no_formula).to_csv(temporary, index=False)
+
+
+def _no_formula(cell: Any) -> Any:
+    """Return a cell that no spreadsheet runs; a text that is a number stays as it is."""
+    if not (isinstance(cell, str) and cell.startswith(FORMULA)):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
 
 
 def print_checks(result: Fit, **planned: Any) -> bool:

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 import bayeslaw as bl
-from bayeslaw.base.files import replacing
 from bayeslaw.cli import options
+from bayeslaw.cli.fitting import sampled
 from bayeslaw.cli.printing import print_checks
 from bayeslaw.reporting import critical_ratios
 
@@ -62,9 +62,7 @@ def demo(
         reference={"N": 2e5, "D": 1e6},
     )
     typer.echo(f"Data: tinycpt, real continual pre-training of four tiny models on Python code.\n{model!r}\n")
-    with replacing(output / "fit.nc") as temporary:
-        fit = model.fit(draws=draws, chains=chains, target_accept=0.98, seed=seed, progress=True)
-        fit.save(temporary)
+    fit = sampled(model, output / "fit.nc", draws=draws, chains=chains, seed=seed, target_accept=0.98)
     ratios = critical_ratios(fit)
     ratios["0.3 safe"] = [float(ratio.probability_safe(0.3)) for ratio in ratios["ratio"]]
     shown = ratios[["N", "limit", "critical ratio", "of a new run", "0.3 safe"]]

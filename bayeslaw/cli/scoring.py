@@ -10,10 +10,10 @@ import typer
 from typer import Argument, Option
 
 import bayeslaw as bl
-from bayeslaw.base.files import replacing
+from bayeslaw.base.files import check_writable
 from bayeslaw.cli import options
 from bayeslaw.cli.fitting import model_of
-from bayeslaw.cli.printing import note
+from bayeslaw.cli.printing import note, write_csv
 from bayeslaw.errors import MissingExtra, RangeError, RefitError
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ def evaluate(
     ] = None,
     columns: options.Columns = None,
     loss: options.Losses = None,
+    unit: options.Units = None,
+    bytes_per_token: options.BytesPerToken = None,
     prior: options.Priors = None,
     reference: options.References = None,
     seed: Annotated[int | None, Option(help="Seed of the sampler.  [default: 1, or the fit's]")] = None,
@@ -60,6 +62,7 @@ def evaluate(
     robust: options.Robust = False,
     warmup: options.Warmup = None,
     before: options.Before = None,
+    memory: options.Memory = None,
     prob: options.Prob = None,
 ) -> None:
     """Refit without each part of the runs and score the predictions there; exit 1 if a refit fails.
@@ -73,8 +76,9 @@ def evaluate(
     settings: dict[str, Any] = options.given(seed=seed, draws=draws, chains=chains)
     if law.endswith(".nc"):
         of_model: dict[str, Any] = {"--map": columns, "--loss": loss, "--by": pooled, "--prior": prior}
-        of_model |= {"--reference": reference, "--outside": outside is not None, "--robust": robust, "--warmup": warmup}
-        of_model |= {"--before": before, "RUNS.csv": runs}
+        of_model |= {"--reference": reference, "--outside": outside, "--robust": robust, "--warmup": warmup}
+        of_model |= {"--before": before, "--memory": memory, "--unit": unit, "--bytes-per-token": bytes_per_token}
+        of_model |= {"RUNS.csv": runs}
         if unwanted := [name for name, value in of_model.items() if value]:
             raise RangeError(f"{law} has its own runs and model: leave {' and '.join(unwanted)} out")
         result = options.load_fit(Path(law))
@@ -84,19 +88,20 @@ def evaluate(
     elif runs is None:
         raise RangeError(f"name the measurements after the law, as in: bayeslaw evaluate {law} runs.csv --by N")
     else:
-        model = model_of(law, runs, columns, loss, pooled, prior, reference, outside, robust, warmup, before)
+        units = options.read_units(unit, bytes_per_token)
+        of_curves = (warmup, before, memory)
+        model = model_of(law, runs, columns, loss, units, pooled, prior, reference, outside, robust, *of_curves)
     settings = {"seed": 1, **settings}
     asked = options.read_splits(splits or f"by:{','.join(held_out)}", settings["seed"])
-    with (
-        nullcontext() if output is None else replacing(output) as temporary,
-        nullcontext() if dask is None else _client(dask) as client,
-    ):
+    if output is not None:
+        check_writable(output)
+    with nullcontext() if dask is None else _client(dask) as client:
         executor = None if client is None else client.get_executor()
         found = bl.evaluate(
             model, asked, prob=options.probability(prob), folder=folder, jobs=jobs, executor=executor, **settings
         )
-        if temporary is not None:
-            found.to_frame().to_csv(temporary, index=False)
+    if output is not None:
+        write_csv(found.to_frame(), output)
     typer.echo(repr(found))
     typer.echo(found.to_frame().to_string(index=False, float_format="{:.4g}".format))
     for fold in found.failed.itertuples():

@@ -40,7 +40,7 @@ def allocation(
     fit: Posterior,
     *,
     flops: Any,
-    domain_share: float | None = None,
+    domain_share: Any = None,
     domain: Any = None,
     eval: str | None = None,
     labels: Mapping[str, Any] | None = None,

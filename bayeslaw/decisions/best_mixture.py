@@ -74,7 +74,8 @@ class Mixture(Censored):
         shares = self._shares(candidate)
         above = (self.goal(shares) + self.pull(shares) - self.goal(self.draws) - self.pull(self.draws)).clip(0)
         asked = {**self.inputs, "candidate": "recommended" if candidate is None else "given"}
-        return Quantity("regret", above.transpose(*SAMPLE, ...), "nats per token", self.what, asked)
+        regret = above.transpose(*SAMPLE, ...)
+        return Quantity("regret", regret, "nats per token", self.what, asked, cautions=self.cautions)
 
     def probability_within(self, candidate: Any, tolerance: float) -> xr.DataArray:
         """Return the probability that a candidate lies at most `tolerance` nats above the best.
@@ -97,8 +98,8 @@ class Mixture(Censored):
 
     def gain(self, over: Any, mixture: Any = None) -> Quantity:
         """Return how many nats a mixture (by default the recommended one) lies below another; above 0 is better."""
-        difference = self.goal(self._shares(over)) - self.goal(self._shares(mixture))
-        return Quantity("gain", difference.transpose(*SAMPLE, ...), "nats per token", self.what, self.inputs)
+        gain = (self.goal(self._shares(over)) - self.goal(self._shares(mixture))).transpose(*SAMPLE, ...)
+        return Quantity("gain", gain, "nats per token", self.what, self.inputs, cautions=self.cautions)
 
 
 def best_mixture(

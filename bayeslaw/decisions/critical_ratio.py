@@ -10,6 +10,7 @@ import xarray as xr
 from bayeslaw import models
 from bayeslaw.base.arguments import numbers
 from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.decisions.baseline import baseline_of
 from bayeslaw.decisions.question import Line, given, last_below, open_columns, where
 from bayeslaw.declare.laws import Law
 from bayeslaw.errors import DataError, LawError, RangeError, unknown_name
@@ -22,7 +23,7 @@ __all__ = ["CriticalRatio", "bends", "critical_ratio", "of_the_study"]
 TOKEN_STEP = 1e-3
 """Relative step in tokens over which a turning point compares losses."""
 
-LIMIT_INPUTS = ("eval", "rule", "max_rise", "max_increase", "baseline", "weight", "range")
+LIMIT_INPUTS = ("eval", "rule", "max_rise", "max_increase", "baseline", "baseline_sd", "weight", "range")
 """Inputs that describe the limit."""
 
 MOST_LABELS = 6
@@ -49,11 +50,12 @@ class CriticalRatio(Censored):
         if asked["rule"] == "turning-point":
             goal = loss if "weight" not in asked else f"domain loss + {asked['weight']:g} x general loss"
             return f"{goal} falling again at these tokens"
-        before = "the baseline"
         if isinstance(baseline, tuple):
             before = f"a baseline of {baseline[0]:.4g} (sd {baseline[1]:.2g}) nats"
-        elif np.ndim(baseline) == 0:
-            before = f"a baseline of {float(baseline):.4g} nats"
+        else:
+            before = f"a baseline of {float(baseline):.4g} nats" if np.ndim(baseline) == 0 else "the baseline"
+            if (sd := np.max(asked.get("baseline_sd", np.nan))) >= 0:
+                before += f" (sd {'up to ' * np.ndim(baseline)}{sd:.2g})" if sd > 0 else ", taken as exact"
         if "max_increase" in asked:
             return f"{loss} at most {asked['max_increase']:g} nats above {before}"
         if asked["max_rise"] == 0:
@@ -111,7 +113,8 @@ def critical_ratio(
         of other groups. Arrays give the result dims.
     baseline : float, (float, float) or array, optional
         Loss before training in nats: a number, a pair (value, sd), or one number per `N`; by default the mean of the
-        runs' rows at D = 0 for that N (and domain).
+        runs' rows at D = 0 for that N (and domain). Where these rows disagree, the mean is as uncertain as their
+        scatter makes it, and so is a single row beside them; where none has a replicate, they are exact.
     max_rise : float, optional
         Largest rise relative to the baseline (0.03 is 3 %); 0 if neither limit is given.
     max_increase : float, optional
@@ -155,18 +158,19 @@ def critical_ratio(
     if rule != "turning-point" and given(weight=weight, beside=beside):
         raise RangeError(f"rule {rule!r} weighs no losses: leave weight and beside out or use rule='turning-point'")
     line = Line(fit, eval, lambda share: columns.assign(domain_share=share))
-    grid, start = line.grid(), None
+    grid, shown = line.grid(), given(weight=weight, eval=eval, rule=rule, **limits)
     if rule == "turning-point":
         draws = last_below(_turning(fit, eval, columns, asked, weight, beside), grid)
         if AROUND_D in draws.dims:
             draws = draws.rename({AROUND_D: "D"}).assign_coords(D=columns["D"])
     else:
         error = line.error(columns, seed) if new_run else 1.0
-        start = _baseline(fit, baseline, columns, eval, seed)
+        before = baseline_of(fit, baseline, columns, eval)
+        shown |= before.inputs
+        start = before.draws(fit.error(seed).sel(eval=eval, drop=True).reset_coords(drop=True), seed)
         limit = start * (1 + limits.get("max_rise", 0.0)) + limits.get("max_increase", 0.0)
         draws = last_below(lambda share: line.loss(share) * error - limit, grid)
     low, high = grid[0].item(), grid[-1].item()
-    shown = given(weight=weight, eval=eval, rule=rule, **limits, baseline=start if baseline is None else baseline)
     ratio = CriticalRatio(
         "critical_ratio",
         draws.transpose(*SAMPLE, ...),
@@ -265,51 +269,3 @@ def _rise(fit: Posterior, eval: str, columns: xr.Dataset) -> Callable[[xr.DataAr
 
     later, sooner = line(D * (1 + TOKEN_STEP)), line(D * (1 - TOKEN_STEP))
     return lambda share: later.loss(share) - sooner.loss(share)
-
-
-def _baseline(fit: Posterior, baseline: Any, columns: xr.Dataset, eval: str, seed: int) -> xr.DataArray:
-    """Return the loss before training (nats), per draw where it is uncertain."""
-    if baseline is None:
-        return _measured_baseline(fit, columns, eval)
-    form = "give a loss in nats, a pair (value, sd), or a list with one loss per N"
-    try:
-        values = np.asarray(baseline, float)
-    except (TypeError, ValueError):
-        raise DataError(f"baseline is {baseline!r}: {form}") from None
-    if isinstance(baseline, tuple):
-        if len(baseline) != 2 or not 0 <= values[1] < values[0] / 2:
-            raise DataError(f"baseline is {baseline!r}, which is no loss with its standard deviation: {form}")
-        like = fit.error(seed).sel(eval=eval, drop=True).reset_coords(drop=True)
-        rng = np.random.default_rng([seed, 1])  # not the stream of the errors of new runs
-        return like.copy(data=rng.normal(values[0], values[1], like.shape))
-    if not (np.isfinite(values).all() and (values > 0).all()):
-        raise DataError(f"baseline is {baseline!r}: a loss in nats is finite and above 0; {form}")
-    if values.ndim == 0:
-        return xr.DataArray(values)
-    N = columns.get("N", xr.DataArray(0.0))
-    if values.shape != N.shape:
-        raise DataError(f"baseline has {values.size} values, N has {N.size}: {form}")
-    return xr.DataArray(values, dims=N.dims, coords=N.coords)
-
-
-def _measured_baseline(fit: Posterior, columns: xr.Dataset, eval: str) -> xr.DataArray:
-    rows = fit.model.runs.baseline
-    keys = [str(c) for c in columns.variables if c in rows and c not in ("D", "step", "lr", "domain_share")]
-
-    def mean_at(*wanted: Any) -> float:
-        same = np.ones(len(rows), bool)
-        for key, value in zip(keys, wanted, strict=True):
-            numeric = rows[key].dtype.kind in "fiu"
-            same &= np.isclose(rows[key], value, rtol=1e-6) if numeric else rows[key] == str(value)
-        if not same.any():
-            there = ", ".join(f"{k} {v}" for k, v in zip(keys, wanted, strict=True))
-            raise DataError(
-                f"the runs have no row at D = 0{' with ' + there if there else ''}: give baseline=, the {eval} loss "
-                "before training, or add such rows"
-            )
-        return float(rows[f"{eval}_loss"][same].mean())
-
-    if not keys:
-        return xr.DataArray(mean_at())
-    found: xr.DataArray = xr.apply_ufunc(mean_at, *(columns[k] for k in keys), vectorize=True, output_dtypes=[float])
-    return found.reset_coords(drop=True)

@@ -117,8 +117,8 @@ def learnability(fit: Posterior) -> Learnability:
     about: dict[str, Any] = {"what": "mean law", "inputs": {"domain": names}}
     made_of = [p.name for p in signature(law.learnability).parameters.values() if p.kind is p.KEYWORD_ONLY]
     return Learnability(
-        Quantity("K", K, "1", note=DIRECTION, **about),
-        Quantity("part", part, "nats", note="the domain's part of the floor", **about),
+        Quantity("K", K, "1", remark=DIRECTION, **about),
+        Quantity("part", part, "nats", remark="the domain's part of the floor", **about),
         pd.DataFrame([row for name in made_of for row in _moved(fit, name)]),
     )
 

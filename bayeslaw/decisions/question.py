@@ -14,6 +14,7 @@ from bayeslaw.declare.laws import WEIGHT, Law
 from bayeslaw.errors import LawError, RangeError, unknown_name
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.spec.ranges import inside, ranges
+from bayeslaw.tables.plausible import check_count
 
 __all__ = [
     "END_ROUNDING",
@@ -90,6 +91,7 @@ def named(value: Any, name: str) -> xr.DataArray:
     values = numbers(value, name)
     if not (np.isfinite(values).all() and (values > 0).all()):
         raise RangeError(f"{name} is {value}: give numbers above 0")
+    check_count(name, values)
     return xr.DataArray(values, dims=[name] * values.ndim, coords={name: values} if values.ndim else None)
 
 

@@ -116,7 +116,8 @@ def curve(
     asked = {**columns, "schedule": repr(schedule)}
     note = beyond(fit, {"the schedule": schedule}, areas.assign(run="the schedule"))
     what = "new run" if new_run else "mean law"
-    return cautioned(fit, Quantity("loss", fit.loss(named, new_run, seed), "nats per token", what, asked, note), N=N)
+    losses = Quantity("loss", fit.loss(named, new_run, seed), "nats per token", what, asked, note)
+    return cautioned(fit, losses, N=N, **path(areas))
 
 
 def best_schedule(
@@ -206,7 +207,7 @@ def best_schedule(
     note = beyond(fit, {words[k]: plan for k, plan in plans.items()}, areas.assign(run=areas["run"].map(words)))
     name, what = "change_of_loss" if change else "final_loss", "new run" if new_run else "mean law"
     best = Best(name, draws.transpose(*SAMPLE, ...), "nats per token", what, asked, note)
-    return cautioned(fit, best, N=known.get("N"))
+    return cautioned(fit, best, N=known.get("N"), **path(areas))
 
 
 def check_law(fit: Posterior, *columns: str) -> None:
@@ -224,6 +225,11 @@ def _columns_of(fit: Posterior, areas: pd.DataFrame, dim: str, labels: Any) -> d
     return {str(c): xr.DataArray(columns[c].to_numpy(), dims=dim, coords={dim: labels}) for c in columns}
 
 
+def path(areas: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return the steps and peak rates of planned curves, for their cautions."""
+    return {c: areas[c].to_numpy() for c in ("step", "peak")}
+
+
 def _each(values: Any, labels: list[Any], what: str) -> list[Any]:
     """Return the value of every candidate, from a mapping by label or one for all."""
     if not isinstance(values, Mapping):
@@ -236,11 +242,14 @@ def _each(values: Any, labels: list[Any], what: str) -> list[Any]:
 def beyond(fit: Posterior, plans: Mapping[str, Schedule], areas: pd.DataFrame) -> str:
     """Return in words where schedules leave the range of the runs."""
     table, notes = fit.model.runs.table, []
-    peak = table["lr"].max()
+    peaks = table.get("peak", table["lr"])  # older fits have no peaks
+    lowest, highest = peaks.min(), peaks.max()
     for name, plan in plans.items():
         parts = []
-        if plan.lr.max() > (1 + RANGE_SLACK) * peak:
-            parts.append(f"a peak rate of {plan.lr.max():.3g}, above the {peak:.3g} of the runs; the law rewards it")
+        if plan.lr.max() > (1 + RANGE_SLACK) * highest:
+            parts.append(f"a peak rate of {plan.lr.max():.3g}, above the {highest:.3g} of the runs; the law rewards it")
+        if plan.lr.max() < (1 - RANGE_SLACK) * lowest:
+            parts.append(f"a peak rate of {plan.lr.max():.3g}, below the {lowest:.3g} of the runs")
         if (idle := int((plan.lr == 0).sum())) > 1:
             parts.append(f"{idle} steps at rate 0, which help in the law only")
         own = areas[areas["run"] == name]

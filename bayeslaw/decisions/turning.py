@@ -102,7 +102,7 @@ def turning_length(
         low=0.0,
         high=float(length),
     )
-    return cautioned(fit, answer, N=N)
+    return cautioned(fit, answer, N=N, step=end, peak=schedule.lr.max())
 
 
 def critical_point(

@@ -5,14 +5,28 @@ import math
 from typing import Any
 
 import numpy as np
+import pymc as pm
 import pymc_extras.prior
-from scipy import stats
+from pytensor.xtensor import as_xtensor
+from scipy import special, stats
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB, levels
 from bayeslaw.errors import LawError
 
-__all__ = ["Prior", "central", "closed", "describe", "pooled", "positive", "real", "share", "typical", "with_dims"]
+__all__ = [
+    "Correlation",
+    "Prior",
+    "central",
+    "closed",
+    "describe",
+    "pooled",
+    "positive",
+    "real",
+    "share",
+    "typical",
+    "with_dims",
+]
 
 SPREAD_OF_SPREADS = 0.5
 """Prior standard deviation of the log of a population's spread: two thirds within a factor of exp(0.5) = 1.65.
@@ -34,6 +48,51 @@ class Prior(pymc_extras.prior.Prior):
 
     def _repr_html_(self) -> str:
         return f"<p><b>Prior</b> {html.escape(repr(self))}</p>"
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The interval of a quantity with a uniform or beta prior."""
+        return float(self.parameters.get("lower", 0.0)), float(self.parameters.get("upper", 1.0))
+
+
+class Correlation(Prior):
+    """A logit-normal prior of the correlation between any two of several equally correlated quantities.
+
+    The logit of (1 + (count - 1) correlation) / count, the share of the variance that their mean keeps, is normal
+    around 0. The density vanishes at the limits faster than any power.
+
+    Parameters
+    ----------
+    count : int
+        Number of quantities; the correlation lies between -1 / (count - 1) and 1.
+    spread : float
+        Standard deviation of the logit.
+    """
+
+    def __init__(self, count: int, spread: float) -> None:
+        super().__init__("LogitNormal", mu=0.0, sigma=float(spread))
+        self.count = count
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The limits of the correlation."""
+        return -1 / (self.count - 1), 1.0
+
+    def logit(self, correlation: Any) -> Any:
+        """Return the logit of a correlation."""
+        low, high = self.ends
+        return np.log(correlation - low) - np.log(high - correlation)
+
+    def create_variable(self, name: str, xdist: bool = False) -> Any:
+        """Create the PyMC variable."""
+
+        def correlation(mu: Any, sigma: Any, size: Any) -> Any:
+            low, high = self.ends
+            return low + (high - low) * pm.math.sigmoid(pm.Normal.dist(mu, sigma, size=size))
+
+        limits = pm.distributions.transforms.Interval(*self.ends)
+        variable = pm.CustomDist(name, *self.parameters.values(), dist=correlation, transform=limits)
+        return as_xtensor(variable) if xdist else variable
 
 
 @checked
@@ -106,13 +165,19 @@ def closed(prior: Prior) -> Any:
 
 
 def central(prior: Prior, prob: float) -> np.ndarray | None:
-    """Return median and equal-tailed interval of a prior that `closed` knows; None for others."""
+    """Return median and equal-tailed interval of a correlation or a prior that `closed` knows; None for others."""
+    if isinstance(prior, Correlation):
+        low, high = prior.ends
+        ends: np.ndarray = low + (high - low) * special.expit(
+            prior.parameters["sigma"] * special.ndtri([0.5, *levels(prob)])
+        )
+        return ends
     distribution = closed(prior)
     return None if distribution is None else distribution.ppf([0.5, *levels(prob)])
 
 
 def describe(prior: Prior) -> str:
-    """Return a prior in words: median and interval if `closed` knows it, its constructor otherwise."""
+    """Return a prior in words: median and interval if `central` knows them, its constructor otherwise."""
     p = prior.parameters
     if prior.distribution == "LogNormal" and np.ndim(p["mu"]):
         return f"log-normal, medians {np.exp(p['mu'].min()):.3g} to {np.exp(p['mu'].max()):.3g}, one for each"
@@ -120,7 +185,7 @@ def describe(prior: Prior) -> str:
         return str(prior)
     if prior.distribution == "Normal":
         return f"normal, mean {p['mu']:.3g}, sd {p['sigma']:.3g}"
-    kind = {"LogNormal": "log-normal", "Beta": "beta"}[prior.distribution]
+    kind = {"LogNormal": "log-normal", "LogitNormal": "logit-normal", "Beta": "beta"}[prior.distribution]
     return f"{kind}, median {ends[0]:.3g} ({100 * CI_PROB:g} %: {ends[1]:.2g} to {ends[2]:.2g})"
 
 

@@ -14,6 +14,7 @@ from bayeslaw.errors import DataError, RangeError, unknown_name
 from bayeslaw.spec.noise import Noise
 from bayeslaw.spec.specification import Specification
 from bayeslaw.tables.mixtures import as_weights
+from bayeslaw.tables.plausible import check_count
 
 __all__ = ["UNSEEN", "Posterior", "kept", "posterior_of"]
 
@@ -230,6 +231,7 @@ def _check_numbers(name: str, values: np.ndarray, law: Law) -> None:
         what = f"{low:g} to {high:g} {covariate.unit}, as {law.name} takes it"
     if (bad := ~((values >= low) & (values <= high))).any():
         raise RangeError(f"{name} is {values[bad].ravel()[0]:g}: give {what}")
+    check_count(name, values)
 
 
 @singledispatch

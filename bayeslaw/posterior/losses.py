@@ -1,7 +1,6 @@
 """Predicted losses: draws at the values of columns, or a summary of every row of a table."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,14 +11,14 @@ from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB, levels
 from bayeslaw.declare.laws import WEIGHT
 from bayeslaw.errors import DataError, RangeError
-from bayeslaw.posterior.cautions import cautioned
+from bayeslaw.posterior.cautions import VERIFIED, cautioned
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.identified import mixture_cautions
 from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.tables.areas import Schedules
 from bayeslaw.tables.curves import curve_columns
 from bayeslaw.tables.mixtures import PREFIX, folded, normalised, sources
-from bayeslaw.tables.reading import check_named, numeric, read_table
+from bayeslaw.tables.reading import Table, check_named, numeric, read_table
 from bayeslaw.tables.runs import LABELS
 
 __all__ = ["by_row", "predict"]
@@ -46,7 +45,7 @@ def predict(fit: Posterior, *, new_run: bool = False, seed: int = 0, **columns: 
 @checked
 def by_row(
     fit: Posterior,
-    table: pd.DataFrame | str | Path,
+    table: Table,
     *,
     prob: float = CI_PROB,
     new_run: bool = False,
@@ -59,15 +58,16 @@ def by_row(
     law = fit.model.law
     groups = fit.model.design.groups
     known = read_table(table, [*LABELS, *(c for c, labels in groups.items() if labels.dtype.kind not in "fiub")])
-    rows = known.set_axis(table.index) if isinstance(table, pd.DataFrame) else known
+    rows = table if isinstance(table, pd.DataFrame) else known
     if not len(rows):
         raise DataError("the table has no rows: give at least one to predict")
     added = [*(["eval"] if len(fit.evals) > 1 else []), *SUMMARY]
     if taken := [c for c in added if c in rows]:
         raise DataError(f"the table has a column {taken[0]!r}, which predictions add: rename or drop it")
-    scheduled = not (schedule is before is warmup is None)
+    scheduled, assumed = not (schedule is before is warmup is None), [""]
     if law.kind == "schedule" and (scheduled or not set(law.columns) <= set(known)):
         known = curve_columns(known, fit.model.runs, schedule=schedule, before=before, warmup=warmup)
+        assumed = [known.attrs["assumed"]]
     elif scheduled:
         raise RangeError(f"the law {law.name} has no schedule: leave schedule, before and warmup out")
     columns = fit.columns(**_asked(fit, known))
@@ -79,14 +79,18 @@ def by_row(
     answers = answers.assign(**dict(zip(SUMMARY, summary.T, strict=True)))
     few = columns.isel(row=np.unique(np.linspace(0, len(rows) - 1, CAUTIONED_ROWS).astype(int)))
     losses = Quantity("loss", fit.loss(few, seed=seed), "nats per token", "mean law")
-    answers.attrs["cautions"] = list(_cautioned(fit, losses, columns).cautions)
+    curve = ("step", "peak") if law.kind == "schedule" else ()
+    path = {c: numeric(known, c).to_numpy() for c in curve if c in known}
+    answers.attrs["cautions"] = [*filter(None, assumed), *_cautioned(fit, losses, columns, **path).cautions]
     return answers
 
 
-def _cautioned(fit: Posterior, answer: Quantity, columns: xr.Dataset) -> Quantity:
+def _cautioned(fit: Posterior, answer: Quantity, columns: xr.Dataset, **path: Any) -> Quantity:
+    """Return an answer with its cautions; `path` has the steps and peak rates of curves, where they are known."""
     if WEIGHT in columns:
         answer = replace(answer, cautions=mixture_cautions(fit, columns[WEIGHT]))
-    return cautioned(fit, answer, **{c: columns[c].values for c in ("N", "D") if c in columns})
+    named = ("N", "D") if path else VERIFIED
+    return cautioned(fit, answer, **{c: columns[c].values for c in named if c in columns}, **path)
 
 
 def _check_trained(fit: Posterior, columns: xr.Dataset) -> None:

@@ -1,13 +1,15 @@
-"""A new domain from a few of its early checkpoints, added to a posterior without a refit.
+"""A new domain from a few of its early checkpoints, added to a posterior, where possible without a refit.
 
 The posterior of the old runs stays as it is. For every draw of the shared part (coefficients, populations, noise) the
 new domain's own coefficients get a prior, their population at that draw, and a likelihood, that of the early runs.
 Student-t proposals around the mode of the two, with the width of its curvature, are weighted by prior times likelihood
 over the density of the proposal and then resampled in proportion to their weights. The result is the posterior of all
-runs together, exact but for Monte Carlo error, whose size Pareto's k shows.
+runs together, exact but for Monte Carlo error, whose size Pareto's k shows. Where the early runs say so much about the
+shared part that the weights are unreliable, all runs are fitted together instead, which samples the same posterior.
 """
 
 import time
+import warnings
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
@@ -18,6 +20,7 @@ from arviz_stats.base import array_stats
 
 from bayeslaw.errors import DataError, LawError, RangeError
 from bayeslaw.posterior.draws import Posterior, posterior_of
+from bayeslaw.posterior.inference import fit as refit
 from bayeslaw.posterior.inference import with_paper_units
 from bayeslaw.sampler.density import Density
 from bayeslaw.sampler.proposals import DOMAIN, PROPOSALS, Alone
@@ -26,6 +29,9 @@ from bayeslaw.spec.specification import Specification
 from bayeslaw.tables.runs import Runs
 
 __all__ = ["new_domain"]
+
+OF_SAMPLER = ("draws", "tune", "chains", "target_accept")
+"""Settings of a fit that a refit takes over."""
 
 MOST_SHARED_DRAWS = 1000
 """Approximate number of draws of the shared part that get proposals."""
@@ -38,7 +44,7 @@ LEAST_EFFECTIVE_DRAWS = 100
 
 
 def new_domain(fit: Posterior, early_runs: Runs, *, draws: int = 1000, seed: int = 0) -> Posterior:
-    """Return the posterior with one more domain, from a few of its measurements, without a refit.
+    """Return the posterior with one more domain, from a few of its measurements, where possible without a refit.
 
     Parameters
     ----------
@@ -47,25 +53,30 @@ def new_domain(fit: Posterior, early_runs: Runs, *, draws: int = 1000, seed: int
     early_runs : Runs
         Measurements of one domain that was not fitted, on the same validation sets.
     draws : int
-        Number of draws of the result.
+        Number of draws of the result, in one chain; a refit has the chains and draws of the fit.
     seed : int
         Same seed, same draws.
 
     Returns
     -------
     Fit
-        The fit of all runs, old and early, with one chain. Its settings hold Pareto's k, the number of weighted draws
-        and their effective number.
+        The fit of all runs, old and early. Its settings hold the ``domain`` and, where draws were weighted, Pareto's k,
+        the number of weighted draws and their effective number; its ``method`` is "new domain", or "nuts" after a refit.
 
     Raises
     ------
     DataError
         The early runs are of no domain, of several, or of one that was fitted.
     LawError
-        No coefficient is pooled by domain, or one has a separate value for each.
+        No coefficient is pooled by domain, or one has a separate value for each; or the fit is no posterior.
     RangeError
-        The weights are unreliable, because the early runs inform the shared part too much: fit all runs together. Or
         `draws` is below 1.
+
+    Warns
+    -----
+    UserWarning
+        All runs are fitted together, because the early runs inform the shared part too much for weights, or share batch
+        noise with the others; before it starts, with the time that the fit took.
 
     Notes
     -----
@@ -75,6 +86,8 @@ def new_domain(fit: Posterior, early_runs: Runs, *, draws: int = 1000, seed: int
         raise RangeError(f"draws is {draws}: give at least 1")
     start, label = time.perf_counter(), _label(fit, early_runs)
     joint = replace(fit.model, runs=_together(fit.model.runs, early_runs))
+    if joint.noise.batch:
+        return _refit(fit, joint, label, seed, start, "may share batch noise with the others")
     thin = max(1, fit.draws // MOST_SHARED_DRAWS)
     posterior = fit.posterior.stack(sample=("chain", "draw"), create_index=False).isel(sample=slice(None, None, thin))
     settings = {f.name: getattr(fit.model, f.name) for f in fields(Specification)}
@@ -85,19 +98,28 @@ def new_domain(fit: Posterior, early_runs: Runs, *, draws: int = 1000, seed: int
     smooth, pareto_k = array_stats.psislw(-log_weight.ravel())  # takes log likelihoods, whose inverses are the weights
     k, weight = float(pareto_k), np.exp(smooth)
     effective = 1 / float((weight**2).sum())
+    reliability = {"pareto_k": round(k, 2), "weighted_draws": log_weight.size}
+    reliability["effective_weighted_draws"] = round(effective)
     if not k <= MOST_PARETO_K or effective < LEAST_EFFECTIVE_DRAWS:
-        raise RangeError(
-            f"the runs of {label!r} inform the coefficients of all domains too much (Pareto's k {k:.2f}, "
-            f"{effective:.0f} effective draws): give earlier ones only, or fit all runs together"
-        )
+        why = f"inform the coefficients of all domains too much (Pareto's k {k:.2f}, {effective:.0f} effective draws)"
+        return _refit(fit, joint, label, seed, start, why, **reliability)
     position = (rng.random() + np.arange(draws)) / draws
     chosen = rng.permutation(np.minimum(np.searchsorted(np.cumsum(weight), position), weight.size - 1))
     found = _with_domain(posterior, own, label, joint, *np.divmod(chosen, PROPOSALS))
-    reliability = {"pareto_k": round(k, 2), "weighted_draws": log_weight.size}
-    reliability["effective_weighted_draws"] = round(effective)
     how = {"method": "new domain", "domain": label, "draws": draws, "seed": seed, **reliability}
     idata = xr.DataTree.from_dict({"posterior": with_paper_units(joint, found)})
     return posterior_of(joint, idata, how, time.perf_counter() - start)
+
+
+def _refit(
+    fit: Posterior, joint: Specification, label: str, seed: int, start: float, why: str, **reliability: float
+) -> Posterior:
+    """Return the fit of all runs together, announced with the time that the fit took."""
+    took = f", which took {fit.seconds:.0f} s without them" if fit.sampled else ""
+    warnings.warn(f"the runs of {label!r} {why}: all runs are fitted together{took}", stacklevel=5)
+    found = refit(joint, **{k: fit.settings[k] for k in OF_SAMPLER if k in fit.settings}, seed=seed)
+    how = {**found.settings, "domain": label, **reliability}
+    return posterior_of(joint, found.idata, how, time.perf_counter() - start)
 
 
 def _with_domain(
@@ -116,11 +138,8 @@ def _with_domain(
 def _label(fit: Posterior, early_runs: Runs) -> str:
     """Return the name of the new domain, after all checks."""
     model = fit.model
-    if model.noise.batch:
-        raise LawError(
-            "the early runs share batch noise with the fitted ones, which they alone do not identify: fit without it "
-            "(noise=bl.Noise(batch=False)), or fit all runs together"
-        )
+    if fit.method == "prior":
+        raise LawError("draws of the prior know none of the runs: fit with method='nuts'")
     if DOMAIN not in model.by.values():
         raise LawError("no coefficient is pooled by domain, so that a new domain has none of its own: fit with by=")
     for name, prior in model.coefficient_priors.items():

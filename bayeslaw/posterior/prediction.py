@@ -9,7 +9,7 @@ import xarray as xr
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.spec.design import Design
 
-__all__ = ["at_rows", "batch_noise", "thinned"]
+__all__ = ["at_rows", "batch_noise", "new_runs", "thinned"]
 
 MOST_DRAWS = 1000
 """Draws from which a probability, or the sensitivity of an answer, is estimated."""
@@ -35,6 +35,23 @@ def at_rows(fit: Posterior, design: Design | None = None) -> xr.DataArray:
     """Return the losses of the mean law at the rows of a design (by default the fit's); dims chain, draw, eval, row."""
     rows = (design or fit.model.design).rows
     return fit.loss(rows[list(dict.fromkeys([*fit.model.law.columns, *fit.model.design.groups]))])
+
+
+def new_runs(fit: Posterior, design: Design, rng: np.random.Generator) -> xr.DataArray:
+    """Return losses of new runs at the rows of a design, without errors of measuring; dims chain, draw, eval, row.
+
+    Rows of one run are checkpoints of one new run.
+    """
+    losses = at_rows(fit, design) * np.exp(batch_noise(fit, design))
+    of_runs = replace(fit, model=replace(fit.model, noise=replace(fit.noise, batch=False)))
+    run, path = design.rows["run"].values, fit.model.law.path
+    drawn = []
+    for label in dict.fromkeys(run):
+        of_run = {"row": np.flatnonzero(run == label)}
+        log_path = xr.ufuncs.log(design.rows[path].isel(of_run)) if path in design.rows else None
+        drawn.append(of_runs.errors(losses.isel(of_run), design.rows.isel(of_run), rng, log_path=log_path))
+    found: xr.DataArray = losses * xr.ufuncs.exp(xr.concat(drawn, "row"))
+    return found
 
 
 def thinned(fit: Posterior, draws: int = MOST_DRAWS) -> Posterior:

@@ -43,4 +43,6 @@ def title(fit: Posterior) -> str:
             made += " of the prior"
         case "new domain":
             made += f", the domain {fit.settings['domain']} added without a refit"
+        case "nuts" if "domain" in fit.settings:
+            made += f", the domain {fit.settings['domain']} added by a refit of all runs"
     return f"Fit of {fit.model.law.name}: {made}, {fit.seconds:.0f} s"

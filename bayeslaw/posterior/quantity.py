@@ -48,8 +48,8 @@ class Quantity:
         Whether it is about the mean of the law or about one new run with its error.
     inputs : mapping
         The question.
-    note : str
-        A remark for the reader.
+    remark : str
+        What the answer says of itself, such as how many draws have no optimum.
     cautions : tuple of str
         Reasons against the answer: a fit that did not converge, a place far beyond the runs, a prior that decides.
     """
@@ -59,8 +59,13 @@ class Quantity:
     unit: str
     what: str
     inputs: Mapping[str, Any] = field(default_factory=dict)
-    note: str = ""
+    remark: str = ""
     cautions: tuple[str, ...] = ()
+
+    @property
+    def note(self) -> str:
+        """What a reader has to know, in one text: the remark, then the cautions."""
+        return "; ".join([self.remark] * bool(self.remark) + list(self.cautions))
 
     @checked
     def interval(self, prob: float = CI_PROB) -> xr.Dataset:
@@ -155,7 +160,7 @@ class Quantity:
         shares = self._shares_of_draws()
         if shares and all(v.ndim == 0 for v in shares.values()):
             parts.append(", ".join(f"{k} {v.item():.2f}" for k, v in shares.items()))
-        return "; ".join(parts + [self.note] * bool(self.note))
+        return "; ".join(parts + [self.remark] * bool(self.remark))
 
     def _asked(self, besides: Collection[str] = ()) -> str:
         """Return the single numbers and texts of the question in words."""

@@ -6,6 +6,7 @@ power-scaling", arXiv:2107.14054.
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import arviz as az
 import numpy as np
@@ -15,7 +16,7 @@ import xarray as xr
 
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.base.words import place
-from bayeslaw.declare.priors import Prior, closed
+from bayeslaw.declare.priors import Correlation, Prior, closed
 from bayeslaw.errors import RangeError
 from bayeslaw.posterior.draws import Posterior, kept
 from bayeslaw.posterior.likelihood import log_likelihood
@@ -25,6 +26,7 @@ __all__ = [
     "LEAST_CONTRACTION",
     "LEAST_DRAWS",
     "SENSITIVE",
+    "Cell",
     "contraction",
     "in_prior_units",
     "log_prior",
@@ -49,19 +51,30 @@ CONSTANT_SPREAD = 1e-12
 """Relative spread below which draws count as constant."""
 
 
+class Cell(NamedTuple):
+    """A coefficient of one validation set and group: its name in words, and its draws in prior units."""
+
+    coefficient: str
+    eval: str
+    label: str
+    draws: xr.DataArray
+
+
 @kept
 def log_prior(fit: Posterior) -> xr.Dataset:
     """Return the log density of every prior at every draw; dims chain and draw, one variable per prior.
 
     Of a pooled coefficient it is the prior of the population, the one that a user states. The shape prior is left out:
-    it only excludes draws. Densities of positive coefficients are those of the logarithm, so that another weight
-    changes the spread of a log-normal prior and not its median.
+    it only excludes draws. Densities of positive coefficients are those of the logarithm, and of correlations those of
+    the logit, so that another weight changes the spread of such a prior and not its median.
     """
     model, posterior, densities = fit.model, fit.posterior, {}
     for name, prior in _stated({**model.coefficient_priors, **model.noise.priors(len(fit.evals))}):
         draws, distribution = posterior[name], prior.distribution
         if distribution == "LogNormal":
             draws, distribution = xr.ufuncs.log(draws), "Normal"
+        elif isinstance(prior, Correlation):
+            draws, distribution = prior.logit(draws), "Normal"
         density = pm.logp(getattr(pm, distribution).dist(**prior.parameters), draws.values).eval(mode="FAST_COMPILE")
         densities[name] = draws.copy(data=density).sum([d for d in draws.dims if d not in SAMPLE])
     return xr.Dataset(densities).reset_coords(drop=True)
@@ -136,12 +149,12 @@ def in_prior_units(fit: Posterior) -> dict[str, xr.DataArray]:
     return result
 
 
-def unit_cells(fit: Posterior) -> Iterator[tuple[str, str, xr.DataArray]]:
-    """Yield name in words, validation set and draws in prior units of every coefficient in every group."""
+def unit_cells(fit: Posterior) -> Iterator[Cell]:
+    """Yield every coefficient in every group, in prior units."""
     for name, every in in_prior_units(fit).items():
         for at, z in elements(every):
             e = str(at.pop("eval"))
-            yield f"{name} of the {e} loss{f' at {place(at)}' if at else ''}", e, z
+            yield Cell(name, e, f"{name} of the {e} loss{f' at {place(at)}' if at else ''}", z)
 
 
 def contraction(standard: xr.DataArray) -> xr.DataArray:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Buffer, Mapping
 from dataclasses import fields
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -23,11 +23,13 @@ from bayeslaw.declare.laws import WEIGHT, Law
 from bayeslaw.declare.priors import Prior
 from bayeslaw.errors import BayeslawError, StoreError, UnknownName
 from bayeslaw.posterior.draws import Posterior, posterior_of
+from bayeslaw.posterior.hdf5 import fault, json_of
+from bayeslaw.sampler.parameters import Parameters
 from bayeslaw.spec.noise import Noise
 from bayeslaw.spec.specification import Specification
 from bayeslaw.tables.runs import Runs
 
-__all__ = ["fingerprint", "load", "save"]
+__all__ = ["expected_size", "fingerprint", "load", "save"]
 
 SEAL = b"\nbayeslaw sha-256 "
 """Ends the netCDF content; after it comes its hash. Readers of netCDF stop before it.
@@ -39,6 +41,12 @@ or the library reads for ever.
 AREA_SETTINGS = ("memory", "warmup_counted", "tail", "power_C", "power_beta", "power_gamma")
 """Columns of older curves, each of one value."""
 
+STATISTICS = 6
+"""Of the sampler, for a draw."""
+
+HEADERS = 300_000
+"""Bytes for names, units, labels and the recipe."""
+
 POINTS = 4
 """Points at which a law is told from another."""
 
@@ -47,7 +55,10 @@ TRANSFORMS = (None, "exp", "log", "sigmoid", "softplus", "sqrt", "tanh")
 
 
 def save(fit: Posterior, path: str | Path) -> Path:
-    """Write a fit, beside the target first and then renamed, so that an interrupted save loses nothing."""
+    """Write a fit, beside the target first and then renamed, so that an interrupted save loses nothing.
+
+    HDF5 makes the file in memory: on a full disk its library ends the process.
+    """
     path, model = Path(path), fit.model
     recipe = {
         "bayeslaw": VERSION,
@@ -69,12 +80,19 @@ def save(fit: Posterior, path: str | Path) -> Path:
     groups |= {"runs": _to_dataset(model.runs.table), "baseline": _to_dataset(model.runs.baseline)}
     tree = xr.DataTree.from_dict(groups)
     tree.attrs["bayeslaw"] = json.dumps(recipe)
-    with replacing(path) as temporary:
-        tree.to_netcdf(temporary, engine="h5netcdf")
-        seal = _seal(temporary)
-        with temporary.open("ab") as file:
+    with tree.to_netcdf(engine="h5netcdf") as content:
+        seal = _seal(content)
+        with replacing(path, len(content) + len(seal)) as temporary, temporary.open("wb") as file:
+            file.write(content)
             file.write(seal)
     return path
+
+
+def expected_size(model: Specification, draws: int) -> int:
+    """Return an upper estimate of the bytes of a fit's file, before it is made; draws are those of all chains."""
+    tables = sum(int(t.memory_usage(deep=True).sum()) for t in (model.runs.table, model.runs.baseline))
+    variables = 2 * Parameters(model).size + STATISTICS  # once more in the units of the paper
+    return 8 * draws * variables + (3 + len(model.runs.evals)) * tables + HEADERS
 
 
 def load(path: str | Path, law: Law | None = None, kind: type[Specification] = Specification) -> Posterior:
@@ -111,8 +129,10 @@ def _read(path: Path) -> tuple[xr.DataTree, dict[str, Any]]:
     try:
         if _is_damaged(path):
             raise StoreError(f"{path} was damaged after fit.save wrote it: take a copy of it, or fit again")
-        with h5py.File(path) as file:  # where it fails, h5netcdf prints a traceback too
-            recipe = json.loads(file.attrs["bayeslaw"])
+        with h5py.File(path) as file:
+            if found := fault(file):
+                raise StoreError(f"{path} holds {found}, as no fit does: give a file written by fit.save")
+            recipe = json_of(file.attrs["bayeslaw"])
         if not isinstance(recipe, dict) or not all(isinstance(recipe.get(k), str) for k in ("law", "law_hash")):
             raise ValueError
         with xr.open_datatree(path, engine="h5netcdf") as opened:
@@ -125,10 +145,8 @@ def _read(path: Path) -> tuple[xr.DataTree, dict[str, Any]]:
         ) from None
 
 
-def _seal(path: Path, size: int = 0) -> bytes:
-    """Return the seal of a file's first bytes, or of all."""
-    with path.open("rb") as file, mmap(file.fileno(), size, access=ACCESS_READ) as content:
-        return SEAL + hashlib.sha256(content).hexdigest().encode()
+def _seal(content: Buffer) -> bytes:
+    return SEAL + hashlib.sha256(content).hexdigest().encode()
 
 
 def _is_damaged(path: Path) -> bool:
@@ -137,7 +155,10 @@ def _is_damaged(path: Path) -> bool:
         size = max(file.seek(0, os.SEEK_END) - len(SEAL) - 64, 0)
         file.seek(size)
         seal = file.read()
-    return seal.startswith(SEAL) and seal != _seal(path, size)
+        if not seal.startswith(SEAL):
+            return False
+        with mmap(file.fileno(), size, access=ACCESS_READ) as content:
+            return seal != _seal(content)
 
 
 def _fit(tree: xr.DataTree, recipe: Mapping[str, Any], law: Law, kind: type[Specification]) -> Posterior:
@@ -164,7 +185,8 @@ def _fit(tree: xr.DataTree, recipe: Mapping[str, Any], law: Law, kind: type[Spec
 
 
 def _runs(tree: xr.DataTree, recipe: Mapping[str, Any]) -> Runs:
-    table, baseline = (_to_frame(tree[group].to_dataset()) for group in ("runs", "baseline"))
+    table = _to_frame(tree["runs"].to_dataset())
+    baseline = _to_frame(tree["baseline"].to_dataset(), like=table)
     areas = dict(recipe.get("area_settings", {}))
     if "area_settings" not in recipe and set(AREA_SETTINGS) <= set(table):  # as curves of version 0.1.0 have them
         areas = {name: table.pop(name).tolist()[0] for name in AREA_SETTINGS}
@@ -219,19 +241,22 @@ def fingerprint(law: Law) -> str:
 
 
 def _to_dataset(frame: pd.DataFrame) -> xr.Dataset:
-    """Return a table as a Dataset: gaps in text are empty texts, and the attributes say which."""
+    """Return a table as a Dataset: numbers and truths as they are, anything else as text.
+
+    Its attributes say the type of every column, and in which rows it has a gap.
+    """
     columns: dict[str, Any] = {}
-    truths, gaps = [], {}
-    for name in map(str, frame.columns):
+    gaps: dict[str, list[int]] = {}
+    frame = frame.set_axis([str(c) for c in frame.columns], axis="columns")
+    for name in map(str, frame):
         values = frame[name].to_numpy()
-        if values.dtype.kind == "b":
-            truths.append(name)
-        elif values.dtype.kind not in "fiu":
+        if values.dtype.kind not in "fiub":
             if (missing := frame[name].isna().to_numpy()).any():
                 gaps[name] = np.flatnonzero(missing).tolist()
-            values = np.array(["" if gap else str(v) for v, gap in zip(values, missing, strict=True)], dtype=object)
+            texts = ["" if gap else str(v) for v, gap in zip(frame[name], missing, strict=True)]
+            values = np.array(texts, dtype=object)
         columns[_variable(name)] = ("row", values)
-    attributes = {"columns": list(map(str, frame.columns)), "truths": truths, "gaps": gaps}
+    attributes = {"columns": list(frame), "types": frame.dtypes.map(str).to_dict(), "gaps": gaps}
     return xr.Dataset(columns, attrs={k: json.dumps(v) for k, v in attributes.items()})
 
 
@@ -240,11 +265,18 @@ def _variable(column: str) -> str:
     return column.replace("/", "\u2215")
 
 
-def _to_frame(dataset: xr.Dataset) -> pd.DataFrame:
-    columns, truths, gaps = (json.loads(dataset.attrs.get(k, "{}")) for k in ("columns", "truths", "gaps"))
-    frame = pd.DataFrame({c: dataset[_variable(c)].values for c in columns})
-    for name in truths:
-        frame[name] = frame[name].astype(bool)
-    for name, rows in gaps.items():
-        frame.loc[rows, name] = None
-    return frame
+def _to_frame(dataset: xr.Dataset, like: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Return the table of a Dataset; columns of a file without types have those of another table."""
+    names, types, truths, gaps = (json_of(dataset.attrs.get(k, "{}")) for k in ("columns", "types", "truths", "gaps"))
+    columns, texts = {}, []
+    for name in names:
+        values = dataset[_variable(name)].values
+        if values.dtype.kind not in "fiub":
+            texts.append(name)
+            values = values.astype(object)
+            values[gaps.get(name, [])] = None
+        columns[name] = pd.Series(values, dtype=values.dtype)
+    if not types:  # as in files of version 0.1.0
+        types = dict.fromkeys(texts, "str") | dict.fromkeys(truths, "bool")
+        types |= {} if like is None else like.dtypes.filter(names).to_dict()
+    return pd.DataFrame(columns).astype(types)

@@ -22,7 +22,17 @@ from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.losses import predict
 from bayeslaw.reporting.figures import Picture, grid
 
-__all__ = ["LEAST_PROBABILITY", "Answer", "columns_of", "in_counts", "plain", "predictions", "question_of", "spending"]
+__all__ = [
+    "LEAST_PROBABILITY",
+    "Answer",
+    "columns_of",
+    "in_counts",
+    "plain",
+    "predictions",
+    "question_of",
+    "sizes_of",
+    "spending",
+]
 
 FARTHEST_ADVICE = 10.0
 """A report advises an optimum up to this factor beyond the runs."""
@@ -40,7 +50,7 @@ class Answer:
     question : str
         The question.
     sentences, actions : list of str
-        The answer, with interval and probability, and the actions that follow if the checks pass.
+        The answer, with interval and probability, and the actions that follow from it.
     table : pandas.DataFrame
         The answer at every size, domain, source, run or validation set.
     how_to_read : str
@@ -53,6 +63,12 @@ class Answer:
         Reasons to doubt it.
     marks : dict
         Critical ratios to mark in the figure of the losses, by model size and domain.
+    about : str
+        What is answered, in words.
+    planned : dict
+        The ``N`` and ``D`` that it is about; the report checks whether they lie beyond the runs.
+    doubts : dict
+        What its failed checks mean for it, by their names.
     """
 
     question: str
@@ -64,6 +80,9 @@ class Answer:
     pictures: list[Picture] = field(default_factory=list)
     cautions: tuple[str, ...] = ()
     marks: dict[tuple[Any, Any], CriticalRatio] = field(default_factory=dict)
+    about: str = "this answer"
+    planned: Mapping[str, Any] = field(default_factory=dict)
+    doubts: Mapping[str, str] = field(default_factory=dict)
 
 
 def question_of(name: str, question: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -110,6 +129,8 @@ def predictions(fit: Posterior) -> Answer:
         "Losses in nats per token: of the mean law, and of a single new run, with its own error.",
         {f"{e} loss{shown}": mean.draws.sel(eval=e, drop=True) for e in fit.evals},
         cautions=mean.cautions,
+        about="the predicted loss",
+        planned=sizes_of(at),
     )
 
 
@@ -126,22 +147,33 @@ def plain(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
         "Median and interval of the posterior.",
         {decision.name: found.draws},
         cautions=found.cautions,
+        about=f"the {decision.name.replace('_', ' ')}",
+        planned=sizes_of(dict(own) | dict(question or {})),
     )
 
 
+def sizes_of(at: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the model sizes and tokens of a question."""
+    return {column: at[column] for column in ("N", "D") if at.get(column) is not None}
+
+
 def spending(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
-    """Answer with the best model size and tokens for the compute of the largest run, and for ten times as much."""
+    """Answer with the best model size and tokens for budgets; by default the largest run's, and ten times as much."""
     own = allocation_of_the_study(fit)
     asked, largest = own | question_of("allocation", question), own["flops"]
-    budgets = [asked["flops"]] if question and "flops" in question else [largest, 10 * largest]
+    budgets = np.ravel(asked["flops"]).tolist() if question and "flops" in question else [largest, 10 * largest]
     found, sizes = predictions(fit), fit.model.design.levels
-    spent = f"{asked['flops']:.3g} FLOPs" if question and "flops" in question else "compute"
+    spent = "compute"
+    if question and "flops" in question:
+        spent = " or ".join(f"{flops:.3g}" for flops in budgets) + " FLOPs"
     draws, cautions, actions = dict(found.draws), dict.fromkeys(found.cautions), []
+    middles: dict[str, list[float]] = {"N": [], "D": []}
     for flops in budgets:
         best = study_of(fit).ask("allocation", **asked | {"flops": flops})
         each = {label: best.draws.sel(quantity=label, drop=True) for label in ("N", "D")}
-        middles = {label: float(part.median()) for label, part in each.items()}
-        beyond = max(max(v / sizes[k].max(), sizes[k].min() / v) for k, v in middles.items())
+        for label, part in each.items():
+            middles[label].append(float(part.median()))
+        beyond = max(max(v[-1] / sizes[k].max(), sizes[k].min() / v[-1]) for k, v in middles.items())
         budget = f"{flops:.3g} FLOPs ({flops / largest:.3g} x the largest run)"
         N, D = (in_counts(part) for part in each.values())
         inside = float(best.p_interior.min())
@@ -173,4 +205,6 @@ def spending(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answe
         draws=draws,
         pictures=[losses],
         cautions=tuple(cautions),
+        about="the best size and tokens",
+        planned=middles,
     )

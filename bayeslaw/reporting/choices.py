@@ -20,7 +20,7 @@ from bayeslaw.plots import plot_along, plot_mixture, plot_regret
 from bayeslaw.posterior.cautions import cautions
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored, Quantity
-from bayeslaw.reporting.answer import LEAST_PROBABILITY, Answer, columns_of, in_counts, question_of
+from bayeslaw.reporting.answer import LEAST_PROBABILITY, Answer, columns_of, in_counts, question_of, sizes_of
 from bayeslaw.reporting.figures import Picture, curves, grid
 
 __all__ = ["durations", "mixture", "schedules"]
@@ -65,7 +65,7 @@ def mixture(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer
     regret, goal = best.regret(), best.inputs["goal"]
     bounded = " within the bounds asked for" if {"at_most", "at_least", "available"} & at.keys() else ""
     sentences = [
-        f"train on {first}: of all mixtures{bounded} the one with the smallest expected loss",
+        f"{first}: of all mixtures{bounded} the one with the smallest expected loss",
         f"its regret, the nats by which it lies above the best mixture, is {float(regret.mean()):.2g} expected, "
         f"{regret.text().item()}",
     ]
@@ -82,8 +82,8 @@ def mixture(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer
             if better >= CHOICE_PROBABILITY
             else f"take the mixture of {name}: the recommended one is better with probability {better:.2f} only"
         )
-    if best.note:
-        actions.append(f"before relying on it: {best.note}")
+    if best.remark:
+        actions.append(f"before relying on it: {best.remark}")
     where = place({k: v for k, v in at.items() if k in ("N", "D", "domain")})
     counted = ", ".join(goal) if len(goal) <= MOST_NAMED else f"{len(goal)} validation sets"
     legend = {name.split(" (")[0].split(" ", 1)[1]: rival for name, rival in rivals.items()}
@@ -111,6 +111,8 @@ def mixture(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer
             ),
         ],
         best.cautions,
+        about="the recommended mixture",
+        planned=sizes_of(best.inputs),
     )
 
 
@@ -168,6 +170,7 @@ def durations(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answ
             )
         ],
         chosen.cautions,
+        about="the best window",
     )
 
 
@@ -248,6 +251,7 @@ def schedules(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answ
             )
         ],
         tuple(cautions(fit)),
+        about="the order of the schedules",
     )
 
 

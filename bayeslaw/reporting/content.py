@@ -8,22 +8,23 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw.base.progress import Bar
-from bayeslaw.checks import beside_papers_fit, run_checks
+from bayeslaw.checks import CheckResult, beside_papers_fit, extrapolation, run_checks
 from bayeslaw.decisions.domain_learnability import learnability
 from bayeslaw.decisions.study import study_of
 from bayeslaw.declare.laws import AREAS
 from bayeslaw.errors import BayeslawError
-from bayeslaw.posterior.convergence import convergence
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.provenance import provenance
 from bayeslaw.posterior.sensitivity import LEAST_DRAWS, sensitivity
+from bayeslaw.reporting.advice import advised
 from bayeslaw.reporting.answer import Answer, plain, predictions, spending
+from bayeslaw.reporting.cells import for_each
 from bayeslaw.reporting.choices import durations, mixture, schedules
 from bayeslaw.reporting.coefficients import coefficients, in_short
 from bayeslaw.reporting.figures import of_coefficients, of_fit
 from bayeslaw.reporting.ratios import ratios
 
-__all__ = ["answer", "content", "unless_unconverged"]
+__all__ = ["answer", "checks_of", "content"]
 
 MOST_SOURCES = 4
 """Most sources whose shares are described one by one."""
@@ -51,7 +52,8 @@ def answer(fit: Posterior, question: Question = None) -> Answer:
         return predictions(fit)
     name = study.question[0].name
     try:
-        found = ANSWERS.get(name, plain)(fit, question)
+        ask = ANSWERS.get(name, plain)
+        found = ask(fit, question) if ask in (ratios, plain) else for_each(ask, fit, question)
     except BayeslawError as e:
         if question:
             raise
@@ -63,12 +65,10 @@ def answer(fit: Posterior, question: Question = None) -> Answer:
     return replace(found, sentences=[*found.sentences, *learnability(fit).text().split("\n")])
 
 
-def unless_unconverged(fit: Posterior, found: Answer) -> Answer:
-    """Return an answer that recommends nothing if the fit has not converged."""
-    mixing = convergence(fit)
-    if mixing is None or not mixing.remedy:
-        return found
-    return replace(found, actions=[f"do not act on this report before the fit has converged: {mixing.remedy}"])
+def checks_of(fit: Posterior, found: Answer) -> list[CheckResult]:
+    """Return all checks of a fit and, where an answer is about sizes or tokens, the one of its own place."""
+    planned = {column: value for column, value in found.planned.items() if column in fit.model.design.levels}
+    return [*run_checks(fit), *([extrapolation(fit, **planned)] if planned else [])]
 
 
 def content(fit: Posterior, question: Question, published: Mapping[str, Any] | None, bar: Bar) -> dict[str, Any]:
@@ -76,11 +76,11 @@ def content(fit: Posterior, question: Question, published: Mapping[str, Any] | N
     bar.more(3)
     found = answer(fit, question)
     bar.step()
-    checks = list(run_checks(fit))
+    checks = checks_of(fit, found)
     bar.step()
     if fit.method not in ("mle", "prior") and not fit.sampled:
         checks.append(beside_papers_fit(fit))
-    found = unless_unconverged(fit, found)
+    found = advised(fit, found, checks)
     said: dict[str, Any] = {
         "law": fit.model.law,
         "model": fit.model,

@@ -25,6 +25,12 @@ RULES: tuple[dict[str, Any], ...] = ({"max_rise": 0.0}, {"max_rise": 0.01})
 LIMITS = ("max_rise", "max_increase", "rule")
 """Arguments of a question that replace them."""
 
+PLACES = ("N", "domain", "D")
+"""Arguments of a question that say where a ratio holds."""
+
+RESULTS = ("limit", "critical ratio", "of a new run", "safe share", "p_never", "p_interior", "p_always", "ratio")
+"""Columns of a table of ratios besides."""
+
 SAFE_PROBABILITY = 0.95
 """Probability with which a new run keeps the limit at the safe share."""
 
@@ -49,7 +55,7 @@ def ratios(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
     largest = table["N"].max() if "N" in table else None
     rows = [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
     for row in rows:
-        ratio, at = row["ratio"], place({k: row[k] for k in ("N", "domain") if k in row})
+        ratio, at = row["ratio"], _at(row, table)
         label = f"{at}, {row['limit']}" if at else row["limit"]
         draws[f"critical ratio, {label}"] = ratio.draws
         if row.get("N") == largest:
@@ -58,21 +64,34 @@ def ratios(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
     density = Picture(
         "critical-ratio",
         f"Posterior of the critical ratio, one panel per question, for example {sentences[0]}",
-        lambda: grid(rows, lambda row, ax: plot_critical_ratio(row["ratio"], ax, _title(row)), width=2.6, height=2.3),
+        lambda: grid(
+            rows,
+            lambda row, ax: plot_critical_ratio(row["ratio"], ax, _title(row, _at(row, table))),
+            width=2.6,
+            height=2.3,
+        ),
     )
-    over = f" over {amount(table['D'].iloc[0])} tokens" if "D" in table else ""
+    over = f" over {' or '.join(dict.fromkeys(map(amount, table['D'])))} tokens" if "D" in table else ""
     return Answer(
         f"Which share of the new domain can continual pre-training take{over} before the general loss breaks its limit "
         f"({limits})?",
         sentences,
         actions,
-        table.drop(columns=["ratio", "D"], errors="ignore"),
+        table.drop(columns=["ratio", *(["D"] if "D" in table and table["D"].nunique() == 1 else [])]),
         HOW_TO_READ,
         draws,
         [density],
         tuple(dict.fromkeys(caution for ratio in table["ratio"] for caution in ratio.cautions)),
         _marks(rows),
+        about="the critical ratio",
+        planned={column: table[column].to_numpy() for column in ("N", "D") if column in table},
     )
+
+
+def _at(row: Mapping[str, Any], table: pd.DataFrame) -> str:
+    """Return in words where a ratio holds: size, domain, other labels, and the tokens where there are several."""
+    several = "D" in table and table["D"].nunique() > 1
+    return place({k: row[k] for k in table if k not in RESULTS and k in row and (k != "D" or several)})
 
 
 def _marks(rows: list[dict[str, Any]]) -> dict[tuple[Any, Any], CriticalRatio]:
@@ -110,7 +129,7 @@ def _rows(fit: Posterior, asked: Mapping[str, Any], rule: Mapping[str, Any]) -> 
         own, of_new = (replace(q, draws=q.draws.isel(cell, drop=True)) for q in (mean, new))
         labels = {**asked, **{d: mean.draws[d].values[i] for d, i in cell.items()}}
         yield {
-            **{k: labels[k] for k in ("N", "domain", "D") if k in labels},
+            **{k: labels[k] for k in dict.fromkeys((*PLACES, *map(str, cell))) if k in labels},
             "limit": _limit(rule),
             "critical ratio": str(own.text().item()),
             "of a new run": str(of_new.text().item()),
@@ -152,6 +171,5 @@ def _share(ratio: CriticalRatio) -> str:
     return text
 
 
-def _title(row: Mapping[str, Any]) -> str:
-    size = [f"N = {amount(row['N'])}"] if "N" in row else []
-    return ", ".join([*size, *([row["domain"]] if "domain" in row else []), row["limit"]])
+def _title(row: Mapping[str, Any], at: str) -> str:
+    return f"{at}, {row['limit']}" if at else str(row["limit"])

@@ -11,14 +11,15 @@ from matplotlib.axes import Axes
 
 from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.base.progress import Bar
-from bayeslaw.checks import CheckResult, run_checks
+from bayeslaw.checks import CheckResult
 from bayeslaw.errors import BayeslawError, RangeError
 from bayeslaw.plots import plot_fit, plot_intervals
 from bayeslaw.plots.style import plain, quantiles
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Quantity
+from bayeslaw.reporting.advice import advised, one_sentence
 from bayeslaw.reporting.answer import Answer, in_counts
-from bayeslaw.reporting.content import answer, unless_unconverged
+from bayeslaw.reporting.content import answer, checks_of
 from bayeslaw.reporting.figures import Picture, grid
 from bayeslaw.validation.comparison import compare
 
@@ -44,8 +45,8 @@ def several(fits: Mapping[str, Posterior], question: Mapping[str, Any] | None, b
     for name, fit in fits.items():
         found = answer(fit, question)
         bar.step()
-        checks[name] = list(run_checks(fit))
-        answers[name] = unless_unconverged(fit, found)
+        checks[name] = checks_of(fit, found)
+        answers[name] = advised(fit, found, checks[name])
         bar.step()
     draws: dict[str, dict[str, xr.DataArray]] = {}
     for name, found in answers.items():
@@ -53,12 +54,17 @@ def several(fits: Mapping[str, Posterior], question: Mapping[str, Any] | None, b
             draws.setdefault(what, {})[name] = own
     passed = {name: {c.name: "pass" if c.passed else "FAIL" for c in own} for name, own in checks.items()}
     comparison, remarks = _compared(fits)
+    best, spread = None if comparison is None else str(comparison["fit"][0]), _spread(draws)
     return {
         "fits": fits,
         "answers": answers,
         "questions": list(dict.fromkeys(found.question for found in answers.values())),
         "table": _side_by_side(draws, list(fits)),
-        "spread": _spread(draws),
+        "spread": spread,
+        "advice": one_sentence(fits, answers, best, spread[:1].lower() + spread[1:].rstrip(".")),
+        "cautions": {
+            c: [n for n, a in answers.items() if c in a.cautions] for a in answers.values() for c in a.cautions
+        },
         "comparison": comparison,
         "remarks": remarks,
         "checks": pd.DataFrame(passed).fillna("").rename_axis("check").reset_index(),

@@ -73,10 +73,9 @@ class Coordinates:
 
     @cached_property
     def amplitudes(self) -> dict[str, str]:
-        """Positive coefficients in which the law is linear, with their covariates (`Coefficient.seen_along`)."""
-        coefficients, parameters = self.density.model.law.coefficients.items(), self.density.parameters
-        along = {n: c.seen_along for n, c in coefficients if parameters[n].scale == "log"}
-        return {n: covariate for n, covariate in along.items() if covariate and covariate != "level"}
+        """Positive coefficients in which the law is linear, with their covariates (`bayeslaw.declare.terms`)."""
+        stated, parameters = self.density.model.terms.items(), self.density.parameters
+        return {n: along for n, along in stated if along != "level" and parameters[n].scale == "log"}
 
     @cached_property
     def dropped(self) -> tuple[str, ...]:
@@ -87,8 +86,8 @@ class Coordinates:
     @cached_property
     def level(self) -> str | None:
         """The coefficient moved by the mean loss."""
-        coefficients, parameters = self.density.model.law.coefficients.items(), self.density.parameters
-        return next((n for n, c in coefficients if c.seen_along == "level" and parameters[n].scale != "log"), None)
+        stated, parameters = self.density.model.terms.items(), self.density.parameters
+        return next((n for n, along in stated if along == "level" and parameters[n].scale != "log"), None)
 
     @cached_property
     def _locations(self) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from bayeslaw.declare.priors import Prior, typical
+from bayeslaw.declare.priors import Correlation, Prior, typical
 from bayeslaw.errors import LawError
 from bayeslaw.spec.specification import Specification
 
@@ -18,7 +18,7 @@ __all__ = ["Parameter", "Parameters"]
 SCALES = {
     **dict.fromkeys(("LogNormal", "HalfNormal", "Gamma", "Exponential"), "log"),
     "Normal": "identity",
-    **dict.fromkeys(("Beta", "Uniform"), "interval"),
+    **dict.fromkeys(("Beta", "Uniform", "Correlation"), "interval"),
 }
 
 BEND_SDS = 4.0
@@ -52,8 +52,7 @@ class Parameter:
     @property
     def ends(self) -> tuple[float, float]:
         """The interval of a variable of the interval scale."""
-        p = self.prior.parameters
-        return (float(p["lower"]), float(p["upper"])) if "lower" in p else (0.0, 1.0)
+        return self.prior.ends
 
     def natural(self, v: Any) -> Any:
         """Return natural from unconstrained values."""
@@ -89,7 +88,7 @@ class Parameters(Mapping[str, Parameter]):
     @cached_property
     def blocks(self) -> dict[str, Parameter]:
         """Every block by the name of its variable."""
-        design, law = self.model.design, self.model.law
+        design = self.model.design
         labels: dict[str, Any] = {"eval": design.evals, **design.groups, **design.over, **self.model.batch_coords}
         found: dict[str, Prior] = {}
         for stated in (self.model.coefficient_priors, self.model.noise.priors(len(design.evals))):
@@ -98,7 +97,7 @@ class Parameters(Mapping[str, Parameter]):
                 found |= {f"{name}_{k}": p for k, p in prior.parameters.items() if isinstance(p, Prior)}
         blocks, start = {}, 0
         for name, prior in found.items():
-            kind = prior.distribution
+            kind = "Correlation" if isinstance(prior, Correlation) else prior.distribution
             if kind not in SCALES or prior.transform is not None or not prior.centered:
                 raise LawError(
                     f"cannot sample {name} with the prior {prior}: use one of {', '.join(SCALES)}, centred and without "
@@ -112,7 +111,7 @@ class Parameters(Mapping[str, Parameter]):
             dims = tuple(prior.dims or ())
             shape = tuple(len(labels[d]) for d in dims)
             place = slice(start, start + math.prod(shape))
-            is_level = name in law.coefficients and law.coefficients[name].seen_along == "level"
+            is_level = self.model.terms.get(name) == "level"
             scale = ("level", _bend(prior)) if is_level and kind == "LogNormal" else (SCALES[kind],)
             blocks[name] = Parameter(name, dims, shape, place, prior, *scale)
             start = place.stop
@@ -168,7 +167,7 @@ class Parameters(Mapping[str, Parameter]):
         for block in self.values():
             p, at = block.prior.parameters, block.place
             match block.prior.distribution:
-                case "LogNormal" | "Normal":
+                case "LogNormal" | "Normal" | "LogitNormal":
                     kind[at] = LEVEL if block.scale == "level" else NORMAL
                     bend[at] = block.bend
                     a[at], b[at] = (0.0 if isinstance(p[k], Prior) else p[k] for k in ("mu", "sigma"))
@@ -199,7 +198,7 @@ class Parameters(Mapping[str, Parameter]):
         for _, block in parents_first:
             p, size = block.prior.parameters, (draws, len(block.entries))
             kind = block.prior.distribution
-            if kind in ("LogNormal", "Normal"):
+            if kind in ("LogNormal", "Normal", "LogitNormal"):
                 mu, sd = (self._parent(block, k, v) for k in ("mu", "sigma"))
                 x = mu + sd * rng.standard_normal(size)
                 x = np.exp(x) if block.scale == "level" else x

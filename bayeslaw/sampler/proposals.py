@@ -87,9 +87,9 @@ class Alone:
 
         Amplitudes are proposed on their natural scale: the law is linear in them, and the likelihood about normal.
         """
-        parameters, coefficients = self.density.parameters, self.model.law.coefficients
+        parameters, terms = self.density.parameters, self.model.terms
         entry = np.concatenate([parameters[name].entries for name in self.own])
-        amplitudes = [n for n in self.own if parameters[n].scale == "log" and coefficients[n].seen_along]
+        amplitudes = [n for n in self.own if parameters[n].scale == "log" and n in terms]
         linear = np.concatenate([np.full(len(parameters[n].entries), n in amplitudes) for n in self.own])
         vectors = self.shared()
         proposals = np.empty((len(vectors), PROPOSALS, len(entry)))

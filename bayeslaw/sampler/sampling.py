@@ -2,6 +2,7 @@
 
 import math
 import multiprocessing
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ import nutpie
 import xarray as xr
 from threadpoolctl import threadpool_limits
 
+from bayeslaw.base.processes import end_with
 from bayeslaw.errors import SamplingError
 from bayeslaw.sampler.density import Density
 from bayeslaw.sampler.frame import Frame
@@ -112,24 +114,25 @@ def named(density: Density, v: np.ndarray, index: dict[str, np.ndarray]) -> xr.D
 def _in_processes(run: Callable[[int], Any], shares: list[np.ndarray]) -> list[Any]:
     """Run the chains in forked processes on Linux, where forking is safe; one after the other elsewhere."""
     if len(shares) == 1 or sys.platform != "linux":
-        return [run(int(number)) for share in shares for number in share]
-    context = multiprocessing.get_context("fork")
+        return [_attempt(run, int(number)) for share in shares for number in share]
+    context, parent = multiprocessing.get_context("fork"), os.getpid()
 
     def work(share: np.ndarray, pipe: Any) -> None:
+        end_with(parent)
         try:
-            pipe.send([run(int(number)) for number in share])
-        except BaseException as e:  # the parent raises it
-            pipe.send(SamplingError(f"sampling failed: {type(e).__name__}: {e}"))
+            pipe.send([_attempt(run, int(number)) for number in share])
+        except SamplingError as e:  # the parent raises it
+            pipe.send(e)
 
-    jobs = []
-    for share in shares:
-        receiver, sender = context.Pipe(duplex=False)
-        process = context.Process(target=work, args=(share, sender), daemon=True)
-        process.start()
-        sender.close()
-        jobs.append((process, receiver))
+    jobs: list[tuple[Any, Any]] = []
     results = []
     try:
+        for share in shares:
+            receiver, sender = context.Pipe(duplex=False)
+            process = context.Process(target=work, args=(share, sender), daemon=True)
+            process.start()
+            sender.close()
+            jobs.append((process, receiver))
         for process, receiver in jobs:
             while not receiver.poll(0.2):  # polls, so that an interrupt is noticed in between
                 if not process.is_alive() and not receiver.poll():
@@ -138,6 +141,10 @@ def _in_processes(run: Callable[[int], Any], shares: list[np.ndarray]) -> list[A
             process.join()
     except EOFError:
         raise SamplingError("a sampling process was killed, perhaps for lack of memory: start again") from None
+    except OSError as e:
+        raise SamplingError(
+            f"the processes of the chains cannot run ({e.strerror or e}): end other programs, or fit with cores=1"
+        ) from None
     finally:
         for process, _ in jobs:
             process.terminate()
@@ -145,3 +152,14 @@ def _in_processes(run: Callable[[int], Any], shares: list[np.ndarray]) -> list[A
         if isinstance(result, SamplingError):
             raise result
     return [part for share in results for part in share]
+
+
+def _attempt(run: Callable[[int], Any], number: int) -> Any:
+    """Run a chain; whatever goes wrong in it is a SamplingError."""
+    try:
+        return run(number)
+    except Exception as e:
+        raise SamplingError(
+            f"chain {number + 1} ended early ({type(e).__name__}: {e}): see whether model.prior_predictive() gives "
+            "losses, or try another seed"
+        ) from e

@@ -1,7 +1,7 @@
 """Runs arranged for a law: covariates in reference units, groups, and the order of the measurements."""
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,6 +12,7 @@ from bayeslaw.declare.laws import WEIGHT, Law
 from bayeslaw.errors import DataError, unknown_name
 from bayeslaw.spec.ranges import inside, ranges
 from bayeslaw.tables.early_training import check_features
+from bayeslaw.tables.reading import row
 from bayeslaw.tables.runs import Runs
 
 __all__ = ["Design"]
@@ -32,7 +33,7 @@ class Design:
     rows : xarray.Dataset
         Table columns with dim ``row`` (sorted by run, then tokens) and the losses with dims (row, eval).
     measured : xarray.DataArray
-        (row, eval): whether the loss enters the likelihood; False outside the law's range.
+        (row, eval): whether the loss was measured and lies in the law's range, so that it enters the likelihood.
     levels : dict
         The unique values of every column of the law.
     groups : dict
@@ -79,7 +80,7 @@ class Design:
             if "/" in dim:
                 raise DataError(f"the column {dim!r} has a slash in its name: rename it to pool over it")
             if (gap := table[dim].isna()).any():
-                raise DataError(f"{dim} is missing in row {int(np.argmax(gap)) + 1}: fill it in to pool over {dim}")
+                raise DataError(f"{dim} is missing in {row(gap)} of runs.table: fill it in to pool over {dim}")
         by_run = ["run", law.path] if law.path in table else ["run"]
         if (twice := table.duplicated(by_run)).any():
             run, *path = table.loc[twice, by_run].iloc[0]
@@ -88,11 +89,11 @@ class Design:
                 again = f"twice at {law.path} {path[0]:g}"
             remedy = "or leave one row out" if path else f"map {law.path}, or keep one row each"
             raise DataError(
-                f"the run {run!r} is measured {again} (row {int(np.argmax(twice)) + 1} of the runs): give different "
+                f"the run {run!r} is measured {again} ({row(twice)} of runs.table): give different "
                 f"runs different names, {remedy}"
             )
         rows = runs.sorted_along(law.path).dataset
-        measured = xr.ones_like(rows["loss"], dtype=bool) & (include_outside or inside(law, rows))
+        measured = rows["loss"].notnull() & (include_outside or inside(law, rows))
         if not measured.any():
             raise DataError(
                 f"no row lies inside the range of {law.name} ({ranges(law)}); outside='include' fits all rows"
@@ -117,6 +118,10 @@ class Design:
                     f"there is a single run{of} ({runs['run'].iloc[0]!r}): how the loss depends on "
                     f"{', '.join(fixed_in_run)} cannot be learned from it; add runs{or_leave}"
                 )
+
+    def without(self, run: str) -> "Design":
+        """Return the design with the losses of a run not measured."""
+        return replace(self, measured=self.measured & (self.rows["run"] != run))
 
     @cached_property
     def evals(self) -> list[str]:
@@ -145,7 +150,7 @@ class Design:
         """Known measurement errors (row, eval): standard deviations of the log losses; 0 where none is known."""
         if "loss_sd" not in self.rows:
             return np.zeros(self.measured.shape)
-        known: np.ndarray = (self.rows["loss_sd"] / self.rows["loss"]).transpose("row", "eval").values
+        known: np.ndarray = (self.rows["loss_sd"] / self.rows["loss"]).fillna(0.0).transpose("row", "eval").values
         return known
 
     def log_size(self, columns: Mapping[Hashable, xr.DataArray]) -> xr.DataArray:

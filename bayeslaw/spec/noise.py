@@ -22,14 +22,14 @@ import xarray as xr
 
 from bayeslaw.base.words import Described
 from bayeslaw.declare.algebra import exp, where
-from bayeslaw.declare.priors import Prior, describe, positive, share, with_dims
+from bayeslaw.declare.priors import Correlation, Prior, describe, positive, share, with_dims
 from bayeslaw.errors import DataError, LawError, shown
 
 __all__ = ["Noise"]
 
-HIGHEST_CORRELATION = 0.95
-"""Bound of the correlation between validation sets, relative to its mathematical limits; at the limits the density is
-unbounded, and a law of many coefficients gets there on few runs."""
+SPREAD_OF_CORRELATION = 1.5
+"""Prior standard deviation of the logit of the correlation between validation sets. At the limits of the correlation
+the likelihood of a law of many coefficients on few runs is unbounded, as a power; this prior falls faster."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -145,9 +145,7 @@ class Noise(Described):
             sd = with_dims(self.batch_sd, ("eval",))
             priors["batch_effect"] = Prior("Normal", mu=0.0, sigma=sd, dims=("eval", "batch"))
         if self.joint:
-            priors["eval_correlation"] = Prior(
-                "Uniform", lower=-HIGHEST_CORRELATION / (evals - 1), upper=HIGHEST_CORRELATION
-            )
+            priors["eval_correlation"] = Correlation(evals, SPREAD_OF_CORRELATION)
         if self.size_exponent is not None:
             priors["size_exponent"] = self.size_exponent
         return priors

@@ -8,6 +8,9 @@ import numpy as np
 import pymc as pm
 import pymc.dims as pmd
 import xarray as xr
+from pytensor.graph.replace import graph_replace
+from pytensor.graph.rewriting.utils import rewrite_graph
+from pytensor.xtensor import as_xtensor
 
 from bayeslaw.spec.shape import RISE
 from bayeslaw.spec.specification import Specification
@@ -22,12 +25,12 @@ def pymc_model(spec: Specification) -> pm.Model:
     coords = sizes | {"eval": d.evals, **(d.levels if d.on_grid else {}), **d.groups, **d.over, **spec.batch_coords}
     with pm.Model(coords=coords) as model:
         data = {k: pmd.Data(k, v.values, dims=v.dims) for k, v in shared.items()}
-        coefficients = {k: p.create_variable(k, xdist=True) for k, p in spec.coefficient_priors.items()}
-        errors = {k: p.create_variable(k, xdist=True) for k, p in spec.noise.priors(len(d.evals)).items()}
-        if violations := spec.shape.violations(coefficients):
-            # A pseudo-observation: a Potential of named arrays has no gradient in PyMC 6.3.
-            total = sum((v**2).sum() for v in violations) + 1e-20
-            pmd.Normal("shape", mu=total**0.5, sigma=RISE, observed=xr.DataArray(0.0))
+        plain = {k: p.create_variable(k) for k, p in spec.coefficient_priors.items()}
+        coefficients = {k: as_xtensor(v, dims=spec.coefficient_priors[k].dims) for k, v in plain.items()}
+        priors = spec.noise.priors(len(d.evals))
+        errors = {k: as_xtensor(p.create_variable(k), dims=p.dims or ()) for k, p in priors.items()}
+        if (penalty := _shape_penalty(spec, plain)) is not None:
+            pm.Potential("shape", penalty)
         log_mean = pm.dims.math.log(
             spec.law(*(data[f"x_{c}"] for c in spec.law.covariates), **_by_row(spec, coefficients, data))
         )
@@ -35,6 +38,22 @@ def pymc_model(spec: Specification) -> pm.Model:
         distribution = partial(pmd.StudentT, nu=5.0) if spec.noise.robust else pmd.Normal
         distribution("log_loss", mu=center, sigma=scale, observed=data["observed"])
     return model
+
+
+def _shape_penalty(spec: Specification, coefficients: Mapping[str, Any]) -> Any:
+    """Return the log density of the shape prior, None without one.
+
+    It is made of plain arrays: a Potential of named ones has no gradient in PyMC 6.3. Placeholders keep the rewriting
+    away from the random variables.
+    """
+    inputs = {k: v.type() for k, v in coefficients.items()}
+    named = {k: as_xtensor(v, dims=spec.coefficient_priors[k].dims) for k, v in inputs.items()}
+    violations = spec.shape.violations(named)
+    if not violations:
+        return None
+    total = sum((v**2).sum() for v in violations)
+    penalty = rewrite_graph((-0.5 * total / RISE**2).values, include=("lower_xtensor",))
+    return graph_replace(penalty, {inputs[k]: v for k, v in coefficients.items()}, strict=False)
 
 
 def _shared(spec: Specification) -> dict[str, xr.DataArray]:
@@ -51,7 +70,9 @@ def _shared(spec: Specification) -> dict[str, xr.DataArray]:
         dims = {"start": ("row",), "eval_number": ("eval",)}
         order = d.order() if noise.correlated else {"measured": d.order()["measured"]}
         shared |= {k: xr.DataArray(v, dims=dims.get(k, ("row", "eval"))) for k, v in order.items()}
-        shared["log_loss_row"] = xr.ufuncs.log(d.rows["loss"].reset_coords(drop=True)).transpose("row", "eval")
+        shared["log_loss_row"] = xr.ufuncs.log(d.rows["loss"].where(d.measured, 1.0).reset_coords(drop=True)).transpose(
+            "row", "eval"
+        )
         shared["cell_row"] = xr.DataArray(row, dims="measurement")
     else:
         shared = {k: v.isel(row=row).rename(row="measurement") if "row" in v.dims else v for k, v in shared.items()}

@@ -11,6 +11,7 @@ import pandas as pd
 from bayeslaw.base.words import Described
 from bayeslaw.declare.laws import Law
 from bayeslaw.declare.priors import Prior, describe, pooled, with_dims
+from bayeslaw.declare.terms import terms
 from bayeslaw.errors import DataError, LawError, shown, unknown_name
 from bayeslaw.spec.design import Design
 from bayeslaw.spec.noise import Noise
@@ -116,6 +117,11 @@ class Specification(Described):
             priors[name] = prior
         return priors
 
+    @cached_property
+    def terms(self) -> dict[str, str]:
+        """The level and the amplitudes of the law, with the covariates along which their terms fall."""
+        return terms(self.law, self.coefficient_priors)
+
     @property
     def batch_coords(self) -> dict[str, np.ndarray]:
         """The labels of the batches, if the error model has batch noise."""
@@ -155,7 +161,7 @@ class Specification(Described):
     def _about(self) -> tuple[str, list[tuple[str, str]]]:
         pooled_by = ", ".join(f"{k} by {v}" for k, v in self.by.items()) or "none"
         separate = ", ".join(f"{k} by {', '.join(p.dims)}" for k, p in self.priors.items() if p.dims)
-        outside = int((~self.design.measured).sum())
+        outside = int((self.design.rows["loss"].notnull() & ~self.design.measured).sum())
         kept_out = f"; {outside} outside the law's range kept out" if outside else ""
         return f"Model {self.law.name}: {self.law.title}", [
             ("measurements", f"{len(self.design.log_loss)} ({', '.join(self.design.evals)}){kept_out}"),

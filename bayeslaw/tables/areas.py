@@ -11,15 +11,34 @@ import pandas as pd
 from bayeslaw.base.arguments import checked
 from bayeslaw.errors import BayeslawError, DataError, unknown_name
 from bayeslaw.tables.power import PowerMemory, annealed_power
-from bayeslaw.tables.reading import check_named, numeric, read_table
+from bayeslaw.tables.reading import Table, as_text, numeric, read_table, texts
 from bayeslaw.tables.runs import Runs
 from bayeslaw.tables.schedules import Schedule, from_table
 
-__all__ = ["Schedules", "area_columns", "area_settings", "read_schedule", "with_areas"]
+__all__ = [
+    "FEWEST_MEMORIES",
+    "MEMORIES",
+    "Schedules",
+    "area_columns",
+    "area_settings",
+    "assumed",
+    "at_memory",
+    "logged_schedules",
+    "memories_of",
+    "read_schedule",
+    "short_for",
+    "with_areas",
+]
 
-type Schedules = Schedule | Mapping[str, Schedule | None] | pd.DataFrame | str | Path
+type Schedules = Schedule | Mapping[str, Schedule | None] | Table
 
 ANNEALED = {"S2": "annealed", "S2pt": "annealed_pt", "S2cpt": "annealed_cpt"}
+MEMORIES = (0.9, 0.97, 0.99, 0.997, 0.999, 0.9997)
+"""Memories that curves are compared at: a fall has taken most of its effect after 10 to 3,333 steps."""
+
+FEWEST_MEMORIES = 10
+"""Times the memory in steps, 1 / (1 - memory), below which runs are short for it; the papers' runs have 20 and more."""
+
 RATE_TOLERANCE = 0.01
 """A logged rate may differ from the schedule's, at most one step away, by this share of the peak."""
 
@@ -44,14 +63,50 @@ def area_columns(schedule: Schedule, settings: Mapping[str, Any]) -> dict[str, n
     return columns | {rate: (1 - settings["memory"]) * columns[S2] for S2, rate in ANNEALED.items() if S2 in columns}
 
 
+def other_memories(schedule: Schedule, settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Return the learning rate annealed away after every step at the memory of the settings and at `MEMORIES`."""
+    columns = {}
+    for memory in sorted({*MEMORIES, settings["memory"]}):
+        areas = area_columns(schedule, {**settings, "memory": memory})
+        columns |= {remembered(rate, memory): areas[rate] for rate in ANNEALED.values() if rate in areas}
+    return columns
+
+
+def remembered(rate: str, memory: float) -> str:
+    """Return the column of a learning rate annealed away, by one memory of several: ``annealed@0.99``."""
+    return f"{rate}@{memory:g}"
+
+
+def memories_of(runs: Runs) -> list[float]:
+    """Return the memories at which curves have their areas; none for runs that are no curves."""
+    return sorted(float(c.rpartition("@")[2]) for c in runs.table if str(c).startswith("annealed@"))
+
+
+def short_for(table: pd.DataFrame, memory: float) -> str:
+    """Say that runs are short for their memory; "" if they are not, or anneal nothing."""
+    longest, steps = table["step"].max(), 1 / (1 - memory)
+    if longest >= FEWEST_MEMORIES * steps or not table["annealed"].any():
+        return ""
+    return f"memory {memory:g} spans {steps:,.0f} steps, and the longest run has {longest:,.0f}"
+
+
+def at_memory(runs: Runs, memory: float) -> Runs:
+    """Return curves with the areas of another of their memories, as `bayeslaw.read_curves` would give them."""
+    rates = {S2: rate for S2, rate in ANNEALED.items() if rate in runs.table}
+    known = {rate: runs.table[remembered(rate, memory)] for rate in rates.values()}
+    known |= {S2: known[rate] / (1 - memory) for S2, rate in rates.items()}
+    return replace(runs, table=runs.table.assign(**known), area_settings={**runs.area_settings, "memory": memory})
+
+
 def with_areas(
     frame: pd.DataFrame,
     schedule: Schedules | None,
     before: Schedules | None,
     warmup: int | None,
     settings: Mapping[str, Any],
+    compared: bool = False,
 ) -> pd.DataFrame:
-    """Return the rows of curves with the areas under their schedules.
+    """Return the rows of curves with the areas under their schedules, their warm-ups and their highest rates.
 
     Parameters
     ----------
@@ -61,6 +116,8 @@ def with_areas(
         As in `bayeslaw.read_curves`.
     settings : mapping
         See `area_settings`.
+    compared : bool
+        Add the columns of `other_memories`.
 
     Raises
     ------
@@ -72,7 +129,7 @@ def with_areas(
         raise DataError("warmup= was given beside schedule=, which holds the warm-up: leave warmup= out")
     if schedule is None and "lr" not in frame:
         raise DataError("a curve needs a column 'lr' with the learning rate, or schedule= with the whole schedule")
-    own = _logged(frame, warmup) if schedule is None else _schedules("schedule", schedule, names)
+    own = logged_schedules(frame, warmup) if schedule is None else _schedules("schedule", schedule, names)
     first = {} if before is None else _schedules("before", before, names)
     power = PowerMemory(*(settings[f"power_{k}"] for k in ("C", "beta", "gamma")))
     known: dict[tuple[int, int], tuple[Schedule, dict[str, np.ndarray]]] = {}
@@ -93,21 +150,35 @@ def with_areas(
         if key not in known:
             alone = planned if before is None else replace(planned, transfer=len(planned))
             whole = alone if start is None else start.then(planned)
-            known[key] = whole, area_columns(whole, settings)
+            areas = area_columns(whole, settings)
+            known[key] = whole, areas | (other_memories(whole, settings) if compared else {})
         whole, areas = known[key]
         done = at + (0 if start is None else len(start))
         columns = {name: area[done - 1] for name, area in areas.items()}
         columns["annealed_power"] = annealed_power(whole, done, power, settings["warmup_counted"])
         lr = rows["lr"] if "lr" in frame else planned.lr[at - 1]
         length = planned.warmups[0][1] if planned.warmups and planned.warmups[0][0] == 0 else 0
-        parts.append(rows.assign(lr=lr, **columns, warmup=length))
+        parts.append(rows.assign(lr=lr, **columns, warmup=length, peak=planned.lr.max()))
     return pd.concat(parts).loc[frame.index]
 
 
+def assumed(frame: pd.DataFrame, warmup: int | None) -> str:
+    """Say which rates `with_areas` assumes before the first row of curves without a schedule; "" for none."""
+    first = frame.drop_duplicates("run")
+    late = first[first["step"] > max(warmup or 0, 1)].sort_values("step", kind="stable")
+    if late.empty:
+        return ""
+    latest = late.iloc[-1]
+    others = f" (the latest of {len(late)} runs that start late)" if len(late) > 1 else ""
+    rising = f"a linear warm-up over {warmup:,} steps and then " if warmup else ""
+    return (
+        f"before the first row of {latest['run']!r}, step {latest['step']:,.0f}{others}, {rising}its rate of "
+        f"{latest['lr']:.3g} is assumed: give schedule= if it was another"
+    )
+
+
 @checked
-def read_schedule(
-    table: pd.DataFrame | str | Path, *, warmup: int | None = None, called: str | None = None
-) -> Schedule:
+def read_schedule(table: Table, *, warmup: int | None = None, called: str | None = None) -> Schedule:
     """Return the schedule in a table of ``step`` and ``lr``: straight lines between its rows.
 
     Parameters
@@ -124,7 +195,7 @@ def read_schedule(
     DataError
         The table holds no schedule.
     """
-    called = called or ("the table" if isinstance(table, pd.DataFrame) else str(table))
+    called = called or (str(table) if isinstance(table, str | Path) else "the table")
     frame = read_table(table)
     if not len(frame):
         raise DataError(f"{called} has no rows: give step and lr")
@@ -141,7 +212,7 @@ def read_schedule(
     return found
 
 
-def _logged(frame: pd.DataFrame, warmup: int | None) -> dict[str, Schedule]:
+def logged_schedules(frame: pd.DataFrame, warmup: int | None) -> dict[str, Schedule]:
     """Return the schedule of every run as straight lines between its logged rates."""
     found = {}
     for run, rows in frame[frame["step"] > 0].groupby("run", sort=False):
@@ -155,15 +226,14 @@ def _schedules(what: str, given: Schedules, runs: Sequence[str]) -> dict[str, An
     if isinstance(given, Schedule):
         return dict.fromkeys(runs, given)
     if isinstance(given, Mapping):
-        by_run = {str(k): v for k, v in given.items()}
+        by_run = {as_text(k): v for k, v in given.items()}
     else:
         table = read_table(given, ["run"])
         if "run" not in table:
             return dict.fromkeys(runs, read_schedule(table, called=f"the table given for {what}"))
-        check_named(table, "run")
-        table = table.assign(step=numeric(table, "step"), lr=numeric(table, "lr"))
-        named = table.groupby(table["run"].astype(str), sort=False)
-        by_run = {run: read_schedule(rows, called=f"{what} of {run!r}") for run, rows in named}
+        table = table.assign(run=texts(table, "run"), step=numeric(table, "step"), lr=numeric(table, "lr"))
+        named = table.groupby("run", sort=False)
+        by_run = {str(run): read_schedule(rows, called=f"{what} of {run!r}") for run, rows in named}
     for run in runs:
         if run not in by_run:
             raise DataError(f"{what}: {unknown_name('schedule for the run', run, by_run)}")

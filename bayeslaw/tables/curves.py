@@ -4,10 +4,8 @@ The covariates of a curve law are the areas under the whole schedule up to each 
 their settings, so that predictions of other schedules use the same ones.
 """
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,22 +14,24 @@ import pandas as pd
 from bayeslaw.base.arguments import checked
 from bayeslaw.declare.laws import AREAS
 from bayeslaw.errors import DataError, RangeError
-from bayeslaw.tables.areas import Schedules, area_settings, with_areas
+from bayeslaw.tables.areas import Schedules, area_settings, assumed, short_for, with_areas
+from bayeslaw.tables.coarse import coarse_logs
+from bayeslaw.tables.plausible import check_steps
 from bayeslaw.tables.power import POWER, PowerMemory
-from bayeslaw.tables.reading import check_named, numeric, read_table, refuse
+from bayeslaw.tables.reading import Table, numeric, read_table, refuse, texts
 from bayeslaw.tables.runs import Runs, read_labelled, read_runs
 from bayeslaw.tables.schedules import MEMORY, Tail, WarmupCounted
+from bayeslaw.tables.units import BytesPerToken, Unit
 
 __all__ = ["curve_columns", "read_curves"]
 
-BITS = re.compile(r"(^|_)(bits?|bp[bctw])(_|$)", re.I)
 MOST_LOGGED_STEPS, SPACING = 60, 1.2
 """A run with more logged steps is thinned, by default, to one step per this factor."""
 
 
 @checked
 def read_curves(
-    table: pd.DataFrame | str | Path,
+    table: Table,
     *,
     schedule: Schedules | None = None,
     before: Schedules | None = None,
@@ -42,6 +42,8 @@ def read_curves(
     power: PowerMemory = POWER,
     spacing: float | None = None,
     loss: str | Mapping[str, str] | None = None,
+    unit: Unit | Mapping[str, Unit] | None = None,
+    bytes_per_token: BytesPerToken | None = None,
     **columns: str,
 ) -> Runs:
     """Read and check training curves.
@@ -49,8 +51,9 @@ def read_curves(
     Parameters
     ----------
     table : DataFrame or path
-        One row per logged step: ``run``, ``step`` (steps done, from 1), ``lr`` (rate of that step), losses in nats per
-        token; other columns as in `read_runs`. Rows at step 0 are kept as the baseline.
+        One row per logged step: ``run``, ``step`` (steps done, from 1), ``lr`` (rate of that step), losses; other
+        columns as in `read_runs`. Rows at step 0 are kept as the baseline. Where a resumed run goes back to an earlier
+        step, the later rows are kept.
     schedule : Schedule, mapping or table, optional
         The schedule of all runs, of each (``{run: Schedule}``), or a finer table of ``step, lr`` (and ``run``). Left
         out: straight lines between the logged rates, which smooth a jump between two of them.
@@ -60,7 +63,11 @@ def read_curves(
     warmup : int, optional
         Steps of the linear warm-up, without `schedule`; needed where the log starts later than step 1, otherwise its
         first rise.
-    memory, warmup_counted, tail
+    memory : float
+        Lambda of the annealing area, see `Schedule.areas`: a fall of the rate has taken most of its effect after ``1 /
+        (1 - memory)`` steps. The papers' 0.999 is too long for runs of few steps; `bayeslaw.compare_memories`, and the
+        check "memory" of every fit, say which predicts the runs better.
+    warmup_counted, tail
         How the areas are computed; see `Schedule.areas`.
     power : PowerMemory
         Settings of ``annealed_power``; see `bayeslaw.tables.power.PowerMemory`.
@@ -68,15 +75,15 @@ def read_curves(
         Factor between the logged steps that are kept of each run, the last one included (1 keeps all); areas are those
         of the whole log. Left out: 1.2 where a run has more than 60 logged steps, since neighbouring losses are nearly
         equal and would outweigh the rest of the curve.
-    loss, **columns
+    loss, unit, bytes_per_token, **columns
         As in `read_runs`.
 
     Returns
     -------
     Runs
         With the columns ``S1`` and ``S2`` (rate x steps), ``annealed`` (``(1 - memory) S2``, the learning rate annealed
-        away), ``annealed_power`` (the same by a power memory), ``warmup`` (steps) and, with `before`, the areas of both
-        stages (``S1pt``, ``S1cpt``, ``annealed_pt``, ...).
+        away), ``annealed_power`` (the same by a power memory), ``warmup`` (steps), ``peak`` (highest rate) and, with
+        `before`, the areas of both stages (``S1pt``, ``S1cpt``, ``annealed_pt``, ...).
 
     Raises
     ------
@@ -90,20 +97,23 @@ def read_curves(
     >>> runs = read_curves("losses.csv", schedule=plan)  # doctest: +SKIP
     """
     frame = read_labelled(table, columns)
-    _refuse_bits(loss, frame)
-    if taken := [c for c in (*AREAS, "warmup") if c in frame]:
+    if taken := [c for c in (*AREAS, "warmup", "peak") if c in frame]:
         raise DataError(f"the table has a column {taken[0]!r}, which read_curves computes: rename or drop it")
-    runs = read_runs(frame, loss=loss, **columns)
+    runs = read_runs(frame, loss=loss, unit=unit, bytes_per_token=bytes_per_token, **columns)
     logged = _checked(runs.table)
     start = logged["step"] == 0
     if start.all():
         raise DataError("every row is at step 0 (before training): give the losses measured during training too")
     settings = {"memory": float(memory), "warmup_counted": warmup_counted, "tail": tail}
     settings |= {f"power_{k}": float(value) for k, value in vars(power).items()}
-    curves = with_areas(logged[~start].reset_index(drop=True), schedule, before, warmup, settings)
-    kept, notes = _thinned(curves, spacing), [runs.note]
+    curves = with_areas(logged[~start].reset_index(drop=True), schedule, before, warmup, settings, compared=True)
+    kept, notes = _thinned(curves, runs.loss_columns, spacing), [runs.note]
+    if schedule is None:
+        notes += [coarse_logs(logged[~start], warmup), assumed(logged[~start], warmup)]
     if len(kept) < len(curves):
         notes.append(f"{len(kept):,} of {len(curves):,} logged steps kept (spacing=1 keeps all)")
+    if short := short_for(kept, memory):
+        notes.append(f"{short}: compare it with others, bl.compare_memories(model)")
     baseline = pd.concat([runs.baseline, logged[start]], ignore_index=True)
     note = "; ".join(filter(None, notes))
     table = kept[[*kept.columns.difference(runs.loss_columns, sort=False), *runs.loss_columns]]
@@ -111,7 +121,7 @@ def read_curves(
 
 
 def curve_columns(
-    table: pd.DataFrame | str | Path,
+    table: Table,
     like: Runs,
     *,
     schedule: Schedules | None = None,
@@ -133,7 +143,8 @@ def curve_columns(
     Returns
     -------
     DataFrame
-        The rows of `table` with the columns of the areas added.
+        The rows of `table` with the columns of the areas added; ``attrs["assumed"]`` says which rates are assumed
+        before its first rows, if any.
 
     Raises
     ------
@@ -148,19 +159,11 @@ def curve_columns(
     frame = read_table(table, ["run"])
     if "run" not in frame:
         frame = frame.assign(run="run 1")
-    check_named(frame, "run")
-    frame = frame.assign(run=frame["run"].astype(str), **{c: numeric(frame, c) for c in ("step", "lr") if c in frame})
-    return with_areas(_checked(frame, many=True), schedule, before, warmup, settings)
-
-
-def _refuse_bits(loss: str | Mapping[str, str] | None, frame: pd.DataFrame) -> None:
-    named = loss.values() if isinstance(loss, Mapping) else [loss] if loss else [c for c in frame if "loss" in str(c)]
-    for column in named:
-        if BITS.search(str(column)):
-            raise DataError(
-                f"{column} looks like bits: give nats per token under another name (bits per token times 0.6931; bits "
-                "per byte times 0.6931 and the bytes per token)"
-            )
+    frame = frame.assign(run=texts(frame, "run"), **{c: numeric(frame, c) for c in ("step", "lr") if c in frame})
+    frame = _checked(frame, many=True).reset_index(drop=True)
+    areas = with_areas(frame, schedule, before, warmup, settings)
+    areas.attrs["assumed"] = assumed(frame, warmup) if schedule is None else ""
+    return areas
 
 
 def _checked(frame: pd.DataFrame, many: bool = False) -> pd.DataFrame:
@@ -168,6 +171,7 @@ def _checked(frame: pd.DataFrame, many: bool = False) -> pd.DataFrame:
     if "step" not in frame:
         raise DataError("a curve needs a column 'step': map it, for example step='iteration'")
     refuse(frame["step"], (frame["step"] < 0) | (frame["step"] % 1 != 0), "give whole numbers from 0 on")
+    check_steps(frame["step"])
     for run, rows in frame.groupby("run", sort=False):
         step = rows["step"].to_numpy()
         change = np.diff(step)
@@ -200,7 +204,7 @@ def _check_rates(run: Any, step: np.ndarray, lr: np.ndarray) -> None:
         )
 
 
-def _thinned(curves: pd.DataFrame, spacing: float | None) -> pd.DataFrame:
+def _thinned(curves: pd.DataFrame, losses: Sequence[str], spacing: float | None) -> pd.DataFrame:
     if spacing is None:
         spacing = SPACING if curves["run"].value_counts().max() > MOST_LOGGED_STEPS else 1.0
     if not 1 <= spacing < np.inf:
@@ -209,5 +213,7 @@ def _thinned(curves: pd.DataFrame, spacing: float | None) -> pd.DataFrame:
         return curves
     last = curves.groupby("run")["step"].transform("max")
     place = (np.log(last / curves["step"]) / np.log(spacing)).round()
-    kept = ~pd.DataFrame({"run": curves["run"], "place": place}).duplicated(keep="last")
+    places, kept = pd.DataFrame({"run": curves["run"], "place": place}), pd.Series(False, index=curves.index)
+    for loss in losses:
+        kept[places[curves[loss].notna()].drop_duplicates(keep="last").index] = True
     return curves[kept].reset_index(drop=True)

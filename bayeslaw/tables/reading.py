@@ -1,64 +1,93 @@
 """Reading of user data as tables that keep every number and name."""
 
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
+from narwhals.typing import IntoFrame
 
-from bayeslaw.errors import DataError, unknown_name
+from bayeslaw.errors import ArgumentError, DataError, MissingExtra, shown, unknown_name
+from bayeslaw.tables.charts import is_chart, unfolded
+from bayeslaw.tables.files import FORMATS, read_file
 
-__all__ = ["check_named", "numeric", "read_table", "refuse", "row"]
+__all__ = ["Table", "as_text", "check_named", "numeric", "read_table", "refuse", "row", "texts"]
+
+type Table = pd.DataFrame | IntoFrame | str | Path
+"""A pandas DataFrame, another frame that narwhals reads (polars, PyArrow, ...), or a path to a file."""
 
 
-def read_table(table: pd.DataFrame | str | Path, labels: Iterable[str] = ()) -> pd.DataFrame:
-    """Return a copy of a DataFrame, or read one from a CSV or Parquet file.
+def read_table(table: Table, labels: Iterable[str] = ()) -> pd.DataFrame:
+    """Return a copy of a frame, or read one from a file.
+
+    Named levels of its index become columns. An exported chart of Weights & Biases gets one row per run and step.
 
     Parameters
     ----------
-    table : DataFrame or path
-        ``.parquet``; anything else is read as CSV with the separator of its header (comma, semicolon or tab).
+    table : DataFrame, other frame, or path
+        A path may end in ``.parquet``, ``.feather``, ``.arrow``, ``.json`` (records) or ``.jsonl``; anything else is
+        read as CSV with the separator of its header (comma, semicolon or tab).
     labels : iterable of str
         Columns of a CSV to read as unchanged text: ``007`` is not ``7``, and ``NA`` is a name.
 
+    Returns
+    -------
+    DataFrame
+        With the index of `table` if that has no name, so that sentences name the rows as pandas does.
+
     Raises
     ------
+    ArgumentError
+        It is no table.
     DataError
         There is no such file, or its content is ambiguous.
+    MissingExtra
+        The file needs pyarrow.
     """
+    frame = read_file(Path(table), labels) if isinstance(table, str | Path) else _as_pandas(table)
+    frame = frame.set_axis([str(c) for c in frame.columns], axis="columns")
+    if (twice := frame.columns.duplicated()).any():
+        raise DataError(f"the table has the column {frame.columns[twice][0]!r} twice: rename or drop one")
+    frame = _with_index(frame)
+    return unfolded(frame) if is_chart(frame) else frame
+
+
+def _as_pandas(table: Any) -> pd.DataFrame:
     if isinstance(table, pd.DataFrame):
-        frame = table.reset_index(drop=True).set_axis([str(c) for c in table.columns], axis="columns")
-        if (twice := frame.columns.duplicated()).any():
-            raise DataError(f"the table has the column {frame.columns[twice][0]!r} twice: rename or drop one")
-        return frame
-    if not isinstance(table, str | Path):
-        raise DataError(
-            f"cannot read a table from {type(table).__name__}: give a pandas DataFrame or a path to CSV or Parquet"
-        )
-    path = Path(table)
+        return table
     try:
-        if not path.is_file():
-            raise DataError(f"no file {str(path)!r}: check the path")
-        if not path.stat().st_size:
-            raise DataError(f"{path} is empty; give a CSV or Parquet file with a header and rows")
-        if path.suffix.lower() == ".parquet":
-            return read_table(pd.read_parquet(path))
-        return _read_csv(path, labels)
-    except DataError:
-        raise
-    except UnicodeDecodeError:
-        raise DataError(f"{path.name[:80]} is not text in UTF-8: save it as CSV with the encoding UTF-8") from None
-    except (OSError, ValueError, EOFError, ImportError, zlib.error) as e:
-        reason = str(getattr(e, "strerror", None) or e).strip().splitlines()[0]
-        raise DataError(
-            f"cannot read {path.name[:80]} as {path.suffix.lstrip('.')[:8] or 'CSV'} ({reason}); save it as plain CSV "
-            "in UTF-8"
+        frame = nw.from_native(table)
+        return (frame.collect() if isinstance(frame, nw.LazyFrame) else frame).to_pandas()
+    except TypeError:
+        raise ArgumentError(
+            f"table is {shown(table)}: give a pandas DataFrame (or one of polars or PyArrow), or a path to {FORMATS}"
         ) from None
+    except ImportError:
+        raise MissingExtra("parquet", "pyarrow") from None
 
 
-def numeric(table: pd.DataFrame, column: str, called: str | None = None) -> pd.Series:
+def _with_index(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with the named levels of its index as columns in front."""
+    index = frame.index
+    levels = {str(name): index.get_level_values(i) for i, name in enumerate(index.names) if name is not None}
+    unnamed = [index.get_level_values(i) for i, name in enumerate(index.names) if name is None]
+    if index.nlevels > 1 and any(level.dtype.kind not in "iu" for level in unnamed):
+        raise DataError("a level of the table's index has no name: name it with table.rename_axis([...])")
+    if not levels:
+        return frame
+    frame = frame.reset_index(drop=True)
+    for name, level in reversed(levels.items()):
+        values = pd.Series(level.to_numpy(), name=name)
+        if name not in frame:
+            frame.insert(0, name, values)
+        elif not frame[name].equals(values):
+            raise DataError(f"the table has a column {name!r} and an index of that name that differs: rename one")
+    return frame
+
+
+def numeric(table: pd.DataFrame, column: str, called: str | None = None, gaps: bool = False) -> pd.Series:
     """Return a column as finite numbers.
 
     Parameters
@@ -69,6 +98,8 @@ def numeric(table: pd.DataFrame, column: str, called: str | None = None) -> pd.S
         Its name in the table.
     called : str, optional
         Its name in error sentences.
+    gaps : bool
+        Whether cells may be missing; they become NaN.
 
     Raises
     ------
@@ -84,9 +115,9 @@ def numeric(table: pd.DataFrame, column: str, called: str | None = None) -> pd.S
         given = given.astype(str)
     values = pd.to_numeric(given, errors="coerce").to_numpy(float, na_value=np.nan)
     numbers = pd.Series(values, given.index, name=column)
-    if (missing := given.isna()).any():
+    if (missing := given.isna()).any() and not gaps:
         raise DataError(f"{called} is missing in {row(missing)}: fill it in or leave the row out")
-    if (bad := numbers.isna()).any():
+    if (bad := numbers.isna() & ~missing).any():
         raise DataError(
             f"{called} is {str(given[bad].iloc[0])[:80]!r} in {row(bad)}, which is not a number: correct it "
             "(numbers look like 1234.5 or 1.2e3)"
@@ -108,29 +139,24 @@ def check_named(table: pd.DataFrame, label: str) -> None:
         raise DataError(f"{label} is missing in {row(missing)}: name it")
 
 
-def row(mask: Any) -> str:
-    """Return the first row where a mask holds, as error sentences write it."""
-    return f"row {int(np.flatnonzero(np.asarray(mask))[0]) + 1}"
+def texts(table: pd.DataFrame, label: str) -> pd.Series:
+    """Return a column of labels, none of them missing, as text."""
+    check_named(table, label)
+    return pd.Series([as_text(value) for value in table[label]], table.index, name=label)
 
 
-def _read_csv(path: Path, labels: Iterable[str]) -> pd.DataFrame:
-    def read(**options: Any) -> pd.DataFrame:
-        frame: pd.DataFrame = pd.read_csv(path, encoding="utf-8-sig", **{"skipinitialspace": True, **options})
-        return frame
+def as_text(label: Any) -> str:
+    """Return a label as text; a whole number has no decimal point."""
+    return f"{label:.0f}" if isinstance(label, float) and label.is_integer() else str(label)
 
-    first = read(header=None, nrows=1, dtype=str)
-    separator = next((s for s in ";\t" if first.shape[1] == 1 and s in str(first.iat[0, 0])), ",")
-    names = read(header=None, nrows=1, dtype=str, sep=separator).iloc[0].dropna()
-    if "\0" in "".join(names):
-        raise ValueError("its header is not text")
-    if (twice := names.duplicated()).any():
-        raise ValueError(f"its header names {names[twice].iloc[0]!r} twice")
-    frame = read(sep=separator)
-    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes the first cells of such rows for an index
-        raise ValueError("its rows have more cells than its header: is there a thousands separator or a last comma")
-    if written := [c for c in dict.fromkeys(labels) if c in frame]:
-        texts: dict[str, Any] = {"sep": separator, "dtype": str, "keep_default_na": False}
-        stripped, exact = read(**texts), read(**texts, skipinitialspace=False).set_axis(frame.columns, axis="columns")
-        for c in written:  # a blank in front is part of a label, unless the file has one after every separator
-            frame[c] = stripped[c] if exact[c].str.startswith(" ").all() else exact[c]
-    return frame
+
+def row(mask: pd.Series) -> str:
+    """Return the first row where a mask holds, as error sentences write it: its label in the index, and its position.
+
+    Both are what pandas shows: positions count from 0.
+    """
+    position = int(np.argmax(mask))
+    label = mask.index[position]
+    if label == position:
+        return f"row {position} (counted from 0)"
+    return f"row {repr(label) if isinstance(label, str) else label} (position {position}, counted from 0)"

@@ -4,7 +4,6 @@ import hashlib
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,11 @@ from bayeslaw.base.arguments import checked
 from bayeslaw.base.words import Described, counted
 from bayeslaw.declare.laws import WEIGHT
 from bayeslaw.errors import DataError, unknown_name
+from bayeslaw.tables.identity import ALONG, check_cells, named_runs, without_repeats
 from bayeslaw.tables.mixtures import PREFIX, folded, normalised, sources
-from bayeslaw.tables.reading import check_named, numeric, read_table, refuse, row
+from bayeslaw.tables.plausible import check_ranges
+from bayeslaw.tables.reading import Table, as_text, check_named, numeric, read_table, row
+from bayeslaw.tables.units import BytesPerToken, Unit, in_nats, units_of
 
 __all__ = ["Runs", "read_labelled", "read_runs"]
 
@@ -24,12 +26,6 @@ NUMBERS = ("N", "D", "step", "lr", "domain_share", "duration", "k1", "k2", "k3")
 LABELS = ("run", "domain")
 RESERVED = ("row", "eval", "loss_sd", "chain", "draw", "measurement", WEIGHT, "source")
 """Names that the package uses itself, which no column of a table may have."""
-
-COUNT_RANGES = {"N": (1e3, 1e18, "parameters"), "D": (1e3, 1e21, "tokens")}
-"""Smallest and largest plausible count, and its unit."""
-
-LOSS_RANGE = (1e-6, 100.0)
-"""Range of a loss in nats per token; a random guess among a million words costs 14."""
 
 MOST_LISTED_LABELS = 8
 """A column with more labels than this is not listed."""
@@ -107,7 +103,8 @@ class Runs(Described):
         t, exact = self.table, self.measured_columns[len(self.evals) :]
         rows = f"{len(t)} in {counted(t['run'].nunique(), 'run')}"
         about = [("rows", rows), ("validation sets", ", ".join(self.evals))]
-        described = {c: _levels(t[c]) for c in t.columns.difference(["run", *self.measured_columns], sort=False)}
+        shown = [c for c in t.columns.difference(["run", *self.measured_columns], sort=False) if "@" not in str(c)]
+        described = {c: _levels(t[c]) for c in shown}
         about += [(c, levels) for c, levels in described.items() if levels]
         if exact:
             about.append(("known errors", ", ".join(c.removesuffix("_loss_sd") for c in exact)))
@@ -122,10 +119,12 @@ class Runs(Described):
 
 @checked
 def read_runs(
-    table: pd.DataFrame | str | Path,
+    table: Table,
     *,
     loss: str | Mapping[str, str] | None = None,
     loss_sd: str | Mapping[str, str] | None = None,
+    unit: Unit | Mapping[str, Unit] | None = None,
+    bytes_per_token: BytesPerToken | None = None,
     **columns: str,
 ) -> Runs:
     """Read and check a table of training runs.
@@ -133,17 +132,26 @@ def read_runs(
     Parameters
     ----------
     table : DataFrame or path
-        One row per measurement; a path ending in ``.csv``, ``.csv.gz`` or ``.parquet``.
+        One row per measurement: a DataFrame of pandas, polars or PyArrow, or a path to CSV, Parquet, Feather or JSON
+        (lines). Named levels of an index are columns. An exported chart of Weights & Biases is read as
+        `bayeslaw.from_wandb` does.
     loss : str or mapping, optional
         The column of losses, or ``{validation set: column}``. Left out: a ``loss`` column, else every ``<eval>_loss``.
+        Where validation sets were measured at different rows, the other cells are empty.
     loss_sd : str or mapping, optional
-        The column of the known measurement error of a loss (standard deviation, nats per token), or
+        The column of the known measurement error of a loss (standard deviation, in the unit of the loss), or
         ``{validation set: column}``. Left out: the columns ``loss_sd`` or ``<eval>_loss_sd``, if any.
+    unit : {"nats", "bits", "bits per byte", "perplexity"} or mapping, optional
+        Unit of the losses per token, or ``{validation set: unit}``; they are converted to nats. Left out: nats; a
+        column that is named after another unit is refused then.
+    bytes_per_token : float or mapping, optional
+        Mean bytes per token of the validation sets, or of each, for losses in bits per byte.
     **columns : str
         ``canonical=column in the table``, for example ``N="params", D="tokens", domain_share="ratio", run="run_id"``.
         Canonical names: ``N`` (parameters), ``D`` (tokens), ``step``, ``lr``, ``domain_share`` (in [0, 1]),
         ``weight_<source>``, ``domain``, ``run``. Other columns are kept as labels. Without a run column, rows that
-        differ only in D, step and lr are one run.
+        differ only in D, step, lr and what else varies along a run are one run; `Runs.note` names the columns that
+        tell runs apart.
 
     Returns
     -------
@@ -163,6 +171,7 @@ def read_runs(
     gone = [new for new in columns if new in frame and new not in columns.values()]
     frame = _renamed(frame, columns)
     losses = _loss_columns(frame, loss)
+    units = units_of(losses, unit, bytes_per_token)
     known = _sd_columns(frame, losses, loss_sd)
     names = {f"{name}_loss": column for name, column in losses.items()}
     names |= {f"{name}_loss_sd": column for name, column in known.items()}
@@ -170,23 +179,26 @@ def read_runs(
     if not len(frame):
         raise DataError("the table has no rows; give at least one measured loss")
     evals = tuple(losses)
-    measured = [*names, *_covariates(frame)]
-    for name in measured:
-        frame[name] = numeric(frame, name, (columns | names).get(name))
-    for name in frame.columns.difference(measured, sort=False):
+    for name in (numbers := [*names, *_covariates(frame)]):
+        frame[name] = numeric(frame, name, (columns | names).get(name), gaps=name in names and len(losses) > 1)
+    for name in frame.columns.difference(numbers, sort=False):
         frame[name] = _label(frame[name], name)
-    _check_ranges(frame, losses, known)
-    frame, note = normalised(frame)
-    dropped = [f"{columns[name]} replaces the table's own column {name}" for name in gone]
-    note = "; ".join(filter(None, [*dropped, note]))
-    frame = _with_runs(frame, evals)
+    notes = [f"{columns[name]} replaces the table's own column {name}" for name in gone]
+    notes.append(_gaps(frame, losses))
+    frame, converted = in_nats(frame, losses, units)
+    in_unit = {name: column if units[name][0] == "nats" else f"{column} in nats" for name, column in losses.items()}
+    check_ranges(frame, in_unit, known)
+    frame, summed = normalised(frame)
+    measured = [*(f"{e}_loss_sd" for e in evals if e in known), *(f"{e}_loss" for e in evals)]
+    frame, told_apart = _with_runs(frame, measured)
+    note = "; ".join(filter(None, [*notes, converted, summed, told_apart]))
     start = frame["D"] == 0 if "D" in frame else pd.Series(False, index=frame.index)
     if start.all():
         raise DataError("every row has D = 0 (before training): give the losses measured during training too")
     return Runs(frame[~start].reset_index(drop=True), evals, frame[start].reset_index(drop=True), note)
 
 
-def read_labelled(table: pd.DataFrame | str | Path, columns: Mapping[str, str]) -> pd.DataFrame:
+def read_labelled(table: Table, columns: Mapping[str, str]) -> pd.DataFrame:
     """Return a table with its columns of labels, mapped as in `read_runs`, as unchanged text."""
     return read_table(table, [columns.get(label, label) for label in LABELS])
 
@@ -252,6 +264,15 @@ def _sd_columns(
     return known
 
 
+def _gaps(frame: pd.DataFrame, losses: Mapping[str, str]) -> str:
+    """Return a note on losses that were not measured in every row; a row without any is refused."""
+    missing = frame[[f"{name}_loss" for name in losses]].isna()
+    if (bare := missing.all(axis="columns")).any():
+        raise DataError(f"every loss is missing in {row(bare)}: fill one in or leave the row out")
+    counts = {column: int(missing[f"{name}_loss"].sum()) for name, column in losses.items()}
+    return "; ".join(f"{column} was not measured in {n} of {len(frame)} rows" for column, n in counts.items() if n)
+
+
 def _covariates(frame: pd.DataFrame) -> list[str]:
     """Return the columns that are numbers by their name, in canonical order."""
     return [c for c in (*NUMBERS, *(PREFIX + s for s in sources(frame))) if c in frame]
@@ -276,49 +297,20 @@ def _label(values: pd.Series, name: str) -> pd.Series:
                 f"{name} has two labels that look alike, {first[0][:80]!a} and {written[:80]!a} (blanks, accents, or a "
                 "number and its text): write them one way"
             )
-    return pd.Series([None if v is None else str(v) for v in given], values.index)
+    return pd.Series([None if v is None else as_text(v) for v in given], values.index)
 
 
-def _check_ranges(frame: pd.DataFrame, losses: Mapping[str, str], known: Mapping[str, str]) -> None:
-    for name, column in losses.items():
-        values = frame[f"{name}_loss"].rename(column)
-        refuse(values, values <= 0, "a loss in nats per token is above 0")
-        between = f"losses in nats per token lie between {LOSS_RANGE[0]:g} and {LOSS_RANGE[1]:g}"
-        refuse(values, ~values.between(*LOSS_RANGE), f"{between}; of a perplexity take the logarithm")
-    for name, column in known.items():
-        values = frame[f"{name}_loss_sd"].rename(column)
-        wrong = "the standard deviation of a loss lies between 0 and half of the loss"
-        refuse(values, ~values.between(0, frame[f"{name}_loss"] / 2), f"{wrong}; correct it or leave the column out")
-    for name in (c for c in frame.columns if c in ("domain_share", "duration") or c.startswith(PREFIX)):
-        values, percent = frame[name], frame[name].between(1, 100, inclusive="right")
-        refuse(values, percent, "shares lie in [0, 1]; divide the column by 100 if it is in percent")
-        refuse(values, ~values.between(0, 1), "shares lie in [0, 1]; correct it")
-    for name, (low, high, unit) in COUNT_RANGES.items():
-        if name in frame:
-            values = frame[name]
-            refuse(values, (values < 0) | ((values == 0) & (name == "N")), f"give the number of {unit}, above 0")
-            few = values.between(0, low, inclusive="neither")
-            refuse(values, few, f"give {unit}, not billions (multiply by 1e9)")
-            refuse(values, values > high, f"no run has as many {unit}; correct it")
-
-
-def _with_runs(frame: pd.DataFrame, evals: tuple[str, ...]) -> pd.DataFrame:
-    along = [c for c in ("D", "step", "lr") if c in frame]
+def _with_runs(frame: pd.DataFrame, measured: list[str]) -> tuple[pd.DataFrame, str]:
+    """Return a table with its runs named, its columns in canonical order; and a note."""
     for label in (c for c in LABELS if c in frame):
         check_named(frame, label)
+    numbers, note = _covariates(frame), ""
     if "run" not in frame:
-        settings = [c for c in frame if c in (*_covariates(frame), *LABELS) and c not in along]
-        number = frame.groupby(settings).ngroup() if settings else pd.Series(0, index=frame.index)
-        frame["run"] = "run " + (number + 1).astype(str)
-    cell = ["run", *along]
-    if (bad := frame.duplicated(cell)).any():
-        first = frame.index[(frame[cell] == frame[cell][bad].iloc[0]).all(axis=1)][0]
-        where = ", ".join(f"{c} {frame[c][bad].iloc[0]}" for c in cell)
-        raise DataError(
-            f"{row(bad)} measures the same cell as row {first + 1} ({where}): "
-            "leave one out, map the column in which they differ, or give replicates different names in a run column"
-        )
-    numbers = _covariates(frame)
-    losses = [c for c in (f"{e}_loss{sd}" for sd in ("_sd", "") for e in evals) if c in frame]
-    order = ["run", *numbers, *(c for c in frame.columns if c not in ("run", *numbers, *losses)), *losses]
-    return frame[order]
+        settings = [c for c in frame if c in (*numbers, *LABELS) and c not in ALONG]
+        frame, note = named_runs(frame, settings, measured)
+    elif "step" in frame:
+        frame, note = without_repeats(frame)
+    check_cells(frame)
+    return frame[
+        ["run", *numbers, *(c for c in frame.columns if c not in ("run", *numbers, *measured)), *measured]
+    ], note

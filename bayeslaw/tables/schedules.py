@@ -22,6 +22,7 @@ from bayeslaw.errors import RangeError, unknown_name
 
 __all__ = [
     "MEMORY",
+    "MOST_STEPS",
     "Schedule",
     "Tail",
     "WarmupCounted",
@@ -38,6 +39,9 @@ __all__ = [
 
 MEMORY = 0.999
 """Lambda of the annealing area in arXiv:2408.11029 and arXiv:2505.07796."""
+
+MOST_STEPS = 10_000_000
+"""A schedule holds one rate per step, and no run has more steps; tokens taken for steps have more."""
 
 WarmupCounted = Literal["linear", "peak"]
 Tail = Literal["frozen", "carried"]
@@ -175,6 +179,7 @@ def _schedule(steps: int, peak: float, warmup: int, after: Any) -> Schedule:
     """Warm up linearly over `warmup` steps, then follow `after` (share of the other steps done -> rate)."""
     if steps != int(steps) or steps < 1:
         raise RangeError(f"steps is {steps}: give a whole number of at least 1")
+    _check_length(steps)
     if warmup != int(warmup) or not 0 <= warmup < steps:
         raise RangeError(f"warmup is {warmup}: give a whole number of steps from 0 to {steps - 1}")
     if not (np.isfinite(peak) and peak > 0):
@@ -183,6 +188,11 @@ def _schedule(steps: int, peak: float, warmup: int, after: Any) -> Schedule:
     rising = peak * np.arange(1, warmup + 1) / max(warmup, 1)
     falling = np.broadcast_to(after(np.arange(1, rest + 1) / rest), rest)
     return Schedule(np.concatenate([rising, falling]), ((0, int(warmup)),) if warmup else ())
+
+
+def _check_length(steps: float) -> None:
+    if steps > MOST_STEPS:
+        raise RangeError(f"{steps:g} steps are more than {MOST_STEPS:,}: give steps of the optimiser, not tokens")
 
 
 @checked
@@ -296,6 +306,7 @@ def from_table(step: ArrayLike, lr: ArrayLike, *, warmup: int | None = None) -> 
     if (bad := ~(np.isfinite(rate) & (rate >= 0))).any():
         i = int(np.argmax(bad))
         raise RangeError(f"the learning rate is {rate[i]:g} at step {at[i]:g}: give rates of 0 or above")
+    _check_length(at[-1])
     if warmup is None:
         rises = int(np.argmin(np.append(np.diff(rate) > 0, False)))
         warmup = int(at[rises]) if at[0] == 1 and rises else 0

@@ -1,20 +1,19 @@
 """Benchmark scores as losses: error rates, and their binomial measurement errors."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.errors import DataError, RangeError, unknown_name
-from bayeslaw.tables.reading import numeric, read_table, refuse
+from bayeslaw.tables.reading import Table, numeric, read_table, refuse
 from bayeslaw.tables.runs import Runs, read_labelled, read_runs
 
 __all__ = ["has_scores", "read_scores"]
 
 
-def has_scores(table: pd.DataFrame | str | Path) -> bool:
+def has_scores(table: Table) -> bool:
     """Return whether a table names scores (``<benchmark>_score``) and no loss."""
     columns = read_table(table).columns
     return bool(columns.str.endswith("_score").any() and not columns.str.endswith("loss").any())
@@ -22,7 +21,7 @@ def has_scores(table: pd.DataFrame | str | Path) -> bool:
 
 @checked
 def read_scores(
-    table: pd.DataFrame | str | Path,
+    table: Table,
     *,
     score: Mapping[str, str] | None = None,
     items: Mapping[str, int] | None = None,
@@ -80,7 +79,8 @@ def read_scores(
         rates[f"{name}_loss_sd"] = np.sqrt(rate * (1 - rate) / count)
     gone = {*named.values(), *rates, *(f"{name}_items" for name in named)}
     kept = frame.drop(columns=[c for c in gone if c in frame])
-    return read_runs(kept.assign(**rates), loss={name: f"{name}_loss" for name in named}, **columns)
+    losses = {name: f"{name}_loss" for name in named}
+    return read_runs(kept.assign(**rates), loss=losses, unit="nats", bytes_per_token=None, **columns)
 
 
 def _items(frame: pd.DataFrame, named: Mapping[str, str], items: Mapping[str, int] | None) -> dict[str, np.ndarray]:

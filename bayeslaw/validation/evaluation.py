@@ -17,6 +17,7 @@ from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
 from bayeslaw.base.words import counted
 from bayeslaw.errors import DataError, RangeError
 from bayeslaw.posterior import inference
+from bayeslaw.posterior.cautions import reach_of
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.likelihood import log_likelihood, part
 from bayeslaw.posterior.prediction import at_rows
@@ -92,6 +93,18 @@ class Evaluation:
         bad = (self.folds["divergences"] > 0) | (self.folds["r_hat"] > MOST_R_HAT)
         return [str(label) for label in self.folds.loc[bad, "fold"]]
 
+    @property
+    def beyond(self) -> dict[str, str]:
+        """The folds of curves that lie beyond the steps or the peak learning rates of the runs fitted, and how far."""
+        design, runs, found = self.model.design, self.model.runs.sorted_along(self.model.law.path), {}
+        columns = [c for c in ("step", "peak") if design.law.path == "step" and c in design.rows]
+        for fold in self.splits(runs) if columns else ():
+            asked = {c: design.rows[c].values[fold.test] for c in columns}
+            farthest = reach_of(part(design, ~fold.test), asked)
+            if farthest.factor > farthest.limit:
+                found[fold.label] = str(farthest)
+        return {label: found[label] for label in self.folds["fold"] if label in found}
+
     def _about(self) -> list[str]:
         n, runs = len(self.folds), len(self.runs)
         lines = [
@@ -102,6 +115,9 @@ class Evaluation:
         if bad := self.unconverged:
             limits = f"R-hat above {MOST_R_HAT} or divergences"
             lines.append(f"not converged ({limits}): {len(bad)} of {n}, for example {bad[0]}")
+        if far := self.beyond:
+            label, how_far = next(iter(far.items()))
+            lines.append(f"beyond the runs fitted: {len(far)} of {n}, for example {label}: {how_far}")
         return lines + failure_note(self.failed, n)
 
     def __repr__(self) -> str:

@@ -1,5 +1,6 @@
 """Many calls in this process, in several processes, or on an executor."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, as_completed
@@ -11,6 +12,7 @@ import cloudpickle
 import joblib
 from joblib.externals import loky
 
+from bayeslaw.base.processes import end_with
 from bayeslaw.errors import RefitError
 
 __all__ = ["Failure", "run"]
@@ -43,7 +45,7 @@ def run[T](
     Raises
     ------
     RefitError
-        A process was killed, or the executor was lost.
+        A process was killed, or the executor was lost or shut down.
     """
     if executor is not None:
         yield from _submitted(work, tasks, executor)
@@ -51,7 +53,8 @@ def run[T](
         for label, arguments in tasks.items():
             yield label, _attempt((work, label, *arguments))
     elif tasks:
-        processes = loky.get_reusable_executor(min(joblib.effective_n_jobs(jobs), len(tasks)))
+        workers = min(joblib.effective_n_jobs(jobs), len(tasks))
+        processes = loky.get_reusable_executor(workers, initializer=end_with, initargs=(os.getpid(),))
         try:
             yield from _submitted(work, tasks, processes)
         except BaseException:
@@ -66,7 +69,7 @@ def _submitted(
     try:
         for label, arguments in tasks.items():
             packed = cloudpickle.dumps((work, label, *arguments))
-            futures[executor.submit(_attempt, packed, uuid4())] = label  # Dask repeats failures of equal calls
+            futures[_submit(executor, packed)] = label
         for future in as_completed(futures):
             error = future.exception()
             if isinstance(error, BrokenExecutor):
@@ -83,6 +86,15 @@ def _submitted(
     finally:
         for future in futures:
             future.cancel()
+
+
+def _submit(executor: Executor, packed: bytes) -> Future[Any]:
+    try:
+        return executor.submit(_attempt, packed, uuid4())  # Dask repeats failures of equal calls
+    except BrokenExecutor:
+        raise
+    except RuntimeError as e:
+        raise RefitError(f"the executor takes no work ({e}): give one that was not shut down") from None
 
 
 def _attempt(call: tuple[Any, ...] | bytes, _: UUID | None = None) -> Any:

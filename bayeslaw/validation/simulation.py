@@ -13,7 +13,7 @@ from bayeslaw.base.words import place
 from bayeslaw.posterior import inference
 from bayeslaw.posterior.draws import Posterior, posterior_of
 from bayeslaw.posterior.likelihood import log_likelihood, part
-from bayeslaw.posterior.prediction import at_rows, batch_noise
+from bayeslaw.posterior.prediction import at_rows, new_runs
 from bayeslaw.spec.design import Design
 from bayeslaw.spec.noise import Noise
 from bayeslaw.spec.specification import Specification
@@ -70,15 +70,7 @@ def simulation(
 
 def _simulated(true: Posterior, design: Design, rng: np.random.Generator) -> np.ndarray:
     """Return losses (row, eval) of new runs of a truth, measured at the rows of the design."""
-    losses = at_rows(true, design) * np.exp(batch_noise(true, design))
-    of_runs = replace(true, model=replace(true.model, noise=replace(true.noise, batch=False)))
-    run, path = design.rows["run"].values, true.model.law.path
-    drawn = []
-    for label in dict.fromkeys(run):
-        of_run = {"row": np.flatnonzero(run == label)}
-        log_path = xr.ufuncs.log(design.rows[path].isel(of_run)) if path in design.rows else None
-        drawn.append(of_runs.errors(losses.isel(of_run), design.rows.isel(of_run), rng, log_path=log_path))
-    new = true.noise.measured(losses * xr.ufuncs.exp(xr.concat(drawn, "row")), design.rows, rng)
+    new = true.noise.measured(new_runs(true, design, rng), design.rows, rng)
     result: np.ndarray = new.isel(chain=0, draw=0).transpose("row", "eval").values
     return result
 

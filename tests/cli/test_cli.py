@@ -217,8 +217,8 @@ def test_predict_answers_row_by_row_and_by_validation_set(run, stored, tmp_path)
     [
         ("N,D\n1e6,1e6\n", "", "domain_share"),
         ("N,D,domain_share\n", "", "no rows"),
-        ("N,D,domain_share\n1e6,1e6,\n", "", "domain_share is missing in row 1"),
-        ("N,D,domain_share\n1e6,many,0.5\n", "", "D is 'many' in row 1, which is not a number"),
+        ("N,D,domain_share\n1e6,1e6,\n", "", "domain_share is missing in row 0"),
+        ("N,D,domain_share\n1e6,many,0.5\n", "", "D is 'many' in row 0 (counted from 0), which is not a number"),
         ("N,D,domain_share\n1e6,1e6,0.5\n", "--prob 89", "--prob is 89"),
     ],
 )
@@ -226,6 +226,50 @@ def test_predict_refuses_a_grid_it_cannot_answer(run, stored, tmp_path, grid, wo
     (tmp_path / "grid.csv").write_text(grid)
     assert complains(run("predict", stored[1], "grid.csv", "-o", "out.csv", *words.split()), says)
     assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.fixture
+def stopped(monkeypatch):
+    """The models that `fit` would sample from; it stops there."""
+    models_asked = []
+
+    def stop(model, **settings):
+        models_asked.append(model)
+        raise bl.BayeslawError("enough")
+
+    monkeypatch.setattr(workflow.Model, "fit", stop)
+    return models_asked
+
+
+def test_units_of_losses_are_options(run, stopped):
+    table = pd.DataFrame(
+        {"N": [1e8, 1e9, 1e9], "D": [1e9, 1e9, 2e9], "ppl_a": [20.0, 15, 14], "b_bpb": [0.9, 0.8, 0.75]}
+    )
+    table.to_csv("runs.csv", index=False)
+    words = ["fit", "chinchilla", "runs.csv", "-o", "f.nc", "--loss", "a=ppl_a", "--loss", "b=b_bpb"]
+    assert complains(run(*words), "the column 'ppl_a' looks like perplexity: give unit=")
+    units = ["--unit", "a=perplexity", "--unit", "b=bits per byte", "--bytes-per-token"]
+    assert complains(run(*words, *units, "b=4.2"), "enough") and complains(run(*words, *units, "4.2"), "enough")
+    for model in stopped:
+        np.testing.assert_allclose(model.runs.table["a_loss"], np.log(table["ppl_a"]))
+        np.testing.assert_allclose(model.runs.table["b_loss"], table["b_bpb"] * 4.2 * np.log(2))
+    assert complains(run(*words, *units, "b=four"), "--bytes-per-token: 'four' is not a number")
+    assert complains(run(*words, "--unit", "a=ppl", "--unit", "b=nats"), "no unit of a loss 'ppl'")
+    assert complains(run(*words, "--unit", "bits", "--unit", "nats"), "cannot read --unit 'bits'")
+    assert len(stopped) == 2
+
+
+def test_exported_charts_are_stopped_as_they_are(run, stopped):
+    chart = pd.DataFrame({"Step": [100, 200, 300]})
+    for name, rates in (("r1", [1e-3, 1e-3, 5e-4]), ("00731245", [1e-3, 5e-4, 1e-4])):
+        for metric, values in (("ppl", [20.0, 18, 17]), ("lr", rates)):
+            for ending in ("", "__MIN", "__MAX"):
+                chart[f"{name} - {metric}{ending}"] = values
+    chart.to_csv("chart.csv", index=False)
+    words = ["fit", "lr_annealing", "chart.csv", "-o", "f.nc", "--loss", "val=ppl", "--warmup", "0"]
+    assert complains(run(*words, "--unit", "perplexity"), "enough")
+    assert list(stopped[0].runs.table["run"].unique()) == ["r1", "00731245"]
+    np.testing.assert_allclose(stopped[0].runs.table["val_loss"], np.log([20, 18, 17] * 2))
 
 
 def test_decide(run, stored):
@@ -487,6 +531,9 @@ def test_curves_are_fitted_and_predicted_row_by_row(run, curves):
         list(out) == [*rows.columns, "mean", "sd", "lower", "upper"] and out["step"].tolist() == rows["step"].tolist()
     )
     np.testing.assert_allclose(out["mean"], curves["loss"].iloc[::2], rtol=0.01)  # lines between logged rates
+    rows.assign(lr=2 * rows["lr"]).to_csv("hot.csv", index=False)
+    hot = run("predict", "fit.nc", "hot.csv", "-o", "out.csv").output
+    assert "caution: the peak learning rate 0.0006 lies 2 times beyond the largest run, 0.0003" in " ".join(hot.split())
 
 
 def test_continual_pre_training_needs_what_was_before(run, curves, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.decisions.test_best_mixture import nested, random_mixing, stand_in, u
 from tests.decisions.test_schedule_decisions import BASE, PEAK, annealed, continued
 from tests.models.test_cmr import DOMAIN, GENERAL
 from tests.models.test_cmr import stand_in as cmr_stand_in
+from tests.stand_ins import stand_in as made_up
 
 VERBS = (
     "critical-ratio",
@@ -157,7 +159,10 @@ def test_turning_length_and_critical_point(decide):
         ("best-mixture --goal set0=1 --goal set0=2", "names 'set0' twice"),
         ("best-duration", "does not depend on duration"),
         ("best-schedule --candidate a=a.csv", "no file 'a.csv'"),
-        ("best-schedule --candidate a=words.csv", "words.csv: lr is 'high' in row 1, which is not a number"),
+        (
+            "best-schedule --candidate a=words.csv",
+            "words.csv: lr is 'high' in row 0 (counted from 0), which is not a number",
+        ),
         ("best-schedule --candidate a=late.csv", "late.csv starts at step 100: give the steps of the warm-up"),
         ("best-schedule --candidate a=steps.csv", "no column 'lr'"),
         ("best-schedule --candidate a=back.csv", "back.csv: step 1 comes after step 2"),
@@ -184,3 +189,18 @@ def test_mistakes_are_one_line(decide, tmp_path, words, says):
     result = decide(stand_in(models.data_mixing, random_mixing()), verb, *options)
     assert (result.exit_code, result.stdout) == (2, ""), result.output
     assert result.stderr.startswith("bayeslaw: ") and result.stderr.count("\n") == 1 and says in result.stderr
+
+
+def test_a_baseline_of_replicates_is_as_uncertain_after_saving(tmp_path, table_for):
+    fit, path = made_up(models.dcpt, table_for, draws=20), tmp_path / "fit.nc"
+    again = fit.model.runs.baseline.assign(general_loss=lambda t: t["general_loss"] * 1.02)
+    runs = replace(fit.model.runs, baseline=pd.concat([fit.model.runs.baseline, again], ignore_index=True))
+    replace(fit, model=replace(fit.model, runs=runs)).save(path)
+    at = {"N": 2e9, "D": 1e10}
+    words = [f"--{name}={value}" for name, value in at.items()]
+    found = answer(CliRunner().invoke(app, ["decide", "critical-ratio", str(path), *words, "--json"]))
+    expected = replace(fit, model=replace(fit.model, runs=runs)).critical_ratio(**at)
+    assert found["baseline_sd"] == pytest.approx(expected.inputs["baseline_sd"]) and found["baseline_sd"] > 0
+    assert found["lower"] == pytest.approx(float(expected.interval()["lower"]))
+    printed = CliRunner().invoke(app, ["decide", "critical-ratio", str(path), *words])
+    assert f"a baseline of {expected.inputs['baseline']:.4g} nats (sd " in printed.stdout

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from scipy import stats
 from scipy.optimize import brentq, minimize_scalar
 
 from bayeslaw import models
@@ -175,12 +176,13 @@ def test_the_turning_point_is_the_laws_own(D):
 
 def test_baseline_forms():
     rows = pd.DataFrame({"N": [1.8e9, 1.8e9, 4e9, 1.8e9], "domain": ["law", "law", "law", "code"]})
-    rows["general_loss"] = [2.4, 2.6, 2.3, 9.0]
+    rows["general_loss"] = [2.5, 2.5, 2.3, 9.0]
     fit = stub(with_E(1.5, 1.55), baseline=rows)
     ask: dict[str, Any] = {"D": 1e10, "domain": "law"}
     measured = critical_ratio(fit, N=1.8e9, **ask)
     np.testing.assert_allclose(measured.draws, critical_ratio(fit, N=1.8e9, baseline=2.5, **ask).draws, atol=1e-12)
-    assert measured.inputs["baseline"] == 2.5
+    assert measured.inputs["baseline"] == 2.5 and measured.as_json()["baseline_sd"] == 0
+    assert "a baseline of 2.5 nats, taken as exact; mean law" in repr(measured)
     several = critical_ratio(fit, N=[1.8e9, 4e9], **ask)
     assert several.draws.dims == ("chain", "draw", "N")
     np.testing.assert_allclose(several.draws.isel(N=0), measured.draws, atol=1e-12)
@@ -198,6 +200,25 @@ def test_baseline_forms():
     for wrong in (-1.0, "high", (2.5, 2.4), [2.5, 2.4, 2.3], np.nan):
         with pytest.raises(DataError, match="a pair \\(value, sd\\)"):
             critical_ratio(fit, N=[1.8e9, 4e9], baseline=wrong, **ask)
+
+
+def test_replicates_that_disagree_make_the_baseline_uncertain():
+    """Their scatter is that of the loss at every size, a model measured once included, and Student-t."""
+    replicated = [2.44, 2.45, 2.45, 2.46, 2.47]
+    rows = pd.DataFrame({"N": [1.8e9] * 5 + [4e9], "general_loss": [*replicated, 2.3]})
+    fit, ask = stub(with_E(*[1.5] * 4000), baseline=rows), {"D": 1e10, "seed": 3}
+    scatter = np.log(sorted(set(replicated))).std(ddof=1)
+    found = critical_ratio(fit, N=1.8e9, **ask)
+    assert found.inputs["baseline"] == pytest.approx(np.mean(replicated))
+    assert found.inputs["baseline_sd"] == pytest.approx(np.mean(replicated) * scatter / 2)
+    assert f"a baseline of 2.454 nats (sd {found.inputs['baseline_sd']:.2g}); mean law" in repr(found)
+    ends = stats.t(3, np.mean(replicated), found.inputs["baseline_sd"]).ppf([0.055, 0.945])
+    exact = [critical_ratio(fit, N=1.8e9, baseline=b, **ask).median().item() for b in ends]
+    np.testing.assert_allclose(found.draws.quantile([0.055, 0.945]), exact, atol=0.01)
+    several = critical_ratio(fit, N=[1.8e9, 4e9], **ask)
+    np.testing.assert_allclose(several.inputs["baseline_sd"], np.array([found.inputs["baseline"] / 2, 2.3]) * scatter)
+    assert f"the baseline (sd up to {2.3 * scatter:.2g}); mean law" in repr(several)
+    assert abs(np.corrcoef(*several.draws.values[0].T)[0, 1]) < 0.1
 
 
 def test_new_run_has_one_error_over_all_shares():

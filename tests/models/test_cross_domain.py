@@ -169,7 +169,7 @@ def test_features_that_cannot_be_read(change, ask, error, words):
             lambda t: t.assign(k1=t["k1"] + t["D"] / 1e11),
             "k1 of the domain 'code' is 1.21 in one row and .* in another",
         ),
-        (lambda t: t.assign(k1=t["k1"].where(t["domain"] != "law")), "k1 is missing in row 37"),
+        (lambda t: t.assign(k1=t["k1"].where(t["domain"] != "law")), "k1 is missing in row 36"),
         (lambda t: t.drop(columns="k2"), "needs a column 'k2', which the table does not have"),
     ],
     ids=["percent", "a rise", "not a feature", "a domain without", "no column"],

@@ -77,12 +77,20 @@ def test_scores_become_error_rates():
 @pytest.mark.parametrize(
     ("scores", "settings", "sentence"),
     [
-        ([0.4, 43.0], {}, "mmlu_score is 43 in row 2: a score lies above 0 and below 1; divide percentages by 100"),
-        ([0.4, -0.1], {}, "mmlu_score is -0.1 in row 2: .* correct it or leave the row out"),
-        ([40.0, 120.0], {"full": 100}, "mmlu_score is 120 in row 2: a score lies above 0 and below 100"),
-        ([0.4, 1.0], {}, "mmlu_score is 1 in row 2"),
-        ([0.4, np.nan], {}, "mmlu_score is missing in row 2"),
-        ([0.4, "much"], {}, "mmlu_score is 'much' in row 2, which is not a number"),
+        (
+            [0.4, 43.0],
+            {},
+            "mmlu_score is 43 in row 1 .counted from 0.: a score lies above 0 and below 1; divide percentages by 100",
+        ),
+        ([0.4, -0.1], {}, "mmlu_score is -0.1 in row 1 .counted from 0.: .* correct it or leave the row out"),
+        (
+            [40.0, 120.0],
+            {"full": 100},
+            "mmlu_score is 120 in row 1 .counted from 0.: a score lies above 0 and below 100",
+        ),
+        ([0.4, 1.0], {}, "mmlu_score is 1 in row 1"),
+        ([0.4, np.nan], {}, "mmlu_score is missing in row 1"),
+        ([0.4, "much"], {}, "mmlu_score is 'much' in row 1 .counted from 0., which is not a number"),
         ([0.4, 0.5], {"score": {"m": "mnlu_score"}}, "no column 'mnlu_score'; did you mean 'mmlu_score'"),
         ([0.4, 0.5], {"full": 0}, "full is 0"),
     ],
@@ -97,11 +105,11 @@ def test_a_score_outside_its_range_is_refused(scores, settings, sentence):
 def test_the_command_line_reads_scores(tmp_path):
     path = tmp_path / "scores.csv"
     datasets.load("upsampling-table6").to_csv(path, index=False)
-    options = (None, None, ["tau=eval"], None, None, False, False, None, None)
+    options = (None, None, {}, ["tau=eval"], None, None, False, False, None, None)
     model = model_of("domain_upsampling", path, *options)
     assert model.runs.evals == tuple(ITEMS) and model.by == {"tau": "eval"}
     path.write_text("duration,mmlu_score\n0,0.4\n0.1,43\n")
-    with pytest.raises(DataError, match="mmlu_score is 43 in row 2"):
+    with pytest.raises(DataError, match="mmlu_score is 43 in row 1"):
         model_of("domain_upsampling", path, *options)
 
 

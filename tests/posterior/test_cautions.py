@@ -45,6 +45,7 @@ def test_a_place_beyond_the_runs_is_named_with_its_distance(fit):
     assert found.to_frame().attrs["cautions"] == [caution] and found.as_json()["cautions"] == [caution]
     assert found.to_xarray()["loss"].attrs["cautions"] == [caution]
     assert (reach(fit, {"N": 2e10}).factor, reach(fit, {"N": [1e8, 1e9]}).factor) == (10, 1)
+    assert found.note == caution == found.as_json()["note"]
     allocated = fit.allocation(flops=1e26)
     assert any("times beyond the largest run" in c for c in allocated.cautions)
 
@@ -69,7 +70,14 @@ def test_an_answer_that_rests_on_a_prior_names_the_coefficient(fit):
     drawn = np.exp(np.random.default_rng(7).normal(prior["mu"], prior["sigma"], (2, 200, 1)))
     open_ = with_draws(fit, "beta", drawn)
     assert open_.allocation(flops=1e19).cautions == (
-        "the answer rests on the prior of beta of the validation loss, which the runs hardly inform",
+        "the answer rests more on the prior of beta of the validation loss than on the runs",
     )
     assert fit.allocation(flops=1e19).cautions == ()
     assert open_.predict(N=5e8, D=fit.model.reference["D"]).cautions == ()  # where beta does not matter
+
+
+def test_the_note_holds_remark_and_cautions_and_every_face_shows_each_once(fit):
+    said = replace(fit.predict(N=2e10, D=1e9), remark="a remark")
+    assert said.note == f"a remark; {said.cautions[0]}"
+    for face in (repr(said), said._repr_html_()):
+        assert face.count("a remark") == face.count(said.cautions[0]) == 1

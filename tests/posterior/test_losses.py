@@ -153,21 +153,31 @@ def test_a_new_run_has_its_own_error(chinchilla):
 REFUSED: dict[str, tuple[str, pd.DataFrame | None, dict[str, Any], str]] = {
     "no rows": ("dcpt", SHARES[:0], {}, "the table has no rows"),
     "a column of the law": ("dcpt", SHARES.drop(columns="N"), {}, "no column 'N'"),
-    "a gap": ("dcpt", SHARES.assign(D=[1e9, np.nan]), {}, "D is missing in row 2: fill it in"),
-    "a word": ("dcpt", SHARES.assign(D=[1e9, "many"]), {}, "D is 'many' in row 2, which is not a number"),
+    "a gap": ("dcpt", SHARES.assign(D=[1e9, np.nan]), {}, "D is missing in row 1 .counted from 0.: fill it in"),
+    "a word": (
+        "dcpt",
+        SHARES.assign(D=[1e9, "many"]),
+        {},
+        "D is 'many' in row 1 .counted from 0., which is not a number",
+    ),
     "an impossible number": ("dcpt", SHARES.assign(D=-1.0), {}, "D is -1"),
     "a label": ("dcpt", SHARES.drop(columns="domain"), {}, "domain is missing: say which of code, law"),
-    "a gap among labels": ("dcpt", SHARES.assign(domain=["law", ""]), {}, "domain is missing in row 2: name it"),
+    "a gap among labels": (
+        "dcpt",
+        SHARES.assign(domain=["law", ""]),
+        {},
+        "domain is missing in row 1 .counted from 0.: name it",
+    ),
     "another label": ("dcpt", SHARES.assign(domain="chess"), {}, "no domain .*'chess'"),
     "a column of the answer": ("dcpt", SHARES.assign(mean=1.0), {}, "column 'mean', which predictions add"),
     "a validation set": ("dcpt", SHARES.assign(eval="domain"), {}, "column 'eval', which predictions add"),
     "a schedule": ("dcpt", SHARES, {"warmup": 5}, "dcpt has no schedule: leave schedule, before and warmup out"),
     "a probability": ("dcpt", SHARES, {"prob": 89.0}, "prob is 89.0: give a probability"),
     "columns beside a table": ("dcpt", SHARES, {"N": 1e9}, "no argument 'N'"),
-    "nothing": ("dcpt", None, {}, "table is None: give a pandas DataFrame or a path"),
+    "nothing": ("dcpt", None, {}, "table is None: give a pandas DataFrame .* or a path"),
     "a source": ("regmix", MIXTURES.drop(columns="weight_code"), {}, "no column 'weight_code'"),
     "another source": ("regmix", MIXTURES.assign(weight_chess=0.0), {}, "no source 'chess'"),
-    "a sum": ("regmix", MIXTURES.assign(weight_web=[0.5, 0.7]), {}, "the shares of row 2 sum to 0.7"),
+    "a sum": ("regmix", MIXTURES.assign(weight_web=[0.5, 0.7]), {}, "the shares of row 1 .counted from 0. sum to 0.7"),
     "a share below 0": (
         "regmix",
         MIXTURES.assign(weight_web=0.6, weight_books=[0.5, 0.4], weight_code=[-0.1, 0.0]),
@@ -175,7 +185,7 @@ REFUSED: dict[str, tuple[str, pd.DataFrame | None, dict[str, Any], str]] = {
         "a share of a mixture is -0.1",
     ),
     "a rate": ("annealing", pd.DataFrame({"step": [10, 20]}), {}, "needs a column 'lr'"),
-    "a step": ("annealing", pd.DataFrame({"step": [10, 2.5], "lr": 1e-4}), {}, "step is 2.5 in row 2"),
+    "a step": ("annealing", pd.DataFrame({"step": [10, 2.5], "lr": 1e-4}), {}, "step is 2.5 in row 1"),
 }
 
 

@@ -47,7 +47,7 @@ def sampled() -> Fit:
 
 
 def test_a_sampled_fit_has_statistics(sampled):
-    assert set(sampled.idata.children) == {"posterior", "sample_stats"}
+    assert set(sampled.idata.children) == {"posterior", "sample_stats", "observed_data", "constant_data"}
     statistics = sampled.idata["sample_stats"].to_dataset()
     assert set(documented("sample_stats")) <= set(statistics.data_vars)
     assert all(statistics[name].dims == ("chain", "draw") for name in documented("sample_stats"))
@@ -65,9 +65,19 @@ def test_posterior_variables_and_dims(fit):
     assert posterior["run_weight"].dims == ("chain", "draw")
 
 
+def test_the_groups_of_arviz(fit):
+    whole = fit.extend(draws=250).idata
+    for name in ("observed_data", "constant_data", "log_likelihood", "prior_predictive", "posterior_predictive"):
+        data = whole[name].to_dataset()
+        assert set(documented(name)) <= set(data.data_vars) and set(documented(name, 2)) <= set(data.dims)
+        assert data.sizes.get("measurement", 56) == 56 and data.sizes.get("run", 16) == 16
+    assert set(whole["prior"].data_vars) == set(whole["posterior"].data_vars)
+    assert list(whole["constant_data"].data_vars) == ["run", "N", "D", "domain_share", "domain", "eval"]
+
+
 def test_the_file(fit, tmp_path):
     with xr.open_datatree(fit.save(tmp_path / "fit.nc"), engine="h5netcdf") as tree:
-        assert set(tree.children) == {"posterior", "runs", "baseline"}
+        assert set(tree.children) == {"posterior", "observed_data", "constant_data", "runs", "baseline"}
         assert tree["runs"].to_dataset().sizes == {"row": 32} and tree["baseline"].to_dataset().sizes == {"row": 16}
         recipe = json.loads(tree.attrs["bayeslaw"])
         assert {"law", "by", "priors", "noise", "reference", "monotone", "outside", "settings", "bayeslaw"} <= set(

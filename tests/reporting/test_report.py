@@ -235,7 +235,7 @@ def test_coefficients_have_their_prior_beside_them(tiny):
     assert set(table["coefficient"]) == set(tiny.model.table().index)
     eps = table[(table["coefficient"] == "eps") & (table["of"] == "general")].iloc[0]
     assert eps["prior"] == "0.08 [0.0223, 0.287]" and re.fullmatch(r"0\.1\d* \[0\.09\d*, 0\.10\d*\]", eps["posterior"])
-    assert table.loc[table["coefficient"] == "eval_correlation", "prior"].item() == "uniform (-0.95, 0.95)"
+    assert table.loc[table["coefficient"] == "eval_correlation", "prior"].item() == "0 [-0.833, 0.833]"
     assert eps["contraction"] > 0.99 and eps["distance"] == pytest.approx(np.log(0.1 / 0.08) / 0.8, abs=0.02)
     assert table["prior sensitivity"].notna().all()
 

@@ -182,7 +182,7 @@ def test_the_value_is_pymcs_up_to_one_constant(density):
         for rv, value in graph.rvs_to_values.items():
             if rv.name in density.parameters:
                 block = density.parameters[rv.name]
-                assert tuple(rv.type.dims) == block.dims
+                assert graph.named_vars_to_dims.get(rv.name, ()) == block.dims
                 point[value.name] = v[block.place].reshape(block.shape)
                 if block.scale == "level":  # PyMC moves its logarithm
                     point[value.name] = np.log(point[value.name])

@@ -1,5 +1,6 @@
 """The sampler as a process: what interrupts it, and what its draws depend on."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -65,8 +66,68 @@ def test_what_goes_wrong_in_a_process_is_told():
     def run(number: int) -> None:
         raise ArithmeticError(f"chain {number}")
 
-    with pytest.raises(SamplingError, match="ArithmeticError: chain 0"):
-        _in_processes(run, [np.array([0]), np.array([1])])
+    sentence = r"chain 1 ended early \(ArithmeticError: chain 0\): see whether .* or try another seed"
+    for shares in ([np.array([0]), np.array([1])], [np.array([0, 1])]):  # in processes, and in this one
+        with pytest.raises(SamplingError, match=sentence):
+            _in_processes(run, shares)
+
+
+def test_processes_that_cannot_start_are_no_error_of_writing(small, monkeypatch):
+    def fork() -> int:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(os, "fork", fork)
+    with pytest.raises(SamplingError, match="the processes of the chains cannot run .Resource temp.*fit with cores=1"):
+        small.fit(draws=10, tune=10, chains=2, cores=2, progress=False)
+
+
+KILLED = """
+import sys
+from tests.sampler.test_speed import model, study
+if sys.argv[1] == "chains":
+    small = model(study(3, 6, 5))
+    print("ready", flush=True)
+    small.fit(draws=10**6, tune=10**6, chains=2, cores=2, progress=False)
+else:
+    import time
+    from bayeslaw.validation.executors import run
+    def work(label):
+        open(sys.argv[2] + label, "w").close()
+        time.sleep(600)
+    print("ready", flush=True)
+    list(run(work, {"a": (), "b": ()}, 2, None))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are listed as on Linux")
+@pytest.mark.parametrize("what", ["chains", "refits"])
+def test_nothing_goes_on_when_the_parent_is_killed(what, tmp_path):
+    root = Path(__file__).parents[2]
+
+    def children(parent: int) -> list[int]:
+        of_threads = Path(f"/proc/{parent}/task").glob("*/children")
+        return [int(child) for file in of_threads for child in file.read_text().split()]
+
+    def running(process: int) -> bool:
+        try:
+            return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        except FileNotFoundError:
+            return False
+
+    command = [sys.executable, "-W", "ignore", "-c", KILLED, what, str(tmp_path / "begun")]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        until = time.monotonic() + 60
+        while len(children(process.pid)) < 2 or (what == "refits" and len(list(tmp_path.iterdir())) < 2):
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        time.sleep(1)
+        started = children(process.pid)
+        process.kill()
+    until = time.monotonic() + 10
+    while left := [child for child in started if running(child)]:
+        assert time.monotonic() < until, f"still running: {left}"
+        time.sleep(0.1)
 
 
 def test_a_law_that_cannot_be_compiled_is_named():

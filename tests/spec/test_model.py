@@ -14,7 +14,7 @@ from scipy import stats
 import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.errors import LawError
-from bayeslaw.spec.noise import HIGHEST_CORRELATION, Noise
+from bayeslaw.spec.noise import Noise
 from bayeslaw.spec.shape import RISE
 from bayeslaw.tables.runs import read_runs
 
@@ -108,14 +108,15 @@ def logp(m: bl.Model, values: dict[str, np.ndarray]) -> dict[str, float]:
         np.log(values[rv.name]) if graph.rvs_to_transforms[rv] is not None else values[rv.name] for rv in graph.free_RVs
     ]
     evaluate = pytensor.function(graph.value_vars, terms, mode="FAST_COMPILE", on_unused_input="ignore")
-    return {rv.name: np.asarray(t).sum() for rv, t in zip(graph.basic_RVs, evaluate(*logs), strict=True)}
+    names = [v.name for v in (*graph.basic_RVs, *graph.potentials)]
+    return {name: np.asarray(t).sum() for name, t in zip(names, evaluate(*logs), strict=True)}
 
 
 def point(m: bl.Model) -> dict[str, np.ndarray]:
     """The truth for every group, slightly apart; positive variables only."""
     rng, values = np.random.default_rng(0), {}
     for rv in m.pymc_model.free_RVs:
-        shape = [len(m.pymc_model.coords[d]) for d in rv.type.dims]
+        shape = [len(m.pymc_model.coords[d]) for d in m.pymc_model.named_vars_to_dims[rv.name]]
         base = rv.name.removesuffix("_mu").removesuffix("_sigma")
         middle = {"sigma": 0.02}.get(rv.name) or (0.2 if rv.name.endswith("_sigma") else TRUTH.get(base, 0.3))
         values[rv.name] = middle * np.exp(rng.normal(0, 0.1, shape))
@@ -143,11 +144,19 @@ def test_the_density_is_what_the_model_says(crossed, robust):
         expected += error.logpdf(np.log(r[f"{name}_loss"]))[share >= 0.1 - 1e-9].sum()
     assert found["log_loss"] == pytest.approx(expected, rel=1e-6 if robust else 1e-9)  # PyMC rounds Student's constant
     population = stats.norm(np.log(1.5), 0.5).logpdf(v["E_mu"]).sum()
-    assert found["E_mu"] == pytest.approx(population, rel=1e-9)
+    assert found["E_mu"] == pytest.approx(population, abs=1e-8)  # PyMC rounds the constant of plain normal densities
     assert found["E"] == pytest.approx(
         stats.lognorm(v["E_sigma"][:, None], scale=np.exp(v["E_mu"])[:, None]).logpdf(v["E"]).sum()
     )
     assert found["E_sigma"] == pytest.approx(stats.lognorm(0.5, scale=0.2).logpdf(v["E_sigma"]).sum())
+
+
+def test_the_shape_prior_is_no_likelihood():
+    graph = model(table(domains=("code",)), noise=INDEPENDENT).pymc_model
+    assert [v.name for v in graph.observed_RVs] == ["log_loss"] and [v.name for v in graph.potentials] == ["shape"]
+    with pytensor.config.change_flags(mode="FAST_COMPILE"):
+        gradient = graph.compile_dlogp()(graph.initial_point())
+    assert np.isfinite(gradient).all()
 
 
 @pytest.mark.parametrize("B", [0.02, 2.0])
@@ -156,7 +165,7 @@ def test_a_rise_costs_what_the_shape_prior_says(B):
     v = {k: np.full(2, x) for k, x in (TRUTH | {"sigma": 0.02, "B": B}).items()}
     total = sum(float((rise.clip(0) ** 2).sum()) for rise in m.shape.rises(coefficients(B=B)).values())
     assert (total > 0) is (B == 2.0)
-    assert logp(m, v)["shape"] == pytest.approx(stats.norm(0, RISE).logpdf(np.sqrt(total)), rel=1e-9)
+    assert logp(m, v)["shape"] == pytest.approx(-0.5 * total / RISE**2, rel=1e-9)
 
 
 @pytest.mark.parametrize("monotone", ["paper", None])
@@ -168,7 +177,7 @@ def test_the_other_shape_priors(monotone):
     if monotone:
         amounts = papers_amounts({k: float(x[0]) for k, x in v.items()})
         total = 2 * sum(max(-a, 0.0) ** 2 for a in amounts.values())
-        assert found["shape"] == pytest.approx(stats.norm(0, RISE).logpdf(np.sqrt(total)), rel=1e-9)
+        assert found["shape"] == pytest.approx(-0.5 * total / RISE**2, rel=1e-9)
 
 
 @pytest.mark.parametrize("crossed", [True, False], ids=["grid", "rows"])
@@ -189,7 +198,7 @@ def test_correlated_errors_enter_the_graph_as_the_dense_normal_density(crossed):
     given = v | {"run_weight": np.array(w), "correlation_length": np.array(ell), "eval_correlation": np.array(rho)}
     logs = {
         "run_weight": np.log(w / (1 - w)),
-        "eval_correlation": np.log((HIGHEST_CORRELATION + rho) / (HIGHEST_CORRELATION - rho)),
+        "eval_correlation": np.log((1 + rho) / (1 - rho)),
     }
     terms = graph.logp(vars=[graph["log_loss"]], sum=False)
     density: list[Any] = [rewrite_graph(t, include=("lower_xtensor",)) for t in terms]

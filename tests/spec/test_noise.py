@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pymc as pm
 import pytest
 import xarray as xr
-from scipy.stats import multivariate_normal, norm
+from scipy.stats import kstest, multivariate_normal, norm
 
 import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.checks.residuals import coverage, misfit, scatter
+from bayeslaw.declare.priors import Correlation, central
 from bayeslaw.errors import DataError
 from bayeslaw.posterior.likelihood import log_likelihood
 from bayeslaw.posterior.prediction import at_rows, batch_noise
@@ -282,8 +284,62 @@ def test_defaults_follow_from_the_table():
     assert not Noise(batch=False).settled(True, 1, known=False, orders=True).batch
     names = {"sigma", "run_weight", "correlation_length", "eval_correlation"}
     assert set(CORRELATED.priors(3)) == names
-    assert CORRELATED.priors(3)["eval_correlation"].parameters["lower"] == -0.95 / 2
+    assert CORRELATED.priors(3)["eval_correlation"].ends == (-0.5, 1.0)
     assert set(Noise(correlated=False, joint=False).priors(1)) == {"sigma"}
+
+
+# ------------------------------------------------------------------------------------------- similar validation sets
+def similar(rho: float, sets: int = 4, sigma: float = 0.015, seed: int = 0) -> pd.DataFrame:
+    """Simulated runs whose errors are the more alike between validation sets, the larger `rho`."""
+    rng, tokens = np.random.default_rng(seed), np.geomspace(2e9, 6e10, 5)
+    along = 0.5 + 0.5 * np.exp(-np.abs(np.log(tokens)[:, None] - np.log(tokens)) / 0.5)
+    between = np.where(np.eye(sets) == 1, 1.0, rho)
+    draw = multivariate_normal(cov=np.kron(between, along), allow_singular=True)
+    parts = []
+    for n in np.repeat(np.geomspace(1e8, 4e9, 6), 3):
+        errors = sigma * draw.rvs(random_state=rng).reshape(sets, len(tokens))
+        part = pd.DataFrame({"run": f"r{len(parts)}", "N": n, "D": tokens})
+        for v, error in enumerate(errors):
+            law = 1.7 + 0.1 * v + (0.4 + 0.02 * v) * (n / 1e9) ** -0.3 + 0.3 * (tokens / 1e10) ** -0.3
+            part[f"s{v}_loss"] = law * np.exp(error)
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.mark.parametrize("rho", [0.99, *(pytest.param(r, marks=pytest.mark.slow) for r in (0.0, 0.5, 0.95, 0.999))])
+def test_similar_validation_sets_keep_their_errors(rho):
+    """Were the correlation kept below its value, sigma would shrink to what tells the sets apart."""
+    fit = bl.Model(models.chinchilla, bl.read_runs(similar(rho))).fit(
+        draws=200, tune=300, chains=2, seed=1, progress=False
+    )
+    share, own = fit.posterior["eval_correlation"], fit.posterior["sigma"].mean(["chain", "draw"])
+    logit = np.log((1 + 3 * share) / (1 - share))
+    assert abs(float(logit.mean()) - np.log((1 + 3 * rho) / (1 - rho))) < 3 * float(logit.std())
+    assert (own > 0.012).all() and (own < 0.019).all()
+    assert coverage(fit).value < 0.11
+    assert int(fit.idata["sample_stats"]["diverging"].sum()) == 0
+
+
+def test_the_correlation_between_sets_is_logit_normal_between_its_limits():
+    prior = Correlation(4, 1.5)
+    with pm.Model() as graph:
+        prior.create_variable("rho", xdist=True)
+    drawn = pm.draw(graph["rho"], 4000, mode="FAST_COMPILE", random_seed=1)
+    logit = np.log((1 + 3 * drawn) / (1 - drawn)) - np.log(3)
+    assert kstest(logit, norm(0, 1.5).cdf).pvalue > 0.01
+    np.testing.assert_allclose(np.quantile(drawn, [0.5, 0.055, 0.945]), central(prior, 0.89), atol=0.03)
+    assert repr(prior) == "logit-normal, median 0.333 (89 %: -0.22 to 0.89)"
+
+
+SMALL = (("chain", "draw", "eval"), np.full((1, 1, 2), 1e-6))
+
+
+def test_bands_too_narrow_for_several_sets_name_errors_of_their_own():
+    """The way out where one correlation for all pairs of sets is too simple."""
+    model = bl.Model(models.chinchilla, bl.read_runs(similar(0.5, sets=2)))
+    one = model.prior_predictive(draws=1)
+    found = coverage(replace(one, idata=xr.DataTree.from_dict({"posterior": one.posterior.assign(sigma=SMALL)})))
+    assert not found.passed and "bl.Noise(joint=False)" in found.text
 
 
 # --------------------------------------------------------------------------------------------------------- batch noise

@@ -12,6 +12,7 @@ import bayeslaw as bl
 from bayeslaw import models, schedules
 from bayeslaw.checks.runs import reference
 from bayeslaw.errors import DataError, RangeError
+from bayeslaw.tables.areas import at_memory, memories_of
 from bayeslaw.tables.curves import curve_columns
 
 COSINE = schedules.cosine(2000, 3e-4, 3e-5, warmup=200)
@@ -127,6 +128,29 @@ def test_kept_fits_whose_settings_were_columns_still_load(tmp_path):
     pd.testing.assert_frame_equal(bl.load(old.save(tmp_path / "new.nc")).predict(plan), fit.predict(plan))
 
 
+@pytest.mark.parametrize("before", [None, schedules.cosine(3000, 3e-4, 1e-5, warmup=100)], ids=["alone", "continued"])
+def test_curves_have_their_areas_at_other_memories(before, tmp_path):
+    read = {m: bl.read_curves(log(), schedule=PLANS, before=before, memory=m) for m in (0.9, 0.998, 0.9997)}
+    assert memories_of(read[0.998]) == [0.9, 0.97, 0.99, 0.997, 0.998, 0.999, 0.9997] and "@" not in repr(read[0.998])
+    law = models.lr_annealing if before is None else models.cpt_dynamics
+    fit = bl.Model(law, read[0.998]).fit(method="mle")
+    kept = bl.load(fit.save(tmp_path / "fit.nc")).model.runs
+    for memory, alike in read.items():
+        there = at_memory(kept, memory)
+        shared = [c for c in alike.table if "@" not in c]
+        pd.testing.assert_frame_equal(there.table[shared], alike.table[shared])
+        assert there.area_settings == alike.area_settings
+    assert memories_of(bl.read_runs(pd.DataFrame({"N": 1e8, "D": [1e9, 2e9], "loss": 3.0}))) == []
+
+
+def test_runs_that_are_short_for_the_memory_are_said():
+    assert (
+        "memory 0.999 spans 1,000 steps, and the longest run has 1,920: compare it"
+        in bl.read_curves(log(), warmup=200).note
+    )
+    assert "spans" not in bl.read_curves(log(), warmup=200, memory=0.99).note
+
+
 def test_settings_of_areas_stay_with_the_runs():
     runs = bl.read_curves(log(), warmup=200, tail="carried")
     assert runs.select(runs.table["run"] == "flat").area_settings == runs.area_settings
@@ -189,7 +213,8 @@ def test_a_grid_of_other_columns_is_answered_row_by_row():
         (log(run="a"), {"warmup": 200}, "two rows at step 256.*two runs different names|comes after step"),
         (log(lr=-1e-4), {"warmup": 200}, "-0.0001 at step 256"),
         (log(lr=[3e-4, 0.0] * 14), {"warmup": 200}, "is 0 at step 384, where nothing is learned"),
-        (log(step=[0.5, *range(27)]), {"warmup": 200}, "step is 0.5 in row 1"),
+        (log(step=[0.5, *range(27)]), {"warmup": 200}, "step is 0.5 in row 0"),
+        (log(step=np.arange(1, 29) * 600_000), {"warmup": 0}, "step is 1.02e.07 in row .*map tokens to D"),
         (log(step=0, run=list(map(str, range(28)))), {"warmup": 200}, "every row is at step 0"),
         (log(), {"schedule": PLANS, "warmup": 200}, "leave warmup= out"),
         (log(), {"schedule": {"cosine": COSINE}}, "no schedule for the run 'flat'"),
@@ -201,7 +226,11 @@ def test_a_grid_of_other_columns_is_answered_row_by_row():
             "ends at step 1000 and its log goes on to step 1920",
         ),
         (log().rename(columns={"loss": "val_loss_bits"}), {"warmup": 200, "loss": "val_loss_bits"}, "looks like bits"),
-        (log().rename(columns={"loss": "bpb_loss"}), {"warmup": 200}, "bpb_loss looks like bits"),
+        (
+            log().rename(columns={"loss": "bpb_loss"}),
+            {"warmup": 200},
+            "the column 'bpb_loss' looks like bits per byte: give unit=",
+        ),
         (log(loss=-1.0), {"warmup": 200}, "above 0"),
         (log(), {"warmup": 200, "schedule": pd.DataFrame({"lr": [1.0]})}, "leave warmup= out"),
         (
@@ -212,7 +241,7 @@ def test_a_grid_of_other_columns_is_answered_row_by_row():
         (
             log(),
             {"schedule": pd.DataFrame({"run": ["cosine", "flat", "flat"], "step": [1, 1, 2], "lr": [1, "x", 1]})},
-            "lr is 'x' in row 2, which is not a number",
+            "lr is 'x' in row 1 .counted from 0., which is not a number",
         ),
         (log(S1=1.0), {"warmup": 200}, "column 'S1', which read_curves computes: rename or drop it"),
         (log(), {"schedule": pd.DataFrame({"lr": [1.0]})}, "table given for schedule: no column 'step'"),
@@ -229,7 +258,7 @@ def test_predictions_that_cannot_be_made_are_refused():
     plan = pd.DataFrame({"step": [256, 512], "lr": 3e-4})
     with pytest.raises(DataError, match="are no curves.*read_curves"):
         curve_columns(plan, bl.read_runs(log()))
-    with pytest.raises(DataError, match="lr is missing in row 2"):
+    with pytest.raises(DataError, match="lr is missing in row 1"):
         curve_columns(plan.assign(lr=[3e-4, np.nan]), runs)
     with pytest.raises(DataError, match="at step 0, before any training"):
         curve_columns(plan.assign(step=[0, 512]), runs)
@@ -243,3 +272,35 @@ def test_what_is_left_out_is_noted():
     runs = bl.read_curves(log, warmup=0)
     assert f"{len(runs)} of 1,000 logged steps kept" in repr(runs)
     assert bl.read_curves(log, warmup=0, spacing=1).note == ""
+
+
+def test_tokens_in_place_of_steps_are_refused_before_a_schedule_is_made():
+    runs = bl.read_curves(log(), warmup=200)
+    with pytest.raises(DataError, match="step is 2e.10 .*map tokens to D"):
+        curve_columns(pd.DataFrame({"step": [int(2e10)], "lr": 3e-4}), runs)
+    for make in (lambda: schedules.cosine(int(1e11), 3e-4), lambda: schedules.from_table([1, 1e11], [3e-4, 3e-5])):
+        with pytest.raises(RangeError, match="1e.11 steps are more than 10,000,000: give steps of the optimiser"):
+            make()
+
+
+@pytest.mark.parametrize(
+    ("plan", "every", "off", "coarse"),
+    [
+        (schedules.wsd(2000, 3e-4, 50, 3e-5, warmup=100), 100, 0.33, True),
+        (schedules.wsd(2000, 3e-4, 100, 3e-5, warmup=100), 75, 0.1, True),
+        (schedules.wsd(2000, 3e-4, 100, 3e-5, warmup=100), 10, 0.0, False),
+        (schedules.wsd(2000, 3e-4, 600, 3e-5, warmup=100), 100, 0.0, False),
+        (schedules.cosine(2000, 3e-4, 3e-5, warmup=100), 100, 0.0, False),
+        (schedules.constant(2000, 3e-4, warmup=100), 100, 0.0, False),
+    ],
+)
+def test_a_log_too_coarse_for_its_decay_is_noted(plan, every, off, coarse):
+    step = np.unique([*range(every * 6 // 10, 2001, every), 2000])
+    log = pd.DataFrame({"run": "a", "step": step, "lr": plan.lr[step - 1], "loss": np.linspace(4, 3, len(step))})
+    runs = bl.read_curves(log, warmup=100, spacing=1)
+    exact = plan.areas()["S2"].values[-1]
+    assert runs.table["S2"].iloc[-1] / max(exact, 1e-12) - 1 == pytest.approx(off if exact else -1, abs=0.01)
+    assert ("logged too coarsely in 1 run: S2 changes by" in runs.note) == coarse
+    assert ("give the exact rates with schedule=" in runs.note) == coarse
+    given = bl.read_curves(log, schedule=plan, spacing=1)
+    assert given.note == "" and given.table["S2"].iloc[-1] == exact

@@ -46,11 +46,11 @@ def test_rounded_shares_are_renormalised_and_it_is_said():
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"weight_web": [0.5, 0.2, 0.8, 0.3]}, "row 2 sum to 1.1"),
-        ({"weight_web": [0.5, 0.1, 0.8, 0.0]}, "row 4 sum to 0.7"),
+        ({"weight_web": [0.5, 0.2, 0.8, 0.3]}, r"row 1 \(counted from 0\) sum to 1.1"),
+        ({"weight_web": [0.5, 0.1, 0.8, 0.0]}, r"row 3 \(counted from 0\) sum to 0.7"),
         ({"weight_web": [50.0, 10, 80, 30]}, "divide the column by 100"),
         ({"weight_web": [0.5, -0.1, 0.8, 0.3]}, "shares lie in"),
-        ({"weight_web": [0.5, np.nan, 0.8, 0.3]}, "missing in row 2"),
+        ({"weight_web": [0.5, np.nan, 0.8, 0.3]}, "missing in row 1"),
     ],
 )
 def test_shares_that_are_none_are_refused(changed, words):
@@ -109,7 +109,7 @@ def test_coefficients_have_one_value_per_source():
     rows = table(domain=["a", "a", "b", "b"])
     model = bl.Model(models.data_mixing, read_runs(rows))
     assert model.coefficient_priors["t"].dims == ("eval", "source") and not model.design.on_grid
-    assert model.pymc_model["t"].dims == ("eval", "source")
+    assert model.pymc_model.named_vars_to_dims["t"] == ("eval", "source")
     assert tuple(model.pymc_model.coords["source"]) == ("books", "code", "web")
     over_sources = bl.Model(models.data_mixing, read_runs(rows), by={"t": "source"}).coefficient_priors["t"]
     assert over_sources.dims == ("eval", "source") and over_sources.parameters["mu"].dims == ("eval",)
@@ -171,7 +171,7 @@ def test_a_floor_stays_below_every_observed_loss():
     (violation,) = model.shape.violations({"c": c})
     np.testing.assert_allclose(violation, [0.05, 0.0])
     logp = model.pymc_model.compile_logp(mode="FAST_COMPILE")
-    assert "shape" in [v.name for v in model.pymc_model.observed_RVs]
+    assert "shape" in [v.name for v in model.pymc_model.potentials]
     point = {"c_log__": np.log([2.95, 1.2]), "t": np.zeros((2, 3)), "sigma_log__": np.zeros(2)}
     point["lack_log__"] = np.zeros((2, 3))
     point["eval_correlation_interval__"] = np.array(0.0)

@@ -27,7 +27,7 @@ def grid() -> pd.DataFrame:
 def put(column, row, value):
     def spoil(table):
         table[column] = table[column].astype(object)
-        table.loc[row - 1, column] = value
+        table.loc[row, column] = value
         return table
 
     return spoil
@@ -155,7 +155,11 @@ def test_the_order_of_the_rows_does_not_matter(order, named):
 CELLS = {
     "word for a number": (put("N", 3, "large"), ("N", "'large'", "row 3", "not a number")),
     "missing number": (put("D", 4, None), ("D", "row 4", "missing", "leave the row out")),
-    "missing loss": (put("general_loss", 5, np.nan), ("general_loss", "row 5", "missing")),
+    "missing loss": (put(["general_loss", "domain_loss"], 5, np.nan), ("every loss", "row 5", "missing")),
+    "missing only loss": (
+        lambda t: put("general_loss", 5, np.nan)(t.drop(columns="domain_loss")),
+        ("general_loss", "row 5", "missing", "leave the row out"),
+    ),
     "loss as a word": (put("domain_loss", 2, "diverged"), ("domain_loss", "'diverged'", "row 2", "correct it")),
     "negative loss": (put("domain_loss", 7, -1.5), ("domain_loss", "-1.5", "row 7", "above 0")),
     "loss of zero": (put("domain_loss", 7, 0), ("domain_loss", "row 7", "above 0")),
@@ -172,7 +176,7 @@ CELLS = {
     "no loss": (lambda t: t.drop(columns=["general_loss", "domain_loss"]), ("loss", "loss=", "domain_share")),
     "same cell twice": (
         lambda t: pd.concat([t, t.iloc[[4]]]),
-        ("row 37", "row 5", "leave one out", "map", "run column"),
+        ("row 4 (position 36, counted from 0)", "row 4 (counted from 0)", "leave one out", "map", "run column"),
     ),
     "all before training": (
         lambda t: t.drop_duplicates(["N", "domain_share", "domain"]).assign(D=0),
@@ -239,7 +243,7 @@ def test_a_missing_file_is_named(name, tmp_path):
 
 
 def test_something_that_is_no_table_is_refused():
-    with pytest.raises(ArgumentError, match="table is .1, 2, 3.: give a pandas DataFrame or a path"):
+    with pytest.raises(ArgumentError, match="table is .1, 2, 3.: give a pandas DataFrame .* or a path to CSV"):
         read_runs([1, 2, 3])  # type: ignore[arg-type]
 
 
@@ -266,7 +270,7 @@ MODELS = {
     "pooling over a loss": (lambda: model(grid(), by={"E": "domain_loss"}), ("pool", "'domain_loss'")),
     "pooling over gaps": (
         lambda: model(grid().assign(lab=pd.Series(["a", None, "b"] * 12)), by={"E": "lab"}),
-        ("lab", "missing", "row 2"),
+        ("lab", "missing", "row 1 (counted from 0) of runs.table"),
     ),
     "single run": (
         lambda: model(grid().query("N == 5e8 & domain_share == 0.2 & domain == 'law'")),
@@ -278,7 +282,7 @@ MODELS = {
     ),
     "two rows of a run at the same tokens": (
         lambda: model(grid().assign(run=grid()["domain"], step=range(36))),
-        ("run 'code'", "D 1e+09", "twice", "row 3", "different names"),
+        ("run 'code'", "D 1e+09", "twice", "row 2", "different names"),
     ),
     "nothing in range": (
         lambda: model(grid().assign(domain_share=grid()["domain_share"] / 10).drop(columns="general_loss")),
@@ -321,9 +325,13 @@ def test_known_errors_are_read_beside_their_losses():
 @pytest.mark.parametrize(
     ("sd", "settings", "sentence"),
     [
-        ([0.1, -0.1], {}, "loss_sd is -0.1 in row 2: the standard deviation of a loss lies between 0"),
-        ([0.1, 2.0], {}, "loss_sd is 2 in row 2"),
-        ([0.1, None], {}, "loss_sd is missing in row 2"),
+        (
+            [0.1, -0.1],
+            {},
+            "loss_sd is -0.1 in row 1 \\(counted from 0\\): the standard deviation of a loss lies between 0",
+        ),
+        ([0.1, 2.0], {}, "loss_sd is 2 in row 1"),
+        ([0.1, None], {}, "loss_sd is missing in row 1"),
         ([0.1, 0.1], {"loss_sd": "sd"}, "loss_sd: .*column 'sd'"),
         ([0.1, 0.1], {"loss_sd": {"code": "loss_sd"}}, "loss_sd: .*validation set 'code'"),
     ],
@@ -336,7 +344,7 @@ def test_impossible_known_errors_are_refused(sd, settings, sentence):
 
 def test_a_column_that_gives_way_is_noted():
     runs = bl.read_runs(pd.DataFrame({"N": ["a", "b"], "params": [1e8, 1e9], "D": 1e9, "loss": [3.0, 2.8]}), N="params")
-    assert runs.note == "params replaces the table's own column N"
+    assert runs.note == "params replaces the table's own column N; no run column: 2 runs, told apart by N"
 
 
 def test_rows_of_one_run_that_nothing_orders_are_refused():

@@ -259,6 +259,13 @@ def test_an_interrupt_cancels_what_has_not_begun(tmp_path, monkeypatch):
     assert not workers_of("third", tmp_path)
 
 
+def test_an_executor_that_was_shut_down_is_one_sentence():
+    with ThreadPoolExecutor(1) as closed:
+        pass
+    with pytest.raises(RefitError, match="the executor takes no work .*shutdown.*: give one that was not shut down"):
+        finish(lambda label: {}, {"a": ()}, {"a": None}, executor=closed)
+
+
 @pytest.mark.slow  # starts processes twice
 @pytest.mark.parametrize("own", [True, False])
 def test_a_killed_process_loses_nothing_that_was_finished(own, tmp_path):

@@ -4,6 +4,7 @@
 and that no second, top-level `models` comes with it. They need no network: builds use the installed setuptools.
 """
 
+import ast
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ import sysconfig
 import tomllib
 import venv
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -85,6 +87,19 @@ def test_version_is_the_one_of_the_project() -> None:
 @pytest.mark.skipif(not (ROOT / "models").is_dir(), reason="a source distribution holds the files, not the link")
 def test_models_is_a_relative_link() -> None:
     assert os.readlink(ROOT / "bayeslaw" / "models") == os.path.join("..", "models")
+
+
+def test_every_distribution_that_is_imported_is_declared() -> None:
+    files = [*(ROOT / "bayeslaw").rglob("*.py"), *(ROOT / "models").glob("*.py")]
+    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))]
+    names = {a.name for n in nodes if isinstance(n, ast.Import) for a in n.names}
+    names |= {n.module or "" for n in nodes if isinstance(n, ast.ImportFrom)}
+    imported = {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"bayeslaw"}
+    asked = [*PROJECT["dependencies"], *(r for extra in PROJECT["optional-dependencies"].values() for r in extra)]
+    declared = {word.lower().replace("_", "-") for r in asked for word in re.findall(r"^[\w.-]+|(?<=\[)[\w-]+", r)}
+    of_modules = packages_distributions()
+    missing = {m for m in imported if not {d.lower().replace("_", "-") for d in of_modules[m]} & declared}
+    assert {"numpy", "markdown_it", "distributed"} <= imported and not missing
 
 
 def test_constraints_are_exact_versions_of_packages_and_nothing_else() -> None:

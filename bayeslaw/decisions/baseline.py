@@ -1,0 +1,104 @@
+"""The loss before training, from which a rise is measured: given, or the mean of the runs' rows at D = 0."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayeslaw.errors import DataError
+from bayeslaw.posterior.draws import Posterior
+
+__all__ = ["Baseline", "baseline_of"]
+
+NOT_LABELS = ("D", "step", "lr", "domain_share")
+"""Columns that do not tell one model before training from another."""
+
+
+@dataclass(frozen=True, eq=False)
+class Baseline:
+    """A loss before training (nats), with the dims of the question.
+
+    Parameters
+    ----------
+    mean, sd : xarray.DataArray
+        The loss, and the standard deviation that it is known with.
+    inputs : mapping
+        What the answer shows of it.
+    freedom : int, optional
+        Degrees of freedom of `sd`, where replicates gave it.
+    """
+
+    mean: xr.DataArray
+    sd: xr.DataArray
+    inputs: dict[str, Any]
+    freedom: int | None = None
+
+    def draws(self, like: xr.DataArray, seed: int) -> xr.DataArray:
+        """Return the loss, for every draw of `like` where it is uncertain: normal, or Student-t of few replicates."""
+        if not self.sd.any():
+            return self.mean
+        rng, size = np.random.default_rng([seed, 1]), (*like.shape, *self.sd.shape)  # not the stream of new runs
+        z = rng.standard_normal(size) if self.freedom is None else rng.standard_t(self.freedom, size)
+        return self.mean + self.sd * xr.DataArray(z, dims=(*like.dims, *self.sd.dims), coords=like.coords)
+
+
+def baseline_of(fit: Posterior, given: Any, columns: xr.Dataset, eval: str) -> Baseline:
+    """Return the baseline that was given, or that of the runs."""
+    if given is None:
+        return _measured(fit.model.runs.baseline, columns, eval)
+    form = "give a loss in nats, a pair (value, sd), or a list with one loss per N"
+    try:
+        values = np.asarray(given, float)
+    except (TypeError, ValueError):
+        raise DataError(f"baseline is {given!r}: {form}") from None
+    inputs, exact = {"baseline": given}, xr.DataArray(0.0)
+    if isinstance(given, tuple):
+        if len(given) != 2 or not 0 <= values[1] < values[0] / 2:
+            raise DataError(f"baseline is {given!r}, which is no loss with its standard deviation: {form}")
+        return Baseline(xr.DataArray(values[0]), xr.DataArray(values[1]), inputs)
+    if not (np.isfinite(values).all() and (values > 0).all()):
+        raise DataError(f"baseline is {given!r}: a loss in nats is finite and above 0; {form}")
+    if values.ndim == 0:
+        return Baseline(xr.DataArray(values), exact, inputs)
+    N = columns.get("N", xr.DataArray(0.0))
+    if values.shape != N.shape:
+        raise DataError(f"baseline has {values.size} values, N has {N.size}: {form}")
+    return Baseline(xr.DataArray(values, dims=N.dims, coords=N.coords), exact, inputs)
+
+
+def _measured(rows: pd.DataFrame, columns: xr.Dataset, eval: str) -> Baseline:
+    """Return the mean of the rows at D = 0 with the labels of the columns.
+
+    The relative scatter of replicates is that of all labels together. Rows with one and the same loss are one
+    measurement of one model.
+    """
+    loss = f"{eval}_loss"
+    rows = rows.dropna(subset=[c for c in rows if c == loss])
+    keys = [str(c) for c in columns.variables if c in rows and c not in NOT_LABELS]
+
+    def at(*wanted: Any) -> tuple[float, float]:
+        same = np.ones(len(rows), bool)
+        for key, value in zip(keys, wanted, strict=True):
+            numeric = rows[key].dtype.kind in "fiu"
+            same &= np.isclose(rows[key], value, rtol=1e-6) if numeric else rows[key] == str(value)
+        if not same.any():
+            there = ", ".join(f"{k} {v}" for k, v in zip(keys, wanted, strict=True))
+            raise DataError(
+                f"the runs have no row at D = 0{' with ' + there if there else ''}: give baseline=, the {eval} loss "
+                "before training, or add such rows"
+            )
+        found = rows[loss][same]
+        return float(found.mean()), float(found.mean() / np.sqrt(found.nunique()))
+
+    labels = [columns[k] for k in keys]
+    mean, unit = xr.apply_ufunc(at, *labels, vectorize=True, output_core_dims=[[], []]) if keys else at()
+    mean, unit = (xr.DataArray(value).reset_coords(drop=True) for value in (mean, unit))
+    distinct = rows.drop_duplicates([*keys, loss])
+    scatter = np.log(distinct[loss]).groupby([distinct[k] for k in keys] or np.zeros(len(distinct)))
+    freedom = int((scatter.count() - 1).sum())
+    variance = scatter.var().fillna(0.0) @ (scatter.count() - 1) / freedom if freedom else 0.0
+    sd = unit * np.sqrt(variance)
+    shown = {"baseline": mean, "baseline_sd": sd}
+    return Baseline(mean, sd, {k: v if v.ndim else v.item() for k, v in shown.items()}, freedom or None)

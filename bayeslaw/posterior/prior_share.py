@@ -1,0 +1,137 @@
+"""How much of what a fit knows of an answer is its prior's, and which coefficients bring it in.
+
+Power scaling (arXiv:2107.14054) of the answer itself: where the priors of coefficients count a little more, the
+variance of an answer y falls by cov(y, z)^2 for each coefficient z in prior units. Relative to that variance it is
+1 where the runs say nothing of y and 0 where they alone decide it: in a linear law, the prior's part of the precision.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from scipy.special import ndtri
+from scipy.stats import rankdata
+
+from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.base.words import place
+from bayeslaw.posterior.draws import Posterior, kept
+from bayeslaw.posterior.sensitivity import Cell, unit_cells, weighable
+
+__all__ = ["PriorShare", "prior_share"]
+
+MOST_DRAWS = 1000
+"""Draws, and elements of an answer, from which the share is estimated."""
+
+ROUNDING = 1e-6
+"""Relative difference that counts as none."""
+
+NAMED = 0.5
+"""Part of the largest share of a coefficient from which another one is named too."""
+
+LEAST = 0.05
+"""Part of it from which one is named that says how the loss varies with what never varied."""
+
+MOST_NAMED = 3
+
+LEAST_CHANGE = 1e-9
+"""Nats: smaller changes are none."""
+
+
+@dataclass(frozen=True)
+class PriorShare:
+    """The prior's share of the information on an answer, the coefficients whose priors bring it in, and why.
+
+    `constant` names the columns, with their value, that never varied in the runs although these coefficients are about
+    how the loss varies with them.
+    """
+
+    share: float = 0.0
+    names: tuple[str, ...] = ()
+    constant: str = ""
+
+    def __str__(self) -> str:
+        of: dict[str, list[str]] = {}
+        for name, where in (label.split(" ", 1) for label in self.names):
+            of.setdefault(where, []).append(name)
+        whose = " and ".join(f"{' and '.join(names)} {where}" for where, names in of.items())
+        why = f", which are all at {self.constant}" if self.constant else ""
+        return f"the answer rests more on the prior of {whose} than on the runs{why}"
+
+
+def prior_share(fit: Posterior, draws: xr.DataArray) -> PriorShare:
+    """Return the prior's share of what a fit knows of an answer; the largest of all its elements.
+
+    The groups of a pooled coefficient share their prior; only the one that counts most does. What chance makes of so
+    many coefficients is taken off: the same sum for draws half a chain apart.
+    """
+    if not weighable(fit) or any(draws.sizes.get(d) != fit.posterior.sizes[d] for d in SAMPLE):
+        return PriorShare()
+    cells, z = _in_prior_units(fit)
+    step = -(-fit.draws // MOST_DRAWS)
+    y = draws.transpose(*SAMPLE, ...).isel(draw=slice(None, None, step)).values.astype(float)
+    y = y.reshape(*z.shape[:2], -1)
+    y = y[..., :: -(-y.shape[-1] // MOST_DRAWS)]
+    flat = y.reshape(-1, y.shape[-1])
+    y = y[..., np.isfinite(flat).all(axis=0) & (flat.std(axis=0) > ROUNDING * abs(flat.mean(axis=0)))]
+    if not (cells and y.size):
+        return PriorShare()
+    scores = _scores(y.reshape(-1, y.shape[-1]))
+    each = _shares(scores, z.reshape(len(scores), -1))
+    chance = _shares(_scores(np.roll(y, y.shape[1] // 2, axis=1).reshape(len(scores), -1)), z.reshape(len(scores), -1))
+    pooled: dict[tuple[str, str], list[int]] = {}
+    for i, cell in enumerate(cells):
+        pooled.setdefault((cell.coefficient, cell.eval if cell.coefficient in fit.model.by else cell.label), []).append(
+            i
+        )
+    total = sum((each[i] - chance[i]).max(axis=0) for i in pooled.values())
+    worst = int(np.argmax(total))
+    own = each[:, worst]
+    order = [int(i) for i in np.argsort(-own)[:MOST_NAMED] if own[i] >= NAMED * own.max()]
+    constant = ""
+    for where, names in _never_varied(fit).items():
+        about = [int(i) for i in np.argsort(-own) if cells[i].coefficient in names and own[i] >= LEAST * own.max()]
+        if set(about) & set(order):
+            order, constant = about[:MOST_NAMED], where
+    return PriorShare(float(total[worst]), tuple(cells[i].label for i in order), constant)
+
+
+@kept
+def _in_prior_units(fit: Posterior) -> tuple[list[Cell], np.ndarray]:
+    """Return every coefficient in every group and its draws in prior units (chain, draw, cell)."""
+    cells, step = list(unit_cells(fit)), -(-fit.draws // MOST_DRAWS)
+    draws = [cell.draws.transpose(*SAMPLE).isel(draw=slice(None, None, step)).values for cell in cells]
+    return cells, np.stack(draws, axis=-1) if draws else np.empty((0, 0, 0))
+
+
+def _shares(y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Return squared covariances over the variance of y; rows cells, columns elements of the answer."""
+    z = z - z.mean(axis=0)
+    covariance = z.T @ y / len(y)
+    shares: np.ndarray = covariance**2 / y.var(axis=0)
+    return shares
+
+
+def _scores(values: np.ndarray) -> np.ndarray:
+    """Return the normal scores of every column, standard normal quantiles of its ranks: skewed answers count alike."""
+    return np.asarray(ndtri((rankdata(values, axis=0) - 0.5) / len(values)))
+
+
+@kept
+def _never_varied(fit: Posterior) -> dict[str, set[str]]:
+    """Return the columns with one level in the runs, and the coefficients that say how the loss varies with them."""
+    law, design, found = fit.model.law, fit.model.design, {}
+    columns = design.rows.isel(row=0)[list(dict.fromkeys([*law.columns, *design.groups]))]
+    middle = {k: c.mean(SAMPLE) for k, c in fit.coefficients(columns).items()}
+    for column in [c for c in law.columns if len(design.levels.get(c, ())) == 1]:
+        levels = {column: columns[column] * xr.DataArray([1.0, 1.1], dims="level")}
+        inputs = law.inputs(columns.assign(levels).assign_coords(eval=fit.evals), fit.model.reference).values()
+
+        def change(coefficients: Mapping[str, xr.DataArray], inputs: Iterable[xr.DataArray] = inputs) -> xr.DataArray:
+            rise: xr.DataArray = law(*inputs, **coefficients).diff("level")
+            return rise
+
+        still = change(middle)
+        names = {k for k, c in middle.items() if (abs(change(middle | {k: 1.1 * c}) - still) > LEAST_CHANGE).any()}
+        found[place({column: design.levels[column][0]})] = names
+    return found

@@ -1,0 +1,61 @@
+"""What to do about an answer: nothing without convergence, and nothing without what its failed checks mean for it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from bayeslaw.checks import CheckResult
+from bayeslaw.posterior.convergence import convergence
+from bayeslaw.posterior.draws import Posterior
+from bayeslaw.reporting.answer import Answer
+
+__all__ = ["advised", "one_sentence"]
+
+MEANS = {
+    "reference run": "the priors were stated for runs of another scale, so their part in {it} means little",
+    "range": "many measurements lie outside the law's range: {it} is not about them",
+    "fit to the data": "measurements leave their bands too often: the true interval of {it} is wider",
+    "misfit by group": "the law misses some of the runs by more than chance: {it} is off by about as much there",
+    "scatter": "some runs scatter more than the error model says: what is said of a new run is too sure",
+    "shape along tokens": "a loss rises along a run, which the law cannot follow: {it} holds at most up to the tokens "
+    "that were measured",
+    "shape prior": "measured losses rise where the shape prior forbids it: that prior is part of {it}",
+    "trends": "the data disagree with a trend of the law: {it} may be turned round",
+    "boundary shares": "no share was measured where the answer may lie: read {it} as a bound",
+    "identification": "losses hang on a coefficient that the runs do not determine, and {it} may too",
+    "prior sensitivity": "other priors that one could defend give another answer: the priors are part of {it}",
+    "influential runs": "one run alone moves {it}: repeat that run first",
+    "papers' fit": "the papers' fit predicts other losses: priors, pooling or the error model decide {it} in part",
+}
+"""What a failed check means for an answer, which is named ``it``."""
+
+CAUTIONED = ("convergence", "extrapolation")
+"""Checks whose sentence is a caution of the answer already."""
+
+
+def advised(fit: Posterior, found: Answer, checks: Iterable[CheckResult]) -> Answer:
+    """Return an answer that says what its failed checks mean for it, and recommends nothing without convergence."""
+    mixing = convergence(fit)
+    if mixing is not None and mixing.remedy:
+        actions = [f"do not act on this report before the fit has converged: {mixing.remedy}"]
+        return replace(found, actions=actions, cautions=tuple(c for c in found.cautions if str(mixing) not in c))
+    unknown = "this check of the fit failed, and {it} may hang on it"
+    failed = [check.name for check in checks if not check.passed and check.name not in CAUTIONED]
+    return replace(found, doubts={name: MEANS.get(name, unknown).format(it=found.about) for name in failed})
+
+
+def one_sentence(fits: Mapping[str, Posterior], answers: Mapping[str, Answer], best: str | None, spread: str) -> str:
+    """Return the recommendation of several fits: the advice of the best one that may be acted on, with its doubts."""
+    mixed = {name: convergence(fit) for name, fit in fits.items()}
+    fit_for_use = [name for name, mixing in mixed.items() if mixing is None or not mixing.remedy]
+    if not fit_for_use:
+        return "act on none of these fits: none has converged"
+    fewest = min(fit_for_use, key=lambda name: len(answers[name].doubts))
+    chosen, why = (best, "which predicts held-out runs best") if best in fit_for_use else (fewest, "")
+    assert chosen is not None
+    left = [name for name in fits if name not in fit_for_use]
+    why = why or ("which fails the fewest checks" if len(fit_for_use) > 1 else "the only one that has converged")
+    found = answers[chosen]
+    advice = found.actions[0].rstrip(".") if found.actions else "its predictions are above, and it answers no decision"
+    doubts = f", in doubt after its failed checks ({', '.join(found.doubts)})" if found.doubts else ""
+    unmixed = f"; leave out {', '.join(left)}, not converged" if left else ""
+    return f"go by {chosen}, {why}{doubts}: {advice}; {spread}{unmixed}"
