@@ -65,7 +65,7 @@ def area_columns(schedule: Schedule, settings: Mapping[str, Any]) -> dict[str, n
 
 def other_memories(schedule: Schedule, settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Return the learning rate annealed away after every step at the memory of the settings and at `MEMORIES`."""
-    columns = {}
+    columns: dict[str, np.ndarray] = {}
     for memory in sorted({*MEMORIES, settings["memory"]}):
         areas = area_columns(schedule, {**settings, "memory": memory})
         columns |= {remembered(rate, memory): areas[rate] for rate in ANNEALED.values() if rate in areas}
@@ -79,7 +79,7 @@ def remembered(rate: str, memory: float) -> str:
 
 def memories_of(runs: Runs) -> list[float]:
     """Return the memories at which curves have their areas; none for runs that are no curves."""
-    return sorted(float(c.rpartition("@")[2]) for c in runs.table if str(c).startswith("annealed@"))
+    return sorted(float(c.rpartition("@")[2]) for c in map(str, runs.table) if c.startswith("annealed@"))
 
 
 def short_for(table: pd.DataFrame, memory: float) -> str:
