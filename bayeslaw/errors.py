@@ -79,10 +79,10 @@ def shown(value: object) -> str:
     return f"{'an' if name[0] in 'AEIOaeio' else 'a'} {name}"
 
 
-def unknown_name(kind: str, name: object, known: Iterable[object]) -> UnknownName:
-    """Return an error that lists the known names and suggests the nearest."""
+def unknown_name(kind: str, name: object, known: Iterable[object], meant: str | None = None) -> UnknownName:
+    """Return an error that lists the known names and suggests the one that is meant, or the nearest."""
     names = [str(k) for k in known]
-    close = get_close_matches(str(name), names, n=1, cutoff=0.5)
+    close = [meant] if meant else get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
     listed = ", ".join(names[:MOST_NAMES]) + more

@@ -44,7 +44,7 @@ def pythia() -> tuple[pd.DataFrame, np.ndarray]:
     return table[columns], np.isclose(table["domain_share"], 1 - 0.28515625)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def table_for() -> Callable[..., pd.DataFrame]:
     """Make a table of runs with the columns of a law: all levels crossed, or rows that cross nowhere."""
 

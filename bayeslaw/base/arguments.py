@@ -1,9 +1,11 @@
-"""Checks of the arguments of public functions against their annotations.
+"""Checks of the arguments of public functions: names, types by their annotations, and ranges of numbers by their names.
 
 ``model: Model`` refuses a Fit before anything is computed, and the error says what to give instead.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, wraps
 from inspect import Parameter, signature
 from numbers import Integral, Real
@@ -15,7 +17,55 @@ import numpy as np
 
 from bayeslaw.errors import ArgumentError, RangeError, shown, unknown_name
 
-__all__ = ["checked", "numbers"]
+__all__ = ["checked", "checked_fields", "named_values", "numbers", "one_number", "some_numbers"]
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers that an argument may be, and how an error asks for one of them."""
+
+    low: float
+    high: float
+    wanted: str
+    open: bool = False
+
+    def __contains__(self, number: Any) -> bool:
+        return bool(self.low < number < self.high if self.open else self.low <= number <= self.high)
+
+
+MOST_DRAWS, MOST_CHAINS, MOST_STEPS, MOST_SEED = 1_000_000, 1_000, 100_000_000, 2**128
+COUNT = Range(1, MOST_DRAWS, f"at least 1 and at most {MOST_DRAWS:,}")
+
+RANGES = {
+    "seed": Range(0, MOST_SEED, "a whole number of 0 or above"),
+    "draws": COUNT,
+    "tune": COUNT,
+    "points": COUNT,
+    "steps": Range(1, MOST_STEPS, f"a number of training steps, at least 1 and at most {MOST_STEPS:,}"),
+    "chains": Range(1, MOST_CHAINS, f"at least 1 and at most {MOST_CHAINS:,}"),
+    "cores": Range(1, math.inf, "at least 1"),
+    "prob": Range(0, 1, "a probability between 0 and 1, for example 0.89", open=True),
+    "target_accept": Range(0, 1, "a probability between 0 and 1, for example 0.95", open=True),
+}
+"""Arguments that mean the same everywhere, and what they may be."""
+
+ELSEWHERE = {
+    **dict.fromkeys(("random_seed", "random_state", "rng"), ("seed",)),
+    **dict.fromkeys(("progressbar", "progress_bar"), ("progress",)),
+    **dict.fromkeys(("hdi_prob", "ci_prob", "credible_interval", "level"), ("prob",)),
+    **dict.fromkeys(("samples", "num_samples", "n_samples", "sample", "draw"), ("draws",)),
+    **dict.fromkeys(("n_jobs", "workers"), ("jobs", "cores")),
+    **dict.fromkeys(("num_chains", "n_chains", "chain"), ("chains",)),
+    **dict.fromkeys(("num_warmup", "warmup", "burn_in"), ("tune",)),
+}
+"""What other packages call an argument, and its names here."""
+
+WITHOUT = {
+    "nuts_sampler": "nutpie samples every fit: leave it out",
+    "return_inferencedata": "fit.idata is a DataTree always: leave it out",
+    "var_names": "choose from the result, for example fit.summary().loc[['E']]: leave it out",
+}
+"""Arguments of other packages that have no counterpart, and what there is instead."""
 
 WANTED = {
     "Callable": "a function",
@@ -59,32 +109,92 @@ def checked[**P, R](function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        if not takes_any and (unknown := [name for name in kwargs if name not in declared.parameters]):
-            known = (name for name in declared.parameters if name not in ("self", "fit"))
-            raise ArgumentError(str(unknown_name("argument", unknown[0], known)))
+        for name in kwargs:
+            if name not in declared.parameters and (not takes_any or _known_here(name, declared.parameters)):
+                raise ArgumentError(str(_unknown(name, declared.parameters)))
         try:
             given = declared.bind(*args, **kwargs).arguments
         except TypeError as e:
-            raise ArgumentError(f"{function.__name__}: {e}") from None
+            made = function.__name__ == "__init__" and args
+            called = type(args[0]).__name__ if made else function.__name__
+            raise ArgumentError(f"{called}: {e}") from None
         for name, value in given.items():
             several = declared.parameters[name].kind
             each = [(name, one) for one in value] if several is Parameter.VAR_POSITIONAL else [(name, value)]
-            for called, one in value.items() if several is Parameter.VAR_KEYWORD else each:
+            for argument, one in value.items() if several is Parameter.VAR_KEYWORD else each:
                 if not any(_is(one, kind) for kind in kinds()[name]):
-                    raise ArgumentError(f"{called} is {shown(one)}: give {_wanted(kinds()[name])}")
-                if called == "seed" and one < 0:
-                    raise RangeError(f"seed is {one}: give a whole number of 0 or above")
+                    raise ArgumentError(f"{argument} is {shown(one)}: give {_wanted(kinds()[name])}")
+                if float in kinds()[name] or int in kinds()[name] or argument in RANGES:
+                    _check_number(argument, one)
         return function(*args, **kwargs)
 
     return call
+
+
+def checked_fields[T](kind: type[T]) -> type[T]:
+    """Return a dataclass whose fields are checked like the arguments of a function."""
+    setattr(kind, "__init__", checked(kind.__init__))  # noqa: B010  (mypy takes no assignment to a method)
+    return kind
+
+
+def _known_here(name: str, parameters: Collection[str]) -> bool:
+    """Return whether a function has an argument that other packages call by this name."""
+    return any(here in parameters for here in ELSEWHERE.get(name, ()))
+
+
+def _unknown(name: str, parameters: Collection[str]) -> str:
+    """Return what is said of an argument that a function does not have."""
+    if name in WITHOUT:
+        return f"no argument {name!r}: {WITHOUT[name]}"
+    known = [p for p in parameters if p not in ("self", "fit")]
+    meant = next((here for here in ELSEWHERE.get(name, ()) if here in known), None)
+    return str(unknown_name("argument", name, known, meant))
+
+
+def _check_number(name: str, value: Any) -> None:
+    """Refuse a number that is not finite, or that no argument of this name can be."""
+    if isinstance(value, bool | np.bool_) or not isinstance(_scalar(value), Real):
+        return
+    number = one_number(value, name)
+    if name in RANGES and number not in RANGES[name]:
+        raise RangeError(f"{name} is {value}: give {RANGES[name].wanted}")
 
 
 def numbers(value: Any, name: str) -> np.ndarray:
     """Return one number or several as an array; raise ArgumentError for anything else."""
     try:
         return np.asarray(value, float)
+    except OverflowError:
+        raise RangeError(f"{name} is too large a number: give one below {np.finfo(float).max:.3g}") from None
     except (TypeError, ValueError):
         raise ArgumentError(f"{name} is {shown(value)}: give a number, or a list of numbers") from None
+
+
+def one_number(value: Any, name: str) -> float:
+    """Return one finite number; raise an ArgumentError or a RangeError for anything else."""
+    found = numbers(value, name)
+    if found.ndim:
+        raise ArgumentError(f"{name} is {shown(value)}: give one number")
+    if not np.isfinite(found):
+        raise RangeError(f"{name} is {value}: give a finite number")
+    return float(found)
+
+
+def some_numbers(value: Any, name: str) -> np.ndarray:
+    """Return one number or a list of them, at least one and all finite; raise a typed error for anything else."""
+    found = numbers(value, name)
+    if found.ndim > 1 or not found.size:
+        raise RangeError(f"{name} is {shown(value)} of shape {found.shape}: give a number, or a list of at least one")
+    if not np.isfinite(found).all():
+        raise RangeError(f"{name} is {found[~np.isfinite(found)].flat[0]}: give finite numbers")
+    return found
+
+
+def named_values(values: Any, name: str, example: str) -> dict[str, Any]:
+    """Return a mapping from names; raise an ArgumentError for anything else."""
+    if not (isinstance(values, Mapping) and all(isinstance(key, str) for key in values)):
+        raise ArgumentError(f"{name} is {shown(values)}: give a mapping from names, for example {example}")
+    return dict(values)
 
 
 def _kinds(annotation: Any) -> Iterator[Any]:
@@ -110,9 +220,14 @@ def _wanted(kinds: tuple[Any, ...]) -> str:
 
 def _is(value: Any, kind: type) -> bool:
     if kind in (bool, int, float):
-        scalar = value.item() if np.ndim(value) == 0 and hasattr(value, "item") else value
+        scalar = _scalar(value)
         wanted = {bool: bool, int: Integral, float: Real}[kind]
         return isinstance(scalar, wanted) and isinstance(scalar, bool) == (kind is bool)
     if kind is Sequence and isinstance(value, str):
         return False
     return isinstance(value, kind)
+
+
+def _scalar(value: Any) -> Any:
+    """Return the Python number in an array of one, and anything else as it is."""
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value

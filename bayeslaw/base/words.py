@@ -22,8 +22,9 @@ def amount(number: float) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Write a number and its noun: 1 run, 2 runs."""
-    return f"{number} {noun}{'s' * (number != 1)}"
+    """Write a number and its noun: 1 run, 2 runs, 2 quantities."""
+    many = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number} {noun if number == 1 else many}"
 
 
 def run_called(label: object) -> str:
@@ -61,16 +62,19 @@ class Described:
 def place(columns: Mapping[Any, Any]) -> str:
     """Write column values: ``{"N": 922720, "domain_share": 0.5}`` is N 923 k, domain share 0.5."""
     return ", ".join(
-        f"{'validation set' if name == 'eval' else str(name).replace('_', ' ')} "
-        + (
-            amount(value)
-            if name in COUNTED_COLUMNS and not isinstance(value, str)
-            else f"{value:.3g}"
-            if isinstance(value, float)
-            else str(value)
-        )
+        run_called(value) if name == "run" else f"{_column(name)} {_value(name, value)}"
         for name, value in columns.items()
     )
+
+
+def _column(name: Any) -> str:
+    return "validation set" if name == "eval" else str(name).replace("_", " ")
+
+
+def _value(name: Any, value: Any) -> str:
+    if name in COUNTED_COLUMNS and not isinstance(value, str):
+        return amount(value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def span(name: str, values: Iterable[Any]) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from bayeslaw.base.words import counted
 from bayeslaw.checks.answers import boundary, extrapolation, influence, trends
 from bayeslaw.checks.cross_check import beside_papers_fit
 from bayeslaw.checks.forgetting import memory
@@ -12,9 +13,20 @@ from bayeslaw.checks.residuals import coverage, misfit, scatter
 from bayeslaw.checks.result import CheckResult, Checks
 from bayeslaw.checks.runs import bend, in_range, reference
 from bayeslaw.checks.sampling import convergence
+from bayeslaw.checks.trends_measured import measured_rises
 from bayeslaw.posterior.draws import Posterior, kept
+from bayeslaw.posterior.sensitivity import LEAST_DRAWS, weighable
 
-__all__ = ["CheckResult", "Checks", "beside_papers_fit", "convergence", "extrapolation", "prior_decides", "run_checks"]
+__all__ = [
+    "CHECKS",
+    "CheckResult",
+    "Checks",
+    "beside_papers_fit",
+    "convergence",
+    "extrapolation",
+    "prior_decides",
+    "run_checks",
+]
 
 CHECKS: dict[str, Callable[[Posterior], CheckResult | None]] = {
     "convergence": convergence,
@@ -28,6 +40,7 @@ CHECKS: dict[str, Callable[[Posterior], CheckResult | None]] = {
     "scatter": scatter,
     "shape along tokens": bend,
     "trends": trends,
+    "shape prior": measured_rises,
     "boundary shares": boundary,
     "identification": identification,
     "prior sensitivity": prior_sensitivity,
@@ -39,16 +52,33 @@ CHECKS: dict[str, Callable[[Posterior], CheckResult | None]] = {
 OF_SAMPLES = ("convergence", "papers' fit")
 """Checks of fits that were sampled."""
 
+OF_POSTERIORS = ("identification", "prior sensitivity", "influential runs")
+"""Checks that weigh the draws of a posterior."""
+
 
 @kept
 def run_checks(fit: Posterior) -> Checks:
     """Run every check that applies to the fit; a check that raises has failed, for the reason that it gives."""
-    found: list[CheckResult | None] = []
+    found: list[CheckResult] = []
+    skipped: dict[str, str] = {}
     for name, check in CHECKS.items():
-        if fit.sampled or name not in OF_SAMPLES:
-            try:
-                found.append(check(fit))
-            except Exception as error:
-                reason = f"{type(error).__name__}: {error}"
-                found.append(CheckResult(name, False, f"this could not be checked ({reason})"))
-    return Checks(tuple(c for c in found if c is not None))
+        try:
+            result = check(fit) if fit.sampled or name not in OF_SAMPLES else None
+        except Exception as error:
+            result = CheckResult(name, False, f"this could not be checked ({type(error).__name__}: {error})")
+        if result is not None:
+            found.append(result)
+        elif reason := _cannot(fit, name):
+            skipped[name] = reason
+    return Checks(tuple(found), skipped)
+
+
+def _cannot(fit: Posterior, name: str) -> str:
+    """Say why a check has nothing to look at in such a fit; empty if it could have had."""
+    if name in (*OF_SAMPLES, *OF_POSTERIORS) and fit.method == "mle":
+        return "a point fit is no posterior"
+    if name in OF_SAMPLES and not fit.sampled:
+        return "the draws were not sampled"
+    if name in OF_POSTERIORS and not weighable(fit):
+        return f"{counted(fit.draws, 'draw')} are too few to weigh: it takes {LEAST_DRAWS}"
+    return ""

@@ -1,7 +1,7 @@
 """Whether the answers hang on little, or lie where nothing was measured."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -107,7 +107,7 @@ def influence(fit: Posterior) -> CheckResult | None:
     share = weight / weight.sum(SAMPLE)
     without = xr.dot(share, asked, dim=SAMPLE)
     bad = k.where(k > MOST_PARETO_K, drop=True)
-    refitted = dict(_refitted(fit, bad.sortby(bad, ascending=False)["run"].values, asked["answer"].values))
+    refitted = dict(_refitted(fit, bad.sortby(bad, ascending=False)["run"].values, asked["answer"]))
     for run, found in refitted.items():
         without.loc[{"run": run}] = found
     moved = abs(without - mean) / sd.where(sd > 1e-12 * abs(mean))
@@ -131,7 +131,7 @@ def influence(fit: Posterior) -> CheckResult | None:
     )
 
 
-def _refitted(fit: Posterior, runs: Sequence[str], answers: Sequence[str]) -> Iterator[tuple[str, xr.DataArray]]:
+def _refitted(fit: Posterior, runs: np.ndarray, answers: xr.DataArray) -> Iterator[tuple[str, xr.DataArray]]:
     """Yield runs with the means of the answers without them, by refits, as far as time allows and these converge."""
     if not fit.sampled:
         return

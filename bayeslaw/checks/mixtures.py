@@ -10,7 +10,7 @@ from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.base.words import counted
 from bayeslaw.checks.residuals import MOST_MISSED, residuals, rows_of, variance_of_sum
 from bayeslaw.checks.result import CheckResult, largest
-from bayeslaw.declare.laws import WEIGHT
+from bayeslaw.declare.names import WEIGHT
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.prediction import at_rows
 

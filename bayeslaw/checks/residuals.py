@@ -12,12 +12,13 @@ from bayeslaw.base.words import place, run_called
 from bayeslaw.checks.result import CheckResult, largest
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.likelihood import standardised_errors
-from bayeslaw.posterior.prediction import at_rows, batch_noise, thinned
+from bayeslaw.posterior.prediction import at_rows, batch_noise, of_new_runs, thinned
 
 __all__ = [
     "LEAST_PROBABILITY",
     "MOST_MISSED",
     "coverage",
+    "error_scale",
     "misfit",
     "residuals",
     "rows_of",
@@ -27,6 +28,9 @@ __all__ = [
 
 MOST_MISSED = 3.0
 """Standard errors by which the mean residual of a group may miss zero."""
+
+LEAST_SCORE = 0.1
+"""Standard errors that a sentence gives as a number."""
 
 LEAST_PROBABILITY = 0.01
 """Probability under the model, of all groups together, below which what was measured is no chance."""
@@ -38,8 +42,7 @@ MOST_DRAWS = 200
 def coverage(fit: Posterior) -> CheckResult:
     """In-sample coverage of the new-run band, beside what chance does to so many measurements or correlated runs."""
     design = fit.model.design
-    loss, rng = at_rows(fit), np.random.default_rng(0)
-    new = fit.noise.measured(loss * np.exp(fit.errors(loss, design.rows, rng)), design.rows, rng)
+    _, new, _ = of_new_runs(fit, design, np.random.default_rng(0))
     low, high = new.quantile([(1 - CI_PROB) / 2, (1 + CI_PROB) / 2], SAMPLE)
     held = ((design.rows["loss"] >= low) & (design.rows["loss"] <= high)).where(design.measured)
     run = design.rows["run"].values[design.measured.any("eval").values]
@@ -86,16 +89,23 @@ def _groups(fit: Posterior) -> Iterator[tuple[float, str]]:
                 where = f"the {e} loss" + (f" at {place(at)}" if at else "") + (f" {part}" if part else "")
                 miss = 100 * (group["z"] * group["scale"]).mean()
                 score = float(abs(group["z"].sum()) / np.sqrt(variance_of_sum(fit, group)))
-                side = "above" if miss > 0 else "below"
-                yield score, f"{where} by {abs(miss):.2g} % (measured {side} it, {score:.1f} standard errors)"
+                side = f"measured {'above' if miss > 0 else 'below'} it"
+                far = f"{score:.1f}" if score >= LEAST_SCORE else f"not even {LEAST_SCORE:g}"
+                yield score, f"{where} by {abs(miss):.2g} % ({side}, {far} standard errors)"
+
+
+def error_scale(fit: Posterior) -> xr.DataArray:
+    """Return the standard deviation of the error of every measurement (row, eval), on the log scale."""
+    design = fit.model.design
+    known = xr.DataArray(design.known_error, dims=("row", "eval"))
+    sigma = fit.posterior["sigma"] * fit.noise.at_size(fit.posterior, design.log_size(design.rows))
+    scale: xr.DataArray = fit.noise.scale(sigma.mean(SAMPLE), known).broadcast_like(known).transpose("row", "eval")
+    return scale
 
 
 def residuals(fit: Posterior) -> tuple[xr.DataArray, xr.DataArray]:
     """Standardised residuals of the posterior mean law and batch noise, and their scale; NaN where not measured."""
-    design = fit.model.design
-    known = xr.DataArray(design.known_error, dims=("row", "eval"))
-    sigma = fit.posterior["sigma"] * fit.noise.at_size(fit.posterior, design.log_size(design.rows))
-    scale = fit.noise.scale(sigma.mean(SAMPLE), known).broadcast_like(known).transpose("row", "eval")
+    design, scale = fit.model.design, error_scale(fit)
     mean = (xr.ufuncs.log(at_rows(fit)) + batch_noise(fit, design)).mean(SAMPLE)
     return ((xr.ufuncs.log(design.rows["loss"]) - mean) / scale).where(design.measured), scale
 

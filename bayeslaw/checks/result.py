@@ -1,7 +1,8 @@
 """What a check says: the number that was judged, one sentence, and a remedy if it failed."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+import html
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -35,9 +36,10 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class Checks:
-    """All checks of a fit."""
+    """All checks of a fit, and the reasons why others were skipped, by their names."""
 
     results: tuple[CheckResult, ...]
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -57,10 +59,13 @@ class Checks:
 
     def __repr__(self) -> str:
         done = sum(r.passed for r in self.results)
-        return f"{done} of {len(self.results)} checks passed\n" + "\n".join(f"  {r!r}" for r in self.results)
+        lines = [f"{done} of {len(self.results)} checks passed", *(f"  {r!r}" for r in self.results)]
+        return "\n".join([*lines, *(f"  skip  {name}: {why}" for name, why in self.skipped.items())])
 
     def _repr_html_(self) -> str:
-        return str(self.to_frame().to_html(index=False, border=0, float_format="{:.3g}".format))
+        skipped = "; ".join(f"{name}: {why}" for name, why in self.skipped.items())
+        table = self.to_frame().to_html(index=False, border=0, float_format="{:.3g}".format)
+        return f"{table}<p>skipped: {html.escape(skipped)}</p>" if skipped else str(table)
 
 
 def by_chance(count: int, least: float) -> float:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from bayeslaw import datasets, models
+from bayeslaw.base.words import counted
 from bayeslaw.cli.options import law_named
 from bayeslaw.cli.printing import write_csv
 from bayeslaw.errors import RangeError
@@ -48,4 +49,4 @@ def data(
     else:
         table = datasets.load(name)
         write_csv(table, output)
-        typer.echo(f"{output}: {len(table)} rows")
+        typer.echo(f"{output}: {counted(len(table), 'row')}")

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from bayeslaw.cli import options
-from bayeslaw.cli.options import load_fit, numbers, pairs, read_before, read_goal
+from bayeslaw.cli.options import load_fit, numbers, one_or_several, pairs, read_before, read_goal
 from bayeslaw.cli.printing import print_answer
 from bayeslaw.decisions import DECISIONS, Decision
 from bayeslaw.tables.areas import read_schedule
@@ -37,6 +37,13 @@ def _plain(given: Any) -> Any:
     return given
 
 
+def _cost(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 def _pretraining(text: str) -> Any:
     stage = read_before(text)
     return read_schedule(stage) if isinstance(stage, str) else stage
@@ -46,6 +53,14 @@ PLANS = Annotated[
     list[str],
     typer.Option("--candidate", metavar="NAME=FILE.csv", help="wsd=wsd.csv: step, lr of a schedule; at least two."),
 ]
+COST = Annotated[
+    str | None,
+    typer.Option(
+        "--flops-per-token",
+        metavar="NUMBER|COLUMN",
+        help="FLOPs of a token per parameter, or a column of the runs with those of each model size.  [default: 6]",
+    ),
+]
 PLAN = Annotated[Path, typer.Argument(metavar="SCHEDULE.csv", help="step, lr: as long as it may get.")]
 WEIGHT = "Turning point of domain loss + this x general loss, not of the general alone."
 BESIDE = "With --weight: the fit of the domain loss, where FIT.nc has none."
@@ -53,11 +68,12 @@ RULE = "tolerance: up to a limit; break-even: no rise; turning-point: falling ag
 PULL = "With --near: nats to gain for a nat of Kullback-Leibler divergence from it."
 
 OPTIONS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
-    "N": (options.Size, _plain),
-    "D": (options.Tokens, _plain),
+    "N": (options.Size, one_or_several),
+    "D": (options.Tokens, one_or_several),
+    "flops_per_token": (COST, _cost),
     "eval": (Annotated[str | None, typer.Option(help="The validation set whose loss counts.")], _plain),
-    "domain": (options.Domain, _plain),
-    "domain_share": (options.Share, _plain),
+    "domain": (options.Domain, one_or_several),
+    "domain_share": (options.Share, one_or_several),
     "goal": (options.Goals, read_goal),
     "baseline": (options.Baseline, _plain),
     "max_rise": (options.MaxRise, _plain),
@@ -104,7 +120,7 @@ def _command(decision: Decision) -> Callable[..., None]:
 
     def command(fit_file: Path, prob: float | None, as_json: bool, **given: Any) -> None:
         warmup, safe = given.pop("warmup", None), given.pop("safe", None)
-        asked = {name: OPTIONS[name][1](v) if name in OPTIONS else v for name, v in given.items() if v is not None}
+        asked = {name: _read(name, value) for name, value in given.items() if value is not None}
         if "candidates" in asked:
             plans = asked["candidates"].items()
             asked["candidates"] = {name: read_schedule(path, warmup=warmup) for name, path in plans}
@@ -112,7 +128,7 @@ def _command(decision: Decision) -> Callable[..., None]:
             asked["schedule"] = read_schedule(asked["schedule"], warmup=warmup)
         fit = load_fit(fit_file)
         answer: Any = getattr(fit, decision.name)(**{name: v for name, v in asked.items() if v is not None})
-        also = {} if safe is None else {f"p_safe_at_{safe:g}": float(answer.probability_safe(safe))}
+        also = {} if safe is None else {f"p_safe_at_{safe:g}": answer.probability_safe(safe).values.tolist()}
         print_answer(answer, prob, as_json, **also)
 
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -122,14 +138,24 @@ def _command(decision: Decision) -> Callable[..., None]:
     return command
 
 
+def _read(name: str, value: Any) -> Any:
+    if name in OPTIONS:
+        return OPTIONS[name][1](value)
+    return one_or_several(value) if isinstance(value, list) else value
+
+
 def _parameter(argument: inspect.Parameter, docstring: str) -> inspect.Parameter:
-    """Return the option of an argument: one of `OPTIONS`, or a number or flag whose help is in the docstring."""
+    """Return the option of an argument: one of `OPTIONS`, or a number or flag whose help is in the docstring.
+
+    A number that the function takes several of, annotated as Any, may be repeated.
+    """
     kind = OPTIONS.get(argument.name, (None,))[0]
     if kind is None:
         found = re.search(rf"^(?:\w+, )*{argument.name}(?:, \w+)* : .*\n((?:    .+\n?)+)", docstring, re.M)
         text = re.split(r"[.;](?:\s|$)", " ".join(found[1].replace("`", "").split()))[0] + "." if found else None
+        number = list[float] if argument.annotation is Any else float
         required = argument.default is inspect.Parameter.empty
-        plain = bool if argument.annotation is bool else float if required else float | None
+        plain = bool if argument.annotation is bool else number if required else number | None
         kind = Annotated[plain, typer.Option(f"--{argument.name.replace('_', '-')}", help=text)]
     default = argument.default
     if default is not inspect.Parameter.empty and not isinstance(default, bool):

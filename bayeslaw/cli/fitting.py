@@ -8,6 +8,7 @@ import typer
 
 import bayeslaw as bl
 from bayeslaw.base.files import check_writable
+from bayeslaw.base.words import counted
 from bayeslaw.cli import options
 from bayeslaw.cli.printing import print_checks
 from bayeslaw.errors import RangeError
@@ -47,7 +48,7 @@ def fit(
     typer.echo(repr(model))
     typer.echo(result.summary().to_string(float_format="{:.4g}".format))
     print_checks(result)
-    typer.echo(f"{output}: {chains} chains of {draws} draws in {result.seconds:.0f} s")
+    typer.echo(f"{output}: {counted(chains, 'chain')} of {counted(draws, 'draw')} in {result.seconds:.0f} s")
 
 
 def sampled(model: bl.Model, output: Path, *, draws: int, chains: int, seed: int, **settings: Any) -> bl.Fit:

@@ -28,10 +28,11 @@ Prob = Annotated[
 ]
 NewRun = Annotated[bool, Option("--new-run", help="For one new run, with its own error, instead of the mean law.")]
 AsJson = Annotated[bool, Option("--json", help="Print one JSON object.")]
-Domain = Annotated[str | None, Option(help="Target domain, where the fit has several.")]
-Size = Annotated[float | None, Option("--N", help="Model size in parameters, where the law has one.")]
-Tokens = Annotated[float | None, Option("--D", help="Tokens, where the law has them.")]
-Share = Annotated[float | None, Option(min=0, max=1, help="Domain share, where the law has one.")]
+Numbers = list[float] | None
+Domain = Annotated[Texts, Option(help="Target domain, where the fit has several; may be repeated.")]
+Size = Annotated[Numbers, Option("--N", help="Model size in parameters, where the law has one; may be repeated.")]
+Tokens = Annotated[Numbers, Option("--D", help="Tokens, where the law has them; may be repeated.")]
+Share = Annotated[Numbers, Option(min=0, max=1, help="Domain share, where the law has one; may be repeated.")]
 Goals = Annotated[
     Texts,
     Option("--goal", metavar="EVAL[=WEIGHT]", help="general=0.3: the validation sets that count, and how much each."),
@@ -119,6 +120,11 @@ def load_fits(paths: list[Path]) -> dict[str, Fit]:
     if len(named) < len(paths):
         raise RangeError("a fit is named twice: give each file once")
     return {name: load_fit(path) for name, path in named.items()}
+
+
+def one_or_several(values: list[Any] | None) -> Any:
+    """Return the values of a repeatable option: None if there is none, one value alone, or a list."""
+    return values[0] if values and len(values) == 1 else values or None
 
 
 def pairs(values: Iterable[str] | None, option: str, example: str) -> dict[str, str]:

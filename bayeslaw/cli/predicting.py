@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from bayeslaw.base.words import counted
 from bayeslaw.cli.options import Before, FitFile, NewRun, Prob, Warmup, given, load_fit, probability, read_before
 from bayeslaw.cli.printing import caution, write_csv
 
@@ -30,4 +31,4 @@ def predict(
     write_csv(predicted, output)
     caution(predicted.attrs["cautions"])
     what = "a new run" if new_run else "the mean law"
-    typer.echo(f"{output}: {len(predicted)} rows, {what}, {probability(prob):.0%} intervals")
+    typer.echo(f"{output}: {counted(len(predicted), 'row')}, {what}, {probability(prob):.0%} intervals")

@@ -45,6 +45,8 @@ def print_checks(result: Fit, **planned: Any) -> bool:
     checks = result.checks(**planned)
     for one in checks:
         typer.echo(repr(one))
+    for name, why in checks.skipped.items():
+        typer.echo(f"skip  {name}: {why}")
     return bool(checks.passed)
 
 
@@ -75,4 +77,6 @@ def print_answer(answer: Any, prob: float | None, as_json: bool, **extra: Any) -
 def _words(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {_words(part)}" for name, part in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_words, value))
     return f"{value:.3f}" if isinstance(value, float) else str(value)

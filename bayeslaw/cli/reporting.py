@@ -19,7 +19,8 @@ def check(fit_file: options.FitFile, N: options.Size = None, D: options.Tokens =
 
     Example: bayeslaw check fit.nc && bayeslaw report fit.nc -o report.md
     """
-    if not print_checks(options.load_fit(fit_file), **options.given(N=N, D=D)):
+    planned = options.given(N=N or None, D=D or None)
+    if not print_checks(options.load_fit(fit_file), **planned):
         raise typer.Exit(1)
 
 

@@ -102,6 +102,8 @@ def evaluate(
         )
     if output is not None:
         write_csv(found.to_frame(), output)
+    if model.runs.note:
+        note(model.runs.note)
     typer.echo(repr(found))
     typer.echo(found.to_frame().to_string(index=False, float_format="{:.4g}".format))
     for fold in found.failed.itertuples():

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import NamedTuple
 
+from bayeslaw.base.arguments import checked
 from bayeslaw.errors import unknown_name
 
 HERE = files(__package__)
@@ -82,6 +83,7 @@ def names() -> list[str]:
     return sorted(name.removesuffix(".toml") for name in cards)
 
 
+@checked
 def card(name: str) -> Card:
     """Return the card of a data set of `catalogue()`.
 

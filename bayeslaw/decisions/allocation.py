@@ -1,11 +1,13 @@
 """Compute-optimal allocation: the model size and tokens with the smallest loss (usage 3 of arXiv:2406.01375)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.decisions.compute import FLOPS_PER_PARAMETER, Cost, cost_of
 from bayeslaw.decisions.question import (
     END_ROUNDING,
     Line,
@@ -21,31 +23,32 @@ from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored
 
-__all__ = ["FLOPS_PER_TOKEN", "allocation", "of_the_study"]
-
-FLOPS_PER_TOKEN = 6.0
-"""Floating-point operations per parameter and token of training (arXiv:2001.08361)."""
+__all__ = ["allocation", "of_the_study"]
 
 SMALLEST_SIZE = 1e3
 """Smallest model size (parameters) and smallest number of tokens of the search."""
 
+HALVINGS = 100
 
-def of_the_study(fit: Posterior) -> dict[str, Any]:
+
+def of_the_study(fit: Posterior, flops_per_token: Cost = FLOPS_PER_PARAMETER) -> dict[str, Any]:
     """Return the study's own question: the compute of its largest run, at that run's share and labels."""
     at = of_largest_run(fit)
-    return {"flops": float(FLOPS_PER_TOKEN * at.pop("N") * at.pop("D"))} | at
+    cost = cost_of(fit, flops_per_token)(xr.DataArray(at.pop("N")))
+    return {"flops": float(cost * at.pop("D"))} | at
 
 
 def allocation(
     fit: Posterior,
     *,
     flops: Any,
+    flops_per_token: Cost = FLOPS_PER_PARAMETER,
     domain_share: Any = None,
     domain: Any = None,
     eval: str | None = None,
     labels: Mapping[str, Any] | None = None,
 ) -> Censored:
-    """Return the model size N and tokens D with the smallest loss under ``flops = 6 N D``, at a fixed domain share.
+    """Return the model size N and tokens D with the smallest loss for a training compute, at a fixed domain share.
 
     Draws without an optimum inside the searched range are kept at its end and counted (`p_never`, `p_always`). The
     error of a new run multiplies all losses alike and does not move the optimum, so the answer is for the mean law.
@@ -57,6 +60,10 @@ def allocation(
         give the result dims.
     flops : float or array
         Training compute in FLOPs; an array gives the result a dim ``flops``.
+    flops_per_token : float, str or callable
+        What a token costs: a number of FLOPs per parameter (6, of ``flops = 6 N D``; 8 where activations are computed
+        twice); a column of the runs with the FLOPs per token of each size; or a function of N, for example
+        ``lambda N: 6 * N + 12 * layers(N) * width(N) * context``.
     eval : str, optional
         The validation set whose loss is minimised; by default the only one, else ``domain``.
 
@@ -77,14 +84,15 @@ def allocation(
     """
     asked = where(labels, domain_share=domain_share, domain=domain)
     columns = open_columns(fit, asked, "N", "D")
-    product = named(flops, "flops") / FLOPS_PER_TOKEN
-    if (product <= SMALLEST_SIZE**2).any():
-        least = FLOPS_PER_TOKEN * SMALLEST_SIZE**2
-        raise RangeError(f"flops is {flops}: give the training compute in FLOPs, above {least:g}")
+    budget, cost = named(flops, "flops"), cost_of(fit, flops_per_token)
+    least = float(cost(xr.DataArray(SMALLEST_SIZE))) * SMALLEST_SIZE
+    if (few := budget.values[budget.values <= least]).size:
+        raise RangeError(f"flops is {few.flat[0]:g}: give the training compute in FLOPs, above {least:g}")
+    largest = _largest(budget, cost)
 
     def split(position: xr.DataArray) -> dict[str, xr.DataArray]:
-        N = SMALLEST_SIZE * (product / SMALLEST_SIZE**2) ** position
-        return {"N": N, "D": product / N}
+        N = SMALLEST_SIZE * (largest / SMALLEST_SIZE) ** position
+        return {"N": N, "D": budget / cost(N)}
 
     eval = only_eval(fit, eval)
     line = Line(fit, eval, lambda position: columns.assign(split(position)))
@@ -102,10 +110,29 @@ def allocation(
         both(optimum).transpose(*SAMPLE, "quantity", ...),
         "parameters (N), tokens (D)",
         "mean law",
-        {"flops": flops, **asked, "eval": eval},
+        {"flops": flops, **_stated(flops_per_token), **asked, "eval": eval},
         "" if inside == 1 else f"{(1 - inside) * 100:.2g} % of the draws have no optimum in the searched range",
         low=xr.ufuncs.minimum(first, last) * (1 + END_ROUNDING),
         high=xr.ufuncs.maximum(first, last) * (1 - END_ROUNDING),
     )
     middle = best.median().transpose("quantity", ...).values
     return cautioned(fit, best, N=middle[0], D=middle[1])
+
+
+def _largest(budget: xr.DataArray, cost: Callable[[xr.DataArray], xr.DataArray]) -> xr.DataArray:
+    """Return the model size at which a budget pays for the smallest number of tokens."""
+    low, high = xr.full_like(budget, np.log(SMALLEST_SIZE)), xr.ufuncs.log(budget)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        dear = cost(xr.ufuncs.exp(middle)) * SMALLEST_SIZE > budget
+        low, high = xr.where(dear, low, middle), xr.where(dear, middle, high)
+    middle: xr.DataArray = xr.ufuncs.exp((low + high) / 2)
+    return middle
+
+
+def _stated(flops_per_token: Cost) -> dict[str, Any]:
+    """Return the cost of a token as the answer shows it, where it is not the usual one."""
+    if flops_per_token == FLOPS_PER_PARAMETER:
+        return {}
+    name = getattr(flops_per_token, "__name__", "a function of N") if callable(flops_per_token) else flops_per_token
+    return {"flops_per_token": name}

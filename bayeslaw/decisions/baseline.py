@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayeslaw.base.words import counted
 from bayeslaw.errors import DataError
 from bayeslaw.posterior.draws import Posterior
 
@@ -64,7 +65,7 @@ def baseline_of(fit: Posterior, given: Any, columns: xr.Dataset, eval: str) -> B
         return Baseline(xr.DataArray(values), exact, inputs)
     N = columns.get("N", xr.DataArray(0.0))
     if values.shape != N.shape:
-        raise DataError(f"baseline has {values.size} values, N has {N.size}: {form}")
+        raise DataError(f"baseline has {counted(values.size, 'value')}, N has {N.size}: {form}")
     return Baseline(xr.DataArray(values, dims=N.dims, coords=N.coords), exact, inputs)
 
 

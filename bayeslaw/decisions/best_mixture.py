@@ -13,7 +13,7 @@ from bayeslaw.decisions import simplex
 from bayeslaw.decisions.goal import Goal
 from bayeslaw.decisions.mixture_problem import Problem, Pull
 from bayeslaw.decisions.question import given, open_columns, where
-from bayeslaw.declare.laws import WEIGHT
+from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import RangeError, unknown_name
 from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
@@ -199,7 +199,9 @@ def best_mixture(
         pull=towards,
         recommended=repeated.isel(chain=0, draw=0, drop=True).transpose("source", ...),
     )
-    return cautioned(fit, best, N=N, D=D if of_the_law else None)
+    trained = best.recommended if map_to is None else xr.dot(map_to, best.recommended, dim="source")
+    shares = trained.rename(meta_domain="source") if map_to is not None else trained
+    return cautioned(fit, best, shares, N=N, D=D if of_the_law else None)
 
 
 def _at_most(

@@ -8,6 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.base.words import counted
 from bayeslaw.decisions import simplex
 from bayeslaw.decisions.question import given
 from bayeslaw.errors import DataError, RangeError, unknown_name
@@ -161,4 +162,7 @@ def _note(vectors: np.ndarray) -> str:
     """Return a sentence if several mixtures have the same blend."""
     size = np.linalg.svd(vectors, compute_uv=False)
     free = vectors.shape[1] - int((size > ZERO_SINGULAR * size[0]).sum())
-    return f"{free} directions change the mixture and not its blend: the optimum is one of many" if free else ""
+    if not free:
+        return ""
+    change = f"{counted(free, 'direction')} change{'s' * (free == 1)}"
+    return f"{change} the mixture and not its blend: the optimum is one of many"

@@ -9,7 +9,7 @@ import xarray as xr
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.decisions.goal import Goal
 from bayeslaw.decisions.question import END_ROUNDING, named, open_columns, where
-from bayeslaw.declare.laws import WEIGHT
+from bayeslaw.declare.names import WEIGHT
 from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.identified import mixture_cautions
@@ -85,4 +85,5 @@ def equivalent_compute(
         high=(1 - END_ROUNDING) * LARGEST_FACTOR,
         cautions=tuple(c for shares in (mixture, than) for c in mixture_cautions(fit, as_weights(shares, known))),
     )
-    return cautioned(fit, answer, N=N, D=tokens * answer.median())
+    both = xr.concat([as_weights(shares, known) for shares in (mixture, than)], "mixture", coords="minimal")
+    return cautioned(fit, answer, both, N=N, D=tokens * answer.median())

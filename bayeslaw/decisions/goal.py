@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from bayeslaw.base.arguments import numbers
 from bayeslaw.errors import RangeError, unknown_name
 
 __all__ = ["Goal"]
@@ -23,6 +24,7 @@ class Goal:
         asked = {goal: 1.0} if isinstance(goal, str) else dict(goal or dict.fromkeys(evals, 1.0))
         if unknown := [name for name in asked if name not in evals]:
             raise unknown_name("validation set", unknown[0], evals)
+        asked = {name: float(numbers(weight, f"the importance of {name}")) for name, weight in asked.items()}
         if not (all(0 <= w < np.inf for w in asked.values()) and sum(asked.values()) > 0):
             raise RangeError(f"goal is {goal}: give importances of at least 0, some of them above")
         counted = {k: w / sum(asked.values()) for k, w in asked.items() if w > 0}

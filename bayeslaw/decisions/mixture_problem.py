@@ -12,7 +12,8 @@ import xarray as xr
 
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.decisions.goal import Goal
-from bayeslaw.declare.laws import WEIGHT, Law
+from bayeslaw.declare.laws import Law
+from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import RangeError
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.tables.mixtures import as_weights

@@ -9,8 +9,9 @@ import xarray as xr
 from scipy.optimize import elementwise
 
 from bayeslaw import models
-from bayeslaw.base.arguments import numbers
-from bayeslaw.declare.laws import WEIGHT, Law
+from bayeslaw.base.arguments import named_values, some_numbers
+from bayeslaw.declare.laws import Law
+from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import LawError, RangeError, unknown_name
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.spec.ranges import inside, ranges
@@ -55,9 +56,10 @@ def given(**arguments: Any) -> dict[str, Any]:
 
 def where(labels: Mapping[str, Any] | None, **columns: Any) -> dict[str, Any]:
     """Return the columns and labels that a question fixes, without those that are None."""
-    if twice := [name for name in labels or {} if name in columns]:
+    own = named_values(labels or {}, "labels", "labels={'language': 'de'}")
+    if twice := [name for name in own if name in columns]:
         raise RangeError(f"labels holds {twice[0]!r}, which is an argument of its own: give {twice[0]}=")
-    return given(**columns, **(labels or {}))
+    return given(**columns, **own)
 
 
 def only_eval(fit: Posterior, eval: str | None) -> str:
@@ -88,9 +90,9 @@ def of_largest_run(fit: Posterior, *without: str) -> dict[str, Any]:
 
 def named(value: Any, name: str) -> xr.DataArray:
     """Return a number or a 1-d array, all above 0, as an array whose dim has the argument's name."""
-    values = numbers(value, name)
-    if not (np.isfinite(values).all() and (values > 0).all()):
-        raise RangeError(f"{name} is {value}: give numbers above 0")
+    values = some_numbers(value, name)
+    if not (values > 0).all():
+        raise RangeError(f"{name} is {values[values <= 0].flat[0]:g}: give numbers above 0")
     check_count(name, values)
     return xr.DataArray(values, dims=[name] * values.ndim, coords={name: values} if values.ndim else None)
 
@@ -108,6 +110,8 @@ def open_columns(fit: Posterior, asked: Mapping[str, Any], *sought: str) -> xr.D
     sources = fit.model.design.over["source"] if WEIGHT in sought else ()
     even = dict.fromkeys(sources, 1 / max(len(sources), 1))
     placeholders = {name: even if name == WEIGHT else OPEN[name] for name in sought}
+    if twice := [name for name in sought if name in asked]:
+        raise RangeError(f"{twice[0]} is what the question seeks: leave it out of labels")
     columns: xr.Dataset = fit.columns(**placeholders, **asked).drop_vars(sought)
     return columns
 

@@ -9,7 +9,9 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw import models
+from bayeslaw.base.arguments import some_numbers
 from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.base.words import counted
 from bayeslaw.decisions.goal import Goal
 from bayeslaw.decisions.question import LINE_POINTS, require, where
 from bayeslaw.errors import ArgumentError, DataError, LawError, RangeError, shown
@@ -109,7 +111,7 @@ def curve(
     first = schedule.warmups[0][1] if schedule.warmups and schedule.warmups[0][0] == 0 else 0
     if steps is None:
         steps = np.unique(np.linspace(first + 1, len(schedule), min(LINE_POINTS, len(schedule) - first)).round())
-    rows = pd.DataFrame({"step": np.atleast_1d(steps)})
+    rows = pd.DataFrame({"step": np.atleast_1d(some_numbers(steps, "steps"))})
     areas = curve_columns(rows, fit.model.runs, schedule=schedule, before=before)
     known = _columns_of(fit, areas, "step", areas["step"].to_numpy(int))
     named = fit.columns(**columns, **known)
@@ -175,7 +177,7 @@ def best_schedule(
     columns = where(labels, N=N, domain_share=domain_share, domain=domain)
     called = list(candidates)
     if len(called) < 2:
-        raise RangeError(f"candidates has {len(called)} schedules: give at least two candidates")
+        raise RangeError(f"candidates has {counted(len(called), 'schedule')}: give at least two candidates")
     for label, plan in candidates.items():
         if not isinstance(plan, Schedule):
             raise ArgumentError(
@@ -251,7 +253,7 @@ def beyond(fit: Posterior, plans: Mapping[str, Schedule], areas: pd.DataFrame) -
         if plan.lr.max() < (1 - RANGE_SLACK) * lowest:
             parts.append(f"a peak rate of {plan.lr.max():.3g}, below the {lowest:.3g} of the runs")
         if (idle := int((plan.lr == 0).sum())) > 1:
-            parts.append(f"{idle} steps at rate 0, which help in the law only")
+            parts.append(f"{counted(idle, 'step')} at rate 0, which help in the law only")
         own = areas[areas["run"] == name]
         for column in [c for c in fit.model.law.columns if c in areas]:
             low, high = table[column].min(), table[column].max()

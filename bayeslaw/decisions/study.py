@@ -47,7 +47,7 @@ class Study:
         """Return the answer of a decision; a repeated question is not computed again."""
         usual = {p.name: p.default for p in signature(DECISIONS[name].ask).parameters.values()}
         question = {k: v for k, v in question.items() if v is not usual.get(k, ...)}
-        key = name, json.dumps(question, default=lambda value: np.asarray(value).tolist(), sort_keys=True)
+        key = name, json.dumps(question, default=_as_text, sort_keys=True)
         if key not in self._asked:
             self._asked[key] = DECISIONS[name].ask(self.fit, **question)
         return self._asked[key]
@@ -95,6 +95,10 @@ class Study:
                 name = f"the {self.fit.evals[e]} loss{f' at {place(at)}' if at else ''}"
                 found[name] = name, "", str(run[row]), losses.isel(row=row, eval=e).reset_coords(drop=True)
         yield from found.values()
+
+
+def _as_text(value: Any) -> Any:
+    return repr(value) if callable(value) else np.asarray(value).tolist()
 
 
 @kept

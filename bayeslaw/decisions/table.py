@@ -13,7 +13,8 @@ from bayeslaw.decisions.question import of_largest_run
 from bayeslaw.decisions.schedule import best_schedule
 from bayeslaw.decisions.tokens_for import tokens_for
 from bayeslaw.decisions.turning import critical_point, turning_length
-from bayeslaw.declare.laws import WEIGHT, Law
+from bayeslaw.declare.laws import Law
+from bayeslaw.declare.names import WEIGHT
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Quantity
 

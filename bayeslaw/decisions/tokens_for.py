@@ -8,7 +8,7 @@ import xarray as xr
 
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.decisions.question import END_ROUNDING, Line, last_below, only_eval, open_columns, where
-from bayeslaw.declare.laws import WEIGHT
+from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import RangeError
 from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
@@ -98,4 +98,4 @@ def tokens_for(
         low=tokens(grid[0]).item() * (1 + END_ROUNDING),
         high=tokens(grid[-1]).item() * (1 - END_ROUNDING),
     )
-    return cautioned(fit, answer, N=N, D=answer.median().values)
+    return cautioned(fit, answer, columns.get(WEIGHT), N=N, D=answer.median().values)

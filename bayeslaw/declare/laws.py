@@ -7,7 +7,7 @@ declared ``over`` that dim have it too, and the body sums over it with ``total``
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Real
@@ -16,33 +16,18 @@ from typing import Any, Literal, cast
 import numpy as np
 import xarray as xr
 
+from bayeslaw.base.arguments import checked_fields
 from bayeslaw.base.words import Described
+from bayeslaw.declare.names import AREAS, WEIGHT, owner_of_coefficient, owner_of_column
 from bayeslaw.declare.priors import Prior, describe
 from bayeslaw.errors import BayeslawError, LawError, RangeError, shown, unknown_name
 
-WEIGHT = "weight"
-"""The covariate made of all columns ``weight_<source>``; its own dim is ``source``."""
-
-AREAS = (
-    *("S1", "S1pt", "S1cpt"),
-    *("S2", "S2pt", "S2cpt"),
-    *("annealed", "annealed_pt", "annealed_cpt", "annealed_power"),
-)
-"""Columns that `bayeslaw.read_curves` computes: areas under a learning-rate schedule."""
-
 type Kind = Literal["schedule", "mixture", "window", "share", "size", "other"]
-
-RESERVED = {
-    **dict.fromkeys(("sigma", "run_weight", "correlation_length", "eval_correlation"), "the error model"),
-    **dict.fromkeys(("size_exponent", "batch_effect"), "the error model"),
-    **dict.fromkeys(("chain", "draw", "eval", "batch", "row", "measurement", "source", WEIGHT), "a dim"),
-    **dict.fromkeys(("loss", "log_loss", "log_likelihood", "shape", "observed", "measured"), "the measurements"),
-}
-"""Names that a coefficient cannot have, and what has them."""
 
 __all__ = ["AREAS", "WEIGHT", "Coefficient", "Covariate", "Law", "call_with", "law"]
 
 
+@checked_fields
 @dataclass(frozen=True, repr=False)
 class Coefficient(Described):
     """One coefficient of a law: its default prior and its meaning.
@@ -57,7 +42,8 @@ class Coefficient(Described):
         Prior median of the standard deviation between groups of a pooled coefficient (log scale if positive).
     seen_along : str, optional
         For an amplitude, which enters the law linearly: the covariate along which its term changes the loss;
-        ``"level"`` for the additive constant. The sampler moves that change, or the mean loss, in its place.
+        ``"level"`` for the additive constant. The sampler moves that change, or the mean loss, in its place. Of a law
+        without shares of a mixture they are found by themselves if no coefficient states one.
     over : str, optional
         A dim of the covariates with one value of the coefficient per label, for example ``"source"``.
     floor : bool
@@ -85,6 +71,7 @@ class Coefficient(Described):
         return f"Coefficient: {self.meaning} ({self.unit})", rows
 
 
+@checked_fields
 @dataclass(frozen=True, repr=False)
 class Covariate(Described):
     """One covariate of a law.
@@ -128,6 +115,7 @@ class Covariate(Described):
         return tuple(p for p in inspect.signature(self.derive).parameters if p != "eval")
 
 
+@checked_fields
 @dataclass(frozen=True)
 class Law:
     """A published law: a pure function, the priors of its coefficients, its source and its range.
@@ -167,14 +155,14 @@ class Law:
     equation: str
     covariates: Mapping[str, Covariate]
     coefficients: Mapping[str, Coefficient]
-    falls_in: tuple[str, ...] = ()
-    falls_faster: tuple[tuple[str, str], ...] = ()
+    falls_in: Sequence[str] = ()
+    falls_faster: Sequence[tuple[str, str]] = ()
     sufficient_shape: Callable[..., Mapping[str, Any]] | None = None
     paper_units: Callable[..., Mapping[str, Any]] | None = None
     learnability: Callable[..., Mapping[str, Any]] | None = None
     path: str = "D"
-    evals: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    evals: Sequence[str] = ()
+    notes: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if not (callable(self.function) and hasattr(self.function, "__name__")):
@@ -206,24 +194,20 @@ class Law:
                     raise LawError(
                         f"law {self.name}: {name} is {one!r}, not a {kind.__name__}; declare a {kind.__name__}"
                     )
+        for name in self.columns:
+            if owner := owner_of_column(name):
+                raise LawError(f"law {self.name}: the column {name} has the name of {owner}; rename it")
         for name in self.falls_in:
             if name not in self.covariates:
                 raise unknown_name(f"covariate of {self.name} (in falls_in=)", name, self.covariates)
         for name, coefficient in self.coefficients.items():
-            if owner := self._owner(name):
+            if owner := owner_of_coefficient(name, self.coefficients, self.columns):
                 raise LawError(f"law {self.name}: the coefficient {name} has the name of {owner}; rename it")
             if coefficient.over and coefficient.over not in self.over:
                 raise LawError(
                     f"law {self.name}: {name} varies over {coefficient.over!r}, a dim that no covariate has; give the "
                     f"law a covariate {WEIGHT!r}, or leave over= out"
                 )
-
-    def _owner(self, name: str) -> str | None:
-        """Return what else has the name of a coefficient."""
-        other = name.removesuffix("_mu").removesuffix("_sigma").removesuffix("_paper")
-        if other != name and other in self.coefficients:
-            return f"a variable derived from {other}"
-        return RESERVED.get(name) or ("a column of its runs" if name in self.columns else None)
 
     @property
     def name(self) -> str:

@@ -2,6 +2,7 @@
 
 import html
 import math
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from scipy import special, stats
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB, levels
-from bayeslaw.errors import LawError
+from bayeslaw.errors import LawError, shown
 
 __all__ = [
     "Correlation",
@@ -28,6 +29,9 @@ __all__ = [
     "with_dims",
 ]
 
+MOST_REASON = 160
+"""Characters of another package's error that a sentence quotes."""
+
 SPREAD_OF_SPREADS = 0.5
 """Prior standard deviation of the log of a population's spread: two thirds within a factor of exp(0.5) = 1.65.
 
@@ -41,6 +45,19 @@ class Prior(pymc_extras.prior.Prior):
 
     Its repr is in words; ``str(prior)`` is the constructor.
     """
+
+    def __init__(self, distribution: str, **options: Any) -> None:
+        try:
+            super().__init__(distribution, **options)
+            numeric = {name: p for name, p in self.parameters.items() if isinstance(p, Real | np.ndarray)}
+            if bad := [name for name, p in numeric.items() if np.isnan(np.asarray(p, float)).any()]:
+                raise ValueError(f"{bad[0]} is not a number")
+        except Exception as e:  # pydantic and pymc_extras raise many kinds
+            reason = " ".join(str(e).split())[:MOST_REASON]
+            raise LawError(
+                f"{shown(distribution)} makes no prior ({reason}): give bl.positive(...), bl.real(...), or a "
+                "distribution of PyMC with its parameters, for example bl.Prior('Gamma', alpha=2, beta=3)"
+            ) from None
 
     def __repr__(self) -> str:
         own = [dim for dim in self.dims or () if dim != "eval"]

@@ -62,7 +62,7 @@ def terms(law: Law, priors: Mapping[str, Prior]) -> dict[str, str]:
             return {}
     found = {} if level is None else {level: "level"}
     for name in linear:
-        along = {k: fall for k, fall in falls[name].items() if fall > 0 and never_rises[name][k] >= 0}
+        along = {k: fall for k, fall in falls[name].items() if fall > TOLERANCE and never_rises[name][k] >= 0}
         if along:
             found[name] = max(along, key=along.__getitem__)
     return found

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
+from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.decisions.critical_ratio import CriticalRatio
 from bayeslaw.plots import style
@@ -14,6 +15,7 @@ from bayeslaw.posterior.quantity import Quantity
 __all__ = ["plot_critical_ratio", "plot_intervals", "plot_quantity"]
 
 
+@checked
 def plot_quantity(q: Quantity, ax: Axes | None = None, prob: float = CI_PROB) -> Axes:
     """Plot a quantity: its median and band along its longest numeric dim, or its density if it has no numeric dim.
 
@@ -42,6 +44,7 @@ def plot_quantity(q: Quantity, ax: Axes | None = None, prob: float = CI_PROB) ->
     return style.finish(ax, f"line: median, band: {prob:.0%}")
 
 
+@checked
 def plot_critical_ratio(ratio: CriticalRatio, ax: Axes | None = None, title: str = "", prob: float = CI_PROB) -> Axes:
     """Plot the posterior of a critical ratio, close up; the strip above it shows where it lies between 0 and 1.
 
@@ -64,6 +67,7 @@ def plot_critical_ratio(ratio: CriticalRatio, ax: Axes | None = None, title: str
     return style.finish(ax, "\n".join(line for line in (title, answer) if line), pad=12)
 
 
+@checked
 def plot_intervals(
     answers: Mapping[str, xr.DataArray], ax: Axes | None = None, title: str = "", prob: float = CI_PROB
 ) -> Axes:

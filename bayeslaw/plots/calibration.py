@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 from arviz_stats.ecdf_utils import ecdf_pit
 from matplotlib.axes import Axes
 
+from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.plots import style
 from bayeslaw.validation.calibration import Calibration
@@ -13,6 +14,7 @@ from bayeslaw.validation.calibration import Calibration
 __all__ = ["plot_calibration"]
 
 
+@checked
 def plot_calibration(calibration: Calibration, axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
     """Plot the empirical distribution of the ranks minus the uniform one, with one line per quantity.
 

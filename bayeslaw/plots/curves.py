@@ -8,6 +8,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 
+from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.base.words import place
 from bayeslaw.decisions.schedule import check_law, curve
@@ -26,6 +27,7 @@ LINE_POINTS = 201
 """Points of a line."""
 
 
+@checked
 def plot_curve(
     fit: Posterior,
     run: str,
@@ -111,6 +113,7 @@ def plot_curve(
     return np.array([above, below])
 
 
+@checked
 def plot_along(
     fit: Posterior,
     along: str,
@@ -154,6 +157,7 @@ def plot_along(
     return style.finish(ax, "; ".join(part for part in (place(at), f"band: {prob:.0%}") if part))
 
 
+@checked
 def plot_turning_point(
     fit: Posterior, along: str = "D", ax: Axes | None = None, *, goal: str = "general", prob: float = CI_PROB, **at: Any
 ) -> Axes:

@@ -9,10 +9,11 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 
+from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.base.words import amount
 from bayeslaw.decisions.question import given
-from bayeslaw.declare.laws import WEIGHT
+from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import RangeError, unknown_name
 from bayeslaw.plots import style
 from bayeslaw.posterior.draws import Posterior
@@ -35,6 +36,7 @@ TALLEST = 2.5
 """The losses of a prior are shown up to this multiple of the largest measured loss: heavy tails reach far beyond."""
 
 
+@checked
 def plot_shares(
     fit: Posterior,
     N: float | None = None,
@@ -72,6 +74,7 @@ def plot_shares(
     return style.finish(ax, ", ".join([*where, *map(str, chosen.values())]))
 
 
+@checked
 def plot_fit(fit: Posterior, ax: Axes | None = None, prob: float = CI_PROB) -> Axes:
     """Plot the losses of the mean law, with their interval, against the measured ones, in nats per token.
 
@@ -91,6 +94,7 @@ def plot_fit(fit: Posterior, ax: Axes | None = None, prob: float = CI_PROB) -> A
     return style.finish(ax, f"mean law, {prob:.0%} intervals")
 
 
+@checked
 def plot_learned(
     fit: Posterior,
     prior: Posterior | None = None,
@@ -158,6 +162,7 @@ def _points(values: np.ndarray, name: str) -> xr.DataArray:
     return xr.DataArray(points, dims=name, coords={name: points})
 
 
+@checked
 def plot_forest(
     fits: Mapping[str, Posterior], name: str, ax: Axes | None = None, *, eval: str | None = None, prob: float = CI_PROB
 ) -> Axes:
@@ -201,6 +206,7 @@ def plot_forest(
     return style.finish(ax, f"intervals: {prob:.0%}")
 
 
+@checked
 def plot_prior_posterior(fit: Posterior, ax: Axes | None = None, prob: float = CI_PROB) -> Axes:
     """Plot every coefficient in standard deviations of its prior.
 

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
+from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.decisions.best_mixture import Mixture
 from bayeslaw.errors import RangeError, unknown_name
@@ -26,6 +27,7 @@ MOST_SOURCES = 20
 """Most sources that a figure shows."""
 
 
+@checked
 def plot_mixture(best: Mixture, ax: Axes | None = None, prob: float = CI_PROB) -> Axes:
     """Plot the posterior of the best mixture: a triangle for three sources, bars with intervals otherwise.
 
@@ -51,6 +53,7 @@ def plot_mixture(best: Mixture, ax: Axes | None = None, prob: float = CI_PROB) -
     return _bars(draws, best.recommended, style.axes_or_new(ax), prob)
 
 
+@checked
 def plot_regret(
     best: Mixture, candidates: Mapping[str, Any] | None = None, ax: Axes | None = None, prob: float = CI_PROB
 ) -> Axes:
@@ -78,6 +81,7 @@ def plot_regret(
     return style.finish(ax, f"dot: expected regret, bar: {prob:.0%}")
 
 
+@checked
 def plot_sources(fit: Posterior, name: str, ax: Axes | None = None, prob: float = CI_PROB) -> Axes:
     """Plot a coefficient of every source, the lowest first: a row per source, an interval per validation set.
 

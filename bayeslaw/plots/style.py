@@ -1,5 +1,6 @@
 """The house style, and the marks that figures are made of."""
 
+import re
 from collections.abc import Iterator, Mapping
 from itertools import cycle
 from typing import Any
@@ -51,8 +52,11 @@ def finish(ax: Axes, title: str = "", pad: float = 6, **legend: Any) -> Axes:
     ax.grid(color="0.92", lw=0.6)
     ax.set_axisbelow(True)
     ax.set_title(plain(title), fontsize=9, loc="left", color="0.3", pad=pad)
+    texts = [ax.xaxis.label, ax.yaxis.label]
     if labels:
-        ax.legend(frameon=False, fontsize=8, handletextpad=0.5, **legend)
+        texts += ax.legend(frameon=False, fontsize=8, handletextpad=0.5, **legend).get_texts()
+    for text in texts:
+        text.set_text(plain(text.get_text()))
     return ax
 
 
@@ -75,8 +79,8 @@ def markers() -> Iterator[str]:
 
 
 def plain(text: str) -> str:
-    """Escape the dollar signs of a user's label, which matplotlib reads as mathematics."""
-    return text.replace("$", r"\$")
+    """Escape the dollar signs of a user's label, once, which matplotlib reads as mathematics."""
+    return re.sub(r"(?<!\\)\$", r"\\$", text)
 
 
 def axis(name: str) -> str:

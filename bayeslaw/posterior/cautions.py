@@ -5,10 +5,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import xarray as xr
+from scipy.spatial import KDTree
 
+from bayeslaw.base.arguments import some_numbers
 from bayeslaw.base.words import COUNTED_COLUMNS, amount
+from bayeslaw.declare.names import WEIGHT
 from bayeslaw.posterior.convergence import convergence
-from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.draws import Posterior, kept
 from bayeslaw.posterior.prior_share import prior_share
 from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.spec.design import Design
@@ -31,8 +35,14 @@ WHY = {
     "half or twice the peak",
 } | dict.fromkeys(ONLY_UPWARD, "on public curves intervals missed one run in four from 1.25 times the steps on")
 
+SHARE_SLACK = 0.01
+"""Part of the tokens by which a mixture may lie farther away than any of the runs."""
+
 MOST_PRIOR = 0.5
 """Share of the prior in the information on an answer above which the answer rests on it."""
+
+MOST_MISSED = 0.005
+"""Mean error, relative to the loss, up to which a law fits the runs at their end."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,7 @@ def reach_of(design: Design, planned: Mapping[str, Any]) -> Reach:
     for column in VERIFIED:
         if planned.get(column) is None or (seen := _seen(design, column)) is None:
             continue
-        asked = np.asarray(planned[column], float)
+        asked = some_numbers(planned[column], column)
         ends = [("largest", seen.max(), asked.max()), ("smallest", seen.min(), asked.min())]
         for end, edge, to in ends[: 1 if column in ONLY_UPWARD else 2]:
             factor = to / edge if end == "largest" else edge / to if to > 0 else np.inf
@@ -89,18 +99,64 @@ def _seen(design: Design, column: str) -> np.ndarray | None:
     return design.levels.get(column)
 
 
-def cautions(fit: Posterior, **planned: Any) -> list[str]:
-    """Return the reasons against any answer of a fit about planned sizes and tokens."""
+def cautions(fit: Posterior, mixture: xr.DataArray | None = None, **planned: Any) -> list[str]:
+    """Return the reasons against any answer of a fit about planned sizes, tokens and mixtures."""
     found, mixing = [], convergence(fit)
+    if fit.method == "mle":
+        found.append("a point fit (method='mle') has no interval: it does not say how sure this answer is")
     if mixing is not None and mixing.remedy:
         found.append(f"the fit did not converge ({mixing}): do not act on this answer; {mixing.remedy}")
+    if "shared_errors" in fit.settings and len(fit.model.design.groups["domain"]) == 2:
+        found.append(
+            f"{fit.settings['domain']!r} rests on one other domain, which does not show how domains differ: for a real "
+            "pair, bands from early runs held 9 to 100 % of the rest; compare the other's run of the same share plus "
+            "the mean early difference"
+        )
+    for name, missed in fit.settings.get("shared_at_the_end", {}).items():
+        if abs(missed) > MOST_MISSED:
+            side = "above" if missed > 0 else "below"
+            found.append(
+                f"the {name} loss of the fitted runs ends {100 * abs(missed):.2g} % {side} the law, and early runs of "
+                f"{fit.settings['domain']!r} share such errors: expect the same of them, or fit "
+                f"bl.with_misfit(models.{fit.model.law.name}) and add the domain to that"
+            )
     farthest = [reach(fit, {column: value}) for column, value in planned.items()]
-    return found + [str(beyond) for beyond in farthest if beyond.factor > beyond.limit]
+    found += [str(beyond) for beyond in farthest if beyond.factor > beyond.limit]
+    return found if mixture is None else found + _untried(fit, mixture)
 
 
-def cautioned[Q: Quantity](fit: Posterior, answer: Q, **planned: Any) -> Q:
-    """Return an answer with its cautions; `planned` are its ``N``, ``D`` and the like (see `VERIFIED`), if any."""
-    found = cautions(fit, **planned)
+def cautioned[Q: Quantity](fit: Posterior, answer: Q, mixture: Any = None, **planned: Any) -> Q:
+    """Return an answer with its cautions; `planned` are its ``N``, ``D`` and the like (see `VERIFIED`), if any.
+
+    `mixture` holds the shares that it is about, by the sources of the runs (dim ``source``).
+    """
+    found = cautions(fit, mixture, **planned)
     if (prior := prior_share(fit, answer.draws)).share > MOST_PRIOR:
         found.append(str(prior))
     return replace(answer, cautions=(*answer.cautions, *found))
+
+
+def _untried(fit: Posterior, mixture: xr.DataArray) -> list[str]:
+    """Return in a sentence how far a mixture lies from those of the runs, if farther than these lie from each other.
+
+    The distance of two mixtures is the part of the tokens that differs.
+    """
+    tried, usual = _tried(fit)
+    asked = mixture.transpose(..., "source").values.reshape(-1, mixture.sizes["source"])
+    far = float(tried.query(asked, p=1)[0].max()) / 2
+    if far <= usual + SHARE_SLACK:
+        return []
+    return [
+        f"{far:.0%} of the tokens of this mixture would have to change for the nearest one of the runs; those lie at "
+        f"most {usual:.0%} from their nearest, and farther away the law is untried"
+    ]
+
+
+@kept
+def _tried(fit: Posterior) -> tuple[KDTree, float]:
+    """Return the mixtures of the measurements, and the largest distance of one of them from its nearest other."""
+    design = fit.model.design
+    rows = design.rows[WEIGHT].transpose("row", "source").values[design.measured.any("eval").values]
+    tried = np.unique(rows.round(6), axis=0)
+    tree = KDTree(tried)
+    return tree, float(tree.query(tried, k=2, p=1)[0][:, 1].max()) / 2 if len(tried) > 1 else 0.0

@@ -9,7 +9,8 @@ from zlib import crc32
 import numpy as np
 import xarray as xr
 
-from bayeslaw.declare.laws import WEIGHT, Law
+from bayeslaw.declare.laws import Law
+from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import DataError, RangeError, unknown_name
 from bayeslaw.spec.noise import Noise
 from bayeslaw.spec.specification import Specification
@@ -80,7 +81,7 @@ class Posterior:
         """Draws of every parameter."""
         return self.idata["posterior"].to_dataset()
 
-    def columns(self, **given: Any) -> xr.Dataset:
+    def columns(self, /, **given: Any) -> xr.Dataset:
         """Return covariates and labels as named arrays: scalars stay scalars, a 1-d array gets a dim of its own name.
 
         Raises
@@ -110,6 +111,8 @@ class Posterior:
                         f"{name} has {a.ndim} dimensions: give a number, a list, or a DataArray with named dims"
                     )
                 arrays[name] = xr.DataArray(a, dims=(name,) * a.ndim, coords={name: a} if a.ndim else None)
+            if not arrays[name].size:
+                raise DataError(f"{name} is empty: give at least one value")
             if name in self.model.law.columns and name != WEIGHT:
                 _check_numbers(name, arrays[name].values, self.model.law)
         for name in known:

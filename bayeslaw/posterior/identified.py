@@ -7,7 +7,7 @@ import xarray as xr
 
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.base.words import counted, place
-from bayeslaw.declare.laws import WEIGHT
+from bayeslaw.declare.names import WEIGHT
 from bayeslaw.posterior.draws import Posterior, kept
 
 __all__ = ["Untold", "columns_without_variation", "mixture_cautions", "untold_coefficients", "untold_mixtures"]

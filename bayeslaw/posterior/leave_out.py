@@ -45,4 +45,4 @@ def refit_without(fit: Posterior, run: str) -> Posterior:
 
 def refit_seconds(fit: Posterior) -> float:
     """Return about how long a refit takes, from the time of the fit."""
-    return fit.seconds * sum(SHORT.values()) / (fit.settings["draws"] + fit.settings["tune"])
+    return float(fit.seconds * sum(SHORT.values()) / (fit.settings["draws"] + fit.settings["tune"]))

@@ -8,8 +8,9 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw.base.arguments import checked
-from bayeslaw.base.intervals import CI_PROB, levels
-from bayeslaw.declare.laws import WEIGHT
+from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
+from bayeslaw.base.words import counted
+from bayeslaw.declare.names import RESULTS, WEIGHT
 from bayeslaw.errors import DataError, RangeError
 from bayeslaw.posterior.cautions import VERIFIED, cautioned
 from bayeslaw.posterior.draws import Posterior
@@ -35,9 +36,12 @@ CELLS = 8_000_000
 @checked
 def predict(fit: Posterior, *, new_run: bool = False, seed: int = 0, **columns: Any) -> Quantity:
     """Predict losses at the values of columns; see `bayeslaw.Fit.predict`."""
+    for name, value in columns.items():
+        if taken := [d for d in (*SAMPLE, "eval", *RESULTS) if isinstance(value, xr.DataArray) and d in value.dims]:
+            raise DataError(f"{name} has the dim {taken[0]!r}, a name of the answer: rename it")
     named = fit.columns(**columns)
     what = "new run" if new_run else "mean law"
-    inputs = {str(k): (v.item() if v.ndim == 0 else f"{v.size} values") for k, v in named.items()}
+    inputs = {str(k): (v.item() if v.ndim == 0 else counted(v.size, "value")) for k, v in named.items()}
     _check_trained(fit, named)
     return _cautioned(fit, Quantity("loss", fit.loss(named, new_run, seed), "nats per token", what, inputs), named)
 
@@ -90,7 +94,8 @@ def _cautioned(fit: Posterior, answer: Quantity, columns: xr.Dataset, **path: An
     if WEIGHT in columns:
         answer = replace(answer, cautions=mixture_cautions(fit, columns[WEIGHT]))
     named = ("N", "D") if path else VERIFIED
-    return cautioned(fit, answer, **{c: columns[c].values for c in named if c in columns}, **path)
+    sizes = {c: columns[c].values for c in named if c in columns}
+    return cautioned(fit, answer, columns.get(WEIGHT), **sizes, **path)
 
 
 def _check_trained(fit: Posterior, columns: xr.Dataset) -> None:

@@ -9,10 +9,14 @@ import xarray as xr
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.spec.design import Design
 
-__all__ = ["at_rows", "batch_noise", "new_runs", "thinned"]
+__all__ = ["at_rows", "batch_noise", "new_runs", "of_new_runs", "thinned"]
 
 MOST_DRAWS = 1000
 """Draws from which a probability, or the sensitivity of an answer, is estimated."""
+
+
+LEAST_NEW_RUN_DRAWS = 2000
+"""Smallest number of draws of new runs."""
 
 
 def batch_noise(fit: Posterior, design: Design, seed: int = 0) -> xr.DataArray:
@@ -35,6 +39,22 @@ def at_rows(fit: Posterior, design: Design | None = None) -> xr.DataArray:
     """Return the losses of the mean law at the rows of a design (by default the fit's); dims chain, draw, eval, row."""
     rows = (design or fit.model.design).rows
     return fit.loss(rows[list(dict.fromkeys([*fit.model.law.columns, *fit.model.design.groups]))])
+
+
+def of_new_runs(
+    fit: Posterior, design: Design, rng: np.random.Generator
+) -> tuple[xr.DataArray, xr.DataArray, xr.Dataset]:
+    """Return the losses of the mean law at the rows of a design, those of new runs there, and the parameters of both.
+
+    A fit of few draws repeats them with other errors, so that also a point fit has a band of new runs.
+    """
+    law = at_rows(fit, design)
+    many = -(-LEAST_NEW_RUN_DRAWS // fit.draws)
+    repeated = {"draw": np.tile(np.arange(law.sizes["draw"]), many)}
+    law = law.drop_vars("draw", errors="ignore").isel(repeated)
+    parameters = fit.posterior.drop_vars("draw", errors="ignore").isel(repeated)
+    new = law * np.exp(fit.errors(law, design.rows, rng, parameters=parameters))
+    return law, fit.noise.measured(new, design.rows, rng), parameters
 
 
 def new_runs(fit: Posterior, design: Design, rng: np.random.Generator) -> xr.DataArray:

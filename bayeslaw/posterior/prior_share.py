@@ -5,7 +5,6 @@ variance of an answer y falls by cov(y, z)^2 for each coefficient z in prior uni
 1 where the runs say nothing of y and 0 where they alone decide it: in a linear law, the prior's part of the precision.
 """
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +13,8 @@ from scipy.special import ndtri
 from scipy.stats import rankdata
 
 from bayeslaw.base.intervals import SAMPLE
-from bayeslaw.base.words import place
 from bayeslaw.posterior.draws import Posterior, kept
+from bayeslaw.posterior.identified import untold_coefficients
 from bayeslaw.posterior.sensitivity import Cell, unit_cells, weighable
 
 __all__ = ["PriorShare", "prior_share"]
@@ -33,9 +32,6 @@ LEAST = 0.05
 """Part of it from which one is named that says how the loss varies with what never varied."""
 
 MOST_NAMED = 3
-
-LEAST_CHANGE = 1e-9
-"""Nats: smaller changes are none."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +51,7 @@ class PriorShare:
         for name, where in (label.split(" ", 1) for label in self.names):
             of.setdefault(where, []).append(name)
         whose = " and ".join(f"{' and '.join(names)} {where}" for where, names in of.items())
-        why = f", which are all at {self.constant}" if self.constant else ""
+        why = f", which have {self.constant}" if self.constant else ""
         return f"the answer rests more on the prior of {whose} than on the runs{why}"
 
 
@@ -89,7 +85,7 @@ def prior_share(fit: Posterior, draws: xr.DataArray) -> PriorShare:
     own = each[:, worst]
     order = [int(i) for i in np.argsort(-own)[:MOST_NAMED] if own[i] >= NAMED * own.max()]
     constant = ""
-    for where, names in _never_varied(fit).items():
+    for where, names in untold_coefficients(fit).items():
         about = [int(i) for i in np.argsort(-own) if cells[i].coefficient in names and own[i] >= LEAST * own.max()]
         if set(about) & set(order):
             order, constant = about[:MOST_NAMED], where
@@ -115,23 +111,3 @@ def _shares(y: np.ndarray, z: np.ndarray) -> np.ndarray:
 def _scores(values: np.ndarray) -> np.ndarray:
     """Return the normal scores of every column, standard normal quantiles of its ranks: skewed answers count alike."""
     return np.asarray(ndtri((rankdata(values, axis=0) - 0.5) / len(values)))
-
-
-@kept
-def _never_varied(fit: Posterior) -> dict[str, set[str]]:
-    """Return the columns with one level in the runs, and the coefficients that say how the loss varies with them."""
-    law, design, found = fit.model.law, fit.model.design, {}
-    columns = design.rows.isel(row=0)[list(dict.fromkeys([*law.columns, *design.groups]))]
-    middle = {k: c.mean(SAMPLE) for k, c in fit.coefficients(columns).items()}
-    for column in [c for c in law.columns if len(design.levels.get(c, ())) == 1]:
-        levels = {column: columns[column] * xr.DataArray([1.0, 1.1], dims="level")}
-        inputs = law.inputs(columns.assign(levels).assign_coords(eval=fit.evals), fit.model.reference).values()
-
-        def change(coefficients: Mapping[str, xr.DataArray], inputs: Iterable[xr.DataArray] = inputs) -> xr.DataArray:
-            rise: xr.DataArray = law(*inputs, **coefficients).diff("level")
-            return rise
-
-        still = change(middle)
-        names = {k for k, c in middle.items() if (abs(change(middle | {k: 1.1 * c}) - still) > LEAST_CHANGE).any()}
-        found[place({column: design.levels[column][0]})] = names
-    return found

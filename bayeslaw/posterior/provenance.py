@@ -4,6 +4,7 @@ import platform
 from importlib.metadata import version
 
 from bayeslaw.base.version import VERSION
+from bayeslaw.base.words import counted
 from bayeslaw.posterior.draws import Posterior
 
 __all__ = ["provenance", "title"]
@@ -19,7 +20,7 @@ def provenance(fit: Posterior) -> dict[str, str]:
             versions[package] = VERSION if package == "bayeslaw" else "unknown"
     return {
         "law": f"{model.law.name} ({model.law.source})",
-        "data": f"{len(model.runs)} rows, SHA-256 {model.runs.hash}",
+        "data": f"{counted(len(model.runs), 'row')}, SHA-256 {model.runs.hash}",
         "reference": ", ".join(f"{k} {v:g}" for k, v in model.reference.items()),
         "pooling": ", ".join(f"{k} by {v}" for k, v in model.by.items()) or "none",
         "own priors": ", ".join(f"{k} = {p}" for k, p in model.priors.items()) or "none",

@@ -234,7 +234,7 @@ def _number(value: float, low: float, high: float) -> str:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, xr.DataArray | np.ndarray | np.generic):
+    if isinstance(value, xr.DataArray | np.ndarray | np.generic | pd.Series | pd.Index):
         return np.asarray(value).tolist()
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}

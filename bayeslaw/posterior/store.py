@@ -19,7 +19,8 @@ import xarray as xr
 from bayeslaw import models
 from bayeslaw.base.files import replacing
 from bayeslaw.base.version import VERSION
-from bayeslaw.declare.laws import WEIGHT, Law
+from bayeslaw.declare.laws import Law
+from bayeslaw.declare.names import WEIGHT
 from bayeslaw.declare.priors import Prior
 from bayeslaw.errors import BayeslawError, StoreError, UnknownName
 from bayeslaw.posterior.draws import Posterior, posterior_of

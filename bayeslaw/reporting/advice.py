@@ -13,6 +13,9 @@ __all__ = ["advised", "one_sentence"]
 MEANS = {
     "reference run": "the priors were stated for runs of another scale, so their part in {it} means little",
     "range": "many measurements lie outside the law's range: {it} is not about them",
+    "memory": "the memory of the annealing area does not suit these curves: {it} is off on other schedules",
+    "neighbouring runs": "the run effect has taken a misfit of the law for chance: {it} is off by about as much",
+    "sources left out": "the law misses the mixtures that leave a source out: {it} is off where one is left out",
     "fit to the data": "measurements leave their bands too often: the true interval of {it} is wider",
     "misfit by group": "the law misses some of the runs by more than chance: {it} is off by about as much there",
     "scatter": "some runs scatter more than the error model says: what is said of a new run is too sure",

@@ -159,8 +159,9 @@ def sizes_of(at: Mapping[str, Any]) -> dict[str, Any]:
 
 def spending(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
     """Answer with the best model size and tokens for budgets; by default the largest run's, and ten times as much."""
-    own = allocation_of_the_study(fit)
-    asked, largest = own | question_of("allocation", question), own["flops"]
+    given = question_of("allocation", question)
+    own = allocation_of_the_study(fit, **{k: v for k, v in given.items() if k == "flops_per_token"})
+    asked, largest = own | given, own["flops"]
     budgets = np.ravel(asked["flops"]).tolist() if question and "flops" in question else [largest, 10 * largest]
     found, sizes = predictions(fit), fit.model.design.levels
     spent = "compute"

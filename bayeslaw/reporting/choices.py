@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayeslaw.base.words import amount, place
+from bayeslaw.base.words import amount, counted, place
 from bayeslaw.decisions import DECISIONS
 from bayeslaw.decisions.best_mixture import Mixture
 from bayeslaw.decisions.goal import Goal
 from bayeslaw.decisions.question import of_largest_run
 from bayeslaw.decisions.study import study_of
-from bayeslaw.declare.laws import AREAS, WEIGHT
+from bayeslaw.declare.laws import AREAS
+from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import BayeslawError, unknown_name
 from bayeslaw.plots import plot_along, plot_mixture, plot_regret
 from bayeslaw.posterior.cautions import cautions
@@ -85,10 +86,10 @@ def mixture(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer
     if best.remark:
         actions.append(f"before relying on it: {best.remark}")
     where = place({k: v for k, v in at.items() if k in ("N", "D", "domain")})
-    counted = ", ".join(goal) if len(goal) <= MOST_NAMED else f"{len(goal)} validation sets"
+    losses = ", ".join(goal) if len(goal) <= MOST_NAMED else counted(len(goal), "validation set")
     legend = {name.split(" (")[0].split(" ", 1)[1]: rival for name, rival in rivals.items()}
     return Answer(
-        f"Which mixture of {len(order)} sources gives the smallest loss on {counted}"
+        f"Which mixture of {counted(len(order), 'source')} gives the smallest loss on {losses}"
         + (f" ({where})?" if where else "?"),
         sentences,
         actions or ["train on the recommended mixture"],
@@ -124,9 +125,9 @@ def _rivals(fit: Posterior, best: Mixture) -> dict[str, xr.DataArray]:
         for column in ("N", "D"):
             if column in best.inputs and column in rows:
                 alike &= np.isclose(rows[column].values, best.inputs[column])
-        if alike.any():
-            rows = rows.isel(row=alike)
-            run = rows.isel(row=int(np.argmin(Goal.of(best.inputs["goal"], fit.evals)(rows["loss"]).values)))
+        reached = Goal.of(best.inputs["goal"], fit.evals)(rows["loss"]).fillna(np.inf).values
+        if np.isfinite(reached[alike]).any():
+            run = rows.isel(row=int(np.argmin(np.where(alike, reached, np.inf))))
             rivals[f"the best measured run ({run['run'].item()})"] = run[WEIGHT].reset_coords(drop=True)
     return rivals | {EVEN: xr.DataArray(np.full(len(names), 1 / len(names)), {"source": names})}
 
@@ -196,7 +197,8 @@ def schedules(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answ
             final = Quantity("loss", losses.sel(eval=e, row=runs, drop=True), "nats per token", "mean law")
             words, best = final.text().values, final.draws.argmin("row")
             p_best = [float((best == k).mean()) if len(runs) > 1 else np.nan for k in range(len(runs))]
-            seen = [f"{loss:.4g}" for loss in rows["loss"].sel(eval=e, row=runs).values]
+            measured = rows["loss"].sel(eval=e, row=runs).values
+            seen = [f"{loss:.4g}" if np.isfinite(loss) else "not measured" for loss in measured]
             table += [
                 {"run": run, **at, "loss of": e, "measured": m, "mean law": w, "p_best": p}
                 for run, m, w, p in zip(runs, seen, words, p_best, strict=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -12,10 +13,11 @@ from bayeslaw.checks import CheckResult, beside_papers_fit, extrapolation, run_c
 from bayeslaw.decisions.domain_learnability import learnability
 from bayeslaw.decisions.study import study_of
 from bayeslaw.declare.laws import AREAS
-from bayeslaw.errors import BayeslawError
+from bayeslaw.errors import BayeslawError, RangeError
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.provenance import provenance
 from bayeslaw.posterior.sensitivity import LEAST_DRAWS, sensitivity
+from bayeslaw.posterior.without_shape import without_shape
 from bayeslaw.reporting.advice import advised
 from bayeslaw.reporting.answer import Answer, plain, predictions, spending
 from bayeslaw.reporting.cells import for_each
@@ -25,6 +27,9 @@ from bayeslaw.reporting.figures import of_coefficients, of_fit
 from bayeslaw.reporting.ratios import ratios
 
 __all__ = ["answer", "checks_of", "content"]
+
+LEAST_MOVED = 0.05
+"""Posterior standard deviations from which the answers without the shape prior are given one by one."""
 
 MOST_SOURCES = 4
 """Most sources whose shares are described one by one."""
@@ -44,11 +49,18 @@ def answer(fit: Posterior, question: Question = None) -> Answer:
         A fitted model.
     question : mapping, optional
         Arguments of the decision, such as those of `Fit.critical_ratio` or `Fit.best_mixture`.
+
+    Raises
+    ------
+    RangeError
+        There is a question and no decision.
     """
     study, law = study_of(fit), fit.model.law
     if law.kind == "schedule":
         return schedules(fit, question)
     if study.question is None:
+        if question:
+            raise RangeError(f"a report of {law.name} answers no decision, only predicts: leave question out")
         return predictions(fit)
     name = study.question[0].name
     try:
@@ -87,9 +99,11 @@ def content(fit: Posterior, question: Question, published: Mapping[str, Any] | N
         "answer": found,
         "passed": [c for c in checks if c.passed],
         "failed": [c for c in checks if not c.passed],
+        "skipped": _skipped(fit, checks),
         "coefficients": in_short(fit, coefficients(fit, published)),
         "published": bool(published),
         "sensitivity": _sensitivity(fit, found) if fit.draws >= LEAST_DRAWS else None,
+        "shape": _shape(fit, found),
         "evidence": of_fit(fit, found.marks),
         "coefficients_pictures": of_coefficients(fit),
         "others": [decision for decision in study_of(fit).decisions if decision.name not in ANSWERS],
@@ -99,6 +113,15 @@ def content(fit: Posterior, question: Question, published: Mapping[str, Any] | N
     bar.step()
     bar.more(len([*found.pictures, *said["evidence"], *said["coefficients_pictures"]]))
     return said
+
+
+def _skipped(fit: Posterior, checks: list[CheckResult]) -> dict[str, list[str]]:
+    """Return the names of the checks that were skipped, by the reason."""
+    found: dict[str, list[str]] = {}
+    for name, why in run_checks(fit).skipped.items():
+        if name not in {check.name for check in checks}:
+            found.setdefault(why, []).append(name)
+    return found
 
 
 def _facts(fit: Posterior) -> list[tuple[str, str]]:
@@ -116,3 +139,29 @@ def _sensitivity(fit: Posterior, found: Answer) -> pd.DataFrame:
     draws = pd.Index(found.draws, name="answer")
     table = sensitivity(fit, xr.concat(found.draws.values(), draws, coords="minimal").to_dataset(name="draws"))
     return table.set_axis(draws).reset_index()
+
+
+def _shape(fit: Posterior, found: Answer) -> str:
+    """Say what the answers would be without the shape prior, or how to find out."""
+    without = without_shape(fit, found.draws)
+    if without is None:
+        return ""
+    if not without.answers:
+        return (
+            f"what the answers would be without the shape prior ({fit.model.monotone}) cannot be told from these draws "
+            f"(Pareto k {without.pareto_k:.2f}): fit once more with monotone=None and write "
+            "bl.report({'with': fit, 'without': other}, ...)"
+        )
+    moved = (
+        f"without the shape prior ({fit.model.monotone}), no answer moves by more than {without.moved:.2f} posterior "
+        "standard deviations"
+    )
+    if without.moved < LEAST_MOVED:
+        return moved
+    each = (f"{name}: {_ends(a)} with it, {_ends(b)} without" for name, (a, b) in without.answers.items())
+    return f"{moved}; {'; '.join(each)}"
+
+
+def _ends(three: np.ndarray) -> str:
+    middle, low, high = three
+    return f"{middle:.4g} [{low:.4g}, {high:.4g}]"

@@ -51,7 +51,8 @@ def ratios(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
     """Answer with the critical ratios of a study."""
     table = critical_ratios(fit, question)
     limits = " or ".join(dict.fromkeys(table["limit"]))
-    sentences, actions, draws = [], [], {}
+    sentences, draws = [], {}
+    actions: dict[str, list[str]] = {}
     largest = table["N"].max() if "N" in table else None
     rows = [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
     for row in rows:
@@ -60,10 +61,11 @@ def ratios(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
         draws[f"critical ratio, {label}"] = ratio.draws
         if row.get("N") == largest:
             sentences.append(f"{label}: {_share(ratio)}; of a new run {row['of a new run']}.")
-            actions += [f"{label}: {action}." for action in _actions(ratio, row["safe share"])]
+            for action in _actions(ratio, row["safe share"]):
+                actions.setdefault(action, []).append(label)
     density = Picture(
         "critical-ratio",
-        f"Posterior of the critical ratio, one panel per question, for example {sentences[0]}",
+        f"Posterior of the critical ratio, one panel per question, for example {next(iter(draws))}",
         lambda: grid(
             rows,
             lambda row, ax: plot_critical_ratio(row["ratio"], ax, _title(row, _at(row, table))),
@@ -76,7 +78,7 @@ def ratios(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
         f"Which share of the new domain can continual pre-training take{over} before the general loss breaks its limit "
         f"({limits})?",
         sentences,
-        actions,
+        [f"{'; '.join(labels)}: {action}." for action, labels in actions.items()],
         table.drop(columns=["ratio", *(["D"] if "D" in table and table["D"].nunique() == 1 else [])]),
         HOW_TO_READ,
         draws,
@@ -91,7 +93,7 @@ def ratios(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
 def _at(row: Mapping[str, Any], table: pd.DataFrame) -> str:
     """Return in words where a ratio holds: size, domain, other labels, and the tokens where there are several."""
     several = "D" in table and table["D"].nunique() > 1
-    return place({k: row[k] for k in table if k not in RESULTS and k in row and (k != "D" or several)})
+    return place({k: v for k, v in row.items() if k not in RESULTS and (k != "D" or several)})
 
 
 def _marks(rows: list[dict[str, Any]]) -> dict[tuple[Any, Any], CriticalRatio]:
@@ -167,7 +169,8 @@ def _share(ratio: CriticalRatio) -> str:
     text = f"{ratio.text().item()} in the mean law"
     for chance, end, does in ((ratio.p_never, ratio.low, "breaks"), (ratio.p_always, ratio.high, "respects")):
         if float(chance) > LEAST_PROBABILITY:
-            text += f"; with probability {float(chance):.2f} even a share of {end:g} {does} the limit"
+            probably = "" if float(chance) > 1 - LEAST_PROBABILITY else f"with probability {float(chance):.2f} "
+            text += f"; {probably}even a share of {end:g} {does} the limit"
     return text
 
 

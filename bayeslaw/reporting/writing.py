@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ import pandas as pd
 from bayeslaw.base.files import replacing, replacing_folder
 from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.base.progress import Bar, bar
+from bayeslaw.base.words import counted
 from bayeslaw.errors import StoreError
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.reporting.content import content
@@ -50,7 +52,8 @@ def report(
         Markdown below the heading: what the runs are, and what a reader has to know first.
     question : mapping, optional
         Arguments of the decision that the law is for, in place of the report's own: of `Fit.critical_ratio` (by default
-        for no rise, and for 1 %), `Fit.best_mixture`, `Fit.best_duration` or `Fit.allocation`.
+        for no rise, and for 1 %), `Fit.best_mixture`, `Fit.best_duration` or `Fit.allocation`; also several values of
+        an argument, as there.
     published : mapping of str to mapping, optional
         Published coefficients to set beside the posterior of a single fit, by the paper that gives them, in its units:
         numbers, or numbers by validation set, source or other group.
@@ -69,7 +72,7 @@ def report(
     UnknownName
         The decision takes no such argument, or the law has no such coefficient.
     RangeError
-        A mapping holds one fit only, or `published` names no paper.
+        A mapping holds one fit only, `published` names no paper, or the law has no decision that `question` asks.
     """
     path = Path(path)
     if path.suffix not in (".md", ".html"):
@@ -96,7 +99,7 @@ def report(
 
             def beside(picture: Picture) -> str:
                 picture.draw().savefig(folder / f"{picture.name}.png", dpi=DPI)
-                return f"{path.stem}_files/{picture.name}.png"
+                return quote(f"{path.stem}_files/{picture.name}.png")
 
             text.write_text(_rendered(name, said, beside, lambda e: f"$$ {e} $$", shown), encoding="utf-8")
     return path
@@ -125,16 +128,19 @@ def _rendered(name: str, said: Mapping[str, Any], source: Any, equation: Any, ba
         bar.step()
         return written
 
-    filters = {"text": _text, "table": _table, "sentence": _sentence, "picture": picture, "equation": equation}
-    environment.filters |= filters
+    filters = {"text": _text, "table": _table, "sentence": _sentence, "counted": counted}
+    environment.filters |= filters | {"picture": picture, "equation": equation}
     return environment.get_template(name).render(said)
 
 
 def _text(value: object) -> str:
-    """Return a value as Markdown text: rounded if it is a number, with the special characters escaped."""
+    """Return a value as Markdown text: rounded if it is a number, with the special characters escaped.
+
+    Underscores within a word, as in new_run, mean nothing and stay.
+    """
     if isinstance(value, float):
         return "" if np.isnan(value) else f"{value:.6g}" if abs(value) >= 1000 else f"{value:.3g}"
-    return re.sub(r"([\\`*{}\[<>|$#])", r"\\\1", " ".join(str(value).split()))
+    return re.sub(r"([\\`*{}\[<>|$#~&]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", " ".join(str(value).split()))
 
 
 def _sentence(value: str) -> str:

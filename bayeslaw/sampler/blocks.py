@@ -5,6 +5,7 @@ Training sweeps are factorial, so many measurements share most of a law's comput
 axes of length 1. One compiled function serves all blocks of a law.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,8 +14,9 @@ from numba import njit
 
 from bayeslaw.declare.laws import Law
 from bayeslaw.sampler.kernels import kernel
+from bayeslaw.sampler.table import call_law
 
-__all__ = ["Block"]
+__all__ = ["Block", "block_arrays"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +36,9 @@ class Block:
     entry: np.ndarray
 
     def __post_init__(self) -> None:
-        """Give the covariates one memory layout, so that one compiled function serves every block."""
+        """Give the arrays the memory layout that compiled functions read."""
         object.__setattr__(self, "covariates", tuple(np.array(c, float, order="C") for c in self.covariates))
+        object.__setattr__(self, "entry", np.ascontiguousarray(self.entry))
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
@@ -46,33 +49,36 @@ class Block:
     def __len__(self) -> int:
         return int(np.prod(self.shape))
 
-    @cached_property
-    def _levels(self) -> tuple[np.ndarray, ...]:
-        return tuple(c.reshape(-1, self.shape[0]) for c in self.covariates)
-
     def evaluate(self, law: Law, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the loss (cell) and its partial derivatives (coefficient, point, cell of the point)."""
-        over = len(self.covariates) - len(law.covariates) + 1 if law.vectors else 0
-        out = np.empty((1 + len(self.entry), *self.shape))
-        kernel(law, over)(self._levels, values[self.entry], out)
-        return out[0].reshape(-1), out[1:].reshape(len(self.entry), self.shape[0], -1)
+        out = np.empty((1 + len(self.entry), len(self)))
+        _evaluate(self.kernel(law), np.array(self.shape), self.flat, values[self.entry], out)
+        return out[0], out[1:].reshape(len(self.entry), self.shape[0], -1)
 
-    def pull_back(self, pull: np.ndarray, slopes: np.ndarray, chain: np.ndarray, gradient: np.ndarray) -> None:
-        """Add the part of a gradient in the losses (cell) to the gradient in the parameters.
+    def kernel(self, law: Law) -> int:
+        """Return the address of the law's compiled function."""
+        return kernel(law, len(self.covariates) - len(law.covariates) + 1 if law.vectors else 0)
 
-        ``chain`` is the derivative of each natural value in its parameter; entries beyond its end are constants.
-        """
-        _pull_back(pull.reshape(self.shape[0], -1), slopes, self.entry, chain, gradient)
+    @cached_property
+    def flat(self) -> np.ndarray:
+        """The covariates (level, point), one after the other."""
+        return np.concatenate([c.reshape(-1) for c in self.covariates])
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
-def _pull_back(pull, slopes, entry, chain, gradient):  # type: ignore[no-untyped-def]
-    points, cells = pull.shape
-    for k in range(len(slopes)):
-        for p in range(points):
-            i = entry[k, p]
-            if i < len(chain):
-                total = 0.0
-                for m in range(cells):
-                    total += pull[p, m] * slopes[k, p, m]
-                gradient[i] += total * chain[i]
+def block_arrays(blocks: Sequence[tuple[Law, Block] | None]) -> dict[str, np.ndarray]:
+    """Return the arrays of blocks, each with its law, for the compiled density; None leaves a number out."""
+    shape = next(len(block.shape) for _, block in filter(None, blocks))
+    made = [b[1] if b else None for b in blocks]
+    return {
+        "block_law": np.array([b[1].kernel(b[0]) if b else 0 for b in blocks]),
+        "block_shape": np.array([b.shape if b else (0,) * shape for b in made]),
+        "covariates": np.concatenate([b.flat for b in made if b]),
+        "covariates_at": np.cumsum([0, *(len(b.flat) if b else 0 for b in made)]),
+        "entry": np.concatenate([b.entry.ravel() for b in made if b]),
+        "entry_at": np.cumsum([0, *(b.entry.size if b else 0 for b in made)]),
+    }
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _evaluate(law, shape, covariates, coefficients, out):  # type: ignore[no-untyped-def]
+    call_law(law, shape.ctypes.data, covariates.ctypes.data, coefficients.ctypes.data, out.ctypes.data)

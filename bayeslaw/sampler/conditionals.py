@@ -16,13 +16,14 @@ exact.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
 from numba import njit
 
-__all__ = ["Conditionals"]
+__all__ = ["Conditionals", "factors", "family_arrays", "place", "pull_back_deviations"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,26 +60,33 @@ class Conditionals:
     def _arrays(self) -> tuple[np.ndarray, ...]:
         return tuple(getattr(self, field.name) for field in fields(self))
 
-    def place(self, u: np.ndarray, w: np.ndarray, c: np.ndarray) -> tuple[float, tuple[np.ndarray, ...]]:
-        """Fill in the coordinates from the deviations; return the log Jacobian and the memory for `pull_back`."""
-        memory = self._factors(c)
-        return float(_place(u, w, self._arrays, memory)), memory
-
     def displace(self, w: np.ndarray, u: np.ndarray, c: np.ndarray) -> None:
         """Fill in the deviations from the coordinates."""
         _displace(w, u, self._arrays, self._factors(c))
 
-    def pull_back(
-        self, g: np.ndarray, u: np.ndarray, c: np.ndarray, chain: np.ndarray, memory: tuple[np.ndarray, ...]
-    ) -> None:
-        """Turn a gradient in the coordinates into one in the deviations, Jacobian included."""
-        _pull_back(g, u, c, chain, self._arrays, memory)
-
     def _factors(self, c: np.ndarray) -> tuple[np.ndarray, ...]:
         groups, k = self.entry.shape
         memory = (*np.zeros((3, groups, k, k)), *np.zeros((3, groups, k)), np.zeros((k, k)), np.zeros(k))
-        _factors(c, self._arrays, memory)
+        factors(c, self._arrays, memory)
         return memory
+
+
+def family_arrays(families: Sequence[Conditionals]) -> dict[str, np.ndarray]:
+    """Return the arrays of the families for the compiled density.
+
+    The shape holds the numbers of groups and coefficients, whether the location is moved, and the first places among
+    the entries and the numbers.
+    """
+    shape, entries, numbers = [], [np.zeros(0, int)], [np.zeros(0)]
+    for f in families:
+        shape.append((*f.entry.shape, len(f.prior) > 0, sum(map(len, entries)), sum(map(len, numbers))))
+        entries += [x.ravel() for x in (f.entry, f.location, f.spread)]
+        numbers += [x.ravel() for x in (f.precision, f.slope, f.center, f.constant, f.home, f.prior)]
+    return {
+        "family_shape": np.array(shape, int).reshape(-1, 5),
+        "family_entries": np.concatenate(entries),
+        "family_numbers": np.concatenate(numbers),
+    }
 
 
 # Loops, because Numba compiles array expressions ten times as slowly.
@@ -129,7 +137,7 @@ def _add(a, x, y):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _factors(c, sets, memory):  # type: ignore[no-untyped-def]
+def factors(c, sets, memory):  # type: ignore[no-untyped-def]
     """Fill in the parts of the memory that depend on the spreads alone.
 
     S, and L of Q = L L', of every group; if the location is moved, also Q^-1 P and Q^-1 (c + P (w0 - m0)), and for the
@@ -186,7 +194,8 @@ def _expect(n, w, sets, memory):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _place(u, w, sets, memory):  # type: ignore[no-untyped-def]
+def place(u, w, sets, memory):  # type: ignore[no-untyped-def]
+    """Fill in the coordinates from the deviations; return the log Jacobian."""
     entry, location, spread, precision, slope, center, constant, home, prior = sets
     pooling, root, shrunk, solved, mean, away, own, shift = memory
     groups, k = entry.shape
@@ -266,7 +275,8 @@ def _pull_cholesky(root, by_root, middle):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _pull_back(g, u, c, chain, sets, memory):  # type: ignore[no-untyped-def]
+def pull_back_deviations(g, u, c, chain, sets, memory):  # type: ignore[no-untyped-def]
+    """Turn a gradient in the coordinates into one in the deviations, Jacobian included."""
     entry, location, spread, precision, slope, center, constant, home, prior = sets
     pooling, root, shrunk, solved, mean, away, own, shift = memory
     groups, k = entry.shape

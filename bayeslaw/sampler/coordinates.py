@@ -11,7 +11,6 @@ The sampler moves
 The density in the coordinates is that of the model at the mapped values times the Jacobian.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,11 +18,12 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numba import njit
 
-from bayeslaw.sampler.blocks import Block
-from bayeslaw.sampler.conditionals import Conditionals
+from bayeslaw.sampler.blocks import Block, block_arrays
+from bayeslaw.sampler.compiled import COORDINATES, LIKELIHOOD, TO_PARAMETERS, Tables, evaluate
+from bayeslaw.sampler.conditionals import Conditionals, family_arrays
 from bayeslaw.sampler.density import Density
+from bayeslaw.sampler.maps import displace_terms
 
 __all__ = ["Coordinates"]
 
@@ -177,37 +177,29 @@ class Coordinates:
             unit[:-1] -= unit[-1]
         return unit, np.concatenate([chain, np.zeros(2), located]), slopes
 
-    def forward(self, u: np.ndarray) -> tuple[np.ndarray, float, tuple[Any, ...]]:
-        """Return parameters, log Jacobian (NaN where the map has no value) and the memory for `backward`."""
-        v, jacobian = u.copy(), 0.0
-        natural = self.density.parameters.natural(u)
-        placed = []
-        for sets in self.conditionals:
-            by_scale, memory = sets.place(u, v, natural[0])
-            jacobian += by_scale
-            placed.append(memory)
-        unit, chain, slopes = self._evaluate_units(v)
-        jacobian += _place_terms(v, unit, *self._plan)
-        return v, jacobian, (natural, placed, unit, slopes, chain)
+    @cached_property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays of the compiled density (`bayeslaw.sampler.table`)."""
+        d, law = self.density, self.density.model.law
+        names = ("terms", "term_weight", "level", "level_weight", "contrasts", "logs", "log_bend")
+        shape = [(law, block) for block, *_ in d.shape]
+        blocks = block_arrays([(law, d.measured[0]), (law, self._units), *shape, *d.margins])
+        own = dict(zip(names, self._plan, strict=True))
+        return {**d.arrays, **blocks, **own, "locations": self._locations, **family_arrays(self.conditionals)}
 
-    def backward(self, u: np.ndarray, v: np.ndarray, gradient: np.ndarray, memory: tuple[Any, ...]) -> np.ndarray:
-        """Return the gradient in the coordinates, Jacobian included, from the gradient in the parameters."""
-        natural, placed, unit, slopes, chain = memory
-        g, pull = np.zeros(len(chain)), np.zeros_like(unit)
-        g[: len(u)] = gradient
-        _pull_terms(g, v, unit, pull, *self._plan)
-        pull[-1] -= pull[:-1].sum(0)
-        self._units.pull_back(pull, slopes, chain, g)
-        g[self._locations] += g[len(u) + 2 :]
-        g = g[: len(u)]
-        for sets, own in zip(self.conditionals, placed, strict=True):
-            sets.pull_back(g, u, natural[0], natural[1], own)
-        return g
+    @cached_property
+    def _table(self) -> Tables:
+        return Tables(self.arrays)
+
+    def forward(self, u: np.ndarray) -> tuple[np.ndarray, float]:
+        """Return parameters and log Jacobian (NaN where the map has no value)."""
+        jacobian, v = evaluate(u, self._table[TO_PARAMETERS])
+        return v, jacobian
 
     def inverse(self, v: np.ndarray) -> np.ndarray:
         """Return the coordinates of a parameter vector."""
         w = v.copy()
-        _displace_terms(w, v, self._evaluate_units(v)[0], *self._plan)
+        displace_terms(w, v, self._evaluate_units(v)[0], *self._plan)
         u, c = w.copy(), self.density.parameters.natural(v)[0]
         for sets in self.conditionals:
             sets.displace(w, u, c)
@@ -215,92 +207,8 @@ class Coordinates:
 
     def __call__(self, u: np.ndarray) -> tuple[float, np.ndarray]:
         """Return log density and gradient in the coordinates; minus infinity where the map has no value."""
-        v, jacobian, memory = self.forward(u)
-        if math.isnan(jacobian):
-            return -math.inf, np.zeros_like(u)
-        value, gradient = self.density(v)
-        if not math.isfinite(value):
-            return -math.inf, np.zeros_like(u)
-        return value + jacobian, self.backward(u, v, gradient, memory)
+        return evaluate(u, self._table[COORDINATES])
 
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _fall(unit, contrasts, a, p):  # type: ignore[no-untyped-def]
-    fall = 0.0
-    for m in range(unit.shape[2]):
-        fall += contrasts[a, m] * unit[a, p, m]
-    return fall
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _above(v, unit, terms, p):  # type: ignore[no-untyped-def]
-    """Return the mean over the design of the law without its level."""
-    above = 0.0
-    for m in range(unit.shape[2]):
-        above += unit[-1, p, m]
-    for a in range(len(terms)):
-        amplitude = math.exp(v[terms[a, p]])
-        for m in range(unit.shape[2]):
-            above += amplitude * unit[a, p, m]
-    return above / unit.shape[2]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _place_terms(v, unit, terms, term_weight, level, level_weight, contrasts, logs, bend):  # type: ignore[no-untyped-def]
-    """Turn log drops into log amplitudes, then mean losses into levels; return the log Jacobian, NaN without a drop."""
-    for a in range(len(terms)):
-        if contrasts[a, 0] != 0:
-            for p in range(terms.shape[1]):
-                fall = _fall(unit, contrasts, a, p)
-                if not fall > 0:
-                    return math.nan
-                v[terms[a, p]] -= term_weight[a, p] * math.log(fall)
-    for p in range(len(level)):
-        v[level[p]] -= level_weight[p] * _above(v, unit, terms, p)
-    jacobian = 0.0
-    for i in range(len(logs)):
-        at, low = v[logs[i]], bend[i]
-        v[logs[i]] = math.log(at) if at > low else math.log(low) + at / low - 1
-        jacobian -= math.log(max(at, low))
-    return jacobian
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _displace_terms(u, v, unit, terms, term_weight, level, level_weight, contrasts, logs, bend):  # type: ignore[no-untyped-def]
-    for i in range(len(logs)):
-        u[logs[i]] = _unlog(v[logs[i]], bend[i])
-    for p in range(len(level)):
-        u[level[p]] += level_weight[p] * _above(v, unit, terms, p)
-    for a in range(len(terms)):
-        if contrasts[a, 0] != 0:
-            for p in range(terms.shape[1]):
-                u[terms[a, p]] += term_weight[a, p] * math.log(_fall(unit, contrasts, a, p))
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _unlog(x, low):  # type: ignore[no-untyped-def]
-    return math.exp(x) if x > math.log(low) else low * (x - math.log(low) + 1)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _pull_terms(g, v, unit, pull, terms, term_weight, level, level_weight, contrasts, logs, bend):  # type: ignore[no-untyped-def]
-    cells = unit.shape[2]
-    for i in range(len(logs)):
-        at = _unlog(v[logs[i]], bend[i])
-        g[logs[i]] = (g[logs[i]] - 1) / at if at > bend[i] else g[logs[i]] / bend[i]
-    for p in range(len(level)):
-        force = -g[level[p]] * level_weight[p] / cells
-        for m in range(cells):
-            pull[-1, p, m] += force
-        for a in range(len(terms)):
-            amplitude, total = math.exp(v[terms[a, p]]), 0.0
-            for m in range(cells):
-                pull[a, p, m] += force * amplitude
-                total += unit[a, p, m]
-            g[terms[a, p]] += force * amplitude * total
-    for a in range(len(terms)):
-        if contrasts[a, 0] != 0:
-            for p in range(terms.shape[1]):
-                force = -g[terms[a, p]] * term_weight[a, p] / _fall(unit, contrasts, a, p)
-                for m in range(cells):
-                    pull[a, p, m] += force * contrasts[a, m]
+    def likelihood(self, u: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return log density and gradient with the likelihood in place of the posterior, the Jacobian included."""
+        return evaluate(u, self._table[LIKELIHOOD])

@@ -9,16 +9,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numba import njit
 
 from bayeslaw.declare.laws import Law
-from bayeslaw.sampler.blocks import Block
-from bayeslaw.sampler.error_density import correlated, independent, timings
+from bayeslaw.sampler.blocks import Block, block_arrays
+from bayeslaw.sampler.compiled import PARAMETERS, Tables, evaluate
+from bayeslaw.sampler.error_density import timings
 from bayeslaw.sampler.parameters import Parameters
 from bayeslaw.spec.design import Design
 from bayeslaw.spec.shape import RISE
@@ -145,25 +144,33 @@ class Density:
 
     def __call__(self, v: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the log density (up to a constant) and its gradient at an unconstrained parameter vector."""
-        gradient = np.zeros(len(v))
-        c, chain = self.parameters.natural(v)
-        density = self.parameters.log_prior(v, c, chain, gradient) + self.likelihood(c, chain, gradient)
-        for name, lowest in self._floors:
-            place = self.parameters[name].place
-            excess = np.maximum(c[place] - lowest, 0.0) / RISE
-            density -= 0.5 * float(excess @ excess)
-            gradient[place] -= excess / RISE * chain[place]
-        for block, lower, upper in self.shape if math.isfinite(density) else ():
-            loss, slopes = block.evaluate(self.model.law, c)
-            pull = np.zeros(len(loss))
-            density += _shape(loss, lower, upper, pull)
-            block.pull_back(pull, slopes, chain, gradient)
-        for margin, block in self.margins if math.isfinite(density) else ():
-            amount, slopes = block.evaluate(margin, c)
-            short = np.minimum(amount, 0.0) / RISE
-            density -= 0.5 * float(short @ short)
-            block.pull_back(-short / RISE, slopes, chain, gradient)
-        return (density, gradient) if math.isfinite(density) else (-math.inf, gradient)
+        return evaluate(v, self._table[PARAMETERS])
+
+    @cached_property
+    def _table(self) -> Tables:
+        return Tables(self.arrays)
+
+    @cached_property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays of the compiled density (`bayeslaw.sampler.table`)."""
+        law, noise, at = self.model.law, self.model.noise, self.parameters
+        blocks = [(law, self.measured[0]), None, *((law, block) for block, *_ in self.shape), *self.margins]
+        pairs = [np.column_stack(ends) for _, *ends in self.shape] or [np.zeros((0, 2), int)]
+        floors = [(at[name].entries, lowest) for name, lowest in self._floors]
+        names = ("sigma", "run_weight", "correlation_length", "eval_correlation", "size_exponent", "batch_effect")
+        batches = len(self.design.batches[0]) if noise.batch else 0
+        options = (noise.robust, noise.correlated or noise.joint, batches, len(self.shape), len(self.margins))
+        return {
+            **at.arrays,
+            **block_arrays(blocks),
+            "floor_at": np.concatenate([np.zeros(0, int), *(entries for entries, _ in floors)]),
+            "floor": np.concatenate([np.zeros(0), *(lowest for _, lowest in floors)]),
+            "pairs": np.concatenate(pairs),
+            "pairs_at": np.cumsum([0, *map(len, pairs)]),
+            "options": np.array([*options, len(self.design.evals)], int),
+            "parameter_at": np.array([at[k].place.start if k in at else -1 for k in names]),
+            **self._data,
+        }
 
     @cached_property
     def _floors(self) -> list[tuple[str, np.ndarray]]:
@@ -171,41 +178,21 @@ class Density:
         return [(k, x.transpose(*self.parameters[k].dims).values.ravel()) for k, x in floors]
 
     @cached_property
-    def _data(self) -> tuple[Any, ...]:
+    def _data(self) -> dict[str, np.ndarray]:
         """The data of the error model: by measurement for independent errors, by row and eval for correlated ones."""
         d, cell = self.design, self.measured[1]
         size = d.log_size(d.rows).broadcast_like(d.rows["run"]).values
         batch = d.batches[1] if self.model.noise.batch else np.full(len(size), -1)
         if not (self.model.noise.correlated or self.model.noise.joint):
             row, ev = d.cells["row"], d.cells["eval"]
-            return cell[row, ev], ev, d.log_loss, d.known_error[row, ev], size[row], batch[row]
+            data = {"cell": cell[row, ev][:, None], "eval": ev, "log_loss": d.log_loss[:, None]}
+            return {**data, "known": d.known_error[row, ev], "size": size[row], "batch_number": batch[row]}
         log_loss = np.where(d.measured, np.log(d.rows["loss"].transpose("row", "eval").values), 0.0)
         order = d.order()
         start = order["start"] if self.model.noise.correlated else np.arange(len(log_loss))
-        return cell, log_loss, timings(d.measured.values, order["gap"], start), size, batch
-
-    def likelihood(self, c: np.ndarray, chain: np.ndarray, gradient: np.ndarray) -> float:
-        """Return the log likelihood of natural values, and add its gradient."""
-        noise, at = self.model.noise, self.parameters
-        block = self.measured[0]
-        loss, slopes = block.evaluate(self.model.law, c)
-        sigma, batch = c[at["sigma"].place], self.batch(c)
-        pull, g_sigma, g_batch = np.zeros(len(loss)), np.zeros(len(sigma)), np.zeros(batch.shape)
-        absent = {"size_exponent": 0.0, "run_weight": 0.0, "correlation_length": 1.0, "eval_correlation": 0.0}
-        places = [at[k].place.start if k in at else -1 for k in absent]
-        shrink, *more = (c[i] if i >= 0 else value for i, value in zip(places, absent.values(), strict=True))
-        along_runs = noise.correlated or noise.joint
-        errors: Any = correlated if along_runs else independent
-        own = (batch, sigma, shrink, *(more if along_runs else ()), noise.robust)
-        density, *g = errors(loss, *self._data, *own, pull, g_sigma, g_batch)
-        if noise.batch:
-            gradient[at["batch_effect"].place] += g_batch.ravel()
-        for i, by in zip(places, g, strict=False):
-            if i >= 0:
-                gradient[i] += by * chain[i]
-        gradient[at["sigma"].place] += g_sigma * chain[at["sigma"].place]
-        block.pull_back(pull, slopes, chain, gradient)
-        return float(density)
+        names = ("first", "timing", "measured", "gap", "start", "times")
+        patterns = dict(zip(names, timings(d.measured.values.astype(float), order["gap"], start), strict=True))
+        return {"cell": cell, "log_loss": log_loss, "size": size.astype(float), "batch_number": batch, **patterns}
 
     def residuals(self, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return validation set and residual (log loss minus log law and batch noise) of every measurement."""
@@ -232,15 +219,3 @@ class Density:
             violations = self.model.shape.violations(coefficients)
             total = sum((x**2).sum([d for d in x.dims if d != "draw"]) for x in violations)
         return np.nan_to_num(np.exp(-0.5 * np.asarray(total) / RISE**2), nan=0.0)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _shape(loss, lower, upper, pull):  # type: ignore[no-untyped-def]
-    density = 0.0
-    for i in range(len(lower)):
-        rise = loss[upper[i]] - loss[lower[i]]
-        if not rise <= 0:
-            density -= 0.5 * (rise / RISE) ** 2
-            pull[upper[i]] -= rise / RISE**2
-            pull[lower[i]] += rise / RISE**2
-    return density

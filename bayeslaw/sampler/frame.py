@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
@@ -10,6 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from bayeslaw.declare.priors import typical
+from bayeslaw.sampler.compiled import FRAME, FROM_FRAME, Tables, evaluate
 from bayeslaw.sampler.conditionals import Conditionals
 from bayeslaw.sampler.coordinates import Coordinates
 from bayeslaw.sampler.density import Density
@@ -44,14 +46,18 @@ class Frame:
         widths = 1 / np.sqrt(np.maximum(np.abs(values), max(LEAST_CURVATURE, 1e-6 * values.max())))
         return cls(coordinates, center, scale[:, None] * vectors * widths)
 
+    @cached_property
+    def tables(self) -> Tables:
+        """The tables of the compiled density."""
+        return Tables({**self.coordinates.arrays, "center": self.center, "axes": self.axes})
+
     def __call__(self, q: np.ndarray) -> tuple[float, np.ndarray]:
         """Return log density and gradient at a point of the frame."""
-        value, gradient = self.coordinates(self.center + self.axes @ q)
-        return value, self.axes.T @ gradient
+        return evaluate(q, self.tables[FRAME])
 
     def parameters(self, q: np.ndarray) -> np.ndarray:
         """Return the parameter vector at a point of the frame."""
-        return self.coordinates.forward(self.center + self.axes @ q)[0]
+        return evaluate(q, self.tables[FROM_FRAME])[1]
 
 
 def _mode(density: Density, v: np.ndarray) -> np.ndarray:
@@ -122,19 +128,13 @@ def conditionals(density: Density, v: np.ndarray) -> tuple[Conditionals, ...]:
     parameters, plain = density.parameters, Coordinates(density)
     c, u = parameters.natural(v)[0], plain.inverse(v)
 
-    def pull(w: np.ndarray) -> np.ndarray:
-        at, _, memory = plain.forward(w)
-        gradient = np.zeros(density.size)
-        density.likelihood(*parameters.natural(at), gradient)
-        return plain.backward(w, at, gradient, memory)
-
     def shifted(entries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         step = np.zeros(density.size)
         step[entries] = 1e-5
         above, below = u + step, u - step
         moved = _on_population_scale(density, plain.forward(above)[0])
         moved -= _on_population_scale(density, plain.forward(below)[0])
-        return (pull(below) - pull(above)) / 2e-5, moved / 2e-5
+        return (plain.likelihood(below)[1] - plain.likelihood(above)[1]) / 2e-5, moved / 2e-5
 
     families = _families(density)
     used = np.bincount([i for _, location, _ in families for i in location], minlength=density.size)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
-from numba import njit
+from numba import carray, cfunc, types
 from pytensor.gradient import grad
 from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.fg import FunctionGraph
@@ -47,16 +47,16 @@ FUNCTIONS = {name: f"math.{name.lower()}({{}})" for name in ELEMENTARY} | {
 }
 """Python source of the operations that a law may use, by the name of PyTensor's scalar operation."""
 
-_COMPILED: dict[tuple[Callable[..., Any], int], Callable[..., Any]] = {}
+_COMPILED: dict[tuple[Callable[..., Any], int], Any] = {}
 
 
-def kernel(law: Law, over: int = 0) -> Callable[..., Any]:
-    """Return a compiled function that fills in a law's loss and its derivatives on a block.
+def kernel(law: Law, over: int = 0) -> int:
+    """Return the address of a compiled function that fills in a law's loss and its derivatives on a block.
 
-    Its arguments are a tuple of covariates (level, point), the coefficients (coefficient, point), and the array to
-    fill: (1 + coefficient, point, level of the first covariate, ...), the loss in nats first, then its derivatives in
-    the coefficients, in the order of the card. A covariate or coefficient with a dim of its own has one entry for each
-    of the `over` labels.
+    Its arguments are pointers: the numbers of points and of the levels of every covariate; the covariates (level,
+    point), one after the other; the coefficients (coefficient, point); and the array to fill, (1 + coefficient, point,
+    level of the first covariate, ...), the loss in nats first, then its derivatives in the coefficients, in the order
+    of the card. A covariate or coefficient with a dim of its own has one entry for each of the `over` labels.
 
     Raises
     ------
@@ -67,10 +67,13 @@ def kernel(law: Law, over: int = 0) -> Callable[..., Any]:
         source = _source(law, over)
         key = hashlib.sha256(f"{__name__}\n{source}".encode()).hexdigest()
         function = compile_numba_function_src(
-            source, "law_on_block", {"__name__": __name__, "math": math, "np": np}, cache_key=key
+            source, "law_on_block", {"__name__": __name__, "carray": carray, "math": math, "np": np}, cache_key=key
         )
-        _COMPILED[law.function, over] = njit(function, cache=True, nogil=True, error_model="numpy")
-    return _COMPILED[law.function, over]
+        numbers = types.CPointer(types.float64)
+        signature = types.void(types.CPointer(types.int64), numbers, numbers, numbers)
+        _COMPILED[law.function, over] = cfunc(signature, cache=True, error_model="numpy")(function)
+    address: int = _COMPILED[law.function, over].address
+    return address
 
 
 def _traced(law: Law, over: int) -> tuple[list[tuple[Variable, int]], list[Variable], FunctionGraph]:
@@ -112,7 +115,7 @@ def _source(law: Law, over: int) -> str:
         body[()].append(f"c{number} = coefficients[{number}, p]")
     for number, (x, axis) in enumerate(covariates):
         text[x], scope[x] = f"x{number}", (axis,)
-        body.setdefault((axis,), []).append(f"x{number} = covariates[{number}][i{axis}, p]")
+        body.setdefault((axis,), []).append(f"x{number} = x{number}_at[i{axis}, p]")
     kept: dict[Variable, None] = {}
 
     def slot(x: Variable) -> str:
@@ -135,10 +138,16 @@ def _source(law: Law, over: int) -> str:
         body.setdefault(own, []).append(f"{text[out]} = {line}")
     cell = ", ".join(f"i{a}" for a in axes)
     body.setdefault(axes, []).extend(f"out[{n}, p, {cell}] = {use(x, axes)}" for n, x in enumerate(graph.outputs))
-    lines = ["def law_on_block(covariates, coefficients, out):"]
-    lines += [f"    n{a} = out.shape[{a + 2}]" for a in axes]
+    lines = ["def law_on_block(shape, x, c, loss):", "    points, end = shape[0], 0"]
+    lines += [f"    n{a} = shape[{a + 1}]" for a in axes]
+    lines += [f"    every = carray(x, (points * ({' + '.join(f'n{axis}' for _, axis in covariates)}),))"]
+    for number, (_, axis) in enumerate(covariates):
+        lines += [f"    x{number}_at = every[end : end + n{axis} * points].reshape((n{axis}, points))"]
+        lines += [f"    end += n{axis} * points"]
+    lines += [f"    coefficients = carray(c, ({len(coefficients)}, points))"]
+    lines += [f"    out = carray(loss, ({len(graph.outputs)}, points, {', '.join(f'n{a}' for a in axes)}))"]
     lines += [f"    {text[x]}_at = np.empty(({', '.join(f'n{a}' for a in scope[x])},))" for x in kept]
-    lines += ["    for p in range(out.shape[1]):"]
+    lines += ["    for p in range(points):"]
     for where in sorted(body, key=lambda s: (len(s), s)):
         indent = "        "
         for a in where:

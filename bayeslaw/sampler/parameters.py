@@ -144,7 +144,7 @@ class Parameters(Mapping[str, Parameter]):
     def natural(self, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return every entry on its natural scale, and its derivative in the unconstrained value."""
         c, slope = np.empty_like(v), np.empty_like(v)
-        _natural(v, *self._scales, c, slope)
+        natural(v, *self._scales, c, slope)
         return c, slope
 
     @cached_property
@@ -181,6 +181,12 @@ class Parameters(Mapping[str, Parameter]):
                     kind[at], a[at], b[at] = BETA, p.get("alpha", 1.0), p.get("beta", 1.0)
         return kind, a, b, self.parents["mu"], self.parents["sigma"], bend
 
+    @cached_property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays of the compiled density (`bayeslaw.sampler.table`)."""
+        names = ("scale", "low", "high", "kind", "a", "b", "mu_at", "sd_at", "bend")
+        return dict(zip(names, (*self._scales, *self._priors), strict=True))
+
     @property
     def prior_sd(self) -> np.ndarray:
         """Standard deviation of every entry's normal prior, on its unconstrained scale."""
@@ -189,7 +195,7 @@ class Parameters(Mapping[str, Parameter]):
 
     def log_prior(self, v: np.ndarray, c: np.ndarray, slope: np.ndarray, gradient: np.ndarray) -> float:
         """Return the log prior density of a vector, its natural values and slopes; add its gradient."""
-        return float(_log_prior(v, c, slope, *self._priors, gradient))  # type: ignore[call-arg]
+        return float(log_prior(v, c, slope, *self._priors, gradient))  # type: ignore[call-arg]
 
     def draw(self, draws: int, rng: np.random.Generator) -> np.ndarray:
         """Draw unconstrained vectors (draw, parameter) from the priors."""
@@ -237,7 +243,7 @@ def _bend(prior: Prior) -> float:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _natural(v, scale, low, high, c, slope):  # type: ignore[no-untyped-def]
+def natural(v, scale, low, high, c, slope):  # type: ignore[no-untyped-def]
     for i in range(len(v)):
         if scale[i] == 1:
             c[i] = slope[i] = math.exp(min(v[i], 50.0))
@@ -249,7 +255,7 @@ def _natural(v, scale, low, high, c, slope):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _log_prior(v, c, slope, kind, a, b, mu_at, sd_at, bend, gradient):  # type: ignore[no-untyped-def]
+def log_prior(v, c, slope, kind, a, b, mu_at, sd_at, bend, gradient):  # type: ignore[no-untyped-def]
     density = 0.0
     for i in range(len(v)):
         if kind[i] == NORMAL or kind[i] == LEVEL:

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayeslaw.declare.laws import WEIGHT, Law
+from bayeslaw.declare.laws import Law
+from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import DataError, unknown_name
 from bayeslaw.spec.ranges import inside, ranges
 from bayeslaw.tables.early_training import check_features

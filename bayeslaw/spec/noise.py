@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayeslaw.base.arguments import checked_fields
 from bayeslaw.base.words import Described
 from bayeslaw.declare.algebra import exp, where
 from bayeslaw.declare.priors import Correlation, Prior, describe, positive, share, with_dims
@@ -32,6 +33,7 @@ SPREAD_OF_CORRELATION = 1.5
 the likelihood of a law of many coefficients on few runs is unbounded, as a power; this prior falls faster."""
 
 
+@checked_fields
 @dataclass(frozen=True, repr=False)
 class Noise(Described):
     """An error model.

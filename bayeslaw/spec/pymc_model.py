@@ -52,7 +52,7 @@ def _shape_penalty(spec: Specification, coefficients: Mapping[str, Any]) -> Any:
     if not violations:
         return None
     total = sum((v**2).sum() for v in violations)
-    penalty = rewrite_graph((-0.5 * total / RISE**2).values, include=("lower_xtensor",))
+    penalty: Any = rewrite_graph((-0.5 * total / RISE**2).values, include=("lower_xtensor",))
     return graph_replace(penalty, {inputs[k]: v for k, v in coefficients.items()}, strict=False)
 
 

@@ -81,12 +81,16 @@ class Shape:
     def violations(self, coefficients: Mapping[str, Any]) -> list[Any]:
         """Return the amounts that the prior keeps at 0, with the scale `RISE`."""
         above = [maximum(coefficients[k] - _like(low, coefficients), 0.0) for k, low in self.floors.items()]
+        return above + self.against_trends(coefficients)
+
+    def against_trends(self, coefficients: Mapping[str, Any]) -> list[Any]:
+        """Return the amounts of `violations` that `monotone` asks for, without the floors."""
         if self.monotone == "observed":
-            return above + [maximum(rise, 0.0) for rise in self.rises(coefficients).values()]
+            return [maximum(rise, 0.0) for rise in self.rises(coefficients).values()]
         if self.monotone == "paper":
             lowest = [float(v.min()) for v in self.grid.values()]
-            return above + [maximum(-margin(*lowest, **coefficients), 0.0) for margin in self.margins.values()]
-        return above
+            return [maximum(-margin(*lowest, **coefficients), 0.0) for margin in self.margins.values()]
+        return []
 
     @cached_property
     def margins(self) -> dict[str, Law]:

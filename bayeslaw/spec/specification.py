@@ -8,8 +8,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from bayeslaw.base.arguments import checked_fields
 from bayeslaw.base.words import Described
 from bayeslaw.declare.laws import Law
+from bayeslaw.declare.names import owner_of_dim
 from bayeslaw.declare.priors import Prior, describe, pooled, with_dims
 from bayeslaw.declare.terms import terms
 from bayeslaw.errors import DataError, LawError, shown, unknown_name
@@ -22,6 +24,7 @@ from bayeslaw.tables.runs import Runs
 __all__ = ["Specification"]
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False, repr=False)
 class Specification(Described):
     """The fields of `bayeslaw.Model`, checked, and what follows from them."""
@@ -55,6 +58,12 @@ class Specification(Described):
         for name, column in self.by.items():
             if not isinstance(column, str):
                 raise LawError(f"by[{name!r}] is {column!r}: give one column, for example by={{{name!r}: 'domain'}}")
+        for dim in self.group_dims:
+            if owner := owner_of_dim(dim, self.law.coefficients):
+                raise DataError(
+                    f"the column {dim!r} has the name of {owner}: rename it to pool over it, for example "
+                    f"read_runs(..., {dim}_of_run={dim!r})"
+                )
         if self.monotone is not None and str(self.monotone) not in ("observed", "paper"):
             raise unknown_name("shape prior", self.monotone, ("observed", "paper", None))
         if self.outside is not None and str(self.outside) not in ("exclude", "include"):
@@ -80,12 +89,17 @@ class Specification(Described):
                 "coefficient by N"
             )
 
+    @property
+    def group_dims(self) -> tuple[str, ...]:
+        """The columns over which coefficients vary."""
+        from_priors = (d for p in self.priors.values() if isinstance(p, Prior) for d in (p.dims or ()))
+        asked = dict.fromkeys([*self.by.values(), *from_priors])
+        return tuple(d for d in asked if d not in (*self.law.over, "eval"))
+
     @cached_property
     def design(self) -> Design:
         """The runs arranged for the law."""
-        from_priors = (d for p in self.priors.values() if isinstance(p, Prior) for d in (p.dims or ()) if d != "eval")
-        dims = tuple(d for d in dict.fromkeys([*self.by.values(), *from_priors]) if d not in (*self.law.over, "eval"))
-        return Design.of(self.law, self.runs, self.reference, dims, self.outside == "include")
+        return Design.of(self.law, self.runs, self.reference, self.group_dims, self.outside == "include")
 
     def check_range(self) -> None:
         """Refuse a fit that leaves out many rows without being asked to, or too many; see `check_left_out`."""
@@ -169,6 +183,7 @@ class Specification(Described):
             ("reference", ", ".join(f"{k} {v:g}" for k, v in self.reference.items())),
             ("shape prior", self.monotone or "none"),
             ("errors", self.describe_noise()),
+            *([("note", self.runs.note)] if self.runs.note else []),
         ]
 
     def _repr_html_(self) -> str:

@@ -136,6 +136,8 @@ def with_areas(
     parts = []
     for run, rows in frame.groupby("run", sort=False):
         planned, start = own[str(run)], first.get(str(run))
+        if schedule is None:  # every run has a schedule of its own, whose areas need not be kept
+            known.clear()
         at = rows["step"].to_numpy(int)
         if at[0] == 0 and start is None:
             raise DataError(f"a row of {run!r} is at step 0, before any training: leave it out")

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.base.arguments import checked
-from bayeslaw.declare.laws import AREAS
+from bayeslaw.declare.names import AREAS
 from bayeslaw.errors import DataError, RangeError
 from bayeslaw.tables.areas import Schedules, area_settings, assumed, short_for, with_areas
 from bayeslaw.tables.coarse import coarse_logs
@@ -97,8 +97,7 @@ def read_curves(
     >>> runs = read_curves("losses.csv", schedule=plan)  # doctest: +SKIP
     """
     frame = read_labelled(table, columns)
-    if taken := [c for c in (*AREAS, "warmup", "peak") if c in frame]:
-        raise DataError(f"the table has a column {taken[0]!r}, which read_curves computes: rename or drop it")
+    _refuse_areas(frame)
     runs = read_runs(frame, loss=loss, unit=unit, bytes_per_token=bytes_per_token, **columns)
     logged = _checked(runs.table)
     start = logged["step"] == 0
@@ -159,11 +158,17 @@ def curve_columns(
     frame = read_table(table, ["run"])
     if "run" not in frame:
         frame = frame.assign(run="run 1")
+    _refuse_areas(frame)
     frame = frame.assign(run=texts(frame, "run"), **{c: numeric(frame, c) for c in ("step", "lr") if c in frame})
     frame = _checked(frame, many=True).reset_index(drop=True)
     areas = with_areas(frame, schedule, before, warmup, settings)
     areas.attrs["assumed"] = assumed(frame, warmup) if schedule is None else ""
     return areas
+
+
+def _refuse_areas(frame: pd.DataFrame) -> None:
+    if taken := [c for c in (*AREAS, "warmup", "peak") if c in frame]:
+        raise DataError(f"the table has a column {taken[0]!r}, which read_curves computes: rename or drop it")
 
 
 def _checked(frame: pd.DataFrame, many: bool = False) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.base.arguments import checked
+from bayeslaw.base.words import counted
 from bayeslaw.declare.laws import Law
 from bayeslaw.errors import DataError, unknown_name
 from bayeslaw.tables.runs import Runs
@@ -72,8 +73,9 @@ def early_features(
     if len(tokens) not in (2, 3):
         raise DataError(f"tokens is {tokens}: give those after 1,000 and 5,000 steps, and after 10,000 for k3")
     cell = np.isclose(runs.table["N"], N, rtol=1e-6) & np.isclose(runs.table["domain_share"], domain_share, atol=1e-9)
+    cell &= runs.table[f"{eval}_loss"].notna()
     used = pd.Series(False, index=runs.table.index)
-    features, start = {}, runs.baseline
+    features, start = {}, runs.baseline.dropna(subset=f"{eval}_loss")
     if "N" in start:
         start = start[np.isclose(start["N"], N, rtol=1e-6)]
     for domain, rows in runs.table.groupby("domain", sort=False):
@@ -105,7 +107,9 @@ def early_features(
         t.assign(**{str(k): t["domain"].map(of_domain[k]) for k in of_domain}) if "domain" in t else t
         for t in (runs.table[~used].reset_index(drop=True), runs.baseline)
     )
-    note = f"early training at N {N:g}, domain_share {domain_share:g}: {int(used.sum())} rows became features"
+    note = (
+        f"early training at N {N:g}, domain_share {domain_share:g}: {counted(int(used.sum()), 'row')} became features"
+    )
     return replace(runs, table=table, baseline=baseline, note="; ".join(filter(None, [runs.note, note])))
 
 

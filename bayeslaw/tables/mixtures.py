@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayeslaw.declare.laws import WEIGHT
+from bayeslaw.base.words import counted
+from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import DataError, RangeError, unknown_name
 from bayeslaw.tables.reading import row
 
@@ -50,14 +51,15 @@ def normalised(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     if (far := off > SUM_TOLERANCE).any():
         raise DataError(
             f"the shares of {row(far)} sum to {sums[far].iloc[0]:.4g} ({', '.join(columns)}): they have to sum to 1; "
-            "give every source of the stream a column"
+            f"give every source of the stream a column, and rename a column {PREFIX}... that is no share"
         )
     rounded = int((off > ROUNDING_ERROR).sum())
     if not rounded:
         return table, ""
     table = table.assign(**{c: table[c] / sums for c in columns})
     return table, (
-        f"the shares of {rounded} rows, rounded to sums from {sums.min():.4g} to {sums.max():.4g}, were divided by them"
+        f"the shares of {counted(rounded, 'row')}, rounded to sums from {sums.min():.4g} to {sums.max():.4g}, "
+        "were divided by them"
     )
 
 

@@ -12,7 +12,7 @@ import xarray as xr
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.words import Described, counted
-from bayeslaw.declare.laws import WEIGHT
+from bayeslaw.declare.names import DIMS, WEIGHT
 from bayeslaw.errors import DataError, unknown_name
 from bayeslaw.tables.identity import ALONG, check_cells, named_runs, without_repeats
 from bayeslaw.tables.mixtures import PREFIX, folded, normalised, sources
@@ -24,8 +24,6 @@ __all__ = ["Runs", "read_labelled", "read_runs"]
 
 NUMBERS = ("N", "D", "step", "lr", "domain_share", "duration", "k1", "k2", "k3")
 LABELS = ("run", "domain")
-RESERVED = ("row", "eval", "loss_sd", "chain", "draw", "measurement", WEIGHT, "source")
-"""Names that the package uses itself, which no column of a table may have."""
 
 MOST_LISTED_LABELS = 8
 """A column with more labels than this is not listed."""
@@ -280,7 +278,7 @@ def _covariates(frame: pd.DataFrame) -> list[str]:
 
 def _label(values: pd.Series, name: str) -> pd.Series:
     """Return a column that is no covariate: numbers and booleans unchanged, anything else as text with gaps."""
-    if name in RESERVED:
+    if name == "loss_sd" or DIMS.get(name) and name != "batch":
         raise DataError(f"the table has a column {name!r}, a name that bayeslaw uses itself: rename or drop it")
     if values.dtype.kind in "fiub" and name not in LABELS:
         gaps = bool(values.isna().any())

@@ -17,7 +17,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from scipy.signal import lfilter
 
-from bayeslaw.base.arguments import checked, numbers
+from bayeslaw.base.arguments import checked, numbers, one_number
 from bayeslaw.errors import RangeError, unknown_name
 
 __all__ = [
@@ -248,10 +248,10 @@ def wsd(
 def multi_step(steps: int, peak: float, rates: Mapping[int, float], warmup: int = 0) -> Schedule:
     """Return a staircase: `peak` until the first step in `rates`, which maps a step to the rate from that step on."""
     lr = _schedule(steps, peak, warmup, lambda t: peak).lr.copy()
-    for step, rate in sorted(rates.items()):
-        if not warmup < step <= steps:
-            raise RangeError(f"a rate is given from step {step} on: give a step from {warmup + 1} to {steps}")
-        lr[step - 1 :] = rate
+    for step, rate in sorted((one_number(step, "a step in rates"), rate) for step, rate in rates.items()):
+        if not warmup < step <= steps or step % 1:
+            raise RangeError(f"a rate is given from step {step:g} on: give a whole step from {warmup + 1} to {steps}")
+        lr[int(step) - 1 :] = one_number(rate, "a rate in rates")
     return Schedule(lr, ((0, int(warmup)),) if warmup else ())
 
 

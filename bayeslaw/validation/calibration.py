@@ -5,6 +5,7 @@ the truth among independent posterior draws is then uniform for every quantity (
 Other ranks show an error in the law, density, error model or sampler.
 """
 
+import html
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -113,7 +114,7 @@ class Calibration:
         low, smallest = int((table["p_uniform"] < 0.05).sum()), float(table["p_uniform"].min())
         pooled = float(self.rows["covered"].mean())
         return [
-            f"Calibration of {self.model.law.name}: {counted(n, 'simulation')}, {len(table)} quantities",
+            f"Calibration of {self.model.law.name}: {counted(n, 'simulation')}, {counted(len(table), 'quantity')}",
             f"{self.prob:.0%} intervals hold the truth in {pooled:.1%} of all cases, by quantity in "
             f"{table['coverage'].min():.1%} to {table['coverage'].max():.1%} (Monte Carlo standard deviation "
             f"{table['mc_error'].iloc[0]:.1%})",
@@ -130,7 +131,7 @@ class Calibration:
     def _repr_html_(self) -> str:
         first, *others = self._about()
         table = self.summary().to_html(border=0, float_format="{:.3g}".format)
-        return f"<p>{first}</p>{table}<p>{'; '.join(others)}</p>"
+        return f"<p>{html.escape(first)}</p>{table}<p>{html.escape('; '.join(others))}</p>"
 
 
 @checked

@@ -15,7 +15,9 @@ import xarray as xr
 from arviz_stats.utils import ELPDData
 
 from bayeslaw.base.arguments import checked
+from bayeslaw.base.words import counted, run_called
 from bayeslaw.errors import DataError, RangeError
+from bayeslaw.posterior.cautions import cautions
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.likelihood import log_likelihood
 from bayeslaw.validation.evaluation import Evaluation
@@ -60,7 +62,7 @@ def compare(entries: Mapping[str, Posterior] | Mapping[str, Evaluation]) -> pd.D
     Warns
     -----
     UserWarning
-        Some Pareto k are unreliable.
+        Some Pareto k are unreliable, or a fit did not converge.
     """
     if len(entries) < 2:
         raise RangeError("give at least two models to compare, for example bl.compare({'pooled': a, 'by domain': b})")
@@ -73,9 +75,14 @@ def compare(entries: Mapping[str, Posterior] | Mapping[str, Evaluation]) -> pd.D
     if exact:
         _check_same({name: e.rows[["fold", "run", "eval", "observed"]] for name, e in exact.items()})
         found = {name: _exact(e.runs["elpd"].to_numpy()) for name, e in exact.items()}
+        against = {name: e.cautions for name, e in exact.items()}
     else:
         _check_same({name: _measurements(fit) for name, fit in fits.items()})
         found = {name: _psis(name, fit) for name, fit in fits.items()}
+        against = {name: tuple(cautions(fit)) for name, fit in fits.items()}
+    for name, reasons in against.items():
+        for reason in reasons:
+            warnings.warn(f"{name!r}: {reason}", stacklevel=3)
     return _table(found)
 
 
@@ -92,14 +99,14 @@ def _check_same(measured: Mapping[str, pd.DataFrame]) -> None:
     (first, one), *others = measured.items()
     for name, other in others:
         if len(one) != len(other) or list(one) != list(other):
-            differ = f"{len(one)} and {len(other)} measurements"
+            differ = f"{len(one)} and {counted(len(other), 'measurement')}"
         else:
             same = (one == other) | one.apply(lambda c, o=other: _close(c, o[c.name]))
             if same.all(axis=None):
                 continue
             column = str(same.all().idxmin())
             where = one[~same[column]].iloc[0]
-            differ = f"another {column} in the run {where['run']!r}"
+            differ = f"another {column} in {run_called(where['run'])}"
         raise DataError(
             f"{first!r} and {name!r} were not made of the same measurements ({differ}): compare models of the same "
             "rows and losses (outside='include' also counts rows outside a law's range)"

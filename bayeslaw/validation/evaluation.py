@@ -1,5 +1,6 @@
 """Refits of a model without some of its measurements, and scores of their predictions there."""
 
+import html
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from bayeslaw.posterior import inference
 from bayeslaw.posterior.cautions import reach_of
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.likelihood import log_likelihood, part
-from bayeslaw.posterior.prediction import at_rows
+from bayeslaw.posterior.prediction import of_new_runs
 from bayeslaw.spec.design import Design
 from bayeslaw.spec.specification import Specification
 from bayeslaw.validation.refits import failure_note, file_of, finish, labels, refit_settings
@@ -29,8 +30,6 @@ from bayeslaw.validation.splits import Splits
 
 __all__ = ["Evaluation", "evaluate"]
 
-LEAST_NEW_RUN_DRAWS = 2000
-"""Smallest number of draws of a new run; a fit with fewer draws repeats them with different errors."""
 MOST_R_HAT = 1.01
 
 
@@ -94,6 +93,13 @@ class Evaluation:
         return [str(label) for label in self.folds.loc[bad, "fold"]]
 
     @property
+    def cautions(self) -> tuple[str, ...]:
+        """Reasons against the scores: refits that did not converge."""
+        bad, limits = self.unconverged, f"R-hat above {MOST_R_HAT} or divergences"
+        each = f"{len(bad)} of {counted(len(self.folds), 'refit')} did not converge ({limits})"
+        return (f"{each}, for example {bad[0]}: draw more, or raise target_accept",) if bad else ()
+
+    @property
     def beyond(self) -> dict[str, str]:
         """The folds of curves that lie beyond the steps or the peak learning rates of the runs fitted, and how far."""
         design, runs, found = self.model.design, self.model.runs.sorted_along(self.model.law.path), {}
@@ -112,13 +118,10 @@ class Evaluation:
             f"{self.prob * 100:g} % intervals for a new run",
             f"joint log predictive density {self.runs['elpd'].sum():.1f} nats over {counted(runs, 'run')}",
         ]
-        if bad := self.unconverged:
-            limits = f"R-hat above {MOST_R_HAT} or divergences"
-            lines.append(f"not converged ({limits}): {len(bad)} of {n}, for example {bad[0]}")
         if far := self.beyond:
             label, how_far = next(iter(far.items()))
             lines.append(f"beyond the runs fitted: {len(far)} of {n}, for example {label}: {how_far}")
-        return lines + failure_note(self.failed, n)
+        return [*lines, *(f"caution: {caution}" for caution in self.cautions), *failure_note(self.failed, n)]
 
     def __repr__(self) -> str:
         first, *others = self._about()
@@ -127,7 +130,7 @@ class Evaluation:
     def _repr_html_(self) -> str:
         first, *others = self._about()
         table = self.summary().to_html(border=0, float_format="{:.4g}".format)
-        return f"<p>{first}</p>{table}<p>{'; '.join(others)}</p>"
+        return f"<p>{html.escape(first)}</p>{table}<p>{html.escape('; '.join(others))}</p>"
 
 
 @checked
@@ -253,13 +256,8 @@ def _fold(label: str, model: Specification, held: Design, prob: float, settings:
 
 
 def _predictions(fit: Posterior, held: Design, prob: float) -> pd.DataFrame:
-    law = at_rows(fit, held)
-    many = -(-LEAST_NEW_RUN_DRAWS // (law.sizes["chain"] * law.sizes["draw"]))
-    repeated = {"draw": np.tile(np.arange(law.sizes["draw"]), many)}
-    law = law.drop_vars("draw", errors="ignore").isel(repeated)
-    parameters = fit.posterior.drop_vars("draw").isel(repeated)
     rng = np.random.default_rng([fit.settings.get("seed", 0), 3])
-    new = fit.noise.measured(law * np.exp(fit.errors(law, held.rows, rng, parameters=parameters)), held.rows, rng)
+    law, new, parameters = of_new_runs(fit, held, rng)
     row, ev = held.cells["row"], held.cells["eval"]
     mean_law, new_run = (v.stack(sample=SAMPLE).transpose("row", "eval", "sample").values[row, ev] for v in (law, new))
     observed = held.rows["loss"].transpose("row", "eval").values[row, ev]

@@ -16,7 +16,8 @@ import pandas as pd
 from bayeslaw.base.files import replacing
 from bayeslaw.base.progress import bar
 from bayeslaw.base.version import VERSION
-from bayeslaw.declare.laws import WEIGHT, Law
+from bayeslaw.declare.laws import Law
+from bayeslaw.declare.names import WEIGHT
 from bayeslaw.declare.priors import Prior
 from bayeslaw.errors import RangeError, RefitError, StoreError, unknown_name
 from bayeslaw.posterior.inference import fit

@@ -31,8 +31,9 @@ RANKED_ROWS = 4
 
 
 def with_losses(runs: Runs, losses: np.ndarray) -> Runs:
-    """Return runs with other losses (row, eval)."""
-    return replace(runs, table=runs.table.assign(**dict(zip(runs.loss_columns, losses.T, strict=True))))
+    """Return runs with other losses (row, eval) where they were measured."""
+    measured = np.where(runs.table[runs.loss_columns].notna(), losses, np.nan)
+    return replace(runs, table=runs.table.assign(**dict(zip(runs.loss_columns, measured.T, strict=True))))
 
 
 def simulation(

@@ -164,7 +164,7 @@ def runs(number: int, seed: int = 0) -> Splits:
     def cut(table: pd.DataFrame) -> dict[str, np.ndarray]:
         labels = np.unique(table["run"])
         if len(labels) < number:
-            raise DataError(f"{len(labels)} runs cannot make {number} parts: ask for at most {len(labels)}")
+            raise DataError(f"{counted(len(labels), 'run')} cannot make {number} parts: ask for at most {len(labels)}")
         parts = np.array_split(np.random.default_rng(seed).permutation(labels), number)
         return {f"part {k} of {number}": table["run"].isin(p).to_numpy() for k, p in enumerate(parts, 1)}
 

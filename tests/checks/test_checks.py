@@ -1,5 +1,6 @@
 """The checks of a fit: each fails where something is wrong, with a remedy, and passes where nothing is."""
 
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -276,6 +277,7 @@ def test_a_run_is_left_out_and_not_counted_twice(good, monkeypatch):
     asked = mean.expand_dims(answer=["the mean"], axis=-1).assign_coords(labels)
     monkeypatch.setattr(answers, "log_likelihood", lambda fit: density.assign_coords(run=list("abcdefghij")))
     monkeypatch.setattr(answers, "study_of", lambda fit: SimpleNamespace(answers_of=lambda _: asked))
+    monkeypatch.setattr(answers, "MOST_REFIT_SECONDS", 0.0)  # by weights alone
     chance = xr.DataArray([(1 / 9 - 1 / 10) ** 0.5], dims="answer")
     monkeypatch.setattr(answers, "left_out", lambda fit, asked: chance)
     found: Any = answers.influence(good)
@@ -288,6 +290,25 @@ def test_a_run_is_left_out_and_not_counted_twice(good, monkeypatch):
     monkeypatch.setattr(answers, "left_out", lambda fit, asked: 10 * chance)
     few: Any = answers.influence(good)
     assert few.passed and 1 < few.value < few.limit
+
+
+def test_runs_too_heavy_for_weights_are_left_out_by_refits(good, monkeypatch):
+    """All of them here: the shift is that of a fit of the other runs. Without time for refits it is rough, and said."""
+    monkeypatch.setattr(answers, "MOST_PARETO_K", -np.inf)
+    monkeypatch.setattr(answers, "MOST_REFIT_SECONDS", 1e9)
+    found: Any = answers.influence(replace(good))
+    assert "; 5 of 5 runs, too heavy for weights (Pareto k above -inf), were left out by refits" in found.text
+    assert "rough" not in found.text
+    run, size = re.findall(r"without (run \d), the validation loss at N ([\d.]+ \w) would move", found.text)[0]
+    table = good.model.runs.table
+    others = model(table[table["run"] != run]).fit(draws=600, tune=400, chains=2, progress=False)
+    N = float(size.split()[0]) * {"B": 1e9, "M": 1e6}[size.split()[1]]
+    before, after = (fit.predict(N=N, D=1e11).draws for fit in (good, others))
+    assert found.value == pytest.approx(float(abs(after.mean() - before.mean()) / before.std()), abs=0.2)
+    monkeypatch.setattr(answers, "MOST_REFIT_SECONDS", 0.0)
+    assert (
+        "; for 5 of 5 runs, too heavy for weights (Pareto k above -inf), this is rough" in answers.influence(good).text
+    )
 
 
 def test_what_leaving_a_run_out_does_by_chance():
@@ -444,3 +465,20 @@ def test_checks_are_a_table_and_a_text():
     assert frame[["value", "limit"]].iloc[1].tolist() == [2, 1] and frame["value"].isna().tolist() == [True, False]
     assert repr(both) == "1 of 2 checks passed\n  pass  one: all is well\n  FAIL  two: it is broken; mend it"
     assert "<table" in both._repr_html_()
+
+
+def test_a_point_fit_is_judged_by_its_own_band_and_skips_the_rest(good):
+    """Errors of its size hold its measurements; what needs a posterior is skipped, with the reason."""
+    point = good.model.fit(method="mle", seed=1)
+    checks = point.checks()
+    coverage = next(c for c in checks if c.name == "fit to the data")
+    assert coverage.passed and not coverage.text.startswith("0%")
+    assert set(checks.skipped) == {
+        "convergence",
+        "identification",
+        "prior sensitivity",
+        "influential runs",
+        "papers' fit",
+    }
+    assert "skip  identification: a point fit is no posterior" in repr(checks)
+    assert "identification" in checks._repr_html_() and not {c.name for c in checks} & set(checks.skipped)

@@ -1,12 +1,14 @@
 """The command line and the report: what they print, exit with and leave behind. A made-up posterior, no sampling."""
 
 import dataclasses
+import errno
 import inspect
 import json
 import subprocess
 import sys
 import warnings
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,7 @@ from bayeslaw import models, workflow
 from bayeslaw.base.files import replacing
 from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.checks import CheckResult, Checks
-from bayeslaw.cli import app
+from bayeslaw.cli import app, printing
 from bayeslaw.decisions import DECISIONS
 from bayeslaw.posterior import inference
 from bayeslaw.reporting import content, report
@@ -212,6 +214,61 @@ def test_predict_answers_row_by_row_and_by_validation_set(run, stored, tmp_path)
     assert (pd.read_csv("new.csv")["sd"] > out["sd"]).all()
 
 
+FORMULAS = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\tx", "\uff1d1+1", "-2", "+1.5e3", "-", "plain", "a=b"]
+SAFE = [
+    "'=1+1",
+    "'+cmd|' /C calc'!A0",
+    "'-2+3",
+    "'@SUM(A1)",
+    "'\tx",
+    "'\uff1d1+1",
+    "-2",
+    "+1.5e3",
+    "'-",
+    "plain",
+    "a=b",
+]
+
+
+def test_no_table_that_is_written_holds_a_formula(run, stored, tmp_path):
+    size = np.linspace(2e5, 3e5, len(FORMULAS))
+    grid = pd.DataFrame({"N": size, "note": FORMULAS, "D": 1e6, "domain_share": 0.2, "=head": -1.5})
+    grid.to_csv("grid.csv", index=False)
+    assert run("predict", stored[1], "grid.csv", "-o", "out.csv").exit_code == 0
+    out = pd.read_csv("out.csv", dtype=str, keep_default_na=False)
+    assert list(out.columns[:5]) == ["N", "note", "D", "domain_share", "'=head"]
+    assert out["note"].tolist()[::2] == SAFE and set(out["'=head"]) == {"-1.5"}
+    exact = stored[0].predict(grid)
+    for column in ("N", "mean", "sd", "lower", "upper"):
+        np.testing.assert_array_equal(out[column].astype(float), exact[column])
+
+
+def test_numbers_of_every_type_are_written_as_they_are(tmp_path):
+    kinds = {"f4": np.array([0.1, np.nan, -3], "f4"), "i1": np.array([-1, 2, 3], "i1"), "t": [True, False, True]}
+    table = pd.DataFrame(kinds | {"day": pd.to_datetime(["2026-01-01"] * 3), "gap": ["-1", None, "x"]})
+    printing.write_csv(table, tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_text() == table.to_csv(index=False)
+
+
+def test_scores_hold_no_formula_either(run, fitted, monkeypatch):
+    frame = pd.DataFrame({"fold": ["domain =1+1", "=1+1"], "mae": [0.1, -0.2]})
+    monkeypatch.setattr(bl.Evaluation, "to_frame", lambda _: frame)
+    assert run("evaluate", "fit.nc", "--by", "N", "-o", "scores.csv").exit_code == 0
+    assert Path("scores.csv").read_text().splitlines() == ["fold,mae", "domain =1+1,0.1", "'=1+1,-0.2"]
+
+
+@pytest.mark.parametrize("words", ["fit chinchilla runs.csv -o out", "evaluate chinchilla runs.csv --by N -o out"])
+def test_an_error_of_the_system_while_sampling_is_none_of_writing(run, fitted, monkeypatch, words):
+    def fails(*_: Any, **__: Any) -> Fit:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(inference, "fit", fails)
+    monkeypatch.setattr(bl, "evaluate", fails)
+    found = run(*words.split(), "--map=N=params")
+    assert isinstance(found.exception, OSError) and "cannot write" not in found.stderr
+    assert not Path("out").exists() and not list(Path().glob(".bayeslaw-*"))
+
+
 @pytest.mark.parametrize(
     ("grid", "words", "says"),
     [
@@ -251,6 +308,9 @@ def test_units_of_losses_are_options(run, stopped):
     units = ["--unit", "a=perplexity", "--unit", "b=bits per byte", "--bytes-per-token"]
     assert complains(run(*words, *units, "b=4.2"), "enough") and complains(run(*words, *units, "4.2"), "enough")
     for model in stopped:
+        assert "note             ppl_a converted to nats per token" in repr(model) and "no run column: 2 runs" in repr(
+            model
+        )
         np.testing.assert_allclose(model.runs.table["a_loss"], np.log(table["ppl_a"]))
         np.testing.assert_allclose(model.runs.table["b_loss"], table["b_bpb"] * 4.2 * np.log(2))
     assert complains(run(*words, *units, "b=four"), "--bytes-per-token: 'four' is not a number")
@@ -294,6 +354,12 @@ def test_decide_with_scarce_tokens_or_compute(run, stored):
     assert (best["quantity"], best["domain_share"]) == (["N", "D"], 0.5)
     assert best["median"] == fit.allocation(flops=1e12, domain_share=0.5).median().values.tolist()
     assert "quantity" in run("decide", "allocation", path, *words, "--prob=0.5").stdout
+    dear = json.loads(run("decide", "allocation", path, *words, "--flops-per-token=8", "--json").stdout)
+    assert (
+        dear["flops_per_token"] == 8
+        and dear["median"] == fit.allocation(flops=1e12, domain_share=0.5, flops_per_token=8.0).median().values.tolist()
+    )
+    assert complains(run("decide", "allocation", path, *words, "--flops-per-token=lr_peak"), "flops_per_token")
 
 
 def test_every_decision_is_a_command_and_a_method():

@@ -191,6 +191,24 @@ def test_mistakes_are_one_line(decide, tmp_path, words, says):
     assert result.stderr.startswith("bayeslaw: ") and result.stderr.count("\n") == 1 and says in result.stderr
 
 
+def test_an_argument_that_takes_several_values_may_be_repeated(decide, table_for):
+    """As in Python, where a list gives the result a dim; once is a number."""
+    fit = made_up(models.dcpt, table_for, draws=30)
+    found = answer(
+        decide(fit, "allocation", *["--flops", "1e19", "--flops", "1e20", "--domain-share", "0.5", "--json"])
+    )
+    assert found["flops"] == [1e19, 1e20] and np.shape(found["median"]) == (2, 2) and found["domain_share"] == 0.5
+    assert np.allclose(found["median"], fit.allocation(flops=[1e19, 1e20], domain_share=0.5).median())
+    words = "--N 1e8 --N 5e8 --D 1e9 --D 1e10 --baseline 3.2 --safe 0.5"
+    found = answer(decide(fit, "critical-ratio", *words.split(), "--json"))
+    python = fit.critical_ratio(N=[1e8, 5e8], D=[1e9, 1e10], baseline=3.2)
+    assert np.allclose(found["median"], python.median()) and found["N"] == [1e8, 5e8]
+    assert np.allclose(found["p_safe_at_0.5"], python.probability_safe(0.5))
+    assert decide(fit, "critical-ratio", *words.split()).exit_code == 0
+    one = answer(decide(fit, "allocation", *["--flops", "1e19", "--domain-share", "0.5", "--json"]))
+    assert one["flops"] == 1e19 and np.shape(one["median"]) == (2,)
+
+
 def test_a_baseline_of_replicates_is_as_uncertain_after_saving(tmp_path, table_for):
     fit, path = made_up(models.dcpt, table_for, draws=20), tmp_path / "fit.nc"
     again = fit.model.runs.baseline.assign(general_loss=lambda t: t["general_loss"] * 1.02)

@@ -1,6 +1,6 @@
 """Decisions on a stub posterior: a handful of coefficient sets, evaluated through the law."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,11 +13,12 @@ from scipy.optimize import brentq, minimize_scalar
 
 from bayeslaw import models
 from bayeslaw.decisions import question
-from bayeslaw.decisions.allocation import allocation
+from bayeslaw.decisions.allocation import allocation, of_the_study
 from bayeslaw.decisions.best_ratio import best_ratio
 from bayeslaw.decisions.critical_ratio import CriticalRatio, critical_ratio
 from bayeslaw.declare.laws import Law
-from bayeslaw.errors import DataError, LawError, RangeError, UnknownName
+from bayeslaw.errors import BayeslawError, DataError, LawError, RangeError, UnknownName
+from tests.stand_ins import stand_in
 
 COMMON = {"E": 1.5, "A": 0.4, "alpha": 0.3, "B": 0.1, "beta": 0.3, "eta": 1.2, "C": 0.4, "gamma": 0.35, "eps": 0.08}
 BASE = 2.8602
@@ -37,6 +38,7 @@ class StubFit:
     sizes: list = field(default_factory=list)
     kept: dict = field(default_factory=dict)
     method: str = "mle"
+    settings: dict = field(default_factory=dict)
     sampled: bool = False
 
     @property
@@ -298,6 +300,73 @@ def test_allocation_counts_draws_without_an_optimum():
         allocation(fit, flops=100)
     with pytest.raises(RangeError, match="above 0"):
         allocation(fit, flops=-1)
+
+
+ATTENTION = 12 * 32 * 2048.0
+"""FLOPs per token that attention adds to 6 N in a model of 32 layers and a context of 2,048, for a width of 1."""
+
+
+@pytest.fixture
+def sized(table_for):
+    """Make a fit of the Chinchilla law whose runs have further columns, one value for each size."""
+
+    def make(**columns):
+        fit = stand_in(models.chinchilla, table_for, draws=3)
+        table = fit.model.runs.table
+        sizes = np.sort(table["N"].unique())
+        added = {k: table["N"].map(dict(zip(sizes, values, strict=True))) for k, values in columns.items()}
+        runs = replace(fit.model.runs, table=table.assign(**added))
+        return replace(fit, model=replace(fit.model, runs=runs)), sizes
+
+    return make
+
+
+def test_allocation_by_what_a_token_costs(sized):
+    """The optimum under C = f(N) D is where a search in one dimension finds it, whatever f."""
+    fit, _ = sized()
+    usual = allocation(fit, flops=1e21).draws
+    eight = allocation(fit, flops=1e21, flops_per_token=8.0).draws
+    np.testing.assert_allclose(eight, allocation(fit, flops=1e21 * 6 / 8).draws, rtol=1e-6)
+    np.testing.assert_allclose(allocation(fit, flops=1e21, flops_per_token=lambda N: 6 * N).draws, usual)
+
+    def cost(N):
+        return 6 * N + ATTENTION * (N / (12 * 32)) ** 0.5
+
+    found = allocation(fit, flops=1e21, flops_per_token=cost)
+    sizes, tokens = (found.draws.sel(quantity=label) for label in ("N", "D"))
+    np.testing.assert_allclose(cost(sizes) * tokens, 1e21, rtol=1e-9)
+    size = float(sizes[0, 0])
+    assert size > 1.02 * float(usual.sel(quantity="N")[0, 0])  # the cost grows more slowly than N
+
+    def loss(log_size):
+        N = np.exp(log_size)
+        return float(fit.loss(fit.columns(N=N, D=1e21 / cost(N))).isel(chain=0, draw=0).item())
+
+    best = minimize_scalar(
+        loss, bounds=(np.log(size / 30), np.log(size * 30)), method="bounded", options={"xatol": 1e-9}
+    ).x
+    assert size == pytest.approx(np.exp(best), rel=1e-3)
+    assert found.as_json()["flops_per_token"] == "cost" and "flops_per_token" not in allocation(fit, flops=1e21).inputs
+
+
+def test_allocation_by_a_column_of_the_runs(sized):
+    _, sizes = sized()
+    fit, _ = sized(cost=8 * sizes, whole=sizes[::-1], words=["x"] * len(sizes))
+    by_column = allocation(fit, flops=1e21, flops_per_token="cost")
+    np.testing.assert_allclose(by_column.draws, allocation(fit, flops=1e21, flops_per_token=8).draws, rtol=1e-6)
+    assert of_the_study(fit, "cost")["flops"] == pytest.approx(of_the_study(fit)["flops"] * 8 / 6)
+    for wrong, words in {
+        "whole": "does not grow with N",
+        "words": "no cost of training",
+        "coste": "did you mean 'cost'",
+        0.0: "flops_per_token is 0: give FLOPs per parameter and token, such as 6",
+        6e9: "give FLOPs per parameter and token, such as 6, or a function of N",
+    }.items():
+        with pytest.raises(BayeslawError, match=words):
+            allocation(fit, flops=1e21, flops_per_token=wrong)
+    for function, words in ((lambda N: 1e9 - N, "must lie above 0 and grow"), (lambda: 6, "cannot be called")):
+        with pytest.raises(BayeslawError, match=words):
+            allocation(fit, flops=1e21, flops_per_token=function)
 
 
 def test_a_question_outside_the_range_is_refused():

@@ -1,5 +1,9 @@
 """A domain that was not fitted, from early checkpoints: beside the joint refit, and what is refused."""
 
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -148,10 +152,40 @@ def test_what_is_refused(three):
     with pytest.raises(LawError, match="least squares knows no populations"):
         bl.Model(models.chinchilla, runs, by={"E": "domain"}).fit(method="mle").new_domain(some)
 
+    with pytest.raises(LawError, match="draws of the prior know none of the runs"):
+        bl.Model(models.chinchilla, runs, by={"E": "domain"}).prior_predictive(draws=5).new_domain(some)
 
-def test_runs_that_say_too_much_are_for_a_joint_fit():
-    """Draws of the prior know nothing: nearly all of them lie where the new runs do not."""
-    rows = ROWS[ROWS["domain"] != "music"]
-    prior = bl.Model(models.chinchilla, bl.read_runs(rows), by={"E": "domain"}).prior_predictive(draws=300)
-    with pytest.raises(RangeError, match="inform the coefficients of all domains too much .*fit all runs together"):
-        prior.new_domain(bl.read_runs(ROWS[ROWS["domain"] == "music"]))
+
+# ------------------------------------------------------------------------------------------------------------ the refit
+@contextmanager
+def told(words: str) -> Iterator[None]:
+    """One warning of a user's, among those of the libraries."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    said = [str(w.message) for w in caught if w.category is UserWarning]
+    assert len(said) == 1 and re.search(words, said[0]), said
+
+
+def test_runs_that_say_too_much_for_weights_are_fitted_with_all_others(tmp_path):
+    """Small models of two domains, early, and the whole sweep of a third, which alone shows how size and tokens act."""
+    small = (ROWS["domain"].isin(["code", "law"])) & (ROWS["N"] < 5e9) & (ROWS["D"] < 1e11)
+    new, before = ROWS[ROWS["domain"] == "music"], fitted(ROWS[small], seed=1)
+    with told(r"'music' inform .* \(Pareto's k .*\): all runs are fitted together, which took \d+ s without them"):
+        found = before.new_domain(bl.read_runs(new), seed=3)
+    joint = fitted(pd.concat([ROWS[small], new]), seed=3)
+    xr.testing.assert_identical(found.posterior, joint.posterior)
+    assert found.sampled and found.settings["pareto_k"] > 0.7 and found.seconds > 0
+    stored = bl.load(found.save(tmp_path / "three.nc"))
+    assert stored.settings == found.settings
+    assert "the domain music added by a refit of all runs" in repr(stored)
+
+
+def test_runs_that_may_share_batch_noise_are_fitted_with_all_others():
+    rows = ROWS.assign(run=ROWS["domain"] + ROWS["N"].astype(str), data_order=ROWS["N"].astype(str))
+    new = rows["domain"] == "music"
+    model = bl.Model(models.chinchilla, bl.read_runs(rows[~new]), by={"E": "domain"}, noise=INDEPENDENT)
+    before = model.fit(draws=20, tune=100, chains=1, progress=False)
+    with told("'music' may share batch noise with the others: all runs are fitted together"):
+        found = before.new_domain(bl.read_runs(rows[new]))
+    assert found.model.noise.batch and found.draws == 20 and "music" in found.posterior["domain"]

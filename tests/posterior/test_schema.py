@@ -55,11 +55,11 @@ def test_a_sampled_fit_has_statistics(sampled):
 
 def test_posterior_variables_and_dims(fit):
     posterior, law = fit.idata["posterior"].to_dataset(), fit.model.law
-    written = {name for name in documented("posterior") if "<" not in name}
+    written = {name for name in documented("posterior`") if "<" not in name}
     population, paper = {"E_mu", "E_sigma"}, {"A_paper", "B_paper"}
     on_request = {"size_exponent", "batch_effect", "batch_effect_sigma"}  # bl.Noise(size_exponent=...), data_order
     assert set(posterior.data_vars) == {*law.coefficients, *population, *paper} | written - on_request
-    assert documented("posterior", 2) == ["chain", "draw", "eval", "batch"]
+    assert documented("posterior`", 2) == ["chain", "draw", "eval", "batch"]
     assert posterior["alpha"].dims == ("chain", "draw", "eval")
     assert posterior["E"].dims == ("chain", "draw", "eval", "domain")
     assert posterior["run_weight"].dims == ("chain", "draw")

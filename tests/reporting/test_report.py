@@ -20,8 +20,8 @@ from bayeslaw.decisions.question import largest_run
 from bayeslaw.decisions.study import study_of
 from bayeslaw.errors import RangeError, StoreError, UnknownName
 from bayeslaw.posterior.convergence import Convergence
+from bayeslaw.reporting import advice, content, critical_ratios, ratios, report, writing
 from bayeslaw.reporting import answer as report_answer
-from bayeslaw.reporting import content, critical_ratios, ratios, report, writing
 from bayeslaw.reporting.coefficients import coefficients
 from bayeslaw.reporting.page import EQUATION, page
 from bayeslaw.workflow import Fit
@@ -381,7 +381,7 @@ def test_maximum_likelihood_has_a_report_too(sizes, written):
 
 
 def test_nothing_is_to_be_done_with_a_fit_that_has_not_converged(tiny, monkeypatch):
-    monkeypatch.setattr(content, "convergence", lambda _: Convergence(r_hat=1.3, ess=40, divergences=0))
+    monkeypatch.setattr(advice, "convergence", lambda _: Convergence(r_hat=1.3, ess=40, divergences=0))
     with bar("report", 0, show=False) as hidden:
         said = content.content(tiny, None, None, hidden)
     (action,) = said["answer"].actions

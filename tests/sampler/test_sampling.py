@@ -1,7 +1,6 @@
 """The sampler as a process: what interrupts it, and what its draws depend on."""
 
-import errno
-import os
+import multiprocessing
 import signal
 import subprocess
 import sys
@@ -9,12 +8,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+import nutpie.compile_pymc
 import pytest
 
 import bayeslaw as bl
 from bayeslaw.errors import LawError, SamplingError
 from bayeslaw.sampler.kernels import kernel
-from bayeslaw.sampler.sampling import _in_processes
+from bayeslaw.sampler.nuts import compiled_model
 from tests.sampler.test_speed import model, study
 
 
@@ -32,6 +32,7 @@ def test_draws_depend_on_the_seed_and_not_on_the_cores(small):
 
 INTERRUPTED = """
 import signal
+from bayeslaw.sampler.nuts import compiled_model
 from tests.sampler.test_speed import model, study
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 small = model(study(3, 6, 5))
@@ -57,51 +58,60 @@ def test_an_interrupt_ends_sampling_at_once(cores):
         assert time.perf_counter() - start < 15
 
 
-def test_a_killed_process_is_one_sentence():
-    with pytest.raises(SamplingError, match="was killed.*start again"):
-        _in_processes(lambda number: os.kill(os.getpid(), signal.SIGKILL), [np.array([0]), np.array([1])])
+def test_what_goes_wrong_in_a_chain_is_told(small, monkeypatch):
+    class Sampler:
+        def wait(self) -> None:
+            raise RuntimeError("all initialization points failed")
+
+    monkeypatch.setattr(nutpie, "sample", lambda *args, **settings: Sampler())
+    with pytest.raises(SamplingError, match=r"early \(RuntimeError: all init.*\): see whether .* another seed"):
+        small.fit(draws=10, tune=10, chains=2, progress=False)
 
 
-def test_what_goes_wrong_in_a_process_is_told():
-    def run(number: int) -> None:
-        raise ArithmeticError(f"chain {number}")
+def test_threads_call_the_density_without_python_and_through_it_alike(small, monkeypatch):
+    compiled = small.fit(draws=30, tune=60, chains=2, seed=3, progress=False)
 
-    sentence = r"chain 1 ended early \(ArithmeticError: chain 0\): see whether .* or try another seed"
-    for shares in ([np.array([0]), np.array([1])], [np.array([0, 1])]):  # in processes, and in this one
-        with pytest.raises(SamplingError, match=sentence):
-            _in_processes(run, shares)
+    def other(**fields: object) -> None:
+        raise TypeError("unexpected keyword")
+
+    monkeypatch.setattr(nutpie.compile_pymc, "CompiledPyMCModel", other)
+    called = small.fit(draws=30, tune=60, chains=2, seed=3, progress=False)
+    np.testing.assert_allclose(called.posterior["E"], compiled.posterior["E"], rtol=1e-6)
 
 
-def test_processes_that_cannot_start_are_no_error_of_writing(small, monkeypatch):
-    def fork() -> int:
-        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+def test_the_installed_nutpie_takes_the_address():
+    """If this fails, nutpie has changed the fields of its model: see bayeslaw/sampler/nuts.py."""
+    made = compiled_model(np.zeros(4, np.int64), 2, lambda seed: np.zeros(2))
+    assert isinstance(made, nutpie.compile_pymc.CompiledPyMCModel)
 
-    monkeypatch.setattr(os, "fork", fork)
-    with pytest.raises(SamplingError, match="the processes of the chains cannot run .Resource temp.*fit with cores=1"):
-        small.fit(draws=10, tune=10, chains=2, cores=2, progress=False)
+
+def sample_in_a_daemon(pipe) -> None:
+    fit = model(study(3, 6, 5)).fit(draws=10, tune=20, chains=2, cores=2, seed=3, progress=False)
+    pipe.send(fit.posterior["E"].values)
+
+
+def test_a_worker_of_a_pool_samples_as_any_other_process(small):
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.get_context("spawn").Process(target=sample_in_a_daemon, args=(sender,), daemon=True)
+    process.start()
+    assert receiver.poll(120)
+    own = small.fit(draws=10, tune=20, chains=2, cores=2, seed=3, progress=False)
+    np.testing.assert_array_equal(receiver.recv(), own.posterior["E"])
 
 
 KILLED = """
-import sys
-from tests.sampler.test_speed import model, study
-if sys.argv[1] == "chains":
-    small = model(study(3, 6, 5))
-    print("ready", flush=True)
-    small.fit(draws=10**6, tune=10**6, chains=2, cores=2, progress=False)
-else:
-    import time
-    from bayeslaw.validation.executors import run
-    def work(label):
-        open(sys.argv[2] + label, "w").close()
-        time.sleep(600)
-    print("ready", flush=True)
-    list(run(work, {"a": (), "b": ()}, 2, None))
+import sys, time
+from bayeslaw.validation.executors import run
+def work(label):
+    open(sys.argv[1] + label, "w").close()
+    time.sleep(600)
+print("ready", flush=True)
+list(run(work, {"a": (), "b": ()}, 2, None))
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are listed as on Linux")
-@pytest.mark.parametrize("what", ["chains", "refits"])
-def test_nothing_goes_on_when_the_parent_is_killed(what, tmp_path):
+def test_no_refit_goes_on_when_the_parent_is_killed(tmp_path):
     root = Path(__file__).parents[2]
 
     def children(parent: int) -> list[int]:
@@ -114,11 +124,11 @@ def test_nothing_goes_on_when_the_parent_is_killed(what, tmp_path):
         except FileNotFoundError:
             return False
 
-    command = [sys.executable, "-W", "ignore", "-c", KILLED, what, str(tmp_path / "begun")]
+    command = [sys.executable, "-W", "ignore", "-c", KILLED, str(tmp_path / "begun")]
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
         until = time.monotonic() + 60
-        while len(children(process.pid)) < 2 or (what == "refits" and len(list(tmp_path.iterdir())) < 2):
+        while len(list(tmp_path.iterdir())) < 2:
             assert time.monotonic() < until
             time.sleep(0.1)
         time.sleep(1)

@@ -1,6 +1,8 @@
 """Which rows are one run: without a run column, where a run was resumed, and where a loss was not measured."""
 
+from collections.abc import Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,12 +12,14 @@ import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.errors import DataError
 from bayeslaw.posterior.likelihood import log_likelihood
+from bayeslaw.reporting.choices import _rivals
 from bayeslaw.tables.identity import VARYING
+from bayeslaw.validation.simulation import with_losses
 
 SIZES, TOKENS = (1e8, 1e9), (1e9, 2e9, 4e9)
 
 
-def cells(**columns) -> pd.DataFrame:
+def cells(**columns: Sequence[Any]) -> pd.DataFrame:
     """Rows of all sizes, tokens and values of further columns."""
     table = pd.DataFrame(product(SIZES, TOKENS, *columns.values()), columns=["N", "D", *columns])
     return table.assign(loss=3.0 - 0.001 * np.arange(len(table)))
@@ -128,7 +132,7 @@ def test_runs_that_were_not_resumed_are_refused_as_before(steps, words):
 
 
 # ---------------------------------------------------------------------------------------------- gaps
-def with_gaps(**losses) -> pd.DataFrame:
+def with_gaps() -> pd.DataFrame:
     table = pd.DataFrame(
         product((5e8, 1e9, 2e9), (1e9, 1e10, 1e11), (0.2, 0.5, 0.8)), columns=["N", "D", "domain_share"]
     )
@@ -163,10 +167,40 @@ def test_gaps_say_what_a_table_of_both_parts_says():
     whole = bl.Model(models.dcpt, bl.read_runs(table)).fit(method="mle", seed=1)
     general = table.dropna(subset="general_loss").drop(columns="domain_loss")
     alone = bl.Model(models.dcpt, bl.read_runs(general)).fit(method="mle", seed=1)
-    at = dict(N=1e9, D=3e10, domain_share=0.5)
+    at: dict[str, Any] = dict(N=1e9, D=3e10, domain_share=0.5)
     np.testing.assert_allclose(
         whole.predict(**at).draws.sel(eval="general"), alone.predict(**at).draws.sel(eval="general"), rtol=1e-3
     )
+
+
+def test_the_best_measured_mixture_is_one_with_every_loss_of_the_goal():
+    weights = np.random.default_rng(1).dirichlet(np.ones(3), 16)
+    table = pd.DataFrame(weights, columns=["weight_a", "weight_b", "weight_c"])
+    table = table.assign(x_loss=2.5 + weights[:, 0], y_loss=2.5 + weights[:, 1])
+    lowest = int((table["x_loss"] + table["y_loss"]).argmin())
+    table.loc[lowest, "y_loss"] = np.nan
+    fit = bl.Model(models.regmix, bl.read_runs(table)).fit(method="mle")
+    best = fit.best_mixture(goal={"x": 1, "y": 1})
+    complete = table.dropna()
+    expected = complete.loc[(complete["x_loss"] + complete["y_loss"]).idxmin(), ["weight_a", "weight_b", "weight_c"]]
+    named = [rival for name, rival in _rivals(fit, best).items() if "best measured run" in name]
+    np.testing.assert_allclose(named[0].values, expected.to_numpy(float))
+
+
+def test_simulated_losses_have_the_same_gaps():
+    runs = bl.read_runs(with_gaps())
+    simulated = with_losses(runs, np.full((len(runs), 2), 2.0)).table[runs.loss_columns]
+    np.testing.assert_array_equal(simulated.isna(), runs.table[runs.loss_columns].isna())
+    assert (simulated.fillna(2.0) == 2.0).all(axis=None)
+
+
+def test_features_are_read_where_the_loss_was_measured():
+    rows = [(d, n, t, 0.5) for d in ("law", "code") for n in (1e8, 1e9) for t in (0.0, 1e8, 5e8, 1e9)]
+    table = pd.DataFrame(rows, columns=["domain", "N", "D", "domain_share"]).assign(general_loss=3.0)
+    table["domain_loss"] = 3 - 0.2 * np.log1p(table["D"] / 1e8)
+    table.loc[(table["domain"] == "law") & (table["N"] == 1e8) & (table["D"] == 5e8), "domain_loss"] = np.nan
+    with pytest.raises(DataError, match="the domain 'law' was not measured at N 1e.08, domain_share 0.5, D 5e.08"):
+        bl.early_features(bl.read_runs(table), N=1e8, domain_share=0.5, tokens=[1e8, 5e8])
 
 
 def test_thinning_keeps_losses_that_are_measured_rarely():

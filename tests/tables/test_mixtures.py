@@ -289,7 +289,7 @@ def test_alignment_finds_a_planted_mixture(distance):
 
 def test_an_alignment_with_many_answers_says_so():
     vectors = VECTORS.assign(blog=0.5 * VECTORS["books"] + 0.5 * VECTORS["web"])
-    assert "1 directions" in alignment(vectors, VECTORS["web"]).note
+    assert "1 direction changes the mixture" in alignment(vectors, VECTORS["web"]).note
     assert alignment(VECTORS, VECTORS["web"]).note == ""
     with pytest.raises(UnknownName, match="did you mean 'huber'"):
         alignment(VECTORS, VECTORS["web"], distance="huberr")

@@ -52,7 +52,7 @@ def test_frames_of_other_libraries_are_read(tmp_path):
 
 def test_a_series_is_no_table():
     with pytest.raises(ArgumentError, match="a Series: give a pandas DataFrame"):
-        bl.read_runs(RUNS["loss"])  # type: ignore[type-var]
+        bl.read_runs(RUNS["loss"])
 
 
 @pytest.mark.parametrize("name", ["t.parquet", "t.feather"])
@@ -108,7 +108,7 @@ def test_early_features_know_a_domain_in_the_index():
     cells = [(d, n, t, 0.5) for d in ("law", "code") for n in (1e8, 1e9) for t in (0.0, 1e8, 5e8, 1e9)]
     table = pd.DataFrame(cells, columns=["domain", "N", "D", "domain_share"])
     table["domain_loss"] = 3 - 0.2 * np.log1p(table["D"] / 1e8)
-    known = dict(N=1e8, domain_share=0.5, tokens=[1e8, 5e8])
+    known: dict[str, Any] = dict(N=1e8, domain_share=0.5, tokens=[1e8, 5e8])
     plain, indexed = (bl.early_features(bl.read_runs(t), **known) for t in (table, table.set_index("domain")))
     assert plain.hash == indexed.hash and "k1" in indexed.table
 
@@ -119,7 +119,7 @@ def test_an_index_that_is_ambiguous_is_refused():
     assert list(read_table(RUNS.set_index("run", drop=False)).columns) == list(RUNS.columns)
     with pytest.raises(DataError, match="a level of the table's index has no name: name it with table.rename_axis"):
         read_table(pd.concat({"a": RUNS, "b": RUNS}))
-    grouped = read_table(RUNS.set_index(["run", RUNS.index]))  # as groupby(...).apply leaves it
+    grouped = read_table(RUNS.set_index("run", append=True))  # as groupby(...).apply leaves it
     assert list(grouped.columns) == list(RUNS.columns)
 
 
@@ -147,8 +147,9 @@ def test_ids_stay_text_under_another_name(tmp_path):
 def test_numbers_of_runs_are_whole_in_every_table():
     """A gap elsewhere turns a column of numbers into floats: 7.0 is the run 7."""
     plan = schedules.constant(50, 1e-3)
+    by_number: Any = {7: plan, 8: plan}
     whole = LOG.assign(run=np.repeat([7.0, 8.0], 50))
-    runs = bl.read_curves(whole.drop(columns="lr"), schedule={7: plan, 8: plan})
+    runs = bl.read_curves(whole.drop(columns="lr"), schedule=by_number)
     assert list(runs.table["run"].unique()) == ["7", "8"]
     rates = whole[["run", "step", "lr"]].astype({"run": int})
     assert bl.read_curves(whole, schedule=rates).hash == bl.read_curves(whole, schedule={"7": plan, "8": plan}).hash
@@ -169,4 +170,4 @@ def test_rows_are_named_as_pandas_shows_them(index, words):
         bl.read_runs(table)
     fit = bl.Model(models.chinchilla, bl.read_runs(grid())).fit(method="mle")
     with pytest.raises(DataError, match=words.replace("1.8", "missing").split(":")[0]):
-        fit.predict(table.assign(N=[1e8, 1e8, None, 1e9])[["N", "D"]])
+        fit.predict(table.assign(N=[1e8, 1e8, np.nan, 1e9])[["N", "D"]])

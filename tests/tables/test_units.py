@@ -1,5 +1,7 @@
 """Losses in other units than nats per token: converted when told how, refused when only their name says so."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,7 +21,7 @@ WRITTEN = {
 @pytest.mark.parametrize("unit", WRITTEN)
 def test_losses_are_converted_to_nats_and_it_is_said(unit):
     table = NATS.assign(x=WRITTEN[unit])
-    sizes = {"bytes_per_token": 4.2} if unit == "bits per byte" else {}
+    sizes: dict[str, Any] = {"bytes_per_token": 4.2} if unit == "bits per byte" else {}
     runs = bl.read_runs(table, loss="x", unit=unit, **sizes)
     np.testing.assert_allclose(runs.table["validation_loss"], NATS["x"], rtol=1e-12)
     assert ("x converted to nats per token" in runs.note) == (unit != "nats")

@@ -1,5 +1,7 @@
 """Exports of Weights & Biases: charts, several of them, and the table of runs."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,7 @@ from bayeslaw.errors import BayeslawError
 NAMES = ("00731245", "r60 - long")
 
 
-def chart(metric: str, start: float, own_step: bool = True, steps=(100, 200, 300)) -> pd.DataFrame:
+def chart(metric: str, start: float, own_step: bool = True, steps: Sequence[int] = (100, 200, 300)) -> pd.DataFrame:
     """A chart as it is exported: Step, then every run's metric with its limits."""
     table = pd.DataFrame({"Step": steps})
     for shift, name in enumerate(NAMES):

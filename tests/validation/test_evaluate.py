@@ -397,7 +397,7 @@ def test_refits_that_did_not_converge_are_named(monkeypatch):
     monkeypatch.setattr(inference, "fit", fit)
     found = bl.evaluate(MODEL, bl.splits.by("N"))
     assert found.unconverged == ["N 4e+09"] and found.to_frame()["divergences"].tolist() == [0, 0, 0, 3]
-    assert "not converged (R-hat above 1.01 or divergences): 1 of 4, for example N 4e+09" in repr(found)
+    assert "1 of 4 refits did not converge (R-hat above 1.01 or divergences), for example N 4e+09" in repr(found)
 
 
 def test_the_papers_fit_is_evaluated_too():

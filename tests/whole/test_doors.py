@@ -93,6 +93,38 @@ def test_the_door_takes_what_the_annotations_say():
         door()
 
 
+ELSEWHERE: dict[str, tuple[Any, str]] = {
+    "random_seed of fit": (lambda f: f.model.fit(random_seed=1), "did you mean 'seed'"),
+    "random_seed of predict": (lambda f: f.predict(N=2e9, D=1e10, random_seed=1), "did you mean 'seed'"),
+    "random_seed of a table": (lambda f: f.predict(pd.DataFrame({"N": [1e9]}), random_seed=1), "did you mean 'seed'"),
+    "random_seed of evaluate": (lambda f: bl.evaluate(f.model, bl.splits.by("N"), random_seed=1), "mean 'seed'"),
+    "progressbar of fit": (lambda f: f.model.fit(progressbar=False), "did you mean 'progress'"),
+    "progressbar of calibrate": (lambda f: bl.calibrate(f.model, progressbar=False), "did you mean 'progress'"),
+    "hdi_prob of summary": (lambda f: f.summary(hdi_prob=0.9), "did you mean 'prob'"),
+    "ci_prob of a figure": (lambda f: bl.plots.plot_fit(f, ci_prob=0.9), "did you mean 'prob'"),
+    "nuts_sampler of fit": (lambda f: f.model.fit(nuts_sampler="numpyro"), "nutpie samples every fit: leave it out"),
+    "return_inferencedata": (lambda f: f.model.fit(return_inferencedata=True), "fit.idata is a DataTree"),
+    "var_names of summary": (lambda f: f.summary(var_names=["E"]), "choose from the result"),
+    "samples of fit": (lambda f: f.model.prior_predictive(samples=10), "did you mean 'draws'"),
+    "an argument of a model": (lambda f: LIBRARY.Model(models.dcpt, f.model.runs, prior={}), "did you mean 'priors'"),
+    "a switch of an error model": (lambda f: LIBRARY.Noise(corelated=True), "did you mean 'correlated'"),
+    "a label": (
+        lambda f: f.critical_ratio(N=2e9, D=1e10, baseline=3.0, labels={"domian": "law"}),
+        "did you mean 'domain'",
+    ),
+    "labels in a list": (lambda f: f.critical_ratio(N=2e9, D=1e10, labels=["law"]), "give a mapping"),
+    "a column of a plot": (lambda f: bl.plots.plot_along(f, "D", N=2e9, domian="law"), "did you mean 'domain'"),
+}
+"""Names that people know from other packages, or nearly know from this one."""
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_names_from_elsewhere_are_answered_with_the_name_here(name, fit):
+    call, words = ELSEWHERE[name]
+    with pytest.raises(BayeslawError, match=words):
+        call(fit)
+
+
 def test_public_objects_say_what_they_are(fit):
     law = models.dcpt
     objects = [bl.splits.by("N"), bl.Noise(), bl.positive(0.005, 1.0), law.coefficients["E"], law.covariates["N"]]

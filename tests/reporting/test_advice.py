@@ -1,0 +1,153 @@
+"""What a report recommends: nothing against its checks, one sentence for several fits; any arguments of a decision."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+import pandas as pd
+import pytest
+from markdown_it import MarkdownIt
+
+import bayeslaw as bl
+from bayeslaw import models
+from bayeslaw.checks import CHECKS, CheckResult, Checks
+from bayeslaw.errors import RangeError
+from bayeslaw.posterior.convergence import Convergence
+from bayeslaw.reporting import advice, content, writing
+from bayeslaw.reporting.advice import advised
+from bayeslaw.workflow import Fit
+from tests.stand_ins import stand_in
+
+UNCONVERGED = Convergence(r_hat=1.3, ess=40, divergences=0)
+AGREE = CheckResult("papers' fit", True, "the two agree")
+
+
+@pytest.fixture(autouse=True)
+def papers_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(content, "beside_papers_fit", lambda _: AGREE)
+
+
+@pytest.fixture
+def sizes(table_for: Callable[..., pd.DataFrame]) -> Fit:
+    return stand_in(models.chinchilla, table_for, draws=100)
+
+
+@pytest.fixture
+def mixing(table_for: Callable[..., pd.DataFrame]) -> Fit:
+    return stand_in(models.nested_data_mixing, table_for, draws=60)
+
+
+def section(text: str, name: str) -> str:
+    return text.split(f"## {name}\n")[1].split("\n## ")[0]
+
+
+def written(fit: Any, path: Path, **settings: Any) -> str:
+    return bl.report(fit, path, progress=False, **settings).read_text(encoding="utf-8")
+
+
+def test_every_failed_check_is_said_in_words_for_the_answer(sizes):
+    found = content.answer(sizes, {"flops": 1e20})
+    names = [*advice.MEANS, "a check of one's own"]
+    said = advised(sizes, found, [CheckResult(name, False, "it failed") for name in names])
+    assert list(said.doubts) == names and said.actions == found.actions
+    assert all("the best size and tokens" in doubt or "a new run" in doubt for doubt in said.doubts.values())
+    passed = advised(sizes, found, [CheckResult(name, True, "it passed") for name in names])
+    assert not passed.doubts
+
+
+def test_every_check_of_the_package_has_its_words():
+    assert set(CHECKS) <= {*advice.MEANS, *advice.CAUTIONED}
+
+
+def test_the_doubts_stand_before_the_advice(sizes, tmp_path, monkeypatch):
+    failed = CheckResult("misfit by group", False, "the law is off")
+    monkeypatch.setattr(content, "run_checks", lambda _: Checks((failed,)))
+    todo = section(written(sizes, tmp_path / "law.md"), "What to do")
+    doubt, then = todo.index("- **In doubt** (misfit by group): The law misses"), todo.index("Only if these doubts")
+    assert doubt < then < todo.index("- With ")
+
+
+def test_the_report_checks_its_own_advice(sizes, tmp_path):
+    """The place of the answer is checked as `fit.checks(N=..., D=...)` checks it."""
+    largest = 6 * sizes.model.design.levels["N"].max() * sizes.model.design.levels["D"].max()
+    far = content.answer(sizes, {"flops": 1e4 * largest})
+    own = content.checks_of(sizes, far)[-1]
+    assert own.name == "extrapolation" and not own.passed
+    assert own == list(sizes.checks(**far.planned))[-1]
+    text = written(sizes, tmp_path / "law.md", question={"flops": 1e4 * largest})
+    assert "failed: extrapolation" in section(text, "What could be wrong")
+    assert content.checks_of(sizes, content.answer(sizes, {"flops": 1e18}))[-1].passed
+
+
+def test_without_convergence_nothing_is_recommended(mixing, sizes, tmp_path, monkeypatch):
+    monkeypatch.setattr(advice, "convergence", lambda _: UNCONVERGED)
+    for fit in (mixing, sizes):
+        text = written(fit, tmp_path / "law.md")
+        assert [line for line in section(text, "What to do").splitlines() if line.startswith("- ")][-1:] == [
+            "- Do not act on this report before the fit has converged: draw more (draws=, tune=)."
+        ]
+        assert not re.search(r"\b(train|take|upsample) (on|at most|over|\d)", section(text, "What to do"))
+    both = section(written({"a": sizes, "b": sizes}, tmp_path / "both.md"), "What to do")
+    assert "Act on none of these fits: none has converged." in both and "train" not in both
+
+
+def test_several_fits_end_in_one_sentence(sizes, tmp_path, monkeypatch):
+    monkeypatch.setattr(advice, "convergence", lambda fit: UNCONVERGED if fit.seconds == 2 else None)
+    unmixed = Fit(sizes.model, sizes.idata, sizes.settings, 2.0)
+    todo = section(written({"a": sizes, "b": unmixed}, tmp_path / "both.md"), "What to do")
+    (sentence,) = [line for line in todo.splitlines() if line.startswith("- ") and "Caution" not in line]
+    assert sentence.startswith("- Go by a, ") and sentence.count("train") == 1
+    assert sentence.endswith("leave out b, not converged.")
+
+
+@pytest.mark.parametrize("several", [list, tuple, np.asarray, pd.Series])
+def test_a_report_takes_what_its_decision_takes(several, sizes, mixing, tmp_path):
+    text = written(sizes, tmp_path / "law.md", question={"flops": several([1e18, 1e19])})
+    assert "how would 1e+18 or 1e+19 FLOPs be spent best?" in text
+    assert section(text, "What to do").count("- With ") == 2
+    text = written(mixing, tmp_path / "mix.md", question={"D": several([1e9, 1e10])})
+    for D in ("D 1 B", "D 10 B"):
+        assert f"- {D}: " in section(text, "The answer") and f"- {D}: " in section(text, "What to do")
+    assert re.search(r"\| D \| source \|", text) and "mix_files/mixture-2.png" in text
+
+
+def test_a_question_that_no_decision_answers_is_refused(table_for, tmp_path):
+    fit = stand_in(models.bimix, table_for, draws=60)
+    with pytest.raises(RangeError, match="a report of bimix answers no decision"):
+        bl.report(fit, tmp_path / "law.md", question={"D": 1e9}, progress=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_critical_ratios_at_several_tokens(table_for, tmp_path):
+    fit = stand_in(models.dcpt, table_for, draws=60)
+    text = written(fit, tmp_path / "law.md", question={"D": [1e9, 1e10], "N": [1e8, 5e8], "max_rise": 0.01})
+    assert "over 1 B or 10 B tokens" in section(text, "The question")
+    answer = section(text, "The answer")
+    assert "- N 500 M, D 1 B, rise of at most 1 %: " in answer and "- N 500 M, D 10 B, " in answer
+    assert "| N | D | limit |" in answer and len(re.findall(r"^\| \d", answer, re.M)) == 4
+
+
+def test_a_report_of_any_name_shows_its_figures(sizes, tmp_path):
+    text = written(sizes, tmp_path / "my report (v1) #2 100%.md")
+    images = [t.attrs["src"] for t in _inline(text) if t.type == "image"]
+    assert len(images) >= 3
+    assert all((tmp_path / unquote(str(source))).is_file() for source in images)
+
+
+def _inline(text: str) -> list[Any]:
+    return [child for token in MarkdownIt("commonmark").enable("table").parse(text) for child in token.children or ()]
+
+
+@pytest.mark.parametrize(
+    "label", ["__init__", "_x_", "new_run", "~~gone~~", "&lt;b&gt;", "<script>", "*a*", "a|b", "[x](y)", "$x$", "a\\b"]
+)
+def test_a_label_of_a_table_is_read_as_it_is(label):
+    table = f"| a |\n| --- |\n| {writing._text(label)} |"
+    shown = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(table)
+    texts = [t for token in shown for t in token.children or ()]
+    assert all(t.type in ("text", "text_special") for t in texts), "no emphasis, no link, no code"
+    assert "".join(t.content for t in texts[1:]) == label
+    assert writing._text("new_run") == "new_run"

@@ -1,0 +1,98 @@
+"""What lies outside a law's range: counted for every loss, refused if it is much, and no reason for a crash."""
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayeslaw as bl
+from bayeslaw import models
+from bayeslaw.checks import run_checks
+from bayeslaw.errors import DataError
+from bayeslaw.posterior import inference
+from bayeslaw.spec.ranges import left_out
+from bayeslaw.tables.runs import read_runs
+
+SIZES, TOKENS = (5e8, 1e9, 2e9), (1e9, 1e10, 1e11)
+SETTINGS: tuple[dict[str, Any], ...] = (
+    {"method": "mle"},
+    {"draws": 110, "tune": 100, "chains": 2, "progress": False},
+)
+
+
+def runs(*shares: float) -> bl.Runs:
+    rows = list(itertools.product(SIZES, shares, TOKENS))
+    table = pd.DataFrame(rows, columns=["N", "domain_share", "D"])
+    n, d, own = table["N"] / 1e9, table["D"] / 1e10, table["domain_share"]
+    rng = np.random.default_rng(0)
+    for name, share in (("general", 1 - own), ("domain", own)):
+        law = 1.5 + 0.4 * n**-0.3 + 0.2 * share**1.3 * d**-0.3 + 0.3 * (share + 0.1) ** -0.3
+        table[f"{name}_loss"] = law * np.exp(rng.normal(0, 0.003, len(table)))
+    return read_runs(table)
+
+
+def model(*shares: float, **settings: Any) -> bl.Model:
+    return bl.Model(models.dcpt, runs(*shares), noise=bl.Noise(correlated=False, joint=False), **settings)
+
+
+def test_measurements_outside_are_counted_for_every_loss():
+    m = model(0.0, 0.5, 0.95, 1.0)
+    counts = left_out(m.law, m.design.rows)
+    assert counts.loc["general"].tolist() == [36, 18, 9]
+    assert counts.loc["domain"].tolist() == [36, 9, 9]
+
+
+def test_pure_runs_are_left_out_without_a_question():
+    """Every design from one corpus to the other has them: one share of nine in tinycpt, an eighth of each loss."""
+    model(0.0, 0.25, 0.5, 0.75, 1.0).check_range()
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_a_fit_that_drops_more_than_a_tenth_asks_for_a_choice(settings):
+    """A third of the general losses lies at shares of the general corpus of 5 %."""
+    sentence = "9 of 27 general losses lie outside the range of dcpt .share 0.1 to 1. and would not count, .* a tenth"
+    with pytest.raises(DataError, match=sentence) as refused:
+        model(0.3, 0.6, 0.95).fit(**settings)
+    assert all(words in str(refused.value) for words in ("outside='include'", "outside='exclude'", "small-replay.md"))
+
+
+def test_the_choice_settles_it():
+    assert len(model(0.3, 0.6, 0.95, outside="exclude").fit(method="mle").model.design.log_loss) == 45
+    assert len(model(0.3, 0.6, 0.95, outside="include").fit(method="mle").model.design.log_loss) == 54
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.parametrize("outside", [None, "exclude"])
+def test_a_loss_with_fewer_measurements_than_coefficients_is_refused(outside, settings):
+    """Small replay: the general corpus has 2 to 5 % in every run. Without measurements the answer is the prior's."""
+    with pytest.raises(DataError, match="27 of 27 general losses .* the 0 others are fewer than its 9 coefficients"):
+        model(0.95, 0.96, 0.98, outside=outside).fit(**settings)
+
+
+def test_an_evaluation_asks_before_its_refits():
+    with pytest.raises(DataError, match="more than a tenth"):
+        bl.evaluate(model(0.3, 0.6, 0.95), bl.splits.by("N"), method="mle")
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_a_loss_that_was_measured_nowhere_stops_nothing(settings):
+    """As in a fold that holds out its only measurements: its coefficients are the prior's, no position is missing."""
+    m = model(0.95, 0.96, 0.98)
+    assert m.design.measured.sum("row").to_series().to_dict() == {"general": 0, "domain": 27}
+    fit = inference.fit(m, seed=1, **settings)
+    assert fit.posterior["E"].notnull().all()
+    broken = [c.text for c in run_checks(fit) if "could not be checked" in c.text]
+    assert broken == []
+    in_range = next(c for c in run_checks(fit) if c.name == "range")
+    assert not in_range.passed and in_range.value == 1.0 and "27 of 27 general losses" in in_range.text
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_a_fold_without_a_loss_in_its_training_part_is_scored(settings):
+    """General losses inside the range come from one share alone; the fold without it has none left."""
+    m = model(0.5, 0.95, 0.98, outside="exclude")
+    with_none = bl.evaluate(m, bl.splits.by("domain_share"), seed=1, **settings)
+    assert with_none.failed.empty and {"domain_share 0.5", "domain_share 0.95"} <= set(with_none.folds["fold"])
+    assert np.isfinite(with_none.rows[["mean", "lower", "upper"]]).all(axis=None)
