@@ -79,7 +79,7 @@ def remembered(rate: str, memory: float) -> str:
 
 def memories_of(runs: Runs) -> list[float]:
     """Return the memories at which curves have their areas; none for runs that are no curves."""
-    return sorted(float(str(c).rpartition("@")[2]) for c in runs.table if str(c).startswith("annealed@"))
+    return sorted(float(c.rpartition("@")[2]) for c in map(str, runs.table) if c.startswith("annealed@"))
 
 
 def short_for(table: pd.DataFrame, memory: float) -> str:

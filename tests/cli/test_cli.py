@@ -192,7 +192,7 @@ def test_fit_asks_the_library_for_what_was_written(run, tmp_path, monkeypatch):
     assert "pass  convergence: largest R-hat 1.002" in result.stdout
     assert bl.load(tmp_path / "fit.nc").seconds == 1.0
     model = asked["model"]
-    assert (model.by, model.reference["N"], model.noise.robust, model.outside) == ({"E": "N"}, 2e5, True, "exclude")
+    assert (model.by, model.reference["N"], model.noise.robust, model.outside) == ({"E": "N"}, 2e5, True, None)
     assert model.priors["alpha"].parameters == bl.positive(0.35, spread=0.3).parameters
     assert {k: asked["settings"][k] for k in ("draws", "chains", "seed")} == {"draws": 20, "chains": 4, "seed": 3}
 
