@@ -20,11 +20,7 @@ def memory(fit: Posterior) -> CheckResult | None:
         return None
     runs, errors = fit.model.runs, compare_memories(fit.model)
     mean, own = errors["mean"], float(runs.area_settings["memory"])
-<<<<<<< HEAD
     others = mean.drop(own)
-=======
-    best, others = mean.index[int(mean.argmin())], mean.drop(own)
->>>>>>> curves
     found = f"{mean[own]:.2g} nats, {others.idxmin():g} with {others.min():.2g}"
     worse = mean[own] / max(mean.min(), LEAST_ERROR * runs.table[runs.loss_columns].to_numpy().mean())
     if ALL_RUNS in errors and worse <= MOST_WORSE and (short := short_for(runs.table, own)):
