@@ -88,6 +88,7 @@ def test_a_good_fit_passes(good):
         "scatter",
         "shape along tokens",
         "trends",
+        "shape prior",
         "identification",
         "prior sensitivity",
         "influential runs",
