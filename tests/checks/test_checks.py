@@ -248,7 +248,6 @@ def test_what_the_data_do_not_identify_is_named():
     one_size = simulated().assign(run=lambda t: t["N"].astype(str), N=1e9)
     alone: Any = priors.identification(stand_in(one_size, alpha=wide))
     assert not alone.passed and "all runs have one N 1 B, so that the data say nothing of alpha" in alone.text
-    assert "do not identify alpha of the validation loss; one posterior sd moves" in harmless.text
     hangs: Any = priors.identification(stand_in(simulated(), alpha=wide))
     assert not hangs.passed and hangs.value > 10 * hangs.limit
     assert "alpha of the validation loss moves a loss by up to" in hangs.text
