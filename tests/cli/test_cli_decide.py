@@ -214,7 +214,7 @@ def test_a_baseline_of_replicates_is_as_uncertain_after_saving(tmp_path, table_f
     again = fit.model.runs.baseline.assign(general_loss=lambda t: t["general_loss"] * 1.02)
     runs = replace(fit.model.runs, baseline=pd.concat([fit.model.runs.baseline, again], ignore_index=True))
     replace(fit, model=replace(fit.model, runs=runs)).save(path)
-    at = {"N": 2e9, "D": 1e10}
+    at: dict[str, Any] = {"N": 2e9, "D": 1e10}
     words = [f"--{name}={value}" for name, value in at.items()]
     found = answer(CliRunner().invoke(app, ["decide", "critical-ratio", str(path), *words, "--json"]))
     expected = replace(fit, model=replace(fit.model, runs=runs)).critical_ratio(**at)

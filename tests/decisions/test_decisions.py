@@ -1,5 +1,6 @@
 """Decisions on a stub posterior: a handful of coefficient sets, evaluated through the law."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
@@ -208,7 +209,8 @@ def test_replicates_that_disagree_make_the_baseline_uncertain():
     """Their scatter is that of the loss at every size, a model measured once included, and Student-t."""
     replicated = [2.44, 2.45, 2.45, 2.46, 2.47]
     rows = pd.DataFrame({"N": [1.8e9] * 5 + [4e9], "general_loss": [*replicated, 2.3]})
-    fit, ask = stub(with_E(*[1.5] * 4000), baseline=rows), {"D": 1e10, "seed": 3}
+    fit = stub(with_E(*[1.5] * 4000), baseline=rows)
+    ask: dict[str, Any] = {"D": 1e10, "seed": 3}
     scatter = np.log(sorted(set(replicated))).std(ddof=1)
     found = critical_ratio(fit, N=1.8e9, **ask)
     assert found.inputs["baseline"] == pytest.approx(np.mean(replicated))
@@ -355,16 +357,21 @@ def test_allocation_by_a_column_of_the_runs(sized):
     by_column = allocation(fit, flops=1e21, flops_per_token="cost")
     np.testing.assert_allclose(by_column.draws, allocation(fit, flops=1e21, flops_per_token=8).draws, rtol=1e-6)
     assert of_the_study(fit, "cost")["flops"] == pytest.approx(of_the_study(fit)["flops"] * 8 / 6)
-    for wrong, words in {
+    refused: dict[str | float, str] = {
         "whole": "does not grow with N",
         "words": "no cost of training",
         "coste": "did you mean 'cost'",
         0.0: "flops_per_token is 0: give FLOPs per parameter and token, such as 6",
         6e9: "give FLOPs per parameter and token, such as 6, or a function of N",
-    }.items():
+    }
+    for wrong, words in refused.items():
         with pytest.raises(BayeslawError, match=words):
             allocation(fit, flops=1e21, flops_per_token=wrong)
-    for function, words in ((lambda N: 1e9 - N, "must lie above 0 and grow"), (lambda: 6, "cannot be called")):
+    functions: dict[str, Callable[..., Any]] = {
+        "must lie above 0 and grow": lambda N: 1e9 - N,
+        "cannot be called": lambda: 6,
+    }
+    for words, function in functions.items():
         with pytest.raises(BayeslawError, match=words):
             allocation(fit, flops=1e21, flops_per_token=function)
 

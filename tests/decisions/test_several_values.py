@@ -23,7 +23,9 @@ ALSO = {"critical_ratio": {"baseline": 3.2}, "tokens_for": {"loss": 3.0}}
 
 
 @pytest.mark.parametrize(("law", "question", "several"), SEVERAL)
-def test_lists_arrays_and_series_are_one_question(law, question, several, table_for: Callable[..., pd.DataFrame]):
+def test_lists_arrays_and_series_are_one_question(
+    law: str, question: str, several: dict[str, Any], table_for: Callable[..., pd.DataFrame]
+) -> None:
     ask, also = getattr(stand_in(models.catalogue[law], table_for, draws=20), question), ALSO.get(question, {})
     usual = ask(**several, **also)
     assert set(several) <= set(usual.draws.dims)

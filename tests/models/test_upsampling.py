@@ -105,7 +105,8 @@ def test_a_score_outside_its_range_is_refused(scores, settings, sentence):
 def test_the_command_line_reads_scores(tmp_path):
     path = tmp_path / "scores.csv"
     datasets.load("upsampling-table6").to_csv(path, index=False)
-    options = (None, None, {}, ["tau=eval"], None, None, False, False, None, None)
+    units: dict[str, Any] = {}
+    options = (None, None, units, ["tau=eval"], None, None, False, False, None, None, None)
     model = model_of("domain_upsampling", path, *options)
     assert model.runs.evals == tuple(ITEMS) and model.by == {"tau": "eval"}
     path.write_text("duration,mmlu_score\n0,0.4\n0.1,43\n")

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -152,7 +153,7 @@ def test_evaluation_and_comparison(sampled):
 
 def test_columns_of_a_runs_table(fit):
     names = re.findall(r"`([^`]+)`", PAGE[PAGE.index("Canonical columns") : PAGE.index("Predictions have")])
-    given = {name: "x" for name in names if "<" not in name and name != "loss"}
+    given: dict[str, Any] = {name: "x" for name in names if "<" not in name and name != "loss"}
     table = pd.DataFrame({"x": [0.5]}).assign(loss=2.0)
     with pytest.raises(bl.BayeslawError, match="mapped twice"):  # known names, so the door looks at their columns
         bl.read_runs(table, **given)

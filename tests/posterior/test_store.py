@@ -26,6 +26,8 @@ from bayeslaw.tables.runs import Runs
 from bayeslaw.workflow import Fit
 
 ROOT = Path(__file__).parents[2]
+Usage = namedtuple("Usage", "total used free")
+"""What `shutil.disk_usage` says."""
 
 
 def domains() -> pd.DataFrame:
@@ -38,7 +40,7 @@ def domains() -> pd.DataFrame:
     rows["general_loss"] = noise * (2.0 + 0.2 * rows["domain_share"] + 0.3 * (rows["N"] / 1e9) ** -0.3)
     rows["domain_loss"] = noise * (2.2 - 0.3 * rows["domain_share"] + 0.1 * (rows["D"] / 1e10) ** -0.3)
     number = np.arange(len(rows))
-    rows["seed"], rows["kept"], rows["note"] = number % 3, number % 2 == 0, np.where(number % 4, "=1+1", None)
+    rows["seed"], rows["kept"], rows["note"] = number % 3, number % 2 == 0, ["=1+1" if n % 4 else None for n in number]
     rows["day"] = pd.Timestamp("2026-01-01") + pd.to_timedelta(number, "D")
     rows["machine"] = pd.Categorical(np.where(number % 2, "a", "b"))
     rows["half"] = np.where(number % 2, 0.5, np.nan)
@@ -53,7 +55,7 @@ def pooled() -> Fit:
 
 
 @pytest.fixture(scope="module")
-def again(pooled, tmp_path_factory) -> Fit:
+def again(pooled: Fit, tmp_path_factory: pytest.TempPathFactory) -> Fit:
     return bl.load(pooled.save(tmp_path_factory.mktemp("fits") / "fit.nc"))
 
 
@@ -106,8 +108,8 @@ def quick() -> Fit:
 
 ODD: dict[str, Any] = {
     "category": pd.Categorical(["x", "y", "x"] * 3),
-    "day": pd.to_datetime(["2026-01-01", None, "2026-01-03"] * 3),
-    "day somewhere": pd.to_datetime(["2026-01-01", None, "2026-01-03"] * 3, utc=True),
+    "day": pd.DatetimeIndex(["2026-01-01", None, "2026-01-03"] * 3),
+    "day somewhere": pd.DatetimeIndex(["2026-01-01", None, "2026-01-03"] * 3, tz="UTC"),
     "whole with gaps": pd.array([2**50 + 1, None, 3] * 3, "Int64"),
     "small": np.array([1, 2, 3] * 3, "int8"),
     "single": np.array([0.1, np.nan, 3] * 3, "float32"),
@@ -192,7 +194,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(quick, tiny_disk, told, mo
     content = (tiny_disk / "fit.nc").read_bytes()
     reason = "MB are free" if told else "No space left on device"
     if not told:  # it fills up between the look and the writing
-        monkeypatch.setattr(shutil, "disk_usage", lambda _: namedtuple("U", "total used free")(1, 0, 10**12))
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(1, 0, 10**12))
     with pytest.raises(StoreError, match=f"{reason}.*: free some space, or choose another disk"):
         large.save(tiny_disk / "fit.nc")
     assert [p.name for p in tiny_disk.iterdir()] == ["fit.nc"] and (tiny_disk / "fit.nc").read_bytes() == content
@@ -211,7 +213,7 @@ def test_a_disk_without_room_is_said_before_sampling(quick, words, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     quick.model.runs.table.to_csv("runs.csv", index=False)
     monkeypatch.setattr(bl.Model, "fit", lambda *_, **__: pytest.fail("it was sampled first"))
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: namedtuple("U", "total used free")(10**9, 0, 10_000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**9, 0, 10_000))
     with pytest.raises(SystemExit) as left:
         app(words.format("out").split())
     told = capsys.readouterr()

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,7 @@ def test_the_installed_nutpie_takes_the_address():
     assert isinstance(made, nutpie.compile_pymc.CompiledPyMCModel)
 
 
-def sample_in_a_daemon(pipe) -> None:
+def sample_in_a_daemon(pipe: Connection) -> None:
     fit = model(study(3, 6, 5)).fit(draws=10, tune=20, chains=2, cores=2, seed=3, progress=False)
     pipe.send(fit.posterior["E"].values)
 

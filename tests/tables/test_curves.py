@@ -137,7 +137,7 @@ def test_curves_have_their_areas_at_other_memories(before, tmp_path):
     kept = bl.load(fit.save(tmp_path / "fit.nc")).model.runs
     for memory, alike in read.items():
         there = at_memory(kept, memory)
-        shared = [c for c in alike.table if "@" not in c]
+        shared = [c for c in alike.table.columns if "@" not in c]
         pd.testing.assert_frame_equal(there.table[shared], alike.table[shared])
         assert there.area_settings == alike.area_settings
     assert memories_of(bl.read_runs(pd.DataFrame({"N": 1e8, "D": [1e9, 2e9], "loss": 3.0}))) == []

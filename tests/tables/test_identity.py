@@ -182,7 +182,8 @@ def test_the_best_measured_mixture_is_one_with_every_loss_of_the_goal():
     fit = bl.Model(models.regmix, bl.read_runs(table)).fit(method="mle")
     best = fit.best_mixture(goal={"x": 1, "y": 1})
     complete = table.dropna()
-    expected = complete.loc[(complete["x_loss"] + complete["y_loss"]).idxmin(), ["weight_a", "weight_b", "weight_c"]]
+    best_row = int((complete["x_loss"] + complete["y_loss"]).argmin())
+    expected = complete.iloc[best_row][["weight_a", "weight_b", "weight_c"]]
     named = [rival for name, rival in _rivals(fit, best).items() if "best measured run" in name]
     np.testing.assert_allclose(named[0].values, expected.to_numpy(float))
 

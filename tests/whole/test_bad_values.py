@@ -29,13 +29,16 @@ from bayeslaw.sampler import sampling
 from bayeslaw.workflow import Fit
 from tests.stand_ins import stand_in
 
+WRITTEN: tuple[Any, ...] = (
+    None, np.nan, np.inf, -np.inf, -1, 0, 0.0, 1.5, 1e30, 10**12, 10**400, True,
+    "", "x", "general", "D", b"x", 1j, [], [np.nan], [-1.0], ["x"], [1, "x"], {},
+    {"x": 1}, {1: 2}, {"general": np.nan}, {"web": "x"}, {"domain": "nowhere"}, (),
+    np.float32("nan"), np.int64(-1), np.bool_(True), np.array([]), np.array("x"),
+)  # fmt: skip
+"""Mistakes that are named as they are written."""
+
 BAD: dict[str, Any] = {
-    **{repr(value): value for value in (None, np.nan, np.inf, -np.inf, -1, 0, 0.0, 1.5, 1e30, 10**12, 10**400, True)},
-    **{repr(value): value for value in ("", "x", "general", "D", b"x", 1j, [], [np.nan], [-1.0], ["x"], [1, "x"], {})},
-    **{
-        repr(value): value for value in ({"x": 1}, {1: 2}, {"general": np.nan}, {"web": "x"}, {"domain": "nowhere"}, ())
-    },
-    **{repr(value): value for value in (np.float32("nan"), np.int64(-1), np.bool_(True), np.array([]), np.array("x"))},
+    **{repr(value): value for value in WRITTEN},
     "a square": np.zeros((2, 2)),
     "numbers and none": np.array([1.0, None], object),
     "a named array": xr.DataArray([1.0, 2.0], dims="z"),
@@ -116,7 +119,7 @@ def fit_of(table_for: Callable[..., pd.DataFrame]) -> Callable[[str], Fit]:
 
     @cache
     def make(law: str) -> Fit:
-        by = {"by": {"E": "domain"}} if law == SHARE else {}
+        by: dict[str, Any] = {"by": {"E": "domain"}} if law == SHARE else {}
         return stand_in(models.catalogue[law], table_for, draws=12, **by)
 
     return make

@@ -72,8 +72,12 @@ def test_every_decision_is_asked():
 
 @pytest.mark.parametrize("name", ASKED)
 def test_a_decision_cautions_alike_in_python_and_on_the_command_line(
-    name, table_for: Callable[..., pd.DataFrame], tmp_path, monkeypatch, unconverged
-):
+    name: str,
+    table_for: Callable[..., pd.DataFrame],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    unconverged: None,
+) -> None:
     law, asked, words = ASKED[name]
     fit = stand_in(models.catalogue[law], table_for, draws=60)
     if "SOURCE" in words:

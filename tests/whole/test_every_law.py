@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import Any, get_args
 
@@ -80,9 +81,9 @@ def plans(folder: Path) -> list[str]:
 def question(fit: Fit, decision: str, folder: Path) -> list[str]:
     """The words of a question that the fit can answer."""
     law, design, largest = fit.model.law, fit.model.design, fit.model.design.rows.isel(row=-1)
-    ask = DECISIONS[decision].ask.__kwdefaults__ | dict.fromkeys(DECISIONS[decision].ask.__annotations__)
+    ask = signature(DECISIONS[decision].ask).parameters
     sought = {"allocation": ("N", "D"), "tokens_for": ("D",), "best_ratio": ("D",)}.get(decision, ())
-    at = {c: f"--{c}={largest[c].item():g}" for c in ("N", "D") if c in law.columns}
+    at: dict[str, str] = {c: f"--{c}={largest[c].item():g}" for c in ("N", "D") if c in law.columns}
     at |= {"domain_share": "--domain-share=0.5"} if "domain_share" in law.columns else {}
     words = [word for column, word in at.items() if column in ask and column not in sought]
     features = any(covariate.of for covariate in law.covariates.values())

@@ -1,6 +1,5 @@
 """Columns with the names of coefficients, parameters, dims and results: they work, or one sentence refuses them."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,7 +66,8 @@ def test_a_column_to_pool_over_works_or_is_refused(column):
             assert sentence(caught, column)
         return
     fit = drawn(column, by={"E": column})
-    answer = fit.predict(N=2e9, D=[1e10, 1e11], **{column: ["a", "b"]})
+    at: dict[str, Any] = {"N": 2e9, "D": [1e10, 1e11], column: ["a", "b"]}
+    answer = fit.predict(**at)
     assert list(dict.fromkeys(answer.to_frame()[column])) == ["a", "b"]
     assert fit.model.pymc_model.coords[column] == ("a", "b")
     table_of = fit.predict(pd.DataFrame({"N": [2e9], "D": [1e11], column: ["b"]}))
@@ -88,7 +88,7 @@ def test_a_law_cannot_read_a_column_of_such_a_name(column):
         )(functions["mine"])  # fmt: skip
 
 
-def test_areas_in_a_table_are_not_computed_over(tmp_path: Path):
+def test_areas_in_a_table_are_not_computed_over():
     log = pd.DataFrame({"run": "a", "step": np.arange(10, 200, 10), "lr": 3e-4, "loss": np.geomspace(4, 3, 19)})
     for read in (lambda t: bl.read_curves(t, warmup=0), lambda t: bl.read_curves(t)):
         with pytest.raises(DataError, match="a column 'S1', which read_curves computes: rename or drop it"):
