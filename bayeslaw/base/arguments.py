@@ -17,7 +17,7 @@ import numpy as np
 
 from bayeslaw.errors import ArgumentError, RangeError, shown, unknown_name
 
-__all__ = ["checked", "checked_fields", "named_values", "numbers", "one_number", "some_numbers"]
+__all__ = ["checked", "checked_fields", "finite_numbers", "named_values", "numbers", "one_number", "some_numbers"]
 
 
 @dataclass(frozen=True)
@@ -182,8 +182,16 @@ def one_number(value: Any, name: str) -> float:
 
 def some_numbers(value: Any, name: str) -> np.ndarray:
     """Return one number or a list of them, at least one and all finite; raise a typed error for anything else."""
+    found = finite_numbers(value, name)
+    if found.ndim > 1:
+        raise RangeError(f"{name} is {shown(value)} of shape {found.shape}: give a number, or a list of at least one")
+    return found
+
+
+def finite_numbers(value: Any, name: str) -> np.ndarray:
+    """Return numbers of any shape, at least one and all finite; raise a typed error for anything else."""
     found = numbers(value, name)
-    if found.ndim > 1 or not found.size:
+    if not found.size:
         raise RangeError(f"{name} is {shown(value)} of shape {found.shape}: give a number, or a list of at least one")
     if not np.isfinite(found).all():
         raise RangeError(f"{name} is {found[~np.isfinite(found)].flat[0]}: give finite numbers")
