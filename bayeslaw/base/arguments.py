@@ -68,7 +68,9 @@ WITHOUT = {
 """Arguments of other packages that have no counterpart, and what there is instead."""
 
 WANTED = {
+    "Axes": "axes of matplotlib",
     "Callable": "a function",
+    "DataArray": "an xarray.DataArray",
     "DataFrame": "a pandas DataFrame",
     "Executor": "an executor, for example Client(address).get_executor() of Dask",
     "Evaluation": "an Evaluation, bl.evaluate(model, splits)",
@@ -97,7 +99,7 @@ WANTED = {
 def checked[**P, R](function: Callable[P, R]) -> Callable[P, R]:
     """Return the function with its arguments checked: one of another type than annotated raises ArgumentError.
 
-    The elements of a container are not checked, nor is an argument annotated as Any.
+    So are the values of a mapping. The elements of other containers are not checked, nor is anything annotated as Any.
     """
     declared = signature(function)
     takes_any = any(p.kind is Parameter.VAR_KEYWORD for p in declared.parameters.values())
@@ -106,6 +108,11 @@ def checked[**P, R](function: Callable[P, R]) -> Callable[P, R]:
     def kinds() -> dict[str, tuple[Any, ...]]:
         annotated = signature(function, eval_str=True).parameters
         return {name: tuple(_kinds(p.annotation)) for name, p in annotated.items()}
+
+    @cache
+    def held() -> dict[str, tuple[Any, ...]]:
+        annotated = signature(function, eval_str=True).parameters
+        return {name: kinds for name, p in annotated.items() if (kinds := tuple(_held(p.annotation)))}
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -126,6 +133,9 @@ def checked[**P, R](function: Callable[P, R]) -> Callable[P, R]:
                     raise ArgumentError(f"{argument} is {shown(one)}: give {_wanted(kinds()[name])}")
                 if float in kinds()[name] or int in kinds()[name] or argument in RANGES:
                     _check_number(argument, one)
+                for key, element in one.items() if name in held() and isinstance(one, Mapping) else ():
+                    if not any(_is(element, kind) for kind in held()[name]):
+                        raise ArgumentError(f"{argument}[{key!r}] is {shown(element)}: give {_wanted(held()[name])}")
         return function(*args, **kwargs)
 
     return call
@@ -219,6 +229,15 @@ def _kinds(annotation: Any) -> Iterator[Any]:
         kind = origin or annotation
         free = kind in (Any, Parameter.empty) or not isinstance(kind, type) or getattr(kind, "_is_protocol", False)
         yield object if free else kind
+
+
+def _held(annotation: Any) -> Iterator[Any]:
+    """Return the types of the values of the mappings in an annotation."""
+    if get_origin(annotation) is Mapping:
+        yield from _kinds(get_args(annotation)[1])
+    elif get_origin(annotation) in (Union, UnionType):
+        for part in get_args(annotation):
+            yield from _held(part)
 
 
 def _wanted(kinds: tuple[Any, ...]) -> str:
