@@ -325,8 +325,8 @@ LONG = ("Fit.extend", "Fit.report", "Model.fit", "calibrate", "evaluate", "repor
 @settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_bad_values_are_refused_in_a_sentence_or_work(world, data):
-    function = data.draw(st.sampled_from(list(world.functions)))
-    argument = data.draw(st.sampled_from(world.arguments(function) or ["nothing"]))
+    function = data.draw(st.sampled_from([name for name in world.functions if world.arguments(name)]))
+    argument = data.draw(st.sampled_from(world.arguments(function)))
     value = data.draw(st.sampled_from(list(BAD)))
     assert outcome(world, function, argument, BAD[value]) is None, f"{function}({argument}={value})"
 
