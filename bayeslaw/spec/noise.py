@@ -24,7 +24,7 @@ from bayeslaw.base.arguments import checked_fields
 from bayeslaw.base.words import Described
 from bayeslaw.declare.algebra import exp, where
 from bayeslaw.declare.priors import Correlation, Prior, describe, positive, share, with_dims
-from bayeslaw.errors import DataError, LawError, shown
+from bayeslaw.errors import DataError
 
 __all__ = ["Noise"]
 
@@ -69,12 +69,6 @@ class Noise(Described):
     batch_sd: Prior = field(default_factory=lambda: positive(0.002, spread=1.0))
     run_weight: Prior = field(default_factory=lambda: share(0.4, weight=5))
     size_exponent: Prior | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("sigma", "batch_sd", "run_weight", "size_exponent"):
-            prior = getattr(self, name)
-            if not (isinstance(prior, Prior) or (name == "size_exponent" and prior is None)):
-                raise LawError(f"{name} is {shown(prior)}: give a prior, for example bl.positive(0.005, spread=0.5)")
 
     def _about(self) -> tuple[str, list[tuple[str, str]]]:
         words = {
