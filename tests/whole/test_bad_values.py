@@ -27,6 +27,7 @@ from bayeslaw.errors import BayeslawError, SamplingError
 from bayeslaw.posterior import groups
 from bayeslaw.reporting import writing
 from bayeslaw.sampler import sampling
+from bayeslaw.tables.mixtures import as_weights
 from bayeslaw.validation import calibration, evaluation
 from bayeslaw.workflow import Fit
 from tests.stand_ins import stand_in
@@ -350,6 +351,14 @@ SAID = {
     "no tokens": lambda model, fit: fit.predict(N=2e9, D=0.0, domain_share=0.5, domain="code"),
     "an empty list": lambda model, fit: fit.critical_ratio(N=2e9, D=[], domain="code"),
     "a law that is none": lambda model, fit: bl.Model(models.chinchilla, model.runs, by=[]),  # type: ignore[arg-type]
+    "a baseline that is a table": lambda model, fit: fit.critical_ratio(N=2e9, D=1e10, domain="code", baseline=TABLE),
+    "a text in a mapping": lambda model, fit: bl.Model(models.chinchilla, model.runs, priors={"E": 1}),  # type: ignore[dict-item]
+    "a report of a number": lambda model, fit: bl.report({"x": 1}, "out.html"),  # type: ignore[dict-item]
+    "a validation set that is none": lambda model, fit: bl.plots.plot_learned(fit, eval="x"),
+    "a probability in text": lambda model, fit: fit.predict(N=2e9, D=1e10, domain_share=0.5, domain="code").about("x"),  # type: ignore[arg-type]
+    "a share in text": lambda model, fit: as_weights({"web": "x"}, ["web"]),
+    "no mixtures": lambda model, fit: as_weights(pd.DataFrame(), ["web"]),
+    "no chart": lambda model, fit: bl.from_wandb(pd.DataFrame()),
     "a dim of draws": lambda model, fit: fit.predict(
         N=2e9, D=xr.DataArray([1e9, 1e10], dims="chain"), domain_share=0.5, domain="code"
     ),
