@@ -31,6 +31,7 @@ def plot_calibration(calibration: Calibration, axes: Sequence[Axes] | None = Non
     if axes is None:
         size = (2.6 * len(kinds), 2.6)
         axes = plt.subplots(1, len(kinds), figsize=size, layout="constrained", sharey=True, squeeze=False)[1][0]
+    axes = style.given_axes(axes, len(kinds), "one for each kind of quantity")
     for ax, (kind, quantities) in zip(axes, kinds.items(), strict=True):
         for quantity in quantities:
             x, share, low, high = ecdf_pit(calibration.pit.sel(quantity=quantity).values, CI_PROB, n_simulations=1000)

@@ -14,7 +14,7 @@ from bayeslaw.base.intervals import CI_PROB, SAMPLE
 from bayeslaw.base.words import place
 from bayeslaw.decisions.schedule import check_law, curve
 from bayeslaw.declare.laws import AREAS
-from bayeslaw.errors import ArgumentError, RangeError, shown, unknown_name
+from bayeslaw.errors import RangeError, unknown_name
 from bayeslaw.plots import style
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.losses import predict
@@ -101,9 +101,7 @@ def plot_curve(
     counted = xr.DataArray(np.isin(step, fitted.loc[fitted["run"] == run, "step"]), dims="row")
     if axes is None:
         axes = plt.subplots(2, figsize=(5, 4), sharex=True, height_ratios=[1, 3], layout="constrained")[1]
-    elif len(axes) != 2 or not all(isinstance(ax, Axes) for ax in axes):
-        raise ArgumentError(f"axes is {shown(axes)}: give two axes of matplotlib, of the rate and of the loss")
-    above, below = axes
+    above, below = style.given_axes(axes, 2, "of the rate and of the loss")
     above.fill_between(rate.index, rate, color="0.8", lw=0)
     above.plot(rate, color="0.35", lw=1)
     above.set(ylabel="rate", ylim=(0, None))

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from bayeslaw.base.intervals import SAMPLE, levels
 from bayeslaw.base.words import amount
 from bayeslaw.declare.laws import Law
+from bayeslaw.errors import ArgumentError, shown
 from bayeslaw.posterior.quantity import Censored, Quantity
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -36,6 +37,14 @@ LOG_RATIO = 30.0
 def axes_or_new(ax: Axes | None) -> Axes:
     """Return the given axes, or new ones of the usual size."""
     return plt.subplots(figsize=(5, 3.2), layout="constrained")[1] if ax is None else ax
+
+
+def given_axes(axes: Any, number: int, of: str) -> list[Axes]:
+    """Return the axes that a caller gave; raise ArgumentError unless they are that many."""
+    found = np.ravel(np.asarray(axes, object)).tolist()
+    if len(found) != number or not all(isinstance(ax, Axes) for ax in found):
+        raise ArgumentError(f"axes is {shown(axes)}: give {number} axes of matplotlib, {of}")
+    return found
 
 
 def finish(ax: Axes, title: str = "", pad: float = 6, **legend: Any) -> Axes:

@@ -358,6 +358,7 @@ SAID = {
     "a probability in text": lambda model, fit: fit.predict(N=2e9, D=1e10, domain_share=0.5, domain="code").about("x"),  # type: ignore[arg-type]
     "a share in text": lambda model, fit: as_weights({"web": "x"}, ["web"]),
     "no mixtures": lambda model, fit: as_weights(pd.DataFrame(), ["web"]),
+    "axes that are none": lambda model, fit: bl.plots.plot_calibration(calibrated(), axes=[1, "x"]),  # type: ignore[list-item]
     "no chart": lambda model, fit: bl.from_wandb(pd.DataFrame()),
     "a dim of draws": lambda model, fit: fit.predict(
         N=2e9, D=xr.DataArray([1e9, 1e10], dims="chain"), domain_share=0.5, domain="code"
