@@ -9,9 +9,11 @@ import pytest
 
 import bayeslaw as bl
 from bayeslaw import models, schedules
-from bayeslaw.checks import extrapolation
+from bayeslaw.checks import CHECKS, extrapolation
+from bayeslaw.checks.runs import peaks
 from bayeslaw.decisions.schedule import beyond
 from bayeslaw.errors import UnknownName
+from bayeslaw.posterior.cautions import VERIFIED
 from bayeslaw.workflow import Fit
 
 PEAK, STEPS = 3e-4, 2000
@@ -135,6 +137,41 @@ def test_simulated_training_at_other_peaks_is_missed_and_cautioned():
         missed[factor] = (found["mean"] - rows["loss"]).abs().mean()
         assert (found.attrs["cautions"] == [OF_A_POINT]) == (factor == 1)
     assert missed[1] < 0.01 and min(missed[0.5], missed[2]) > 0.05
+
+
+def test_runs_of_several_peaks_are_missed_and_fail_a_check(tmp_path):
+    """By simulated training: what the check says of them, and that coefficients for each peak mend it."""
+    step, own = np.unique(np.geomspace(200, 4000, 30).astype(int)), {}
+    for peak in (1e-3, 2e-3):
+        own |= {f"{name} at {peak:g}": plan for name, plan in plans(peak, 4000).items()}
+    rows = pd.concat(pd.DataFrame({"run": n, "step": step, "loss": trained(p)[step - 1]}) for n, p in own.items())
+    one = rows[rows["run"].str.endswith("0.001")]
+
+    def fitted(rows: pd.DataFrame, *names: str) -> tuple[Any, float]:
+        runs = bl.read_curves(rows, schedule={n: own[n] for n in rows["run"].unique()}, memory=0.99)
+        by = dict.fromkeys(names, "peak")
+        fit = bl.Model(models.lr_annealing, runs, by=by, reference={"annealed": 1e-3}).fit(method="mle")
+        found = fit.predict(fit.model.runs.table)
+        loaded = bl.load(fit.save(tmp_path / "fit.nc"))
+        assert peaks(fit) == peaks(loaded)
+        return peaks(loaded), float((found["mean"] - fit.model.runs.table["validation_loss"]).abs().mean())
+
+    (alone, usual), (mixed, missed) = fitted(one), fitted(rows)
+    assert alone.passed and alone.value == 1 and alone.name in CHECKS
+    assert not mixed.passed and mixed.value == pytest.approx(2) and mixed.limit == VERIFIED["peak"]
+    assert usual < 0.01 and missed > 0.05
+    assert (
+        "of runs that share L0, the peak learning rates lie between 0.001 and 0.002; lr_annealing holds" in mixed.text
+    )
+    some, _ = fitted(rows, "L0", "A", "C")
+    assert not some.passed and "that share alpha" in some.text
+    each, left = fitted(rows, *models.lr_annealing.coefficients)
+    assert each.passed and left < 0.01
+
+
+def test_only_curves_have_peaks():
+    sizes = bl.read_runs(pd.DataFrame({"N": [1e8, 2e8], "D": [1e9, 2e9], "loss": [3.0, 2.9], "peak": [1.0, 2.0]}))
+    assert peaks(bl.Model(models.chinchilla, sizes).fit(method="mle")) is None
 
 
 def test_candidates_below_the_peaks_of_the_runs_are_named(fit):
