@@ -115,7 +115,7 @@ def _source(law: Law, over: int) -> str:
         body[()].append(f"c{number} = coefficients[{number}, p]")
     for number, (x, axis) in enumerate(covariates):
         text[x], scope[x] = f"x{number}", (axis,)
-        body.setdefault((axis,), []).append(f"x{number} = x{number}_at[i{axis}, p]")
+        body.setdefault((axis,), []).append(f"x{number} = x{number}_on[i{axis}, p]")
     kept: dict[Variable, None] = {}
 
     def slot(x: Variable) -> str:
@@ -142,7 +142,7 @@ def _source(law: Law, over: int) -> str:
     lines += [f"    n{a} = shape[{a + 1}]" for a in axes]
     lines += [f"    every = carray(x, (points * ({' + '.join(f'n{axis}' for _, axis in covariates)}),))"]
     for number, (_, axis) in enumerate(covariates):
-        lines += [f"    x{number}_at = every[end : end + n{axis} * points].reshape((n{axis}, points))"]
+        lines += [f"    x{number}_on = every[end : end + n{axis} * points].reshape((n{axis}, points))"]
         lines += [f"    end += n{axis} * points"]
     lines += [f"    coefficients = carray(c, ({len(coefficients)}, points))"]
     lines += [f"    out = carray(loss, ({len(graph.outputs)}, points, {', '.join(f'n{a}' for a in axes)}))"]
