@@ -75,7 +75,7 @@ def peaks(fit: Posterior) -> CheckResult | None:
         groups = labels["peak"].groupby([labels[label] for label in own] or [0] * len(labels))
         ends.append(groups.agg(["min", "max"]).assign(coefficient=name))
     found = pd.concat(ends, ignore_index=True)
-    widest = found.loc[(found["max"] / found["min"]).idxmax()]
+    widest = found.iloc[int((found["max"] / found["min"]).argmax())]
     return CheckResult.judged(
         "peak learning rates",
         widest["max"] / widest["min"],

@@ -141,7 +141,8 @@ def test_simulated_training_at_other_peaks_is_missed_and_cautioned():
 
 def test_runs_of_several_peaks_are_missed_and_fail_a_check(tmp_path):
     """By simulated training: what the check says of them, and that coefficients for each peak mend it."""
-    step, own = np.unique(np.geomspace(200, 4000, 30).astype(int)), {}
+    step = np.unique(np.geomspace(200, 4000, 30).astype(int))
+    own: dict[str, schedules.Schedule] = {}
     for peak in (1e-3, 2e-3):
         own |= {f"{name} at {peak:g}": plan for name, plan in plans(peak, 4000).items()}
     rows = pd.concat(pd.DataFrame({"run": n, "step": step, "loss": trained(p)[step - 1]}) for n, p in own.items())
