@@ -72,7 +72,7 @@ def peaks(fit: Posterior) -> CheckResult | None:
     ends = []
     for name, prior in fit.model.coefficient_priors.items():
         own = [label for label in labels if label in (prior.dims or ())]
-        groups = labels["peak"].groupby([labels[label] for label in own] or [0] * len(labels))
+        groups = labels["peak"].groupby([labels[label] for label in own] or [0 * labels["peak"]])
         ends.append(groups.agg(["min", "max"]).assign(coefficient=name))
     found = pd.concat(ends, ignore_index=True)
     widest = found.iloc[int((found["max"] / found["min"]).argmax())]
