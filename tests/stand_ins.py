@@ -68,7 +68,7 @@ def curve_runs(law: Law) -> bl.Runs:
 def stand_in(
     law: Law, table_for: Callable[..., pd.DataFrame], draws: int = 120, sources: int = 3, **settings: Any
 ) -> Fit:
-    """Return a fit of simulated runs whose draws scatter by 2 % around the coefficients they were simulated with."""
+    """Return a fit of simulated runs whose draws scatter by 2 % around the parameters they were simulated with."""
     rng = np.random.default_rng(0)
     runs = (
         curve_runs(law) if law.kind == "schedule" else bl.read_runs(with_features(law, table_for(law, sources=sources)))
@@ -88,7 +88,8 @@ def stand_in(
     shared = {"run_weight": 0.3, "correlation_length": 0.5, "eval_correlation": 0.2, "sigma": NOISE}
     for name in model.noise.priors(len(model.design.evals)):
         over = coords if name == "sigma" else {k: coords[k] for k in ("chain", "draw")}
-        posterior[name] = xr.DataArray(np.full([len(v) for v in over.values()], shared[name]), over)
+        spread = 0.02 * rng.standard_normal([len(v) for v in over.values()])
+        posterior[name] = xr.DataArray(shared[name] * np.exp(spread), over)
     fit = Fit(model, xr.DataTree.from_dict({"posterior": posterior}), {"method": "stand-in", "seed": 0}, 1.0)
     rows = model.design.rows
     truth = fit.loss(rows[list(dict.fromkeys([*law.columns, *model.design.groups]))]).mean(["chain", "draw"])

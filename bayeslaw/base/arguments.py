@@ -17,7 +17,17 @@ import numpy as np
 
 from bayeslaw.errors import ArgumentError, RangeError, shown, unknown_name
 
-__all__ = ["checked", "checked_fields", "finite_numbers", "named_values", "numbers", "one_number", "some_numbers"]
+__all__ = [
+    "MOST_STEPS",
+    "RANGES",
+    "checked",
+    "checked_fields",
+    "finite_numbers",
+    "named_values",
+    "numbers",
+    "one_number",
+    "some_numbers",
+]
 
 
 @dataclass(frozen=True)
@@ -33,7 +43,10 @@ class Range:
         return bool(self.low < number < self.high if self.open else self.low <= number <= self.high)
 
 
-MOST_DRAWS, MOST_CHAINS, MOST_STEPS, MOST_SEED = 1_000_000, 1_000, 100_000_000, 2**128
+MOST_DRAWS, MOST_CHAINS, MOST_SEED = 1_000_000, 1_000, 2**128
+MOST_STEPS = 10_000_000
+"""A schedule holds one rate per step, and no run has more steps; tokens taken for steps have more."""
+
 COUNT = Range(1, MOST_DRAWS, f"at least 1 and at most {MOST_DRAWS:,}")
 
 RANGES = {
@@ -41,7 +54,7 @@ RANGES = {
     "draws": COUNT,
     "tune": COUNT,
     "points": COUNT,
-    "steps": Range(1, MOST_STEPS, f"a number of training steps, at least 1 and at most {MOST_STEPS:,}"),
+    "steps": Range(1, MOST_STEPS, f"steps of the optimiser, not tokens: at least 1 and at most {MOST_STEPS:,}"),
     "chains": Range(1, MOST_CHAINS, f"at least 1 and at most {MOST_CHAINS:,}"),
     "cores": Range(1, math.inf, "at least 1"),
     "prob": Range(0, 1, "a probability between 0 and 1, for example 0.89", open=True),

@@ -109,13 +109,15 @@ def _source(law: Law, over: int) -> str:
     axes = tuple(range(len(law.covariates)))
     text: dict[Variable, str] = {}
     scope: dict[Variable, tuple[int, ...]] = {}
+    given: dict[Variable, str] = {}
     body: dict[tuple[int, ...], list[str]] = {(): []}
     for number, c in enumerate(coefficients):
         text[c], scope[c] = f"c{number}", ()
         body[()].append(f"c{number} = coefficients[{number}, p]")
     for number, (x, axis) in enumerate(covariates):
         text[x], scope[x] = f"x{number}", (axis,)
-        body.setdefault((axis,), []).append(f"x{number} = x{number}_on[i{axis}, p]")
+        given[x] = f"x{number}_at[i{axis}, p]"
+        body.setdefault((axis,), []).append(f"{text[x]} = {given[x]}")
     kept: dict[Variable, None] = {}
 
     def slot(x: Variable) -> str:
@@ -126,6 +128,8 @@ def _source(law: Law, over: int) -> str:
             return f"({float(x.data)!r})" if np.isfinite(x.data) else f"float('{x.data}')"
         if scope[x] in (where, ()):
             return text[x]
+        if x in given:
+            return given[x]
         kept[x] = None
         return slot(x)
 
@@ -142,7 +146,7 @@ def _source(law: Law, over: int) -> str:
     lines += [f"    n{a} = shape[{a + 1}]" for a in axes]
     lines += [f"    every = carray(x, (points * ({' + '.join(f'n{axis}' for _, axis in covariates)}),))"]
     for number, (_, axis) in enumerate(covariates):
-        lines += [f"    x{number}_on = every[end : end + n{axis} * points].reshape((n{axis}, points))"]
+        lines += [f"    x{number}_at = every[end : end + n{axis} * points].reshape((n{axis}, points))"]
         lines += [f"    end += n{axis} * points"]
     lines += [f"    coefficients = carray(c, ({len(coefficients)}, points))"]
     lines += [f"    out = carray(loss, ({len(graph.outputs)}, points, {', '.join(f'n{a}' for a in axes)}))"]

@@ -1,7 +1,7 @@
 """Every command and every verb with every kind of law: one law of each kind through the program, all others in process.
 
-The program starts twice for a kind of law: for its fit, and for all the commands that read it, which run one after the
-other as `bayeslaw.cli.app` runs them.
+The program starts twice: for the fits of the laws of all kinds, and for all the commands that read these, which run one
+after the other as `bayeslaw.cli.app` runs them.
 """
 
 import json
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from inspect import signature
 from pathlib import Path
+from shutil import copy
 from typing import Any, get_args
 
 import numpy as np
@@ -140,33 +141,39 @@ def judged(fit: Fit, folder: Path, done: dict[str, tuple[Any, str, str]]) -> Non
     assert {"fold", "eval", "crps"} <= set(pd.read_csv(folder / "scores.csv"))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", get_args(Kind.__value__))
-def test_the_program_knows_every_kind_of_law(kind, table_for, tmp_path):
-    law = models.catalogue[REPRESENTATIVES[kind]]
-    assert law.kind == kind
-    simulated = stand_in(law, table_for, draws=10)
-    table_of(simulated).to_csv(tmp_path / "runs.csv", index=False)
-    grid_of(simulated).to_csv(tmp_path / "grid.csv", index=False)
-    start = ["--warmup=100"] if kind == "schedule" else []
-    for name, more in {"fit": [], "other": ["--robust"]}.items():
-        words = ["fit", law.name, tmp_path / "runs.csv", "-o", tmp_path / f"{name}.nc", *SAMPLING, *start, *more]
-        if name == "other" and kind != "size":  # the program fits once; another error model in process
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                assert CliRunner().invoke(app, [str(w) for w in words]).exit_code == 0
-            continue
-        program = [sys.executable, "-m", "bayeslaw.cli", *map(str, words)]
-        fitted = subprocess.run(program, capture_output=True, text=True)
-        assert fitted.returncode == 0 and "1 chains of 100 draws" in fitted.stdout, fitted.stderr
-    fit = bl.load(tmp_path / "fit.nc")
-    asked = dict(commands(fit, tmp_path))
-    lines = [[str(tmp_path / "fit.nc") if w == "FIT" else w for w in words] for words in asked.values()]
+def through_the_program(lines: list[list[str]]) -> list[tuple[Any, str, str]]:
+    """Run command lines in one process of the program: exit code, output and complaints of each."""
     text = "\n".join(map(json.dumps, lines))
-    ran = subprocess.run([sys.executable, "-c", SEVERAL], input=text, capture_output=True, text=True, cwd=tmp_path)
-    done = [json.loads(line) for line in ran.stdout.splitlines()]
-    assert len(done) == len(asked), ran.stderr
-    judged(fit, tmp_path, dict(zip(asked, map(tuple, done), strict=True)))
+    ran = subprocess.run([sys.executable, "-c", SEVERAL], input=text, capture_output=True, text=True)
+    done: list[tuple[Any, str, str]] = [tuple(json.loads(line)) for line in ran.stdout.splitlines()]
+    assert len(done) == len(lines), ran.stderr
+    return done
+
+
+def test_the_program_knows_every_kind_of_law(table_for, tmp_path):
+    folders = {kind: tmp_path / kind for kind in get_args(Kind.__value__)}
+    fits = []
+    for kind, folder in folders.items():
+        law = models.catalogue[REPRESENTATIVES[kind]]
+        assert law.kind == kind
+        folder.mkdir()
+        simulated = stand_in(law, table_for, draws=10)
+        table_of(simulated).to_csv(folder / "runs.csv", index=False)
+        grid_of(simulated).to_csv(folder / "grid.csv", index=False)
+        start = ["--warmup=100"] if kind == "schedule" else []
+        fits.append(["fit", law.name, f"{folder}/runs.csv", "-o", f"{folder}/fit.nc", *SAMPLING, *start])
+    for kind, (code, said, complained) in zip(folders, through_the_program(fits), strict=True):
+        assert code == 0 and "1 chain of 100 draws" in said, f"{kind}: {complained}"
+        copy(folders[kind] / "fit.nc", folders[kind] / "other.nc")
+    saved = {kind: bl.load(folder / "fit.nc") for kind, folder in folders.items()}
+    asked = {
+        (kind, name): [f"{folder}/fit.nc" if word == "FIT" else word for word in words]
+        for kind, folder in folders.items()
+        for name, words in commands(saved[kind], folder)
+    }
+    done = dict(zip(asked, through_the_program(list(asked.values())), strict=True))
+    for kind, folder in folders.items():
+        judged(saved[kind], folder, {name: found for (of, name), found in done.items() if of == kind})
 
 
 def in_process(law: Law, table_for: Callable[..., pd.DataFrame], folder: Path) -> None:
