@@ -355,7 +355,7 @@ SAID = {
     "a text in a mapping": lambda model, fit: bl.Model(models.chinchilla, model.runs, priors={"E": 1}),  # type: ignore[dict-item]
     "a report of a number": lambda model, fit: bl.report({"x": 1}, "out.html"),  # type: ignore[dict-item]
     "a validation set that is none": lambda model, fit: bl.plots.plot_learned(fit, eval="x"),
-    "a probability in text": lambda model, fit: fit.predict(N=2e9, D=1e10, domain_share=0.5, domain="code").about("x"),  # type: ignore[arg-type]
+    "a probability in text": lambda model, fit: fit.predict(N=2e9, D=1e10, domain_share=0.5, domain="code").about("x"),
     "a share in text": lambda model, fit: as_weights({"web": "x"}, ["web"]),
     "no mixtures": lambda model, fit: as_weights(pd.DataFrame(), ["web"]),
     "axes that are none": lambda model, fit: bl.plots.plot_calibration(calibrated(), axes=[1, "x"]),  # type: ignore[list-item]
