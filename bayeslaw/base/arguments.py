@@ -17,7 +17,17 @@ import numpy as np
 
 from bayeslaw.errors import ArgumentError, RangeError, shown, unknown_name
 
-__all__ = ["checked", "checked_fields", "named_values", "numbers", "one_number", "some_numbers"]
+__all__ = [
+    "MOST_STEPS",
+    "RANGES",
+    "checked",
+    "checked_fields",
+    "finite_numbers",
+    "named_values",
+    "numbers",
+    "one_number",
+    "some_numbers",
+]
 
 
 @dataclass(frozen=True)
@@ -33,7 +43,10 @@ class Range:
         return bool(self.low < number < self.high if self.open else self.low <= number <= self.high)
 
 
-MOST_DRAWS, MOST_CHAINS, MOST_STEPS, MOST_SEED = 1_000_000, 1_000, 100_000_000, 2**128
+MOST_DRAWS, MOST_CHAINS, MOST_SEED = 1_000_000, 1_000, 2**128
+MOST_STEPS = 10_000_000
+"""A schedule holds one rate per step, and no run has more steps; tokens taken for steps have more."""
+
 COUNT = Range(1, MOST_DRAWS, f"at least 1 and at most {MOST_DRAWS:,}")
 
 RANGES = {
@@ -41,7 +54,7 @@ RANGES = {
     "draws": COUNT,
     "tune": COUNT,
     "points": COUNT,
-    "steps": Range(1, MOST_STEPS, f"a number of training steps, at least 1 and at most {MOST_STEPS:,}"),
+    "steps": Range(1, MOST_STEPS, f"steps of the optimiser, not tokens: at least 1 and at most {MOST_STEPS:,}"),
     "chains": Range(1, MOST_CHAINS, f"at least 1 and at most {MOST_CHAINS:,}"),
     "cores": Range(1, math.inf, "at least 1"),
     "prob": Range(0, 1, "a probability between 0 and 1, for example 0.89", open=True),
@@ -68,7 +81,9 @@ WITHOUT = {
 """Arguments of other packages that have no counterpart, and what there is instead."""
 
 WANTED = {
+    "Axes": "axes of matplotlib",
     "Callable": "a function",
+    "DataArray": "an xarray.DataArray",
     "DataFrame": "a pandas DataFrame",
     "Executor": "an executor, for example Client(address).get_executor() of Dask",
     "Evaluation": "an Evaluation, bl.evaluate(model, splits)",
@@ -97,7 +112,7 @@ WANTED = {
 def checked[**P, R](function: Callable[P, R]) -> Callable[P, R]:
     """Return the function with its arguments checked: one of another type than annotated raises ArgumentError.
 
-    The elements of a container are not checked, nor is an argument annotated as Any.
+    So are the values of a mapping. The elements of other containers are not checked, nor is anything annotated as Any.
     """
     declared = signature(function)
     takes_any = any(p.kind is Parameter.VAR_KEYWORD for p in declared.parameters.values())
@@ -106,6 +121,11 @@ def checked[**P, R](function: Callable[P, R]) -> Callable[P, R]:
     def kinds() -> dict[str, tuple[Any, ...]]:
         annotated = signature(function, eval_str=True).parameters
         return {name: tuple(_kinds(p.annotation)) for name, p in annotated.items()}
+
+    @cache
+    def held() -> dict[str, tuple[Any, ...]]:
+        annotated = signature(function, eval_str=True).parameters
+        return {name: kinds for name, p in annotated.items() if (kinds := tuple(_held(p.annotation)))}
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -126,6 +146,9 @@ def checked[**P, R](function: Callable[P, R]) -> Callable[P, R]:
                     raise ArgumentError(f"{argument} is {shown(one)}: give {_wanted(kinds()[name])}")
                 if float in kinds()[name] or int in kinds()[name] or argument in RANGES:
                     _check_number(argument, one)
+                for key, element in one.items() if name in held() and isinstance(one, Mapping) else ():
+                    if not any(_is(element, kind) for kind in held()[name]):
+                        raise ArgumentError(f"{argument}[{key!r}] is {shown(element)}: give {_wanted(held()[name])}")
         return function(*args, **kwargs)
 
     return call
@@ -182,8 +205,16 @@ def one_number(value: Any, name: str) -> float:
 
 def some_numbers(value: Any, name: str) -> np.ndarray:
     """Return one number or a list of them, at least one and all finite; raise a typed error for anything else."""
+    found = finite_numbers(value, name)
+    if found.ndim > 1:
+        raise RangeError(f"{name} is {shown(value)} of shape {found.shape}: give a number, or a list of at least one")
+    return found
+
+
+def finite_numbers(value: Any, name: str) -> np.ndarray:
+    """Return numbers of any shape, at least one and all finite; raise a typed error for anything else."""
     found = numbers(value, name)
-    if found.ndim > 1 or not found.size:
+    if not found.size:
         raise RangeError(f"{name} is {shown(value)} of shape {found.shape}: give a number, or a list of at least one")
     if not np.isfinite(found).all():
         raise RangeError(f"{name} is {found[~np.isfinite(found)].flat[0]}: give finite numbers")
@@ -211,6 +242,15 @@ def _kinds(annotation: Any) -> Iterator[Any]:
         kind = origin or annotation
         free = kind in (Any, Parameter.empty) or not isinstance(kind, type) or getattr(kind, "_is_protocol", False)
         yield object if free else kind
+
+
+def _held(annotation: Any) -> Iterator[Any]:
+    """Return the types of the values of the mappings in an annotation."""
+    if get_origin(annotation) is Mapping:
+        yield from _kinds(get_args(annotation)[1])
+    elif get_origin(annotation) in (Union, UnionType):
+        for part in get_args(annotation):
+            yield from _held(part)
 
 
 def _wanted(kinds: tuple[Any, ...]) -> str:

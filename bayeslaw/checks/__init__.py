@@ -11,7 +11,7 @@ from bayeslaw.checks.neighbours import alike
 from bayeslaw.checks.priors import identification, prior_decides, prior_sensitivity
 from bayeslaw.checks.residuals import coverage, misfit, scatter
 from bayeslaw.checks.result import CheckResult, Checks
-from bayeslaw.checks.runs import bend, in_range, reference
+from bayeslaw.checks.runs import bend, in_range, peaks, reference
 from bayeslaw.checks.sampling import convergence
 from bayeslaw.checks.trends_measured import measured_rises
 from bayeslaw.posterior.draws import Posterior, kept
@@ -33,6 +33,7 @@ CHECKS: dict[str, Callable[[Posterior], CheckResult | None]] = {
     "reference run": reference,
     "range": in_range,
     "memory": memory,
+    "peak learning rates": peaks,
     "fit to the data": coverage,
     "misfit by group": misfit,
     "neighbouring runs": alike,

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayeslaw.base.arguments import finite_numbers
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.base.words import place, run_called
 from bayeslaw.checks.result import CheckResult, by_chance
 from bayeslaw.decisions.critical_ratio import CriticalRatio
 from bayeslaw.decisions.study import study_of
 from bayeslaw.errors import unknown_name
-from bayeslaw.posterior.cautions import reach
+from bayeslaw.posterior.cautions import VERIFIED, reach
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.leave_out import refit_seconds, refit_without
 from bayeslaw.posterior.likelihood import log_likelihood, standardised_errors
@@ -183,7 +184,7 @@ def extrapolation(fit: Posterior, **planned: Any) -> CheckResult:
     known |= dict.fromkeys(c for c in ("step", "peak") if law.path == "step" and c in design.rows)
     if unknown := [name for name in planned if name not in known]:
         raise unknown_name(f"column of a fit of {law.name}", unknown[0], known)
-    beyond = reach(fit, planned)
+    beyond = reach(fit, {c: finite_numbers(v, c) for c, v in planned.items() if c in VERIFIED and v is not None})
     return CheckResult.judged(
         "extrapolation",
         beyond.factor,

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayeslaw.base.arguments import numbers
 from bayeslaw.base.words import counted
-from bayeslaw.errors import DataError
+from bayeslaw.errors import ArgumentError, DataError, shown
 from bayeslaw.posterior.draws import Posterior
 
 __all__ = ["Baseline", "baseline_of"]
@@ -51,16 +52,16 @@ def baseline_of(fit: Posterior, given: Any, columns: xr.Dataset, eval: str) -> B
         return _measured(fit.model.runs.baseline, columns, eval)
     form = "give a loss in nats, a pair (value, sd), or a list with one loss per N"
     try:
-        values = np.asarray(given, float)
-    except (TypeError, ValueError):
-        raise DataError(f"baseline is {given!r}: {form}") from None
+        values = numbers(given, "baseline")
+    except ArgumentError:
+        raise DataError(f"baseline is {shown(given)}: {form}") from None
     inputs, exact = {"baseline": given}, xr.DataArray(0.0)
     if isinstance(given, tuple):
         if len(given) != 2 or not 0 <= values[1] < values[0] / 2:
-            raise DataError(f"baseline is {given!r}, which is no loss with its standard deviation: {form}")
+            raise DataError(f"baseline is {shown(given)}, which is no loss with its standard deviation: {form}")
         return Baseline(xr.DataArray(values[0]), xr.DataArray(values[1]), inputs)
     if not (np.isfinite(values).all() and (values > 0).all()):
-        raise DataError(f"baseline is {given!r}: a loss in nats is finite and above 0; {form}")
+        raise DataError(f"baseline is {shown(given)}: a loss in nats is finite and above 0; {form}")
     if values.ndim == 0:
         return Baseline(xr.DataArray(values), exact, inputs)
     N = columns.get("N", xr.DataArray(0.0))

@@ -1,5 +1,6 @@
 """Figures of losses along one column: steps, tokens, shares, windows."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -9,11 +10,11 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from bayeslaw.base.arguments import checked
-from bayeslaw.base.intervals import CI_PROB
+from bayeslaw.base.intervals import CI_PROB, SAMPLE
 from bayeslaw.base.words import place
 from bayeslaw.decisions.schedule import check_law, curve
 from bayeslaw.declare.laws import AREAS
-from bayeslaw.errors import unknown_name
+from bayeslaw.errors import ArgumentError, RangeError, shown, unknown_name
 from bayeslaw.plots import style
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.losses import predict
@@ -31,7 +32,7 @@ LINE_POINTS = 201
 def plot_curve(
     fit: Posterior,
     run: str,
-    axes: Any = None,
+    axes: Sequence[Axes] | np.ndarray | None = None,
     *,
     runs: Runs | None = None,
     schedule: Schedule | None = None,
@@ -100,6 +101,8 @@ def plot_curve(
     counted = xr.DataArray(np.isin(step, fitted.loc[fitted["run"] == run, "step"]), dims="row")
     if axes is None:
         axes = plt.subplots(2, figsize=(5, 4), sharex=True, height_ratios=[1, 3], layout="constrained")[1]
+    elif len(axes) != 2 or not all(isinstance(ax, Axes) for ax in axes):
+        raise ArgumentError(f"axes is {shown(axes)}: give two axes of matplotlib, of the rate and of the loss")
     above, below = axes
     above.fill_between(rate.index, rate, color="0.8", lw=0)
     above.plot(rate, color="0.35", lw=1)
@@ -178,6 +181,8 @@ def plot_turning_point(
 
     Raises
     ------
+    RangeError
+        Another column has several values.
     UnknownName
         The fit has no such validation set or column.
 
@@ -189,6 +194,8 @@ def plot_turning_point(
         raise unknown_name("validation set", goal, fit.evals)
     x = _line(fit, along)
     line = predict(fit, **{along: x, **at}).draws.sel(eval=goal, drop=True)
+    if several := [str(dim) for dim in line.dims if dim not in (*SAMPLE, along)]:
+        raise RangeError(f"{several[0]} has several values: give one, a figure has one line")
     peak = Censored("turning_point", line.idxmax(along), along, "mean law", low=x[0], high=x[-1])
     return plot_along(fit, along, ax, best=peak, prob=prob, **at)
 

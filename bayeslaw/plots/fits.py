@@ -118,8 +118,15 @@ def plot_learned(
         The validation set; by default the first.
     ax, prob
         See `bayeslaw.plots.plot_quantity`.
+
+    Raises
+    ------
+    UnknownName
+        The fit has no such validation set.
     """
     ax, name = style.axes_or_new(ax), fit.evals[0] if eval is None else eval
+    if name not in fit.evals:
+        raise unknown_name("validation set", name, fit.evals)
     prior = prior_predictive(fit.model, draws=300) if prior is None else prior
     columns, along, label = _line(fit, name)
     own = style.COLOURS[fit.evals.index(name) % len(style.COLOURS)]

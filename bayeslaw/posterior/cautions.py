@@ -8,7 +8,6 @@ import numpy as np
 import xarray as xr
 from scipy.spatial import KDTree
 
-from bayeslaw.base.arguments import some_numbers
 from bayeslaw.base.words import COUNTED_COLUMNS, amount
 from bayeslaw.declare.names import WEIGHT
 from bayeslaw.posterior.convergence import convergence
@@ -81,7 +80,7 @@ def reach_of(design: Design, planned: Mapping[str, Any]) -> Reach:
     for column in VERIFIED:
         if planned.get(column) is None or (seen := _seen(design, column)) is None:
             continue
-        asked = some_numbers(planned[column], column)
+        asked = np.asarray(planned[column], float)
         ends = [("largest", seen.max(), asked.max()), ("smallest", seen.min(), asked.min())]
         for end, edge, to in ends[: 1 if column in ONLY_UPWARD else 2]:
             factor = to / edge if end == "largest" else edge / to if to > 0 else np.inf

@@ -153,6 +153,7 @@ class Quantity:
         """Return results besides the draws, for JSON and the command line."""
         return {}
 
+    @checked
     def about(self, prob: float = CI_PROB) -> str:
         """Return the name, the question and the kind of the interval in words."""
         unit = "" if self.unit == "1" else f" in {self.unit}"

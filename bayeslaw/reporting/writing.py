@@ -12,6 +12,7 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
+from bayeslaw.base.arguments import checked
 from bayeslaw.base.files import replacing, replacing_folder
 from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.base.progress import Bar, bar
@@ -26,6 +27,7 @@ from bayeslaw.reporting.several import several
 __all__ = ["report"]
 
 
+@checked
 def report(
     fits: Posterior | Mapping[str, Posterior],
     path: str | Path,

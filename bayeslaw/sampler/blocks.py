@@ -14,9 +14,9 @@ from numba import njit
 
 from bayeslaw.declare.laws import Law
 from bayeslaw.sampler.kernels import kernel
-from bayeslaw.sampler.table import call_law
+from bayeslaw.sampler.table import At, call_law, reals, whole, whole2
 
-__all__ = ["Block", "block_arrays"]
+__all__ = ["Block", "block_arrays", "law_on_block", "pull_back"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,3 +82,41 @@ def block_arrays(blocks: Sequence[tuple[Law, Block] | None]) -> dict[str, np.nda
 @njit(cache=True, nogil=True, error_model="numpy")
 def _evaluate(law, shape, covariates, coefficients, out):  # type: ignore[no-untyped-def]
     call_law(law, shape.ctypes.data, covariates.ctypes.data, coefficients.ctypes.data, out.ctypes.data)  # type: ignore[call-arg]
+
+
+@njit(nogil=True, error_model="numpy")
+def law_on_block(table, b, values):  # type: ignore[no-untyped-def]
+    """Return the loss and its derivatives in the coefficients (1 + coefficient, cell) on a block."""
+    shape, at = whole2(table, At.block_shape)[b], whole(table, At.entry_at)[b]
+    cells = 1
+    for n in shape:
+        cells *= n
+    entry = whole(table, At.entry)[at : whole(table, At.entry_at)[b + 1]]
+    coefficients = np.empty(len(entry))
+    for i in range(len(entry)):
+        coefficients[i] = values[entry[i]]
+    out = np.empty((1 + len(entry) // shape[0], cells))
+    covariates = reals(table, At.covariates)[whole(table, At.covariates_at)[b] :]
+    call_law(  # type: ignore[call-arg]
+        whole(table, At.block_law)[b],
+        shape.ctypes.data,
+        covariates.ctypes.data,
+        coefficients.ctypes.data,
+        out.ctypes.data,
+    )
+    return out
+
+
+@njit(nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
+def pull_back(table, b, pull, law, chain, gradient):  # type: ignore[no-untyped-def]
+    """Add the part of a gradient in the losses (cell) of a block to that in the parameters."""
+    points, at = whole2(table, At.block_shape)[b, 0], whole(table, At.entry_at)[b]
+    entry, cells = whole(table, At.entry)[at : whole(table, At.entry_at)[b + 1]], law.shape[1] // points
+    for k in range(len(law) - 1):
+        for p in range(points):
+            i = entry[k * points + p]
+            if i < len(chain):
+                total = 0.0
+                for m in range(p * cells, (p + 1) * cells):
+                    total += pull[m] * law[k + 1, m]
+                gradient[i] += total * chain[i]

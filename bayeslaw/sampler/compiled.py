@@ -8,7 +8,6 @@ the law is compiled for itself (`bayeslaw.sampler.kernels`).
 import ctypes
 import hashlib
 import math
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,12 @@ import numpy as np
 from numba import carray, cfunc, njit, types
 from pytensor.link.numba.cache import compile_numba_function_src
 
+from bayeslaw.sampler.blocks import law_on_block, pull_back
 from bayeslaw.sampler.conditionals import factors, place, pull_back_deviations
 from bayeslaw.sampler.error_density import correlated, independent
 from bayeslaw.sampler.maps import place_terms, pull_terms
 from bayeslaw.sampler.parameters import log_prior, natural
-from bayeslaw.sampler.table import At, call_law, reals, reals2, table_of, whole, whole2
+from bayeslaw.sampler.table import At, reals, reals2, whole, whole2
 from bayeslaw.spec.shape import RISE
 
 __all__ = [
@@ -31,7 +31,6 @@ __all__ = [
     "LIKELIHOOD",
     "PARAMETERS",
     "TO_PARAMETERS",
-    "Tables",
     "address",
     "evaluate",
 ]
@@ -52,47 +51,9 @@ SIGMA, RUN_WEIGHT, LENGTH, CORRELATION, SIZE_EXPONENT, BATCH_EFFECT = range(6)
 
 
 @njit(nogil=True, error_model="numpy")
-def _law(table, b, values):  # type: ignore[no-untyped-def]
-    """Return the loss and its derivatives in the coefficients (1 + coefficient, cell) on a block."""
-    shape, at = whole2(table, At.block_shape)[b], whole(table, At.entry_at)[b]
-    cells = 1
-    for n in shape:
-        cells *= n
-    entry = whole(table, At.entry)[at : whole(table, At.entry_at)[b + 1]]
-    coefficients = np.empty(len(entry))
-    for i in range(len(entry)):
-        coefficients[i] = values[entry[i]]
-    out = np.empty((1 + len(entry) // shape[0], cells))
-    covariates = reals(table, At.covariates)[whole(table, At.covariates_at)[b] :]
-    call_law(  # type: ignore[call-arg]
-        whole(table, At.block_law)[b],
-        shape.ctypes.data,
-        covariates.ctypes.data,
-        coefficients.ctypes.data,
-        out.ctypes.data,
-    )
-    return out
-
-
-@njit(nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
-def _pull_back(table, b, pull, law, chain, gradient):  # type: ignore[no-untyped-def]
-    """Add the part of a gradient in the losses (cell) of a block to that in the parameters."""
-    points, at = whole2(table, At.block_shape)[b, 0], whole(table, At.entry_at)[b]
-    entry, cells = whole(table, At.entry)[at : whole(table, At.entry_at)[b + 1]], law.shape[1] // points
-    for k in range(len(law) - 1):
-        for p in range(points):
-            i = entry[k * points + p]
-            if i < len(chain):
-                total = 0.0
-                for m in range(p * cells, (p + 1) * cells):
-                    total += pull[m] * law[k + 1, m]
-                gradient[i] += total * chain[i]
-
-
-@njit(nogil=True, error_model="numpy")
 def _likelihood(table, c, chain, gradient):  # type: ignore[no-untyped-def]
     option, at = whole(table, At.options), whole(table, At.parameter_at)
-    law = _law(table, MEASURED, c)
+    law = law_on_block(table, MEASURED, c)
     loss, pull = law[0], np.zeros(law.shape[1])
     evals = option[EVALS]
     sigma, g_sigma = c[at[SIGMA] : at[SIGMA] + evals], np.zeros(evals)
@@ -130,7 +91,7 @@ def _likelihood(table, c, chain, gradient):  # type: ignore[no-untyped-def]
     for place_of, by in ((RUN_WEIGHT, g_w), (LENGTH, g_ell), (CORRELATION, g_rho), (SIZE_EXPONENT, g_shrink)):
         if at[place_of] >= 0:
             gradient[at[place_of]] += by * chain[at[place_of]]
-    _pull_back(table, MEASURED, pull, law, chain, gradient)
+    pull_back(table, MEASURED, pull, law, chain, gradient)
     return density
 
 
@@ -156,7 +117,7 @@ def _density(table, v, gradient, likelihood_alone):  # type: ignore[no-untyped-d
         return -math.inf
     option, pairs, starts = whole(table, At.options), whole2(table, At.pairs), whole(table, At.pairs_at)
     for n in range(option[SHAPES]):
-        law = _law(table, UNITS + 1 + n, c)
+        law = law_on_block(table, UNITS + 1 + n, c)
         pull = np.zeros(law.shape[1])
         for m in range(starts[n], starts[n + 1]):
             lower, upper = pairs[m, 0], pairs[m, 1]
@@ -165,16 +126,16 @@ def _density(table, v, gradient, likelihood_alone):  # type: ignore[no-untyped-d
                 density -= 0.5 * (rise / RISE) ** 2
                 pull[upper] -= rise / RISE**2
                 pull[lower] += rise / RISE**2
-        _pull_back(table, UNITS + 1 + n, pull, law, chain, gradient)
+        pull_back(table, UNITS + 1 + n, pull, law, chain, gradient)
     for n in range(option[MARGINS]):
         b = UNITS + 1 + option[SHAPES] + n
-        law = _law(table, b, c)
+        law = law_on_block(table, b, c)
         pull = np.zeros(law.shape[1])
         for m in range(len(pull)):
             short = min(law[0, m], 0.0) / RISE
             density -= 0.5 * short * short
             pull[m] = -short / RISE
-        _pull_back(table, b, pull, law, chain, gradient)
+        pull_back(table, b, pull, law, chain, gradient)
     return density if math.isfinite(density) else -math.inf
 
 
@@ -248,7 +209,7 @@ def _forward(table, u, v, c_u, values, chain, memory):  # type: ignore[no-untype
     values[size], values[size + 1] = 0.0, 1.0
     for n in range(len(locations)):
         values[size + 2 + n] = chain[size + 2 + n] = math.exp(v[locations[n]])
-    law = _law(table, UNITS, values)
+    law = law_on_block(table, UNITS, values)
     terms = whole2(table, At.terms)
     unit = law[0].reshape((len(terms) + 1, terms.shape[1], -1))
     for a in range(len(terms)):
@@ -272,7 +233,7 @@ def _backward(table, u, v, g, c_u, chain, memory, law):  # type: ignore[no-untyp
     )  # fmt: skip
     for a in range(len(terms)):
         pull[-1] -= pull[a]
-    _pull_back(table, UNITS, pull.ravel(), law, chain, g)
+    pull_back(table, UNITS, pull.ravel(), law, chain, g)
     for n in range(len(locations)):
         g[locations[n]] += g[size + 2 + n]
     families = len(whole2(table, At.family_shape))
@@ -368,16 +329,6 @@ def address() -> int:
 def _called() -> Any:
     number = ctypes.c_void_p
     return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_uint64, *(number,) * 4)(address())
-
-
-class Tables:
-    """The tables of a model, by what is to be evaluated; the arrays to which they point are kept with them."""
-
-    def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
-        self._table, self._kept = table_of(arrays)
-
-    def __getitem__(self, what: int) -> np.ndarray:
-        return np.append(self._table, what)
 
 
 def evaluate(x: np.ndarray, table: np.ndarray) -> tuple[float, np.ndarray]:

@@ -20,10 +20,11 @@ import numpy as np
 import xarray as xr
 
 from bayeslaw.sampler.blocks import Block, block_arrays
-from bayeslaw.sampler.compiled import COORDINATES, LIKELIHOOD, TO_PARAMETERS, Tables, evaluate
+from bayeslaw.sampler.compiled import COORDINATES, LIKELIHOOD, TO_PARAMETERS, evaluate
 from bayeslaw.sampler.conditionals import Conditionals, family_arrays
 from bayeslaw.sampler.density import Density
 from bayeslaw.sampler.maps import displace_terms
+from bayeslaw.sampler.table import Tables
 
 __all__ = ["Coordinates"]
 

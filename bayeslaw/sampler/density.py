@@ -16,9 +16,10 @@ import xarray as xr
 
 from bayeslaw.declare.laws import Law
 from bayeslaw.sampler.blocks import Block, block_arrays
-from bayeslaw.sampler.compiled import PARAMETERS, Tables, evaluate
+from bayeslaw.sampler.compiled import PARAMETERS, evaluate
 from bayeslaw.sampler.error_density import timings
 from bayeslaw.sampler.parameters import Parameters
+from bayeslaw.sampler.table import Tables
 from bayeslaw.spec.design import Design
 from bayeslaw.spec.shape import RISE
 from bayeslaw.spec.specification import Specification

@@ -11,12 +11,13 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from bayeslaw.declare.priors import typical
-from bayeslaw.sampler.compiled import FRAME, FROM_FRAME, Tables, evaluate
+from bayeslaw.sampler.compiled import FRAME, FROM_FRAME, evaluate
 from bayeslaw.sampler.conditionals import Conditionals
 from bayeslaw.sampler.coordinates import Coordinates
 from bayeslaw.sampler.density import Density
 from bayeslaw.sampler.least_squares import Estimate
 from bayeslaw.sampler.parameters import Parameters
+from bayeslaw.sampler.table import Tables
 
 __all__ = ["Frame", "conditionals", "curvature", "first_guess"]
 

@@ -40,7 +40,7 @@ def compiled_model(table: np.ndarray, size: int, start: Callable[[int | None], n
     Parameters
     ----------
     table : array
-        The table of the density (`bayeslaw.sampler.compiled.Tables`), which the model keeps.
+        The table of the density (`bayeslaw.sampler.table.Tables`), which the model keeps.
     size : int
         Number of parameters.
     start : callable

@@ -14,7 +14,7 @@ from numba import carray, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["At", "call_law", "reals", "reals2", "table_of", "whole", "whole2"]
+__all__ = ["At", "Tables", "call_law", "reals", "reals2", "whole", "whole2"]
 
 At = IntEnum(
     "At",
@@ -82,10 +82,17 @@ def whole2(table, at):  # type: ignore[no-untyped-def]
     return carray(_pointer(table[n]), (table[n + 1], table[n + 2]), np.int64)  # type: ignore[call-arg]
 
 
-def table_of(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Return the table, and the arrays to which it points (keep them as long as it is used)."""
-    kept = {k: np.ascontiguousarray(x, np.float64 if x.dtype.kind == "f" else np.int64) for k, x in arrays.items()}
-    table = np.zeros((len(At), 3), np.int64)
-    for name, x in kept.items():
-        table[At[name]] = x.ctypes.data, *x.shape, *(1,) * (2 - x.ndim)
-    return table.ravel(), kept
+class Tables:
+    """The tables of a model, by what is to be evaluated; the arrays to which they point are kept with them."""
+
+    def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
+        self._kept = {
+            k: np.ascontiguousarray(x, np.float64 if x.dtype.kind == "f" else np.int64) for k, x in arrays.items()
+        }
+        self._table = np.zeros((len(At), 3), np.int64)
+        for name, x in self._kept.items():
+            self._table[At[name]] = x.ctypes.data, *x.shape, *(1,) * (2 - x.ndim)
+
+    def __getitem__(self, what: int) -> np.ndarray:
+        """Return a table that ends with what is to be evaluated."""
+        return np.append(self._table, what)

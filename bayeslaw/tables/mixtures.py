@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayeslaw.base.arguments import numbers, one_number
 from bayeslaw.base.words import counted
 from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import DataError, RangeError, unknown_name
@@ -82,13 +83,15 @@ def as_weights(mixture: Any, known: Sequence[str] | np.ndarray) -> xr.DataArray:
         A source that is not known.
     """
     if isinstance(mixture, pd.DataFrame):
-        given = sources(mixture)
-        array = folded(mixture).rename(row="mixture") if given else xr.DataArray(mixture, dims=("mixture", "source"))
-        array = array.assign_coords(mixture=mixture.index.to_numpy())
+        if mixture.empty:
+            raise DataError("the table of mixtures is empty: give a row per mixture and a column per source")
+        named = [PREFIX + s for s in sources(mixture)] or list(mixture.columns)
+        coords = {"mixture": mixture.index.to_numpy(), "source": [str(c).removeprefix(PREFIX) for c in named]}
+        array = xr.DataArray(numbers(mixture[named], "a table of mixtures"), coords, ("mixture", "source"))
     elif isinstance(mixture, Mapping | pd.Series):
-        names, shares = zip(*mixture.items(), strict=True) if len(mixture) else ((), ())
-        coords = {"source": [str(name).removeprefix(PREFIX) for name in names]}
-        array = xr.DataArray([float(share) for share in shares], coords, "source")
+        shares = [one_number(share, f"the share of {name}") for name, share in mixture.items()]
+        coords = {"source": [str(name).removeprefix(PREFIX) for name, _ in mixture.items()]}
+        array = xr.DataArray(shares, coords, "source")
     elif isinstance(mixture, xr.DataArray) and "source" in mixture.coords:
         array = mixture
     else:
@@ -144,6 +147,8 @@ def blend(vectors: pd.DataFrame, data_sets: Sequence[str] | None = None) -> xr.D
         if name not in vectors:
             raise unknown_name("data set with a domain vector", name, vectors.columns)
     chosen = vectors[list(data_sets)] if data_sets is not None else vectors
+    if text := [name for name in chosen if not pd.api.types.is_numeric_dtype(chosen[name])]:
+        raise DataError(f"the domain vector of {str(text[0])!r} holds text: give numbers that sum to 1")
     sums = chosen.sum()
     if (bad := ~(abs(sums - 1) <= SUM_TOLERANCE)).any() or (chosen < 0).any(axis=None):
         name = str(bad.idxmax())

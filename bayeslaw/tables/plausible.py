@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from bayeslaw.base.arguments import MOST_STEPS
 from bayeslaw.errors import RangeError
 from bayeslaw.tables.mixtures import PREFIX
 from bayeslaw.tables.reading import refuse
-from bayeslaw.tables.schedules import MOST_STEPS
 
 __all__ = ["check_count", "check_ranges", "check_steps"]
 

@@ -17,12 +17,11 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from scipy.signal import lfilter
 
-from bayeslaw.base.arguments import checked, numbers, one_number
+from bayeslaw.base.arguments import RANGES, checked, numbers, one_number
 from bayeslaw.errors import RangeError, unknown_name
 
 __all__ = [
     "MEMORY",
-    "MOST_STEPS",
     "Schedule",
     "Tail",
     "WarmupCounted",
@@ -39,9 +38,6 @@ __all__ = [
 
 MEMORY = 0.999
 """Lambda of the annealing area in arXiv:2408.11029 and arXiv:2505.07796."""
-
-MOST_STEPS = 10_000_000
-"""A schedule holds one rate per step, and no run has more steps; tokens taken for steps have more."""
 
 WarmupCounted = Literal["linear", "peak"]
 Tail = Literal["frozen", "carried"]
@@ -179,7 +175,6 @@ def _schedule(steps: int, peak: float, warmup: int, after: Any) -> Schedule:
     """Warm up linearly over `warmup` steps, then follow `after` (share of the other steps done -> rate)."""
     if steps != int(steps) or steps < 1:
         raise RangeError(f"steps is {steps}: give a whole number of at least 1")
-    _check_length(steps)
     if warmup != int(warmup) or not 0 <= warmup < steps:
         raise RangeError(f"warmup is {warmup}: give a whole number of steps from 0 to {steps - 1}")
     if not (np.isfinite(peak) and peak > 0):
@@ -188,11 +183,6 @@ def _schedule(steps: int, peak: float, warmup: int, after: Any) -> Schedule:
     rising = peak * np.arange(1, warmup + 1) / max(warmup, 1)
     falling = np.broadcast_to(after(np.arange(1, rest + 1) / rest), rest)
     return Schedule(np.concatenate([rising, falling]), ((0, int(warmup)),) if warmup else ())
-
-
-def _check_length(steps: float) -> None:
-    if steps > MOST_STEPS:
-        raise RangeError(f"{steps:g} steps are more than {MOST_STEPS:,}: give steps of the optimiser, not tokens")
 
 
 @checked
@@ -306,7 +296,8 @@ def from_table(step: ArrayLike, lr: ArrayLike, *, warmup: int | None = None) -> 
     if (bad := ~(np.isfinite(rate) & (rate >= 0))).any():
         i = int(np.argmax(bad))
         raise RangeError(f"the learning rate is {rate[i]:g} at step {at[i]:g}: give rates of 0 or above")
-    _check_length(at[-1])
+    if at[-1] not in RANGES["steps"]:
+        raise RangeError(f"step is {at[-1]:.0f}: give {RANGES['steps'].wanted}")
     if warmup is None:
         rises = int(np.argmin(np.append(np.diff(rate) > 0, False)))
         warmup = int(at[rises]) if at[0] == 1 and rises else 0

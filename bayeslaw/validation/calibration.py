@@ -20,7 +20,7 @@ import xarray as xr
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB, levels
 from bayeslaw.base.words import counted
-from bayeslaw.errors import RangeError
+from bayeslaw.errors import ArgumentError, RangeError, shown
 from bayeslaw.posterior.inference import prior_predictive
 from bayeslaw.posterior.quantity import drawn
 from bayeslaw.spec.noise import Noise
@@ -196,6 +196,8 @@ def calibrate(
     if n < 1:
         raise RangeError(f"n is {n}: give how many simulations, for example 100")
     levels(prob)  # an error here comes before any fit
+    if also is not None and not hasattr(also, "__qualname__"):
+        raise ArgumentError(f"also is {shown(also)}: give a function with a name, by which a folder knows it again")
     if draws * chains < RANKED_DRAWS:
         raise RangeError(f"{chains} x {draws} draws are too few to rank a truth among: ask for {RANKED_DRAWS} at least")
     if settings.get("method", "nuts") != "nuts":

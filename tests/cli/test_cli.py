@@ -658,6 +658,7 @@ def test_a_warning_is_a_note(run, stored, monkeypatch):
 
     monkeypatch.setattr(workflow, "load", load)
     result = run("decide", "allocation", path, "--flops=1e16", "--domain-share=0.5")
-    changed, beyond, *_ = result.stderr.splitlines()
+    changed, point, beyond, *_ = result.stderr.splitlines()
     assert result.exit_code == 0 and changed == "bayeslaw: note: the law has changed"
+    assert point.startswith("bayeslaw: caution: a point fit (method='mle') has no interval")
     assert beyond.startswith("bayeslaw: caution: N 375 M lies 4.1e+02 times beyond the largest run, 923 k")

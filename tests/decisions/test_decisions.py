@@ -38,7 +38,7 @@ class StubFit:
     sigma: float = 0.01
     sizes: list = field(default_factory=list)
     kept: dict = field(default_factory=dict)
-    method: str = "mle"
+    method: str = "prior"
     settings: dict = field(default_factory=dict)
     sampled: bool = False
 

@@ -26,7 +26,8 @@ def test_the_loss_at_some_tokens_needs_these_tokens(fit):
     found = fit.tokens_for(loss=one, **at)
     assert found.unit == "tokens" and found.draws.dims == ("chain", "draw", "domain_share")
     assert found.draws.isel(chain=0, draw=3, domain_share=0).item() == pytest.approx(2e9, rel=1e-6)
-    back = fit.predict(D=found.draws.isel(domain_share=1, drop=True), **at | {"domain_share": 0.6}).draws
+    columns = fit.columns(D=2e9, **at | {"domain_share": 0.6})
+    back = fit.loss(columns.assign(D=found.draws.isel(domain_share=1, drop=True)))
     inside = (found.draws > found.low) & (found.draws < found.high)
     reached = back.sel(eval="domain").where(inside.isel(domain_share=1, drop=True))
     np.testing.assert_allclose(reached.values[~np.isnan(reached.values)], one, rtol=1e-6)

@@ -25,12 +25,12 @@ CELL: dict[str, Any] = {"N": 5e8, "domain_share": 0.5}
 TOKENS = (1e8, 5e8, 1e9)
 
 
-def simulated() -> pd.DataFrame:
-    """Domain losses of four domains without error, with their features as columns."""
-    levels: list[Any] = [DOMAINS, [5e8, 2e9, 4e9], [0.1, 0.3, 0.5, 0.9], [1e9, 4e9, 2e10]]
+def simulated(domains: dict[str, tuple[float, float]] = DOMAINS) -> pd.DataFrame:
+    """Domain losses of domains without error, with their features as columns."""
+    levels: list[Any] = [domains, [5e8, 2e9, 4e9], [0.1, 0.3, 0.5, 0.9], [1e9, 4e9, 2e10]]
     rows = pd.MultiIndex.from_product(levels, names=["domain", "N", "domain_share", "D"]).to_frame(index=False)
     for i, name in enumerate(("k1", "k2")):
-        rows[name] = rows["domain"].map({d: k[i] for d, k in DOMAINS.items()})
+        rows[name] = rows["domain"].map({d: k[i] for d, k in domains.items()})
     at = rows["N"] / 1e9, rows["D"] / 1e10, rows["domain_share"], rows["k1"] / 2, rows["k2"] / 0.5
     return rows.assign(domain_loss=models.cross_domain_dcpt(*at, **TRUTH))
 
@@ -78,7 +78,8 @@ def test_a_domain_that_is_learned_easily_has_the_lower_loss():
 
 
 def test_least_squares_recovers_the_surface_and_a_domain_from_its_features():
-    rows = simulated()
+    """Of E, F, mu and w, four domains are the fewest that determine all."""
+    rows = simulated(DOMAINS | {"prose": (1.2, 0.9), "chat": (3.1, 0.6)})
     left_out = rows["domain"] == "math"
     model = bl.Model(models.cross_domain_dcpt, bl.read_runs(rows[~left_out]), noise=bl.Noise(correlated=False))
     fit = model.fit(method="mle", seed=1)
@@ -87,7 +88,7 @@ def test_least_squares_recovers_the_surface_and_a_domain_from_its_features():
             c: xr.DataArray(rows.loc[which, c], dims="row") for c in ["N", "D", "domain_share", *columns]
         }
         found = fit.predict(**at).draws.squeeze(["chain", "draw", "eval"])
-        np.testing.assert_allclose(found, rows.loc[which, "domain_loss"], atol=0.02 if which is left_out else 1e-3)
+        np.testing.assert_allclose(found, rows.loc[which, "domain_loss"], atol=1e-3)
 
 
 def test_predictions_look_the_features_up():

@@ -9,13 +9,17 @@ import pytest
 
 import bayeslaw as bl
 from bayeslaw import models, schedules
-from bayeslaw.checks import extrapolation
+from bayeslaw.checks import CHECKS, extrapolation
+from bayeslaw.checks.runs import peaks
 from bayeslaw.decisions.schedule import beyond
 from bayeslaw.errors import UnknownName
+from bayeslaw.posterior.cautions import VERIFIED
 from bayeslaw.workflow import Fit
 
 PEAK, STEPS = 3e-4, 2000
 TRUTH = dict(L0=2.7, A=0.5, alpha=0.5, C=0.1)
+OF_A_POINT = "a point fit (method='mle') has no interval: it does not say how sure this answer is"
+"""What every answer of the least squares here says; the other cautions are about the question."""
 
 
 def curves(plans: dict[str, schedules.Schedule], **columns: Any) -> bl.Runs:
@@ -81,16 +85,18 @@ def against(fit: Fit, plan: schedules.Schedule) -> tuple[str, ...]:
 def test_another_peak_and_more_steps_are_cautioned_in_every_answer(
     fit: Fit, ask: Callable[..., Any], plan: schedules.Schedule, says: str | None
 ) -> None:
-    found = ask(fit, plan)
-    assert any(c.startswith(says) for c in found) if says else not found
+    found = list(ask(fit, plan))
+    assert OF_A_POINT in found
+    assert any(c.startswith(says) for c in found) if says else found == [OF_A_POINT]
 
 
 def test_areas_that_were_given_as_numbers_have_a_range_too(fit):
     largest = fit.model.runs.table["S1"].max()
-    (caution,) = fit.predict(S1=4 * largest, annealed=0.0).cautions
+    point, caution = fit.predict(S1=4 * largest, annealed=0.0).cautions
+    assert point == OF_A_POINT
     assert caution.startswith("the forward area S1") and "lies 4 times beyond the largest run" in caution
-    assert fit.predict(S1=[largest / 50, largest], annealed=0.0).cautions == ()
-    assert fit.predict(fit.model.runs.table).attrs["cautions"] == []
+    assert fit.predict(S1=[largest / 50, largest], annealed=0.0).cautions == (OF_A_POINT,)
+    assert fit.predict(fit.model.runs.table).attrs["cautions"] == [OF_A_POINT]
 
 
 def test_a_planned_peak_and_length_can_be_checked(fit):
@@ -129,8 +135,44 @@ def test_simulated_training_at_other_peaks_is_missed_and_cautioned():
         rows = table(factor * peak)
         found = fit.predict(rows.drop(columns="loss"), schedule=plans(factor * peak, 4000))
         missed[factor] = (found["mean"] - rows["loss"]).abs().mean()
-        assert bool(found.attrs["cautions"]) == (factor != 1)
+        assert (found.attrs["cautions"] == [OF_A_POINT]) == (factor == 1)
     assert missed[1] < 0.01 and min(missed[0.5], missed[2]) > 0.05
+
+
+def test_runs_of_several_peaks_are_missed_and_fail_a_check(tmp_path):
+    """By simulated training: what the check says of them, and that coefficients for each peak mend it."""
+    step = np.unique(np.geomspace(200, 4000, 30).astype(int))
+    own: dict[str, schedules.Schedule] = {}
+    for peak in (1e-3, 2e-3):
+        own |= {f"{name} at {peak:g}": plan for name, plan in plans(peak, 4000).items()}
+    rows = pd.concat(pd.DataFrame({"run": n, "step": step, "loss": trained(p)[step - 1]}) for n, p in own.items())
+    one = rows[rows["run"].str.endswith("0.001")]
+
+    def fitted(rows: pd.DataFrame, *names: str) -> tuple[Any, float]:
+        runs = bl.read_curves(rows, schedule={n: own[n] for n in rows["run"].unique()}, memory=0.99)
+        by = dict.fromkeys(names, "peak")
+        fit = bl.Model(models.lr_annealing, runs, by=by, reference={"annealed": 1e-3}).fit(method="mle")
+        found = fit.predict(fit.model.runs.table)
+        loaded = bl.load(fit.save(tmp_path / "fit.nc"))
+        assert peaks(fit) == peaks(loaded)
+        return peaks(loaded), float((found["mean"] - fit.model.runs.table["validation_loss"]).abs().mean())
+
+    (alone, usual), (mixed, missed) = fitted(one), fitted(rows)
+    assert alone.passed and alone.value == 1 and alone.name in CHECKS
+    assert not mixed.passed and mixed.value == pytest.approx(2) and mixed.limit == VERIFIED["peak"]
+    assert usual < 0.01 and missed > 0.05
+    assert (
+        "of runs that share L0, the peak learning rates lie between 0.001 and 0.002; lr_annealing holds" in mixed.text
+    )
+    some, _ = fitted(rows, "L0", "A", "C")
+    assert not some.passed and "that share alpha" in some.text
+    each, left = fitted(rows, *models.lr_annealing.coefficients)
+    assert each.passed and left < 0.01
+
+
+def test_only_curves_have_peaks():
+    sizes = bl.read_runs(pd.DataFrame({"N": [1e8, 2e8], "D": [1e9, 2e9], "loss": [3.0, 2.9], "peak": [1.0, 2.0]}))
+    assert peaks(bl.Model(models.chinchilla, sizes).fit(method="mle")) is None
 
 
 def test_candidates_below_the_peaks_of_the_runs_are_named(fit):
@@ -143,9 +185,10 @@ def test_candidates_below_the_peaks_of_the_runs_are_named(fit):
 
 def test_rates_that_are_assumed_before_a_late_start_are_said(fit):
     late = grid(plans()["flat"]).query("step > 1500")
-    (caution,) = fit.predict(late).attrs["cautions"]
+    point, caution = sorted(fit.predict(late).attrs["cautions"])
+    assert point == OF_A_POINT
     assert caution.startswith("before the first row of 'new', step 1,550, a linear warm-up over 200 steps and then its")
-    assert fit.predict(late.query("step > 1500"), schedule=plans()["flat"]).attrs["cautions"] == []
+    assert fit.predict(late.query("step > 1500"), schedule=plans()["flat"]).attrs["cautions"] == [OF_A_POINT]
     log = late.assign(loss=3.0)
     assert "step 1,550, its rate of 0.0003 is assumed" in bl.read_curves(log, warmup=0).note
     two = pd.concat([log, log[1:].assign(run="other")])

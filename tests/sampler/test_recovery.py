@@ -54,7 +54,7 @@ def recovered() -> tuple[xr.Dataset, Fit]:
         reference=REFERENCE,
         monotone=None,  # this truth rises in its own share where tokens are few
     )
-    return truth, model.fit(draws=800, tune=600, chains=4, seed=1, progress=False)
+    return truth, model.fit(draws=1200, tune=600, chains=4, seed=1, progress=False)
 
 
 def held(found: xr.DataArray, true: xr.DataArray) -> np.ndarray:

@@ -65,7 +65,7 @@ def test_another_axis_keeps_its_name_and_cells_of_no_run_are_left_out():
     ("call", "words"),
     [
         (lambda: bl.from_wandb(), "no chart was given"),
-        (lambda: bl.from_wandb(pd.DataFrame({"N": [1.0], "loss": 3.0})), "column 'N' is no exported chart"),
+        (lambda: bl.from_wandb(pd.DataFrame({"N": [1.0], "loss": 3.0})), "columns N, loss is no exported chart"),
         (
             lambda: bl.from_wandb(chart("a", 4.0), chart("b", 4.0).rename(columns={"Step": "tokens"})),
             "have the axes step, tokens: export all of them over the same one",

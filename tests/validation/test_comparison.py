@@ -212,7 +212,8 @@ def test_evaluations_are_compared_by_their_held_out_runs(rivals):
 
     def evaluation(elpd: list[float], rows: pd.DataFrame = held) -> Evaluation:
         runs = pd.DataFrame({"fold": "x", "run": list("abcd"), "n": 1, "elpd": elpd})
-        return Evaluation(model, bl.splits.by("run"), 0.89, rows, runs, pd.DataFrame(), pd.DataFrame())
+        folds = pd.DataFrame({"fold": ["x"], "r_hat": 1.0, "divergences": 0})
+        return Evaluation(model, bl.splits.by("run"), 0.89, rows, runs, folds, pd.DataFrame())
 
     good, bad = [900.0, 800.0, 850.0, 700.0], [890.0, 801.0, 840.0, 690.0]
     found = compare({"bad": evaluation(bad), "good": evaluation(good)})

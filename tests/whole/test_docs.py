@@ -44,6 +44,7 @@ def test_every_law_of_the_catalogue_has_a_report():
 
 
 @pytest.mark.parametrize("document", sources())
+@pytest.mark.filterwarnings("ignore:.*did not converge:UserWarning", "ignore:.*Pareto:UserWarning")  # so few draws
 def test_the_code_runs(document, tmp_path, monkeypatch):
     fit, evaluate = bl.Model.fit, bl.evaluate
     monkeypatch.setattr(bl.Model, "fit", lambda model, **settings: fit(model, **(settings | FEW)))

@@ -83,8 +83,12 @@ def stopped(words: str, target: Path, name: str, moment: str) -> dict[str, Any]:
     until = time.monotonic() + 100
     drawing = words.startswith("report") and moment == "work"
     while not (list(target.parent.glob(".bayeslaw-*")) if drawing else marker.exists()):
-        if time.monotonic() > until or os.waitpid(pid, os.WNOHANG)[0]:
-            return {"code": "ended before it could be stopped"}
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return {"code": f"ended before it could be stopped, with {os.waitstatus_to_exitcode(status)}"}
+        if time.monotonic() > until:
+            os.killpg(pid, signal.SIGKILL)
+            return {"code": "too slow: it had nothing to be stopped in"}
         time.sleep(0.02)
     time.sleep(0.5)
     os.kill(pid, getattr(signal, name))
