@@ -1,5 +1,6 @@
 """The sampler as a process: what interrupts it, and what its draws depend on."""
 
+import ctypes
 import multiprocessing
 import signal
 import subprocess
@@ -156,3 +157,24 @@ def test_a_law_that_cannot_be_compiled_is_named():
 
     with pytest.raises(LawError, match="law odd uses GammaLn, which the sampler cannot compile"):
         kernel(odd)
+
+
+def test_a_law_that_takes_one_covariate_from_another_is_compiled():
+    """Inside nested loops both covariates are read as they were given."""
+
+    @bl.law(
+        title="t",
+        source="s",
+        equation="e",
+        covariates={name: bl.Covariate("nats", "a loss") for name in ("old", "new")},
+        coefficients={"w": bl.Coefficient(bl.real(0.5, sd=0.5), "1", "weight", "simulated")},
+    )
+    def between(old, new, /, *, w):
+        return old + w * (new - old)
+
+    address = kernel(between)
+    shape, given = np.array([1, 2, 1]), np.array([2.0, 3.0, 4.0])
+    weight, filled = np.array([0.5]), np.empty((2, 1, 2, 1))
+    called = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)(address)
+    called(shape.ctypes.data, given.ctypes.data, weight.ctypes.data, filled.ctypes.data)
+    np.testing.assert_array_equal(filled.ravel(), [3.0, 3.5, 2.0, 1.0])

@@ -121,7 +121,8 @@ def commands(fit: Fit, folder: Path) -> Iterator[tuple[str, list[str]]]:
             yield name, question(fit, name, folder)
     yield "compare", ["compare", "FIT", str(folder / "other.nc")]
     yield "report", ["report", "FIT", "-o", str(folder / "report.md")]
-    yield "evaluate", ["evaluate", "FIT", "--splits=runs:2", "-o", str(folder / "scores.csv")]
+    folds = 3 if fit.model.law.kind in ("schedule", "size") else 2  # what is left has two runs of everything
+    yield "evaluate", ["evaluate", "FIT", f"--splits=runs:{folds}", "-o", str(folder / "scores.csv")]
 
 
 def judged(fit: Fit, folder: Path, done: dict[str, tuple[Any, str, str]]) -> None:
