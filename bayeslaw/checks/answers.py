@@ -171,8 +171,8 @@ def extrapolation(fit: Posterior, **planned: Any) -> CheckResult:
     Parameters
     ----------
     **planned
-        ``N``, ``D`` (numbers or arrays) and anything else that is asked of `Fit.predict`; of curves ``step`` and
-        ``peak``, the highest learning rate.
+        ``N``, ``D``, ``domain_share`` (numbers or arrays) and anything else that is asked of `Fit.predict`; of curves
+        ``step`` and ``peak``, the highest learning rate.
 
     Raises
     ------
@@ -185,11 +185,11 @@ def extrapolation(fit: Posterior, **planned: Any) -> CheckResult:
     if unknown := [name for name in planned if name not in known]:
         raise unknown_name(f"column of a fit of {law.name}", unknown[0], known)
     beyond = reach(fit, {c: finite_numbers(v, c) for c, v in planned.items() if c in VERIFIED and v is not None})
-    return CheckResult.judged(
-        "extrapolation",
-        beyond.factor,
-        beyond.limit,
-        str(beyond),
-        "run something in between, or see how well your largest runs are predicted with "
-        f"bl.evaluate(fit.model, bl.splits.largest({beyond.column!r}))",
-    )
+    remedy = "run something in between, or see how well "
+    if beyond.column == "domain_share":
+        remedy += "each of your shares is predicted without its runs with bl.evaluate(fit.model, "
+        remedy += "bl.splits.by('domain_share'))"
+    else:
+        remedy += "your largest runs are predicted with "
+        remedy += f"bl.evaluate(fit.model, bl.splits.largest({beyond.column!r}))"
+    return CheckResult.judged("extrapolation", beyond.factor, beyond.limit, str(beyond), remedy)

@@ -116,7 +116,7 @@ def allocation(
         high=xr.ufuncs.maximum(first, last) * (1 - END_ROUNDING),
     )
     middle = best.median().transpose("quantity", ...).values
-    return cautioned(fit, best, N=middle[0], D=middle[1])
+    return cautioned(fit, best, N=middle[0], D=middle[1], domain_share=domain_share)
 
 
 def _largest(budget: xr.DataArray, cost: Callable[[xr.DataArray], xr.DataArray]) -> xr.DataArray:

@@ -76,4 +76,4 @@ def best_ratio(
         low=low,
         high=high,
     )
-    return cautioned(fit, ratio, N=N, D=tokens / ratio.median())
+    return cautioned(fit, ratio, N=N, D=tokens / ratio.median(), domain_share=[*ratio.interval().values()])

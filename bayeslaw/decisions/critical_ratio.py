@@ -180,7 +180,7 @@ def critical_ratio(
         low=low,
         high=high,
     )
-    return cautioned(fit, ratio, N=N, D=D)
+    return cautioned(fit, ratio, N=N, D=D, domain_share=[*ratio.interval().values()])
 
 
 def bends(law: Law) -> bool:

@@ -119,7 +119,7 @@ def curve(
     note = beyond(fit, {"the schedule": schedule}, areas.assign(run="the schedule"))
     what = "new run" if new_run else "mean law"
     losses = Quantity("loss", fit.loss(named, new_run, seed), "nats per token", what, asked, note)
-    return cautioned(fit, losses, N=N, **path(areas))
+    return cautioned(fit, losses, N=N, domain_share=domain_share, **path(areas))
 
 
 def best_schedule(
@@ -209,7 +209,7 @@ def best_schedule(
     note = beyond(fit, {words[k]: plan for k, plan in plans.items()}, areas.assign(run=areas["run"].map(words)))
     name, what = "change_of_loss" if change else "final_loss", "new run" if new_run else "mean law"
     best = Best(name, draws.transpose(*SAMPLE, ...), "nats per token", what, asked, note)
-    return cautioned(fit, best, N=known.get("N"), **path(areas))
+    return cautioned(fit, best, N=known.get("N"), domain_share=known.get("domain_share"), **path(areas))
 
 
 def check_law(fit: Posterior, *columns: str) -> None:

@@ -98,4 +98,4 @@ def tokens_for(
         low=tokens(grid[0]).item() * (1 + END_ROUNDING),
         high=tokens(grid[-1]).item() * (1 - END_ROUNDING),
     )
-    return cautioned(fit, answer, columns.get(WEIGHT), N=N, D=answer.median().values)
+    return cautioned(fit, answer, columns.get(WEIGHT), N=N, D=answer.median().values, domain_share=domain_share)

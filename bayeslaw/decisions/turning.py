@@ -102,7 +102,7 @@ def turning_length(
         low=0.0,
         high=float(length),
     )
-    return cautioned(fit, answer, N=N, step=end, peak=schedule.lr.max())
+    return cautioned(fit, answer, N=N, domain_share=domain_share, step=end, peak=schedule.lr.max())
 
 
 def critical_point(
@@ -156,4 +156,4 @@ def critical_point(
         low=low,
         high=high,
     )
-    return cautioned(fit, answer, N=N)
+    return cautioned(fit, answer, N=N, domain_share=domain_share)

@@ -18,7 +18,7 @@ from bayeslaw.spec.design import Design
 
 __all__ = ["VERIFIED", "Reach", "cautioned", "cautions", "reach", "reach_of"]
 
-VERIFIED = {"N": 1.0, "D": 1.5, "step": 1.1, "S1": 1.1, "S1cpt": 1.1, "peak": 1.02}
+VERIFIED = {"N": 1.0, "D": 1.5, "step": 1.1, "S1": 1.1, "S1cpt": 1.1, "peak": 1.02, "domain_share": 1.0}
 """Factor beyond the runs up to which intervals kept their coverage on held-out runs (docs/studies/held_out.md). On no
 table did they keep it for larger models. Of public curves (docs/studies/schedules.md) one in four had half its losses
 in its band from 1 to 1.25 times the steps, and none later; 1.1 and 1.02 allow for the end and the rates of a log."""
@@ -35,7 +35,7 @@ WHY = {
 } | dict.fromkeys(ONLY_UPWARD, "on public curves intervals missed one run in four from 1.25 times the steps on")
 
 SHARE_SLACK = 0.01
-"""Part of the tokens by which a mixture may lie farther away than any of the runs."""
+"""Part of the tokens by which a mixture, or a domain share, may lie farther away than any of the runs."""
 
 MOST_PRIOR = 0.5
 """Share of the prior in the information on an answer above which the answer rests on it."""
@@ -46,12 +46,15 @@ MOST_MISSED = 0.005
 
 @dataclass(frozen=True)
 class Reach:
-    """The distance of a question beyond the runs, in the column where it is largest."""
+    """The distance of a question beyond the runs, in the column where it is largest.
+
+    The factor of a domain share is 1 plus its distance from the measured shares, which may be 0.
+    """
 
     column: str = ""
     factor: float = 1.0
     asked: float = 0.0
-    edge: float = 0.0
+    span: tuple[float, float] = (0.0, 0.0)
     end: str = ""
 
     @property
@@ -62,7 +65,17 @@ class Reach:
     def __str__(self) -> str:
         if self.factor <= 1:
             return "the prediction lies inside the design"
-        asked, edge = (amount(v) if self.column in COUNTED_COLUMNS else f"{v:.3g}" for v in (self.asked, self.edge))
+        if self.column == "domain_share":
+            low, high = self.span
+            measured = (
+                f"the measured shares, {low:.3g} to {high:.3g}" if low < high else f"the only one measured, {low:.3g}"
+            )
+            return (
+                f"the domain share {self.asked:.3g} lies {'above' if self.end == 'largest' else 'below'} {measured}: "
+                "no run shows the losses there, and the law alone decides"
+            )
+        edge = self.span[self.end == "largest"]
+        asked, edge = (amount(v) if self.column in COUNTED_COLUMNS else f"{v:.3g}" for v in (self.asked, edge))
         return (
             f"{CALLED.get(self.column, self.column)} {asked} lies {self.factor:.2g} times beyond the {self.end} run, "
             f"{edge}, and {WHY[self.column]}"
@@ -81,10 +94,15 @@ def reach_of(design: Design, planned: Mapping[str, Any]) -> Reach:
         if planned.get(column) is None or (seen := _seen(design, column)) is None:
             continue
         asked = np.asarray(planned[column], float)
-        ends = [("largest", seen.max(), asked.max()), ("smallest", seen.min(), asked.min())]
+        span = float(seen.min()), float(seen.max())
+        ends = [("largest", span[1], asked.max()), ("smallest", span[0], asked.min())]
         for end, edge, to in ends[: 1 if column in ONLY_UPWARD else 2]:
-            factor = to / edge if end == "largest" else edge / to if to > 0 else np.inf
-            found.append(Reach(column, round(float(factor), 6), float(to), float(edge), end))
+            if column == "domain_share":
+                gap = to - edge if end == "largest" else edge - to
+                factor = 1 + gap if gap > SHARE_SLACK else 1.0
+            else:
+                factor = to / edge if end == "largest" else edge / to if to > 0 else np.inf
+            found.append(Reach(column, round(float(factor), 6), float(to), span, end))
     beyond = [r for r in found if r.factor > r.limit]
     return (
         max(beyond, key=lambda r: r.factor / r.limit) if beyond else max(found, key=lambda r: r.factor, default=Reach())
@@ -95,6 +113,9 @@ def _seen(design: Design, column: str) -> np.ndarray | None:
     """Return the values of a column in the runs; laws of curves rest on steps and peak rates without having them."""
     if column in ("step", "peak") and design.law.path == "step":
         return design.rows[column].values if column in design.rows else None
+    if column == "domain_share" and column in design.levels:
+        measured: np.ndarray = design.rows[column].values[design.measured.any("eval").values]
+        return measured
     return design.levels.get(column)
 
 

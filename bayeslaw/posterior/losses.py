@@ -93,7 +93,7 @@ def _cautioned(fit: Posterior, answer: Quantity, columns: xr.Dataset, **path: An
     """Return an answer with its cautions; `path` has the steps and peak rates of curves, where they are known."""
     if WEIGHT in columns:
         answer = replace(answer, cautions=mixture_cautions(fit, columns[WEIGHT]))
-    named = ("N", "D") if path else VERIFIED
+    named = ("N", "D", "domain_share") if path else VERIFIED
     sizes = {c: columns[c].values for c in named if c in columns}
     return cautioned(fit, answer, columns.get(WEIGHT), **sizes, **path)
 

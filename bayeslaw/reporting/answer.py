@@ -66,7 +66,7 @@ class Answer:
     about : str
         What is answered, in words.
     planned : dict
-        The ``N`` and ``D`` that it is about; the report checks whether they lie beyond the runs.
+        The ``N``, ``D`` and ``domain_share`` that it is about; the report checks whether they lie beyond the runs.
     doubts : dict
         What its failed checks mean for it, by their names.
     """
@@ -153,8 +153,8 @@ def plain(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
 
 
 def sizes_of(at: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the model sizes and tokens of a question."""
-    return {column: at[column] for column in ("N", "D") if at.get(column) is not None}
+    """Return the model sizes, tokens and domain shares of a question."""
+    return {column: at[column] for column in ("N", "D", "domain_share") if at.get(column) is not None}
 
 
 def spending(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:

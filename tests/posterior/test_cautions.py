@@ -9,8 +9,10 @@ import pytest
 import xarray as xr
 
 from bayeslaw import models
+from bayeslaw.declare.laws import Law
 from bayeslaw.posterior.cautions import reach
 from bayeslaw.posterior.convergence import convergence
+from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.workflow import Fit
 from tests.stand_ins import stand_in
 
@@ -81,3 +83,46 @@ def test_the_note_holds_remark_and_cautions_and_every_face_shows_each_once(fit):
     assert said.note == f"a remark; {said.cautions[0]}"
     for face in (repr(said), said._repr_html_()):
         assert face.count("a remark") == face.count(said.cautions[0]) == 1
+
+
+def of_shares(low: float, high: float, table_for: Callable[..., pd.DataFrame]) -> Fit:
+    """A fit of dcpt to runs of these domain shares."""
+
+    def some(law: Law, **settings: int) -> pd.DataFrame:
+        table = table_for(law, **settings)
+        return table[table["domain_share"].between(low, high)]
+
+    return stand_in(models.dcpt, some, draws=200)
+
+
+def test_a_domain_share_that_no_run_has_is_named_with_the_measured_ones(table_for):
+    fit = of_shares(0.5, 0.9, table_for)
+
+    def said(answer: Quantity) -> list[str]:
+        return [c for c in answer.cautions if "domain share" in c]
+
+    below = "the domain share 0.1 lies below the measured shares, 0.5 to 0.9"
+    answers = [fit.predict(N=5e8, D=1e9, domain_share=0.1), fit.allocation(flops=1e19, domain_share=0.1)]
+    for answer in (*answers, fit.tokens_for(loss=2.5, N=5e8, domain_share=0.1)):
+        assert [c.split(":")[0] for c in said(answer)] == [below]
+    row = pd.DataFrame({"N": [5e8], "D": [1e9], "domain_share": [1.0]})
+    assert any("the domain share 1 lies above the measured" in c for c in fit.predict(row).attrs["cautions"])
+    beyond = list(fit.checks(N=5e8, D=1e9, domain_share=0.1))[-1]
+    assert beyond.name == "extrapolation" and not beyond.passed and below in beyond.text
+    assert list(fit.checks(N=5e8, D=1e9, domain_share=[0.495, 0.7]))[-1].passed
+    assert not said(fit.predict(N=5e8, D=1e9, domain_share=0.7))
+    assert not said(fit.critical_ratio(N=5e8, D=1e9, baseline=9.0))  # the law ends at a share of 0.9
+    always = of_shares(0.1, 0.5, table_for).critical_ratio(N=5e8, D=1e9, baseline=9.0)
+    assert [c.split(":")[0] for c in said(always)] == [
+        "the domain share 0.9 lies above the measured shares, 0.1 to 0.5"
+    ]
+    scarce = fit.best_ratio(N=5e8, domain_tokens=1e9)
+    outside = any((end < 0.49) | (end > 0.91) for end in scarce.interval().values())
+    assert bool(said(scarce)) is outside
+
+
+def test_where_all_shares_were_measured_none_is_far(table_for):
+    fit = of_shares(0.0, 1.0, table_for)
+    for share in (0.0, 0.3, 1.0):
+        assert fit.predict(N=5e8, D=1e9, domain_share=share).cautions == ()
+    assert not any("domain share" in c for c in fit.critical_ratio(N=5e8, D=1e9, baseline=9.0).cautions)
