@@ -21,6 +21,7 @@ __all__ = [
     "END_ROUNDING",
     "LINE_POINTS",
     "Line",
+    "evals_asked",
     "given",
     "largest_run",
     "last_below",
@@ -63,8 +64,24 @@ def where(labels: Mapping[str, Any] | None, **columns: Any) -> dict[str, Any]:
 
 
 def only_eval(fit: Posterior, eval: str | None) -> str:
-    """Return the validation set asked for; if None, the only one of the fit, else ``domain``."""
-    return eval or (fit.evals[0] if len(fit.evals) == 1 else "domain")
+    """Return the validation set asked for; if None, the only one of the fit, else ``domain``.
+
+    Raises
+    ------
+    RangeError
+        None is asked for, and the fit has several without a ``domain``.
+    """
+    first, *others = evals_asked(fit, eval)
+    if others:
+        raise RangeError(f"say which loss: eval={' or '.join(map(repr, (first, *others)))}")
+    return first
+
+
+def evals_asked(fit: Posterior, eval: str | None) -> list[str]:
+    """Return the validation set asked for, or those that a question about one loss may mean."""
+    if eval is not None:
+        return [eval]
+    return ["domain"] if "domain" in fit.evals else list(fit.evals)
 
 
 def largest_run(fit: Posterior) -> xr.Dataset:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.base.words import place
 from bayeslaw.decisions.critical_ratio import CriticalRatio
@@ -49,7 +50,7 @@ class Study:
         question = {k: v for k, v in question.items() if v is not usual.get(k, ...)}
         key = name, json.dumps(question, default=_as_text, sort_keys=True)
         if key not in self._asked:
-            self._asked[key] = DECISIONS[name].ask(self.fit, **question)
+            self._asked[key] = checked(DECISIONS[name].ask)(self.fit, **question)
         return self._asked[key]
 
     @cached_property

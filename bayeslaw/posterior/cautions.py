@@ -75,10 +75,10 @@ class Reach:
                 "no run shows the losses there, and the law alone decides"
             )
         edge = self.span[self.end == "largest"]
-        asked, edge = (amount(v) if self.column in COUNTED_COLUMNS else f"{v:.3g}" for v in (self.asked, edge))
+        asked, last = (amount(v) if self.column in COUNTED_COLUMNS else f"{v:.3g}" for v in (self.asked, edge))
         return (
             f"{CALLED.get(self.column, self.column)} {asked} lies {self.factor:.2g} times beyond the {self.end} run, "
-            f"{edge}, and {WHY[self.column]}"
+            f"{last}, and {WHY[self.column]}"
         )
 
 

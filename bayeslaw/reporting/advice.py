@@ -41,7 +41,13 @@ def advised(fit: Posterior, found: Answer, checks: Iterable[CheckResult]) -> Ans
     mixing = convergence(fit)
     if mixing is not None and mixing.remedy:
         actions = [f"do not act on this report before the fit has converged: {mixing.remedy}"]
-        return replace(found, actions=actions, cautions=tuple(c for c in found.cautions if str(mixing) not in c))
+        withheld = f"the advice on {found.about} is withheld: the fit did not converge ({mixing})"
+        return replace(
+            found,
+            sentences=[*[withheld] * bool(found.actions), *found.sentences],
+            actions=actions,
+            cautions=tuple(c for c in found.cautions if str(mixing) not in c),
+        )
     unknown = "this check of the fit failed, and {it} may hang on it"
     failed = [check.name for check in checks if not check.passed and check.name not in CAUTIONED]
     return replace(found, doubts={name: MEANS.get(name, unknown).format(it=found.about) for name in failed})

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from inspect import Parameter, signature
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from bayeslaw.base.words import amount, place
 from bayeslaw.decisions import DECISIONS
 from bayeslaw.decisions.allocation import of_the_study as allocation_of_the_study
 from bayeslaw.decisions.critical_ratio import CriticalRatio
-from bayeslaw.decisions.question import largest_run, of_largest_run
+from bayeslaw.decisions.question import evals_asked, largest_run, named, of_largest_run
 from bayeslaw.decisions.study import study_of
 from bayeslaw.errors import unknown_name
 from bayeslaw.plots import plot_along
@@ -162,20 +163,22 @@ def spending(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answe
     given = question_of("allocation", question)
     own = allocation_of_the_study(fit, **{k: v for k, v in given.items() if k == "flops_per_token"})
     asked, largest = own | given, own["flops"]
-    budgets = np.ravel(asked["flops"]).tolist() if question and "flops" in question else [largest, 10 * largest]
+    budgets = np.ravel(named(asked["flops"], "flops")).tolist() if question and "flops" in question else [largest, 10 * largest]
     found, sizes = predictions(fit), fit.model.design.levels
     spent = "compute"
     if question and "flops" in question:
         spent = " or ".join(f"{flops:.3g}" for flops in budgets) + " FLOPs"
     draws, cautions, actions = dict(found.draws), dict.fromkeys(found.cautions), []
     middles: dict[str, list[float]] = {"N": [], "D": []}
-    for flops in budgets:
-        best = study_of(fit).ask("allocation", **asked | {"flops": flops})
+    evals = evals_asked(fit, asked.get("eval"))
+    for flops, eval in product(budgets, evals):
+        best = study_of(fit).ask("allocation", **asked | {"flops": flops, "eval": eval})
         each = {label: best.draws.sel(quantity=label, drop=True) for label in ("N", "D")}
         for label, part in each.items():
             middles[label].append(float(part.median()))
         beyond = max(max(v[-1] / sizes[k].max(), sizes[k].min() / v[-1]) for k, v in middles.items())
-        budget = f"{flops:.3g} FLOPs ({flops / largest:.3g} x the largest run)"
+        goal = f" for the {eval} loss" if len(evals) > 1 else ""
+        budget = f"{flops:.3g} FLOPs ({flops / largest:.3g} x the largest run){goal}"
         N, D = (in_counts(part) for part in each.values())
         inside = float(best.p_interior.min())
         some = (
@@ -192,7 +195,7 @@ def spending(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answe
             continue
         warned = f"; that lies {beyond:.2g} times beyond the runs" if beyond > 1 else ""
         actions.append(f"with {budget} train {N} parameters on {D} tokens{some}{warned}.")
-        draws |= {f"best {label} at {flops:.3g} FLOPs": part for label, part in each.items()}
+        draws |= {f"best {label} at {flops:.3g} FLOPs{goal}": part for label, part in each.items()}
     at = columns_of(of_largest_run(fit, "N", "D"))
     losses = Picture(
         "tokens",
@@ -201,7 +204,7 @@ def spending(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answe
     )
     return replace(
         found,
-        question=f"{found.question.removesuffix('?')}, and how would {spent} be spent best?",
+        question=f"{found.question.removesuffix('?')}, and how would {spent} be spent best{" for each loss" if len(evals) > 1 else ""}?",
         actions=actions,
         draws=draws,
         pictures=[losses],

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayeslaw.base.arguments import named_values
 from bayeslaw.base.words import place
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.reporting.answer import Answer
@@ -23,7 +24,7 @@ SEVERAL = ("N", "D", "domain_share", "domain", "labels")
 def for_each(ask: Callable[[Posterior, Question], Answer], fit: Posterior, question: Question) -> Answer:
     """Return the answer to a question, or one for each combination of several values, joined."""
     asked = dict(question or {})
-    labels = dict(asked.get("labels") or {})
+    labels = named_values(asked.get("labels") or {}, "labels", "labels={'language': 'de'}")
     flat = {k: v for k, v in asked.items() if k in SEVERAL and k != "labels"} | labels
     several = {k: np.asarray(v).tolist() for k, v in flat.items() if v is not None and np.ndim(v)}
     if not several:
