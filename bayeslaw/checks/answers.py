@@ -1,7 +1,8 @@
 """Whether the answers hang on little, or lie where nothing was measured."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.leave_out import refit_seconds, refit_without
 from bayeslaw.posterior.likelihood import log_likelihood, standardised_errors
 from bayeslaw.posterior.prediction import thinned
+from bayeslaw.posterior.quantity import elements
 from bayeslaw.posterior.sensitivity import weighable
 
 __all__ = ["boundary", "extrapolation", "influence", "trends"]
@@ -62,25 +64,30 @@ def trends(fit: Posterior) -> CheckResult | None:
     return CheckResult.judged("trends", 1 - min(falls.values()), MOST_RISING, text, remedy)
 
 
-def boundary(fit: Posterior) -> CheckResult | None:
-    """Whether the critical ratios lie among the shares that were measured."""
-    ratio: CriticalRatio | None = study_of(fit).critical_ratio
-    if ratio is None:
+def boundary(fit: Posterior, ratios: Mapping[str, CriticalRatio] | None = None) -> CheckResult | None:
+    """Whether critical ratios lie among the shares that were measured: those of the study, or single ones by place."""
+    own: CriticalRatio | None = study_of(fit).critical_ratio if ratios is None else None
+    if own is not None:
+        ratios = {place(at): replace(own, draws=draws) for at, draws in elements(own.draws)}
+    if not ratios:
         return None
     design = fit.model.design
     shares = design.rows["domain_share"].values[design.measured.any("eval").values]
     low, high = float(shares.min()), float(shares.max())
-    beyond = (ratio.draws > high + 1e-6) & (high < xr.DataArray(ratio.high) - 1e-6)
-    beyond = beyond | (ratio.draws < low - 1e-6) & (low > xr.DataArray(ratio.low) + 1e-6)
-    chance = beyond.mean(SAMPLE)
-    worst = chance.isel(chance.argmax(list(chance.dims)))
-    at = place({str(d): worst[d].item() for d in chance.dims})
+
+    def outside(ratio: CriticalRatio) -> float:
+        above = (ratio.draws > high + 1e-6) & (high < xr.DataArray(ratio.high) - 1e-6)
+        below = (ratio.draws < low - 1e-6) & (low > xr.DataArray(ratio.low) + 1e-6)
+        return float((above | below).mean())
+
+    chance = {at: outside(ratio) for at, ratio in ratios.items()}
+    at = max(chance, key=lambda place: chance[place])
     return CheckResult.judged(
         "boundary shares",
-        float(worst),
+        chance[at],
         MOST_BEYOND,
         f"the critical ratio{f' at {at}' if at else ''} lies beyond the measured shares ({low:.2g} to {high:.2g}) with "
-        f"probability {float(worst):.2f}",
+        f"probability {chance[at]:.2f}",
         "no run measured shares there, so the law alone decides: measure a share beyond them, or read the ratio as a "
         "bound",
     )

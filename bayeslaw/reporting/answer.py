@@ -70,6 +70,8 @@ class Answer:
         The ``N``, ``D`` and ``domain_share`` that it is about; the report checks whether they lie beyond the runs.
     doubts : dict
         What its failed checks mean for it, by their names.
+    ratios : dict
+        The critical ratios that it is about, by their places; the report checks whether they were measured.
     """
 
     question: str
@@ -84,6 +86,7 @@ class Answer:
     about: str = "this answer"
     planned: Mapping[str, Any] = field(default_factory=dict)
     doubts: Mapping[str, str] = field(default_factory=dict)
+    ratios: Mapping[str, CriticalRatio] = field(default_factory=dict)
 
 
 def question_of(name: str, question: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -163,7 +166,11 @@ def spending(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answe
     given = question_of("allocation", question)
     own = allocation_of_the_study(fit, **{k: v for k, v in given.items() if k == "flops_per_token"})
     asked, largest = own | given, own["flops"]
-    budgets = np.ravel(named(asked["flops"], "flops")).tolist() if question and "flops" in question else [largest, 10 * largest]
+    budgets = (
+        np.ravel(named(asked["flops"], "flops")).tolist()
+        if question and "flops" in question
+        else [largest, 10 * largest]
+    )
     found, sizes = predictions(fit), fit.model.design.levels
     spent = "compute"
     if question and "flops" in question:
@@ -204,7 +211,7 @@ def spending(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answe
     )
     return replace(
         found,
-        question=f"{found.question.removesuffix('?')}, and how would {spent} be spent best{" for each loss" if len(evals) > 1 else ""}?",
+        question=f"{found.question.removesuffix('?')}, and how would {spent} be spent best{' for each loss' if len(evals) > 1 else ''}?",
         actions=actions,
         draws=draws,
         pictures=[losses],

@@ -9,7 +9,8 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw.base.progress import Bar
-from bayeslaw.checks import CheckResult, beside_papers_fit, extrapolation, run_checks
+from bayeslaw.checks import CHECKS, CheckResult, beside_papers_fit, extrapolation, run_checks
+from bayeslaw.checks.answers import boundary
 from bayeslaw.decisions.domain_learnability import learnability
 from bayeslaw.decisions.study import study_of
 from bayeslaw.declare.laws import AREAS
@@ -78,9 +79,12 @@ def answer(fit: Posterior, question: Question = None) -> Answer:
 
 
 def checks_of(fit: Posterior, found: Answer) -> list[CheckResult]:
-    """Return all checks of a fit and, where an answer is about sizes or tokens, the one of its own place."""
+    """Return all checks of a fit, of its critical ratios those of an answer, and where that lies beyond the runs."""
     planned = {column: value for column, value in found.planned.items() if column in fit.model.design.levels}
-    return [*run_checks(fit), *([extrapolation(fit, **planned)] if planned else [])]
+    checks = list(run_checks(fit))
+    if (own := boundary(fit, found.ratios)) is not None:
+        checks = sorted([*(c for c in checks if c.name != own.name), own], key=lambda c: [*CHECKS].index(c.name))
+    return [*checks, *([extrapolation(fit, **planned)] if planned else [])]
 
 
 def content(fit: Posterior, question: Question, published: Mapping[str, Any] | None, bar: Bar) -> dict[str, Any]:

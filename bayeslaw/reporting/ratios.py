@@ -51,14 +51,14 @@ def ratios(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
     """Answer with the critical ratios of a study."""
     table = critical_ratios(fit, question)
     limits = " or ".join(dict.fromkeys(table["limit"]))
-    sentences, draws = [], {}
+    sentences, draws, found = [], {}, {}
     actions: dict[str, list[str]] = {}
     largest = table["N"].max() if "N" in table else None
     rows = [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
     for row in rows:
         ratio, at = row["ratio"], _at(row, table)
         label = f"{at}, {row['limit']}" if at else row["limit"]
-        draws[f"critical ratio, {label}"] = ratio.draws
+        draws[f"critical ratio, {label}"], found[label] = ratio.draws, ratio
         if row.get("N") == largest:
             sentences.append(f"{label}: {_share(ratio)}; of a new run {row['of a new run']}.")
             for action in _actions(ratio, row["safe share"]):
@@ -87,6 +87,7 @@ def ratios(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
         _marks(rows),
         about="the critical ratio",
         planned={column: table[column].to_numpy() for column in ("N", "D") if column in table},
+        ratios=found,
     )
 
 

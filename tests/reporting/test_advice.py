@@ -9,12 +9,14 @@ from urllib.parse import unquote
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from markdown_it import MarkdownIt
 
 import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.checks import CHECKS, CheckResult, Checks
-from bayeslaw.errors import RangeError
+from bayeslaw.declare.laws import Law
+from bayeslaw.errors import ArgumentError, RangeError
 from bayeslaw.posterior.convergence import Convergence
 from bayeslaw.reporting import advice, content, writing
 from bayeslaw.reporting.advice import advised
@@ -151,3 +153,88 @@ def test_a_label_of_a_table_is_read_as_it_is(label):
     assert all(t.type in ("text", "text_special") for t in texts), "no emphasis, no link, no code"
     assert "".join(t.content for t in texts[1:]) == label
     assert writing._text("new_run") == "new_run"
+
+
+def with_shares(low: float, high: float, table_for: Callable[..., pd.DataFrame], **settings: Any) -> Fit:
+    def some(law: Law, **given: Any) -> pd.DataFrame:
+        table = table_for(law, **given)
+        return table[table["domain_share"].between(low, high)]
+
+    return stand_in(models.dcpt, some, draws=60, **settings)
+
+
+def test_the_measured_shares_are_held_against_the_ratio_of_the_question(table_for):
+    fit = with_shares(0.1, 0.5, table_for)
+    verdicts = {}
+    for baseline in (9.0, 0.1):  # every share is safe, none is
+        found = content.answer(fit, {"N": 5e8, "D": 1e9, "max_rise": 0.02, "baseline": baseline})
+        (verdicts[baseline],) = [c for c in content.checks_of(fit, found) if c.name == "boundary shares"]
+    assert all("the critical ratio at N 500 M, rise of at most 2 %" in c.text for c in verdicts.values())
+    safe = verdicts[9.0]
+    assert not safe.passed and safe.value == 1 and "(0.1 to 0.5) with probability 1.00" in safe.text
+
+
+@pytest.fixture
+def two_sets() -> Fit:
+    """A fit of sizes and tokens with two validation sets, none of them called domain."""
+    rows = pd.MultiIndex.from_product([[2e8, 1e9, 5e9], [1e9, 1e10, 1e11]], names=["N", "D"]).to_frame(index=False)
+    law, values = models.chinchilla, {"E": 1.7, "A": 0.4, "alpha": 0.3, "B": 0.4, "beta": 0.3}
+    for name, factor in (("c4", 1.0), ("pile", 0.8)):
+        rows[f"{name}_loss"] = factor * law(rows["N"] / 1e9, rows["D"] / 1e10, **values)
+    model = bl.Model(law, bl.read_runs(rows))
+    dims = {"chain": [0, 1], "draw": np.arange(60), "eval": model.design.evals}
+    rng = np.random.default_rng(0)
+    errors = [name for name in model.noise.priors(2) if name != "sigma"]
+    draws = {k: xr.DataArray(v * np.exp(rng.normal(0, 0.02, (2, 60, 2))), dims) for k, v in values.items()}
+    draws["sigma"] = xr.DataArray(np.full((2, 60, 2), 0.005), dims)
+    some = {"chain": dims["chain"], "draw": dims["draw"]}
+    posterior = xr.Dataset(draws | {k: xr.DataArray(np.full((2, 60), 0.3), some) for k in errors})
+    return Fit(model, xr.DataTree.from_dict({"posterior": posterior}), {"seed": 0}, 1.0)
+
+
+def test_of_several_losses_none_is_taken_for_the_one_that_is_meant(two_sets):
+    for ask in (
+        lambda **k: two_sets.allocation(flops=1e20, **k),
+        lambda **k: two_sets.tokens_for(loss=2.5, N=1e9, **k),
+    ):
+        with pytest.raises(RangeError, match="^say which loss: eval='c4' or 'pile'$"):
+            ask()
+        assert ask(eval="pile").inputs["eval"] == "pile"
+
+
+def test_a_report_spends_a_budget_for_every_loss_that_may_be_meant(two_sets, tmp_path):
+    found = content.answer(two_sets, {"flops": 1e20})
+    assert found.question.endswith("how would 1e+20 FLOPs be spent best for each loss?")
+    assert ["for the c4 loss" in found.actions[0], "for the pile loss" in found.actions[1]] == [True, True]
+    assert len(found.actions) == 2 and {"best N at 1e+20 FLOPs for the pile loss"} <= set(found.draws)
+    (one,) = content.answer(two_sets, {"flops": 1e20, "eval": "pile"}).actions
+    assert one.replace(")", ") for the pile loss", 1) == found.actions[1]
+    assert "for the c4 loss train" in written(two_sets, tmp_path / "law.md")
+
+
+@pytest.mark.parametrize(
+    ("law", "question", "said"),
+    [
+        ("dcpt", {"max_rise": [0.01, 0.05]}, r"max_rise is \[0.01, 0.05\]: give a number"),
+        ("dcpt", {"max_rise": "1%"}, "max_rise is '1%': give a number"),
+        ("data_mixing", {"at_most": {"books": [0.3, 0.2]}}, r"at_most\['books'\] is \[0.3, 0.2\]: give a number"),
+        ("data_mixing", {"at_most": 0.3}, "at_most is 0.3: give a mapping"),
+        ("chinchilla", {"flops": "a lot"}, "flops is 'a lot': give a number"),
+        ("chinchilla", {"labels": 3}, "labels is 3: give a mapping"),
+    ],
+)
+def test_values_that_no_decision_takes_are_refused_in_a_sentence(law, question, said, table_for):
+    with pytest.raises(ArgumentError, match=f"^{said}"):
+        content.answer(stand_in(models.catalogue[law], table_for, draws=60), question)
+
+
+def test_a_budget_written_as_text_is_read_as_the_decision_reads_it(sizes):
+    assert content.answer(sizes, {"flops": "1e19"}).actions == content.answer(sizes, {"flops": 1e19}).actions
+
+
+def test_an_allocation_that_is_withheld_says_so_and_why(sizes, tmp_path, monkeypatch):
+    assert "withheld" not in section(written(sizes, tmp_path / "law.md"), "The answer")
+    monkeypatch.setattr(advice, "convergence", lambda _: UNCONVERGED)
+    answer = section(written(sizes, tmp_path / "law.md"), "The answer")
+    reason = f"- The advice on the best size and tokens is withheld: the fit did not converge ({UNCONVERGED})."
+    assert answer.strip().splitlines()[0] == reason
