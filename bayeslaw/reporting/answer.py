@@ -178,6 +178,7 @@ def spending(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answe
     draws, cautions, actions = dict(found.draws), dict.fromkeys(found.cautions), []
     middles: dict[str, list[float]] = {"N": [], "D": []}
     evals = evals_asked(fit, asked.get("eval"))
+    of_each = " for each loss" if len(evals) > 1 else ""
     for flops, eval in product(budgets, evals):
         best = study_of(fit).ask("allocation", **asked | {"flops": flops, "eval": eval})
         each = {label: best.draws.sel(quantity=label, drop=True) for label in ("N", "D")}
@@ -211,7 +212,7 @@ def spending(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answe
     )
     return replace(
         found,
-        question=f"{found.question.removesuffix('?')}, and how would {spent} be spent best{' for each loss' if len(evals) > 1 else ''}?",
+        question=f"{found.question.removesuffix('?')}, and how would {spent} be spent best{of_each}?",
         actions=actions,
         draws=draws,
         pictures=[losses],
