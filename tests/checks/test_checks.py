@@ -101,6 +101,7 @@ def test_a_check_passes_where_its_number_is_at_most_the_limit(good):
     found = good.checks().to_frame()
     assert set(found["name"]) == set(CHECKS) - {
         "boundary shares",
+        "run effect",
         "sources left out",
         "memory",
         "peak learning rates",
