@@ -222,3 +222,21 @@ def test_a_baseline_of_replicates_is_as_uncertain_after_saving(tmp_path, table_f
     assert found["lower"] == pytest.approx(float(expected.interval()["lower"]))
     printed = CliRunner().invoke(app, ["decide", "critical-ratio", str(path), *words])
     assert f"a baseline of {expected.inputs['baseline']:.4g} nats (sd " in printed.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["decide", "critical-ratio", "fit.nc", "--max-rise=0.01", "--max-rise=0.05"], "--max-rise is given 2 times"),
+        (
+            ["decide", "critical-ratio", "fit.nc", "--max-increase", "1", "--max-increase=2"],
+            "--max-increase is given 2",
+        ),
+        (["fit", "chinchilla", "runs.csv", "--seed=1", "--seed=1", "--seed=2"], "--seed is given 3 times: keep one"),
+        (["fit", "chinchilla", "runs.csv", "--outside", "--inside"], "--outside is given 2 times: keep one"),
+    ],
+)
+def test_an_option_of_one_value_is_not_given_twice(words, says):
+    refused = CliRunner().invoke(app, words)
+    assert refused.exit_code == 2 and refused.stderr.startswith(f"bayeslaw: {says}")
+    assert len(refused.stderr.splitlines()) == 1
