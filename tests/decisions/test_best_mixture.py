@@ -301,3 +301,19 @@ def test_answers_in_shares_of_data_sets_through_their_vectors():
 def upsampling(draws: dict[str, Any], **settings: Any) -> Fit:
     """A fit of scores at four windows with given draws."""
     return stand_in(models.domain_upsampling, draws, duration=[0.0, 0.05, 0.1, 0.3], **settings)
+
+
+def test_an_answer_of_many_sources_begins_with_the_main_ones_and_shows_all():
+    best = stand_in(models.data_mixing, random_mixing(source=17)).best_mixture()
+    lines = repr(best).splitlines()
+    by_share = best.recommended.to_series().sort_values(ascending=False)
+    shown = [line for line in lines if line.startswith("s") and line.split()[0] in by_share.index]
+    assert len(shown) == 17 and "..." not in repr(best)
+    assert [float(line.split()[1]) for line in shown] == pytest.approx(by_share.round(3).tolist())
+    assert shown[0].split()[0] == by_share.index[0] != "s0"
+
+
+def test_one_source_that_a_note_does_not_name_is_one_other():
+    fit = stand_in(models.data_mixing, random_mixing(source=6))
+    far = [fit.best_mixture(at_least={f"s{i}": 1 / 6 for i in range(6)})]
+    assert "1 others" not in " ".join(q.remark for q in far)
