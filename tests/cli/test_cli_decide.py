@@ -75,6 +75,8 @@ def test_best_mixture(decide):
     printed = decide(fit, "best-mixture", "--max", "s0=0.3").stdout
     assert "best of a draw" in printed and "recommended  s0 " in printed
     assert "upper" in decide(fit, "best-mixture", "--prob", "0.5").stdout
+    many = decide(stand_in(models.data_mixing, random_mixing(source=17)), "best-mixture").stdout
+    assert all(f"\ns{i} " in many for i in range(17)) and "..." not in many.partition("best mixture")[0]
 
 
 def test_best_mixture_near_another_and_within_the_tokens_at_hand(decide):
