@@ -81,3 +81,9 @@ def test_the_note_holds_remark_and_cautions_and_every_face_shows_each_once(fit):
     assert said.note == f"a remark; {said.cautions[0]}"
     for face in (repr(said), said._repr_html_()):
         assert face.count("a remark") == face.count(said.cautions[0]) == 1
+
+
+@pytest.mark.parametrize(("N", "far"), [(2.03e9, "1.5 %"), (2.1e9, "1.1 times"), (8.2e11, "410 times")])
+def test_a_distance_beyond_the_runs_is_never_one_times(fit, N, far):
+    (caution,) = fit.predict(N=N, D=1e9).cautions
+    assert f"lies {far} beyond the largest run, 2 B" in caution
