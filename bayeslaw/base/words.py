@@ -1,10 +1,23 @@
 """How checks, figures, reports and notebooks write numbers, places and facts."""
 
 import html
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["COUNTED_COLUMNS", "Described", "amount", "counted", "facts", "facts_html", "place", "run_called", "span"]
+__all__ = [
+    "COUNTED_COLUMNS",
+    "Described",
+    "amount",
+    "counted",
+    "facts",
+    "facts_html",
+    "percent",
+    "place",
+    "run_called",
+    "span",
+    "times",
+]
 
 COUNTED_COLUMNS = ("N", "D", "step", "domain_tokens")
 """Columns whose values `amount` writes."""
@@ -25,6 +38,16 @@ def counted(number: int, noun: str) -> str:
     """Write a number and its noun: 1 run, 2 runs, 2 quantities."""
     many = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
     return f"{number} {noun if number == 1 else many}"
+
+
+def percent(log_ratio: float) -> str:
+    """Write how far one number lies above or below another, given the logarithm of their ratio: 0.83 is 130 %."""
+    return f"{float(f'{100 * abs(math.expm1(log_ratio)):.2g}'):g} %"
+
+
+def times(factor: float) -> str:
+    """Write a factor above 1: 410 times; one so close to 1 that it rounds to it as a percentage, 1.6 %."""
+    return f"{100 * (factor - 1):.2g} %" if factor < 1.05 else f"{float(f'{factor:.2g}'):g} times"
 
 
 def run_called(label: object) -> str:

@@ -11,6 +11,7 @@ from bayeslaw.checks.neighbours import alike
 from bayeslaw.checks.priors import identification, prior_decides, prior_sensitivity
 from bayeslaw.checks.residuals import coverage, misfit, scatter
 from bayeslaw.checks.result import CheckResult, Checks
+from bayeslaw.checks.run_effect import run_effect
 from bayeslaw.checks.runs import bend, in_range, peaks, reference
 from bayeslaw.checks.sampling import convergence
 from bayeslaw.checks.trends_measured import measured_rises
@@ -36,6 +37,7 @@ CHECKS: dict[str, Callable[[Posterior], CheckResult | None]] = {
     "peak learning rates": peaks,
     "fit to the data": coverage,
     "misfit by group": misfit,
+    "run effect": run_effect,
     "neighbouring runs": alike,
     "sources left out": sources_left_out,
     "scatter": scatter,

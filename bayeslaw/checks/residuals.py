@@ -8,7 +8,7 @@ import xarray as xr
 from scipy import stats
 
 from bayeslaw.base.intervals import CI_PROB, SAMPLE
-from bayeslaw.base.words import place, run_called
+from bayeslaw.base.words import percent, place, run_called
 from bayeslaw.checks.result import CheckResult, largest
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.likelihood import standardised_errors
@@ -65,7 +65,7 @@ def misfit(fit: Posterior) -> CheckResult:
         "misfit by group",
         score,
         limit,
-        f"the law is off most in {where}; chance explains {limit:.1f} standard errors",
+        f"the law is off most in {where}; chance explains {limit:.2f} standard errors",
         "answers there are off by about as much: pool more coefficients, or use a law that can bend there",
     )
 
@@ -87,11 +87,11 @@ def _groups(fit: Posterior) -> Iterator[tuple[float, str]]:
                 at = dict(zip(by, labels, strict=True))
                 part = at.pop("part", None)
                 where = f"the {e} loss" + (f" at {place(at)}" if at else "") + (f" {part}" if part else "")
-                miss = 100 * (group["z"] * group["scale"]).mean()
+                miss = float((group["z"] * group["scale"]).mean())
                 score = float(abs(group["z"].sum()) / np.sqrt(variance_of_sum(fit, group)))
                 side = f"measured {'above' if miss > 0 else 'below'} it"
-                far = f"{score:.1f}" if score >= LEAST_SCORE else f"not even {LEAST_SCORE:g}"
-                yield score, f"{where} by {abs(miss):.2g} % ({side}, {far} standard errors)"
+                far = f"{score:.2f}" if score >= LEAST_SCORE else f"not even {LEAST_SCORE:g}"
+                yield score, f"{where} by {percent(miss)} ({side}, {far} standard errors)"
 
 
 def error_scale(fit: Posterior) -> xr.DataArray:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from bayeslaw.base.words import place
+from bayeslaw.base.words import percent, place
 from bayeslaw.checks.residuals import error_scale
 from bayeslaw.checks.result import CheckResult, by_chance
 from bayeslaw.posterior.draws import Posterior
@@ -25,7 +25,7 @@ def measured_rises(fit: Posterior) -> CheckResult | None:
         "shape prior",
         score,
         by_chance(sum(count for count, _, _ in found), MOST_RISE),
-        f"of the measured losses that the shape prior lets only fall, {where} ({score:.1f} standard errors), the most"
+        f"of the measured losses that the shape prior lets only fall, {where} ({score:.2f} standard errors), the most"
         if score > 0
         else "the measured losses fall wherever the shape prior lets them only fall",
         "the prior bends the law there: see what the answers are with Model(..., monotone=None)",
@@ -56,8 +56,8 @@ def _rises(fit: Posterior) -> Iterator[tuple[int, float, str]]:
                 k = int(scores.argmax())
                 at = {c: alike[c].iloc[0] * reference.get(c, 1.0) for c in others if c in reference}
                 ends = " to ".join(place({name: alike[name].iloc[i] * reference[name]}) for i in (low[k], high[k]))
-                where = f"the {e} loss{f' at {place(at)}' if at else ''} rises by {100 * rises[k]:.2g} % from {ends}"
-                yield len(rises), float(scores[k]), where
+                rise = f"rises by {percent(rises[k])} from {ends}"
+                yield len(rises), float(scores[k]), f"the {e} loss{f' at {place(at)}' if at else ''} {rise}"
 
 
 def _covariates(fit: Posterior, e: str) -> pd.DataFrame:

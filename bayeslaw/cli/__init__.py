@@ -11,7 +11,7 @@ from bayeslaw.base.version import VERSION
 from bayeslaw.cli.catalogue import data, laws
 from bayeslaw.cli.deciding import add_decisions
 from bayeslaw.cli.fitting import fit
-from bayeslaw.cli.mistakes import OneLineErrors
+from bayeslaw.cli.mistakes import OnceEach, OneLineErrors
 from bayeslaw.cli.predicting import predict
 from bayeslaw.cli.reporting import check, demo, report
 from bayeslaw.cli.scoring import compare, evaluate
@@ -42,14 +42,14 @@ def start(
     """Bayesian scaling laws of (continual) pre-training: which mixture ratio, and how sure."""
 
 
-app.command()(laws)
-app.command()(data)
-app.command()(fit)
-app.command()(evaluate)
-app.command()(compare)
-app.command()(predict)
+app.command(cls=OnceEach)(laws)
+app.command(cls=OnceEach)(data)
+app.command(cls=OnceEach)(fit)
+app.command(cls=OnceEach)(evaluate)
+app.command(cls=OnceEach)(compare)
+app.command(cls=OnceEach)(predict)
 app.add_typer(decide, name="decide")
-app.command()(check)
-app.command()(report)
-app.command()(demo)
+app.command(cls=OnceEach)(check)
+app.command(cls=OnceEach)(report)
+app.command(cls=OnceEach)(demo)
 add_decisions(decide)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from bayeslaw.cli import options
+from bayeslaw.cli.mistakes import OnceEach
 from bayeslaw.cli.options import load_fit, numbers, one_or_several, pairs, read_before, read_goal
 from bayeslaw.cli.printing import print_answer
 from bayeslaw.decisions import DECISIONS, Decision
@@ -102,7 +103,7 @@ WITHOUT_OPTION = ("fit", "labels", "seed", "vectors")
 def add_decisions(app: typer.Typer) -> None:
     """Add a command for every decision."""
     for decision in DECISIONS.values():
-        app.command(decision.name.replace("_", "-"))(_command(decision))
+        app.command(decision.name.replace("_", "-"), cls=OnceEach)(_command(decision))
 
 
 def _command(decision: Decision) -> Callable[..., None]:

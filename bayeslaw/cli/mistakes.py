@@ -9,12 +9,13 @@ from threading import current_thread, main_thread
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
+from bayeslaw.base.words import counted
 from bayeslaw.cli.printing import note
-from bayeslaw.errors import BayeslawError
+from bayeslaw.errors import BayeslawError, RangeError
 
-__all__ = ["OneLineErrors"]
+__all__ = ["OnceEach", "OneLineErrors"]
 
 
 class OneLineErrors(TyperGroup):
@@ -48,6 +49,19 @@ class OneLineErrors(TyperGroup):
             if before is not None:
                 signal.signal(signal.SIGTERM, before)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+class OnceEach(TyperCommand):
+    """A command that refuses an option of one value that is given twice, of which the last would be kept."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words of a command line; see `typer.core.TyperCommand.parse_args`."""
+        *_, order = self.make_parser(ctx).parse_args(args=list(args))
+        single = [p.opts[0] for p in order if p.param_type_name == "option" and not getattr(p, "multiple", False)]
+        if twice := [option for option in single if single.count(option) > 1]:
+            raise RangeError(f"{twice[0]} is given {counted(single.count(twice[0]), 'time')}: keep one")
+        rest: list[str] = super().parse_args(ctx, args)
+        return rest
 
 
 def _leave(*_: object) -> None:

@@ -8,14 +8,17 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw.base.arguments import numbers
-from bayeslaw.base.words import counted
-from bayeslaw.errors import ArgumentError, DataError, shown
+from bayeslaw.base.words import counted, place
+from bayeslaw.errors import ArgumentError, DataError, RangeError, shown
 from bayeslaw.posterior.draws import Posterior
 
 __all__ = ["Baseline", "baseline_of"]
 
 NOT_LABELS = ("D", "step", "lr", "domain_share")
 """Columns that do not tell one model before training from another."""
+
+FARTHEST = 2.0
+"""Factor beyond the measured losses from which a baseline is in another unit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,15 +62,29 @@ def baseline_of(fit: Posterior, given: Any, columns: xr.Dataset, eval: str) -> B
     if isinstance(given, tuple):
         if len(given) != 2 or not 0 <= values[1] < values[0] / 2:
             raise DataError(f"baseline is {shown(given)}, which is no loss with its standard deviation: {form}")
+        _check_near(values[0], fit, eval)
         return Baseline(xr.DataArray(values[0]), xr.DataArray(values[1]), inputs)
     if not (np.isfinite(values).all() and (values > 0).all()):
         raise DataError(f"baseline is {shown(given)}: a loss in nats is finite and above 0; {form}")
+    _check_near(values, fit, eval)
     if values.ndim == 0:
         return Baseline(xr.DataArray(values), exact, inputs)
     N = columns.get("N", xr.DataArray(0.0))
     if values.shape != N.shape:
         raise DataError(f"baseline has {counted(values.size, 'value')}, N has {N.size}: {form}")
     return Baseline(xr.DataArray(values, dims=N.dims, coords=N.coords), exact, inputs)
+
+
+def _check_near(losses: np.ndarray, fit: Posterior, eval: str) -> None:
+    """Refuse a baseline that no loss beside the measured ones is, such as a perplexity."""
+    runs = fit.model.runs
+    measured = pd.concat([rows[f"{eval}_loss"] for rows in (runs.table, runs.baseline) if len(rows)])
+    low, high = measured.min(), measured.max()
+    if (far := ~((losses >= low / FARTHEST) & (losses <= high * FARTHEST))).any():
+        raise RangeError(
+            f"baseline is {losses[far].flat[0]:g} nats, and the measured {eval} losses lie between {low:.3g} and "
+            f"{high:.3g}: give nats per token"
+        )
 
 
 def _measured(rows: pd.DataFrame, columns: xr.Dataset, eval: str) -> Baseline:
@@ -86,7 +103,7 @@ def _measured(rows: pd.DataFrame, columns: xr.Dataset, eval: str) -> Baseline:
             numeric = rows[key].dtype.kind in "fiu"
             same &= np.isclose(rows[key], value, rtol=1e-6) if numeric else rows[key] == str(value)
         if not same.any():
-            there = ", ".join(f"{k} {v}" for k, v in zip(keys, wanted, strict=True))
+            there = place(dict(zip(keys, wanted, strict=True)))
             raise DataError(
                 f"the runs have no row at D = 0{' with ' + there if there else ''}: give baseline=, the {eval} loss "
                 "before training, or add such rows"

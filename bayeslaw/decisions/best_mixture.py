@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.base.words import counted
 from bayeslaw.decisions import simplex
 from bayeslaw.decisions.goal import Goal
 from bayeslaw.decisions.mixture_problem import Problem, Pull
@@ -18,7 +19,7 @@ from bayeslaw.errors import RangeError, unknown_name
 from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.identified import mixture_cautions
-from bayeslaw.posterior.quantity import Censored, Quantity
+from bayeslaw.posterior.quantity import MOST_ROWS, Censored, Quantity
 from bayeslaw.tables.mixtures import as_weights, blend, bounds
 
 __all__ = ["Mixture", "best_mixture"]
@@ -48,6 +49,8 @@ class Mixture(Censored):
     pull: Callable[[xr.DataArray], xr.DataArray] = field(kw_only=True)
     recommended: xr.DataArray = field(kw_only=True)
 
+    _of_many: ClassVar[int] = MOST_ROWS
+
     def _ends(self) -> tuple[Any, Any]:
         """Draws at a share of 0 or 1 are exact: no share lies beyond."""
         low, high = (xr.DataArray(end) for end in (self.low, self.high))
@@ -57,7 +60,9 @@ class Mixture(Censored):
         return {} if self.recommended.ndim > 1 else {"recommended": self.recommended.to_series().to_dict()}
 
     def _answers(self) -> pd.DataFrame:
+        shares = self.recommended.mean([d for d in self.recommended.dims if d != "source"])
         table = xr.Dataset({"recommended": self.recommended.round(3), "best of a draw": self.text()})
+        table = table.isel(source=np.argsort(-shares.values, kind="stable"))
         return table.reset_coords(drop=True).to_dataframe()
 
     def _shares(self, mixture: Any) -> xr.DataArray:
@@ -261,7 +266,7 @@ def _note(fit: Posterior, optimum: xr.DataArray, gap: np.ndarray, blended: bool)
     for word, draws in outside.items():
         often = draws.mean([d for d in optimum.dims if d != "source"])
         if far := [str(s) for s in optimum["source"].values[often.values > 0.1]]:
-            others = f" and {len(far) - MOST_SOURCES} others" if len(far) > MOST_SOURCES else ""
+            others = f" and {counted(len(far) - MOST_SOURCES, 'other')}" if len(far) > MOST_SOURCES else ""
             named = ", ".join(far[:MOST_SOURCES]) + others
             notes.append(f"{word} of {named} than any fitted run had, in at least a tenth of the draws")
     return "; ".join(notes)

@@ -56,11 +56,11 @@ class CriticalRatio(Censored):
             before = f"a baseline of {float(baseline):.4g} nats" if np.ndim(baseline) == 0 else "the baseline"
             if (sd := np.max(asked.get("baseline_sd", np.nan))) >= 0:
                 before += f" (sd {'up to ' * np.ndim(baseline)}{sd:.2g})" if sd > 0 else ", taken as exact"
-        if "max_increase" in asked:
-            return f"{loss} at most {asked['max_increase']:g} nats above {before}"
-        if asked["max_rise"] == 0:
+        size, unit = (asked["max_increase"], "nats") if "max_increase" in asked else (100 * asked["max_rise"], "%")
+        if size == 0:
             return f"{loss} not above {before}"
-        return f"{loss} at most {100 * asked['max_rise']:g} % above {before}"
+        far = f"at most {size:g} {unit} above" if size > 0 else f"at least {-size:g} {unit} below"
+        return f"{loss} {far} {before}"
 
     def probability_safe(self, share: Any) -> xr.DataArray:
         """Return the probability that the critical ratio is at least `share`; draws without a safe share are below.
@@ -141,8 +141,9 @@ def critical_ratio(
     Raises
     ------
     DataError, LawError, RangeError, UnknownName
-        There is no baseline; the law does not depend on a domain share or has no turning point; a limit or the question
-        has no meaning; the validation set, rule or a label does not exist.
+        There is no baseline, or it lies a factor of 2 beyond every measured loss; the law does not depend on a domain
+        share or has no turning point; a limit or the question has no meaning; the validation set, rule or a label does
+        not exist.
 
     Notes
     -----

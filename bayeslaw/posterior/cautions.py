@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from scipy.spatial import KDTree
 
-from bayeslaw.base.words import COUNTED_COLUMNS, amount
+from bayeslaw.base.words import COUNTED_COLUMNS, amount, percent, times
 from bayeslaw.declare.names import WEIGHT
 from bayeslaw.posterior.convergence import convergence
 from bayeslaw.posterior.draws import Posterior, kept
@@ -77,7 +77,7 @@ class Reach:
         edge = self.span[self.end == "largest"]
         asked, last = (amount(v) if self.column in COUNTED_COLUMNS else f"{v:.3g}" for v in (self.asked, edge))
         return (
-            f"{CALLED.get(self.column, self.column)} {asked} lies {self.factor:.2g} times beyond the {self.end} run, "
+            f"{CALLED.get(self.column, self.column)} {asked} lies {times(self.factor)} beyond the {self.end} run, "
             f"{last}, and {WHY[self.column]}"
         )
 
@@ -134,9 +134,9 @@ def cautions(fit: Posterior, mixture: xr.DataArray | None = None, **planned: Any
         )
     for name, missed in fit.settings.get("shared_at_the_end", {}).items():
         if abs(missed) > MOST_MISSED:
-            side = "above" if missed > 0 else "below"
+            far = f"{percent(missed)} {'above' if missed > 0 else 'below'}"
             found.append(
-                f"the {name} loss of the fitted runs ends {100 * abs(missed):.2g} % {side} the law, and early runs of "
+                f"the {name} loss of the fitted runs ends {far} the law, and early runs of "
                 f"{fit.settings['domain']!r} share such errors: expect the same of them, or fit "
                 f"bl.with_misfit(models.{fit.model.law.name}) and add the domain to that"
             )

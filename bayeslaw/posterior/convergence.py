@@ -1,9 +1,11 @@
 """Convergence: whether the chains of a fit are draws from its posterior."""
 
+import math
 from dataclasses import dataclass
 
 import arviz as az
 
+from bayeslaw.base.words import counted
 from bayeslaw.posterior.draws import Posterior, kept
 
 __all__ = ["Convergence", "convergence"]
@@ -26,12 +28,15 @@ class Convergence:
         Number of divergent draws.
     bfmi : float
         The smallest E-BFMI of the chains; NaN if the sampler kept no energies.
+    chains : int
+        Number of chains; one alone has no R-hat.
     """
 
     r_hat: float
     ess: float
     divergences: int
     bfmi: float = float("nan")
+    chains: int = 2
 
     @property
     def _numbers(self) -> list[tuple[float, float, str]]:
@@ -40,7 +45,11 @@ class Convergence:
         return [
             (self.divergences, 0, "raise target_accept or use tighter priors"),
             *([(1 - self.bfmi, 1 - LEAST_BFMI, slow)] if self.bfmi == self.bfmi else []),
-            (self.r_hat, MOST_RHAT, "draw more (draws=, tune=)"),
+            (
+                self.r_hat,
+                MOST_RHAT,
+                "sample two or more (chains=)" if self.chains == 1 else "draw more (draws=, tune=)",
+            ),
             (self.ess**-0.5, LEAST_ESS**-0.5, "draw more (draws=, tune=)"),
         ]
 
@@ -56,8 +65,12 @@ class Convergence:
         return next((remedy for value, limit, remedy in self._numbers if not value <= limit), "")
 
     def __str__(self) -> str:
+        mixed = "one chain: R-hat is not known" if self.chains == 1 else f"R-hat at most {self.r_hat:.3f}"
+        mixed += f", {MOST_RHAT:g} allowed" if self.r_hat > MOST_RHAT else ""
+        many = f"ESS at least {math.floor(self.ess)}" + (f", {LEAST_ESS} needed" if self.ess < LEAST_ESS else "")
         energy = f", E-BFMI at least {self.bfmi:.2f}" if self.bfmi == self.bfmi else ""
-        return f"R-hat at most {self.r_hat:.3f}, ESS at least {self.ess:.0f}, {self.divergences} divergences{energy}"
+        energy += f", {LEAST_BFMI:g} needed" if self.bfmi < LEAST_BFMI else ""
+        return f"{mixed}, {many}, {counted(self.divergences, 'divergence')}{energy}"
 
 
 @kept
@@ -70,4 +83,4 @@ def convergence(fit: Posterior) -> Convergence | None:
     ess = min(float(v.min()) for v in az.ess(parameters).data_vars.values())
     stats = fit.idata["sample_stats"]
     bfmi = float(az.bfmi(fit.idata)["energy"].min()) if "energy" in stats else float("nan")
-    return Convergence(r_hat, ess, int(stats["diverging"].sum()), bfmi)
+    return Convergence(r_hat, ess, int(stats["diverging"].sum()), bfmi, fit.posterior.sizes["chain"])

@@ -57,7 +57,8 @@ def extended(fit: Posterior, *groups: str, draws: int = 500, seed: int = 0) -> x
 def _predicted(fit: Posterior, seed: int) -> xr.Dataset:
     """Return log losses of new runs, measured like those of the fit."""
     design, rng = fit.model.design, np.random.default_rng([seed, 5])
-    log_loss = xr.ufuncs.log(new_runs(fit, design, rng)).transpose(*SAMPLE, "row", "eval")
+    with np.errstate(invalid="ignore", divide="ignore"):  # outside its range, or at a prior draw, a law may be negative
+        log_loss = xr.ufuncs.log(new_runs(fit, design, rng)).transpose(*SAMPLE, "row", "eval")
     log_loss = log_loss + design.known_error * rng.standard_normal(log_loss.shape)
     return _numbered(_of_measurements(log_loss.reset_coords(drop=True).to_dataset(name=LOSS), design))
 

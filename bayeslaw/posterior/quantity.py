@@ -4,7 +4,7 @@ import html
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import singledispatch
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,9 @@ from bayeslaw.base.words import place
 from bayeslaw.errors import ArgumentError
 
 __all__ = ["Censored", "Quantity", "drawn", "elements"]
+
+MOST_ROWS = 60
+"""An answer of more rows is shown without its middle."""
 
 
 @singledispatch
@@ -61,6 +64,9 @@ class Quantity:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     remark: str = ""
     cautions: tuple[str, ...] = ()
+
+    _of_many: ClassVar[int] = 10
+    """Rows that are left of an answer of more than `MOST_ROWS`."""
 
     @property
     def note(self) -> str:
@@ -177,7 +183,11 @@ class Quantity:
     def __repr__(self) -> str:
         try:
             answer = self._answers()
-            said = f"{answer}  " if isinstance(answer, str) else f"{answer.to_string(max_rows=10)}\n"
+            said = (
+                f"{answer}  "
+                if isinstance(answer, str)
+                else f"{answer.to_string(max_rows=MOST_ROWS, min_rows=self._of_many)}\n"
+            )
             return "\n".join([said + self.about(), *(f"caution: {caution}" for caution in self.cautions)])
         except Exception:  # debuggers need a repr that never raises
             return f"{type(self).__name__} {self.name!r}, which cannot be shown: {type(self.draws).__name__}"
@@ -188,7 +198,7 @@ class Quantity:
             cautions = "".join(f"<p><b>Caution:</b> {html.escape(caution)}</p>" for caution in self.cautions)
             if isinstance(answer, str):
                 return f"<p><b>{html.escape(answer)}</b> {about}</p>{cautions}"
-            return f"{answer.to_html(border=0, max_rows=60)}<p>{about}</p>{cautions}"
+            return f"{answer.to_html(border=0, max_rows=MOST_ROWS)}<p>{about}</p>{cautions}"
         except Exception:
             return f"<pre>{html.escape(repr(self))}</pre>"
 

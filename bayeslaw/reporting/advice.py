@@ -15,6 +15,7 @@ MEANS = {
     "range": "many measurements lie outside the law's range: {it} is not about them",
     "memory": "the memory of the annealing area does not suit these curves: {it} is off on other schedules",
     "peak learning rates": "the law is made for runs of one peak learning rate: {it} is off at each of these",
+    "run effect": "the law may have left its misfit to the run effect: {it} rests on a mean law that may be far off",
     "neighbouring runs": "the run effect has taken a misfit of the law for chance: {it} is off by about as much",
     "sources left out": "the law misses the mixtures that leave a source out: {it} is off where one is left out",
     "fit to the data": "measurements leave their bands too often: the true interval of {it} is wider",

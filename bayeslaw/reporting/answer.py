@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw.base.intervals import CI_PROB, levels
-from bayeslaw.base.words import amount, place
+from bayeslaw.base.words import amount, place, times
 from bayeslaw.decisions import DECISIONS
 from bayeslaw.decisions.allocation import of_the_study as allocation_of_the_study
 from bayeslaw.decisions.critical_ratio import CriticalRatio
@@ -198,10 +198,10 @@ def spending(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answe
         if beyond > FARTHEST_ADVICE:
             actions.append(
                 f"these runs do not show how to spend {budget}: the optimum of the law, {N} parameters on {D} tokens, "
-                f"lies {beyond:.2g} times beyond them{some}."
+                f"lies {times(beyond)} beyond them{some}."
             )
             continue
-        warned = f"; that lies {beyond:.2g} times beyond the runs" if beyond > 1 else ""
+        warned = f"; that lies {times(beyond)} beyond the runs" if beyond > 1 else ""
         actions.append(f"with {budget} train {N} parameters on {D} tokens{some}{warned}.")
         draws |= {f"best {label} at {flops:.3g} FLOPs{goal}": part for label, part in each.items()}
     at = columns_of(of_largest_run(fit, "N", "D"))

@@ -150,9 +150,11 @@ def _safe_share(new: CriticalRatio) -> float:
 def _limit(rule: Mapping[str, Any]) -> str:
     if rule.get("rule") == "turning-point":
         return "begun to fall again"
-    if rule.get("max_increase") is not None:
-        return f"rise of at most {rule['max_increase']:g} nats"
-    return f"rise of at most {100 * rule['max_rise']:g} %" if rule.get("max_rise") else "no rise"
+    nats = rule.get("max_increase")
+    size, unit = (100 * (rule.get("max_rise") or 0.0), "%") if nats is None else (nats, "nats")
+    if size == 0:
+        return "no rise"
+    return f"rise of at most {size:g} {unit}" if size > 0 else f"fall of at least {-size:g} {unit}"
 
 
 def _actions(ratio: CriticalRatio, safe: float) -> Iterator[str]:

@@ -35,7 +35,7 @@ def report(
     title: str | None = None,
     about: str = "",
     question: Mapping[str, Any] | None = None,
-    published: Mapping[str, Mapping[str, Any]] | None = None,
+    published: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> Path:
     """Write a report of a fit, or of several side by side.

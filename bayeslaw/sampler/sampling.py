@@ -60,13 +60,15 @@ def sample(
     try:
         tree = sampler.wait()
     except Exception as e:
+        reason = f"{type(e).__name__}: {e}".partition("\n")[0]
         raise SamplingError(
-            f"a chain ended early ({type(e).__name__}: {e}): see whether model.prior_predictive() gives losses, or try "
-            "another seed"
+            f"a chain ended early ({reason}): see whether model.prior_predictive() gives losses, or try another seed"
         ) from e
     except BaseException:
         sampler.cancel()
         raise
+    finally:
+        del sampler  # and its threads: garbage with threads stops a forked process for ever
     v = np.array([[frame.parameters(q) for q in chain] for chain in tree["posterior"]["q"].values])
     found = tree["sample_stats"].dataset
     stats = {k: (("chain", "draw"), found[k].values.astype(t)) for k, t in STATS.items() if k in found}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from bayeslaw.base.words import counted
+from bayeslaw.base.words import counted, place
 from bayeslaw.errors import DataError
 from bayeslaw.tables.mixtures import PREFIX
 from bayeslaw.tables.reading import row
@@ -110,7 +110,7 @@ def check_cells(frame: pd.DataFrame) -> None:
         return
     of = frame.loc[again, cell].iloc[0]
     first = (frame[cell] == of).all(axis="columns")
-    where = ", ".join(f"{c} {of[c]}" for c in cell)
+    where = place({c: of[c] for c in cell})
     raise DataError(
         f"{row(again)} measures the same cell as {row(first)} ({where}): leave one out, map the column in which they "
         "differ, or give replicates different names in a run column"

@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.base.arguments import MOST_STEPS
+from bayeslaw.base.words import counted
 from bayeslaw.errors import RangeError
 from bayeslaw.tables.mixtures import PREFIX
 from bayeslaw.tables.reading import refuse
 
-__all__ = ["check_count", "check_ranges", "check_steps"]
+__all__ = ["check_count", "check_ranges", "check_steps", "doubtful_losses"]
 
 COUNT_RANGES = {
     "N": (1e3, 1e18, "parameters"),
@@ -21,6 +22,9 @@ COUNT_RANGES = {
 
 LOSS_RANGE = (1e-6, 100.0)
 """Range of a loss in nats per token; a random guess among a million words costs 14."""
+
+MOST_NATS = 12.0
+"""A random guess among 160,000 words costs as many: losses above are rare, and perplexities are not."""
 
 
 def check_ranges(frame: pd.DataFrame, losses: Mapping[str, str], known: Mapping[str, str]) -> None:
@@ -56,6 +60,18 @@ def check_ranges(frame: pd.DataFrame, losses: Mapping[str, str], known: Mapping[
             refuse(values, values > high, f"no run has as many {unit}; correct it")
     if "step" in frame:
         check_steps(frame["step"])
+
+
+def doubtful_losses(frame: pd.DataFrame, losses: Mapping[str, str]) -> str:
+    """Return a note on losses that are more than a guess at random costs; `losses` as in `check_ranges`."""
+    notes = []
+    for name, called in losses.items():
+        if n := int((frame[f"{name}_loss"] > MOST_NATS).sum()):
+            notes.append(
+                f"{called} is above {MOST_NATS:g} nats in {counted(n, 'row')}, more than a guess at random costs: if "
+                "these are perplexities, give unit='perplexity'"
+            )
+    return "; ".join(notes)
 
 
 def check_steps(step: pd.Series) -> None:

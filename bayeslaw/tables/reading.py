@@ -13,10 +13,13 @@ from bayeslaw.errors import ArgumentError, DataError, MissingExtra, shown, unkno
 from bayeslaw.tables.charts import is_chart, unfolded
 from bayeslaw.tables.files import FORMATS, read_file
 
-__all__ = ["Table", "as_text", "check_named", "numeric", "read_table", "refuse", "row", "texts"]
+__all__ = ["FILL", "Table", "as_text", "check_named", "numeric", "read_table", "refuse", "row", "texts"]
 
 type Table = pd.DataFrame | IntoFrame | str | Path
 """A pandas DataFrame, another frame that narwhals reads (polars, PyArrow, ...), or a path to a file."""
+
+FILL = "fill it in or leave the row out"
+"""What to do about a missing cell."""
 
 
 def read_table(table: Table, labels: Iterable[str] = ()) -> pd.DataFrame:
@@ -87,7 +90,9 @@ def _with_index(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def numeric(table: pd.DataFrame, column: str, called: str | None = None, gaps: bool = False) -> pd.Series:
+def numeric(
+    table: pd.DataFrame, column: str, called: str | None = None, gaps: bool = False, remedy: str = FILL
+) -> pd.Series:
     """Return a column as finite numbers.
 
     Parameters
@@ -100,6 +105,8 @@ def numeric(table: pd.DataFrame, column: str, called: str | None = None, gaps: b
         Its name in error sentences.
     gaps : bool
         Whether cells may be missing; they become NaN.
+    remedy : str
+        What to do about a missing cell, in error sentences.
 
     Raises
     ------
@@ -116,7 +123,7 @@ def numeric(table: pd.DataFrame, column: str, called: str | None = None, gaps: b
     values = pd.to_numeric(given, errors="coerce").to_numpy(float, na_value=np.nan)
     numbers = pd.Series(values, given.index, name=column)
     if (missing := given.isna()).any() and not gaps:
-        raise DataError(f"{called} is missing in {row(missing)}: fill it in or leave the row out")
+        raise DataError(f"{called} is missing in {row(missing)}: {remedy}")
     if (bad := numbers.isna() & ~missing).any():
         raise DataError(
             f"{called} is {str(given[bad].iloc[0])[:80]!r} in {row(bad)}, which is not a number: correct it "

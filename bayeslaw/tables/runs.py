@@ -16,8 +16,8 @@ from bayeslaw.declare.names import DIMS, WEIGHT
 from bayeslaw.errors import DataError, unknown_name
 from bayeslaw.tables.identity import ALONG, check_cells, named_runs, without_repeats
 from bayeslaw.tables.mixtures import PREFIX, folded, normalised, sources
-from bayeslaw.tables.plausible import check_ranges
-from bayeslaw.tables.reading import Table, as_text, check_named, numeric, read_table, row
+from bayeslaw.tables.plausible import check_ranges, doubtful_losses
+from bayeslaw.tables.reading import FILL, Table, as_text, check_named, numeric, read_table, row
 from bayeslaw.tables.units import BytesPerToken, Unit, in_nats, units_of
 
 __all__ = ["Runs", "read_labelled", "read_runs"]
@@ -178,7 +178,8 @@ def read_runs(
         raise DataError("the table has no rows; give at least one measured loss")
     evals = tuple(losses)
     for name in (numbers := [*names, *_covariates(frame)]):
-        frame[name] = numeric(frame, name, (columns | names).get(name), gaps=name in names and len(losses) > 1)
+        called, remedy = (columns | names).get(name), FILL if name in names else f"{FILL}, or drop the column"
+        frame[name] = numeric(frame, name, called, gaps=name in names and len(losses) > 1, remedy=remedy)
     for name in frame.columns.difference(numbers, sort=False):
         frame[name] = _label(frame[name], name)
     notes = [f"{columns[name]} replaces the table's own column {name}" for name in gone]
@@ -186,10 +187,11 @@ def read_runs(
     frame, converted = in_nats(frame, losses, units)
     in_unit = {name: column if units[name][0] == "nats" else f"{column} in nats" for name, column in losses.items()}
     check_ranges(frame, in_unit, known)
+    doubtful = doubtful_losses(frame, in_unit)
     frame, summed = normalised(frame)
     measured = [*(f"{e}_loss_sd" for e in evals if e in known), *(f"{e}_loss" for e in evals)]
     frame, told_apart = _with_runs(frame, measured)
-    note = "; ".join(filter(None, [*notes, converted, summed, told_apart]))
+    note = "; ".join(filter(None, [*notes, converted, doubtful, summed, told_apart]))
     start = frame["D"] == 0 if "D" in frame else pd.Series(False, index=frame.index)
     if start.all():
         raise DataError("every row has D = 0 (before training): give the losses measured during training too")

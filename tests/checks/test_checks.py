@@ -101,6 +101,7 @@ def test_a_check_passes_where_its_number_is_at_most_the_limit(good):
     found = good.checks().to_frame()
     assert set(found["name"]) == set(CHECKS) - {
         "boundary shares",
+        "run effect",
         "sources left out",
         "memory",
         "peak learning rates",
@@ -132,6 +133,7 @@ def test_chains_that_disagree_are_named(good):
     apart = shifted(good, E=lambda e: e + xr.DataArray([0.0, 1.0], dims="chain"))
     found = named(run_checks(apart), "convergence")
     assert not found.passed and found.value > 1.5 and found.limit == 1.01 and "draw more" in found.text
+    assert f"R-hat at most {found.value:.3f}, 1.01 allowed" in found.text
 
 
 def test_few_effective_draws_are_a_large_monte_carlo_error(good):
@@ -140,7 +142,14 @@ def test_few_effective_draws_are_a_large_monte_carlo_error(good):
     changed = {str(name): lambda v: v.copy(data=independent) for name in few.posterior}
     found: Any = convergence(shifted(few, **changed))
     assert not found.passed and found.limit == pytest.approx(0.05)
-    assert f"ESS at least {found.value**-2:.0f}" in found.text
+    assert re.search(rf"ESS at least {int(found.value**-2)}, 400 needed, 0 divergences", found.text)
+    assert "allowed" not in found.text
+
+
+def test_one_chain_has_no_r_hat(good):
+    found: Any = convergence(replace(good, idata=good.idata.isel(chain=slice(1))))
+    assert not found.passed and found.text.startswith("one chain: R-hat is not known, ESS at least ")
+    assert found.text.endswith("sample two or more (chains=)") and "nan" not in found.text
 
 
 def test_energy_that_hardly_moves_is_named(good):
@@ -148,7 +157,7 @@ def test_energy_that_hardly_moves_is_named(good):
     slow = energy.copy(data=np.cumsum(np.random.default_rng(0).normal(size=energy.shape), axis=-1))
     found = named(run_checks(doctored(good, energy=slow)), "convergence")
     assert not found.passed and found.value > 0.9 and found.limit == pytest.approx(0.7)
-    assert "E-BFMI at least 0.0" in found.text and "pool less" in found.text
+    assert re.search("E-BFMI at least 0.0., 0.3 needed", found.text) and "pool less" in found.text
 
 
 def test_runs_far_from_the_reference_are_named(good):
@@ -203,8 +212,20 @@ def missing(N: float, times: float, D: tuple[float, ...]) -> Any:
 def test_a_size_that_the_law_misses_is_named():
     found = missing(1e9, 1.01, (1e9, 3e9, 1e10, 2e10, 3e10, 1e11))
     assert not found.passed and found.value == pytest.approx(5.3, abs=0.05) and found.limit == 3
-    assert "the validation loss at N 1 B in between by 0.79 % (measured above it, 5.3 standard errors)" in found.text
+    assert "the validation loss at N 1 B in between by 0.79 % (measured above it, 5.26 standard errors)" in found.text
     assert "the validation loss at N 1 B at the end of the runs" in found.text
+
+
+def test_a_large_misfit_is_a_true_percentage():
+    """Losses 2.3 times the law's lie 130 % above it, not 100 log(2.3) = 83 %."""
+    found = missing(1e9, 2.3, (1e9, 3e9, 1e10, 2e10, 3e10, 1e11))
+    assert "at N 1 B in between by 130 % (measured above it" in found.text and "83 %" not in found.text
+    assert "by 57 % (measured below it" in missing(1e9, 1 / 2.3, (1e9, 3e9, 1e10, 2e10, 3e10, 1e11)).text
+
+
+def test_a_score_is_shown_with_the_digits_that_decide():
+    found = missing(1e9, 1.01, (1e9, 3e9, 1e10, 2e10, 3e10, 1e11))
+    assert f"{found.value:.2f} standard errors" in found.text and "chance explains 3.00 standard" in found.text
 
 
 def test_the_end_of_runs_that_the_law_misses_is_named():

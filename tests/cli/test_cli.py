@@ -661,4 +661,4 @@ def test_a_warning_is_a_note(run, stored, monkeypatch):
     changed, point, beyond, *_ = result.stderr.splitlines()
     assert result.exit_code == 0 and changed == "bayeslaw: note: the law has changed"
     assert point.startswith("bayeslaw: caution: a point fit (method='mle') has no interval")
-    assert beyond.startswith("bayeslaw: caution: N 375 M lies 4.1e+02 times beyond the largest run, 923 k")
+    assert beyond.startswith("bayeslaw: caution: N 375 M lies 410 times beyond the largest run, 923 k")

@@ -75,6 +75,8 @@ def test_best_mixture(decide):
     printed = decide(fit, "best-mixture", "--max", "s0=0.3").stdout
     assert "best of a draw" in printed and "recommended  s0 " in printed
     assert "upper" in decide(fit, "best-mixture", "--prob", "0.5").stdout
+    many = decide(stand_in(models.data_mixing, random_mixing(source=17)), "best-mixture").stdout
+    assert all(f"\ns{i} " in many for i in range(17)) and "..." not in many.partition("best mixture")[0]
 
 
 def test_best_mixture_near_another_and_within_the_tokens_at_hand(decide):
@@ -222,3 +224,21 @@ def test_a_baseline_of_replicates_is_as_uncertain_after_saving(tmp_path, table_f
     assert found["lower"] == pytest.approx(float(expected.interval()["lower"]))
     printed = CliRunner().invoke(app, ["decide", "critical-ratio", str(path), *words])
     assert f"a baseline of {expected.inputs['baseline']:.4g} nats (sd " in printed.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["decide", "critical-ratio", "fit.nc", "--max-rise=0.01", "--max-rise=0.05"], "--max-rise is given 2 times"),
+        (
+            ["decide", "critical-ratio", "fit.nc", "--max-increase", "1", "--max-increase=2"],
+            "--max-increase is given 2",
+        ),
+        (["fit", "chinchilla", "runs.csv", "--seed=1", "--seed=1", "--seed=2"], "--seed is given 3 times: keep one"),
+        (["fit", "chinchilla", "runs.csv", "--outside", "--inside"], "--outside is given 2 times: keep one"),
+    ],
+)
+def test_an_option_of_one_value_is_not_given_twice(words, says):
+    refused = CliRunner().invoke(app, words)
+    assert refused.exit_code == 2 and refused.stderr.startswith(f"bayeslaw: {says}")
+    assert len(refused.stderr.splitlines()) == 1

@@ -301,3 +301,19 @@ def test_answers_in_shares_of_data_sets_through_their_vectors():
 def upsampling(draws: dict[str, Any], **settings: Any) -> Fit:
     """A fit of scores at four windows with given draws."""
     return stand_in(models.domain_upsampling, draws, duration=[0.0, 0.05, 0.1, 0.3], **settings)
+
+
+def test_an_answer_of_many_sources_begins_with_the_main_ones_and_shows_all():
+    best = stand_in(models.data_mixing, random_mixing(source=17)).best_mixture()
+    lines = repr(best).splitlines()
+    by_share = best.recommended.to_series().sort_values(ascending=False)
+    shown = [line for line in lines if line.startswith("s") and line.split()[0] in by_share.index]
+    assert len(shown) == 17 and "..." not in repr(best)
+    assert [float(line.split()[1]) for line in shown] == pytest.approx(by_share.round(3).tolist())
+    assert shown[0].split()[0] == by_share.index[0] != "s0"
+
+
+def test_one_source_that_a_note_does_not_name_is_one_other():
+    five, six = (stand_in(models.data_mixing, random_mixing(source=n, evals=1)).best_mixture() for n in (5, 6))
+    assert "less of s0, s1, s2 and 1 other than any" in five.remark
+    assert "less of s0, s1, s2 and 2 others than any" in six.remark

@@ -19,11 +19,14 @@ from bayeslaw.decisions.best_ratio import best_ratio
 from bayeslaw.decisions.critical_ratio import CriticalRatio, critical_ratio
 from bayeslaw.declare.laws import Law
 from bayeslaw.errors import BayeslawError, DataError, LawError, RangeError, UnknownName
+from bayeslaw.reporting.ratios import _limit
 from tests.stand_ins import stand_in
 
 COMMON = {"E": 1.5, "A": 0.4, "alpha": 0.3, "B": 0.1, "beta": 0.3, "eta": 1.2, "C": 0.4, "gamma": 0.35, "eps": 0.08}
 BASE = 2.8602
 """The general loss before training of the paper's usage 1 (chemistry, 1.8e9 parameters)."""
+
+LIMITS: tuple[dict[str, Any], ...] = ({"max_rise": -0.02}, {"max_increase": -0.1}, {"max_increase": 0.0})
 
 
 @dataclass
@@ -44,7 +47,8 @@ class StubFit:
 
     @property
     def model(self):
-        runs = SimpleNamespace(baseline=self.baseline)
+        measured = pd.DataFrame({f"{e}_loss": [2.0, 3.0] for e in self.evals})
+        runs = SimpleNamespace(table=measured, baseline=self.baseline)
         design = SimpleNamespace(groups={}, levels={})
         settings = {"law": self.law, "reference": self.law.reference(), "runs": runs, "outside": self.outside}
         return SimpleNamespace(**settings, design=design)
@@ -196,7 +200,7 @@ def test_baseline_forms():
     again = critical_ratio(fit, N=1.8e9, baseline=(2.5, 0.02), seed=3, **ask)
     xr.testing.assert_equal(uncertain.draws, again.draws)
     assert not np.allclose(uncertain.draws, measured.draws, atol=1e-4)
-    with pytest.raises(DataError, match="no row at D = 0 with N 7000000000.0, domain law: give baseline="):
+    with pytest.raises(DataError, match="no row at D = 0 with N 7 B, domain law: give baseline="):
         critical_ratio(fit, N=7e9, **ask)
     with pytest.raises(DataError, match="no row at D = 0: give baseline="):
         critical_ratio(stub(with_E(1.5)), N=7e9, D=1e10)
@@ -390,3 +394,22 @@ def test_several_shares_at_a_time():
     assert float(safe[0]) == float(ratio.probability_safe(0.3)) > float(safe[1])
     with pytest.raises(RangeError, match="share is 1.2"):
         ratio.probability_safe([0.3, 1.2])
+
+
+@pytest.mark.parametrize("baseline", [17.7, (17.7, 0.1), 0.9, [2.5, 17.7]])
+def test_a_baseline_far_from_every_measured_loss_is_refused(baseline):
+    N = [1.8e9, 4e9] if isinstance(baseline, list) else 1.8e9
+    wrong = "0.9" if baseline == 0.9 else "17.7"
+    says = f"baseline is {wrong} nats, and the measured general losses lie between 2 and 3: give nats per token"
+    with pytest.raises(RangeError, match=says):
+        critical_ratio(stub(with_E(1.5)), N=N, D=1e10, baseline=baseline)
+
+
+def test_a_fall_that_is_asked_for_is_said():
+    ask: dict[str, Any] = {"N": 1.8e9, "D": 1e10, "baseline": 2.4}
+    fall, nats, none = (critical_ratio(stub(with_E(1.5)), **ask, **limit) for limit in LIMITS)
+    assert "the general loss at least 2 % below a baseline of 2.4 nats" in repr(fall)
+    assert "the general loss at least 0.1 nats below a baseline of 2.4 nats" in repr(nats)
+    assert "the general loss not above a baseline of 2.4 nats" in repr(none)
+    said = [_limit(limit) for limit in LIMITS]
+    assert said == ["fall of at least 2 %", "fall of at least 0.1 nats", "no rise"]

@@ -38,7 +38,7 @@ def test_draws_without_an_answer_are_kept_and_counted(fit):
     assert float(fit.tokens_for(loss=0.01, **at).p_always) == 1
     easy = fit.tokens_for(loss=90.0, **at)
     assert float(easy.p_never) == 1 and "fewer tokens than the searched range" in repr(easy)
-    assert any("D 100 k lies 1e+03 times beyond the smallest run" in caution for caution in easy.cautions)
+    assert any("D 100 k lies 1000 times beyond the smallest run" in caution for caution in easy.cautions)
 
 
 def test_a_new_run_needs_other_tokens_than_the_mean_law(fit):

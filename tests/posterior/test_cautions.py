@@ -126,3 +126,9 @@ def test_where_all_shares_were_measured_none_is_far(table_for):
     for share in (0.0, 0.3, 1.0):
         assert fit.predict(N=5e8, D=1e9, domain_share=share).cautions == ()
     assert not any("domain share" in c for c in fit.critical_ratio(N=5e8, D=1e9, baseline=9.0).cautions)
+
+
+@pytest.mark.parametrize(("N", "far"), [(2.03e9, "1.5 %"), (2.1e9, "1.1 times"), (8.2e11, "410 times")])
+def test_a_distance_beyond_the_runs_is_never_one_times(fit, N, far):
+    (caution,) = fit.predict(N=N, D=1e9).cautions
+    assert f"lies {far} beyond the largest run, 2 B" in caution

@@ -1,13 +1,16 @@
 """The sampler as a process: what interrupts it, and what its draws depend on."""
 
 import ctypes
+import gc
 import multiprocessing
 import signal
 import subprocess
 import sys
 import time
+import weakref
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import nutpie.compile_pymc
@@ -85,6 +88,23 @@ def test_the_installed_nutpie_takes_the_address():
     """If this fails, nutpie has changed the fields of its model: see bayeslaw/sampler/nuts.py."""
     made = compiled_model(np.zeros(4, np.int64), 2, lambda seed: np.zeros(2))
     assert isinstance(made, nutpie.compile_pymc.CompiledPyMCModel)
+
+
+def test_a_fit_leaves_no_threads_to_a_forked_process(small, monkeypatch):
+    made, sample = [], nutpie.sample
+
+    def kept(*args: Any, **settings: Any) -> Any:
+        sampler = sample(*args, **settings)
+        made.append(weakref.ref(sampler))
+        return sampler
+
+    monkeypatch.setattr(nutpie, "sample", kept)
+    gc.disable()  # a forked process would collect what is left, and wait for threads that it does not have
+    try:
+        small.fit(draws=10, tune=10, chains=2, progress=False)
+        assert made[0]() is None
+    finally:
+        gc.enable()
 
 
 def sample_in_a_daemon(pipe: Connection) -> None:

@@ -13,7 +13,7 @@ from scipy import stats
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.errors import LawError
+from bayeslaw.errors import ArgumentError, LawError
 from bayeslaw.spec.noise import Noise
 from bayeslaw.spec.shape import RISE
 from bayeslaw.tables.runs import read_runs
@@ -242,7 +242,7 @@ def test_pooling_and_dims_of_its_own_exclude_each_other():
 
 
 def test_a_prior_that_is_no_prior_is_refused():
-    with pytest.raises(LawError, match="prior of alpha.*bl.positive"):
+    with pytest.raises(ArgumentError, match="alpha.*bl.positive"):
         model(priors={"alpha": 0.3})
 
 

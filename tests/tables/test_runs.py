@@ -351,3 +351,28 @@ def test_rows_of_one_run_that_nothing_orders_are_refused():
     table = pd.DataFrame({"run": "a", "step": [1, 2], "weight_web": 0.5, "weight_code": 0.5, "loss": [3.0, 2.8]})
     with pytest.raises(DataError, match="run 'a' is measured more than once, and there is no column 'D'"):
         bl.Model(models.regmix, bl.read_runs(table))
+
+
+def test_losses_above_a_guess_at_random_are_noted():
+    table = grid()
+    table.loc[:2, "general_loss"] = [17.7, 12.1, 30.0]
+    note = read_runs(table).note
+    assert "general_loss is above 12 nats in 3 rows" in note and "give unit='perplexity'" in note
+    assert "above 12 nats" not in read_runs(grid()).note
+    assert "above 12 nats" not in read_runs(table, unit={"general": "perplexity"}).note
+
+
+def test_a_gap_in_a_column_that_the_law_may_not_need_says_to_drop_it():
+    table = grid().assign(lr=3e-4)
+    table.loc[4, "lr"] = np.nan
+    with pytest.raises(DataError, match="lr is missing in row 4.*fill it in or leave the row out, or drop the column"):
+        read_runs(table)
+    assert len(read_runs(table.drop(columns="lr"))) == len(table)
+    with pytest.raises(DataError, match="loss is missing in row 0 .*leave the row out$"):
+        read_runs(grid().drop(columns="domain_loss").assign(general_loss=[np.nan] + [2.5] * 35))
+
+
+def test_a_cell_that_is_measured_twice_is_written_like_other_places():
+    table = pd.DataFrame({"run": "a", "N": 7e7, "D": [7e7, 7e7], "loss": [2.0, 2.1]})
+    with pytest.raises(DataError, match="the run a, D 70 M"):
+        read_runs(table)

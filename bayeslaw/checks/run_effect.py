@@ -1,0 +1,36 @@
+"""Whether whole runs err by more than replicated runs differ."""
+
+import numpy as np
+
+from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.checks.result import CheckResult
+from bayeslaw.declare.priors import central
+from bayeslaw.posterior.draws import Posterior
+
+__all__ = ["run_effect"]
+
+PRIOR_PROB = 0.98
+"""The prior's central interval, above which a run effect is no longer that of replicates."""
+
+
+def run_effect(fit: Posterior) -> CheckResult | None:
+    """Whether the run effect is as small as the prior of the errors, from replicated runs, expects.
+
+    A law that cannot follow its runs, sizes or shares may leave the difference to the run effect; the mean law is then
+    far off while every band holds its measurements.
+    """
+    prior = central(fit.noise.sigma, PRIOR_PROB)
+    if prior is None or not {"sigma", "run_weight"} <= set(fit.posterior):
+        return None
+    spread = (fit.posterior["sigma"] * np.sqrt(fit.posterior["run_weight"])).median(SAMPLE)
+    largest, most = float(spread.max()), float(np.max(prior))
+    worst = spread["eval"].values[spread.values.argmax()]
+    return CheckResult.judged(
+        "run effect",
+        largest,
+        most,
+        f"whole runs err by {largest:.2g} of the {worst} loss (standard deviation); the prior, made for replicated "
+        f"runs, expects at most {most:.2g}",
+        "the run effect may have taken a misfit of the law for chance, with the mean law far off: compare with "
+        "noise=bl.Noise(correlated=False), or let the law bend with bl.with_misfit",
+    )
