@@ -111,8 +111,8 @@ def test_a_domain_share_that_no_run_has_is_named_with_the_measured_ones(table_fo
     assert beyond.name == "extrapolation" and not beyond.passed and below in beyond.text
     assert list(fit.checks(N=5e8, D=1e9, domain_share=[0.495, 0.7]))[-1].passed
     assert not said(fit.predict(N=5e8, D=1e9, domain_share=0.7))
-    assert not said(fit.critical_ratio(N=5e8, D=1e9, baseline=9.0))  # the law ends at a share of 0.9
-    always = of_shares(0.1, 0.5, table_for).critical_ratio(N=5e8, D=1e9, baseline=9.0)
+    assert not said(fit.critical_ratio(N=5e8, D=1e9, baseline=5.0))  # the law ends at a share of 0.9
+    always = of_shares(0.1, 0.5, table_for).critical_ratio(N=5e8, D=1e9, baseline=5.0)
     assert [c.split(":")[0] for c in said(always)] == [
         "the domain share 0.9 lies above the measured shares, 0.1 to 0.5"
     ]
@@ -125,7 +125,7 @@ def test_where_all_shares_were_measured_none_is_far(table_for):
     fit = of_shares(0.0, 1.0, table_for)
     for share in (0.0, 0.3, 1.0):
         assert fit.predict(N=5e8, D=1e9, domain_share=share).cautions == ()
-    assert not any("domain share" in c for c in fit.critical_ratio(N=5e8, D=1e9, baseline=9.0).cautions)
+    assert not any("domain share" in c for c in fit.critical_ratio(N=5e8, D=1e9, baseline=5.0).cautions)
 
 
 @pytest.mark.parametrize(("N", "far"), [(2.03e9, "1.5 %"), (2.1e9, "1.1 times"), (8.2e11, "410 times")])

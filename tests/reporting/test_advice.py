@@ -166,11 +166,11 @@ def with_shares(low: float, high: float, table_for: Callable[..., pd.DataFrame],
 def test_the_measured_shares_are_held_against_the_ratio_of_the_question(table_for):
     fit = with_shares(0.1, 0.5, table_for)
     verdicts = {}
-    for baseline in (9.0, 0.1):  # every share is safe, none is
+    for baseline in (5.0, 1.5):  # every share is safe, none is
         found = content.answer(fit, {"N": 5e8, "D": 1e9, "max_rise": 0.02, "baseline": baseline})
         (verdicts[baseline],) = [c for c in content.checks_of(fit, found) if c.name == "boundary shares"]
     assert all("the critical ratio at N 500 M, rise of at most 2 %" in c.text for c in verdicts.values())
-    safe = verdicts[9.0]
+    safe = verdicts[5.0]
     assert not safe.passed and safe.value == 1 and "(0.1 to 0.5) with probability 1.00" in safe.text
 
 
