@@ -70,7 +70,7 @@ class Learnability:
         for row in self.moved.to_dict("records"):
             lines.append(
                 f"Of {row['coefficient']} ({row['eval']} loss): prior {row['prior']}, posterior {row['posterior']}; "
-                f"{row['verdict']} ({max(row['contraction'], 0):.0%} of its variance)."
+                f"{row['verdict']}."
             )
         return "\n".join(lines)
 

@@ -83,7 +83,8 @@ def checks_of(fit: Posterior, found: Answer) -> list[CheckResult]:
     planned = {column: value for column, value in found.planned.items() if column in fit.model.design.levels}
     checks = list(run_checks(fit))
     if (own := boundary(fit, found.ratios)) is not None:
-        checks = sorted([*(c for c in checks if c.name != own.name), own], key=lambda c: [*CHECKS].index(c.name))
+        order = {name: n for n, name in enumerate(CHECKS)}
+        checks = sorted([*(c for c in checks if c.name != own.name), own], key=lambda c: order.get(c.name, -1))
     return [*checks, *([extrapolation(fit, **planned)] if planned else [])]
 
 

@@ -106,19 +106,15 @@ class Design:
         return design
 
     def _check_single_runs(self) -> None:
-        """Refuse a single run (of a domain) if the law has a covariate that is fixed within a run."""
+        """Refuse a single run if the law has a covariate that is fixed within a run."""
         frame = self.rows.drop_dims([d for d in self.rows.dims if d != "row"]).to_dataframe()
         within = frame.groupby("run").nunique().max()
         fixed_in_run = [c for c in self.law.columns if c != self.law.path and not within.get(c, 1) > 1]
-        if not fixed_in_run or "domain" in self.groups:  # pooled domains share their coefficients
-            return
-        for label, runs in frame.groupby("domain") if "domain" in frame else [(None, frame)]:
-            if self.law.path in frame and runs["run"].nunique() == 1:
-                of, or_leave = ("", "") if label is None else (f" of domain {label!r}", " or leave the domain out")
-                raise DataError(
-                    f"there is a single run{of} ({runs['run'].iloc[0]!r}): how the loss depends on "
-                    f"{', '.join(fixed_in_run)} cannot be learned from it; add runs{or_leave}"
-                )
+        if fixed_in_run and "domain" not in self.groups and self.law.path in frame and frame["run"].nunique() == 1:
+            raise DataError(
+                f"there is a single run ({frame['run'].iloc[0]!r}): how the loss depends on {', '.join(fixed_in_run)} "
+                "cannot be learned from it; add runs"
+            )
 
     def without(self, run: str) -> "Design":
         """Return the design with the losses of a run not measured."""

@@ -274,11 +274,7 @@ MODELS = {
     ),
     "single run": (
         lambda: model(grid().query("N == 5e8 & domain_share == 0.2 & domain == 'law'")),
-        ("single run", "'law'", "add runs"),
-    ),
-    "single run of one domain": (
-        lambda: model(grid().query("domain == 'law' | (N == 5e8 & domain_share == 0.2)")),
-        ("single run of domain 'code'",),
+        ("single run", "add runs"),
     ),
     "two rows of a run at the same tokens": (
         lambda: model(grid().assign(run=grid()["domain"], step=range(36))),
