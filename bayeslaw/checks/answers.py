@@ -16,6 +16,7 @@ from bayeslaw.decisions.critical_ratio import CriticalRatio
 from bayeslaw.decisions.study import study_of
 from bayeslaw.errors import unknown_name
 from bayeslaw.posterior.cautions import VERIFIED, reach
+from bayeslaw.posterior.convergence import MOST_PARETO_K
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.leave_out import refit_seconds, refit_without
 from bayeslaw.posterior.likelihood import log_likelihood, standardised_errors
@@ -32,9 +33,6 @@ leaving that run out: more than both is too much."""
 MOST_KNOWN = 0.95
 """Share of the variance of a run's errors that the posterior is taken to know; leaving the run out divides by the
 rest."""
-
-MOST_PARETO_K = 0.7
-"""Pareto k from which weights that leave a run out are unreliable (arXiv:1507.02646)."""
 
 MOST_REFIT_SECONDS = 30.0
 """Time that the refits without such runs may take together, judged by the time of the fit."""

@@ -128,9 +128,8 @@ def cautions(fit: Posterior, mixture: xr.DataArray | None = None, **planned: Any
         found.append(f"the fit did not converge ({mixing}): do not act on this answer; {mixing.remedy}")
     if "shared_errors" in fit.settings and len(fit.model.design.groups["domain"]) == 2:
         found.append(
-            f"{fit.settings['domain']!r} rests on one other domain, which does not show how domains differ: for a real "
-            "pair, bands from early runs held 9 to 100 % of the rest; compare the other's run of the same share plus "
-            "the mean early difference"
+            f"{fit.settings['domain']!r} rests on one other domain, which does not show how domains differ: its "
+            "bands may be far too narrow; compare the other's run of the same share plus the mean early difference"
         )
     for name, missed in fit.settings.get("shared_at_the_end", {}).items():
         if abs(missed) > MOST_MISSED:

@@ -8,12 +8,15 @@ import arviz as az
 from bayeslaw.base.words import counted
 from bayeslaw.posterior.draws import Posterior, kept
 
-__all__ = ["Convergence", "convergence"]
+__all__ = ["MOST_PARETO_K", "Convergence", "convergence"]
 
 MOST_RHAT = 1.01
 LEAST_ESS = 400
 LEAST_BFMI = 0.3
 """Smallest energy Bayesian fraction of missing information of a chain that explores (Betancourt 2016)."""
+
+MOST_PARETO_K = 0.7
+"""Largest Pareto k of reliable importance weights (arXiv:1507.02646)."""
 
 
 @dataclass(frozen=True)

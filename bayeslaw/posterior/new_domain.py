@@ -19,6 +19,7 @@ import xarray as xr
 from arviz_stats.base import array_stats
 
 from bayeslaw.errors import DataError, LawError, RangeError
+from bayeslaw.posterior.convergence import MOST_PARETO_K
 from bayeslaw.posterior.draws import Posterior, posterior_of
 from bayeslaw.posterior.inference import fit as refit
 from bayeslaw.posterior.inference import with_paper_units
@@ -37,9 +38,6 @@ OF_SAMPLER = ("draws", "tune", "chains", "target_accept")
 
 MOST_SHARED_DRAWS = 1000
 """Approximate number of draws of the shared part that get proposals."""
-
-MOST_PARETO_K = 0.7
-"""Largest Pareto k of reliable importance weights (arXiv:1507.02646)."""
 
 LEAST_EFFECTIVE_DRAWS = 100
 """Smallest effective number of reliable weighted draws."""

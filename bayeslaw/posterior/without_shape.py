@@ -8,14 +8,12 @@ import xarray as xr
 from scipy.special import softmax
 
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
+from bayeslaw.posterior.convergence import MOST_PARETO_K
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.sensitivity import weighable
 from bayeslaw.spec.shape import RISE
 
 __all__ = ["WithoutShape", "without_shape"]
-
-MOST_PARETO_K = 0.7
-"""Pareto k from which weights are unreliable (arXiv:1507.02646)."""
 
 BOUNDED = 1.0
 """Log units between the weights of draws up to which they are bounded and need no smoothing of their tail."""
