@@ -215,7 +215,7 @@ class World:
             "plots.plot_turning_point": {"along": "S1", **{c: 1e-4 for c in fit.model.law.columns if c != "S1"}},
             "plots.plot_curve": {"run": fit.model.runs.table["run"].iloc[0]},
             "plots.plot_sources": {"name": "t"},
-            "splits.late": {"path": "D"},
+            "splits.late": {"path": "D"}, "splits.by": {"columns": "N"},
             "splits.segments": {"path": "D"}, "splits.largest": {"column": "N"},
             "datasets.card": {"name": "tinycpt"}, "datasets.load": {"name": "tinycpt"},
             "Model": {"law": models.chinchilla},
