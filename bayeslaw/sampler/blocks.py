@@ -14,7 +14,8 @@ from numba import njit
 
 from bayeslaw.declare.laws import Law
 from bayeslaw.sampler.kernels import kernel
-from bayeslaw.sampler.table import At, call_law, reals, whole, whole2
+from bayeslaw.sampler.stored import address_of, call_law
+from bayeslaw.sampler.table import At, reals, whole, whole2
 
 __all__ = ["Block", "block_arrays", "law_on_block", "pull_back"]
 
@@ -65,44 +66,42 @@ class Block:
         return np.concatenate([c.reshape(-1) for c in self.covariates])
 
 
-def block_arrays(blocks: Sequence[tuple[Law, Block] | None]) -> dict[str, np.ndarray]:
-    """Return the arrays of blocks, each with its law, for the compiled density; None leaves a number out."""
-    shape = next(len(block.shape) for _, block in filter(None, blocks))
-    made = [b[1] if b else None for b in blocks]
+def block_arrays(blocks: Sequence[tuple[Law, Block]]) -> dict[str, np.ndarray]:
+    """Return the arrays of blocks, each with its law, for the compiled density."""
+    made = [block for _, block in blocks]
     return {
-        "block_law": np.array([b[1].kernel(b[0]) if b else 0 for b in blocks]),
-        "block_shape": np.array([b.shape if b else (0,) * shape for b in made]),
-        "covariates": np.concatenate([b.flat for b in made if b]),
-        "covariates_at": np.cumsum([0, *(len(b.flat) if b else 0 for b in made)]),
-        "entry": np.concatenate([b.entry.ravel() for b in made if b]),
-        "entry_at": np.cumsum([0, *(b.entry.size if b else 0 for b in made)]),
+        "block_law": np.array([block.kernel(law) for law, block in blocks]),
+        "block_shape": np.array([b.shape for b in made]),
+        "covariates": np.concatenate([b.flat for b in made]),
+        "covariates_at": np.cumsum([0, *(len(b.flat) for b in made)]),
+        "entry": np.concatenate([b.entry.ravel() for b in made]),
+        "entry_at": np.cumsum([0, *(b.entry.size for b in made)]),
     }
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _evaluate(law, shape, covariates, coefficients, out):  # type: ignore[no-untyped-def]
-    call_law(law, shape.ctypes.data, covariates.ctypes.data, coefficients.ctypes.data, out.ctypes.data)  # type: ignore[call-arg]
+    call_law(law, shape, covariates, coefficients, out)
 
 
 @njit(nogil=True, error_model="numpy")
 def law_on_block(table, b, values):  # type: ignore[no-untyped-def]
     """Return the loss and its derivatives in the coefficients (1 + coefficient, cell) on a block."""
-    shape, at = whole2(table, At.block_shape)[b], whole(table, At.entry_at)[b]
+    shapes, at = whole2(table, At.block_shape), whole(table, At.entry_at)
     cells = 1
-    for n in shape:
-        cells *= n
-    entry = whole(table, At.entry)[at : whole(table, At.entry_at)[b + 1]]
-    coefficients = np.empty(len(entry))
-    for i in range(len(entry)):
-        coefficients[i] = values[entry[i]]
-    out = np.empty((1 + len(entry) // shape[0], cells))
-    covariates = reals(table, At.covariates)[whole(table, At.covariates_at)[b] :]
-    call_law(  # type: ignore[call-arg]
+    for n in range(shapes.shape[1]):
+        cells *= shapes[b, n]
+    entry, first = whole(table, At.entry), at[b]
+    coefficients = np.empty(at[b + 1] - first)
+    for i in range(len(coefficients)):
+        coefficients[i] = values[entry[first + i]]
+    out = np.empty((1 + len(coefficients) // shapes[b, 0], cells))
+    call_law(
         whole(table, At.block_law)[b],
-        shape.ctypes.data,
-        covariates.ctypes.data,
-        coefficients.ctypes.data,
-        out.ctypes.data,
+        address_of(shapes) + 8 * shapes.shape[1] * b,
+        address_of(reals(table, At.covariates)) + 8 * whole(table, At.covariates_at)[b],
+        coefficients,
+        out,
     )
     return out
 
@@ -110,13 +109,13 @@ def law_on_block(table, b, values):  # type: ignore[no-untyped-def]
 @njit(nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
 def pull_back(table, b, pull, law, chain, gradient):  # type: ignore[no-untyped-def]
     """Add the part of a gradient in the losses (cell) of a block to that in the parameters."""
-    points, at = whole2(table, At.block_shape)[b, 0], whole(table, At.entry_at)[b]
-    entry, cells = whole(table, At.entry)[at : whole(table, At.entry_at)[b + 1]], law.shape[1] // points
-    for k in range(len(law) - 1):
+    points, first = whole2(table, At.block_shape)[b, 0], whole(table, At.entry_at)[b]
+    entry, cells = whole(table, At.entry), law.shape[1] // points
+    for k in range(law.shape[0] - 1):
         for p in range(points):
-            i = entry[k * points + p]
+            i = entry[first + k * points + p]
             if i < len(chain):
-                total = 0.0
+                found = 0.0
                 for m in range(p * cells, (p + 1) * cells):
-                    total += pull[m] * law[k + 1, m]
-                gradient[i] += total * chain[i]
+                    found += pull[m] * law[k + 1, m]
+                gradient[i] += found * chain[i]

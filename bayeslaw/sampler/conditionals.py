@@ -23,7 +23,10 @@ from functools import cached_property
 import numpy as np
 from numba import njit
 
-__all__ = ["Conditionals", "factors", "family_arrays", "place", "pull_back_deviations"]
+from bayeslaw.sampler.stored import stored
+from bayeslaw.sampler.table import At, count, number_at, reals, table_at, whole, whole2
+
+__all__ = ["Conditionals", "family_arrays", "memory_size"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +89,7 @@ def family_arrays(families: Sequence[Conditionals]) -> dict[str, np.ndarray]:
         "family_shape": np.array(shape, int).reshape(-1, 5),
         "family_entries": np.concatenate(entries),
         "family_numbers": np.concatenate(numbers),
+        "deviations": np.array([stored(f).address for f in (place_families, pull_back_families) if families], int),
     }
 
 
@@ -312,3 +316,82 @@ def pull_back_deviations(g, u, c, chain, sets, memory):  # type: ignore[no-untyp
                 for j in range(k):
                     by_weight += slope[n, r, i] * by_pooling[n, i, j] * slope[n, r, j]
         g[spread[r]] -= 2 * by_weight * c[spread[r]] ** -3 * chain[spread[r]]
+
+
+@njit(nogil=True, error_model="numpy")
+def _family(table, f):  # type: ignore[no-untyped-def]
+    """Return the arrays of a family of pooled coefficients, in the order of `Conditionals`."""
+    shape = whole2(table, At.family_shape)[f]
+    groups, k = shape[0], shape[1]
+    entries, numbers = whole(table, At.family_entries)[shape[3] :], reals(table, At.family_numbers)[shape[4] :]
+    g, square = groups * k, groups * k * k
+    own = k * shape[2]
+    return (
+        entries[:g].reshape((groups, k)),
+        entries[g : g + k],
+        entries[g + k : g + 2 * k],
+        numbers[:square].reshape((groups, k, k)),
+        numbers[square : 2 * square].reshape((groups, k, k)),
+        numbers[2 * square : 2 * square + g].reshape((groups, k)),
+        numbers[2 * square + g : 2 * square + 2 * g].reshape((groups, k)),
+        numbers[2 * square + 2 * g : 2 * square + 2 * g + k],
+        numbers[2 * square + 2 * g + k : 2 * square + 2 * g + k + own * own].reshape((own, own)),
+    )
+
+
+@njit(nogil=True, error_model="numpy")
+def _memory(table, f, numbers):  # type: ignore[no-untyped-def]
+    """Return the memory of a family (see `bayeslaw.sampler.conditionals`), within one array for all families."""
+    shapes, start = whole2(table, At.family_shape), 0
+    for n in range(f):
+        groups, k = shapes[n, 0], shapes[n, 1]
+        start += 3 * groups * k * k + 3 * groups * k + k * k + k
+    groups, k = shapes[f, 0], shapes[f, 1]
+    g, square = groups * k, groups * k * k
+    at = numbers[start:]
+    flat = at[3 * square : 3 * square + 3 * g]
+    rest = at[3 * square + 3 * g :]
+    return (
+        at[:square].reshape((groups, k, k)),
+        at[square : 2 * square].reshape((groups, k, k)),
+        at[2 * square : 3 * square].reshape((groups, k, k)),
+        flat[:g].reshape((groups, k)),
+        flat[g : 2 * g].reshape((groups, k)),
+        flat[2 * g :].reshape((groups, k)),
+        rest[: k * k].reshape((k, k)),
+        rest[k * k : k * k + k],
+    )
+
+
+@njit(nogil=True, error_model="numpy")
+def memory_size(table):  # type: ignore[no-untyped-def]
+    """Return how many numbers the memory of all families holds."""
+    size, shapes = 0, whole2(table, At.family_shape)
+    for f in range(shapes.shape[0]):
+        groups, k = shapes[f, 0], shapes[f, 1]
+        size += 3 * groups * k * k + 3 * groups * k + k * k + k
+    return size
+
+
+def place_families(table_address, u_address, v_address, c_address, memory_address, _):  # type: ignore[no-untyped-def]
+    """Fill in the coordinates from the deviations of all families; return the log Jacobian."""
+    table = table_at(table_address)
+    size, jacobian = count(table, At.scale), 0.0
+    u, v, c = number_at(u_address, size), number_at(v_address, size), number_at(c_address, size)
+    memory = number_at(memory_address, memory_size(table))
+    for f in range(count(table, At.family_shape)):
+        family, own = _family(table, f), _memory(table, f, memory)
+        factors(c, family, own)
+        jacobian += place(u, v, family, own)
+    return jacobian
+
+
+def pull_back_families(table_address, g_address, u_address, c_address, chain_address, memory_address):  # type: ignore[no-untyped-def]
+    """Turn a gradient in the coordinates into one in the deviations of all families, Jacobian included."""
+    table = table_at(table_address)
+    size = count(table, At.scale)
+    g, u, c = number_at(g_address, size), number_at(u_address, size), number_at(c_address, size)
+    chain, memory = number_at(chain_address, size), number_at(memory_address, memory_size(table))
+    for f in range(count(table, At.family_shape)):
+        pull_back_deviations(g, u, c, chain, _family(table, f), _memory(table, f, memory))
+    return 0.0

@@ -169,23 +169,17 @@ class Coordinates:
         bend = np.full(len(logs), d.parameters[self.level].bend if self.level else 0.0)
         return terms, term_weight, level, level_weight, self._contrasts, logs, bend
 
-    def _evaluate_units(self, v: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        c, chain = self.density.parameters.natural(v)
-        located = np.exp(v[self._locations])
-        unit, slopes = self._units.evaluate(self.density.model.law, np.concatenate([c, (0.0, 1.0), located]))
-        unit = unit.reshape(len(self.amplitudes) + 1, self._homes[0].shape[1], -1)
-        with np.errstate(invalid="ignore"):  # infinite where the law is; the map is then NaN
-            unit[:-1] -= unit[-1]
-        return unit, np.concatenate([chain, np.zeros(2), located]), slopes
+    def _evaluate_units(self, v: np.ndarray) -> np.ndarray:
+        values = np.concatenate([self.density.parameters.natural(v)[0], (0.0, 1.0), np.exp(v[self._locations])])
+        return self._units.evaluate(self.density.model.law, values)[0]
 
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays of the compiled density (`bayeslaw.sampler.table`)."""
         d, law = self.density, self.density.model.law
         names = ("terms", "term_weight", "level", "level_weight", "contrasts", "logs", "log_bend")
-        shape = [(law, block) for block, *_ in d.shape]
-        blocks = block_arrays([(law, d.measured[0]), (law, self._units), *shape, *d.margins])
         own = dict(zip(names, self._plan, strict=True))
+        blocks = block_arrays([*d.blocks, (law, self._units)])
         return {**d.arrays, **blocks, **own, "locations": self._locations, **family_arrays(self.conditionals)}
 
     @cached_property
@@ -200,7 +194,7 @@ class Coordinates:
     def inverse(self, v: np.ndarray) -> np.ndarray:
         """Return the coordinates of a parameter vector."""
         w = v.copy()
-        displace_terms(w, v, self._evaluate_units(v)[0], *self._plan)
+        displace_terms(w, v, self._evaluate_units(v), *self._plan)
         u, c = w.copy(), self.density.parameters.natural(v)[0]
         for sets in self.conditionals:
             sets.displace(w, u, c)

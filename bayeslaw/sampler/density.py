@@ -17,8 +17,10 @@ import xarray as xr
 from bayeslaw.declare.laws import Law
 from bayeslaw.sampler.blocks import Block, block_arrays
 from bayeslaw.sampler.compiled import PARAMETERS, evaluate
-from bayeslaw.sampler.error_density import timings
+from bayeslaw.sampler.likelihood import correlated, independent
+from bayeslaw.sampler.packs import packed
 from bayeslaw.sampler.parameters import Parameters
+from bayeslaw.sampler.stored import stored
 from bayeslaw.sampler.table import Tables
 from bayeslaw.spec.design import Design
 from bayeslaw.spec.shape import RISE
@@ -152,48 +154,42 @@ class Density:
         return Tables(self.arrays)
 
     @cached_property
+    def _packed(self) -> tuple[list[Block], dict[str, np.ndarray]]:
+        return packed(self.design, self.model.noise, *self.measured)
+
+    @cached_property
+    def blocks(self) -> list[tuple[Law, Block]]:
+        """The blocks of the compiled density, each with its law: of the measurements, the shape prior, and margins."""
+        blocks = [*self._packed[0], *(block for block, *_ in self.shape)]
+        return [*((self.model.law, block) for block in blocks), *self.margins]
+
+    @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays of the compiled density (`bayeslaw.sampler.table`)."""
-        law, noise, at = self.model.law, self.model.noise, self.parameters
-        blocks = [(law, self.measured[0]), None, *((law, block) for block, *_ in self.shape), *self.margins]
+        noise, at, (measured, data) = self.model.noise, self.parameters, self._packed
         pairs = [np.column_stack(ends) for _, *ends in self.shape] or [np.zeros((0, 2), int)]
         floors = [(at[name].entries, lowest) for name, lowest in self._floors]
         names = ("sigma", "run_weight", "correlation_length", "eval_correlation", "size_exponent", "batch_effect")
         batches = len(self.design.batches[0]) if noise.batch else 0
-        options = (noise.robust, noise.correlated or noise.joint, batches, len(self.shape), len(self.margins))
+        numbers = (batches, len(self.design.evals), len(measured), len(self.shape), len(self.margins))
+        varied = noise.batch or names[4] in at or bool(self.design.known_error.any())
         return {
             **at.arrays,
-            **block_arrays(blocks),
+            **block_arrays(self.blocks),
             "floor_at": np.concatenate([np.zeros(0, int), *(entries for entries, _ in floors)]),
             "floor": np.concatenate([np.zeros(0), *(lowest for _, lowest in floors)]),
             "pairs": np.concatenate(pairs),
             "pairs_at": np.cumsum([0, *map(len, pairs)]),
-            "options": np.array([*options, len(self.design.evals)], int),
+            "options": np.array([noise.robust, *numbers, varied], int),
+            "likelihood": np.array([stored(correlated if noise.correlated or noise.joint else independent).address]),
             "parameter_at": np.array([at[k].place.start if k in at else -1 for k in names]),
-            **self._data,
+            **data,
         }
 
     @cached_property
     def _floors(self) -> list[tuple[str, np.ndarray]]:
         floors = self.model.shape.floors.items()
         return [(k, x.transpose(*self.parameters[k].dims).values.ravel()) for k, x in floors]
-
-    @cached_property
-    def _data(self) -> dict[str, np.ndarray]:
-        """The data of the error model: by measurement for independent errors, by row and eval for correlated ones."""
-        d, cell = self.design, self.measured[1]
-        size = d.log_size(d.rows).broadcast_like(d.rows["run"]).values
-        batch = d.batches[1] if self.model.noise.batch else np.full(len(size), -1)
-        if not (self.model.noise.correlated or self.model.noise.joint):
-            row, ev = d.cells["row"], d.cells["eval"]
-            data = {"cell": cell[row, ev][:, None], "eval": ev, "log_loss": d.log_loss[:, None]}
-            return {**data, "known": d.known_error[row, ev], "size": size[row], "batch_number": batch[row]}
-        log_loss = np.where(d.measured, np.log(d.rows["loss"].transpose("row", "eval").values), 0.0)
-        order = d.order()
-        start = order["start"] if self.model.noise.correlated else np.arange(len(log_loss))
-        names = ("first", "timing", "measured", "gap", "start", "times")
-        patterns = dict(zip(names, timings(d.measured.values.astype(float), order["gap"], start), strict=True))
-        return {"cell": cell, "log_loss": log_loss, "size": size.astype(float), "batch_number": batch, **patterns}
 
     def residuals(self, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return validation set and residual (log loss minus log law and batch noise) of every measurement."""

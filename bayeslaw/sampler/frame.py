@@ -1,4 +1,4 @@
-"""The affine frame of the sampler: the principal axes of the curvature at the mode."""
+"""The affine frame of the sampler: axes in which the curvature at the mode is about the identity."""
 
 import math
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from bayeslaw.declare.priors import typical
+from bayeslaw.sampler.axes import Axes
 from bayeslaw.sampler.compiled import FRAME, FROM_FRAME, evaluate
 from bayeslaw.sampler.conditionals import Conditionals
 from bayeslaw.sampler.coordinates import Coordinates
@@ -20,9 +21,6 @@ from bayeslaw.sampler.parameters import Parameters
 from bayeslaw.sampler.table import Tables
 
 __all__ = ["Frame", "conditionals", "curvature", "first_guess"]
-
-LEAST_CURVATURE = 1e-3
-"""Curvature at the mode, in units of the coordinates' scales, that flatter directions get instead of their own."""
 
 EM_ROUNDS = 4
 """Rounds of expectation and maximisation for noise and spreads."""
@@ -34,7 +32,7 @@ class Frame:
 
     coordinates: Coordinates
     center: np.ndarray
-    axes: np.ndarray
+    axes: Axes
 
     @classmethod
     def at_mode(cls, density: Density, estimate: Estimate) -> "Frame":
@@ -42,15 +40,19 @@ class Frame:
         v = _mode(density, first_guess(density, estimate))
         coordinates = Coordinates(density, conditionals(density, v))
         center = coordinates.inverse(v)
+        return cls.around(coordinates, center)
+
+    @classmethod
+    def around(cls, coordinates: Coordinates, center: np.ndarray) -> "Frame":
+        """Return the frame around a point."""
         scale = _scale(coordinates, center)
-        values, vectors = np.linalg.eigh(curvature(coordinates, center, scale))
-        widths = 1 / np.sqrt(np.maximum(np.abs(values), max(LEAST_CURVATURE, 1e-6 * values.max())))
-        return cls(coordinates, center, scale[:, None] * vectors * widths)
+        own = _of_groups(coordinates.density)
+        return cls(coordinates, center, Axes.whitening(curvature(coordinates, center, scale), scale, own))
 
     @cached_property
     def tables(self) -> Tables:
         """The tables of the compiled density."""
-        return Tables({**self.coordinates.arrays, "center": self.center, "axes": self.axes})
+        return Tables({**self.coordinates.arrays, "center": self.center, **self.axes.arrays})
 
     def __call__(self, q: np.ndarray) -> tuple[float, np.ndarray]:
         """Return log density and gradient at a point of the frame."""
@@ -196,6 +198,17 @@ def _scale(coordinates: Coordinates, at: np.ndarray) -> np.ndarray:
         second = (coordinates(at + step)[1][i] - coordinates(at - step)[1][i]) / 2e-4
         scale[i] = 1 / math.sqrt(max(abs(second), 0.1)) if math.isfinite(second) else 0.1
     return scale
+
+
+def _of_groups(density: Density) -> np.ndarray:
+    """Return which entries are coefficients of some groups only."""
+    entry = density.entries(density.labels)
+    groups = entry.shape[1] // len(density.design.evals)
+    group = np.broadcast_to(np.arange(entry.shape[1]) % groups, entry.shape)
+    once = np.unique(np.column_stack([entry.ravel(), group.ravel()]), axis=0)[:, 0]
+    count = np.bincount(once, minlength=density.size)
+    some: np.ndarray = (count > 0) & (count < groups)
+    return some
 
 
 def curvature(

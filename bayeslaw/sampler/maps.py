@@ -1,4 +1,7 @@
-"""The map between amplitudes and drops of terms, levels and mean losses: loops that are compiled."""
+"""The map between amplitudes and drops of terms, levels and mean losses: loops that are compiled.
+
+``unit`` holds the law with one term alone at unit amplitude (amplitude, point, cell), in its last part with no term.
+"""
 
 import math
 
@@ -8,33 +11,48 @@ __all__ = ["displace_terms", "place_terms", "pull_terms"]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _fall(unit, contrasts, a, p):  # type: ignore[no-untyped-def]
-    fall = 0.0
-    for m in range(unit.shape[2]):
-        fall += contrasts[a, m] * unit[a, p, m]
+def _cells(unit, terms):  # type: ignore[no-untyped-def]
+    return len(unit) // ((terms.shape[0] + 1) * terms.shape[1])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fall(unit, terms, contrasts, a, p):  # type: ignore[no-untyped-def]
+    cells = _cells(unit, terms)
+    fall, first = 0.0, (a * terms.shape[1] + p) * cells
+    for m in range(cells):
+        fall += contrasts[a, m] * unit[first + m]
     return fall
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _above(v, unit, terms, p):  # type: ignore[no-untyped-def]
     """Return the mean over the design of the law without its level."""
-    above = 0.0
-    for m in range(unit.shape[2]):
-        above += unit[-1, p, m]
-    for a in range(len(terms)):
-        amplitude = math.exp(v[terms[a, p]])
-        for m in range(unit.shape[2]):
-            above += amplitude * unit[a, p, m]
-    return above / unit.shape[2]
+    cells, above = _cells(unit, terms), 0.0
+    for a in range(terms.shape[0] + 1):
+        amplitude = math.exp(v[terms[a, p]]) if a < terms.shape[0] else 1.0
+        first = (a * terms.shape[1] + p) * cells
+        for m in range(cells):
+            above += amplitude * unit[first + m]
+    return above / cells
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _alone(unit, terms):  # type: ignore[no-untyped-def]
+    """Subtract the law with no term, in place."""
+    size = len(unit) // (terms.shape[0] + 1)
+    last = size * terms.shape[0]
+    for n in range(last):
+        unit[n] -= unit[last + n % size]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def place_terms(v, unit, terms, term_weight, level, level_weight, contrasts, logs, bend):  # type: ignore[no-untyped-def]
     """Turn log drops into log amplitudes, then mean losses into levels; return the log Jacobian, NaN without a drop."""
-    for a in range(len(terms)):
+    _alone(unit, terms)
+    for a in range(terms.shape[0]):
         if contrasts[a, 0] != 0:
             for p in range(terms.shape[1]):
-                fall = _fall(unit, contrasts, a, p)
+                fall = _fall(unit, terms, contrasts, a, p)
                 if not fall > 0:
                     return math.nan
                 v[terms[a, p]] -= term_weight[a, p] * math.log(fall)
@@ -51,14 +69,15 @@ def place_terms(v, unit, terms, term_weight, level, level_weight, contrasts, log
 @njit(cache=True, nogil=True, error_model="numpy")
 def displace_terms(u, v, unit, terms, term_weight, level, level_weight, contrasts, logs, bend):  # type: ignore[no-untyped-def]
     """Turn log amplitudes into log drops, and levels into mean losses: the inverse of `place_terms`."""
+    _alone(unit, terms)
     for i in range(len(logs)):
         u[logs[i]] = _unlog(v[logs[i]], bend[i])
     for p in range(len(level)):
         u[level[p]] += level_weight[p] * _above(v, unit, terms, p)
-    for a in range(len(terms)):
+    for a in range(terms.shape[0]):
         if contrasts[a, 0] != 0:
             for p in range(terms.shape[1]):
-                u[terms[a, p]] += term_weight[a, p] * math.log(_fall(unit, contrasts, a, p))
+                u[terms[a, p]] += term_weight[a, p] * math.log(_fall(unit, terms, contrasts, a, p))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -66,26 +85,29 @@ def _unlog(x, low):  # type: ignore[no-untyped-def]
     return math.exp(x) if x > math.log(low) else low * (x - math.log(low) + 1)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def pull_terms(g, v, unit, pull, terms, term_weight, level, level_weight, contrasts, logs, bend):  # type: ignore[no-untyped-def]
-    """Turn a gradient in the parameters into one in the drops and mean losses, and fill in that in the terms."""
-    cells = unit.shape[2]
+    """Turn a gradient in the parameters into one in the drops and mean losses, and add that in the terms to `pull`."""
+    cells, points = _cells(unit, terms), terms.shape[1]
+    last = terms.shape[0] * points * cells
     for i in range(len(logs)):
         at = _unlog(v[logs[i]], bend[i])
         g[logs[i]] = (g[logs[i]] - 1) / at if at > bend[i] else g[logs[i]] / bend[i]
     for p in range(len(level)):
         force = -g[level[p]] * level_weight[p] / cells
         for m in range(cells):
-            pull[-1, p, m] += force
-        for a in range(len(terms)):
-            amplitude, total = math.exp(v[terms[a, p]]), 0.0
+            pull[last + p * cells + m] += force
+        for a in range(terms.shape[0]):
+            amplitude, total, first = math.exp(v[terms[a, p]]), 0.0, (a * points + p) * cells
             for m in range(cells):
-                pull[a, p, m] += force * amplitude
-                total += unit[a, p, m]
+                pull[first + m] += force * amplitude
+                total += unit[first + m]
             g[terms[a, p]] += force * amplitude * total
-    for a in range(len(terms)):
+    for a in range(terms.shape[0]):
         if contrasts[a, 0] != 0:
-            for p in range(terms.shape[1]):
-                force = -g[terms[a, p]] * term_weight[a, p] / _fall(unit, contrasts, a, p)
+            for p in range(points):
+                force = -g[terms[a, p]] * term_weight[a, p] / _fall(unit, terms, contrasts, a, p)
                 for m in range(cells):
-                    pull[a, p, m] += force * contrasts[a, m]
+                    pull[(a * points + p) * cells + m] += force * contrasts[a, m]
+    for n in range(last):
+        pull[last + n % (points * cells)] -= pull[n]

@@ -6,80 +6,75 @@ the sampler's threads call it. ``reals(table, At.low)`` is an array of numbers, 
 
 from collections.abc import Mapping
 from enum import IntEnum
-from typing import Any
 
 import numpy as np
-from llvmlite import ir  # type: ignore[import-untyped]
-from numba import carray, njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import carray, njit
 
-__all__ = ["At", "Tables", "call_law", "reals", "reals2", "whole", "whole2"]
+from bayeslaw.sampler.stored import pointer
+
+__all__ = ["PLACES", "At", "Tables", "count", "number_at", "reals", "reals2", "table_at", "whole", "whole2"]
 
 At = IntEnum(
     "At",
     "scale low high kind a b mu_at sd_at bend "
     "block_law block_shape covariates covariates_at entry entry_at "
     "floor_at floor pairs pairs_at options "
-    "cell eval log_loss known size batch_number parameter_at "
-    "first timing measured gap start times "
+    "likelihood packs packs_at cell loss known size batch_number parameter_at "
+    "measured gap start times deviations "
     "terms term_weight level level_weight contrasts logs log_bend locations "
-    "family_shape family_entries family_numbers center axes",
+    "family_shape family_entries family_numbers center axes axes_shape axes_entries",
     start=0,
 )
 """The arrays by their places in the table; those that a model does not have are empty."""
 
 
-@intrinsic
-def _pointer(typingctx: Any, address: Any) -> Any:
-    """Return an address as a pointer."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.inttoptr(args[0], cgutils.voidptr_t)
-
-    return types.voidptr(types.int64), codegen
+PLACES = len(At)
 
 
-@intrinsic
-def call_law(typingctx: Any, law: Any, shape: Any, covariates: Any, coefficients: Any, out: Any) -> Any:
-    """Call a law's compiled function (see `bayeslaw.sampler.kernels`) by its address, with addresses of its arrays."""
+@njit(nogil=True, error_model="numpy")
+def table_at(address):  # type: ignore[no-untyped-def]
+    """Return the table at an address."""
+    return carray(pointer(address), (3 * PLACES + 1,), np.int64)
 
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        byte = cgutils.voidptr_t
-        function = ir.FunctionType(ir.VoidType(), [byte] * 4)
-        at = builder.inttoptr(args[0], function.as_pointer())
-        builder.call(at, [builder.inttoptr(a, byte) for a in args[1:]])
-        return context.get_dummy_value()
 
-    return types.void(*(types.int64,) * 5), codegen
+@njit(nogil=True, error_model="numpy")
+def number_at(address, size):  # type: ignore[no-untyped-def]
+    """Return the numbers at an address."""
+    return carray(pointer(address), (size,), np.float64)
+
+
+@njit(nogil=True, error_model="numpy")
+def count(table, at):  # type: ignore[no-untyped-def]
+    """Return the length of an array."""
+    return table[3 * at.value + 1]
 
 
 @njit(nogil=True, error_model="numpy")
 def reals(table, at):  # type: ignore[no-untyped-def]
     """Return a vector of numbers."""
     n = 3 * at.value
-    return carray(_pointer(table[n]), (table[n + 1],), np.float64)  # type: ignore[call-arg]
+    return carray(pointer(table[n]), (table[n + 1],), np.float64)
 
 
 @njit(nogil=True, error_model="numpy")
 def reals2(table, at):  # type: ignore[no-untyped-def]
     """Return a matrix of numbers."""
     n = 3 * at.value
-    return carray(_pointer(table[n]), (table[n + 1], table[n + 2]), np.float64)  # type: ignore[call-arg]
+    return carray(pointer(table[n]), (table[n + 1], table[n + 2]), np.float64)
 
 
 @njit(nogil=True, error_model="numpy")
 def whole(table, at):  # type: ignore[no-untyped-def]
     """Return a vector of integers."""
     n = 3 * at.value
-    return carray(_pointer(table[n]), (table[n + 1],), np.int64)  # type: ignore[call-arg]
+    return carray(pointer(table[n]), (table[n + 1],), np.int64)
 
 
 @njit(nogil=True, error_model="numpy")
 def whole2(table, at):  # type: ignore[no-untyped-def]
     """Return a matrix of integers."""
     n = 3 * at.value
-    return carray(_pointer(table[n]), (table[n + 1], table[n + 2]), np.int64)  # type: ignore[call-arg]
+    return carray(pointer(table[n]), (table[n + 1], table[n + 2]), np.int64)
 
 
 class Tables:

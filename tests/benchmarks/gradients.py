@@ -21,7 +21,7 @@ def seconds_per_gradient(model: Model, truth: xr.Dataset, budget: float = 0.5) -
     estimate = Estimate(truth.sel(eval=evals), xr.DataArray([0.005] * len(evals), dims="eval", coords={"eval": evals}))
     v = first_guess(density, estimate)
     coordinates = Coordinates(density, conditionals(density, v))
-    frame = Frame(coordinates, coordinates.inverse(v), 1e-3 * np.eye(density.size))
+    frame = Frame.around(coordinates, coordinates.inverse(v))
     q = np.zeros(density.size)
     if not np.isfinite(frame(q)[0]):
         raise ArithmeticError("the density has no value at the truth")

@@ -14,8 +14,9 @@ from bayeslaw.declare import product
 from bayeslaw.errors import LawError
 from bayeslaw.sampler.coordinates import Coordinates
 from bayeslaw.sampler.density import Density
-from bayeslaw.sampler.error_density import density_of_errors, timings
+from bayeslaw.sampler.error_density import CELL, KEPT, SUMS, begin, close, collect, evaluate_pack, patterns
 from bayeslaw.sampler.frame import conditionals, first_guess
+from bayeslaw.sampler.lanes import LANES
 from bayeslaw.sampler.least_squares import estimate
 from bayeslaw.tables.runs import read_runs
 
@@ -304,14 +305,39 @@ def ragged(holes: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray,
     return error, measured, gap, start, path
 
 
+def density_of_errors(
+    e: np.ndarray, measured: np.ndarray, gap: np.ndarray, start: np.ndarray, x: np.ndarray, robust: bool
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Density, its gradient in the errors, and that in sigmas, w, ell and rho; each run a pack of its own."""
+    (seen, gaps, begins, times), first, pattern = patterns(measured, gap, start)
+    evals, rows = seen.shape[1], len(e)
+    kept, before = np.zeros((KEPT, *seen.shape)), np.zeros(seen.shape, int)
+    by, g_error, g_sigma = np.zeros((SUMS, *seen.shape)), np.zeros_like(e), np.zeros(evals)
+    of_pattern, by_own = np.zeros(rows * evals * SUMS * LANES), np.zeros(evals * LANES)
+    memory, of_pack = np.zeros(rows * evals * CELL), np.zeros(2 * evals * LANES)
+    sigma, (w, ell, rho) = x[:evals], x[evals:]
+    value = begin(seen, gaps, begins, times, sigma, w, ell, rho, kept, before)
+    for n, t in enumerate(pattern):
+        own = slice(first[n], first[n + 1])
+        length = first[n + 1] - first[n]
+        error, by_error = np.zeros((2, length, evals, LANES))
+        error[..., n % LANES] = e[own]
+        value += evaluate_pack(
+            error.ravel(), by_error.ravel(), t, length, seen, before, kept, sigma, w, robust, memory, of_pack,
+            of_pattern, by_own,
+        )  # fmt: skip
+        g_error[own] = by_error[..., n % LANES]
+        collect(of_pattern, t, length, by)
+    g_others = close(seen, gaps, times, before, kept, by, by_own, sigma, w, ell, rho, g_sigma)
+    return value, g_error, np.array([*g_sigma, *g_others])
+
+
 def evaluate(e: np.ndarray, x: np.ndarray, holes: bool, robust: bool) -> tuple[float, np.ndarray]:
     """Density and its gradient in the errors, then in x: three log sigmas, w, ell, rho."""
     _, measured, gap, start, _ = ragged(holes)
-    g_error, g_sigma = np.empty_like(e), np.empty(3)
-    value, g_w, g_ell, g_rho = density_of_errors(
-        e, timings(measured, gap, start), np.exp(x[:3]), x[3], x[4], x[5], robust, g_error, g_sigma
-    )
-    return value, np.concatenate([g_error[measured], g_sigma * np.exp(x[:3]), [g_w, g_ell, g_rho]])
+    natural = np.array([*np.exp(x[:3]), *x[3:]])
+    value, g_error, g_x = density_of_errors(e, measured, gap, start, natural, robust)
+    return value, np.concatenate([g_error[measured], g_x[:3] * natural[:3], g_x[3:]])
 
 
 X = np.array([*np.log(SIGMA), 0.35, 0.7, 0.45])
@@ -346,9 +372,8 @@ def test_one_validation_set_with_holes_has_the_dense_normal_density():
         seen = measured[:, v]
         e = rng.normal(0, 0.03, (len(path), 1)) * seen[:, None]
         sigma, w, ell = SIGMA[[v]], 0.35, 0.7
-        value, *_ = density_of_errors(
-            e, timings(seen[:, None], gap[:, [v]], start), sigma, w, ell, 0.0, False, np.empty_like(e), np.empty(1)
-        )
+        x = np.array([*sigma, w, ell, 0.0])
+        value, *_ = density_of_errors(e, seen[:, None], gap[:, [v]], start, x, False)
         along = (start[:, None] == start) * (w + (1 - w) * np.exp(-abs(path[:, None] - path) / ell)) * sigma**2
         expected = multivariate_normal(cov=along[np.ix_(seen, seen)]).logpdf(e[seen, 0])
         assert value - 0.5 * seen.sum() * np.log(2 * np.pi) == pytest.approx(expected, rel=1e-9)

@@ -1,0 +1,73 @@
+"""The axes of an affine frame, as blocks: whitened groups that meet only through what they share.
+
+Given what groups share (populations, noise, coefficients common to all), no measurement depends on two of them. The
+curvature then has the form of an arrow, and so has a matrix that whitens it: every group's own axes, and the shared
+ones, along which each group moves as the shared coordinates pull it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+__all__ = ["Axes"]
+
+LEAST_CURVATURE = 1e-3
+"""Curvature at the mode, in units of the coordinates' scales, that flatter directions get instead of their own."""
+
+APART = 1e-3
+"""Correlation in the curvature below which two coordinates of groups are in different blocks."""
+
+
+@dataclass(frozen=True)
+class Axes:
+    """A matrix of blocks: entries of its rows and columns, and the numbers of each block; 0 elsewhere."""
+
+    blocks: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+    @classmethod
+    def whitening(cls, curvature: np.ndarray, scale: np.ndarray, own: np.ndarray) -> "Axes":
+        """Return axes in which the curvature, which is in units of the scale, is about the identity.
+
+        Parameters
+        ----------
+        own : array of bool
+            Coordinates of groups; the others are shared.
+        """
+        entries, shared = np.flatnonzero(own), np.flatnonzero(~own)
+        size = np.sqrt(np.maximum(np.abs(np.diag(curvature)), 1e-12))
+        meets = np.abs(curvature / size / size[:, None])[np.ix_(entries, entries)] > APART
+        label = connected_components(coo_array(meets), directed=False)[1]
+        groups = [entries[label == n] for n in np.unique(label)]
+        left, found = curvature[np.ix_(shared, shared)].copy(), []
+        for group in groups:
+            axes, across = _white(curvature[np.ix_(group, group)]), curvature[np.ix_(group, shared)]
+            follows = axes @ (axes.T @ across)
+            left -= across.T @ follows
+            found.append((group, axes, follows))
+        common = _white(left)
+        blocks = [(shared, shared, scale[shared, None] * common)]
+        for group, axes, follows in found:
+            rows = scale[group, None] * np.hstack([axes, -follows @ common])
+            blocks.append((group, np.concatenate([group, shared]), rows))
+        return cls(blocks)
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays of the compiled density (`bayeslaw.sampler.table`)."""
+        entries = [np.concatenate([rows, columns]) for rows, columns, _ in self.blocks]
+        numbers = [matrix.ravel() for *_, matrix in self.blocks]
+        starts = (np.cumsum([0, *map(len, x)])[:-1] for x in (entries, numbers))
+        shape = np.column_stack([[m.shape for *_, m in self.blocks], *starts])
+        return {"axes": np.concatenate(numbers), "axes_entries": np.concatenate(entries), "axes_shape": shape}
+
+
+def _white(curvature: np.ndarray) -> np.ndarray:
+    """Return a matrix whose columns are the principal axes of a curvature, as long as they are wide."""
+    if not len(curvature):
+        return curvature
+    values, vectors = np.linalg.eigh(curvature)
+    white: np.ndarray = vectors / np.sqrt(np.maximum(np.abs(values), max(LEAST_CURVATURE, 1e-6 * values.max())))
+    return white

@@ -1,0 +1,101 @@
+"""Compiled functions that lie on disk and are called by their address.
+
+What calls a function by its address does not contain it, so that each is compiled once, and only where a model
+needs it.
+"""
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import cfunc, extending, types
+from numba.core import cgutils
+from pytensor.link.numba.cache import CACHED_SRC_FUNCTIONS
+
+from bayeslaw.spec.shape import RISE
+
+__all__ = ["PART", "address_of", "call_law", "call_part", "pointer", "stored"]
+
+intrinsic: Any = extending.intrinsic
+
+x64 = ir.IntType(64)
+
+ARGUMENTS = 6
+
+PART = types.float64(*(types.int64,) * ARGUMENTS)
+"""The signature of a part of the density: addresses of arrays, the table first, those that it does not need 0."""
+
+
+@cache
+def stored(function: Any, signature: Any = PART) -> Any:
+    """Return a compiled function; it is read from the disk unless a file of this folder has changed."""
+    CACHED_SRC_FUNCTIONS[function] = _version()
+    return cfunc(signature, cache=True, error_model="numpy")(function)
+
+
+@cache
+def _version() -> str:
+    folder = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(p.read_bytes() for p in folder) + str(RISE).encode()).hexdigest()
+
+
+@intrinsic
+def pointer(typingctx: Any, address: Any) -> Any:
+    """Return an address as a pointer."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], cgutils.voidptr_t)
+
+    return types.voidptr(types.int64), codegen
+
+
+@intrinsic
+def address_of(typingctx: Any, array: Any) -> Any:
+    """Return the address of the numbers of an array that lives on: compiled code frees its own after the last use."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, value=args[0]).data
+        return builder.ptrtoint(data, x64)
+
+    return types.int64(array), codegen
+
+
+def _addresses(context: Any, builder: Any, kinds: Any, args: Any) -> list[Any]:
+    """Return the addresses of arrays, which live until the call has returned; an address stays what it is."""
+    made = [
+        context.make_array(kind)(context, builder, value=x).data if isinstance(kind, types.Array) else None
+        for kind, x in zip(kinds, args, strict=True)
+    ]
+    return [x if data is None else builder.ptrtoint(data, x64) for x, data in zip(args, made, strict=True)]
+
+
+@intrinsic
+def call_law(typingctx: Any, law: Any, shape: Any, covariates: Any, coefficients: Any, out: Any) -> Any:
+    """Call a law's compiled function (see `bayeslaw.sampler.kernels`) with its arrays or their addresses."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        function = ir.FunctionType(ir.VoidType(), [x64] * 4)
+        builder.call(
+            builder.inttoptr(args[0], function.as_pointer()),
+            _addresses(context, builder, signature.args[1:], args[1:]),
+        )
+        return context.get_dummy_value()
+
+    return types.void(types.int64, shape, covariates, coefficients, out), codegen
+
+
+@intrinsic
+def call_part(typingctx: Any, part: Any, table: Any, a: Any, b: Any, c: Any, d: Any, e: Any) -> Any:
+    """Call a part of the density with the address of the table and arrays; 0 where it has none."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        function = ir.FunctionType(ir.DoubleType(), [x64] * ARGUMENTS)
+        return builder.call(
+            builder.inttoptr(args[0], function.as_pointer()),
+            _addresses(context, builder, signature.args[1:], args[1:]),
+        )
+
+    whole = (x if isinstance(x, types.Array) else types.int64 for x in (a, b, c, d, e))
+    return types.float64(types.int64, types.int64, *whole), codegen

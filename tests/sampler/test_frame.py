@@ -1,0 +1,70 @@
+"""The affine frame of the sampler: blocks that whiten the curvature, and the density in it."""
+
+import numpy as np
+import pytest
+
+import bayeslaw as bl
+from bayeslaw import models
+from bayeslaw.sampler.axes import Axes
+from bayeslaw.sampler.coordinates import Coordinates
+from bayeslaw.sampler.density import Density
+from bayeslaw.sampler.frame import Frame, conditionals
+from bayeslaw.tables.runs import read_runs
+from tests.sampler.test_density import MODELS, differences, table, vectors
+
+RNG = np.random.default_rng(4)
+
+
+def dense(axes: Axes) -> np.ndarray:
+    """The matrix that the blocks stand for."""
+    size = sum(len(rows) for rows, *_ in axes.blocks)
+    matrix = np.zeros((size, size))
+    for rows, columns, block in axes.blocks:
+        matrix[np.ix_(rows, columns)] += block
+    return matrix
+
+
+def arrow(groups: int, k: int, shared: int) -> tuple[np.ndarray, np.ndarray]:
+    """A curvature in which groups of coordinates meet only through shared ones, in no order; which are of groups."""
+    size = groups * k + shared
+    label = RNG.permutation(np.append(np.repeat(np.arange(groups), k), np.full(shared, -1)))
+    root = RNG.normal(size=(size, size))
+    root[(label[:, None] != label) & (label >= 0)] = 0.0  # a row is a measurement, of one group or of none
+    return root.T @ root + 0.1 * np.eye(size), label >= 0
+
+
+@pytest.mark.parametrize(("groups", "k", "shared"), [(1, 4, 0), (0, 0, 5), (3, 2, 4), (20, 9, 12)])
+def test_the_axes_whiten_an_arrow_and_hold_no_zeros(groups, k, shared):
+    curvature, own = arrow(groups, k, shared)
+    scale = np.exp(RNG.normal(size=len(own)))
+    axes = Axes.whitening(curvature, scale, own)
+    whitened = dense(axes).T / scale @ curvature / scale @ dense(axes)
+    np.testing.assert_allclose(whitened, np.eye(len(own)), atol=1e-9)
+    assert sum(block.size for *_, block in axes.blocks) == groups * k * (k + shared) + shared**2
+
+
+@pytest.mark.parametrize("name", ["correlated, joint, pooled, shape", "robust", "known errors"])
+def test_the_density_in_the_frame_is_that_in_the_coordinates(name):
+    density = Density(MODELS[name]())
+    v = vectors(density, 1)[0]
+    coordinates = Coordinates(density, conditionals(density, v))
+    frame = Frame.around(coordinates, coordinates.inverse(v))
+    for q in 0.3 * RNG.standard_normal((3, density.size)):
+        u = frame.center + dense(frame.axes) @ q
+        assert frame(q)[0] == pytest.approx(coordinates(u)[0], rel=1e-9)
+        np.testing.assert_allclose(frame.parameters(q), coordinates.forward(u)[0], rtol=1e-9, atol=1e-9)
+        expected = differences(lambda x: frame(x)[0], q, 1e-4)
+        np.testing.assert_allclose(frame(q)[1], expected, rtol=1e-5, atol=1e-6 * abs(expected).max())
+
+
+def test_every_pooled_group_has_a_block_of_its_own():
+    by = dict.fromkeys(models.dcpt.coefficients, "domain")
+    density = Density(bl.Model(models.dcpt, read_runs(table()), by=by))
+    v = vectors(density, 1, 0.03)[0]
+    coordinates = Coordinates(density, conditionals(density, v))
+    _, *groups = Frame.around(coordinates, coordinates.inverse(v)).axes.blocks
+    pooled = np.flatnonzero(density.parameters.parents["mu"] >= 0)
+    assert sorted(np.concatenate([rows for rows, *_ in groups])) == list(pooled)
+    domain = np.zeros(density.size, int)
+    domain[density.entries(density.labels)] = density.labels["domain"]
+    assert all(len(set(domain[rows])) == 1 for rows, *_ in groups)
