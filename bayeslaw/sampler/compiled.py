@@ -16,7 +16,6 @@ import numpy as np
 from numba import njit, types
 
 from bayeslaw.sampler.blocks import law_on_block, pull_back
-from bayeslaw.sampler.conditionals import memory_size
 from bayeslaw.sampler.likelihood import MARGINS, MEASURED, SHAPES
 from bayeslaw.sampler.maps import place_terms, pull_terms
 from bayeslaw.sampler.parameters import log_prior, natural
@@ -131,18 +130,19 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
     scale, low, high = whole(table, At.scale), reals(table, At.low), reals(table, At.high)
     extra = size + 2 + len(locations)
     u, v, g, c_u = np.empty(size), np.empty(size), np.zeros(extra), np.empty(size)
-    values, chain, memory = np.empty(extra), np.zeros(extra), np.zeros(memory_size(table))
+    values, chain = np.empty(extra), np.zeros(extra)
     law, jacobian = np.empty((0, 0)), 0.0
     if framed:
         _out_of_frame(table, x, u)
     else:
         _copy(x, u)
     _copy(u, v)
-    families = count(table, At.family_shape) if mapped else 0
+    families, parts = count(table, At.family_shape) if mapped else 0, whole(table, At.deviations)
+    memory = np.empty(parts[2] if families else 0)
     if families:
         natural(u, scale, low, high, c_u, chain)
         jacobian = call_part(
-            whole(table, At.deviations)[0], table_address, u, v, c_u,
+            parts[0], table_address, u, v, c_u,
             memory, 0,
         )  # fmt: skip
     natural(v, scale, low, high, values, chain)
@@ -189,7 +189,7 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
     if families:
         natural(u, scale, low, high, c_u, chain)
         call_part(
-            whole(table, At.deviations)[1], table_address, g, u, c_u,
+            parts[1], table_address, g, u, c_u,
             chain, memory,
         )  # fmt: skip
     if framed:

@@ -15,18 +15,16 @@ normal for every spread. Means and factors depend on tau, those of w also on m; 
 exact.
 """
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from functools import cached_property
+from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
+from bayeslaw.sampler.deviations import memory_of, place_families, pull_back_families
+from bayeslaw.sampler.lanes import LANES
 from bayeslaw.sampler.stored import stored
-from bayeslaw.sampler.table import At, count, number_at, reals, table_at, whole, whole2
 
-__all__ = ["Conditionals", "family_arrays", "memory_size"]
+__all__ = ["Conditionals", "family_arrays"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,339 +57,49 @@ class Conditionals:
     home: np.ndarray
     prior: np.ndarray
 
-    @cached_property
-    def _arrays(self) -> tuple[np.ndarray, ...]:
-        return tuple(getattr(self, field.name) for field in fields(self))
-
     def displace(self, w: np.ndarray, u: np.ndarray, c: np.ndarray) -> None:
-        """Fill in the deviations from the coordinates."""
-        _displace(w, u, self._arrays, self._factors(c))
+        """Fill in the deviations from the coordinates (compiled, `bayeslaw.sampler.deviations` is the way back)."""
+        pooling = (self.slope.transpose(0, 2, 1) * c[self.spread] ** -2) @ self.slope
+        total = self.precision + pooling
+        expected = self.constant + _times(pooling, w[self.location] - self.center)
+        left = w[self.entry] - self.center - _times(np.linalg.inv(total), expected)
+        u[self.entry] = _times(np.linalg.cholesky(total).transpose(0, 2, 1), left)
+        if len(self.prior):
+            kept = pooling @ np.linalg.inv(total)
+            linear = _times(kept, self.constant + _times(self.precision, self.center - self.home)) - self.constant
+            precision = self.prior + (kept @ self.precision).sum(axis=0)
+            away = w[self.location] - self.home - np.linalg.solve(precision, linear.sum(axis=0))
+            u[self.location] = np.linalg.cholesky(precision).T @ away
 
-    def _factors(self, c: np.ndarray) -> tuple[np.ndarray, ...]:
-        groups, k = self.entry.shape
-        memory = (*np.zeros((3, groups, k, k)), *np.zeros((3, groups, k)), np.zeros((k, k)), np.zeros(k))
-        factors(c, self._arrays, memory)
-        return memory
+
+def _times(matrices: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    product: np.ndarray = np.einsum("gij,gj->gi", matrices, vectors)
+    return product
 
 
 def family_arrays(families: Sequence[Conditionals]) -> dict[str, np.ndarray]:
-    """Return the arrays of the families for the compiled density.
-
-    The shape holds the numbers of groups and coefficients, whether the location is moved, and the first places among
-    the entries and the numbers.
-    """
-    shape, entries, numbers = [], [np.zeros(0, int)], [np.zeros(0)]
+    """Return the arrays of families of populations and groups for the compiled density: eight groups side by side."""
+    shape, entries, numbers, memory = [], [np.zeros(0, int)], [np.zeros(0)], 0
     for f in families:
-        shape.append((*f.entry.shape, len(f.prior) > 0, sum(map(len, entries)), sum(map(len, numbers))))
-        entries += [x.ravel() for x in (f.entry, f.location, f.spread)]
-        numbers += [x.ravel() for x in (f.precision, f.slope, f.center, f.constant, f.home, f.prior)]
+        shape.append((*f.entry.shape, len(f.prior) > 0, sum(map(len, entries)), sum(map(len, numbers)), memory))
+        memory += memory_of(*f.entry.shape)
+        short = -len(f.entry) % LANES
+        nobody = np.broadcast_to(np.eye(f.entry.shape[1]), (short, *f.precision.shape[1:]))
+        own = [np.concatenate([f.precision, nobody])]
+        own += [np.concatenate([x, np.zeros((short, *x.shape[1:]))]) for x in (f.slope, f.center, f.constant)]
+        packs = [_side_by_side(x) for x in own]
+        numbers += [np.concatenate(packs, axis=1).ravel(), f.home, f.prior.ravel()]
+        whole = np.concatenate([f.entry, np.repeat(f.entry[:1], short, axis=0)])
+        entries += [_side_by_side(whole).ravel(), f.location, f.spread]
+    addresses = [stored(f).address for f in (place_families, pull_back_families) if families]
     return {
-        "family_shape": np.array(shape, int).reshape(-1, 5),
+        "family_shape": np.array(shape, int).reshape(-1, 6),
         "family_entries": np.concatenate(entries),
         "family_numbers": np.concatenate(numbers),
-        "deviations": np.array([stored(f).address for f in (place_families, pull_back_families) if families], int),
+        "deviations": np.array([*addresses, memory]) if families else np.zeros(0, int),
     }
 
 
-# Loops, because Numba compiles array expressions ten times as slowly.
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _forward(root, x):  # type: ignore[no-untyped-def]
-    """Solve L y = x in place."""
-    for i in range(len(x)):
-        for j in range(i):
-            x[i] -= root[i, j] * x[j]
-        x[i] /= root[i, i]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _back(root, x):  # type: ignore[no-untyped-def]
-    """Solve L' y = x in place."""
-    for i in range(len(x) - 1, -1, -1):
-        for j in range(i + 1, len(x)):
-            x[i] -= root[j, i] * x[j]
-        x[i] /= root[i, i]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _solve(root, x):  # type: ignore[no-untyped-def]
-    """Solve L L' y = x in place."""
-    _forward(root, x)
-    _back(root, x)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _cholesky(a):  # type: ignore[no-untyped-def]
-    """Put L, a = L L', into the lower triangle of a."""
-    for i in range(len(a)):
-        for j in range(i + 1):
-            total = a[i, j]
-            for r in range(j):
-                total -= a[i, r] * a[j, r]
-            a[i, j] = math.sqrt(total) if i == j else total / a[j, j]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _add(a, x, y):  # type: ignore[no-untyped-def]
-    """Add a x to y."""
-    for i in range(len(a)):
-        for j in range(len(x)):
-            y[i] += a[i, j] * x[j]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def factors(c, sets, memory):  # type: ignore[no-untyped-def]
-    """Fill in the parts of the memory that depend on the spreads alone.
-
-    S, and L of Q = L L', of every group; if the location is moved, also Q^-1 P and Q^-1 (c + P (w0 - m0)), and for the
-    location L of R = L L' and the mean minus m0.
-    """
-    entry, location, spread, precision, slope, center, constant, home, prior = sets
-    pooling, root, shrunk, solved, mean, away, own, shift = memory
-    groups, k = solved.shape
-    for n in range(groups):
-        for r in range(k):
-            for i in range(k):
-                pull = slope[n, r, i] / c[spread[r]] ** 2
-                for j in range(k):
-                    pooling[n, i, j] += pull * slope[n, r, j]
-        for i in range(k):
-            for j in range(k):
-                root[n, i, j] = precision[n, i, j] + pooling[n, i, j]
-        _cholesky(root[n])
-    if len(prior) == 0:
-        return
-    for i in range(k):
-        for j in range(k):
-            own[i, j] = prior[i, j]
-    for n in range(groups):
-        for i in range(k):
-            away[n, i] = center[n, i] - home[i]
-            solved[n, i] = constant[n, i]
-            shift[i] -= constant[n, i]
-            for j in range(k):
-                shrunk[n, i, j] = precision[n, i, j]
-        for j in range(k):
-            _solve(root[n], shrunk[n, :, j])
-        for i in range(k):
-            for r in range(k):
-                for j in range(k):
-                    own[i, j] += pooling[n, i, r] * shrunk[n, r, j]
-        _add(precision[n], away[n], solved[n])
-        _solve(root[n], solved[n])
-        _add(pooling[n], solved[n], shift)
-    _cholesky(own)
-    _solve(own, shift)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _expect(n, w, sets, memory):  # type: ignore[no-untyped-def]
-    """Fill in m - w0 of a group, and its mean minus w0: Q^-1 (c + S (m - w0))."""
-    entry, location, spread, precision, slope, center, constant, home, prior = sets
-    pooling, root, shrunk, solved, mean, away, own, shift = memory
-    for i in range(len(location)):
-        away[n, i] = w[location[i]] - center[n, i]
-        mean[n, i] = constant[n, i]
-    _add(pooling[n], away[n], mean[n])
-    _solve(root[n], mean[n])
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def place(u, w, sets, memory):  # type: ignore[no-untyped-def]
-    """Fill in the coordinates from the deviations; return the log Jacobian."""
-    entry, location, spread, precision, slope, center, constant, home, prior = sets
-    pooling, root, shrunk, solved, mean, away, own, shift = memory
-    groups, k = entry.shape
-    jacobian = 0.0
-    z = np.empty(k)
-    if len(prior) > 0:
-        for i in range(k):
-            z[i] = u[location[i]]
-        _back(own, z)
-        for i in range(k):
-            w[location[i]] = home[i] + shift[i] + z[i]
-            jacobian -= math.log(own[i, i])
-    for n in range(groups):
-        _expect(n, w, sets, memory)
-        for i in range(k):
-            z[i] = u[entry[n, i]]
-        _back(root[n], z)
-        for i in range(k):
-            w[entry[n, i]] = center[n, i] + mean[n, i] + z[i]
-            jacobian -= math.log(root[n, i, i])
-    return jacobian
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _displace(w, u, sets, memory):  # type: ignore[no-untyped-def]
-    entry, location, spread, precision, slope, center, constant, home, prior = sets
-    pooling, root, shrunk, solved, mean, away, own, shift = memory
-    groups, k = entry.shape
-    for n in range(groups):
-        _expect(n, w, sets, memory)
-        for i in range(k):
-            u[entry[n, i]] = 0.0
-            for j in range(i, k):
-                u[entry[n, i]] += root[n, j, i] * (w[entry[n, j]] - center[n, j] - mean[n, j])
-    if len(prior) > 0:
-        for i in range(k):
-            u[location[i]] = 0.0
-            for j in range(i, k):
-                u[location[i]] += own[j, i] * (w[location[j]] - home[j] - shift[j])
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _pull_deviation(g, u, at, mean, root, by_linear, by_precision):  # type: ignore[no-untyped-def]
-    """Turn the gradient in mean + L'^-1 z into one in z; fill in those in the linear term and in Q = L L'."""
-    k = len(at)
-    moved, by_root = np.empty(k), np.zeros((k, k))
-    for i in range(k):
-        moved[i], by_linear[i] = u[at[i]], g[at[i]]
-    _back(root, moved)
-    _forward(root, by_linear)
-    for i in range(k):
-        g[at[i]] = by_linear[i]
-        for j in range(i + 1):
-            by_root[i, j] = -moved[i] * by_linear[j]
-        by_root[i, i] -= 1 / root[i, i]
-    _back(root, by_linear)
-    _pull_cholesky(root, by_root, by_precision)
-    for i in range(k):
-        for j in range(k):
-            by_precision[i, j] -= 0.5 * (by_linear[i] * mean[j] + mean[i] * by_linear[j])
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _pull_cholesky(root, by_root, middle):  # type: ignore[no-untyped-def]
-    """Fill in the symmetric gradient in Q = L L' from the gradient in the lower triangle of L (arXiv:1602.07527)."""
-    k = len(root)
-    for i in range(k):
-        for j in range(i + 1):
-            total = 0.0
-            for n in range(i, k):
-                total += root[n, i] * by_root[n, j]
-            middle[i, j] = middle[j, i] = 0.5 * total
-    for j in range(k):
-        _back(root, middle[:, j])
-    for i in range(k):
-        _back(root, middle[i])
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def pull_back_deviations(g, u, c, chain, sets, memory):  # type: ignore[no-untyped-def]
-    """Turn a gradient in the coordinates into one in the deviations, Jacobian included."""
-    entry, location, spread, precision, slope, center, constant, home, prior = sets
-    pooling, root, shrunk, solved, mean, away, own, shift = memory
-    groups, k = entry.shape
-    by_linear, pulled, by_total = np.empty(k), np.empty(k), np.empty((k, k))
-    by_pooling, half = np.empty((groups, k, k)), np.empty((k, k))
-    for n in range(groups):
-        _pull_deviation(g, u, entry[n], mean[n], root[n], by_linear, by_pooling[n])
-        for i in range(k):
-            for j in range(k):
-                g[location[i]] += pooling[n, i, j] * by_linear[j]
-                by_pooling[n, i, j] += 0.5 * (by_linear[i] * away[n, j] + away[n, i] * by_linear[j])
-    if len(prior) > 0:
-        _pull_deviation(g, u, location, shift, own, by_linear, by_total)
-        for n in range(groups):
-            for i in range(k):
-                pulled[i] = 0.0
-                for j in range(k):
-                    half[i, j] = 0.0
-                for r in range(k):
-                    pulled[i] += shrunk[n, i, r] * by_linear[r]
-                    for j in range(k):
-                        half[i, j] += shrunk[n, i, r] * by_total[r, j]
-            for i in range(k):
-                for j in range(k):
-                    total = 0.5 * (pulled[i] * solved[n, j] + solved[n, i] * pulled[j])
-                    for r in range(k):
-                        total += half[i, r] * shrunk[n, j, r]
-                    by_pooling[n, i, j] += total
-    for r in range(k):
-        by_weight = 0.0
-        for n in range(groups):
-            for i in range(k):
-                for j in range(k):
-                    by_weight += slope[n, r, i] * by_pooling[n, i, j] * slope[n, r, j]
-        g[spread[r]] -= 2 * by_weight * c[spread[r]] ** -3 * chain[spread[r]]
-
-
-@njit(nogil=True, error_model="numpy")
-def _family(table, f):  # type: ignore[no-untyped-def]
-    """Return the arrays of a family of pooled coefficients, in the order of `Conditionals`."""
-    shape = whole2(table, At.family_shape)[f]
-    groups, k = shape[0], shape[1]
-    entries, numbers = whole(table, At.family_entries)[shape[3] :], reals(table, At.family_numbers)[shape[4] :]
-    g, square = groups * k, groups * k * k
-    own = k * shape[2]
-    return (
-        entries[:g].reshape((groups, k)),
-        entries[g : g + k],
-        entries[g + k : g + 2 * k],
-        numbers[:square].reshape((groups, k, k)),
-        numbers[square : 2 * square].reshape((groups, k, k)),
-        numbers[2 * square : 2 * square + g].reshape((groups, k)),
-        numbers[2 * square + g : 2 * square + 2 * g].reshape((groups, k)),
-        numbers[2 * square + 2 * g : 2 * square + 2 * g + k],
-        numbers[2 * square + 2 * g + k : 2 * square + 2 * g + k + own * own].reshape((own, own)),
-    )
-
-
-@njit(nogil=True, error_model="numpy")
-def _memory(table, f, numbers):  # type: ignore[no-untyped-def]
-    """Return the memory of a family (see `bayeslaw.sampler.conditionals`), within one array for all families."""
-    shapes, start = whole2(table, At.family_shape), 0
-    for n in range(f):
-        groups, k = shapes[n, 0], shapes[n, 1]
-        start += 3 * groups * k * k + 3 * groups * k + k * k + k
-    groups, k = shapes[f, 0], shapes[f, 1]
-    g, square = groups * k, groups * k * k
-    at = numbers[start:]
-    flat = at[3 * square : 3 * square + 3 * g]
-    rest = at[3 * square + 3 * g :]
-    return (
-        at[:square].reshape((groups, k, k)),
-        at[square : 2 * square].reshape((groups, k, k)),
-        at[2 * square : 3 * square].reshape((groups, k, k)),
-        flat[:g].reshape((groups, k)),
-        flat[g : 2 * g].reshape((groups, k)),
-        flat[2 * g :].reshape((groups, k)),
-        rest[: k * k].reshape((k, k)),
-        rest[k * k : k * k + k],
-    )
-
-
-@njit(nogil=True, error_model="numpy")
-def memory_size(table):  # type: ignore[no-untyped-def]
-    """Return how many numbers the memory of all families holds."""
-    size, shapes = 0, whole2(table, At.family_shape)
-    for f in range(shapes.shape[0]):
-        groups, k = shapes[f, 0], shapes[f, 1]
-        size += 3 * groups * k * k + 3 * groups * k + k * k + k
-    return size
-
-
-def place_families(table_address, u_address, v_address, c_address, memory_address, _):  # type: ignore[no-untyped-def]
-    """Fill in the coordinates from the deviations of all families; return the log Jacobian."""
-    table = table_at(table_address)
-    size, jacobian = count(table, At.scale), 0.0
-    u, v, c = number_at(u_address, size), number_at(v_address, size), number_at(c_address, size)
-    memory = number_at(memory_address, memory_size(table))
-    for f in range(count(table, At.family_shape)):
-        family, own = _family(table, f), _memory(table, f, memory)
-        factors(c, family, own)
-        jacobian += place(u, v, family, own)
-    return jacobian
-
-
-def pull_back_families(table_address, g_address, u_address, c_address, chain_address, memory_address):  # type: ignore[no-untyped-def]
-    """Turn a gradient in the coordinates into one in the deviations of all families, Jacobian included."""
-    table = table_at(table_address)
-    size = count(table, At.scale)
-    g, u, c = number_at(g_address, size), number_at(u_address, size), number_at(c_address, size)
-    chain, memory = number_at(chain_address, size), number_at(memory_address, memory_size(table))
-    for f in range(count(table, At.family_shape)):
-        pull_back_deviations(g, u, c, chain, _family(table, f), _memory(table, f, memory))
-    return 0.0
+def _side_by_side(x: np.ndarray) -> np.ndarray:
+    """Return numbers of groups as (pack, number and lane)."""
+    return np.moveaxis(x.reshape(-1, LANES, *x.shape[1:]), 1, -1).reshape(len(x) // LANES, -1)

@@ -162,6 +162,17 @@ def largest(typingctx: Any, lanes: Any) -> Any:
     return types.float64(_lanes), _reduced("fmax")
 
 
+@intrinsic
+def square_root(typingctx: Any, lanes: Any) -> Any:
+    """Return the square roots."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        kind = ir.FunctionType(_vector, [_vector])
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.sqrt.v{LANES}f64"), args)
+
+    return _lanes(_lanes), codegen
+
+
 @njit(nogil=True, error_model="numpy")
 def add(array, index, lanes):  # type: ignore[no-untyped-def]
     """Add lanes to eight numbers of an array from a place on."""
