@@ -3,7 +3,6 @@
 import html
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import singledispatch
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,20 +10,14 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw.base.arguments import checked
+from bayeslaw.base.drawing import drawn
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
 from bayeslaw.base.words import place
-from bayeslaw.errors import ArgumentError
 
-__all__ = ["Censored", "Quantity", "drawn", "elements"]
+__all__ = ["Censored", "Quantity", "elements"]
 
 MOST_ROWS = 60
 """An answer of more rows is shown without its middle."""
-
-
-@singledispatch
-def drawn(what: Any, *args: Any, **options: Any) -> Any:
-    """Draw a figure and return its axes; `bayeslaw.plots` registers a function for every kind."""
-    raise ArgumentError(f"{type(what).__name__} has no figure: import bayeslaw.plots, which registers all figures")
 
 
 def elements(draws: xr.DataArray) -> Iterator[tuple[dict[str, Any], xr.DataArray]]:
