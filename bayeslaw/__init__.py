@@ -31,6 +31,45 @@ if TYPE_CHECKING:
     from bayeslaw.validation.comparison import compare
     from bayeslaw.validation.evaluation import Evaluation, evaluate
     from bayeslaw.workflow import Fit, Model, grid, load
+else:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "bayeslaw.checks.paper_requirements": ["requirements"],
+            "bayeslaw.datasets": [],
+            "bayeslaw.decisions.domain_learnability": ["learnability"],
+            "bayeslaw.declare": [
+                "Coefficient",
+                "Covariate",
+                "Law",
+                "Prior",
+                "law",
+                "positive",
+                "real",
+                "share",
+                "with_misfit",
+            ],
+            "bayeslaw.errors": ["BayeslawError"],
+            "bayeslaw.models": [],
+            "bayeslaw.plots": [],
+            "bayeslaw.posterior.draws": ["UNSEEN"],
+            "bayeslaw.posterior.forgetting": ["compare_memories"],
+            "bayeslaw.posterior.quantity": ["Quantity"],
+            "bayeslaw.reporting": ["report"],
+            "bayeslaw.spec.noise": ["Noise"],
+            "bayeslaw.tables.curves": ["read_curves"],
+            "bayeslaw.tables.early_training": ["early_features"],
+            "bayeslaw.tables.runs": ["Runs", "read_runs"],
+            "bayeslaw.tables.schedules": [],
+            "bayeslaw.tables.scores": ["read_scores"],
+            "bayeslaw.tables.wandb": ["from_wandb"],
+            "bayeslaw.validation.calibration": ["Calibration", "calibrate"],
+            "bayeslaw.validation.comparison": ["compare"],
+            "bayeslaw.validation.evaluation": ["Evaluation", "evaluate"],
+            "bayeslaw.validation.splits": [],
+            "bayeslaw.workflow": ["Fit", "Model", "grid", "load"],
+        },
+    )
 
 __all__ = [
     "__version__",
@@ -72,45 +111,6 @@ __all__ = [
     "splits",
     "with_misfit",
 ]
-
-__getattr__, __dir__ = lazy(
-    __name__,
-    {
-        "bayeslaw.checks.paper_requirements": ["requirements"],
-        "bayeslaw.datasets": [],
-        "bayeslaw.decisions.domain_learnability": ["learnability"],
-        "bayeslaw.declare": [
-            "Coefficient",
-            "Covariate",
-            "Law",
-            "Prior",
-            "law",
-            "positive",
-            "real",
-            "share",
-            "with_misfit",
-        ],
-        "bayeslaw.errors": ["BayeslawError"],
-        "bayeslaw.models": [],
-        "bayeslaw.plots": [],
-        "bayeslaw.posterior.draws": ["UNSEEN"],
-        "bayeslaw.posterior.forgetting": ["compare_memories"],
-        "bayeslaw.posterior.quantity": ["Quantity"],
-        "bayeslaw.reporting": ["report"],
-        "bayeslaw.spec.noise": ["Noise"],
-        "bayeslaw.tables.curves": ["read_curves"],
-        "bayeslaw.tables.early_training": ["early_features"],
-        "bayeslaw.tables.runs": ["Runs", "read_runs"],
-        "bayeslaw.tables.schedules": [],
-        "bayeslaw.tables.scores": ["read_scores"],
-        "bayeslaw.tables.wandb": ["from_wandb"],
-        "bayeslaw.validation.calibration": ["Calibration", "calibrate"],
-        "bayeslaw.validation.comparison": ["compare"],
-        "bayeslaw.validation.evaluation": ["Evaluation", "evaluate"],
-        "bayeslaw.validation.splits": [],
-        "bayeslaw.workflow": ["Fit", "Model", "grid", "load"],
-    },
-)
 
 
 def _draw(answer: Any, **options: Any) -> Any:

@@ -10,6 +10,17 @@ if TYPE_CHECKING:
     from bayeslaw.plots.curves import plot_along, plot_curve, plot_turning_point
     from bayeslaw.plots.fits import plot_fit, plot_forest, plot_learned, plot_prior_posterior, plot_shares
     from bayeslaw.plots.mixtures import plot_mixture, plot_regret, plot_sources
+else:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "bayeslaw.plots.answers": ["plot_critical_ratio", "plot_intervals", "plot_quantity"],
+            "bayeslaw.plots.calibration": ["plot_calibration"],
+            "bayeslaw.plots.curves": ["plot_along", "plot_curve", "plot_turning_point"],
+            "bayeslaw.plots.fits": ["plot_fit", "plot_forest", "plot_learned", "plot_prior_posterior", "plot_shares"],
+            "bayeslaw.plots.mixtures": ["plot_mixture", "plot_regret", "plot_sources"],
+        },
+    )
 
 __all__ = [
     "plot_along",
@@ -28,14 +39,3 @@ __all__ = [
     "plot_sources",
     "plot_turning_point",
 ]
-
-__getattr__, __dir__ = lazy(
-    __name__,
-    {
-        "bayeslaw.plots.answers": ["plot_critical_ratio", "plot_intervals", "plot_quantity"],
-        "bayeslaw.plots.calibration": ["plot_calibration"],
-        "bayeslaw.plots.curves": ["plot_along", "plot_curve", "plot_turning_point"],
-        "bayeslaw.plots.fits": ["plot_fit", "plot_forest", "plot_learned", "plot_prior_posterior", "plot_shares"],
-        "bayeslaw.plots.mixtures": ["plot_mixture", "plot_regret", "plot_sources"],
-    },
-)

@@ -10,10 +10,10 @@ from bayeslaw.posterior.draws import Posterior
 
 if TYPE_CHECKING:
     from bayeslaw.reporting.ratios import critical_ratios
+else:
+    __getattr__, __dir__ = lazy(__name__, {"bayeslaw.reporting.ratios": ["critical_ratios"]})
 
 __all__ = ["critical_ratios", "report"]
-
-__getattr__, __dir__ = lazy(__name__, {"bayeslaw.reporting.ratios": ["critical_ratios"]})
 
 
 @checked

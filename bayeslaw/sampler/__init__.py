@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from bayeslaw.sampler.least_squares import estimate
     from bayeslaw.sampler.parameters import Parameters
     from bayeslaw.sampler.sampling import named, sample
+else:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "bayeslaw.sampler.density": ["Density"],
+            "bayeslaw.sampler.least_squares": ["estimate"],
+            "bayeslaw.sampler.parameters": ["Parameters"],
+            "bayeslaw.sampler.sampling": ["named", "sample"],
+        },
+    )
 
 __all__ = ["Density", "Parameters", "estimate", "named", "sample"]
-
-__getattr__, __dir__ = lazy(
-    __name__,
-    {
-        "bayeslaw.sampler.density": ["Density"],
-        "bayeslaw.sampler.least_squares": ["estimate"],
-        "bayeslaw.sampler.parameters": ["Parameters"],
-        "bayeslaw.sampler.sampling": ["named", "sample"],
-    },
-)
