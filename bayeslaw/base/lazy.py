@@ -32,6 +32,6 @@ def lazy(package: str, homes: Mapping[str, Sequence[str]]) -> tuple[Callable[[st
         return value
 
     def names() -> list[str]:
-        return sorted({*vars(sys.modules[package]), *of})
+        return list(sys.modules[package].__all__)
 
     return get, names

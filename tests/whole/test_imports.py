@@ -100,7 +100,7 @@ def test_a_name_is_what_type_checkers_take_it_for(package):
     space: dict[str, Any] = {}
     exec(f"from {package} import *", space)
     here: Any = sys.modules[package]
-    assert space.keys() - {"__builtins__"} == set(here.__all__) <= set(dir(here))
+    assert space.keys() - {"__builtins__"} == set(here.__all__) == set(dir(here))
     for name, (module, own) in stated(package).items():
         __import__(module, fromlist=[own])
         assert getattr(here, name) is getattr(sys.modules[module], own), name
