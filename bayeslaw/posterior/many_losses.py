@@ -127,7 +127,8 @@ def _like(
 ) -> xr.DataArray:
     """Return losses with the dims and labels that the law gives them."""
     arrays = xr.align(*covariates.values(), *coefficients.values(), place, join="exact", copy=False)
-    coords = reduce(lambda merged, x: merged.coords.merge(x.coords), arrays, xr.Dataset()).coords
+    every = reduce(lambda merged, x: merged.coords.merge(x.coords), arrays, xr.Dataset()).coords
+    coords = {name: label for name, label in every.items() if set(label.dims) <= set(losses.dims)}
     first = {d: [0] for d in losses.dims if d not in ("eval", *SAMPLE)}
     at = {PLACE: place.isel(first, missing_dims="ignore")}
     form = law(

@@ -36,11 +36,10 @@ def log(x):  # type: ignore[no-untyped-def]
     """Return the natural logarithm: that of the power of 2, and a polynomial (the one of fdlibm)."""
     tiny = x < 2.2250738585072014e-308
     bits = np.float64(x * 18014398509481984.0 if tiny else x).view(np.int64)
-    k = float((bits >> 52) - (1077 if tiny else 1023))
     m = np.int64((bits & 0x000FFFFFFFFFFFFF) | 0x3FF0000000000000).view(np.float64)
     large = m > 1.4142135623730951
+    k = float((bits >> 52) - (1077 if tiny else 1023) + (1 if large else 0))
     f = (0.5 * m if large else m) - 1.0
-    k = k + 1.0 if large else k
     s = f / (2.0 + f)
     z = s * s
     w = z * z
@@ -51,6 +50,5 @@ def log(x):  # type: ignore[no-untyped-def]
     )
     square = 0.5 * f * f
     found = k * LN2_HIGH - ((square - (s * (square + even + odd) + k * LN2_LOW)) - f)
-    found = found if x < math.inf else x
-    found = found if x != 0.0 else -math.inf
-    return found if x >= 0.0 else math.nan
+    above = found if x < math.inf else x
+    return above if x > 0.0 else (-math.inf if x == 0.0 else math.nan)

