@@ -21,7 +21,7 @@ from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.declare.laws import Law
 from bayeslaw.errors import LawError
 from bayeslaw.sampler.kernels import kernel
-from bayeslaw.sampler.table import call_law
+from bayeslaw.sampler.stored import call_law
 
 __all__ = ["MANY", "STEP", "compiled_losses", "in_threads", "interval_ends", "places"]
 
@@ -142,9 +142,7 @@ def _like(
 @njit(cache=True, nogil=True, error_model="numpy")
 def _fill(law, shape, x, coefficients, at, losses):  # type: ignore[no-untyped-def]
     for n in range(len(at)):
-        call_law(  # type: ignore[call-arg]
-            law, shape.ctypes.data, x[n].ctypes.data, coefficients[at[n]].ctypes.data, losses[n].ctypes.data
-        )
+        call_law(law, shape, x[n], coefficients[at[n]], losses[n])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
