@@ -8,8 +8,9 @@ import pytest
 import xarray as xr
 
 import bayeslaw as bl
-from bayeslaw import models
-from bayeslaw.posterior import draws, losses, many_losses
+from bayeslaw import models, sampler
+from bayeslaw.posterior import draws, losses
+from bayeslaw.sampler import many_losses
 from bayeslaw.workflow import Fit
 from tests.stand_ins import stand_in
 
@@ -118,7 +119,7 @@ def test_tables_of_many_rows_are_summarised_alike(table_for, monkeypatch):
         (draws, "MANY", 1),
         (losses, "MANY", 1),
         (losses, "CELLS", 30_000),
-        (losses, "STEP", 7_000),
+        (sampler, "STEP", 7_000),
     ):
         monkeypatch.setattr(module, name, value)
     pd.testing.assert_frame_equal(fit.predict(rows, prob=0.5), usual, rtol=1e-12)
