@@ -11,7 +11,7 @@ from bayeslaw.base.intervals import CI_PROB, SAMPLE
 from bayeslaw.base.words import percent, place, run_called
 from bayeslaw.checks.result import CheckResult, largest
 from bayeslaw.posterior.draws import Posterior
-from bayeslaw.posterior.likelihood import standardised_errors
+from bayeslaw.posterior.likelihood import errors, standardised
 from bayeslaw.posterior.prediction import at_rows, batch_noise, of_new_runs, thinned
 
 __all__ = [
@@ -127,7 +127,7 @@ def scatter(fit: Posterior) -> CheckResult:
     sum of their squares has a chi-squared distribution; its tail probability is averaged over the draws.
     """
     some, design = thinned(fit, MOST_DRAWS), fit.model.design
-    z = standardised_errors(some)
+    z = standardised(some, errors(some))
     if fit.noise.robust:
         z = z.copy(data=stats.norm.ppf(stats.t(5).cdf(z).clip(1e-300, 1 - 1e-16)))
     squares = (z**2).where(design.measured, 0.0).sum("eval").transpose(*SAMPLE, "row").values

@@ -14,7 +14,7 @@ from bayeslaw.posterior.draws import Posterior, kept
 from bayeslaw.posterior.prediction import at_rows, batch_noise
 from bayeslaw.spec.design import Design
 
-__all__ = ["log_likelihood", "part", "standardised_errors"]
+__all__ = ["errors", "log_likelihood", "part", "standardised"]
 
 ORDER = {"start": ("row",), "eval_number": ("eval",)}
 MOST_ERRORS = 1_000_000
@@ -63,25 +63,25 @@ def part(design: Design, keep: np.ndarray | slice) -> Design:
 
 
 def _of_runs(fit: Posterior, d: Design) -> xr.DataArray:
-    error = _errors(fit, d)
+    error = errors(fit, d)
     pieces = np.array_split(np.arange(error.sizes["draw"]), max(1, min(error.sizes["draw"], error.size // MOST_ERRORS)))
     return xr.concat([_density(fit, d, error.isel(draw=p), fit.posterior.isel(draw=p)) for p in pieces], "draw")
 
 
-def standardised_errors(fit: Posterior) -> xr.DataArray:
-    """Return every error, standardised by its prediction from earlier errors of its run; dims chain, draw, row, eval.
-
-    If the model holds, they are independent with unit scale: standard normal, or Student-t for robust errors.
-    """
-    d = fit.model.design
-    z = _standardised(fit, d, _errors(fit, d), fit.posterior)[0]
-    return z.transpose(*SAMPLE, "row", "eval")
-
-
-def _errors(fit: Posterior, d: Design) -> xr.DataArray:
+def errors(fit: Posterior, design: Design | None = None) -> xr.DataArray:
+    """Return log loss minus log law and batch noise of every measurement, 0 where none is; dims as `at_rows`."""
+    d = design or fit.model.design
     law = xr.ufuncs.log(at_rows(fit, d)) + batch_noise(fit, d)
     error: xr.DataArray = xr.where(d.measured, xr.ufuncs.log(d.rows["loss"]) - law, 0.0)
     return error
+
+
+def standardised(fit: Posterior, error: xr.DataArray) -> xr.DataArray:
+    """Return errors, each standardised by its prediction from earlier ones of its run; dims chain, draw, row, eval.
+
+    If the model holds, those of a fit are independent with unit scale: standard normal, or Student-t for robust errors.
+    """
+    return _standardised(fit, fit.model.design, error, fit.posterior)[0].transpose(*SAMPLE, "row", "eval")
 
 
 def _standardised(fit: Posterior, d: Design, error: xr.DataArray, posterior: xr.Dataset) -> tuple[xr.DataArray, Any]:
