@@ -92,7 +92,7 @@ def influence(fit: Posterior) -> CheckResult | None:
     if not weighable(fit):
         return None
     some = thinned(fit)
-    density = log_likelihood(some)
+    density = log_likelihood(fit).sel(draw=some.posterior["draw"])
     if density.sizes["run"] < 3:
         return None
     with warnings.catch_warnings(), np.errstate(all="ignore"):
