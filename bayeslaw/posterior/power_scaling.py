@@ -69,4 +69,5 @@ def shifts(draws: np.ndarray, density: np.ndarray, power: float) -> np.ndarray:
     weight = np.exp(log_weight - log_weight.max())
     mean, spread = flat.mean(axis=0), flat.std(axis=0)
     varies = spread > CONSTANT_SPREAD * abs(mean)
-    return (weight @ flat / weight.sum() - mean) / np.where(varies, spread, np.nan)
+    shift: np.ndarray = (weight @ flat / weight.sum() - mean) / np.where(varies, spread, np.nan)
+    return shift
