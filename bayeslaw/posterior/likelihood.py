@@ -115,7 +115,8 @@ def _correlated(
     rho = posterior["eval_correlation"].transpose(*SAMPLE) if fit.noise.joint else 0 * w
     z, scale = np.empty((2, w.size, *order["gap"].shape))
     draws = (np.ascontiguousarray(x.values).reshape(w.size, *x.shape[2:]) for x in (error, sigma, w, ell, rho))
-    innovations(*draws, *(order[name] for name in ("measured", "gap", "previous", "start")), z, scale)
+    rows = (order[name] for name in ("measured", "gap", "previous", "start"))
+    innovations(*draws, *rows, z, scale)  # type: ignore[call-arg]
     return error.copy(data=z.reshape(error.shape)), error.copy(data=scale.reshape(error.shape))
 
 

@@ -74,7 +74,7 @@ def log_prior(fit: Posterior) -> xr.Dataset:
     return xr.Dataset(densities).reset_coords(drop=True)
 
 
-def _log_density(prior: Prior, x: np.ndarray) -> np.ndarray:
+def _log_density(prior: Prior, x: np.ndarray) -> Any:
     """Return the log density of a prior that can be sampled, with numbers as parameters."""
     p = prior.parameters
     if isinstance(prior, Correlation):
