@@ -113,9 +113,7 @@ def influence(fit: Posterior) -> CheckResult | None:
     at: Any = (moved.where(beyond, -1.0) if beyond.any() else moved).argmax(["run", "answer"])
     most, limit, heavy = moved.isel(at), float(allowed.isel(at)), int((k > MOST_PARETO_K).sum())
     refit = "bl.evaluate(fit.model, bl.splits.by('run')) refits without each"
-    how = (
-        f"; for {heavy} of {k.size} runs, too heavy for weights (Pareto k above {MOST_PARETO_K}), as in a linear law"
-    )
+    how = f"; for {heavy} of {k.size} runs, too heavy for weights (Pareto k above {MOST_PARETO_K}), as in a linear law"
     return CheckResult.judged(
         "influential runs",
         float(most),

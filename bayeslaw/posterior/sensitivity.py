@@ -161,8 +161,9 @@ def in_prior_units(fit: Posterior) -> dict[str, xr.DataArray]:
         prior, draws = model.priors.get(name, coefficient.prior), fit.posterior[name]
         spread = coefficient.between if name in model.by else 0.0
         mu, sigma = (prior.parameters.get(p) for p in ("mu", "sigma"))
-        if prior.distribution == "Beta" and (beta := closed(prior)) is not None:
-            result[name] = (draws - beta.mean()) / beta.std()
+        if prior.distribution == "Beta" and closed(prior):
+            a, b = (prior.parameters[p] for p in ("alpha", "beta"))
+            result[name] = (draws - a / (a + b)) / (a * b / (a + b + 1)) ** 0.5 * (a + b)
         elif prior.distribution in ("LogNormal", "Normal") and not (isinstance(mu, Prior) or isinstance(sigma, Prior)):
             value = np.log(draws) if prior.distribution == "LogNormal" else draws
             result[name] = (value - mu) / np.hypot(sigma, spread)
