@@ -74,8 +74,8 @@ def prior_share(fit: Posterior, draws: xr.DataArray) -> PriorShare:
     if not (cells and y.size):
         return PriorShare()
     scores = _scores(y.reshape(-1, y.shape[-1]))
-    each = _shares(scores, z.reshape(len(scores), -1))
-    chance = _shares(_scores(np.roll(y, y.shape[1] // 2, axis=1).reshape(len(scores), -1)), z.reshape(len(scores), -1))
+    apart = np.roll(scores.reshape(y.shape), y.shape[1] // 2, axis=1).reshape(scores.shape)
+    each, chance = (_shares(of, z.reshape(len(scores), -1)) for of in (scores, apart))
     pooled: dict[tuple[str, str], list[int]] = {}
     for i, cell in enumerate(cells):
         pooled.setdefault((cell.coefficient, cell.eval if cell.coefficient in fit.model.by else cell.label), []).append(
