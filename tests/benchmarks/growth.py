@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from tests.benchmarks.results import Goal, Results, Row
+from tests.benchmarks.results import Asked, Results, Row
 
 FACTORIAL = (1_000, 10_000, 100_000, 1_000_000)
 RAGGED = (1_000, 10_000, 100_000)
@@ -22,9 +22,12 @@ DOMAINS = (1, 2, 4, 8, 16, 32, 64)
 def measure(results: Results) -> None:
     """Measure the factorial and ragged designs, and the number of domains."""
     largest = 1_000 if results.tiny else 10**6
-    results.measure("growth", "factorial", rows=[n for n in FACTORIAL if n <= largest])
-    results.measure("growth", "ragged", rows=[n for n in RAGGED if n <= largest])
-    results.measure("growth", "pooled", domains=[d for d in DOMAINS if not results.tiny or d < 3])
+    sizes: dict[str, dict[str, list[int]]] = {
+        "factorial": {"rows": [n for n in FACTORIAL if n <= largest]},
+        "ragged": {"rows": [n for n in RAGGED if n <= largest]},
+        "pooled": {"domains": [d for d in DOMAINS if not results.tiny or d < 3]},
+    }
+    results.measure("growth", *(Asked(name, at, ("own",) * results.runs) for name, at in sizes.items()))
 
 
 def factorial(rows: list[int], seed: int) -> Row:
@@ -82,11 +85,6 @@ def _gradient(table: pd.DataFrame, truth: xr.Dataset) -> float:
 
     noise = bl.Noise(correlated=False, joint=False)
     return seconds_per_gradient(bl.Model(models.dcpt, bl.read_runs(table), noise=noise, monotone=None), truth)
-
-
-def goals(results: Results) -> list[Goal]:
-    """Return none: growth is shown, not bounded."""
-    return []
 
 
 def section(results: Results, folder: Path) -> str:
