@@ -5,13 +5,11 @@ import json
 import os
 import platform
 import resource
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from itertools import zip_longest
@@ -23,6 +21,9 @@ import numpy as np
 __all__ = ["ROOT", "Asked", "Goal", "Results", "Row", "chains", "median", "peak_gib", "ratio", "spread"]
 
 ROOT = Path(__file__).parents[2]
+CACHES = ROOT / "build/caches"
+"""Compiled code that processes with filled caches find, by the code that left it."""
+
 PACKAGES = ("bayeslaw", "pymc", "pytensor", "numba", "nutpie", "arviz", "numpy", "scipy", "xarray")
 
 type Row = dict[str, Any]
@@ -53,8 +54,8 @@ class Asked:
         It gets the settings and a ``seed`` of its own in every process.
     settings : dict
     caches : sequence of str
-        The caches of compiled code that each process finds: the user's ``own``; none (``empty``); or what an earlier
-        process of the same function left (``filled``).
+        The caches of compiled code that each process finds: the user's ``own``; none (``empty``); or what earlier
+        processes left, one of them of the same function and settings, which is not counted (``filled``).
     tree : Path
         Where bayeslaw is imported from.
     code : Path, optional
@@ -104,13 +105,11 @@ class Results:
 
     def measure(self, part: str, *asked: Asked) -> None:
         """Run functions of a part in fresh processes, turn by turn, and keep what they return."""
-        with ExitStack() as stack:
-            folders = {id(a): Path(stack.enter_context(tempfile.TemporaryDirectory())) for a in asked}
-            kept = {id(a): self._kept(part, a) for a in asked}
-            for run, caches in enumerate(zip_longest(*(a.caches for a in asked))):
-                for a, cache in zip(asked, caches, strict=True):
-                    if cache is not None and (run, cache) not in kept[id(a)]:
-                        self._measure(part, a, run, cache, folders[id(a)])
+        kept = [self._kept(part, a) for a in asked]
+        for run, caches in enumerate(zip_longest(*(a.caches for a in asked))):
+            for a, cache, known in zip(asked, caches, kept, strict=True):
+                if cache is not None and (run, cache) not in known:
+                    self._measure(part, a, run, cache)
 
     def _kept(self, part: str, a: Asked) -> set[tuple[int, str]]:
         """Drop the rows that are measured anew; return number and caches of the others."""
@@ -122,20 +121,24 @@ class Results:
     def _about(self, a: Asked) -> Row:
         return machine(a.code or a.tree / "bayeslaw")
 
-    def _measure(self, part: str, a: Asked, run: int, cache: str, folder: Path) -> None:
+    def _measure(self, part: str, a: Asked, run: int, cache: str) -> None:
         print(f"{part}.{a.function} {a.settings or ''} run {run + 1}, {cache} caches ...", flush=True)
-        if cache == "empty":
-            shutil.rmtree(folder)
-        folder.mkdir(exist_ok=True)
-        given, caches = {**a.settings, "seed": run + 1}, None if self.tiny or cache == "own" else folder
-        if caches and cache == "filled" and not any(folder.iterdir()):
-            fresh(part, a.function, given, caches, a.tree)
-        load = round(os.getloadavg()[0], 2)
-        row = fresh(part, a.function, given, caches, a.tree)
+        given, about = {**a.settings, "seed": run + 1}, self._about(a)
+        with tempfile.TemporaryDirectory() as empty:
+            caches = (
+                None if self.tiny or cache == "own" else Path(empty) if cache == "empty" else CACHES / about["code"]
+            )
+            if caches and cache == "filled":
+                key = f"{part} {a.function} {json.dumps(a.settings, sort_keys=True)}"
+                mark = caches / hashlib.sha256(key.encode()).hexdigest()[:12]
+                if not mark.is_file():
+                    fresh(part, a.function, given, caches, a.tree)
+                    mark.touch()
+            load = round(os.getloadavg()[0], 2)
+            row = fresh(part, a.function, given, caches, a.tree)
         print(f"  {row['process_seconds']:.1f} s", flush=True)
         label = {"part": part, "function": a.function, "settings": a.settings, "run": run, "caches": cache}
-        when = {"date": time.strftime("%Y-%m-%d"), "load": load, "about": self._about(a)}
-        self._write([*self.all, {**label, **when, **row}])
+        self._write([*self.all, {**label, "date": time.strftime("%Y-%m-%d"), "load": load, "about": about, **row}])
 
     def _write(self, rows: Iterable[Row]) -> None:
         self.file.parent.mkdir(parents=True, exist_ok=True)

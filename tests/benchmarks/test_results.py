@@ -9,13 +9,14 @@ from tests.benchmarks.results import Asked, Goal, Results
 
 
 @pytest.fixture
-def calls(monkeypatch):
+def calls(monkeypatch, tmp_path):
     found = []
+    monkeypatch.setattr(results, "CACHES", tmp_path)
 
     def fresh(part, function, settings, caches, tree):
-        found.append((function, settings["seed"], caches and caches.exists()))
+        found.append((function, settings["seed"], caches and caches.parent == tmp_path))
         if caches is not None:
-            (caches / "compiled").touch()
+            caches.mkdir(exist_ok=True)
         return {"process_seconds": 1.0, "seconds": float(settings["seed"])}
 
     monkeypatch.setattr(results, "fresh", fresh)
@@ -25,7 +26,8 @@ def calls(monkeypatch):
 def test_what_is_compared_is_measured_turn_by_turn(tmp_path, calls):
     kept = Results(tmp_path / "results.jsonl", resume=False)
     kept.measure("part", Asked("ours", {"n": 1}, ("empty", "filled")), Asked("theirs", {}, ("own",) * 3))
-    turns = [("ours", 1, True), ("theirs", 1, None), ("ours", 2, True), ("theirs", 2, None), ("theirs", 3, None)]
+    turns = [("ours", 1, False), ("theirs", 1, None), ("ours", 2, True), ("ours", 2, True), ("theirs", 2, None)]
+    turns += [("theirs", 3, None)]
     assert calls == turns
     assert [(r["run"], r["caches"]) for r in kept.rows("part", "ours", n=1)] == [(0, "empty"), (1, "filled")]
     assert results.median(kept.rows("part", "theirs"), "seconds") == 2
