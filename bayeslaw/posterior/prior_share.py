@@ -68,7 +68,7 @@ def prior_share(fit: Posterior, draws: xr.DataArray) -> PriorShare:
     few = draws.transpose(*SAMPLE, ...).isel(draw=slice(None, None, step)).values
     few = few if few.ndim > len(SAMPLE) else few[..., None]
     element = np.arange(0, few[0, 0].size, -(-few[0, 0].size // MOST_DRAWS))
-    y = few[(slice(None), slice(None), *np.unravel_index(element, few.shape[2:]))].astype(float)
+    y = few[(..., *np.unravel_index(element, few.shape[2:]))].astype(float)
     flat = y.reshape(-1, y.shape[-1])
     y = y[..., np.isfinite(flat).all(axis=0) & (flat.std(axis=0) > ROUNDING * abs(flat.mean(axis=0)))]
     if not (cells and y.size):

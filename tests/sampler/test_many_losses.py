@@ -75,7 +75,7 @@ def test_crossed_columns_keep_the_dims_and_labels_of_the_law(law, table_for, bot
 def test_groups_known_and_unseen(table_for, both):
     fit = stand_in(models.dcpt, table_for, by={"E": "domain", "A": "domain"})
     for name in ("E", "A"):
-        center = np.log(fit.posterior[name]).mean("domain")
+        center = xr.ufuncs.log(fit.posterior[name]).mean("domain")
         fit.idata["posterior"][f"{name}_mu"] = center
         fit.idata["posterior"][f"{name}_sigma"] = xr.full_like(center, 0.1)
     domain = xr.DataArray(["law", bl.UNSEEN, "code", "law", bl.UNSEEN], dims="row")
