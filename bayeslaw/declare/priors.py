@@ -2,6 +2,7 @@
 
 import html
 import math
+from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
@@ -13,6 +14,7 @@ from scipy import special, stats
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB, levels
+from bayeslaw.declare.names import ROLE
 from bayeslaw.errors import LawError, shown
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "central",
     "closed",
     "describe",
+    "of_roles",
     "pooled",
     "positive",
     "real",
@@ -67,9 +70,48 @@ class Prior(pymc_extras.prior.Prior):
         return f"<p><b>Prior</b> {html.escape(repr(self))}</p>"
 
     @property
+    def own_dims(self) -> tuple[str, ...]:
+        """The dims of the variable itself."""
+        return tuple(self.dims or ())
+
+    def along_dims(self, values: Any) -> Any:
+        """Return the values of the variable along `dims`, as what depends on it sees them."""
+        return values
+
+    @property
     def ends(self) -> tuple[float, float]:
         """The interval of a quantity with a uniform or beta prior."""
         return float(self.parameters.get("lower", 0.0)), float(self.parameters.get("upper", 1.0))
+
+
+class OfRole(Prior):
+    """The prior of a quantity with one value for each role of validation sets, seen by every set of the role.
+
+    Parameters
+    ----------
+    prior : Prior
+        The prior of each value.
+    number : sequence of int
+        The number of the role of every validation set.
+    """
+
+    def __init__(self, prior: Prior, number: Sequence[int]) -> None:
+        super().__init__(prior.distribution, dims=("eval", *(prior.dims or ())), **prior.parameters)
+        self.number = np.asarray(number)
+
+    @property
+    def own_dims(self) -> tuple[str, ...]:
+        """The dims of the variable itself."""
+        return (ROLE, *self.dims[1:])
+
+    def along_dims(self, values: Any) -> Any:
+        """Return the values of every set's role."""
+        return values[self.number]
+
+    def create_variable(self, name: str, xdist: bool = False) -> Any:
+        """Create the PyMC variable, and return its values by validation set."""
+        variable = self.along_dims(with_dims(self, self.own_dims).create_variable(name))
+        return as_xtensor(variable, dims=self.dims) if xdist else variable
 
 
 class Correlation(Prior):
@@ -164,6 +206,17 @@ def pooled(name: str, prior: Prior, over: tuple[str, ...], within: tuple[str, ..
         sigma=with_dims(positive(spread, SPREAD_OF_SPREADS), within),
         dims=(*within, *over),
     )
+
+
+def of_roles(prior: Prior, number: Sequence[int]) -> Prior:
+    """Return the prior of a coefficient pooled over validation sets with one population for each role.
+
+    `number` is the number of the role of every set; of a single role there is one population.
+    """
+    if not any(number):
+        return prior
+    populations = {k: OfRole(p, number) if isinstance(p, Prior) else p for k, p in prior.parameters.items()}
+    return Prior(prior.distribution, dims=prior.dims, **populations)
 
 
 def closed(prior: Prior) -> Any:

@@ -190,7 +190,7 @@ class Posterior:
         one new run.
         """
         law = self.model.law
-        full = columns.assign_coords(eval=self.evals)
+        full = self.model.design.with_evals(columns)
         inputs = law.inputs(full, self.model.reference)
         loss: xr.DataArray = law(*inputs.values(), **self.coefficients(columns, seed))
         order = [d for d in ("chain", "draw", "eval") if d in loss.dims]

@@ -231,7 +231,10 @@ def first_guess(density: Density, estimate: Estimate) -> np.ndarray:
             x = v[block.place].reshape(block.shape)
             if block.prior.distribution == "LogNormal":
                 x = np.log(block.natural(x))
-            extra = tuple(i for i, dim in enumerate(block.dims) if dim not in density.parameters[f"{name}_mu"].dims)
-            v[density.parameters[f"{name}_mu"].place] = x.mean(axis=extra).ravel()
-            v[density.parameters[f"{name}_sigma"].place] = np.log((x.var(axis=extra) + between**2).ravel() / 2) / 2
+            location, spread = (density.parameters.parents[k][block.place] for k in ("mu", "sigma"))
+            for mu, sd in dict.fromkeys(zip(location, spread, strict=True)):
+                own = x.ravel()[location == mu]
+                v[mu] = own.mean()
+                if sd >= 0:
+                    v[sd] = np.log((own.var() + between**2) / 2) / 2
     return v
