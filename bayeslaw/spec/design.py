@@ -274,7 +274,7 @@ def _roles(law: Law, evals: tuple[str, ...], given: Mapping[str, str]) -> list[s
     roles = [given.get(name, name) for name in evals]
     if law.evals and (without := [name for name in roles if name not in law.evals]):
         raise DataError(
-            f"the law {law.name} needs the role of {' and '.join(map(repr, without))}: give "
+            f"the law {law.name} needs the role of {', '.join(map(repr, without))}: give "
             f"roles={{{without[0]!r}: {law.evals[-1]!r}}} (--role {without[0]}={law.evals[-1]}; known: "
             f"{', '.join(law.evals)})"
         )

@@ -162,6 +162,11 @@ class Specification(Described):
             rows.append((name, "1", describe(prior), "errors", ", ".join(prior.dims or ())))
         return pd.DataFrame(rows, columns=["parameter", "unit", "prior", "shared", "dims"]).set_index("parameter")
 
+    def describe_roles(self) -> str:
+        """Return what the law takes every validation set for, in words."""
+        roles = dict.fromkeys(self.design.roles)
+        return "; ".join(f"{', '.join(self.design.of_role(role))} {role}" for role in roles)
+
     def describe_noise(self) -> str:
         """Return one line about the error model."""
         along = "run effect and correlation along tokens" if self.noise.correlated else "independent checkpoints"
@@ -181,6 +186,7 @@ class Specification(Described):
         kept_out = f"; {outside} outside the law's range kept out" if outside else ""
         return f"Model {self.law.name}: {self.law.title}", [
             ("measurements", f"{len(self.design.log_loss)} ({', '.join(self.design.evals)}){kept_out}"),
+            *([("roles", self.describe_roles())] if self.roles else []),
             ("pooled", pooled_by + (f"; separate: {separate}" if separate else "")),
             ("reference", ", ".join(f"{k} {v:g}" for k, v in self.reference.items())),
             ("shape prior", self.monotone or "none"),
