@@ -64,8 +64,9 @@ def ratios(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
         draws[f"critical ratio, {label}"], found[label] = ratio.draws, ratio
         if row.get("N") == largest:
             sentences.append(f"{label}: {_share(ratio)}; of a new run {row['of a new run']}.")
-            for action in _actions(ratio, row["safe share"]):
-                actions.setdefault(action, []).append(label)
+            if row.get("eval", TOGETHER) == TOGETHER:
+                for action in _actions(ratio, row["safe share"]):
+                    actions.setdefault(action, []).append(label)
     density = Picture(
         "critical-ratio",
         f"Posterior of the critical ratio, one panel per question, for example {next(iter(draws))}",
