@@ -1,20 +1,17 @@
-"""Priors by median, mean and spread; the only file that imports pymc_extras."""
+"""Priors by median, mean and spread; the only file that imports pymc_extras, when PyMC has to be asked."""
 
 import html
 import math
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from numbers import Real
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-import pymc as pm
-import pymc_extras.prior
-from pytensor.xtensor import as_xtensor
-from scipy import special, stats
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB, levels
-from bayeslaw.declare.names import ROLE
 from bayeslaw.errors import LawError, shown
 
 __all__ = [
@@ -23,35 +20,65 @@ __all__ = [
     "central",
     "closed",
     "describe",
-    "of_roles",
-    "pooled",
     "positive",
+    "quantile",
     "real",
     "share",
-    "typical",
     "with_dims",
 ]
 
 MOST_REASON = 160
 """Characters of another package's error that a sentence quotes."""
 
-SPREAD_OF_SPREADS = 0.5
-"""Prior standard deviation of the log of a population's spread: two thirds within a factor of exp(0.5) = 1.65.
+FAMILIES = {
+    **dict.fromkeys(("LogNormal", "LogitNormal", "Normal"), {"mu", "sigma"}),
+    **dict.fromkeys(("Beta", "Gamma"), {"alpha", "beta"}),
+    "Exponential": {"lam"},
+    "HalfNormal": {"sigma"},
+    "Uniform": {"lower", "upper"},
+}
+"""Usual distributions and their parameters; about any other, PyMC is asked, which takes seconds to import."""
 
-A few domains say little about how much domains differ. A prior that allows a spread of 0 gives the same bands, but
-leaves a funnel in which sampling stalls.
-"""
 
+class Prior:
+    """A PyMC distribution by name, with numbers, arrays or priors as parameters.
 
-class Prior(pymc_extras.prior.Prior):
-    """A PyMC distribution by name, with numbers, arrays or priors as parameters (`pymc_extras.prior.Prior`).
+    Its repr is in words; ``str(prior)`` is the constructor. A `pymc_extras.prior.Prior` says the same and may be given
+    wherever a prior is asked for.
 
-    Its repr is in words; ``str(prior)`` is the constructor.
+    Parameters
+    ----------
+    distribution : str
+        A distribution of PyMC.
+    dims : str or sequence of str, optional
+        Dims with one value per label: columns of the runs, ``"eval"``.
+    centered, transform
+        As in pymc_extras; for models that PyMC samples.
+    **parameters
+        Those of the distribution.
+
+    Raises
+    ------
+    LawError
+        PyMC has no such distribution, or it takes other parameters.
     """
 
-    def __init__(self, distribution: str, **options: Any) -> None:
+    def __init__(
+        self,
+        distribution: str,
+        *,
+        dims: str | Sequence[str] | None = None,
+        centered: bool = True,
+        transform: str | None = None,
+        **parameters: Any,
+    ) -> None:
+        self.distribution, self.centered, self.transform = distribution, centered, transform
         try:
-            super().__init__(distribution, **options)
+            self.dims = (dims,) if isinstance(dims, str) else None if dims is None else tuple(dims)
+            self.parameters: Any = {name: _parameter(value) for name, value in parameters.items()}
+            self._usual = self._is_usual()
+            if not self._usual:
+                _of_pymc(self)
             numeric = {name: p for name, p in self.parameters.items() if isinstance(p, Real | np.ndarray)}
             if bad := [name for name, p in numeric.items() if np.isnan(np.asarray(p, float)).any()]:
                 raise ValueError(f"{bad[0]} is not a number")
@@ -61,6 +88,62 @@ class Prior(pymc_extras.prior.Prior):
                 f"{shown(distribution)} makes no prior ({reason}): give bl.positive(...), bl.real(...), or a "
                 "distribution of PyMC with its parameters, for example bl.Prior('Gamma', alpha=2, beta=3)"
             ) from None
+
+    @classmethod
+    def taken(cls, value: Any) -> Any:
+        """Return a prior of pymc_extras as one of bayeslaw, and any other value as it is."""
+        extras = sys.modules.get("pymc_extras.prior")
+        if extras is None or not isinstance(value, extras.Prior):
+            return value
+        about = {"dims": value.dims, "centered": value.centered, "transform": value.transform}
+        return Prior(value.distribution, **about, **value.parameters)
+
+    def _is_usual(self) -> bool:
+        """Return whether the prior is right without a look at PyMC."""
+        values, dims = self.parameters.values(), self.dims or ()
+        inner = {dim for p in values if isinstance(p, Prior) for dim in p.dims or ()}
+        return (
+            self.parameters.keys() <= FAMILIES.get(self.distribution, set())
+            and self.distribution in FAMILIES
+            and all(isinstance(p, int | float | np.ndarray | Prior) for p in values)
+            and all(isinstance(dim, str) for dim in dims)
+            and len(set(dims)) == len(dims)
+            and (self.dims is None or inner <= set(dims))
+            and (self.centered, self.transform) == (True, None)
+        )
+
+    def create_variable(self, name: str) -> Any:
+        """Create the variable in a `pymc.Model`, and those of its parameters that are priors (``<name>_mu``)."""
+        return _of_pymc(self).create_variable(name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what makes the prior as JSON data; `from_dict` reads them."""
+        if not self._usual:
+            return dict(_of_pymc(self).to_dict())
+        plain = {name: p.to_dict() if isinstance(p, Prior) else _plain(p) for name, p in self.parameters.items()}
+        kwargs, dims = {"kwargs": plain} if plain else {}, {} if self.dims is None else {"dims": self.dims}
+        return {"dist": self.distribution, **kwargs, **dims}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Prior":
+        """Return the prior of such data."""
+        parameters: Any = {k: cls.from_dict(v) if isinstance(v, dict) else v for k, v in data.get("kwargs", {}).items()}
+        about = {k: data[k] for k in ("dims", "centered", "transform") if k in data}
+        return cls(data["dist"], **about, **parameters)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Prior) and self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __str__(self) -> str:
+        if not self._usual:
+            return str(_of_pymc(self))
+        words = [f'"{self.distribution}"', *(f"{name}={value}" for name, value in self.parameters.items())]
+        if self.dims is not None:
+            names = ", ".join(f'"{dim}"' for dim in self.dims)
+            words.append(f"dims={names if len(self.dims) == 1 else f'({names})'}")
+        return f"Prior({', '.join(words)})"
 
     def __repr__(self) -> str:
         own = [dim for dim in self.dims or () if dim != "eval"]
@@ -84,34 +167,29 @@ class Prior(pymc_extras.prior.Prior):
         return float(self.parameters.get("lower", 0.0)), float(self.parameters.get("upper", 1.0))
 
 
-class OfRole(Prior):
-    """The prior of a quantity with one value for each role of validation sets, seen by every set of the role.
+def _parameter(value: Any) -> Any:
+    return np.array(value) if isinstance(value, list) else Prior.taken(value)
 
-    Parameters
-    ----------
-    prior : Prior
-        The prior of each value.
-    number : sequence of int
-        The number of the role of every validation set.
-    """
 
-    def __init__(self, prior: Prior, number: Sequence[int]) -> None:
-        super().__init__(prior.distribution, dims=("eval", *(prior.dims or ())), **prior.parameters)
-        self.number = np.asarray(number)
+def _plain(number: Any) -> Any:
+    return number.tolist() if isinstance(number, np.ndarray) else number
 
-    @property
-    def own_dims(self) -> tuple[str, ...]:
-        """The dims of the variable itself."""
-        return (ROLE, *self.dims[1:])
 
-    def along_dims(self, values: Any) -> Any:
-        """Return the values of every set's role."""
-        return values[self.number]
+def _made_by_pymc(parameter: Any) -> bool:
+    return isinstance(parameter, Prior) and type(parameter).create_variable is Prior.create_variable
 
-    def create_variable(self, name: str, xdist: bool = False) -> Any:
-        """Create the PyMC variable, and return its values by validation set."""
-        variable = self.along_dims(with_dims(self, self.own_dims).create_variable(name))
-        return as_xtensor(variable, dims=self.dims) if xdist else variable
+
+def _of_pymc(prior: Prior) -> Any:
+    """Return a prior as pymc_extras has it, which makes variables and knows every distribution of PyMC."""
+    import pymc as pm
+    import pymc_extras.prior
+
+    family = getattr(pm, prior.distribution, None)
+    if not (isinstance(family, type) and issubclass(family, pm.Distribution)):
+        raise LookupError(f"there is no distribution {prior.distribution!r}")
+    parameters = {name: _of_pymc(p) if _made_by_pymc(p) else p for name, p in prior.parameters.items()}
+    about = {"dims": prior.dims, "centered": prior.centered, "transform": prior.transform}
+    return pymc_extras.prior.Prior(prior.distribution, **about, **parameters)
 
 
 class Correlation(Prior):
@@ -142,16 +220,16 @@ class Correlation(Prior):
         low, high = self.ends
         return np.log(correlation - low) - np.log(high - correlation)
 
-    def create_variable(self, name: str, xdist: bool = False) -> Any:
+    def create_variable(self, name: str) -> Any:
         """Create the PyMC variable."""
+        import pymc as pm
 
         def correlation(mu: Any, sigma: Any, size: Any) -> Any:
             low, high = self.ends
             return low + (high - low) * pm.math.sigmoid(pm.Normal.dist(mu, sigma, size=size))
 
         limits = pm.distributions.transforms.Interval(*self.ends)
-        variable = pm.CustomDist(name, *self.parameters.values(), dist=correlation, transform=limits)
-        return as_xtensor(variable) if xdist else variable
+        return pm.CustomDist(name, *self.parameters.values(), dist=correlation, transform=limits)
 
 
 @checked
@@ -188,68 +266,41 @@ def share(mean: float, weight: float) -> Prior:
     return Prior("Beta", alpha=mean * weight, beta=(1 - mean) * weight)
 
 
-def pooled(name: str, prior: Prior, over: tuple[str, ...], within: tuple[str, ...], spread: float) -> Prior:
-    """Return the prior of a pooled coefficient.
-
-    The location of the population (``<name>_mu``; log scale for a positive coefficient) has the coefficient's prior;
-    its spread (``<name>_sigma``) is log-normal around `spread`; both have the dims `within`.
-    """
-    nested = any(isinstance(p, Prior) for p in prior.parameters.values())
-    if nested or prior.distribution not in ("LogNormal", "Normal"):
-        raise LawError(
-            f"cannot pool {name} over {', '.join(over)} with the prior {prior}: give positive(...), real(...) "
-            "or a nested Prior with its own dims"
-        )
-    return Prior(
-        prior.distribution,
-        mu=Prior("Normal", mu=prior.parameters["mu"], sigma=prior.parameters["sigma"], dims=within),
-        sigma=with_dims(positive(spread, SPREAD_OF_SPREADS), within),
-        dims=(*within, *over),
-    )
-
-
-def of_roles(prior: Prior, number: Sequence[int]) -> Prior:
-    """Return the prior of a coefficient pooled over validation sets with one population for each role.
-
-    `number` is the number of the role of every set; of a single role there is one population.
-    """
-    if not any(number):
-        return prior
-    populations = {k: OfRole(p, number) if isinstance(p, Prior) else p for k, p in prior.parameters.items()}
-    return Prior(prior.distribution, dims=prior.dims, **populations)
-
-
-def closed(prior: Prior) -> Any:
-    """Return a log-normal, normal or beta prior with plain numbers as a SciPy distribution; None for others."""
+def closed(prior: Prior) -> bool:
+    """Return whether a prior is a log-normal, normal or beta one with plain numbers, whose quantiles are known."""
     p = prior.parameters
-    if any(isinstance(number, Prior) or np.ndim(number) for number in p.values()):
-        return None
-    match prior.distribution:
-        case "LogNormal":
-            return stats.lognorm(p["sigma"], scale=math.exp(p["mu"]))
-        case "Normal":
-            return stats.norm(p["mu"], p["sigma"])
-        case "Beta":
-            return stats.beta(p["alpha"], p["beta"])
-    return None
+    if prior.distribution not in ("LogNormal", "Normal", "Beta") or p.keys() != FAMILIES[prior.distribution]:
+        return False
+    return not any(isinstance(number, Prior) or np.ndim(number) for number in p.values())
+
+
+_normal_quantile = np.vectorize(NormalDist().inv_cdf, otypes=[float])
+
+
+def quantile(prior: Prior, prob: Any) -> np.ndarray:
+    """Return quantiles of a `closed` prior."""
+    p = prior.parameters
+    if prior.distribution == "Beta":
+        from scipy import special
+
+        return np.asarray(special.betaincinv(p["alpha"], p["beta"], prob))
+    location = p["mu"] + p["sigma"] * _normal_quantile(prob)
+    return np.asarray(np.exp(location) if prior.distribution == "LogNormal" else location)
 
 
 def central(prior: Prior, prob: float) -> np.ndarray | None:
-    """Return median and equal-tailed interval of a correlation or a prior that `closed` knows; None for others."""
+    """Return median and equal-tailed interval of a correlation or a `closed` prior; None for others."""
+    at = np.array([0.5, *levels(prob)])
     if isinstance(prior, Correlation):
         low, high = prior.ends
-        ends: np.ndarray = low + (high - low) * special.expit(
-            prior.parameters["sigma"] * special.ndtri([0.5, *levels(prob)])
-        )
-        return ends
-    distribution = closed(prior)
-    return None if distribution is None else distribution.ppf([0.5, *levels(prob)])
+        return np.asarray(low + (high - low) / (1 + np.exp(-prior.parameters["sigma"] * _normal_quantile(at))))
+    return quantile(prior, at) if closed(prior) else None
 
 
 def describe(prior: Prior) -> str:
     """Return a prior in words: median and interval if `central` knows them, its constructor otherwise."""
     p = prior.parameters
-    if prior.distribution == "LogNormal" and np.ndim(p["mu"]):
+    if prior.distribution == "LogNormal" and np.ndim(p.get("mu")):
         return f"log-normal, medians {np.exp(p['mu'].min()):.3g} to {np.exp(p['mu'].max()):.3g}, one for each"
     if (ends := central(prior, CI_PROB)) is None:
         return str(prior)
@@ -262,19 +313,3 @@ def describe(prior: Prior) -> str:
 def with_dims(prior: Prior, dims: tuple[str, ...]) -> Prior:
     """Return the same prior over `dims`."""
     return Prior(prior.distribution, dims=dims, centered=prior.centered, transform=prior.transform, **prior.parameters)
-
-
-def typical(spread: Prior | float) -> float:
-    """Return a middle value of the prior of a population's spread, or the spread if it is a number."""
-    if not isinstance(spread, Prior):
-        return spread
-    p = spread.parameters
-    match spread.distribution:
-        case "LogNormal":
-            return math.exp(p["mu"])
-        case "Gamma":
-            return float(p["alpha"] / p["beta"])
-        case "Exponential":
-            return 1 / float(p.get("lam", 1.0))
-        case _:
-            return 0.67 * float(p["sigma"])  # half-normal

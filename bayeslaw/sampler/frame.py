@@ -10,7 +10,7 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from bayeslaw.declare.priors import typical
+from bayeslaw.declare.populations import typical
 from bayeslaw.sampler.compiled import FRAME, FROM_FRAME, evaluate
 from bayeslaw.sampler.conditionals import Conditionals
 from bayeslaw.sampler.coordinates import Coordinates

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from bayeslaw.declare.priors import Correlation, Prior, typical
+from bayeslaw.declare.populations import typical
+from bayeslaw.declare.priors import Correlation, Prior
 from bayeslaw.errors import LawError
 from bayeslaw.spec.specification import Specification
 

@@ -11,7 +11,8 @@ from bayeslaw.base.arguments import checked_fields
 from bayeslaw.base.words import Described
 from bayeslaw.declare.laws import Law
 from bayeslaw.declare.names import ROLE, owner_of_dim
-from bayeslaw.declare.priors import Prior, describe, of_roles, pooled, with_dims
+from bayeslaw.declare.populations import of_roles, pooled
+from bayeslaw.declare.priors import Prior, describe, with_dims
 from bayeslaw.declare.terms import terms
 from bayeslaw.errors import DataError, LawError, shown, unknown_name
 from bayeslaw.spec.design import Design
