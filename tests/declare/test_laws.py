@@ -19,8 +19,9 @@ from pytensor.graph.replace import graph_replace
 import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.cli.options import read_prior
-from bayeslaw.declare import populations, priors
+from bayeslaw.declare import priors
 from bayeslaw.declare.laws import Law
+from bayeslaw.declare.populations import SPREAD_OF_SPREADS, pooled
 from bayeslaw.declare.priors import describe
 from bayeslaw.errors import BayeslawError, LawError, RangeError, UnknownName
 from bayeslaw.spec.noise import Noise
@@ -397,11 +398,11 @@ def test_impossible_priors_are_refused(build, word):
 
 
 def test_a_pooled_prior_keeps_its_location_in_the_population():
-    p = populations.pooled("E", priors.positive(1.5, 0.5), ("domain",), ("eval",), 0.3)
+    p = pooled("E", priors.positive(1.5, 0.5), ("domain",), ("eval",), 0.3)
     assert p.dims == ("eval", "domain")
     assert p.parameters["mu"].dims == p.parameters["sigma"].dims == ("eval",)
     assert p.parameters["mu"].parameters == {"mu": pytest.approx(np.log(1.5)), "sigma": 0.5}
     assert p.parameters["sigma"].parameters == {
         "mu": pytest.approx(np.log(0.3)),
-        "sigma": populations.SPREAD_OF_SPREADS,
+        "sigma": SPREAD_OF_SPREADS,
     }
