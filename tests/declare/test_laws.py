@@ -387,7 +387,7 @@ def test_a_badly_written_prior_is_refused(text):
         (lambda: priors.share(1, 5), "mean inside"),
         (lambda: priors.share(0.5, 0), "weight"),
         (
-            lambda: populations.pooled("E", priors.share(0.5, 4), ("domain",), ("eval",), 0.3),
+            lambda: pooled("E", priors.share(0.5, 4), ("domain",), ("eval",), 0.3),
             "cannot pool E over domain",
         ),
     ],
