@@ -1,7 +1,7 @@
 """Whether the answers hang on little, or lie where nothing was measured."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,8 +18,7 @@ from bayeslaw.errors import unknown_name
 from bayeslaw.posterior.cautions import VERIFIED, reach
 from bayeslaw.posterior.convergence import MOST_PARETO_K
 from bayeslaw.posterior.draws import Posterior
-from bayeslaw.posterior.leave_out import refit_seconds, refit_without
-from bayeslaw.posterior.likelihood import log_likelihood, standardised_errors
+from bayeslaw.posterior.likelihood import errors, log_likelihood, standardised
 from bayeslaw.posterior.prediction import thinned
 from bayeslaw.posterior.quantity import elements
 from bayeslaw.posterior.sensitivity import weighable
@@ -33,12 +32,6 @@ leaving that run out: more than both is too much."""
 MOST_KNOWN = 0.95
 """Share of the variance of a run's errors that the posterior is taken to know; leaving the run out divides by the
 rest."""
-
-MOST_REFIT_SECONDS = 30.0
-"""Time that the refits without such runs may take together, judged by the time of the fit."""
-
-MOST_R_HAT = 1.05
-"""Largest R-hat of the answers of such a refit."""
 
 MOST_RISING = 0.5
 """Posterior probability that the loss rises where the paper requires it to fall."""
@@ -92,14 +85,14 @@ def boundary(fit: Posterior, ratios: Mapping[str, CriticalRatio] | None = None) 
 
 
 def influence(fit: Posterior) -> CheckResult | None:
-    """Which run moves an answer most when it is left out: by weights (PSIS), or by a refit where they are unreliable.
+    """Which run moves an answer most when it is left out: by weights (PSIS), or as in a linear law where these fail.
 
     Where runs are few, every one of them moves the answers; what is looked for is one that does so more than by chance.
     """
     if not weighable(fit):
         return None
     some = thinned(fit)
-    density = log_likelihood(some)
+    density = log_likelihood(fit).sel(draw=some.posterior["draw"])
     if density.sizes["run"] < 3:
         return None
     with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -110,64 +103,67 @@ def influence(fit: Posterior) -> CheckResult | None:
     asked = asked.isel(answer=np.flatnonzero(decisions)) if decisions.any() else asked
     weight = xr.ufuncs.exp(log_weight - log_weight.max(SAMPLE))
     mean, sd = asked.mean(SAMPLE), asked.std(SAMPLE)
-    share = weight / weight.sum(SAMPLE)
-    without = xr.dot(share, asked, dim=SAMPLE)
-    bad = k.where(k > MOST_PARETO_K, drop=True)
-    refitted = dict(_refitted(fit, bad.sortby(bad, ascending=False)["run"].values, asked["answer"]))
-    for run, found in refitted.items():
-        without.loc[{"run": run}] = found
-    moved = abs(without - mean) / sd.where(sd > 1e-12 * abs(mean))
+    shift, spread = left_out(some, asked)
+    shift = xr.where(k > MOST_PARETO_K, shift, xr.dot(weight / weight.sum(SAMPLE), asked, dim=SAMPLE) - mean)
+    moved = abs(shift) / sd.where(sd > 1e-12 * abs(mean))
     moved = moved.where(moved["measured_in"] != moved["run"]).fillna(0.0).transpose("run", "answer")
-    chance = by_chance(moved.size, MOST_SURPRISE) * left_out(some, asked) / sd
+    chance = by_chance(moved.size, MOST_SURPRISE) * spread / sd
     allowed = chance.fillna(0.0).clip(min=MOST_MOVED).broadcast_like(moved)
     beyond = moved > allowed
     at: Any = (moved.where(beyond, -1.0) if beyond.any() else moved).argmax(["run", "answer"])
-    most, limit, rough = moved.isel(at), float(allowed.isel(at)), bad.size - len(refitted)
+    most, limit, heavy = moved.isel(at), float(allowed.isel(at)), int((k > MOST_PARETO_K).sum())
     refit = "bl.evaluate(fit.model, bl.splits.by('run')) refits without each"
-    heavy = f"of {k.size} runs, too heavy for weights (Pareto k above {MOST_PARETO_K})"
-    how = f"; {len(refitted)} {heavy}, were left out by refits" if refitted else ""
-    how += f"; for {rough} {heavy}, this is rough: {refit}" if rough else ""
+    how = f"; for {heavy} of {k.size} runs, too heavy for weights (Pareto k above {MOST_PARETO_K}), as in a linear law"
     return CheckResult.judged(
         "influential runs",
         float(most),
         limit,
         f"without {run_called(most['run'].item())}, {most['answer'].item()} would move by {float(most):.2f} posterior "
-        f"standard deviations, {'more than chance explains' if beyond.any() else 'the most of all runs'}" + how,
-        "look at that run, or repeat it" + ("" if rough else f"; {refit}"),
+        f"standard deviations, {'more than chance explains' if beyond.any() else 'the most of all runs'}"
+        + (f"{how}: {refit}" if heavy else ""),
+        "look at that run, or repeat it" + ("" if heavy else f"; {refit}"),
     )
 
 
-def _refitted(fit: Posterior, runs: np.ndarray, answers: xr.DataArray) -> Iterator[tuple[str, xr.DataArray]]:
-    """Yield runs with the means of the answers without them, by refits, as far as time allows and these converge."""
-    if not fit.sampled:
-        return
-    for run in runs[: int(MOST_REFIT_SECONDS / refit_seconds(fit))]:
-        if not fit.model.design.without(run).measured.any("row").all():  # the only run of a validation set
-            continue
-        found = study_of(refit_without(fit, run)).answers.sel(answer=answers)
-        if float(found.azstats.rhat().max()) <= MOST_R_HAT:
-            yield run, found.mean(SAMPLE)
+def left_out(fit: Posterior, asked: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
+    """Return how far answers move in a linear law without a run, and the standard deviation of that by chance.
 
-
-def left_out(fit: Posterior, asked: xr.DataArray) -> xr.DataArray:
-    """Return the standard deviation that leaving a run out has on an answer where the model holds; dims run, answer.
-
-    With the run's standardised errors z, which were standard normal before they were seen, that variance is
-    Cov(a, z) (1 - Cov(z, z))^-1 Cov(z, a) of a linear law.
+    Dims run, answer. With K the covariance of the run's standardised errors z, which were standard normal before they
+    were seen, the movement is Cov(a, z) (1 - K)^-1 E(z), and its variance by chance Cov(a, z) (1 - K)^-1 Cov(z, a).
+    In the likelihood of robust errors, its slope stands for E(z), and K counts by its curvature.
     """
-    design, z = fit.model.design, standardised_errors(fit)
+    design, error = fit.model.design, errors(fit)
     run, measured = design.rows["run"].values, design.measured.values
+    middle = standardised(fit, error.mean(SAMPLE)).mean(SAMPLE).values
+    z = standardised(fit, error - error.mean(SAMPLE)).values
     draws = asked.transpose(*SAMPLE, "answer").values.reshape(-1, asked.sizes["answer"])
     draws = draws - draws.mean(axis=0)
     rows = {label: np.flatnonzero(run == label) for label in dict.fromkeys(run[measured.any(axis=1)])}
-    found = []
+    shifts, chances = [], []
     for at in rows.values():
-        errors = z.values[:, :, at][..., measured[at]].reshape(len(draws), -1)
-        errors = errors - errors.mean(axis=0)
-        known, axes = np.linalg.eigh(errors.T @ errors / len(draws))
-        along = axes.T @ (errors.T @ draws / len(draws))
-        found.append(np.sqrt((along**2 / (1 - np.minimum(known, MOST_KNOWN))[:, None]).sum(axis=0)))
-    return xr.DataArray(found, dims=("run", "answer"), coords={"run": list(rows), "answer": asked["answer"]})
+        own, mean = z[:, :, at][..., measured[at]].reshape(len(draws), -1), middle[at][measured[at]]
+        along, known, unit = own.T @ draws / len(draws), own.T @ own / len(draws), np.ones_like(mean)
+        slope, curvature = _of_student(mean) if fit.noise.robust else (mean, unit)
+        shifts.append(along.T @ _beyond(known, curvature) @ slope)
+        chances.append(np.sqrt(((along.T @ _beyond(known, unit)) * along.T).sum(axis=1)))
+    coords = {"run": list(rows), "answer": asked["answer"]}
+    shift, chance = (xr.DataArray(np.array(x), dims=("run", "answer"), coords=coords) for x in (shifts, chances))
+    return shift, chance
+
+
+def _beyond(known: np.ndarray, curvature: np.ndarray) -> np.ndarray:
+    """Return (1 - C K)^-1 of a diagonal C and a covariance K, of which not more than `MOST_KNOWN` counts as known."""
+    values, axes = np.linalg.eigh(known)
+    root = axes * np.sqrt(np.maximum(values, 0.0))
+    values, axes = np.linalg.eigh(root.T @ (curvature[:, None] * root))
+    axes, rest = root @ axes, 1 - np.minimum(values, MOST_KNOWN)
+    beyond: np.ndarray = np.eye(len(known)) + (curvature[:, None] * axes / rest) @ axes.T
+    return beyond
+
+
+def _of_student(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first and second derivative of minus the log density of Student's t with 5 degrees of freedom."""
+    return 6 * z / (5 + z**2), 6 * (5 - z**2) / (5 + z**2) ** 2
 
 
 def extrapolation(fit: Posterior, **planned: Any) -> CheckResult:

@@ -49,9 +49,8 @@ def prior_sensitivity(fit: Posterior) -> CheckResult | None:
     """Whether the answers depend on how strong the priors are; coefficients may, as long as the answers do not."""
     if not weighable(fit):
         return None
-    some = thinned(fit)
-    asked = study_of(fit).answers_of(some)
-    table = sensitivity(some, asked.to_dataset(name="draws")).set_axis(asked["answer"].values)
+    asked = study_of(fit).answers_of(thinned(fit))
+    table = sensitivity(fit, asked.to_dataset(name="draws")).set_axis(asked["answer"].values)
     apart = [
         f"{name} ({', '.join(evals)})"
         for name, z in in_prior_units(fit).items()

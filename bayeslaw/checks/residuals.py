@@ -10,8 +10,8 @@ from scipy import stats
 from bayeslaw.base.intervals import CI_PROB, SAMPLE
 from bayeslaw.base.words import percent, place, run_called
 from bayeslaw.checks.result import CheckResult, largest
-from bayeslaw.posterior.draws import Posterior
-from bayeslaw.posterior.likelihood import standardised_errors
+from bayeslaw.posterior.draws import Posterior, kept
+from bayeslaw.posterior.likelihood import errors, standardised
 from bayeslaw.posterior.prediction import at_rows, batch_noise, of_new_runs, thinned
 
 __all__ = [
@@ -43,7 +43,7 @@ def coverage(fit: Posterior) -> CheckResult:
     """In-sample coverage of the new-run band, beside what chance does to so many measurements or correlated runs."""
     design = fit.model.design
     _, new, _ = of_new_runs(fit, design, np.random.default_rng(0))
-    low, high = new.quantile([(1 - CI_PROB) / 2, (1 + CI_PROB) / 2], SAMPLE)
+    low, high = new.quantile([(1 - CI_PROB) / 2, (1 + CI_PROB) / 2], SAMPLE, skipna=False)
     held = ((design.rows["loss"] >= low) & (design.rows["loss"] <= high)).where(design.measured)
     run = design.rows["run"].values[design.measured.any("eval").values]
     share, apart = float(held.mean()), len(np.unique(run)) if fit.noise.correlated else int(held.count())
@@ -94,6 +94,7 @@ def _groups(fit: Posterior) -> Iterator[tuple[float, str]]:
                 yield score, f"{where} by {percent(miss)} ({side}, {far} standard errors)"
 
 
+@kept
 def error_scale(fit: Posterior) -> xr.DataArray:
     """Return the standard deviation of the error of every measurement (row, eval), on the log scale."""
     design = fit.model.design
@@ -103,6 +104,7 @@ def error_scale(fit: Posterior) -> xr.DataArray:
     return scale
 
 
+@kept
 def residuals(fit: Posterior) -> tuple[xr.DataArray, xr.DataArray]:
     """Standardised residuals of the posterior mean law and batch noise, and their scale; NaN where not measured."""
     design, scale = fit.model.design, error_scale(fit)
@@ -112,12 +114,20 @@ def residuals(fit: Posterior) -> tuple[xr.DataArray, xr.DataArray]:
 
 def variance_of_sum(fit: Posterior, group: pd.DataFrame) -> float:
     """Return the variance of the sum of standardised errors: what checkpoints of one run share counts in full."""
-    if not fit.noise.correlated:
+    if (correlation := _correlation(fit)) is None:
         return float(len(group))
-    w, ell = (float(fit.posterior[k].mean()) for k in ("run_weight", "correlation_length"))
+    w, ell = correlation
     x, run = np.log(group[fit.model.law.path].to_numpy()), group["run"].to_numpy()
     starts = np.flatnonzero(run[1:] != run[:-1]) + 1
     return float(sum((w + (1 - w) * np.exp(-abs(t[:, None] - t) / ell)).sum() for t in np.split(x, starts)))
+
+
+@kept
+def _correlation(fit: Posterior) -> tuple[float, float] | None:
+    """Return the part of the run effect and the length of the correlation along runs; None if there is none."""
+    if not fit.noise.correlated:
+        return None
+    return float(fit.posterior["run_weight"].mean()), float(fit.posterior["correlation_length"].mean())
 
 
 def scatter(fit: Posterior) -> CheckResult:
@@ -127,7 +137,7 @@ def scatter(fit: Posterior) -> CheckResult:
     sum of their squares has a chi-squared distribution; its tail probability is averaged over the draws.
     """
     some, design = thinned(fit, MOST_DRAWS), fit.model.design
-    z = standardised_errors(some)
+    z = standardised(some, errors(some))
     if fit.noise.robust:
         z = z.copy(data=stats.norm.ppf(stats.t(5).cdf(z).clip(1e-300, 1 - 1e-16)))
     squares = (z**2).where(design.measured, 0.0).sum("eval").transpose(*SAMPLE, "row").values

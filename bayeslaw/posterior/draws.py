@@ -10,11 +10,11 @@ from zlib import crc32
 import numpy as np
 import xarray as xr
 
+from bayeslaw import sampler
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.declare.laws import Law
 from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import DataError, RangeError, unknown_name
-from bayeslaw.posterior.many_losses import MANY, compiled_losses, places
 from bayeslaw.spec.noise import Noise
 from bayeslaw.spec.specification import Specification
 from bayeslaw.tables.mixtures import as_weights
@@ -24,6 +24,9 @@ __all__ = ["UNSEEN", "Posterior", "kept", "posterior_of"]
 
 UNSEEN = "(unseen)"
 """The label of a group that was not fitted: its coefficients are drawn from the population."""
+
+MANY = 4_000_000
+"""Losses from which the compiled function is worth its compilation, half a second where no process has done it yet."""
 
 LARGEST = float(np.finfo(float).max)
 
@@ -215,8 +218,8 @@ class Posterior:
         cells = self.draws * math.prod((sizes | {"eval": len(self.evals)}).values())
         if cells < MANY or not sizes.keys().isdisjoint(SAMPLE):
             return None
-        place, combinations = places(labels)
-        return compiled_losses(law, inputs, self.coefficients(combinations, seed), place)
+        place, combinations = sampler.places(labels)
+        return sampler.compiled_losses(law, inputs, self.coefficients(combinations, seed), place)
 
     def errors(
         self,

@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayeslaw import sampler
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
 from bayeslaw.base.words import counted
 from bayeslaw.declare.names import RESULTS, WEIGHT
 from bayeslaw.errors import DataError, RangeError
 from bayeslaw.posterior.cautions import VERIFIED, cautioned
-from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.draws import MANY, Posterior
 from bayeslaw.posterior.identified import mixture_cautions
-from bayeslaw.posterior.many_losses import MANY, STEP, in_threads, interval_ends
 from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.tables.areas import Schedules
 from bayeslaw.tables.curves import curve_columns
@@ -141,7 +141,7 @@ def _summarised(fit: Posterior, columns: xr.Dataset, ends: list[float], new_run:
             rng = np.random.default_rng([seed, here[0]])
             loss = loss * xr.ufuncs.exp(fit.errors(loss, part, rng))
         draws = loss.transpose("row", "eval", *SAMPLE).values.reshape(len(here) * evals, -1)
-        parts += in_threads(partial(_numbers, draws, ends), len(draws), max(1, STEP // fit.draws))
+        parts += sampler.in_threads(partial(_numbers, draws, ends), len(draws), max(1, sampler.STEP // fit.draws))
     return np.concatenate(parts)
 
 
@@ -149,5 +149,5 @@ def _numbers(draws: np.ndarray, ends: list[float], some: slice) -> np.ndarray:
     """Return mean, sd and interval of some rows of draws."""
     here = draws[some]
     mean = here.mean(axis=1)
-    interval = interval_ends(here, *ends) if draws.size >= MANY else np.quantile(here, ends, axis=1)
+    interval = sampler.interval_ends(here, *ends) if draws.size >= MANY else np.quantile(here, ends, axis=1)
     return np.column_stack([mean, here.std(axis=1), *np.where(np.isnan(mean), np.nan, interval)])

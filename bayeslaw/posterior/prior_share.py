@@ -65,16 +65,17 @@ def prior_share(fit: Posterior, draws: xr.DataArray) -> PriorShare:
         return PriorShare()
     cells, z = _in_prior_units(fit)
     step = -(-fit.draws // MOST_DRAWS)
-    y = draws.transpose(*SAMPLE, ...).isel(draw=slice(None, None, step)).values.astype(float)
-    y = y.reshape(*z.shape[:2], -1)
-    y = y[..., :: -(-y.shape[-1] // MOST_DRAWS)]
+    few = draws.transpose(*SAMPLE, ...).isel(draw=slice(None, None, step)).values
+    few = few if few.ndim > len(SAMPLE) else few[..., None]
+    element = np.arange(0, few[0, 0].size, -(-few[0, 0].size // MOST_DRAWS))
+    y = few[(..., *np.unravel_index(element, few.shape[2:]))].astype(float)
     flat = y.reshape(-1, y.shape[-1])
     y = y[..., np.isfinite(flat).all(axis=0) & (flat.std(axis=0) > ROUNDING * abs(flat.mean(axis=0)))]
     if not (cells and y.size):
         return PriorShare()
     scores = _scores(y.reshape(-1, y.shape[-1]))
-    each = _shares(scores, z.reshape(len(scores), -1))
-    chance = _shares(_scores(np.roll(y, y.shape[1] // 2, axis=1).reshape(len(scores), -1)), z.reshape(len(scores), -1))
+    apart = np.roll(scores.reshape(y.shape), y.shape[1] // 2, axis=1).reshape(scores.shape)
+    each, chance = (_shares(of, z.reshape(len(scores), -1)) for of in (scores, apart))
     by, role = fit.model.by, dict(zip(fit.evals, fit.model.design.roles, strict=True))
     pooled: dict[tuple[str, str], list[int]] = {}
     for i, cell in enumerate(cells):

@@ -6,13 +6,13 @@ power-scaling", arXiv:2107.14054.
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import arviz_base
-import arviz_stats
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy.special import betaln, gammaln, xlog1py, xlogy
 
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.base.words import place
@@ -20,6 +20,7 @@ from bayeslaw.declare.priors import Correlation, Prior, closed
 from bayeslaw.errors import RangeError
 from bayeslaw.posterior.draws import Posterior, kept
 from bayeslaw.posterior.likelihood import log_likelihood
+from bayeslaw.posterior.power_scaling import changes, shifts
 from bayeslaw.posterior.quantity import elements
 
 __all__ = [
@@ -47,9 +48,6 @@ LEAST_CONTRACTION = 0.25
 LEAST_DRAWS = 200
 """Smallest number of draws that can be weighted."""
 
-CONSTANT_SPREAD = 1e-12
-"""Relative spread below which draws count as constant."""
-
 
 class Cell(NamedTuple):
     """A coefficient of one validation set and group: its name in words, and its draws in prior units."""
@@ -68,18 +66,38 @@ def log_prior(fit: Posterior) -> xr.Dataset:
     it only excludes draws. Densities of positive coefficients are those of the logarithm, and of correlations those of
     the logit, so that another weight changes the spread of such a prior and not its median.
     """
-    import pymc as pm
-
     model, posterior, densities = fit.model, fit.posterior, {}
     for name, prior in _stated({**model.coefficient_priors, **model.noise.priors(len(fit.evals))}):
-        draws, distribution = posterior[name], prior.distribution
-        if distribution == "LogNormal":
-            draws, distribution = xr.ufuncs.log(draws), "Normal"
-        elif isinstance(prior, Correlation):
-            draws, distribution = prior.logit(draws), "Normal"
-        density = pm.logp(getattr(pm, distribution).dist(**prior.parameters), draws.values).eval(mode="FAST_COMPILE")
-        densities[name] = draws.copy(data=density).sum([d for d in draws.dims if d not in SAMPLE])
+        draws = posterior[name]
+        density = draws.copy(data=_log_density(prior, draws.values))
+        densities[name] = density.sum([d for d in draws.dims if d not in SAMPLE])
     return xr.Dataset(densities).reset_coords(drop=True)
+
+
+def _log_density(prior: Prior, x: np.ndarray) -> Any:
+    """Return the log density of a prior that can be sampled, with numbers as parameters."""
+    p = prior.parameters
+    if isinstance(prior, Correlation):
+        return _normal((prior.logit(x) - p["mu"]) / p["sigma"], p["sigma"])
+    match prior.distribution:
+        case "Normal":
+            return _normal((x - p["mu"]) / p["sigma"], p["sigma"])
+        case "LogNormal":
+            return _normal((np.log(x) - p["mu"]) / p["sigma"], p["sigma"])
+        case "HalfNormal":
+            return _normal(x / p["sigma"], p["sigma"]) + np.log(2)
+        case "Gamma" | "Exponential":
+            a, b = (p["alpha"], p["beta"]) if "alpha" in p else (1.0, p.get("lam", 1.0))
+            return xlogy(a - 1, x) - b * x + a * np.log(b) - gammaln(a)
+        case "Beta":
+            return xlogy(p["alpha"] - 1, x) + xlog1py(p["beta"] - 1, -x) - betaln(p["alpha"], p["beta"])
+    low, high = prior.ends
+    return np.full_like(x, -np.log(high - low))
+
+
+def _normal(z: np.ndarray, sigma: Any) -> np.ndarray:
+    density: np.ndarray = -0.5 * z**2 - np.log(sigma * np.sqrt(2 * np.pi))
+    return density
 
 
 def sensitivity(fit: Posterior, quantities: xr.Dataset) -> pd.DataFrame:
@@ -90,7 +108,8 @@ def sensitivity(fit: Posterior, quantities: xr.Dataset) -> pd.DataFrame:
     fit : Fit
         A sampled posterior.
     quantities : xarray.Dataset
-        Draws of coefficients, predictions or decisions; dims chain, draw and any others.
+        Draws of coefficients, predictions or decisions, at all draws of the fit or at some, which are named then; dims
+        chain, draw and any others.
 
     Returns
     -------
@@ -107,21 +126,20 @@ def sensitivity(fit: Posterior, quantities: xr.Dataset) -> pd.DataFrame:
     """
     if quantities.sizes["chain"] * quantities.sizes["draw"] < LEAST_DRAWS:
         raise RangeError(f"sensitivity needs at least {LEAST_DRAWS} draws: draw more, or fit with method='nuts'")
-    priors = log_prior(fit)
-    tree = xr.DataTree.from_dict(
-        {"posterior": quantities, "log_prior": priors, "log_likelihood": log_likelihood(fit).to_dataset(name="loss")}
-    )
-    all_priors = priors.to_dataarray("prior").sum("prior")
+    draws = arviz_base.dataset_to_dataframe(quantities, sample_dims=list(SAMPLE))
+    values = draws.to_numpy(float).reshape(quantities.sizes["chain"], quantities.sizes["draw"], -1)
+    at = {"draw": quantities["draw"]} if "draw" in quantities.coords else {}
+    priors = {str(k): v.sel(at).transpose(*SAMPLE).values for k, v in log_prior(fit).items()}
+    likelihood = log_likelihood(fit).sum("run").sel(at).transpose(*SAMPLE).values
+    all_priors = np.sum(list(priors.values()), axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):  # constant draws, as at the end of a range
-        parts = {
-            "prior": arviz_stats.psense(tree, group="prior"),
-            "likelihood": arviz_stats.psense(tree, group="likelihood"),
-            "shift": xr.concat([abs(_shift(quantities, all_priors, power)) for power in POWERS], "power").max("power"),
-        }
-        alone = xr.concat([abs(_shift(quantities, p, POWERS[0])) for p in priors.values()], "of")
-    table = _table(xr.concat(parts.values(), "component").assign_coords(component=list(parts)), "component")
-    each = _table(alone.assign_coords(of=list(priors)), "of")
-    table["strongest"] = [re.sub("_(mu|sigma)$", "", str(name)) for name in each.idxmax(axis=1)]
+        prior, data = changes(values, (all_priors, likelihood))
+        shift = np.max([abs(shifts(values, all_priors, power)) for power in POWERS], axis=0)
+        alone = [abs(shifts(values, density, POWERS[0])) for density in priors.values()]
+    columns = {"prior": prior, "likelihood": data, "shift": shift}
+    table = pd.DataFrame(columns, index=draws.columns).fillna(0.0)
+    strongest = np.nan_to_num(alone).argmax(axis=0)
+    table["strongest"] = [re.sub("_(mu|sigma)$", "", list(priors)[n]) for n in strongest]
     table["verdict"] = [_verdict(*row) for row in table[["prior", "likelihood"]].itertuples(index=False)]
     return table
 
@@ -170,20 +188,6 @@ def _stated(priors: Mapping[str, Prior]) -> Iterator[tuple[str, Prior]]:
     for name, prior in priors.items():
         nested = {f"{name}_{k}": v for k, v in prior.parameters.items() if isinstance(v, Prior)}
         yield from _stated(nested) if nested else [(name, prior)]
-
-
-def _shift(quantities: xr.Dataset, log_density: xr.DataArray, power: float) -> xr.Dataset:
-    """Return the shift of the means, in standard deviations, when a density is raised to a power."""
-    log_weight = (power - 1) * log_density
-    weight = xr.ufuncs.exp(log_weight - log_weight.max())
-    mean, spread = quantities.mean(SAMPLE), quantities.std(SAMPLE)
-    varies = spread > CONSTANT_SPREAD * abs(mean)
-    return (quantities.weighted(weight).mean(SAMPLE) - mean) / spread.where(varies)
-
-
-def _table(values: xr.Dataset, columns: str) -> pd.DataFrame:
-    table: pd.DataFrame = arviz_base.dataset_to_dataframe(values, sample_dims=[columns]).T
-    return table.astype(float).fillna(0.0)
 
 
 def _verdict(prior: float, likelihood: float) -> str:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from bayeslaw.base.files import replacing, replacing_folder
 from bayeslaw.base.intervals import CI_PROB
@@ -55,23 +56,26 @@ def write(
                 equations.append(equation)
                 return EQUATION
 
-            written = _rendered(name, said, lambda p: f"data:image/png;base64,{_png(p)}", keep, shown)
+            written = _rendered(
+                name, said, lambda p: f"data:image/png;base64,{base64.b64encode(_png(p)).decode()}", keep, shown
+            )
             text.write_text(page(written, title, equations), encoding="utf-8")
             return path
         with replacing_folder(path.with_name(f"{path.stem}_files")) as folder:
 
             def beside(picture: Picture) -> str:
-                picture.draw().savefig(folder / f"{picture.name}.png", dpi=DPI)
+                (folder / f"{picture.name}.png").write_bytes(_png(picture))
                 return quote(f"{path.stem}_files/{picture.name}.png")
 
             text.write_text(_rendered(name, said, beside, lambda e: f"$$ {e} $$", shown), encoding="utf-8")
     return path
 
 
-def _png(picture: Picture) -> str:
-    buffer = io.BytesIO()
-    picture.draw().savefig(buffer, format="png", dpi=DPI)
-    return base64.b64encode(buffer.getvalue()).decode()
+def _png(picture: Picture) -> bytes:
+    figure, buffer = picture.draw(), io.BytesIO()
+    figure.set_dpi(DPI)
+    FigureCanvasAgg(figure).print_png(buffer)  # Figure.savefig would draw it once more to find its size
+    return buffer.getvalue()
 
 
 def _rendered(name: str, said: Mapping[str, Any], source: Any, equation: Any, bar: Bar) -> str:

@@ -10,6 +10,7 @@ from bayeslaw.base.lazy import lazy
 if TYPE_CHECKING:
     from bayeslaw.sampler.density import Density
     from bayeslaw.sampler.least_squares import estimate
+    from bayeslaw.sampler.many_losses import STEP, compiled_losses, in_threads, interval_ends, places
     from bayeslaw.sampler.parameters import Parameters
     from bayeslaw.sampler.sampling import named, sample
 else:
@@ -18,9 +19,21 @@ else:
         {
             "bayeslaw.sampler.density": ["Density"],
             "bayeslaw.sampler.least_squares": ["estimate"],
+            "bayeslaw.sampler.many_losses": ["STEP", "compiled_losses", "in_threads", "interval_ends", "places"],
             "bayeslaw.sampler.parameters": ["Parameters"],
             "bayeslaw.sampler.sampling": ["named", "sample"],
         },
     )
 
-__all__ = ["Density", "Parameters", "estimate", "named", "sample"]
+__all__ = [
+    "STEP",
+    "Density",
+    "Parameters",
+    "compiled_losses",
+    "estimate",
+    "in_threads",
+    "interval_ends",
+    "named",
+    "places",
+    "sample",
+]

@@ -127,10 +127,45 @@ class _Problem:
         return [np.flatnonzero(self.part == n) for n in range(self.part.max() + 1)]
 
     @cached_property
-    def labelled(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Entries of the coefficients that some points have in common, and these points."""
+    def stacks(self) -> list[np.ndarray]:
+        """Entries (part, entry) of the parts of each size."""
+        sizes = np.bincount(self.part)
+        return [np.array([self.parts[n] for n in np.flatnonzero(sizes == size)]) for size in np.unique(sizes)]
+
+    @cached_property
+    def places(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where a row of the curvature of each entry's part starts, and the column of the entry there.
+
+        The curvatures of the parts are one vector, in the order of `stacks`: between two parts there is none.
+        """
+        row, column, start = np.zeros(len(self.part), int), np.zeros(len(self.part), int), 0
+        for entries in self.stacks:
+            number, size = entries.shape
+            row[entries] = start + size * np.arange(number * size).reshape(number, size)
+            column[entries] = np.arange(size)
+            start += number * size**2
+        return row, column
+
+    @cached_property
+    def part_of_place(self) -> np.ndarray:
+        """The part of every number of the curvatures."""
+        return np.concatenate([np.repeat(self.part[entries[:, 0]], entries.shape[1] ** 2) for entries in self.stacks])
+
+    @cached_property
+    def labelled(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Entries (label, coefficient) that some points have in common, these points (label, point), and the places.
+
+        Labels with equally many points are taken together.
+        """
         entries, label = np.unique(self.density.measured[0].entry, axis=1, return_inverse=True)
-        return [(entry, np.flatnonzero(label == n)) for n, entry in enumerate(entries.T)]
+        counts, by_label = np.bincount(label), np.argsort(label, kind="stable")
+        first, (row, column), found = np.cumsum(counts) - counts, self.places, []
+        for count in np.unique(counts):
+            which = np.flatnonzero(counts == count)
+            entry = entries.T[which]
+            points = by_label[first[which][:, None] + np.arange(count)]
+            found.append((entry, points, row[entry][:, :, None] + column[entry][:, None, :]))
+        return found
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
         guess: np.ndarray = self.center + 0.7 * self.sd * rng.standard_normal(len(self.center))
@@ -163,7 +198,7 @@ class _Problem:
         return np.nan_to_num(residual, nan=10.0, posinf=10.0, neginf=-10.0), slopes, chain
 
     def _terms(self, theta: np.ndarray, noise: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the cost of each part, and gradient and Gauss-Newton curvature in units of the prior's spread."""
+        """Return the cost of each part, and gradient and Gauss-Newton curvatures in units of the prior's spread."""
         residual, slopes, chain = self._evaluate(theta)
         scale = HUBER_DELTA if noise is None else np.hypot(noise[self.eval_of_row], self.known)
         z = residual / scale
@@ -179,11 +214,15 @@ class _Problem:
             return np.bincount(self.cell, x, minlength=len(block)).reshape(slopes.shape[1:])
 
         pull, hold, unit = by_cell(weight * z / scale), by_cell(weight / scale**2), self.sd * chain[: len(theta)]
-        gradient, curvature = away.copy(), (noise is not None) * np.eye(len(theta))
-        for entry, points in self.labelled:
-            mine = (slopes[:, points] * unit[entry, None, None]).reshape(len(entry), -1)
-            gradient[entry] -= mine @ pull[points].ravel()
-            curvature[np.ix_(entry, entry)] += (mine * hold[points].ravel()) @ mine.T
+        gradient, curvature = away.copy(), np.zeros(len(self.part_of_place))
+        curvature[np.add(*self.places)] = noise is not None
+        for entry, points, place in self.labelled:
+            labels = len(entry)
+            mine = np.moveaxis(slopes[:, points], 0, 1).reshape(*entry.shape, -1) * unit[entry][..., None]
+            pulled = mine @ pull[points].reshape(labels, -1, 1)
+            held = (mine * hold[points].reshape(labels, 1, -1)) @ mine.transpose(0, 2, 1)
+            gradient -= np.bincount(entry.ravel(), pulled.ravel(), minlength=len(gradient))
+            curvature += np.bincount(place.ravel(), held.ravel(), minlength=len(curvature))
         costs = np.bincount(self.part_of_row, cost, minlength=len(self.parts))
         return costs + 0.5 * np.bincount(self.part, away**2), gradient, curvature
 
@@ -206,11 +245,12 @@ class _Problem:
         damping, active = np.ones(len(self.parts)), np.ones(len(self.parts), bool)
         for _ in range(steps):
             step = np.zeros_like(theta)
-            for n in np.flatnonzero(active):
-                own = self.parts[n]
-                matrix = curvature[np.ix_(own, own)]
-                matrix[np.diag_indices(len(own))] += damping[n] + RIDGE * matrix.diagonal()
-                step[own] = -np.linalg.solve(matrix, gradient[own])
+            for entries in self.stacks:
+                own = entries[active[self.part[entries[:, 0]]]]
+                matrix = curvature[self.places[0][own][:, :, None] + np.arange(own.shape[1])]
+                diagonal = np.einsum("nii->ni", matrix)
+                diagonal += damping[self.part[own]] + RIDGE * diagonal
+                step[own] = -np.linalg.solve(matrix, gradient[own][..., None])[..., 0]
             trial = theta + self.sd * step
             with np.errstate(over="ignore", invalid="ignore"):  # a step too far costs no number, and is not taken
                 new_cost, new_gradient, new_curvature = self._terms(trial, noise)
@@ -218,7 +258,7 @@ class _Problem:
             done = better & (cost - new_cost < TOLERANCE * (1 + cost)) | (damping > 1e12)
             moved = better[self.part]
             theta, gradient = np.where(moved, trial, theta), np.where(moved, new_gradient, gradient)
-            curvature[moved] = new_curvature[moved]
+            curvature = np.where(better[self.part_of_place], new_curvature, curvature)
             cost = np.where(better, new_cost, cost)
             damping = np.where(better, np.maximum(damping / 5, RIDGE), np.where(active, damping * 4, damping))
             active &= ~done

@@ -54,14 +54,14 @@ def scipy(problem: _Problem, guesses: list[np.ndarray], noise: np.ndarray | None
     solve: Any = least_squares  # its stubs know no Jacobian for "lm"
     best = problem.center.copy()
     for number, own in enumerate(problem.parts):
-        at = _residuals(problem, number, noise)
+        at = residuals(problem, number, noise)
         starts = [((guess - problem.center) / problem.sd)[own] for guess in guesses]
         found = [solve(lambda x, at=at: at(x)[0], x, jac=lambda x, at=at: at(x)[1], **method, **ends) for x in starts]
         best[own] += problem.sd[own] * min(found, key=lambda f: f.cost).x
     return best
 
 
-def _residuals(
+def residuals(
     problem: _Problem, number: int, noise: np.ndarray | None
 ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """Return residuals and Jacobian of one part, in units of the prior's spread; the last point is kept."""

@@ -1,5 +1,6 @@
 """Power scaling against closed forms, on made-up draws."""
 
+import arviz as az
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,8 +10,9 @@ from scipy import stats
 import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.decisions import study
+from bayeslaw.declare.priors import Prior
 from bayeslaw.errors import RangeError
-from bayeslaw.posterior import sensitivity
+from bayeslaw.posterior import likelihood, power_scaling, sensitivity
 from bayeslaw.workflow import Fit
 
 
@@ -42,9 +44,7 @@ def test_the_log_prior_is_that_of_what_was_stated():
 def test_a_mean_moves_as_its_closed_form_does(power):
     """Prior N(0, 1), one measurement 2 of sd 1: with the prior raised to a, the mean is 2 / (1 + a)."""
     draws = stats.norm(1.0, np.sqrt(0.5)).ppf((np.arange(4000) + 0.5) / 4000).reshape(4, 1000)
-    theta = xr.DataArray(draws, dims=("chain", "draw"))
-    log_prior = xr.DataArray(stats.norm.logpdf(draws), dims=("chain", "draw"))
-    found = sensitivity._shift(theta.to_dataset(name="theta"), log_prior, power)["theta"]
+    found = power_scaling.shifts(draws[..., None], stats.norm.logpdf(draws), power).item()
     assert float(found) == pytest.approx((2 / (1 + power) - 1) / np.sqrt(0.5), abs=0.002)
 
 
@@ -72,3 +72,42 @@ def test_answers_are_in_words():
     found = study.study_of(fit()).answers
     assert found.dims == ("chain", "draw", "answer")
     assert "the validation loss at N 1 B, domain law" in found["answer"].values
+
+
+def test_the_sensitivity_of_many_quantities_is_that_of_arviz():
+    """Of draws with ties and of constant ones too; some of the draws are enough, if these are named."""
+    made = fit(draws=400)
+    quantities = made.posterior[["alpha", "A", "E"]].assign(
+        tied=made.posterior["beta"].round(1), same=made.posterior["beta"] * 0
+    )
+    groups = {
+        "posterior": quantities,
+        "log_prior": sensitivity.log_prior(made),
+        "log_likelihood": likelihood.log_likelihood(made).to_dataset(name="loss"),
+    }
+    table = sensitivity.sensitivity(made, quantities)
+    some = {name: data.isel(draw=slice(None, None, 2)) for name, data in groups.items()}
+    of_some = sensitivity.sensitivity(made, some["posterior"])
+    for found, data in ((table, groups), (of_some, some)):
+        tree = xr.DataTree.from_dict(data)
+        for group in ("prior", "likelihood"):
+            with np.errstate(invalid="ignore"):
+                expected = az.dataset_to_dataframe(az.psense(tree, group=group).expand_dims(of=[0]), sample_dims=["of"])
+            assert list(found.index) == list(expected)
+            np.testing.assert_allclose(found[group], expected.iloc[0].astype(float).fillna(0.0), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("prior", "expected"),
+    [
+        (Prior("Normal", mu=1.0, sigma=2.0), stats.norm(1.0, 2.0)),
+        (Prior("HalfNormal", sigma=2.0), stats.halfnorm(scale=2.0)),
+        (Prior("Gamma", alpha=2.0, beta=3.0), stats.gamma(2.0, scale=1 / 3)),
+        (Prior("Exponential", lam=3.0), stats.expon(scale=1 / 3)),
+        (Prior("Beta", alpha=2.0, beta=3.0), stats.beta(2.0, 3.0)),
+        (Prior("Uniform", lower=-1.0, upper=2.0), stats.uniform(-1.0, 3.0)),
+    ],
+)
+def test_the_log_density_of_every_prior_that_can_be_sampled(prior, expected):
+    x = np.array([0.1, 0.5, 0.9])
+    np.testing.assert_allclose(sensitivity._log_density(prior, x), expected.logpdf(x), rtol=1e-12)

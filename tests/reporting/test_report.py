@@ -15,10 +15,12 @@ import bayeslaw as bl
 from bayeslaw import models, plots
 from bayeslaw.base.progress import bar
 from bayeslaw.checks import CheckResult
+from bayeslaw.checks import answers as checks_answers
 from bayeslaw.decisions.critical_ratio import CriticalRatio
 from bayeslaw.decisions.question import largest_run
 from bayeslaw.decisions.study import study_of
 from bayeslaw.errors import RangeError, StoreError, UnknownName
+from bayeslaw.posterior import likelihood, sensitivity
 from bayeslaw.posterior.convergence import Convergence
 from bayeslaw.reporting import advice, content, critical_ratios, ratios, report, writing
 from bayeslaw.reporting import answer as report_answer
@@ -386,3 +388,33 @@ def test_nothing_is_to_be_done_with_a_fit_that_has_not_converged(tiny, monkeypat
         said = content.content(tiny, None, None, hidden)
     (action,) = said["answer"].actions
     assert action == "do not act on this report before the fit has converged: draw more (draws=, tune=)"
+
+
+def test_nothing_is_computed_twice_for_checks_a_report_and_a_decision(tiny, written, monkeypatch):
+    fit = made_up(tiny.model)
+    calls: list[str] = []
+
+    def counted(module: Any, name: str) -> None:
+        original = getattr(module, name)
+
+        def call(*args: Any, **options: Any) -> Any:
+            calls.append(name)
+            return original(*args, **options)
+
+        monkeypatch.setattr(module, name, call)
+
+    counted(likelihood, "_of_rows")
+    counted(sensitivity, "_log_density")
+    counted(checks_answers, "left_out")
+    counted(writing, "_png")
+    fit.checks()
+    page = written(fit, "report.md")
+    fit.critical_ratio(N=float(fit.model.design.levels["N"].max()), D=1.536e6, max_rise=0.01)
+    fit.checks()
+    priors = len(sensitivity.log_prior(fit))
+    assert {name: calls.count(name) for name in set(calls)} == {
+        "_of_rows": 1,
+        "_log_density": priors,
+        "left_out": 1,
+        "_png": page.count(".png)"),
+    }

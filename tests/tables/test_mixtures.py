@@ -188,7 +188,7 @@ def test_a_nested_law_falls_in_size_and_tokens_by_construction():
     c: dict[str, xr.DataArray] = {}
     for name, prior in model.coefficient_priors.items():
         sizes = {"eval": ["prose", "code"], "source": KNOWN}
-        coords = {d: sizes[d] for d in prior.dims}
+        coords = {d: sizes[d] for d in prior.dims or ()}
         c[name] = xr.DataArray(0.1 + rng.random([len(v) for v in coords.values()]), coords=coords)
     rises = model.shape.rises(c)
     assert set(rises) == {"N", "D"} and all(float(r.max()) < 0 for r in rises.values())

@@ -23,10 +23,7 @@ from bayeslaw.errors import LawError
 from bayeslaw.sampler.kernels import kernel
 from bayeslaw.sampler.table import call_law
 
-__all__ = ["MANY", "STEP", "compiled_losses", "in_threads", "interval_ends", "places"]
-
-MANY = 4_000_000
-"""Losses from which the compiled function is worth its compilation, half a second where no process has done it yet."""
+__all__ = ["STEP", "compiled_losses", "in_threads", "interval_ends", "places"]
 
 PLACE = "__place"
 """The dim of coefficients with one entry for each combination of labels."""
