@@ -59,7 +59,8 @@ class Model(Specification):
         Checked measurements (`read_runs`).
     by : mapping, optional
         ``{coefficient: column}``: partial pooling; the coefficient has one value per label of the column, and its prior
-        becomes the prior of their population. Every coefficient also has one value per validation set, unpooled.
+        becomes the prior of their population. Every coefficient also has one value per validation set, unpooled;
+        ``{coefficient: "eval"}`` pools it over the sets of each role.
     priors : mapping, optional
         ``{coefficient: Prior}`` in place of the card's. A Prior with its own ``dims`` is used as it is (no pooling).
     noise : Noise, optional
@@ -73,6 +74,9 @@ class Model(Specification):
         Whether rows outside the law's range stay out of the likelihood, however many they are, or count (and decisions
         may go there). By default they stay out, and a fit that would leave out more than a tenth of a loss is refused;
         pure runs (`domain_share` 0 or 1) are not counted for that.
+    roles : mapping, optional
+        ``{validation set: role}``: what the law takes a set for, for example ``{"pile": "general", "code": "domain"}``.
+        A set named like a role needs none, and a role may have any number of sets.
 
     Raises
     ------

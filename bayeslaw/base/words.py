@@ -91,7 +91,7 @@ def place(columns: Mapping[Any, Any]) -> str:
 
 
 def _column(name: Any) -> str:
-    return "validation set" if name == "eval" else str(name).replace("_", " ")
+    return {"eval": "validation set", "eval_role": "role"}.get(name, str(name).replace("_", " "))
 
 
 def _value(name: Any, value: Any) -> str:

@@ -64,8 +64,7 @@ def alike(fit: Posterior) -> CheckResult | None:
         f"errors of the {worst.eval} loss correlate by {worst.correlation:.2f} between neighbouring runs (p = "
         f"{worst.probability:.1g} if runs err independently)"
     )
-    general = next((one.rows for one in found if one.eval == "general"), None)
-    off = "" if general is None else _ratio_off(fit, general)
+    off = _ratio_off(fit, {one.eval: one.rows for one in found})
     return CheckResult.judged(
         "neighbouring runs",
         -np.log10(worst.probability),
@@ -158,18 +157,21 @@ def _places(rows: pd.DataFrame, law: Law) -> str:
     return " and ".join(found)
 
 
-def _ratio_off(fit: Posterior, rows: pd.DataFrame) -> str:
-    """Write how far the study's critical ratio moves where the misfit of the general loss is added to the law."""
+def _ratio_off(fit: Posterior, misfits: dict[str, pd.DataFrame]) -> str:
+    """Write how far the study's critical ratios move where the misfit of their losses is added to the law."""
     ratio, path, off = study_of(fit).critical_ratio, fit.model.law.path, [0.0]
     if ratio is None:
         return ""
-    tokens = {path: rows[path].max()} if path in rows else {}
     shares = np.linspace(ratio.low, ratio.high, SHARES)
     for at, draws in elements(ratio.draws):
+        if (e := at.pop("eval", ratio.inputs["eval"])) not in misfits:
+            continue
+        rows = misfits[e]
+        tokens = {path: rows[path].max()} if path in rows else {}
         safe, near = float(draws.median()), rows[(rows[[*at, *tokens]] == pd.Series({**at, **tokens})).all(axis=1)]
         if ratio.low < safe < ratio.high and len(near):
             misfit = near.groupby("domain_share")["misfit"].mean()
-            loss = fit.loss(fit.columns(**at, **tokens, domain_share=shares)).sel(eval="general").mean(SAMPLE).values
+            loss = fit.loss(fit.columns(**at, **tokens, domain_share=shares)).sel(eval=e).mean(SAMPLE).values
             above = loss + np.interp(shares, misfit.index, misfit) > np.interp(safe, shares, loss)
             off.append(safe - float(shares[above.argmax()] if above.any() else shares[-1]))
     most = max(off, key=abs)

@@ -118,8 +118,9 @@ def _worst(fit: Posterior, grid: dict[str, np.ndarray], group: dict[str, Any]) -
         everywhere = fit.loss(fit.columns(**grid | {SHARE: np.linspace(0, 1, LEVELS)}, **group))
         finite = xr.ufuncs.isfinite(everywhere).all([d for d in everywhere.dims if d not in (*SAMPLE, "eval")])
         result["adaptability", SHARE] = xr.where(finite, 0.0, np.inf)
-    columns = fit.columns(**grid, **group).assign_coords(eval=fit.evals)
-    loss = fit.loss(columns.drop_vars("eval")).where(inside(law, columns))
+    asked = fit.columns(**grid, **group)
+    columns = fit.model.design.with_evals(asked)
+    loss = fit.loss(asked).where(inside(law, columns))
     covariates = law.inputs(columns, {c: 1.0 for c in law.covariates})
     dims = {name: law.covariates[name].columns(name)[0] for name in law.covariates}
     varies = [name for name, dim in dims.items() if len(grid.get(dim, ())) > 1 and dim in covariates[name].dims]

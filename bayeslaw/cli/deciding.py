@@ -11,7 +11,7 @@ import typer
 
 from bayeslaw.cli import options
 from bayeslaw.cli.mistakes import OnceEach
-from bayeslaw.cli.options import load_fit, numbers, one_or_several, pairs, read_before, read_goal
+from bayeslaw.cli.options import load_fit, numbers, one_or_several, pairs, read_baseline, read_before, read_goal
 from bayeslaw.cli.printing import print_answer
 from bayeslaw.decisions import DECISIONS, Decision
 from bayeslaw.tables.areas import read_schedule
@@ -62,6 +62,10 @@ COST = Annotated[
         help="FLOPs of a token per parameter, or a column of the runs with those of each model size.  [default: 6]",
     ),
 ]
+EVALS = Annotated[
+    list[str] | None,
+    typer.Option("--eval", help="The validation set whose loss counts, or a role; of critical-ratio also several."),
+]
 PLAN = Annotated[Path, typer.Argument(metavar="SCHEDULE.csv", help="step, lr: as long as it may get.")]
 WEIGHT = "Turning point of domain loss + this x general loss, not of the general alone."
 BESIDE = "With --weight: the fit of the domain loss, where FIT.nc has none."
@@ -72,11 +76,11 @@ OPTIONS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "N": (options.Size, one_or_several),
     "D": (options.Tokens, one_or_several),
     "flops_per_token": (COST, _cost),
-    "eval": (Annotated[str | None, typer.Option(help="The validation set whose loss counts.")], _plain),
+    "eval": (EVALS, one_or_several),
     "domain": (options.Domain, one_or_several),
     "domain_share": (options.Share, one_or_several),
     "goal": (options.Goals, read_goal),
-    "baseline": (options.Baseline, _plain),
+    "baseline": (options.Baseline, read_baseline),
     "max_rise": (options.MaxRise, _plain),
     "max_increase": (options.MaxIncrease, _plain),
     "new_run": (options.NewRun, _plain),

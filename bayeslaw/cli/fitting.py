@@ -24,6 +24,7 @@ def fit(
     loss: options.Losses = None,
     unit: options.Units = None,
     bytes_per_token: options.BytesPerToken = None,
+    role: options.Roles = None,
     by: options.By = None,
     prior: options.Priors = None,
     reference: options.References = None,
@@ -41,7 +42,9 @@ def fit(
     Example: bayeslaw fit dcpt runs.csv -o fit.nc --map N=params --by E=domain --prior alpha=0.35:0.3
     """
     units = options.read_units(unit, bytes_per_token)
-    model = model_of(law, runs, columns, loss, units, by, prior, reference, outside, robust, warmup, before, memory)
+    model = model_of(
+        law, runs, columns, loss, units, by, prior, reference, outside, robust, warmup, before, memory, role
+    )
     result = sampled(model, output, draws=draws, chains=chains, seed=seed)
     typer.echo(repr(model))
     typer.echo(result.summary().to_string(float_format="{:.4g}".format))
@@ -73,6 +76,7 @@ def model_of(
     warmup: int | None,
     before: str | None,
     memory: float | None,
+    role: Iterable[str] | None = None,
 ) -> "bl.Model":
     """Return the model that the options of a command describe."""
     from bayeslaw.tables.scores import has_scores
@@ -93,6 +97,7 @@ def model_of(
         entry,
         table,
         by=options.pairs(by, "--by", "E=domain"),
+        roles=options.pairs(role, "--role", "pile=general"),
         priors={k: options.read_prior(v) for k, v in options.pairs(prior, "--prior", "alpha=0.35:0.3").items()},
         reference=options.numbers(reference, "--reference", "N=2e5"),
         noise=bl.Noise(robust=robust),

@@ -36,7 +36,13 @@ Goals = Annotated[
     Texts,
     Option("--goal", metavar="EVAL[=WEIGHT]", help="general=0.3: the validation sets that count, and how much each."),
 ]
-Baseline = Annotated[float | None, Option(help="General loss before, in nats; left out: the D = 0 rows.")]
+Baseline = Annotated[
+    Texts,
+    Option(
+        metavar="[EVAL=]NATS",
+        help="General loss before, or pile=2.86: that of a validation set; left out: the D = 0 rows.",
+    ),
+]
 MaxRise = Annotated[float | None, Option(help="Limit relative to the baseline: 0.03 is 3 %.")]
 MaxIncrease = Annotated[float | None, Option(help="Limit in nats.")]
 Safe = Annotated[float | None, Option(min=0, max=1, help="Also say how probably this share is safe.")]
@@ -65,7 +71,18 @@ Units = Annotated[
 BytesPerToken = Annotated[
     Texts, Option("--bytes-per-token", metavar="[EVAL=]BYTES", help="Of losses in bits per byte: mean bytes per token.")
 ]
-By = Annotated[Texts, Option("--by", metavar="COEFFICIENT=COLUMN", help="E=domain: partial pooling over a column.")]
+By = Annotated[
+    Texts,
+    Option(
+        "--by",
+        metavar="COEFFICIENT=COLUMN",
+        help="E=domain: partial pooling over a column; E=eval: over the validation sets of a role.",
+    ),
+]
+Roles = Annotated[
+    Texts,
+    Option("--role", metavar="EVAL=ROLE", help="pile=general: what the law takes a validation set for."),
+]
 Priors = Annotated[
     Texts,
     Option("--prior", metavar="COEFFICIENT=MEDIAN:SPREAD", help="alpha=0.35:0.3: log-normal, spread on the log scale."),
@@ -163,6 +180,15 @@ def read_units(units: Iterable[str] | None, bytes_per_token: Iterable[str] | Non
         named = numbers([f"all={size}"] if size else bytes_per_token, "--bytes-per-token", "general=4.3")
         found["bytes_per_token"] = named["all"] if size else named
     return found
+
+
+def read_baseline(values: Iterable[str] | None) -> float | dict[str, float] | None:
+    """Return one baseline, or baselines by validation set; None if there is none."""
+    if not values:
+        return None
+    one = _for_all(values)
+    named = numbers([f"all={one}"] if one else values, "--baseline", "pile=2.86")
+    return named["all"] if one else named
 
 
 def _for_all(values: Iterable[str]) -> str | None:

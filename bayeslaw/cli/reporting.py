@@ -34,7 +34,7 @@ def report(
 
     Example: bayeslaw report fit.nc -o docs/reports/law.md
     """
-    question = options.given(baseline=baseline, max_rise=max_rise, max_increase=max_increase)
+    question = options.given(baseline=options.read_baseline(baseline), max_rise=max_rise, max_increase=max_increase)
     asked = options.load_fit(fits[0]) if len(fits) == 1 else options.load_fits(fits)
     typer.echo(str(bl.report(asked, output, question=question)))
 

@@ -53,6 +53,7 @@ def evaluate(
     loss: options.Losses = None,
     unit: options.Units = None,
     bytes_per_token: options.BytesPerToken = None,
+    role: options.Roles = None,
     prior: options.Priors = None,
     reference: options.References = None,
     seed: Annotated[int | None, Option(help="Seed of the sampler.  [default: 1, or the fit's]")] = None,
@@ -75,7 +76,7 @@ def evaluate(
         raise RangeError("say once what to hold out: --by N, or other splits such as --splits largest:N")
     settings: dict[str, Any] = options.given(seed=seed, draws=draws, chains=chains)
     if law.endswith(".nc"):
-        of_model: dict[str, Any] = {"--map": columns, "--loss": loss, "--by": pooled, "--prior": prior}
+        of_model: dict[str, Any] = {"--map": columns, "--loss": loss, "--role": role, "--by": pooled, "--prior": prior}
         of_model |= {"--reference": reference, "--outside": outside, "--robust": robust, "--warmup": warmup}
         of_model |= {"--before": before, "--memory": memory, "--unit": unit, "--bytes-per-token": bytes_per_token}
         of_model |= {"RUNS.csv": runs}
@@ -90,7 +91,7 @@ def evaluate(
     else:
         units = options.read_units(unit, bytes_per_token)
         of_curves = (warmup, before, memory)
-        model = model_of(law, runs, columns, loss, units, pooled, prior, reference, outside, robust, *of_curves)
+        model = model_of(law, runs, columns, loss, units, pooled, prior, reference, outside, robust, *of_curves, role)
     settings = {"seed": 1, **settings}
     asked = options.read_splits(splits or f"by:{','.join(held_out)}", settings["seed"])
     if output is not None:

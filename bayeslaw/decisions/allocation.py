@@ -65,7 +65,7 @@ def allocation(
         twice); a column of the runs with the FLOPs per token of each size; or a function of N, for example
         ``lambda N: 6 * N + 12 * layers(N) * width(N) * context``.
     eval : str, optional
-        The validation set whose loss is minimised; by default the only one or ``domain``.
+        The validation set whose loss is minimised; by default the only one, or that of the domain.
 
     Returns
     -------

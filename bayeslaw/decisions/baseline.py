@@ -40,11 +40,14 @@ class Baseline:
     inputs: dict[str, Any]
     freedom: int | None = None
 
-    def draws(self, like: xr.DataArray, seed: int) -> xr.DataArray:
-        """Return the loss, for every draw of `like` where it is uncertain: normal, or Student-t of few replicates."""
+    def draws(self, like: xr.DataArray, *stream: int) -> xr.DataArray:
+        """Return the loss, for every draw of `like` where it is uncertain: normal, or Student-t of few replicates.
+
+        `stream` are the seeds of its errors.
+        """
         if not self.sd.any():
             return self.mean
-        rng, size = np.random.default_rng([seed, 1]), (*like.shape, *self.sd.shape)  # not the stream of new runs
+        rng, size = np.random.default_rng(stream), (*like.shape, *self.sd.shape)
         z = rng.standard_normal(size) if self.freedom is None else rng.standard_t(self.freedom, size)
         return self.mean + self.sd * xr.DataArray(z, dims=(*like.dims, *self.sd.dims), coords=like.coords)
 

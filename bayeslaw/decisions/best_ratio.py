@@ -6,7 +6,7 @@ from typing import Any
 import xarray as xr
 
 from bayeslaw.base.intervals import SAMPLE
-from bayeslaw.decisions.question import Line, minimise, named, open_columns, where
+from bayeslaw.decisions.question import Line, minimise, named, only_eval, open_columns, where
 from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored
@@ -40,7 +40,7 @@ def best_ratio(
     domain_tokens : float or array
         Tokens of the domain, each seen once; an array gives the result a dim ``domain_tokens``.
     eval : str
-        The validation set whose loss is minimised.
+        The validation set whose loss is minimised, or the role of a single one.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def best_ratio(
     """
     tokens = named(domain_tokens, "domain_tokens")
     asked = where(labels, N=N, domain=domain)
-    columns = open_columns(fit, asked, "domain_share", "D")
+    columns, eval = open_columns(fit, asked, "domain_share", "D"), only_eval(fit, eval)
 
     def at(share: xr.DataArray) -> xr.Dataset:
         return columns.assign(domain_share=share, D=tokens / share)

@@ -1,7 +1,7 @@
 """Critical ratio: the largest domain share at which a loss stays within a limit (usage 1 of arXiv:2406.01375)."""
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,9 @@ from bayeslaw import models
 from bayeslaw.base.arguments import numbers
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.decisions.baseline import baseline_of
-from bayeslaw.decisions.question import Line, given, last_below, open_columns, where
+from bayeslaw.decisions.question import Line, given, last_below, of_one_role, only_eval, open_columns, sets_named, where
 from bayeslaw.declare.laws import Law
-from bayeslaw.errors import DataError, LawError, RangeError, unknown_name
+from bayeslaw.errors import DataError, LawError, RangeError, shown, unknown_name
 from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored
@@ -23,14 +23,20 @@ __all__ = ["CriticalRatio", "bends", "critical_ratio", "of_the_study"]
 TOKEN_STEP = 1e-3
 """Relative step in tokens over which a turning point compares losses."""
 
-LIMIT_INPUTS = ("eval", "rule", "max_rise", "max_increase", "baseline", "baseline_sd", "weight", "range")
+LIMIT_INPUTS = ("eval", "together", "rule", "max_rise", "max_increase", "baseline", "baseline_sd", "weight", "range")
 """Inputs that describe the limit."""
+
+MEASURED = ("baseline", "baseline_sd")
+"""Inputs that every validation set has of its own."""
 
 MOST_LABELS = 6
 """Model sizes, and domains, of a study's own question."""
 
 AROUND_D = "tokens asked for"
 """Name of the dim of D while the tokens vary around it."""
+
+BASELINES = 1
+"""Stream of the errors of baselines, which is not that of new runs."""
 
 RULES = ("tolerance", "break-even", "turning-point")
 
@@ -45,12 +51,16 @@ class CriticalRatio(Censored):
 
     def _limit(self) -> str:
         """Return the rule in words, with the limit and the baseline."""
-        asked = self.inputs
-        loss, baseline = f"the {asked['eval']} loss", asked.get("baseline", ())
+        asked, sets = self.inputs, self.inputs["eval"]
+        loss, baseline = f"the {sets} loss", asked.get("baseline", ())
+        if not isinstance(sets, str):
+            loss = f"the {', '.join(sets[:-1])} and {sets[-1]} losses, {'all' if asked['together'] else 'each'}"
         if asked["rule"] == "turning-point":
             goal = loss if "weight" not in asked else f"domain loss + {asked['weight']:g} x general loss"
             return f"{goal} falling again at these tokens"
-        if isinstance(baseline, tuple):
+        if not isinstance(sets, str):
+            before = "the baseline"
+        elif isinstance(baseline, tuple):
             before = f"a baseline of {baseline[0]:.4g} (sd {baseline[1]:.2g}) nats"
         else:
             before = f"a baseline of {float(baseline):.4g} nats" if np.ndim(baseline) == 0 else "the baseline"
@@ -92,7 +102,8 @@ def critical_ratio(
     baseline: Any = None,
     max_rise: float | None = None,
     max_increase: float | None = None,
-    eval: str = "general",
+    eval: str | Sequence[str] | None = None,
+    together: bool = False,
     new_run: bool = False,
     seed: int = 0,
     rule: str = "tolerance",
@@ -111,16 +122,20 @@ def critical_ratio(
     fit, N, D, domain, labels
         The posterior; model size (parameters), tokens of continual pre-training, target domain and ``{column: label}``
         of other groups. Arrays give the result dims.
-    baseline : float, (float, float) or array, optional
-        Loss before training in nats: a number, a pair (value, sd), or one number per `N`; by default the mean of the
-        runs' rows at D = 0 for that N (and domain). Where these rows disagree, the mean is as uncertain as their
-        scatter makes it, and so is a single row beside them; where none has a replicate, they are exact.
+    baseline : float, (float, float), array or mapping, optional
+        Loss before training in nats: a number, a pair (value, sd), or one number per `N`; of several validation sets
+        ``{validation set: baseline}``. By default the mean of the runs' rows at D = 0 for that N (and domain). Where
+        these rows disagree, the mean is as uncertain as their scatter makes it, and so is a single row beside them;
+        where none has a replicate, they are exact.
     max_rise : float, optional
         Largest rise relative to the baseline (0.03 is 3 %); 0 if neither limit is given.
     max_increase : float, optional
         Largest rise in nats.
-    eval : str
-        The validation set whose loss is limited.
+    eval : str or sequence of str, optional
+        The validation set whose loss is limited, or a role; several give the result a dim ``eval``. By default those
+        with the role ``general``.
+    together : bool
+        Of several validation sets, one share at which all losses stay within their limits: the smallest of every draw.
     new_run, seed
         Answer for one new run with its error, not for the mean law, and the seed of its error and of an uncertain
         baseline. A turning point is the same for both: the error shifts a whole curve.
@@ -143,7 +158,7 @@ def critical_ratio(
     DataError, LawError, RangeError, UnknownName
         There is no baseline, or it lies a factor of 2 beyond every measured loss; the law does not depend on a domain
         share or has no turning point; a limit or the question has no meaning; the validation set, rule or a label does
-        not exist.
+        not exist; validation sets of several roles are asked for at once.
 
     Notes
     -----
@@ -158,29 +173,35 @@ def critical_ratio(
     limits = _limits(fit, rule, max_rise, max_increase)
     if rule != "turning-point" and given(weight=weight, beside=beside):
         raise RangeError(f"rule {rule!r} weighs no losses: leave weight and beside out or use rule='turning-point'")
-    line = Line(fit, eval, lambda share: columns.assign(domain_share=share))
-    grid, shown = line.grid(), given(weight=weight, eval=eval, rule=rule, **limits)
-    if rule == "turning-point":
-        draws = last_below(_turning(fit, eval, columns, asked, weight, beside), grid)
-        if AROUND_D in draws.dims:
-            draws = draws.rename({AROUND_D: "D"}).assign_coords(D=columns["D"])
-    else:
-        error = line.error(columns, seed) if new_run else 1.0
-        before = baseline_of(fit, baseline, columns, eval)
-        shown |= before.inputs
-        start = before.draws(fit.error(seed).sel(eval=eval, drop=True).reset_coords(drop=True), seed)
-        limit = start * (1 + limits.get("max_rise", 0.0)) + limits.get("max_increase", 0.0)
-        draws = last_below(lambda share: line.loss(share) * error - limit, grid)
-    low, high = grid[0].item(), grid[-1].item()
-    ratio = CriticalRatio(
-        "critical_ratio",
-        draws.transpose(*SAMPLE, ...),
-        "1",
-        "new run" if new_run else "mean law",
-        asked | shown | {"range": (low, high)},
-        low=low,
-        high=high,
-    )
+    baselines = _baselines(baseline, sets := _sets(fit, eval))
+
+    def of(name: str) -> CriticalRatio:
+        line = Line(fit, name, lambda share: columns.assign(domain_share=share))
+        grid, about = line.grid(), given(weight=weight, eval=name, rule=rule, **limits)
+        if rule == "turning-point":
+            draws = last_below(_turning(fit, name, columns, asked, weight, beside), grid)
+            if AROUND_D in draws.dims:
+                draws = draws.rename({AROUND_D: "D"}).assign_coords(D=columns["D"])
+        else:
+            error = line.error(columns, seed) if new_run else 1.0
+            before = baseline_of(fit, baselines[name], columns, name)
+            about |= before.inputs
+            like = fit.error(seed).sel(eval=name, drop=True).reset_coords(drop=True)
+            start = before.draws(like, seed, BASELINES, of_one_role(fit, name).index(name))
+            limit = start * (1 + limits.get("max_rise", 0.0)) + limits.get("max_increase", 0.0)
+            draws = last_below(lambda share: line.loss(share) * error - limit, grid)
+        low, high = grid[0].item(), grid[-1].item()
+        return CriticalRatio(
+            "critical_ratio",
+            draws.transpose(*SAMPLE, ...),
+            "1",
+            "new run" if new_run else "mean law",
+            asked | about | {"range": (low, high)},
+            low=low,
+            high=high,
+        )
+
+    ratio = of(sets[0]) if len(sets) == 1 else _of_several({name: of(name) for name in sets}, together)
     return cautioned(fit, ratio, N=N, D=D, domain_share=[*ratio.interval().values()])
 
 
@@ -192,7 +213,7 @@ def bends(law: Law) -> bool:
 def of_the_study(fit: Posterior) -> dict[str, Any] | None:
     """Return the study's own question: no rise, at its most tokens, its model sizes and domains (six each)."""
     design = fit.model.design
-    if "general" not in fit.evals:
+    if not design.of_role("general"):
         return None
     asked: dict[str, Any] = {"max_rise": 0.0}
     if "D" in fit.model.law.columns:
@@ -204,6 +225,44 @@ def of_the_study(fit: Posterior) -> dict[str, Any] | None:
     elif any(covariate.of == "domain" for covariate in fit.model.law.covariates.values()):
         asked["domain"] = np.unique(design.rows["domain"].values)[:MOST_LABELS]
     return asked
+
+
+def _sets(fit: Posterior, eval: str | Sequence[str] | None) -> list[str]:
+    """Return the validation sets asked for, all of one role; by default the general ones."""
+    design = fit.model.design
+    if eval is None:
+        return design.of_role("general") or sets_named(fit, "general")
+    names = [eval] if isinstance(eval, str) else eval
+    sets = list(dict.fromkeys(one for name in names for one in sets_named(fit, name)))
+    if other := [name for name in sets if name not in of_one_role(fit, sets[0])]:
+        raise RangeError(f"{sets[0]!r} and {other[0]!r} have different roles: ask for validation sets of one role")
+    return sets
+
+
+def _baselines(given: Any, sets: list[str]) -> dict[str, Any]:
+    """Return the baseline that was given for every validation set."""
+    if isinstance(given, Mapping):
+        if unknown := [name for name in given if name not in sets]:
+            raise unknown_name("validation set (in baseline=)", unknown[0], sets)
+        return {name: given.get(name) for name in sets}
+    if given is not None and len(sets) > 1:
+        raise RangeError(
+            f"baseline is {shown(given)}, and {len(sets)} losses are limited ({', '.join(sets)}): give one for each, "
+            f"baseline={{{sets[0]!r}: ...}}, or name one with eval="
+        )
+    return dict.fromkeys(sets, given)
+
+
+def _of_several(found: Mapping[str, CriticalRatio], together: bool) -> CriticalRatio:
+    """Return the ratios of several validation sets as one answer, by set or of all together."""
+    sets, ratios = list(found), list(found.values())
+    draws = xr.concat([ratio.draws for ratio in ratios], xr.DataArray(sets, dims="eval", name="eval"))
+    each = {k: {name: ratio.inputs[k] for name, ratio in found.items()} for k in MEASURED if k in ratios[0].inputs}
+    return replace(
+        ratios[0],
+        draws=draws.min("eval") if together else draws.transpose(*SAMPLE, "eval", ...),
+        inputs={**ratios[0].inputs, "eval": sets, "together": together, **each},
+    )
 
 
 def _limits(fit: Posterior, rule: str, max_rise: float | None, max_increase: float | None) -> dict[str, float]:
@@ -247,15 +306,16 @@ def _turning(
             f"weight is {weight}: give a finite number above 0, or leave it out for the general loss alone"
         )
     domain = beside or fit
-    if "domain" not in domain.evals:
+    if not domain.model.design.of_role("domain"):
         raise DataError("weight= needs the domain loss: give its fit as beside=, or fit both losses by one law")
+    own = only_eval(domain, None)
     wanted, got = (f.posterior.sizes for f in (fit, domain))
     if any(wanted[d] != got[d] for d in SAMPLE):
         raise DataError(
             f"the fits have {wanted['chain']} x {wanted['draw']} and {got['chain']} x {got['draw']} draws, which "
             "cannot be paired: fit both with the same chains and draws"
         )
-    domain_rise = _rise(domain, "domain", open_columns(domain, asked, "domain_share"))
+    domain_rise = _rise(domain, own, open_columns(domain, asked, "domain_share"))
     return lambda share: weight * rise(share) + domain_rise(share)
 
 

@@ -111,7 +111,7 @@ def learnability(fit: Posterior) -> Learnability:
     columns = fit.columns(
         **{c: design.rows[c].values[0].item() for c in law.columns if c not in features}, domain=names
     )
-    inputs = law.inputs(columns.assign_coords(eval=fit.evals), fit.model.reference)
+    inputs = law.inputs(design.with_evals(columns), fit.model.reference)
     found = call_with(law.learnability, inputs, fit.coefficients(columns))
     K, part = (v.transpose(*SAMPLE, "eval", "domain") for v in xr.broadcast(found["K"], found["part"]))
     about: dict[str, Any] = {"what": "mean law", "inputs": {"domain": names}}

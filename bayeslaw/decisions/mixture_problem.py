@@ -76,7 +76,7 @@ class Problem:
     def _arrays(self) -> tuple[xr.DataArray, list[np.ndarray], list[np.ndarray]]:
         """Return a template (cells, then draws), the covariates without shares, and the coefficients; points last."""
         law, evals = self.fit.model.law, self.goal.weights["eval"].values
-        here = self.columns.assign({WEIGHT: xr.DataArray(0.0)}).assign_coords(eval=evals)
+        here = self.fit.model.design.with_evals(self.columns.assign({WEIGHT: xr.DataArray(0.0)})).sel(eval=evals)
         inputs = law.inputs(here, self.fit.model.reference)
         del inputs[WEIGHT]
         coefficients = {k: c.sel(eval=evals) for k, c in self.fit.coefficients(self.columns).items()}

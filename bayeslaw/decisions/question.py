@@ -28,9 +28,11 @@ __all__ = [
     "minimise",
     "named",
     "of_largest_run",
+    "of_one_role",
     "only_eval",
     "open_columns",
     "require",
+    "sets_named",
     "where",
 ]
 
@@ -63,13 +65,26 @@ def where(labels: Mapping[str, Any] | None, **columns: Any) -> dict[str, Any]:
     return given(**columns, **own)
 
 
+def sets_named(fit: Posterior, name: str) -> list[str]:
+    """Return the validation set of a name, or those with the role of that name."""
+    if found := [name] if name in fit.evals else fit.model.design.of_role(name):
+        return found
+    raise unknown_name("validation set", name, fit.evals)
+
+
+def of_one_role(fit: Posterior, name: str) -> list[str]:
+    """Return the validation sets with the role of one."""
+    design = fit.model.design
+    return design.of_role(design.roles[fit.evals.index(name)])
+
+
 def only_eval(fit: Posterior, eval: str | None) -> str:
-    """Return the validation set asked for; if None, the only one of the fit, else ``domain``.
+    """Return the validation set asked for, by its name or role; if None, the only one of the fit, else ``domain``.
 
     Raises
     ------
     RangeError
-        None is asked for, and the fit has several without a ``domain``.
+        Several have the role; or None is asked for, and the fit has several of which none is of the domain.
     """
     first, *others = evals_asked(fit, eval)
     if others:
@@ -80,8 +95,8 @@ def only_eval(fit: Posterior, eval: str | None) -> str:
 def evals_asked(fit: Posterior, eval: str | None) -> list[str]:
     """Return the validation set asked for, or those that a question about one loss may mean."""
     if eval is not None:
-        return [eval]
-    return ["domain"] if "domain" in fit.evals else list(fit.evals)
+        return sets_named(fit, eval)
+    return [name for name in fit.evals if name == "domain"] or fit.model.design.of_role("domain") or list(fit.evals)
 
 
 def largest_run(fit: Posterior) -> xr.Dataset:
@@ -175,7 +190,7 @@ class Line:
         if self.fit.model.outside != "include":
             law = self.fit.model.law
             positions = xr.DataArray([x for x in np.linspace(0, 1, 1001) if low <= x <= high], dims="grid")
-            holds = inside(law, self.at(positions).assign_coords(eval=self.eval))
+            holds = inside(law, self.fit.model.design.with_evals(self.at(positions)).sel(eval=self.eval))
             holds = holds.all([d for d in holds.dims if d != "grid"]).broadcast_like(positions)
             if holds.sum() < 2:
                 raise RangeError(

@@ -50,7 +50,7 @@ def tokens_for(
     mixture : mapping, Series or DataArray, optional
         Shares by source, where the law depends on them.
     eval : str, optional
-        The validation set; by default the only one or ``domain``.
+        The validation set; by default the only one, or that of the domain.
     new_run, seed
         Answer for one new run with its error, not for the mean law, and the seed of its error.
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from bayeslaw.base.arguments import checked_fields
 from bayeslaw.base.words import Described
-from bayeslaw.declare.names import AREAS, WEIGHT, owner_of_coefficient, owner_of_column
+from bayeslaw.declare.names import AREAS, ROLE, WEIGHT, owner_of_coefficient, owner_of_column
 from bayeslaw.declare.priors import Prior, describe
 from bayeslaw.errors import BayeslawError, LawError, RangeError, shown, unknown_name
 
@@ -87,7 +87,8 @@ class Covariate(Described):
     valid : tuple of float
         Range in which the law holds (after `derive`, before division by `reference`).
     derive : callable, optional
-        Computes the covariate from the columns that its arguments name (``eval`` is the name of the validation set).
+        Computes the covariate from the columns that its arguments name (``eval`` is the role
+        of the validation set: its own name, unless the model gives it another).
     of : str, optional
         The column of labels that have one value of it each (``"domain"``); predictions look it up.
     """
@@ -146,7 +147,8 @@ class Law:
     path : str
         The column along which the checkpoints of a run lie.
     evals : tuple of str
-        The validation sets that the law distinguishes; empty: any.
+        The roles of validation sets that the law distinguishes; empty: any. A set has the role of its own name, or the
+        one that `bayeslaw.Model` is given for it.
     notes : tuple of str
         The meaning of the symbols, and where the law fails.
     """
@@ -252,6 +254,12 @@ class Law:
         return tuple(name for name, cov in self.covariates.items() if WEIGHT in cov.columns(name))
 
     @cached_property
+    def tells_evals_apart(self) -> bool:
+        """Whether the law takes validation sets of different roles differently."""
+        derived = (cov.derive for cov in self.covariates.values() if cov.derive is not None)
+        return bool(self.evals) or any("eval" in inspect.signature(derive).parameters for derive in derived)
+
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """Columns that the law needs; ``weight`` stands for all ``weight_<source>``."""
         return tuple(dict.fromkeys(c for name, cov in self.covariates.items() for c in cov.columns(name)))
@@ -270,12 +278,12 @@ class Law:
 
     def inputs(self, columns: "xr.Dataset", reference: Mapping[str, float]) -> "dict[str, xr.DataArray]":
         """Return the covariates in reference units, from table columns (named arrays, any dims)."""
-        scaled = {}
+        scaled, known = {}, {"eval": ROLE if ROLE in columns else "eval"}
         for name, cov in self.covariates.items():
             if cov.derive is None:
                 value = columns[name]
             else:
-                value = cov.derive(**{p: columns[p] for p in inspect.signature(cov.derive).parameters})
+                value = cov.derive(**{p: columns[known.get(p, p)] for p in inspect.signature(cov.derive).parameters})
             scaled[name] = value / reference[name]
         return scaled
 

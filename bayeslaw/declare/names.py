@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable
 
-__all__ = ["AREAS", "WEIGHT", "owner_of_coefficient", "owner_of_column", "owner_of_dim"]
+__all__ = ["AREAS", "ROLE", "WEIGHT", "owner_of_coefficient", "owner_of_column", "owner_of_dim"]
 
 WEIGHT = "weight"
 """The covariate made of all columns ``weight_<source>``; its own dim is ``source``."""
+
+ROLE = "eval_role"
+"""What a law takes each validation set for, and the dim of populations of sets with one role."""
 
 AREAS = (
     *("S1", "S1pt", "S1cpt"),
@@ -17,7 +20,7 @@ AREAS = (
 DERIVED = ("_mu", "_sigma", "_paper")
 """Ends of the names of variables that are derived from a coefficient."""
 
-DIMS = dict.fromkeys(("chain", "draw", "eval", "batch", "row", "measurement", "source", WEIGHT), "a dim")
+DIMS = dict.fromkeys(("chain", "draw", "eval", "batch", "row", "measurement", "source", WEIGHT, ROLE), "a dim")
 ERRORS = dict.fromkeys(
     (
         *("sigma", "run_weight", "correlation_length", "eval_correlation"),

@@ -20,25 +20,15 @@ __all__ = [
     "central",
     "closed",
     "describe",
-    "pooled",
     "positive",
     "quantile",
     "real",
     "share",
-    "typical",
     "with_dims",
 ]
 
 MOST_REASON = 160
 """Characters of another package's error that a sentence quotes."""
-
-SPREAD_OF_SPREADS = 0.5
-"""Prior standard deviation of the log of a population's spread: two thirds within a factor of exp(0.5) = 1.65.
-
-A few domains say little about how much domains differ. A prior that allows a spread of 0 gives the same bands, but
-leaves a funnel in which sampling stalls.
-"""
-
 
 FAMILIES = {
     **dict.fromkeys(("LogNormal", "LogitNormal", "Normal"), {"mu", "sigma"}),
@@ -163,6 +153,15 @@ class Prior:
         return f"<p><b>Prior</b> {html.escape(repr(self))}</p>"
 
     @property
+    def own_dims(self) -> tuple[str, ...]:
+        """The dims of the variable itself."""
+        return tuple(self.dims or ())
+
+    def along_dims(self, values: Any) -> Any:
+        """Return the values of the variable along `dims`, as what depends on it sees them."""
+        return values
+
+    @property
     def ends(self) -> tuple[float, float]:
         """The interval of a quantity with a uniform or beta prior."""
         return float(self.parameters.get("lower", 0.0)), float(self.parameters.get("upper", 1.0))
@@ -176,6 +175,10 @@ def _plain(number: Any) -> Any:
     return number.tolist() if isinstance(number, np.ndarray) else number
 
 
+def _made_by_pymc(parameter: Any) -> bool:
+    return isinstance(parameter, Prior) and type(parameter).create_variable is Prior.create_variable
+
+
 def _of_pymc(prior: Prior) -> Any:
     """Return a prior as pymc_extras has it, which makes variables and knows every distribution of PyMC."""
     import pymc as pm
@@ -184,7 +187,7 @@ def _of_pymc(prior: Prior) -> Any:
     family = getattr(pm, prior.distribution, None)
     if not (isinstance(family, type) and issubclass(family, pm.Distribution)):
         raise LookupError(f"there is no distribution {prior.distribution!r}")
-    parameters = {name: _of_pymc(p) if isinstance(p, Prior) else p for name, p in prior.parameters.items()}
+    parameters = {name: _of_pymc(p) if _made_by_pymc(p) else p for name, p in prior.parameters.items()}
     about = {"dims": prior.dims, "centered": prior.centered, "transform": prior.transform}
     return pymc_extras.prior.Prior(prior.distribution, **about, **parameters)
 
@@ -263,26 +266,6 @@ def share(mean: float, weight: float) -> Prior:
     return Prior("Beta", alpha=mean * weight, beta=(1 - mean) * weight)
 
 
-def pooled(name: str, prior: Prior, over: tuple[str, ...], within: tuple[str, ...], spread: float) -> Prior:
-    """Return the prior of a pooled coefficient.
-
-    The location of the population (``<name>_mu``; log scale for a positive coefficient) has the coefficient's prior;
-    its spread (``<name>_sigma``) is log-normal around `spread`; both have the dims `within`.
-    """
-    nested = any(isinstance(p, Prior) for p in prior.parameters.values())
-    if nested or prior.distribution not in ("LogNormal", "Normal"):
-        raise LawError(
-            f"cannot pool {name} over {', '.join(over)} with the prior {prior}: give positive(...), real(...) "
-            "or a nested Prior with its own dims"
-        )
-    return Prior(
-        prior.distribution,
-        mu=Prior("Normal", mu=prior.parameters["mu"], sigma=prior.parameters["sigma"], dims=within),
-        sigma=with_dims(positive(spread, SPREAD_OF_SPREADS), within),
-        dims=(*within, *over),
-    )
-
-
 def closed(prior: Prior) -> bool:
     """Return whether a prior is a log-normal, normal or beta one with plain numbers, whose quantiles are known."""
     p = prior.parameters
@@ -330,19 +313,3 @@ def describe(prior: Prior) -> str:
 def with_dims(prior: Prior, dims: tuple[str, ...]) -> Prior:
     """Return the same prior over `dims`."""
     return Prior(prior.distribution, dims=dims, centered=prior.centered, transform=prior.transform, **prior.parameters)
-
-
-def typical(spread: Prior | float) -> float:
-    """Return a middle value of the prior of a population's spread, or the spread if it is a number."""
-    if not isinstance(spread, Prior):
-        return spread
-    p = spread.parameters
-    match spread.distribution:
-        case "LogNormal":
-            return math.exp(p["mu"])
-        case "Gamma":
-            return float(p["alpha"] / p["beta"])
-        case "Exponential":
-            return 1 / float(p.get("lam", 1.0))
-        case _:
-            return 0.67 * float(p["sigma"])  # half-normal

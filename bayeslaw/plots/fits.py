@@ -60,7 +60,7 @@ def plot_shares(
     at = {"domain_share": grid, **given(N=N, D=D), **chosen}
     draws = predict(fit, **at).draws
     if fit.model.outside != "include":
-        draws = draws.where(inside(fit.model.law, fit.columns(**at).assign_coords(eval=design.evals)))
+        draws = draws.where(inside(fit.model.law, design.with_evals(fit.columns(**at))))
     here = np.ones(len(share), bool) if N is None else np.isclose(rows["N"].values, N)
     for name, label in chosen.items():
         here &= rows[name].values == label

@@ -196,7 +196,7 @@ class Posterior:
         one new run.
         """
         law = self.model.law
-        inputs = law.inputs(columns.assign_coords(eval=self.evals), self.model.reference)
+        inputs = law.inputs(self.model.design.with_evals(columns), self.model.reference)
         loss = self._many(inputs, columns, seed)
         if loss is None:
             loss = law(*inputs.values(), **self.coefficients(columns, seed))

@@ -121,7 +121,7 @@ def untold_coefficients(fit: Posterior) -> dict[str, tuple[str, ...]]:
     if not (alone := columns_without_variation(fit)):
         return {}
     rows = design.rows.isel(row=np.flatnonzero(design.measured.any("eval").values)[:20])
-    here = rows[[c for c in dict.fromkeys([*law.columns, *design.groups]) if c in rows]].assign_coords(eval=fit.evals)
+    here = design.with_evals(rows[[c for c in dict.fromkeys([*law.columns, *design.groups]) if c in rows]])
     found = {}
     middle = {k: v.mean(SAMPLE) for k, v in fit.coefficients(here).items()}
     for column, value in alone.items():

@@ -76,11 +76,11 @@ def prior_share(fit: Posterior, draws: xr.DataArray) -> PriorShare:
     scores = _scores(y.reshape(-1, y.shape[-1]))
     apart = np.roll(scores.reshape(y.shape), y.shape[1] // 2, axis=1).reshape(scores.shape)
     each, chance = (_shares(of, z.reshape(len(scores), -1)) for of in (scores, apart))
+    by, role = fit.model.by, dict(zip(fit.evals, fit.model.design.roles, strict=True))
     pooled: dict[tuple[str, str], list[int]] = {}
     for i, cell in enumerate(cells):
-        pooled.setdefault((cell.coefficient, cell.eval if cell.coefficient in fit.model.by else cell.label), []).append(
-            i
-        )
+        shared = role[cell.eval] if by.get(cell.coefficient) == "eval" else cell.eval
+        pooled.setdefault((cell.coefficient, shared if cell.coefficient in by else cell.label), []).append(i)
     total = sum((each[i] - chance[i]).max(axis=0) for i in pooled.values())
     worst = int(np.argmax(total))
     own = each[:, worst]

@@ -69,6 +69,7 @@ def save(fit: Posterior, path: str | Path) -> Path:
         "reference": dict(model.reference),
         "monotone": model.monotone,
         "outside": model.outside,
+        "roles": dict(model.roles),
         "evals": list(model.runs.evals),
         "note": model.runs.note,
         "area_settings": dict(model.runs.area_settings),
@@ -171,6 +172,7 @@ def _fit(tree: xr.DataTree, recipe: Mapping[str, Any], law: Law, kind: type[Spec
         reference=recipe["reference"],
         monotone=recipe["monotone"],
         outside=recipe["outside"],
+        roles=recipe.get("roles", {}),
     )
     groups = {k: node.to_dataset() for k, node in tree.children.items() if k not in ("runs", "baseline")}
     posterior = groups["posterior"]

@@ -28,6 +28,9 @@ LIMITS = ("max_rise", "max_increase", "rule")
 PLACES = ("N", "domain", "D")
 """Arguments of a question that say where a ratio holds."""
 
+TOGETHER = "all together"
+"""Label of the share at which the losses of all validation sets stay within the limit."""
+
 RESULTS = ("limit", "critical ratio", "of a new run", "safe share", "p_never", "p_interior", "p_always", "ratio")
 """Columns of a table of ratios besides."""
 
@@ -61,8 +64,9 @@ def ratios(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
         draws[f"critical ratio, {label}"], found[label] = ratio.draws, ratio
         if row.get("N") == largest:
             sentences.append(f"{label}: {_share(ratio)}; of a new run {row['of a new run']}.")
-            for action in _actions(ratio, row["safe share"]):
-                actions.setdefault(action, []).append(label)
+            if row.get("eval", TOGETHER) == TOGETHER:
+                for action in _actions(ratio, row["safe share"]):
+                    actions.setdefault(action, []).append(label)
     density = Picture(
         "critical-ratio",
         f"Posterior of the critical ratio, one panel per question, for example {next(iter(draws))}",
@@ -127,12 +131,24 @@ def critical_ratios(fit: Posterior, question: Mapping[str, Any] | None = None) -
 
 
 def _rows(fit: Posterior, asked: Mapping[str, Any], rule: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    mean, new = (study_of(fit).ask("critical_ratio", **asked, **rule, new_run=new_run) for new_run in (False, True))
+    for together in dict.fromkeys((bool(asked.get("together")), True)):
+        question = {**asked, **rule, "together": together}
+        mean, new = (study_of(fit).ask("critical_ratio", **question, new_run=new_run) for new_run in (False, True))
+        several = not isinstance(mean.inputs["eval"], str)
+        yield from _cells(mean, new, {**asked, "eval": TOGETHER} if together and several else asked, rule)
+        if not several:
+            return
+
+
+def _cells(
+    mean: CriticalRatio, new: CriticalRatio, asked: Mapping[str, Any], rule: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    where = [*PLACES, *(["eval"] if asked.get("eval") == TOGETHER else [])]
     for cell in cells(mean.draws):
         own, of_new = (replace(q, draws=q.draws.isel(cell, drop=True)) for q in (mean, new))
         labels = {**asked, **{d: mean.draws[d].values[i] for d, i in cell.items()}}
         yield {
-            **{k: labels[k] for k in dict.fromkeys((*PLACES, *map(str, cell))) if k in labels},
+            **{k: labels[k] for k in dict.fromkeys((*where, *map(str, cell))) if k in labels},
             "limit": _limit(rule),
             "critical ratio": str(own.text().item()),
             "of a new run": str(of_new.text().item()),

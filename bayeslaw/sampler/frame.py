@@ -10,7 +10,7 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from bayeslaw.declare.priors import typical
+from bayeslaw.declare.populations import typical
 from bayeslaw.sampler.axes import Axes
 from bayeslaw.sampler.compiled import FRAME, FROM_FRAME, evaluate
 from bayeslaw.sampler.conditionals import Conditionals
@@ -244,7 +244,10 @@ def first_guess(density: Density, estimate: Estimate) -> np.ndarray:
             x = v[block.place].reshape(block.shape)
             if block.prior.distribution == "LogNormal":
                 x = np.log(block.natural(x))
-            extra = tuple(i for i, dim in enumerate(block.dims) if dim not in density.parameters[f"{name}_mu"].dims)
-            v[density.parameters[f"{name}_mu"].place] = x.mean(axis=extra).ravel()
-            v[density.parameters[f"{name}_sigma"].place] = np.log((x.var(axis=extra) + between**2).ravel() / 2) / 2
+            location, spread = (density.parameters.parents[k][block.place] for k in ("mu", "sigma"))
+            for mu, sd in dict.fromkeys(zip(location, spread, strict=True)):
+                own = x.ravel()[location == mu]
+                v[mu] = own.mean()
+                if sd >= 0:
+                    v[sd] = np.log((own.var() + between**2) / 2) / 2
     return v

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from bayeslaw.declare.priors import Correlation, Prior, typical
+from bayeslaw.declare.populations import typical
+from bayeslaw.declare.priors import Correlation, Prior
 from bayeslaw.errors import LawError
 from bayeslaw.spec.specification import Specification
 
@@ -88,10 +89,9 @@ class Parameters(Mapping[str, Parameter]):
     @cached_property
     def blocks(self) -> dict[str, Parameter]:
         """Every block by the name of its variable."""
-        design = self.model.design
-        labels: dict[str, Any] = {"eval": design.evals, **design.groups, **design.over, **self.model.batch_coords}
+        labels = self.model.coords
         found: dict[str, Prior] = {}
-        for stated in (self.model.coefficient_priors, self.model.noise.priors(len(design.evals))):
+        for stated in (self.model.coefficient_priors, self.model.noise.priors(len(labels["eval"]))):
             found |= stated
             for name, prior in stated.items():
                 found |= {f"{name}_{k}": p for k, p in prior.parameters.items() if isinstance(p, Prior)}
@@ -108,7 +108,7 @@ class Parameters(Mapping[str, Parameter]):
                     f"{name}, the spread of a population, has the prior {prior}: give a LogNormal, HalfNormal, Gamma "
                     "or Exponential prior"
                 )
-            dims = tuple(prior.dims or ())
+            dims = prior.own_dims
             shape = tuple(len(labels[d]) for d in dims)
             place = slice(start, start + math.prod(shape))
             is_level = self.model.terms.get(name) == "level"
@@ -153,10 +153,10 @@ class Parameters(Mapping[str, Parameter]):
         at = {k: np.full(self.size, -1) for k in ("mu", "sigma")}
         for name, block in self.items():
             for k in at:
-                if isinstance(block.prior.parameters.get(k), Prior):
+                if isinstance(prior := block.prior.parameters.get(k), Prior):
                     parent = self[f"{name}_{k}"]
-                    shape = [n if d in parent.dims else 1 for d, n in zip(block.dims, block.shape, strict=True)]
-                    entries = parent.entries.reshape(shape)
+                    shape = [n if d in (prior.dims or ()) else 1 for d, n in zip(block.dims, block.shape, strict=True)]
+                    entries = prior.along_dims(parent.entries.reshape(parent.shape)).reshape(shape)
                     at[k][block.place] = np.broadcast_to(entries, block.shape).ravel()
         return at
 

@@ -80,8 +80,8 @@ def sample(
 
 def named(density: Density, v: np.ndarray, index: dict[str, np.ndarray]) -> xr.Dataset:
     """Return vectors of parameters (last axis) as a labelled Dataset."""
-    design, parameters = density.design, density.parameters
-    labels = {"eval": design.evals, **design.groups, **design.over, **density.model.batch_coords}
+    parameters = density.parameters
+    labels = density.model.coords
     variables = {k: ((*index, *parameters[k].dims), x) for k, x in parameters.named(v).items()}
     data = xr.Dataset(variables, coords={**index, **labels})
     return data.drop_vars([d for d in labels if d not in data.dims])

@@ -9,8 +9,8 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw.declare.laws import Law
-from bayeslaw.declare.names import WEIGHT
-from bayeslaw.errors import DataError, unknown_name
+from bayeslaw.declare.names import ROLE, WEIGHT
+from bayeslaw.errors import DataError, LawError, unknown_name
 from bayeslaw.spec.ranges import inside, ranges
 from bayeslaw.tables.early_training import check_features
 from bayeslaw.tables.reading import row
@@ -20,6 +20,9 @@ __all__ = ["Design"]
 
 ORDER = "data_order"
 """The column with equal labels for runs that saw their data in the same order."""
+
+ANY_ROLE = "any"
+"""The role of every validation set, for a law that takes them all alike."""
 
 NO_PREDECESSOR = 1e6
 """Gap in log tokens before the first measurement of a run, over which no correlation is left."""
@@ -32,7 +35,8 @@ class Design:
     Attributes
     ----------
     rows : xarray.Dataset
-        Table columns with dim ``row`` (sorted by run, then tokens) and the losses with dims (row, eval).
+        Table columns with dim ``row`` (sorted by run, then tokens), the losses with dims (row, eval), and the role of
+        every validation set.
     measured : xarray.DataArray
         (row, eval): whether the loss was measured and lies in the law's range, so that it enters the likelihood.
     levels : dict
@@ -50,9 +54,15 @@ class Design:
 
     @classmethod
     def of(
-        cls, law: Law, runs: Runs, reference: Mapping[str, float], group_dims: tuple[str, ...], include_outside: bool
+        cls,
+        law: Law,
+        runs: Runs,
+        reference: Mapping[str, float],
+        group_dims: tuple[str, ...],
+        include_outside: bool,
+        roles: Mapping[str, str],
     ) -> "Design":
-        """Arrange checked runs for a law.
+        """Arrange checked runs for a law; `roles` as in `bayeslaw.Model`.
 
         Raises
         ------
@@ -67,12 +77,7 @@ class Design:
                     f"the law {law.name} needs a column {shown!r}, which the table does not have; map it: "
                     f"read_runs(..., {shown}='its name in the table')"
                 )
-        for name in runs.evals:
-            if law.evals and name not in law.evals:
-                raise DataError(
-                    f"the law {law.name} does not know a validation set {name!r}: say which it is, for example "
-                    f"loss={{{law.evals[-1]!r}: 'its loss column'}} (known: {', '.join(law.evals)})"
-                )
+        role_of = _roles(law, runs.evals, roles)
         check_features(law, table)
         for dim in group_dims:
             labels = table.columns.difference(runs.measured_columns, sort=False)
@@ -93,7 +98,7 @@ class Design:
                 f"the run {run!r} is measured {again} ({row(twice)} of runs.table): give different "
                 f"runs different names, {remedy}"
             )
-        rows = runs.sorted_along(law.path).dataset
+        rows = runs.sorted_along(law.path).dataset.assign({ROLE: ("eval", role_of)})
         measured = rows["loss"].notnull() & (include_outside or inside(law, rows))
         if not measured.any():
             raise DataError(
@@ -124,6 +129,19 @@ class Design:
     def evals(self) -> list[str]:
         """Names of the validation sets."""
         return [str(e) for e in self.rows["eval"].values]
+
+    @cached_property
+    def roles(self) -> list[str]:
+        """The role of every validation set."""
+        return [str(role) for role in self.rows[ROLE].values]
+
+    def of_role(self, role: str) -> list[str]:
+        """Return the validation sets of a role."""
+        return [name for name, own in zip(self.evals, self.roles, strict=True) if own == role]
+
+    def with_evals(self, columns: xr.Dataset) -> xr.Dataset:
+        """Return columns together with the validation sets and their roles, as the law reads them."""
+        return columns.assign_coords(eval=self.evals).assign({ROLE: ("eval", self.rows[ROLE].values)})
 
     @property
     def over(self) -> dict[str, np.ndarray]:
@@ -172,7 +190,7 @@ class Design:
     def inputs(self) -> dict[str, xr.DataArray]:
         """Covariates in reference units: on the grid of levels (one dim per column), or by row."""
         if self.on_grid:
-            columns = xr.Dataset(coords={**self.levels, "eval": self.evals})
+            columns = self.with_evals(xr.Dataset(coords=self.levels))
             columns = columns.assign({c: columns[c] for c in self.levels})
         else:
             columns = self.rows.drop_vars(["loss", "loss_sd"], errors="ignore")
@@ -240,3 +258,24 @@ class Design:
     def has_checkpoints(self) -> bool:
         """Return whether some run was measured at several token counts."""
         return len(np.unique(self.rows["run"].values)) < self.rows.sizes["row"]
+
+
+def _roles(law: Law, evals: tuple[str, ...], given: Mapping[str, str]) -> list[str]:
+    """Return what the law takes every validation set for: the role it is given, or its own name."""
+    for name, role in given.items():
+        if name not in evals:
+            raise unknown_name("validation set (in roles=)", name, evals)
+        if not law.tells_evals_apart:
+            raise LawError(f"the law {law.name} takes all validation sets alike: leave roles={{{name!r}: ...}} out")
+        if law.evals and role not in law.evals:
+            raise unknown_name(f"role of {law.name}", role, law.evals)
+    if not law.tells_evals_apart:
+        return [ANY_ROLE] * len(evals)
+    roles = [given.get(name, name) for name in evals]
+    if law.evals and (without := [name for name in roles if name not in law.evals]):
+        raise DataError(
+            f"the law {law.name} needs the role of {', '.join(map(repr, without))}: give "
+            f"roles={{{without[0]!r}: {law.evals[-1]!r}}} (--role {without[0]}={law.evals[-1]}; known: "
+            f"{', '.join(law.evals)})"
+        )
+    return roles

@@ -22,7 +22,7 @@ def pymc_model(spec: Specification) -> pm.Model:
     """Return the model as a `pymc.Model`: priors, law, shape prior and errors."""
     d, shared = spec.design, _shared(spec)
     sizes = {dim: np.arange(n) for v in shared.values() for dim, n in zip(v.dims, v.shape, strict=True)}
-    coords = sizes | {"eval": d.evals, **(d.levels if d.on_grid else {}), **d.groups, **d.over, **spec.batch_coords}
+    coords = sizes | {**(d.levels if d.on_grid else {}), **spec.coords}
     with pm.Model(coords=coords) as model:
         data = {k: pmd.Data(k, v.values, dims=v.dims) for k, v in shared.items()}
         plain = {k: p.create_variable(k) for k, p in spec.coefficient_priors.items()}

@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
 from bayeslaw.base.arguments import checked_fields
 from bayeslaw.base.words import Described
 from bayeslaw.declare.laws import Law
-from bayeslaw.declare.names import owner_of_dim
-from bayeslaw.declare.priors import Prior, describe, pooled, with_dims
+from bayeslaw.declare.names import ROLE, owner_of_dim
+from bayeslaw.declare.populations import of_roles, pooled
+from bayeslaw.declare.priors import Prior, describe, with_dims
 from bayeslaw.declare.terms import terms
 from bayeslaw.errors import DataError, LawError, shown, unknown_name
 from bayeslaw.spec.design import Design
@@ -37,6 +37,7 @@ class Specification(Described):
     reference: Mapping[str, float] = field(default_factory=dict)
     monotone: Literal["observed", "paper"] | None = "observed"
     outside: Literal["exclude", "include"] | None = None
+    roles: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for what, given in (("by", self.by), ("priors", self.priors)):
@@ -60,6 +61,7 @@ class Specification(Described):
         object.__setattr__(self, "reference", self.law.reference(self.reference))
         object.__setattr__(self, "by", dict(self.by))
         object.__setattr__(self, "priors", dict(self.priors))
+        object.__setattr__(self, "roles", dict(self.roles))
         settled = self.noise.settled(
             self.design.has_checkpoints(),
             len(self.design.evals),
@@ -84,7 +86,7 @@ class Specification(Described):
     @cached_property
     def design(self) -> Design:
         """The runs arranged for the law."""
-        return Design.of(self.law, self.runs, self.reference, self.group_dims, self.outside == "include")
+        return Design.of(self.law, self.runs, self.reference, self.group_dims, self.outside == "include", self.roles)
 
     def check_range(self) -> None:
         """Refuse a fit that leaves out many rows without being asked to, or too many; see `check_left_out`."""
@@ -110,11 +112,23 @@ class Specification(Described):
                     raise LawError(f"{name} has one value for all {self.by[name]}s: pool it by a column of the runs")
                 within = tuple(d for d in ("eval", coefficient.over) if d and d != self.by[name])
                 prior = pooled(name, prior, (self.by[name],), within, coefficient.between)
+                if self.by[name] == "eval":
+                    prior = of_roles(prior, self._role_numbers(name))
             elif "eval" not in (prior.dims or ()):
                 over = (coefficient.over,) if coefficient.over else ()
                 prior = with_dims(prior, tuple(dict.fromkeys(("eval", *(prior.dims or ()), *over))))
             priors[name] = prior
         return priors
+
+    def _role_numbers(self, name: str) -> list[int]:
+        """Return the number of the role of every validation set, over which a coefficient is pooled."""
+        roles = list(dict.fromkeys(self.design.roles))
+        if len(roles) < len(self.design.evals):
+            return [roles.index(role) for role in self.design.roles]
+        raise LawError(
+            f"{name} is to be pooled over validation sets, and no two of {', '.join(self.design.evals)} have the same "
+            f"role: leave by={{{name!r}: 'eval'}} out, or give them one role with roles="
+        )
 
     @cached_property
     def terms(self) -> dict[str, str]:
@@ -122,9 +136,13 @@ class Specification(Described):
         return terms(self.law, self.coefficient_priors)
 
     @property
-    def batch_coords(self) -> dict[str, np.ndarray]:
-        """The labels of the batches, if the error model has batch noise."""
-        return {"batch": self.design.batches[0]} if self.noise.batch else {}
+    def coords(self) -> dict[str, Any]:
+        """The labels of every dim of the parameters."""
+        design, roles = self.design, list(dict.fromkeys(self.design.roles))
+        coords: dict[str, Any] = {"eval": design.evals, **design.groups, **design.over}
+        if "eval" in self.by.values() and len(roles) > 1:
+            coords[ROLE] = roles
+        return coords | ({"batch": design.batches[0]} if self.noise.batch else {})
 
     @cached_property
     def shape(self) -> Shape:
@@ -145,6 +163,11 @@ class Specification(Described):
             rows.append((name, "1", describe(prior), "errors", ", ".join(prior.dims or ())))
         return pd.DataFrame(rows, columns=["parameter", "unit", "prior", "shared", "dims"]).set_index("parameter")
 
+    def describe_roles(self) -> str:
+        """Return what the law takes every validation set for, in words."""
+        roles = dict.fromkeys(self.design.roles)
+        return "; ".join(f"{', '.join(self.design.of_role(role))} {role}" for role in roles)
+
     def describe_noise(self) -> str:
         """Return one line about the error model."""
         along = "run effect and correlation along tokens" if self.noise.correlated else "independent checkpoints"
@@ -164,6 +187,7 @@ class Specification(Described):
         kept_out = f"; {outside} outside the law's range kept out" if outside else ""
         return f"Model {self.law.name}: {self.law.title}", [
             ("measurements", f"{len(self.design.log_loss)} ({', '.join(self.design.evals)}){kept_out}"),
+            *([("roles", self.describe_roles())] if self.roles else []),
             ("pooled", pooled_by + (f"; separate: {separate}" if separate else "")),
             ("reference", ", ".join(f"{k} {v:g}" for k, v in self.reference.items())),
             ("shape prior", self.monotone or "none"),

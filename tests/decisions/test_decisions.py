@@ -49,7 +49,13 @@ class StubFit:
     def model(self):
         measured = pd.DataFrame({f"{e}_loss": [2.0, 3.0] for e in self.evals})
         runs = SimpleNamespace(table=measured, baseline=self.baseline)
-        design = SimpleNamespace(groups={}, levels={})
+        design = SimpleNamespace(
+            groups={},
+            levels={},
+            roles=self.evals,
+            of_role=lambda role: [e for e in self.evals if e == role],
+            with_evals=lambda columns: columns.assign_coords(eval=self.evals),
+        )
         settings = {"law": self.law, "reference": self.law.reference(), "runs": runs, "outside": self.outside}
         return SimpleNamespace(**settings, design=design)
 

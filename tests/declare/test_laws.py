@@ -21,6 +21,7 @@ from bayeslaw import models
 from bayeslaw.cli.options import read_prior
 from bayeslaw.declare import priors
 from bayeslaw.declare.laws import Law
+from bayeslaw.declare.populations import SPREAD_OF_SPREADS, pooled
 from bayeslaw.declare.priors import describe
 from bayeslaw.errors import BayeslawError, LawError, RangeError, UnknownName
 from bayeslaw.spec.noise import Noise
@@ -385,7 +386,10 @@ def test_a_badly_written_prior_is_refused(text):
         (lambda: priors.real(0, 0), "standard deviation"),
         (lambda: priors.share(1, 5), "mean inside"),
         (lambda: priors.share(0.5, 0), "weight"),
-        (lambda: priors.pooled("E", priors.share(0.5, 4), ("domain",), ("eval",), 0.3), "cannot pool E over domain"),
+        (
+            lambda: pooled("E", priors.share(0.5, 4), ("domain",), ("eval",), 0.3),
+            "cannot pool E over domain",
+        ),
     ],
 )
 def test_impossible_priors_are_refused(build, word):
@@ -394,8 +398,11 @@ def test_impossible_priors_are_refused(build, word):
 
 
 def test_a_pooled_prior_keeps_its_location_in_the_population():
-    p = priors.pooled("E", priors.positive(1.5, 0.5), ("domain",), ("eval",), 0.3)
+    p = pooled("E", priors.positive(1.5, 0.5), ("domain",), ("eval",), 0.3)
     assert p.dims == ("eval", "domain")
     assert p.parameters["mu"].dims == p.parameters["sigma"].dims == ("eval",)
     assert p.parameters["mu"].parameters == {"mu": pytest.approx(np.log(1.5)), "sigma": 0.5}
-    assert p.parameters["sigma"].parameters == {"mu": pytest.approx(np.log(0.3)), "sigma": priors.SPREAD_OF_SPREADS}
+    assert p.parameters["sigma"].parameters == {
+        "mu": pytest.approx(np.log(0.3)),
+        "sigma": SPREAD_OF_SPREADS,
+    }

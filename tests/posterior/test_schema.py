@@ -60,7 +60,7 @@ def test_posterior_variables_and_dims(fit):
     population, paper = {"E_mu", "E_sigma"}, {"A_paper", "B_paper"}
     on_request = {"size_exponent", "batch_effect", "batch_effect_sigma"}  # bl.Noise(size_exponent=...), data_order
     assert set(posterior.data_vars) == {*law.coefficients, *population, *paper} | written - on_request
-    assert documented("posterior`", 2) == ["chain", "draw", "eval", "batch"]
+    assert documented("posterior`", 2) == ["chain", "draw", "eval", "batch", "eval_role"]
     assert posterior["alpha"].dims == ("chain", "draw", "eval")
     assert posterior["E"].dims == ("chain", "draw", "eval", "domain")
     assert posterior["run_weight"].dims == ("chain", "draw")
@@ -81,9 +81,18 @@ def test_the_file(fit, tmp_path):
         assert set(tree.children) == {"posterior", "observed_data", "constant_data", "runs", "baseline"}
         assert tree["runs"].to_dataset().sizes == {"row": 32} and tree["baseline"].to_dataset().sizes == {"row": 16}
         recipe = json.loads(tree.attrs["bayeslaw"])
-        assert {"law", "by", "priors", "noise", "reference", "monotone", "outside", "settings", "bayeslaw"} <= set(
-            recipe
-        )
+        assert {
+            "law",
+            "roles",
+            "by",
+            "priors",
+            "noise",
+            "reference",
+            "monotone",
+            "outside",
+            "settings",
+            "bayeslaw",
+        } <= set(recipe)
 
 
 def test_predictions(fit):

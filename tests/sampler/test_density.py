@@ -127,6 +127,26 @@ MODELS["shares of a mixture, floors"] = lambda: bl.Model(
 )
 
 
+def four_sets() -> pd.DataFrame:
+    """The small study with two general sets more."""
+    rows = table()
+    return rows.assign(pile_loss=1.1 * rows["general_loss"], web_loss=0.9 * rows["general_loss"] + 0.1)
+
+
+GENERAL = {"pile": "general", "web": "general"}
+MODELS["pooled over validation sets, another by domain, joint, correlated"] = lambda: bl.Model(
+    models.dcpt, read_runs(four_sets()), roles=GENERAL, by={"E": "eval", "gamma": "eval", "C": "domain"}
+)
+MODELS["pooled over sets of one role"] = lambda: bl.Model(
+    models.dcpt,
+    read_runs(four_sets().drop(columns="domain_loss")),
+    roles=GENERAL,
+    by={"eta": "eval"},
+    noise=bl.Noise(correlated=False, joint=False),
+    priors={"eta": bl.real(1.2, 0.3)},
+)
+
+
 @bl.law(
     title="A product of shares",
     source="none",

@@ -43,6 +43,7 @@ def design(runs: dict[str, list[float]], evals: int, unmeasured: Sequence[tuple[
         {"N": 1, "D": 1},
         (),
         True,
+        {},
     )
     measured = full.measured.copy()
     for label, position, number in unmeasured:

@@ -57,7 +57,7 @@ def test_data_sets_need_no_mapping(name, law, rows, baseline):
     runs = read_runs(bl.datasets.load(name))
     assert runs.evals == ("general", "domain")
     assert (len(runs), len(runs.baseline)) == (rows, baseline)
-    design = Design.of(law, runs, law.reference(), (), include_outside=True)
+    design = Design.of(law, runs, law.reference(), (), include_outside=True, roles={})
     assert len(design.log_loss) == 2 * rows
     assert design.measured.all()
 
@@ -143,7 +143,8 @@ def test_the_order_of_the_rows_does_not_matter(order, named):
 
     assert sorted_hash(first) == sorted_hash(second)
     a, b = (
-        Design.of(models.dcpt, r, models.dcpt.reference(), ("domain",), include_outside=False) for r in (first, second)
+        Design.of(models.dcpt, r, models.dcpt.reference(), ("domain",), include_outside=False, roles={})
+        for r in (first, second)
     )
     if named:
         np.testing.assert_array_equal(a.log_loss, b.log_loss)
@@ -257,7 +258,7 @@ MODELS = {
     "missing share": (lambda: model(named().drop(columns="domain_share")), ("'domain_share'", "map it")),
     "unknown validation set": (
         lambda: model(grid().rename(columns={"domain_loss": "code_loss"})),
-        ("dcpt", "'code'", "loss={'domain'", "general, domain"),
+        ("dcpt", "roles={'code'", "--role code=", "general, domain"),
     ),
     "unnamed validation set": (
         lambda: model(grid().rename(columns={"domain_loss": "loss"})), ("dcpt", "'validation'", "general, domain"),
