@@ -16,10 +16,11 @@ import numpy as np
 from numba import carray, cfunc, njit, types
 from pytensor.link.numba.cache import compile_numba_function_src
 
+from bayeslaw.sampler.bends import bend, pull_back_bend
 from bayeslaw.sampler.blocks import law_on_block, pull_back
 from bayeslaw.sampler.conditionals import factors, place, pull_back_deviations
 from bayeslaw.sampler.error_density import correlated, independent
-from bayeslaw.sampler.maps import place_terms, pull_terms
+from bayeslaw.sampler.maps import log_falls, place_terms, pull_log_falls, pull_terms
 from bayeslaw.sampler.parameters import log_prior, natural
 from bayeslaw.sampler.table import At, reals, reals2, whole, whole2
 from bayeslaw.spec.shape import RISE
@@ -214,6 +215,10 @@ def _forward(table, u, v, c_u, values, chain, memory):  # type: ignore[no-untype
     unit = law[0].reshape((len(terms) + 1, terms.shape[1], -1))
     for a in range(len(terms)):
         unit[a] -= unit[-1]
+    falls = np.zeros(size)
+    log_falls(unit, terms, reals2(table, At.term_weight), reals2(table, At.contrasts), falls)
+    for f in range(len(whole2(table, At.family_shape))):
+        bend(v, falls, c_u, _family(table, f), 1.0)
     jacobian += place_terms(
         v, unit, terms, reals2(table, At.term_weight), whole(table, At.level), reals(table, At.level_weight),
         reals2(table, At.contrasts), whole(table, At.logs), reals(table, At.log_bend),
@@ -231,12 +236,18 @@ def _backward(table, u, v, g, c_u, chain, memory, law):  # type: ignore[no-untyp
         g, v, unit, pull, terms, reals2(table, At.term_weight), whole(table, At.level), reals(table, At.level_weight),
         reals2(table, At.contrasts), whole(table, At.logs), reals(table, At.log_bend),
     )  # fmt: skip
+    families = len(whole2(table, At.family_shape))
+    if families:
+        falls, by_fall = np.zeros(size), np.zeros(size)
+        log_falls(unit, terms, reals2(table, At.term_weight), reals2(table, At.contrasts), falls)
+        for f in range(families):
+            pull_back_bend(g, v, falls, by_fall, c_u, chain, _family(table, f))
+        pull_log_falls(by_fall, unit, pull, terms, reals2(table, At.term_weight), reals2(table, At.contrasts))
     for a in range(len(terms)):
         pull[-1] -= pull[a]
     pull_back(table, UNITS, pull.ravel(), law, chain, g)
     for n in range(len(locations)):
         g[locations[n]] += g[size + 2 + n]
-    families = len(whole2(table, At.family_shape))
     if families:
         natural(u, whole(table, At.scale), reals(table, At.low), reals(table, At.high), c_u, chain[:size])
     for f in range(families):

@@ -13,6 +13,8 @@ R0 the precision of the prior, c = S (w0 - m0) and r0 = - sum of c at the mode (
 m0 and w0. The sampler moves deviations from these means in units of the Cholesky factors, which are nearly standard
 normal for every spread. Means and factors depend on tau, those of w also on m; the Jacobian of the factors makes this
 exact.
+
+M is that of the mode; `bayeslaw.sampler.bends` adds what it leaves out.
 """
 
 import math
@@ -22,6 +24,8 @@ from functools import cached_property
 
 import numpy as np
 from numba import njit
+
+from bayeslaw.sampler.bends import bend
 
 __all__ = ["Conditionals", "factors", "family_arrays", "place", "pull_back_deviations"]
 
@@ -60,9 +64,11 @@ class Conditionals:
     def _arrays(self) -> tuple[np.ndarray, ...]:
         return tuple(getattr(self, field.name) for field in fields(self))
 
-    def displace(self, w: np.ndarray, u: np.ndarray, c: np.ndarray) -> None:
-        """Fill in the deviations from the coordinates."""
-        _displace(w, u, self._arrays, self._factors(c))
+    def displace(self, w: np.ndarray, u: np.ndarray, c: np.ndarray, falls: np.ndarray) -> None:
+        """Fill in the deviations from the coordinates, given the log drops at unit amplitude."""
+        straight = w.copy()
+        bend(straight, falls, c, self._arrays, -1.0)
+        _displace(straight, u, self._arrays, self._factors(c))
 
     def _factors(self, c: np.ndarray) -> tuple[np.ndarray, ...]:
         groups, k = self.entry.shape

@@ -4,7 +4,7 @@ import math
 
 from numba import njit
 
-__all__ = ["displace_terms", "place_terms", "pull_terms"]
+__all__ = ["displace_terms", "log_falls", "place_terms", "pull_log_falls", "pull_terms"]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -13,6 +13,26 @@ def _fall(unit, contrasts, a, p):  # type: ignore[no-untyped-def]
     for m in range(unit.shape[2]):
         fall += contrasts[a, m] * unit[a, p, m]
     return fall
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def log_falls(unit, terms, term_weight, contrasts, found):  # type: ignore[no-untyped-def]
+    """Fill in the log drop of every entry's term at unit amplitude; entries without a drop are left alone."""
+    for a in range(len(terms)):
+        if contrasts[a, 0] != 0:
+            for p in range(terms.shape[1]):
+                found[terms[a, p]] += term_weight[a, p] * math.log(_fall(unit, contrasts, a, p))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def pull_log_falls(by_fall, unit, pull, terms, term_weight, contrasts):  # type: ignore[no-untyped-def]
+    """Add the part of a gradient in the log drops to that in the terms."""
+    for a in range(len(terms)):
+        if contrasts[a, 0] != 0:
+            for p in range(terms.shape[1]):
+                force = by_fall[terms[a, p]] * term_weight[a, p] / _fall(unit, contrasts, a, p)
+                for m in range(unit.shape[2]):
+                    pull[a, p, m] += force * contrasts[a, m]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -20,7 +20,7 @@ INSIDE = [(1e9, 5e9, 0.3), (1e9, 2e10, 0.6), (3e9, 5e9, 0.6), (3e9, 2e10, 0.3)]
 BEYOND = [(7e9, 2e10, 0.3), (7e9, 1e11, 0.6), (3e9, 1e11, 0.3), (1e9, 1e11, 0.6)]
 """N, D, domain share of the losses predicted: between the runs' levels, and beyond the largest N or D."""
 
-SHORT, DEFAULT = (250, 150), (1000, 800)
+SHORT, DEFAULT = (250, 150), (1000, 300)
 """Draws and warm-up of a chain: as many effective draws as the bootstrap has refits, and more; and the default."""
 
 

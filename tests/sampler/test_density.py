@@ -83,6 +83,9 @@ MODELS: dict[str, Callable[[], bl.Model]] = {
     "correlated, joint, pooled, shape": lambda: bl.Model(
         models.dcpt, read_runs(table()), by={"E": "domain", "C": "domain", "alpha": "domain"}, outside="include"
     ),
+    "groups by a covariate": lambda: bl.Model(
+        models.dcpt, read_runs(table()), by={"B": "N", "C": "N"}, priors={"E": bl.positive(1.5, spread=0.5, dims="N")}
+    ),
     "robust": lambda: bl.Model(models.dcpt, read_runs(table()), noise=bl.Noise(robust=True), by={"eta": "domain"}),
     "independent, no shape": lambda: bl.Model(
         models.dcpt, read_runs(table()), noise=bl.Noise(correlated=False, joint=False), monotone=None
