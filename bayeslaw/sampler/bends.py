@@ -3,8 +3,8 @@
 The log of an amplitude is that of the drop of its term minus f, the log of the drop at unit amplitude, which depends on
 the exponents. A population ties the amplitudes of its groups the more, the smaller its spread tau; the slopes M of the
 conditional means (`bayeslaw.sampler.conditionals`) follow f near the mode only, and the curvature of the rest grows as
-tau^-2. Each drop is therefore moved on by the share tau^-2 / (P + tau^-2), P its own precision given the rest, of what M
-leaves out of f(w) - f(m). A drop moves by the others' coordinates, so that the Jacobian stays as it is.
+tau^-2. Each drop is therefore moved on by the share tau^-2 / (P + tau^-2), P its own precision given the rest, of
+what M leaves out of f(w) - f(m). A drop moves by the others' coordinates, so that the Jacobian stays as it is.
 """
 
 from numba import njit
