@@ -1,27 +1,75 @@
-"""Bayesian scaling laws of (continual) pre-training: which mixture ratio, and how sure."""
+"""Bayesian scaling laws of (continual) pre-training: which mixture ratio, and how sure.
 
-from bayeslaw import datasets, models, plots
+Names are imported when they are asked for.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from bayeslaw.base.drawing import draw_with
+from bayeslaw.base.lazy import lazy
 from bayeslaw.base.version import VERSION as __version__
-from bayeslaw.checks.paper_requirements import requirements
-from bayeslaw.decisions.domain_learnability import learnability
-from bayeslaw.declare import Coefficient, Covariate, Law, Prior, law, positive, real, share, with_misfit
-from bayeslaw.errors import BayeslawError
-from bayeslaw.posterior.draws import UNSEEN
-from bayeslaw.posterior.forgetting import compare_memories
-from bayeslaw.posterior.quantity import Quantity
-from bayeslaw.reporting import report
-from bayeslaw.spec.noise import Noise
-from bayeslaw.tables import schedules
-from bayeslaw.tables.curves import read_curves
-from bayeslaw.tables.early_training import early_features
-from bayeslaw.tables.runs import Runs, read_runs
-from bayeslaw.tables.scores import read_scores
-from bayeslaw.tables.wandb import from_wandb
-from bayeslaw.validation import splits
-from bayeslaw.validation.calibration import Calibration, calibrate
-from bayeslaw.validation.comparison import compare
-from bayeslaw.validation.evaluation import Evaluation, evaluate
-from bayeslaw.workflow import Fit, Model, grid, load
+
+if TYPE_CHECKING:
+    from bayeslaw import datasets, models, plots
+    from bayeslaw.checks.paper_requirements import requirements
+    from bayeslaw.decisions.domain_learnability import learnability
+    from bayeslaw.declare import Coefficient, Covariate, Law, Prior, law, positive, real, share, with_misfit
+    from bayeslaw.errors import BayeslawError
+    from bayeslaw.posterior.draws import UNSEEN
+    from bayeslaw.posterior.forgetting import compare_memories
+    from bayeslaw.posterior.quantity import Quantity
+    from bayeslaw.reporting import report
+    from bayeslaw.spec.noise import Noise
+    from bayeslaw.tables import schedules
+    from bayeslaw.tables.curves import read_curves
+    from bayeslaw.tables.early_training import early_features
+    from bayeslaw.tables.runs import Runs, read_runs
+    from bayeslaw.tables.scores import read_scores
+    from bayeslaw.tables.wandb import from_wandb
+    from bayeslaw.validation import splits
+    from bayeslaw.validation.calibration import Calibration, calibrate
+    from bayeslaw.validation.comparison import compare
+    from bayeslaw.validation.evaluation import Evaluation, evaluate
+    from bayeslaw.workflow import Fit, Model, grid, load
+else:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "bayeslaw.checks.paper_requirements": ["requirements"],
+            "bayeslaw.datasets": [],
+            "bayeslaw.decisions.domain_learnability": ["learnability"],
+            "bayeslaw.declare": [
+                "Coefficient",
+                "Covariate",
+                "Law",
+                "Prior",
+                "law",
+                "positive",
+                "real",
+                "share",
+                "with_misfit",
+            ],
+            "bayeslaw.errors": ["BayeslawError"],
+            "bayeslaw.models": [],
+            "bayeslaw.plots": [],
+            "bayeslaw.posterior.draws": ["UNSEEN"],
+            "bayeslaw.posterior.forgetting": ["compare_memories"],
+            "bayeslaw.posterior.quantity": ["Quantity"],
+            "bayeslaw.reporting": ["report"],
+            "bayeslaw.spec.noise": ["Noise"],
+            "bayeslaw.tables.curves": ["read_curves"],
+            "bayeslaw.tables.early_training": ["early_features"],
+            "bayeslaw.tables.runs": ["Runs", "read_runs"],
+            "bayeslaw.tables.schedules": [],
+            "bayeslaw.tables.scores": ["read_scores"],
+            "bayeslaw.tables.wandb": ["from_wandb"],
+            "bayeslaw.validation.calibration": ["Calibration", "calibrate"],
+            "bayeslaw.validation.comparison": ["compare"],
+            "bayeslaw.validation.evaluation": ["Evaluation", "evaluate"],
+            "bayeslaw.validation.splits": [],
+            "bayeslaw.workflow": ["Fit", "Model", "grid", "load"],
+        },
+    )
 
 __all__ = [
     "__version__",
@@ -63,3 +111,12 @@ __all__ = [
     "splits",
     "with_misfit",
 ]
+
+
+def _draw(answer: Any, **options: Any) -> Any:
+    from bayeslaw.plots.drawing import draw
+
+    return draw(answer, **options)
+
+
+draw_with(_draw)

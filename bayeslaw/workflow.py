@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
-import arviz as az
+import arviz_stats
 import numpy as np
 import pandas as pd
-import pymc as pm
 import xarray as xr
 
 from bayeslaw.base.arguments import checked
@@ -27,16 +26,18 @@ from bayeslaw.decisions.tokens_for import tokens_for
 from bayeslaw.decisions.turning import critical_point, turning_length
 from bayeslaw.declare.laws import Law
 from bayeslaw.posterior import groups as groups_of
-from bayeslaw.posterior import inference, new_domain, provenance, store
+from bayeslaw.posterior import inference, provenance, store
 from bayeslaw.posterior.draws import Posterior, posterior_of
 from bayeslaw.posterior.losses import by_row, predict
 from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.reporting import report
-from bayeslaw.spec.pymc_model import pymc_model
 from bayeslaw.spec.specification import Specification
 from bayeslaw.tables.areas import Schedules
 from bayeslaw.tables.reading import Table
 from bayeslaw.tables.runs import Runs
+
+if TYPE_CHECKING:
+    import pymc
 
 __all__ = ["Fit", "Model", "grid", "load"]
 
@@ -80,8 +81,10 @@ class Model(Specification):
     """
 
     @cached_property
-    def pymc_model(self) -> pm.Model:
+    def pymc_model(self) -> "pymc.Model":
         """The model as a plain `pymc.Model`: priors on the coefficients, the law, the errors."""
+        from bayeslaw.spec.pymc_model import pymc_model
+
         return pymc_model(self)
 
     @checked
@@ -167,7 +170,7 @@ class Fit(Posterior):
     @checked
     def summary(self, prob: float = CI_PROB) -> pd.DataFrame:
         """Return mean, sd, interval, ESS and R-hat of every parameter."""
-        return cast(pd.DataFrame, az.summary(self.idata, ci_prob=prob, ci_kind="eti"))
+        return cast(pd.DataFrame, arviz_stats.summary(self.idata, ci_prob=prob, ci_kind="eti"))
 
     @overload
     def predict(self, *, new_run: bool = False, seed: int = 0, **columns: Any) -> Quantity: ...
@@ -263,7 +266,9 @@ class Fit(Posterior):
     @checked
     def new_domain(self, early_runs: Runs, *, draws: int = 1000, seed: int = 0) -> "Fit":
         """Return the posterior with one more domain; see `bayeslaw.posterior.new_domain.new_domain`."""
-        return cast(Fit, new_domain.new_domain(self, early_runs, draws=draws, seed=seed))
+        from bayeslaw.posterior.new_domain import new_domain
+
+        return cast(Fit, new_domain(self, early_runs, draws=draws, seed=seed))
 
     def checks(self, **planned: Any) -> Checks:
         """Return what could be wrong, one sentence and a remedy each.

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import bayeslaw.validation.refits  # noqa: F401  (it reads the signature of fits, which tests replace)
 from bayeslaw.declare.laws import Law
 
 LEVELS = {

@@ -113,6 +113,7 @@ def checked[**P, R](function: Callable[P, R]) -> Callable[P, R]:
     """Return the function with its arguments checked: one of another type than annotated raises ArgumentError.
 
     So are the values of a mapping. The elements of other containers are not checked, nor is anything annotated as Any.
+    A type may have a class method ``taken``, which turns what another package has for it into one of its own.
     """
     declared = signature(function)
     takes_any = any(p.kind is Parameter.VAR_KEYWORD for p in declared.parameters.values())
@@ -133,12 +134,13 @@ def checked[**P, R](function: Callable[P, R]) -> Callable[P, R]:
             if name not in declared.parameters and (not takes_any or _known_here(name, declared.parameters)):
                 raise ArgumentError(str(_unknown(name, declared.parameters)))
         try:
-            given = declared.bind(*args, **kwargs).arguments
+            bound = declared.bind(*args, **kwargs)
         except TypeError as e:
             made = function.__name__ == "__init__" and args
             called = type(args[0]).__name__ if made else function.__name__
             raise ArgumentError(f"{called}: {e}") from None
-        for name, value in given.items():
+        for name, value in bound.arguments.items():
+            bound.arguments[name] = value = _taken(value, kinds()[name], held().get(name, ()))
             several = declared.parameters[name].kind
             each = [(name, one) for one in value] if several is Parameter.VAR_POSITIONAL else [(name, value)]
             for argument, one in value.items() if several is Parameter.VAR_KEYWORD else each:
@@ -149,7 +151,7 @@ def checked[**P, R](function: Callable[P, R]) -> Callable[P, R]:
                 for key, element in one.items() if name in held() and isinstance(one, Mapping) else ():
                     if not any(_is(element, kind) for kind in held()[name]):
                         raise ArgumentError(f"{argument}[{key!r}] is {shown(element)}: give {_wanted(held()[name])}")
-        return function(*args, **kwargs)
+        return function(*bound.args, **bound.kwargs)
 
     return call
 
@@ -251,6 +253,15 @@ def _held(annotation: Any) -> Iterator[Any]:
     elif get_origin(annotation) in (Union, UnionType):
         for part in get_args(annotation):
             yield from _held(part)
+
+
+def _taken(value: Any, kinds: Sequence[Any], held: Sequence[Any]) -> Any:
+    """Return a value, or the values of a mapping, as the wanted type that takes it from another package has it."""
+    if isinstance(value, Mapping) and any(hasattr(kind, "taken") for kind in held):
+        return {key: _taken(element, held, ()) for key, element in value.items()}
+    for kind in kinds:
+        value = kind.taken(value) if hasattr(kind, "taken") else value
+    return value
 
 
 def _wanted(kinds: tuple[Any, ...]) -> str:

@@ -3,13 +3,13 @@
 Results go to standard output. An error is one line on standard error with exit code 2, and nothing is written.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from bayeslaw.base.version import VERSION
 from bayeslaw.cli.catalogue import data, laws
-from bayeslaw.cli.deciding import add_decisions
 from bayeslaw.cli.fitting import fit
 from bayeslaw.cli.mistakes import OnceEach, OneLineErrors
 from bayeslaw.cli.predicting import predict
@@ -18,13 +18,34 @@ from bayeslaw.cli.scoring import compare, evaluate
 
 __all__ = ["app"]
 
+
+class Decisions(TyperGroup):
+    """The commands of the decisions, which are made of their functions when one is asked for."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command by its name; see `typer.core.TyperGroup`."""
+        self._make()
+        return super().get_command(ctx, cmd_name)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of the commands; see `typer.core.TyperGroup`."""
+        self._make()
+        return super().list_commands(ctx)
+
+    def _make(self) -> None:
+        from bayeslaw.cli.deciding import commands
+
+        if not self.commands:
+            self.commands.update(commands())
+
+
 app = typer.Typer(
     cls=OneLineErrors,
     add_completion=False,
     rich_markup_mode=None,
     help="Bayesian scaling laws of (continual) pre-training: which mixture ratio, and how sure.",
 )
-decide = typer.Typer(rich_markup_mode=None, help="Answer a question, with a credible interval.")
+decide = typer.Typer(cls=Decisions, rich_markup_mode=None, help="Answer a question, with a credible interval.")
 
 
 def _show_version(wanted: bool) -> None:
@@ -52,4 +73,3 @@ app.add_typer(decide, name="decide")
 app.command(cls=OnceEach)(check)
 app.command(cls=OnceEach)(report)
 app.command(cls=OnceEach)(demo)
-add_decisions(decide)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bayeslaw import datasets, models
+import bayeslaw as bl
 from bayeslaw.base.words import counted
 from bayeslaw.cli.options import law_named
 from bayeslaw.cli.printing import write_csv
@@ -22,8 +22,9 @@ def laws(law: Annotated[str | None, typer.Argument(metavar="[LAW]")] = None) -> 
     if law is not None:
         typer.echo(law_named(law).card(), nl=False)
         return
-    wide = max(map(len, models.catalogue))
-    for name, entry in sorted(models.catalogue.items()):
+    catalogue = bl.models.catalogue
+    wide = max(map(len, catalogue))
+    for name, entry in sorted(catalogue.items()):
         typer.echo(f"{name:{wide}}  {entry.title}: {', '.join(entry.columns)}; {entry.source}")
 
 
@@ -40,13 +41,13 @@ def data(
     if name is None:
         if output is not None:
             raise RangeError("name the data set to write, for example: bayeslaw data tinycpt -o runs.csv")
-        catalogue = datasets.catalogue()
+        catalogue = bl.datasets.catalogue()
         wide = max(map(len, catalogue["name"]))
         for entry in catalogue.itertuples():
             typer.echo(f"{entry.name:{wide}}  {entry.rows:>7} rows  {entry.home:9}  {entry.what}")
     elif output is None:
-        typer.echo(str(datasets.card(name)))
+        typer.echo(str(bl.datasets.card(name)))
     else:
-        table = datasets.load(name)
+        table = bl.datasets.load(name)
         write_csv(table, output)
         typer.echo(f"{output}: {counted(len(table), 'row')}")

@@ -16,7 +16,7 @@ from bayeslaw.cli.printing import print_answer
 from bayeslaw.decisions import DECISIONS, Decision
 from bayeslaw.tables.areas import read_schedule
 
-__all__ = ["add_decisions"]
+__all__ = ["commands"]
 
 
 class Rule(StrEnum):
@@ -100,10 +100,12 @@ WITHOUT_OPTION = ("fit", "labels", "seed", "vectors")
 """Arguments that no command takes."""
 
 
-def add_decisions(app: typer.Typer) -> None:
-    """Add a command for every decision."""
+def commands() -> dict[str, Any]:
+    """Return a command for every decision, by its name."""
+    app = typer.Typer(rich_markup_mode=None)
     for decision in DECISIONS.values():
         app.command(decision.name.replace("_", "-"), cls=OnceEach)(_command(decision))
+    return dict(typer.main.get_group(app).commands)
 
 
 def _command(decision: Decision) -> Callable[..., None]:

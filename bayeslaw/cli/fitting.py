@@ -12,8 +12,6 @@ from bayeslaw.base.words import counted
 from bayeslaw.cli import options
 from bayeslaw.cli.printing import print_checks
 from bayeslaw.errors import RangeError
-from bayeslaw.posterior.store import expected_size
-from bayeslaw.tables.scores import has_scores
 
 __all__ = ["fit", "model_of", "sampled"]
 
@@ -51,8 +49,10 @@ def fit(
     typer.echo(f"{output}: {counted(chains, 'chain')} of {counted(draws, 'draw')} in {result.seconds:.0f} s")
 
 
-def sampled(model: bl.Model, output: Path, *, draws: int, chains: int, seed: int, **settings: Any) -> bl.Fit:
+def sampled(model: "bl.Model", output: Path, *, draws: int, chains: int, seed: int, **settings: Any) -> "bl.Fit":
     """Fit a model and save the fit, after it was seen that the file can be written and has room."""
+    from bayeslaw.posterior.store import expected_size
+
     check_writable(output, expected_size(model, draws * chains))
     result = model.fit(draws=draws, chains=chains, seed=seed, progress=True, **settings)
     result.save(output)
@@ -73,8 +73,10 @@ def model_of(
     warmup: int | None,
     before: str | None,
     memory: float | None,
-) -> bl.Model:
+) -> "bl.Model":
     """Return the model that the options of a command describe."""
+    from bayeslaw.tables.scores import has_scores
+
     entry = options.law_named(law)
     curves = options.given(warmup=warmup, before=options.read_before(before), memory=memory)
     losses: dict[str, str] | str | None = options.pairs(loss, "--loss", "general=general_loss") or None

@@ -2,17 +2,16 @@
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from bayeslaw import models, workflow
+import bayeslaw as bl
 from bayeslaw.base.intervals import CI_PROB
-from bayeslaw.declare.priors import Prior, positive
 from bayeslaw.errors import LawError, RangeError, StoreError, unknown_name
-from bayeslaw.tables import schedules
-from bayeslaw.validation import splits
-from bayeslaw.workflow import Fit
+
+if TYPE_CHECKING:
+    from bayeslaw.validation.splits import Splits
 
 
 def _checked(prob: float | None) -> float | None:
@@ -101,19 +100,22 @@ Chains = Annotated[int, Option(min=1, help="Number of chains.")]
 
 def law_named(name: str) -> Any:
     """Return a law of the catalogue."""
-    if name not in models.catalogue:
-        raise unknown_name("law", name, models.catalogue)
-    return models.catalogue[name]
+    laws = bl.models.catalogue
+    if name not in laws:
+        raise unknown_name("law", name, laws)
+    return laws[name]
 
 
-def load_fit(path: Path) -> Fit:
+def load_fit(path: Path) -> "bl.Fit":
     """Return a fit from its file."""
+    from bayeslaw import workflow
+
     if not path.is_file():
         raise StoreError(f"no file {str(path)!r}: give a fit that `bayeslaw fit` wrote")
     return workflow.load(path)
 
 
-def load_fits(paths: list[Path]) -> dict[str, Fit]:
+def load_fits(paths: list[Path]) -> "dict[str, bl.Fit]":
     """Return several fits by the names of their files."""
     alike = len({path.stem for path in paths}) < len(paths)
     named = {str(path) if alike else path.stem: path for path in paths}
@@ -174,19 +176,20 @@ def read_goal(values: Iterable[str] | None) -> dict[str, float] | None:
     return numbers((text if "=" in text else f"{text}=1" for text in values or ()), "--goal", "general=0.3") or None
 
 
-def read_prior(text: str) -> Prior:
+def read_prior(text: str) -> "bl.Prior":
     """Return the prior written as ``median:spread``."""
     try:
         median, spread = (float(part) for part in text.split(":"))
     except ValueError:
         raise LawError(f"cannot read the prior {text!r}: write median:spread, for example alpha=0.35:0.3") from None
-    return positive(median, spread)
+    return bl.positive(median, spread)
 
 
-def read_splits(text: str, seed: int = 0) -> splits.Splits:
+def read_splits(text: str, seed: int = 0) -> "Splits":
     """Return splits written as text: `by:N,domain_share`, `largest:N`, `late:D:0.6`, `segments:D:3`, `runs:5`."""
     name, *words = text.split(":")
-    kinds: dict[str, Callable[..., splits.Splits]] = {
+    splits = bl.splits
+    kinds: dict[str, Callable[..., Splits]] = {
         "by": lambda columns: splits.by(*columns.split(",")),
         "largest": splits.largest,
         "late": lambda path, fraction="0.6": splits.late(path, float(fraction)),
@@ -208,7 +211,7 @@ def read_splits(text: str, seed: int = 0) -> splits.Splits:
 
 def read_before(text: str | None) -> Any:
     """Return the schedule of pre-training for 'unknown'; any other text is the path of a table."""
-    return schedules.unknown() if text == "unknown" else text
+    return bl.schedules.unknown() if text == "unknown" else text
 
 
 def given(**options: Any) -> dict[str, Any]:

@@ -4,14 +4,17 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import typer
 
 from bayeslaw.base.files import replacing
 from bayeslaw.cli.options import probability
-from bayeslaw.workflow import Fit
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayeslaw.workflow import Fit
 
 __all__ = ["caution", "note", "print_answer", "print_checks", "write_csv"]
 
@@ -19,12 +22,14 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "
 """Beginnings of what a spreadsheet takes for a formula; the last four are wide forms of the first four."""
 
 
-def write_csv(table: pd.DataFrame, path: Path) -> None:
+def write_csv(table: "pd.DataFrame", path: Path) -> None:
     """Write a whole table; after an error there is no file.
 
     A text that a spreadsheet takes for a formula gets an apostrophe in front, which makes it a text there.
     """
-    texts = {str(c): table[c].map(_no_formula) for c in table if not pd.api.types.is_numeric_dtype(table[c])}
+    from pandas.api.types import is_numeric_dtype
+
+    texts = {str(c): table[c].map(_no_formula) for c in table if not is_numeric_dtype(table[c])}
     with replacing(path) as temporary:
         table.assign(**texts).rename(columns=_no_formula).to_csv(temporary, index=False)
 
@@ -40,7 +45,7 @@ def _no_formula(cell: Any) -> Any:
     return cell
 
 
-def print_checks(result: Fit, **planned: Any) -> bool:
+def print_checks(result: "Fit", **planned: Any) -> bool:
     """Print every check, also that of a planned prediction; return whether all passed."""
     checks = result.checks(**planned)
     for one in checks:

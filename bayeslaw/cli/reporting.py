@@ -9,7 +9,6 @@ import bayeslaw as bl
 from bayeslaw.cli import options
 from bayeslaw.cli.fitting import sampled
 from bayeslaw.cli.printing import print_checks
-from bayeslaw.reporting import critical_ratios
 
 __all__ = ["check", "demo", "report"]
 
@@ -52,6 +51,8 @@ def demo(
 
     Example: bayeslaw demo -o bayeslaw-demo
     """
+    from bayeslaw.reporting import critical_ratios
+
     table = bl.datasets.load("tinycpt")
     settled = (table["step"] == 0) | (table["step"] >= 300)
     design = table["set"].isin(["grid", "rep"]) & (table["domain"] == "python") & (table["schedule"] == "constant")

@@ -6,8 +6,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pytensor
-import pytensor.tensor as pt
 import xarray as xr
 
 from bayeslaw.base.intervals import SAMPLE
@@ -134,6 +132,9 @@ def slope_in_shares(law: Law) -> Callable[..., Any]:
     Shares have the axes (source, 1, point), importances (eval, 1), all else (eval, point) or (source, eval, point).
     """
     if law.function not in _COMPILED:
+        import pytensor
+        import pytensor.tensor as pt
+
         shares = pt.tensor(WEIGHT, dtype="float64", shape=(None, 1, None))
         importance = pt.tensor("importance", dtype="float64", shape=(None, 1))
         covariates = {k: shares if k == WEIGHT else pt.dmatrix(k) for k in law.covariates}

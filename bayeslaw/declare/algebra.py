@@ -3,19 +3,22 @@
 from typing import Any
 
 import numpy as np
-import pytensor.tensor as pt
-import pytensor.xtensor as ptx
-import xarray as xr
-from pytensor.graph.basic import Variable
-from pytensor.xtensor.type import XTensorVariable
 
 __all__ = ["exp", "log", "maximum", "product", "total", "where"]
 
 
 def _namespace(*arrays: Any) -> Any:
-    if any(isinstance(a, XTensorVariable) for a in arrays):
+    """Return the package whose functions take such arrays; PyTensor is imported when there are symbols."""
+    symbols = [type(a).__module__ for a in arrays if type(a).__module__.startswith("pytensor.")]
+    if not symbols:
+        return np
+    if any(module.startswith("pytensor.xtensor.") for module in symbols):
+        import pytensor.xtensor as ptx
+
         return ptx.math
-    return pt if any(isinstance(a, Variable) for a in arrays) else np
+    import pytensor.tensor as pt
+
+    return pt
 
 
 def exp(x: Any) -> Any:
@@ -35,7 +38,9 @@ def maximum(x: Any, y: Any) -> Any:
 
 def where(condition: Any, x: Any, y: Any) -> Any:
     """Return `x` where `condition` holds and `y` elsewhere."""
-    if isinstance(condition, xr.DataArray):
+    if type(condition).__module__.startswith("xarray."):
+        import xarray as xr
+
         return xr.where(condition, x, y)
     return _namespace(condition, x, y).where(condition, x, y)
 

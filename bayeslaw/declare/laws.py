@@ -11,16 +11,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Real
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
-import xarray as xr
 
 from bayeslaw.base.arguments import checked_fields
 from bayeslaw.base.words import Described
 from bayeslaw.declare.names import AREAS, WEIGHT, owner_of_coefficient, owner_of_column
 from bayeslaw.declare.priors import Prior, describe
 from bayeslaw.errors import BayeslawError, LawError, RangeError, shown, unknown_name
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 type Kind = Literal["schedule", "mixture", "window", "share", "size", "other"]
 
@@ -216,6 +218,8 @@ class Law:
 
     def __call__(self, *covariates: Any, **coefficients: Any) -> Any:
         """Evaluate the law; named arrays must agree on their labels."""
+        import xarray as xr
+
         try:
             with xr.set_options(arithmetic_join="exact"):
                 return self.function(*covariates, **coefficients)
@@ -264,7 +268,7 @@ class Law:
                 raise RangeError(f"the reference of {name} is {shown(value)}: give a number above 0")
         return {name: float(override.get(name, cov.reference)) for name, cov in self.covariates.items()}
 
-    def inputs(self, columns: xr.Dataset, reference: Mapping[str, float]) -> dict[str, xr.DataArray]:
+    def inputs(self, columns: "xr.Dataset", reference: Mapping[str, float]) -> "dict[str, xr.DataArray]":
         """Return the covariates in reference units, from table columns (named arrays, any dims)."""
         scaled = {}
         for name, cov in self.covariates.items():

@@ -12,7 +12,7 @@ import xarray as xr
 from scipy import special
 
 from bayeslaw.declare.laws import Covariate, Law
-from bayeslaw.declare.priors import Prior, closed
+from bayeslaw.declare.priors import Prior, closed, quantile
 from bayeslaw.errors import LawError
 
 __all__ = ["terms"]
@@ -123,8 +123,8 @@ def _draws(prior: Prior, width: float, rng: np.random.Generator) -> np.ndarray:
         location = _draws(prior.parameters["mu"], width, rng)
         return np.exp(location) if prior.distribution == "LogNormal" else location
     z = width * rng.standard_normal(POINTS)
-    if (distribution := closed(prior)) is not None:
-        return np.asarray(distribution.ppf(special.expit(z)), float)
+    if closed(prior):
+        return quantile(prior, special.expit(z))
     if prior.distribution == "Uniform":
         low, high = prior.ends
         return low + (high - low) * special.expit(z)

@@ -1,15 +1,26 @@
 """Figures of the answers, in one house style: functions draw on the given axes, or on new ones, and return them."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-from bayeslaw.decisions.best_mixture import Mixture
-from bayeslaw.plots.answers import plot_critical_ratio, plot_intervals, plot_quantity
-from bayeslaw.plots.calibration import plot_calibration
-from bayeslaw.plots.curves import plot_along, plot_curve, plot_turning_point
-from bayeslaw.plots.fits import plot_fit, plot_forest, plot_learned, plot_prior_posterior, plot_shares
-from bayeslaw.plots.mixtures import plot_mixture, plot_regret, plot_sources
-from bayeslaw.posterior.quantity import Quantity, drawn
-from bayeslaw.validation.calibration import Calibration
+from bayeslaw.base.lazy import lazy
+
+if TYPE_CHECKING:
+    from bayeslaw.plots.answers import plot_critical_ratio, plot_intervals, plot_quantity
+    from bayeslaw.plots.calibration import plot_calibration
+    from bayeslaw.plots.curves import plot_along, plot_curve, plot_turning_point
+    from bayeslaw.plots.fits import plot_fit, plot_forest, plot_learned, plot_prior_posterior, plot_shares
+    from bayeslaw.plots.mixtures import plot_mixture, plot_regret, plot_sources
+else:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "bayeslaw.plots.answers": ["plot_critical_ratio", "plot_intervals", "plot_quantity"],
+            "bayeslaw.plots.calibration": ["plot_calibration"],
+            "bayeslaw.plots.curves": ["plot_along", "plot_curve", "plot_turning_point"],
+            "bayeslaw.plots.fits": ["plot_fit", "plot_forest", "plot_learned", "plot_prior_posterior", "plot_shares"],
+            "bayeslaw.plots.mixtures": ["plot_mixture", "plot_regret", "plot_sources"],
+        },
+    )
 
 __all__ = [
     "plot_along",
@@ -28,12 +39,3 @@ __all__ = [
     "plot_sources",
     "plot_turning_point",
 ]
-
-drawn.register(Quantity, plot_quantity)
-drawn.register(Calibration, plot_calibration)
-
-
-@drawn.register
-def _(mixture: Mixture, **options: Any) -> Any:
-    several = any(dim != "source" for dim in mixture.recommended.dims)
-    return (plot_quantity if several else plot_mixture)(mixture, **options)

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-import arviz as az
+import arviz_stats
 
 from bayeslaw.base.words import counted
 from bayeslaw.posterior.draws import Posterior, kept
@@ -82,8 +82,8 @@ def convergence(fit: Posterior) -> Convergence | None:
     if not fit.sampled:
         return None
     parameters = fit.posterior[[name for name in fit.posterior.data_vars if not str(name).endswith("_paper")]]
-    r_hat = max(float(v.max()) for v in az.rhat(parameters).data_vars.values())
-    ess = min(float(v.min()) for v in az.ess(parameters).data_vars.values())
+    r_hat = max(float(v.max()) for v in arviz_stats.rhat(parameters).data_vars.values())
+    ess = min(float(v.min()) for v in arviz_stats.ess(parameters).data_vars.values())
     stats = fit.idata["sample_stats"]
-    bfmi = float(az.bfmi(fit.idata)["energy"].min()) if "energy" in stats else float("nan")
+    bfmi = float(arviz_stats.bfmi(fit.idata)["energy"].min()) if "energy" in stats else float("nan")
     return Convergence(r_hat, ess, int(stats["diverging"].sum()), bfmi, fit.posterior.sizes["chain"])

@@ -1,5 +1,6 @@
 """Posterior draws of a model, and the losses that they predict."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import singledispatch, wraps
@@ -9,9 +10,11 @@ from zlib import crc32
 import numpy as np
 import xarray as xr
 
+from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.declare.laws import Law
 from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import DataError, RangeError, unknown_name
+from bayeslaw.posterior.many_losses import MANY, compiled_losses, places
 from bayeslaw.spec.noise import Noise
 from bayeslaw.spec.specification import Specification
 from bayeslaw.tables.mixtures import as_weights
@@ -190,9 +193,10 @@ class Posterior:
         one new run.
         """
         law = self.model.law
-        full = columns.assign_coords(eval=self.evals)
-        inputs = law.inputs(full, self.model.reference)
-        loss: xr.DataArray = law(*inputs.values(), **self.coefficients(columns, seed))
+        inputs = law.inputs(columns.assign_coords(eval=self.evals), self.model.reference)
+        loss = self._many(inputs, columns, seed)
+        if loss is None:
+            loss = law(*inputs.values(), **self.coefficients(columns, seed))
         order = [d for d in ("chain", "draw", "eval") if d in loss.dims]
         loss = loss.transpose(*order, ...)
         if new_run:
@@ -201,6 +205,18 @@ class Posterior:
             log_path = xr.ufuncs.log(columns[law.path]) if along else None
             loss = loss * xr.ufuncs.exp(self.errors(loss, columns, rng, log_path=log_path))
         return loss.rename("loss")
+
+    def _many(self, inputs: Mapping[str, xr.DataArray], columns: xr.Dataset, seed: int) -> xr.DataArray | None:
+        """Return losses if they are many, the same at all draws in their covariates, and the law can be compiled."""
+        law, posterior = self.model.law, self.posterior
+        by = {d for name in law.coefficients for d in posterior[name].dims if d in self.model.design.groups}
+        labels = {d: columns[d] for d in self.model.design.groups if d in by}
+        sizes = {d: n for x in (*inputs.values(), *labels.values()) for d, n in x.sizes.items() if d not in law.over}
+        cells = self.draws * math.prod((sizes | {"eval": len(self.evals)}).values())
+        if cells < MANY or not sizes.keys().isdisjoint(SAMPLE):
+            return None
+        place, combinations = places(labels)
+        return compiled_losses(law, inputs, self.coefficients(combinations, seed), place)
 
     def errors(
         self,

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayeslaw import sampler
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.words import counted
 from bayeslaw.errors import LawError
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.likelihood import part
 from bayeslaw.posterior.prediction import at_rows
-from bayeslaw.sampler.least_squares import estimate
 from bayeslaw.spec.specification import Specification
 from bayeslaw.tables.areas import ANNEALED, at_memory, memories_of
 
@@ -100,7 +100,7 @@ def _folds(model: Specification) -> Iterator[tuple[str, np.ndarray]]:
 def _error(model: Specification, out: np.ndarray) -> float:
     """Return the mean absolute error at the rows left out, or of the fit if there are none."""
     fitted = replace(model, runs=model.runs.select(~out))
-    found = estimate(fitted, regularised=True, starts=1).coefficients.expand_dims(chain=[0], draw=[0])
+    found = sampler.estimate(fitted, regularised=True, starts=1).coefficients.expand_dims(chain=[0], draw=[0])
     held = part(model.design, out if out.any() else ~out)
     loss = at_rows(Posterior(fitted, xr.DataTree.from_dict({"posterior": found})), held)
     return float(abs(loss - held.rows["loss"]).where(held.measured).mean())

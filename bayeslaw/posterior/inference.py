@@ -7,11 +7,10 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 
+from bayeslaw import sampler
 from bayeslaw.declare.laws import call_with
 from bayeslaw.errors import RangeError, unknown_name
 from bayeslaw.posterior.draws import Posterior, posterior_of
-from bayeslaw.sampler.density import Density
-from bayeslaw.sampler.least_squares import estimate
 from bayeslaw.spec.specification import Specification
 
 __all__ = ["fit", "prior_predictive", "with_paper_units"]
@@ -37,14 +36,12 @@ def fit(
             raise RangeError(f"{name} is {number}: give at least 1")
     start = time.perf_counter()
     if method == "mle":
-        best = estimate(model, regularised=False, starts=12, seed=seed)
+        best = sampler.estimate(model, regularised=False, starts=12, seed=seed)
         posterior = best.coefficients.assign(sigma=best.sigma).expand_dims({"chain": [0], "draw": [0]})
         idata = xr.DataTree.from_dict({"posterior": posterior})
         return posterior_of(model, idata, {"method": "mle", "seed": seed}, time.perf_counter() - start)
-    from bayeslaw.sampler.sampling import sample
-
     settings = {"draws": draws, "tune": tune, "chains": chains, "seed": seed, "target_accept": target_accept}
-    idata = sample(model, **settings, cores=cores or cpu_count() or 1, progress=progress)
+    idata = sampler.sample(model, **settings, cores=cores or cpu_count() or 1, progress=progress)
     idata["posterior"] = xr.DataTree(with_paper_units(model, idata["posterior"].to_dataset()))
     return posterior_of(model, idata, {"method": "nuts", **settings}, time.perf_counter() - start)
 
@@ -62,7 +59,7 @@ def prior_predictive(model: Specification, *, draws: int = 500, seed: int = 0) -
     if draws < 1:
         raise RangeError(f"draws is {draws}: give at least 1")
     rng = np.random.default_rng(seed)
-    density = Density(model)
+    density = sampler.Density(model)
     kept: list[np.ndarray] = []
     for _ in range(200):
         v = density.parameters.draw(2000, rng)
@@ -74,9 +71,7 @@ def prior_predictive(model: Specification, *, draws: int = 500, seed: int = 0) -
             f"only {len(kept)} of 400,000 prior draws have the shape that monotone={model.monotone!r} asks for: look "
             "at the unpooled model, change the priors or set monotone=None"
         )
-    from bayeslaw.sampler.sampling import named
-
     index = {"chain": np.arange(1), "draw": np.arange(draws)}
-    posterior = named(density, np.array(kept[:draws])[None], index)
+    posterior = sampler.named(density, np.array(kept[:draws])[None], index)
     idata = xr.DataTree.from_dict({"posterior": with_paper_units(model, posterior)})
     return posterior_of(model, idata, {"method": "prior", "seed": seed}, 0.0)

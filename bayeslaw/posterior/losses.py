@@ -1,6 +1,7 @@
 """Predicted losses: draws at the values of columns, or a summary of every row of a table."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from bayeslaw.errors import DataError, RangeError
 from bayeslaw.posterior.cautions import VERIFIED, cautioned
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.identified import mixture_cautions
+from bayeslaw.posterior.many_losses import MANY, STEP, in_threads, interval_ends
 from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.tables.areas import Schedules
 from bayeslaw.tables.curves import curve_columns
@@ -129,15 +131,23 @@ def _asked(fit: Posterior, table: pd.DataFrame) -> dict[str, xr.DataArray]:
 
 def _summarised(fit: Posterior, columns: xr.Dataset, ends: list[float], new_run: bool, seed: int) -> np.ndarray:
     """Return mean, sd and interval of every row and validation set (row by row); every row is a run of its own."""
-    sizes = fit.idata["posterior"].sizes
-    step = max(1, CELLS // (sizes["chain"] * sizes["draw"] * len(fit.evals)))
+    rows, evals = columns.sizes["row"], len(fit.evals)
+    pieces = -(-fit.draws * evals * rows // CELLS)
     parts = []
-    for start in range(0, columns.sizes["row"], step):
-        part = columns.isel(row=slice(start, start + step))
+    for here in np.array_split(np.arange(rows), pieces):
+        part = columns.isel(row=slice(here[0], here[-1] + 1))
         loss = fit.loss(part, seed=seed)
         if new_run:
-            rng = np.random.default_rng([seed, start])
+            rng = np.random.default_rng([seed, here[0]])
             loss = loss * xr.ufuncs.exp(fit.errors(loss, part, rng))
-        draws = loss.transpose("chain", "draw", "row", "eval").values.reshape(-1, part.sizes["row"] * len(fit.evals))
-        parts.append(np.column_stack([draws.mean(axis=0), draws.std(axis=0), *np.quantile(draws, ends, axis=0)]))
+        draws = loss.transpose("row", "eval", *SAMPLE).values.reshape(len(here) * evals, -1)
+        parts += in_threads(partial(_numbers, draws, ends), len(draws), max(1, STEP // fit.draws))
     return np.concatenate(parts)
+
+
+def _numbers(draws: np.ndarray, ends: list[float], some: slice) -> np.ndarray:
+    """Return mean, sd and interval of some rows of draws."""
+    here = draws[some]
+    mean = here.mean(axis=1)
+    interval = interval_ends(here, *ends) if draws.size >= MANY else np.quantile(here, ends, axis=1)
+    return np.column_stack([mean, here.std(axis=1), *np.where(np.isnan(mean), np.nan, interval)])

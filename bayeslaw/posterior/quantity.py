@@ -1,9 +1,8 @@
 """Named posterior draws with dims and units: the answer to every question."""
 
 import html
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import singledispatch
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,20 +10,17 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw.base.arguments import checked
+from bayeslaw.base.drawing import drawn
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
 from bayeslaw.base.words import place
-from bayeslaw.errors import ArgumentError
 
-__all__ = ["Censored", "Quantity", "drawn", "elements"]
+__all__ = ["Censored", "Quantity", "elements"]
+
+CELLS = 1_000_000
+"""Draws of an answer that are summarised at once."""
 
 MOST_ROWS = 60
 """An answer of more rows is shown without its middle."""
-
-
-@singledispatch
-def drawn(what: Any, *args: Any, **options: Any) -> Any:
-    """Draw a figure and return its axes; `bayeslaw.plots` registers a function for every kind."""
-    raise ArgumentError(f"{type(what).__name__} has no figure: import bayeslaw.plots, which registers all figures")
 
 
 def elements(draws: xr.DataArray) -> Iterator[tuple[dict[str, Any], xr.DataArray]]:
@@ -82,20 +78,30 @@ class Quantity:
         RangeError
             `prob` does not lie between 0 and 1.
         """
-        ends = self.draws.quantile(levels(prob), dim=SAMPLE)
+        ends = self._by_element(lambda draws: draws.quantile(levels(prob), dim=SAMPLE))
         return xr.Dataset({name: ends.isel(quantile=i, drop=True) for i, name in enumerate(("lower", "upper"))})
 
     def median(self) -> xr.DataArray:
         """Return the median of the draws."""
-        return self.draws.median(SAMPLE)
+        return self._by_element(lambda draws: draws.median(SAMPLE))
 
     def mean(self) -> xr.DataArray:
         """Return the mean of the draws."""
-        return self.draws.mean(SAMPLE)
+        return self._by_element(lambda draws: draws.mean(SAMPLE))
 
     def sd(self) -> xr.DataArray:
         """Return the standard deviation of the draws."""
-        return self.draws.std(SAMPLE)
+        return self._by_element(lambda draws: draws.std(SAMPLE))
+
+    def _by_element(self, function: Callable[[xr.DataArray], xr.DataArray]) -> xr.DataArray:
+        """Return a function of the draws of every element, computed in pieces, which bounds its memory."""
+        sizes = {d: n for d, n in self.draws.sizes.items() if d not in SAMPLE}
+        longest = max(sizes, key=sizes.__getitem__, default=None)
+        if longest is None or self.draws.size <= CELLS:
+            return function(self.draws)
+        step = max(1, sizes[longest] * CELLS // self.draws.size)
+        pieces = [self.draws.isel({longest: slice(n, n + step)}) for n in range(0, sizes[longest], step)]
+        return xr.concat(map(function, pieces), longest, coords="minimal", compat="override", join="exact")
 
     @checked
     def to_frame(self, prob: float = CI_PROB) -> pd.DataFrame:

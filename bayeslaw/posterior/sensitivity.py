@@ -8,10 +8,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-import arviz as az
+import arviz_base
+import arviz_stats
 import numpy as np
 import pandas as pd
-import pymc as pm
 import xarray as xr
 
 from bayeslaw.base.intervals import SAMPLE
@@ -68,6 +68,8 @@ def log_prior(fit: Posterior) -> xr.Dataset:
     it only excludes draws. Densities of positive coefficients are those of the logarithm, and of correlations those of
     the logit, so that another weight changes the spread of such a prior and not its median.
     """
+    import pymc as pm
+
     model, posterior, densities = fit.model, fit.posterior, {}
     for name, prior in _stated({**model.coefficient_priors, **model.noise.priors(len(fit.evals))}):
         draws, distribution = posterior[name], prior.distribution
@@ -112,8 +114,8 @@ def sensitivity(fit: Posterior, quantities: xr.Dataset) -> pd.DataFrame:
     all_priors = priors.to_dataarray("prior").sum("prior")
     with np.errstate(invalid="ignore", divide="ignore"):  # constant draws, as at the end of a range
         parts = {
-            "prior": az.psense(tree, group="prior"),
-            "likelihood": az.psense(tree, group="likelihood"),
+            "prior": arviz_stats.psense(tree, group="prior"),
+            "likelihood": arviz_stats.psense(tree, group="likelihood"),
             "shift": xr.concat([abs(_shift(quantities, all_priors, power)) for power in POWERS], "power").max("power"),
         }
         alone = xr.concat([abs(_shift(quantities, p, POWERS[0])) for p in priors.values()], "of")
@@ -141,8 +143,9 @@ def in_prior_units(fit: Posterior) -> dict[str, xr.DataArray]:
         prior, draws = model.priors.get(name, coefficient.prior), fit.posterior[name]
         spread = coefficient.between if name in model.by else 0.0
         mu, sigma = (prior.parameters.get(p) for p in ("mu", "sigma"))
-        if prior.distribution == "Beta" and (beta := closed(prior)) is not None:
-            result[name] = (draws - beta.mean()) / beta.std()
+        if prior.distribution == "Beta" and closed(prior):
+            a, b = (prior.parameters[p] for p in ("alpha", "beta"))
+            result[name] = (draws - a / (a + b)) / (a * b / (a + b + 1)) ** 0.5 * (a + b)
         elif prior.distribution in ("LogNormal", "Normal") and not (isinstance(mu, Prior) or isinstance(sigma, Prior)):
             value = np.log(draws) if prior.distribution == "LogNormal" else draws
             result[name] = (value - mu) / np.hypot(sigma, spread)
@@ -179,7 +182,7 @@ def _shift(quantities: xr.Dataset, log_density: xr.DataArray, power: float) -> x
 
 
 def _table(values: xr.Dataset, columns: str) -> pd.DataFrame:
-    table: pd.DataFrame = az.dataset_to_dataframe(values, sample_dims=[columns]).T
+    table: pd.DataFrame = arviz_base.dataset_to_dataframe(values, sample_dims=[columns]).T
     return table.astype(float).fillna(0.0)
 
 

@@ -13,10 +13,9 @@ from typing import Any
 import h5py
 import numpy as np
 import pandas as pd
-import pymc as pm
 import xarray as xr
 
-from bayeslaw import models
+from bayeslaw import models, sampler
 from bayeslaw.base.files import replacing
 from bayeslaw.base.version import VERSION
 from bayeslaw.declare.laws import Law
@@ -25,7 +24,6 @@ from bayeslaw.declare.priors import Prior
 from bayeslaw.errors import BayeslawError, StoreError, UnknownName
 from bayeslaw.posterior.draws import Posterior, posterior_of
 from bayeslaw.posterior.hdf5 import fault, json_of
-from bayeslaw.sampler.parameters import Parameters
 from bayeslaw.spec.noise import Noise
 from bayeslaw.spec.specification import Specification
 from bayeslaw.tables.runs import Runs
@@ -92,7 +90,7 @@ def save(fit: Posterior, path: str | Path) -> Path:
 def expected_size(model: Specification, draws: int) -> int:
     """Return an upper estimate of the bytes of a fit's file, before it is made; draws are those of all chains."""
     tables = sum(int(t.memory_usage(deep=True).sum()) for t in (model.runs.table, model.runs.baseline))
-    variables = 2 * Parameters(model).size + STATISTICS  # once more in the units of the paper
+    variables = 2 * sampler.Parameters(model).size + STATISTICS  # once more in the units of the paper
     return 8 * draws * variables + (3 + len(model.runs.evals)) * tables + HEADERS
 
 
@@ -163,7 +161,7 @@ def _is_damaged(path: Path) -> bool:
 
 
 def _fit(tree: xr.DataTree, recipe: Mapping[str, Any], law: Law, kind: type[Specification]) -> Posterior:
-    noise = {k: _prior(v) if isinstance(v, dict) else v for k, v in recipe["noise"].items()}
+    noise: dict[str, Any] = {k: _prior(v) if isinstance(v, dict) else v for k, v in recipe["noise"].items()}
     model = kind(
         law,
         _runs(tree, recipe),
@@ -202,18 +200,11 @@ def _prior(recipe: Any) -> Prior:
     """Return a prior from its recipe, which may name distributions and hold numbers, nothing else."""
     if not (isinstance(recipe, dict) and set(recipe) <= {"dist", "kwargs", "centered", "dims", "transform"}):
         raise ValueError("a prior is not written as one")
-    family = getattr(pm, str(recipe.get("dist")), None)
-    if not (isinstance(family, type) and issubclass(family, pm.Distribution)):
-        raise ValueError(f"there is no distribution {recipe.get('dist')!r}")
     if recipe.get("transform") not in TRANSFORMS:
         raise ValueError(f"a prior has the transform {recipe['transform']!r}")
-    given = recipe.get("kwargs", {})
-    nested = {name: _prior(value) for name, value in given.items() if isinstance(value, dict)}
-    for value in (value for name, value in given.items() if name not in nested):
-        np.asarray(value, dtype=float)
-    prior: Prior = Prior.from_dict(recipe)
-    prior.parameters |= nested
-    return prior
+    for value in recipe.get("kwargs", {}).values():
+        _ = _prior(value) if isinstance(value, dict) else np.asarray(value, dtype=float)
+    return Prior.from_dict(recipe)
 
 
 def fingerprint(law: Law) -> str:

@@ -12,7 +12,6 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
-from bayeslaw.base.arguments import checked
 from bayeslaw.base.files import replacing, replacing_folder
 from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.base.progress import Bar, bar
@@ -24,58 +23,20 @@ from bayeslaw.reporting.figures import Picture
 from bayeslaw.reporting.page import DPI, EQUATION, page
 from bayeslaw.reporting.several import several
 
-__all__ = ["report"]
+__all__ = ["write"]
 
 
-@checked
-def report(
+def write(
     fits: Posterior | Mapping[str, Posterior],
     path: str | Path,
     *,
-    title: str | None = None,
-    about: str = "",
-    question: Mapping[str, Any] | None = None,
-    published: Mapping[str, Any] | None = None,
-    progress: bool = True,
+    title: str | None,
+    about: str,
+    question: Mapping[str, Any] | None,
+    published: Mapping[str, Any] | None,
+    progress: bool,
 ) -> Path:
-    """Write a report of a fit, or of several side by side.
-
-    Parameters
-    ----------
-    fits : Fit, or mapping of str to Fit
-        A fitted model, or several by name: rival laws, poolings or priors on the same runs, or one law on several
-        studies.
-    path : path
-        The file. ``.md``: MyST Markdown, with its figures in the folder ``<stem>_files`` beside it; ``.html``: one file
-        that needs no other.
-    title : str, optional
-        The heading; by default the law, or "Fits side by side".
-    about : str, optional
-        Markdown below the heading: what the runs are, and what a reader has to know first.
-    question : mapping, optional
-        Arguments of the decision that the law is for, in place of the report's own: of `Fit.critical_ratio` (by default
-        for no rise, and for 1 %), `Fit.best_mixture`, `Fit.best_duration` or `Fit.allocation`; also several values of
-        an argument, as there.
-    published : mapping of str to mapping, optional
-        Published coefficients to set beside the posterior of a single fit, by the paper that gives them, in its units:
-        numbers, or numbers by validation set, source or other group.
-    progress : bool
-        Show a progress bar in a terminal or notebook.
-
-    Returns
-    -------
-    pathlib.Path
-        The file.
-
-    Raises
-    ------
-    StoreError
-        The path cannot be written.
-    UnknownName
-        The decision takes no such argument, or the law has no such coefficient.
-    RangeError
-        A mapping holds one fit only, `published` names no paper, or the law has no decision that `question` asks.
-    """
+    """Write a report; see `bayeslaw.report`."""
     path = Path(path)
     if path.suffix not in (".md", ".html"):
         raise StoreError(f"a report is Markdown or HTML: give a path that ends in .md or .html, not {str(path)!r}")

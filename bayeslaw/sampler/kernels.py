@@ -6,8 +6,9 @@ cell. Numba compiles the loops and caches them on disk.
 """
 
 import hashlib
+import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -23,6 +24,7 @@ from pytensor.link.numba.cache import compile_numba_function_src
 
 from bayeslaw.declare.laws import Law
 from bayeslaw.errors import LawError
+from bayeslaw.sampler import elementary
 
 __all__ = ["kernel"]
 
@@ -47,10 +49,19 @@ FUNCTIONS = {name: f"math.{name.lower()}({{}})" for name in ELEMENTARY} | {
 }
 """Python source of the operations that a law may use, by the name of PyTensor's scalar operation."""
 
-_COMPILED: dict[tuple[Callable[..., Any], int], Any] = {}
+VECTOR = FUNCTIONS | {"Exp": "exp({})", "Log": "log({})"}
+"""The same, for loops that become vector instructions."""
+
+POINTS = -1
+"""The axis of the points, beside those of the covariates."""
+
+TOGETHER = 128
+"""Points whose losses are computed together by vector instructions."""
+
+_COMPILED: dict[tuple[Callable[..., Any], int, bool], Any] = {}
 
 
-def kernel(law: Law, over: int = 0) -> int:
+def kernel(law: Law, over: int = 0, derivatives: bool = True) -> int:
     """Return the address of a compiled function that fills in a law's loss and its derivatives on a block.
 
     Its arguments are pointers: the numbers of points and of the levels of every covariate; the covariates (level,
@@ -58,25 +69,27 @@ def kernel(law: Law, over: int = 0) -> int:
     level of the first covariate, ...), the loss in nats first, then its derivatives in the coefficients, in the order
     of the card. A covariate or coefficient with a dim of its own has one entry for each of the `over` labels.
 
+    Without `derivatives` the covariates are the same at all points (level), and the array has the loss alone (level of
+    the first covariate, ..., point).
+
     Raises
     ------
     LawError
         The law uses an operation that cannot be compiled.
     """
-    if (law.function, over) not in _COMPILED:
-        source = _source(law, over)
-        key = hashlib.sha256(f"{__name__}\n{source}".encode()).hexdigest()
-        function = compile_numba_function_src(
-            source, "law_on_block", {"__name__": __name__, "carray": carray, "math": math, "np": np}, cache_key=key
-        )
+    if (law.function, over, derivatives) not in _COMPILED:
+        source = _source(law, over, derivatives)
+        key = hashlib.sha256(f"{__name__}\n{source}{inspect.getsource(elementary)}".encode()).hexdigest()
+        names = {"carray": carray, "exp": elementary.exp, "log": elementary.log, "math": math, "np": np}
+        function = compile_numba_function_src(source, "law_on_block", {"__name__": __name__, **names}, cache_key=key)
         numbers = types.CPointer(types.float64)
         signature = types.void(types.CPointer(types.int64), numbers, numbers, numbers)
-        _COMPILED[law.function, over] = cfunc(signature, cache=True, error_model="numpy")(function)
-    address: int = _COMPILED[law.function, over].address
+        _COMPILED[law.function, over, derivatives] = cfunc(signature, cache=True, error_model="numpy")(function)
+    address: int = _COMPILED[law.function, over, derivatives].address
     return address
 
 
-def _traced(law: Law, over: int) -> tuple[list[tuple[Variable, int]], list[Variable], FunctionGraph]:
+def _traced(law: Law, over: int, derivatives: bool) -> tuple[list[tuple[Variable, int]], list[Variable], FunctionGraph]:
     """Return scalar covariates with their axes, coefficients, and the graph of the loss and its derivatives."""
     vectors = {*law.vectors, *(k for k, c in law.coefficients.items() if c.over)}
     covariates, coefficients = (
@@ -87,7 +100,7 @@ def _traced(law: Law, over: int) -> tuple[list[tuple[Variable, int]], list[Varia
     at = {k: np.array([*v, None], dtype=object)[:-1] if k in vectors else v[0] for k, v in symbols}
     loss = law(*(at[k] for k in covariates), **{k: at[k] for k in coefficients})
     flat = [c for entries in coefficients.values() for c in entries]
-    slopes: Any = grad(loss, flat, disconnected_inputs="ignore")
+    slopes: Any = grad(loss, flat, disconnected_inputs="ignore") if derivatives else []
     graph = FunctionGraph(outputs=[loss, *slopes], clone=False)
     rewrite_graph(graph, include=("canonicalize", "stabilize", "specialize"), exclude=("cxx_only",))
     in2out(_power, ignore_newtrees=True).rewrite(graph)
@@ -103,30 +116,41 @@ def _power(fgraph: FunctionGraph, node: Any) -> list[Variable] | None:
     return None if isinstance(exponent, Constant) else [pt.exp(exponent * pt.log(base))]
 
 
-def _source(law: Law, over: int) -> str:
-    """Write the kernel: a loop over points, within it one loop nest per set of axes that some expression needs."""
-    covariates, coefficients, graph = _traced(law, over)
+def _source(law: Law, over: int, derivatives: bool) -> str:
+    """Write the kernel: one loop nest per set of axes that some expression needs.
+
+    With derivatives all nests are within one loop over points. Without, what needs no points comes first, and the
+    innermost loop of all others is over points.
+    """
+    covariates, coefficients, graph = _traced(law, over, derivatives)
     axes = tuple(range(len(law.covariates)))
+    index = {POINTS: "p"} | {a: f"i{a}" for a in axes}
+    size = {POINTS: "points"} | {a: f"n{a}" for a in axes}
     text: dict[Variable, str] = {}
     scope: dict[Variable, tuple[int, ...]] = {}
     given: dict[Variable, str] = {}
-    body: dict[tuple[int, ...], list[str]] = {(): []}
+    body: dict[tuple[int, ...], list[str]] = {(POINTS,): []}
     for number, c in enumerate(coefficients):
-        text[c], scope[c] = f"c{number}", ()
-        body[()].append(f"c{number} = coefficients[{number}, p]")
+        text[c], scope[c], given[c] = f"c{number}", (POINTS,), f"coefficients[{number}, p]"
+        body[POINTS,].append(f"c{number} = {given[c]}")
+    along = {axis: (axis, POINTS) if derivatives else (axis,) for axis in axes}
     for number, (x, axis) in enumerate(covariates):
-        text[x], scope[x] = f"x{number}", (axis,)
-        given[x] = f"x{number}_at[i{axis}, p]"
-        body.setdefault((axis,), []).append(f"{text[x]} = {given[x]}")
+        text[x], scope[x] = f"x{number}", tuple(sorted(along[axis]))
+        given[x] = f"x{number}_at[{', '.join(index[a] for a in along[axis])}]"
+        body.setdefault(scope[x], []).append(f"{text[x]} = {given[x]}")
     kept: dict[Variable, None] = {}
 
+    def held(x: Variable, names: dict[int, str], point: str) -> str:
+        own = [names[a] for a in scope[x] if a != POINTS] + [point] * (not derivatives and POINTS in scope[x])
+        return ", ".join(own)
+
     def slot(x: Variable) -> str:
-        return f"{text[x]}_at[{', '.join(f'i{a}' for a in scope[x])}]"
+        return f"{text[x]}_at[{held(x, index, 'q')}]"
 
     def use(x: Variable, where: tuple[int, ...]) -> str:
         if isinstance(x, Constant):
             return f"({float(x.data)!r})" if np.isfinite(x.data) else f"float('{x.data}')"
-        if scope[x] in (where, ()):
+        if scope[x] in (where, ()) or (derivatives and scope[x] == (POINTS,)):
             return text[x]
         if x in given:
             return given[x]
@@ -138,36 +162,47 @@ def _source(law: Law, over: int) -> str:
         own = tuple(sorted({a for x in node.inputs if not isinstance(x, Constant) for a in scope[x]}))
         (out,) = node.outputs
         text[out], scope[out] = next(names), own
-        line = _expression(law, node.op, [use(x, own) for x in node.inputs])
+        line = _expression(law, node.op, [use(x, own) for x in node.inputs], FUNCTIONS if derivatives else VECTOR)
         body.setdefault(own, []).append(f"{text[out]} = {line}")
-    cell = ", ".join(f"i{a}" for a in axes)
-    body.setdefault(axes, []).extend(f"out[{n}, p, {cell}] = {use(x, axes)}" for n, x in enumerate(graph.outputs))
+    cell = (POINTS, *axes)
+    order = cell if derivatives else (*axes, POINTS)
+    at = ", ".join(index[a] for a in order)
+    body.setdefault(cell, []).extend(f"out[{n}, {at}] = {use(x, cell)}" for n, x in enumerate(graph.outputs))
+    length = {axis: " * ".join(size[a] for a in along[axis]) for axis in axes}
     lines = ["def law_on_block(shape, x, c, loss):", "    points, end = shape[0], 0"]
     lines += [f"    n{a} = shape[{a + 1}]" for a in axes]
-    lines += [f"    every = carray(x, (points * ({' + '.join(f'n{axis}' for _, axis in covariates)}),))"]
+    lines += [f"    every = carray(x, ({' + '.join(length[axis] for _, axis in covariates)},))"]
     for number, (_, axis) in enumerate(covariates):
-        lines += [f"    x{number}_at = every[end : end + n{axis} * points].reshape((n{axis}, points))"]
-        lines += [f"    end += n{axis} * points"]
+        lines += [f"    x{number}_at = every[end : end + {length[axis]}].reshape(({length[axis].replace(' *', ',')},))"]
+        lines += [f"    end += {length[axis]}"]
     lines += [f"    coefficients = carray(c, ({len(coefficients)}, points))"]
-    lines += [f"    out = carray(loss, ({len(graph.outputs)}, points, {', '.join(f'n{a}' for a in axes)}))"]
-    lines += [f"    {text[x]}_at = np.empty(({', '.join(f'n{a}' for a in scope[x])},))" for x in kept]
-    lines += ["    for p in range(points):"]
-    for where in sorted(body, key=lambda s: (len(s), s)):
-        indent = "        "
-        for a in where:
+    lines += [f"    out = carray(loss, ({len(graph.outputs)}, {', '.join(size[a] for a in order)}))"]
+    lines += [f"    {text[x]}_at = np.empty(({held(x, size, str(TOGETHER))},))" for x in kept]
+    started = False
+    for where in sorted(body, key=lambda s: (POINTS in s, len(s), s)):
+        if POINTS in where and not started:
+            started = True
+            loop = ["for p in range(points):"] if derivatives else [f"for start in range(0, points, {TOGETHER}):"]
+            lines += ["    " + loop[0]]
+        indent = "    " * (1 + started)
+        for a in (a for a in where if a != POINTS):
             lines.append(f"{indent}for i{a} in range(n{a}):")
             indent += "    "
+        if started and not derivatives:
+            lines.append(f"{indent}for q in range(min({TOGETHER}, points - start)):")
+            indent += "    "
+            lines.append(f"{indent}p = np.uint64(start) + np.uint64(q)")
         lines += [indent + line for line in body[where]]
         lines += [f"{indent}{slot(x)} = {text[x]}" for x in kept if scope[x] == where]
     return "\n".join(lines) + "\n"
 
 
-def _expression(law: Law, op: Any, inputs: Sequence[str]) -> str:
+def _expression(law: Law, op: Any, inputs: Sequence[str], functions: Mapping[str, str]) -> str:
     name = type(getattr(op, "scalar_op", op)).__name__
     if name in OPERATORS:
         return f" {OPERATORS[name]} ".join(inputs)
-    if name in FUNCTIONS:
-        return FUNCTIONS[name].format(*inputs)
+    if name in functions:
+        return functions[name].format(*inputs)
     raise LawError(
         f"law {law.name} uses {name}, which the sampler cannot compile: write it with + - * / ** and the functions of "
         "bayeslaw.declare, or sample model.pymc_model with PyMC"

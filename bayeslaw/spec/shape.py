@@ -7,7 +7,6 @@ from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
-import pytensor.xtensor as ptx
 import xarray as xr
 
 from bayeslaw.declare.algebra import maximum
@@ -107,7 +106,7 @@ class Shape:
         design, result = self.design, {}
         for name, coefficient in self.law.coefficients.items():
             if coefficient.floor:
-                groups = [str(g) for g in self.priors[name].dims if g != "eval"]
+                groups = [g for g in self.priors[name].dims or () if g != "eval"]
                 losses = design.rows["loss"].to_dataframe().reset_index()
                 for g in groups:
                     losses[g] = design.rows[g].values[losses["row"]]
@@ -150,4 +149,6 @@ def _like(values: xr.DataArray, coefficients: Mapping[str, Any]) -> Any:
     """Return numbers in the type of the coefficients: named arrays or symbols."""
     if isinstance(next(iter(coefficients.values())), xr.DataArray):
         return values
-    return ptx.as_xtensor(values.values, dims=[str(d) for d in values.dims])
+    from pytensor.xtensor import as_xtensor
+
+    return as_xtensor(values.values, dims=[str(d) for d in values.dims])

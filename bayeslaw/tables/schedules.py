@@ -15,7 +15,6 @@ from typing import Any, Literal, get_args
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
-from scipy.signal import lfilter
 
 from bayeslaw.base.arguments import RANGES, checked, numbers, one_number
 from bayeslaw.errors import RangeError, unknown_name
@@ -167,6 +166,8 @@ class Schedule:
 
 
 def _annealed(drops: np.ndarray, memory: float) -> np.ndarray:
+    from scipy.signal import lfilter
+
     area: np.ndarray = np.cumsum(lfilter([1.0], [1.0, -memory], drops))
     return area
 

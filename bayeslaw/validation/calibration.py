@@ -18,11 +18,11 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw.base.arguments import checked
+from bayeslaw.base.drawing import drawn
 from bayeslaw.base.intervals import CI_PROB, levels
 from bayeslaw.base.words import counted
 from bayeslaw.errors import ArgumentError, RangeError, shown
 from bayeslaw.posterior.inference import prior_predictive
-from bayeslaw.posterior.quantity import drawn
 from bayeslaw.spec.noise import Noise
 from bayeslaw.spec.specification import Specification
 from bayeslaw.validation.refits import failure_note, file_of, finish, refit_settings

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
 
-import arviz as az
+import arviz_stats
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -131,7 +131,7 @@ def _psis(name: str, fit: Posterior) -> ELPDData:
     tree = xr.DataTree.from_dict({"posterior": fit.posterior, "log_likelihood": log_likelihood(fit).to_dataset()})
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Estimated shape parameter of Pareto", category=UserWarning)
-        found: ELPDData = az.loo(tree, pointwise=True)
+        found: ELPDData = arviz_stats.loo(tree, pointwise=True)
     return found
 
 
@@ -153,7 +153,7 @@ def _table(found: Mapping[str, ELPDData]) -> pd.DataFrame:
     best = np.max([e.elpd_i.values for e in found.values()], axis=0)  # weights exponentiate: keep the densities near 1
     near = {k: replace(e, elpd=float((e.elpd_i - best).sum()), elpd_i=e.elpd_i - best) for k, e in found.items()}
     with np.errstate(under="ignore"):
-        table: pd.DataFrame = az.compare(near, round_to="none")
+        table: pd.DataFrame = arviz_stats.compare(near, round_to="none")
     table = table.rename(columns={"dse": "diff_se", "p": "p_eff"})
     own = {k: {"elpd": e.elpd, "se": e.se, "bad_runs": _bad(e), "runs": e.n_data_points} for k, e in found.items()}
     table = table.assign(**pd.DataFrame.from_dict(own, orient="index"))

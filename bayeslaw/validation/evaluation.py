@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import arviz as az
+import arviz_stats
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -287,5 +287,5 @@ def convergence(fit: Posterior) -> dict[str, float]:
     if "sample_stats" not in fit.idata.children:
         return {"r_hat": float("nan"), "divergences": 0}
     sampled = fit.posterior[[n for n in fit.posterior.data_vars if not str(n).endswith("_paper")]]
-    largest = max(float(v.max()) for v in az.rhat(sampled).data_vars.values())
+    largest = max(float(v.max()) for v in arviz_stats.rhat(sampled).data_vars.values())
     return {"r_hat": largest, "divergences": int(fit.idata["sample_stats"]["diverging"].sum())}

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-import arviz as az
+import arviz_stats
 import numpy as np
 import xarray as xr
 
@@ -65,7 +65,7 @@ def simulation(
         lower, upper = np.quantile(sampled, levels(prob))
         rank = int((thinned < value).sum())
         rows.append({"quantity": name, "kind": kind, "true": value, "rank": rank, "lower": lower, "upper": upper})
-    ess = min(float(v.min()) for v in az.ess(found).data_vars.values())
+    ess = min(float(v.min()) for v in arviz_stats.ess(found).data_vars.values())
     return {"fold": label, "rows": rows, "fit": {**convergence(fit), "ess": ess, "seconds": fit.seconds}}
 
 

@@ -109,3 +109,19 @@ def test_json_is_plain():
     assert answer["median"] == 0.2 and answer["prob"] == 0.89 and answer["N"] == 1.8e9
     many = json.loads(json.dumps(loss(eval=["general", "domain"]).as_json()))
     assert len(many["median"]) == 2 and many["eval"] == ["general", "domain"] and many["D"] == [1e9, 2e9]
+
+
+def test_a_large_answer_is_summarised_in_little_memory():
+    import tracemalloc
+
+    draws = xr.DataArray(RNG.normal(3, 0.1, (4, 100, 2, 10_000)), dims=("chain", "draw", "eval", "D"))
+    draws = draws.assign_coords(eval=["general", "domain"], D=np.arange(1e4), run=("D", np.arange(10_000)))
+    answer = Quantity("loss", draws, "nats", "mean law")
+    tracemalloc.start()
+    frame = answer.to_frame()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < draws.nbytes
+    assert list(frame) == ["eval", "D", "run", "mean", "sd", "median", "lower", "upper"]
+    few = Quantity("loss", draws.isel(D=[0, 9999]), "nats", "mean law").to_frame()
+    pd.testing.assert_frame_equal(frame[frame["D"].isin([0, 9999])].reset_index(drop=True), few)

@@ -324,7 +324,7 @@ def test_similar_validation_sets_keep_their_errors(rho):
 def test_the_correlation_between_sets_is_logit_normal_between_its_limits():
     prior = Correlation(4, 1.5)
     with pm.Model() as graph:
-        prior.create_variable("rho", xdist=True)
+        prior.create_variable("rho")
     drawn = pm.draw(graph["rho"], 4000, mode="FAST_COMPILE", random_seed=1)
     logit = np.log((1 + 3 * drawn) / (1 - drawn)) - np.log(3)
     assert kstest(logit, norm(0, 1.5).cdf).pvalue > 0.01
