@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from numba import njit, types
 
+from bayeslaw.sampler.bends import bend, pull_back_bend
 from bayeslaw.sampler.blocks import law_on_block, pull_back
 from bayeslaw.sampler.likelihood import MARGINS, MEASURED, SHAPES
-from bayeslaw.sampler.maps import place_terms, pull_terms
+from bayeslaw.sampler.maps import alone, log_falls, place_terms, pull_alone, pull_log_falls, pull_terms
 from bayeslaw.sampler.parameters import log_prior, natural
 from bayeslaw.sampler.stored import call_part, stored
 from bayeslaw.sampler.table import PLACES, At, count, number_at, reals, reals2, table_at, whole, whole2
@@ -138,7 +139,7 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
         _copy(x, u)
     _copy(u, v)
     families, parts = count(table, At.family_shape) if mapped else 0, whole(table, At.deviations)
-    memory = np.empty(parts[2] if families else 0)
+    memory, falls = np.empty(parts[2] if families else 0), np.zeros(size if families else 0)
     if families:
         natural(u, scale, low, high, c_u, chain)
         jacobian = call_part(
@@ -151,6 +152,10 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
         for n in range(len(locations)):
             values[size + 2 + n] = chain[size + 2 + n] = math.exp(v[locations[n]])
         law = law_on_block(table, unit, values)
+        alone(law[0], terms)
+        if families:
+            log_falls(law[0], terms, reals2(table, At.term_weight), reals2(table, At.contrasts), falls)
+            bend(table, v, falls, c_u)
         jacobian += place_terms(
             v, law[0], terms, reals2(table, At.term_weight), whole(table, At.level), reals(table, At.level_weight),
             reals2(table, At.contrasts), whole(table, At.logs), reals(table, At.log_bend),
@@ -183,6 +188,11 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
             reals(table, At.level_weight), reals2(table, At.contrasts), whole(table, At.logs),
             reals(table, At.log_bend),
         )  # fmt: skip
+        if families:
+            by_fall = np.zeros(size)
+            pull_back_bend(table, g, v, falls, by_fall, c_u, chain)
+            pull_log_falls(by_fall, law[0], pull, terms, reals2(table, At.term_weight), reals2(table, At.contrasts))
+        pull_alone(pull, terms)
         pull_back(table, unit, pull, law, chain, g)
         for n in range(len(locations)):
             g[locations[n]] += g[size + 2 + n]

@@ -13,6 +13,8 @@ R0 the precision of the prior, c = S (w0 - m0) and r0 = - sum of c at the mode (
 m0 and w0. The sampler moves deviations from these means in units of the Cholesky factors, which are nearly standard
 normal for every spread. Means and factors depend on tau, those of w also on m; the Jacobian of the factors makes this
 exact.
+
+M is that of the mode; `bayeslaw.sampler.bends` adds what it leaves out.
 """
 
 from collections.abc import Sequence
@@ -57,6 +59,15 @@ class Conditionals:
     home: np.ndarray
     prior: np.ndarray
 
+    def straight(self, w: np.ndarray, c: np.ndarray, falls: np.ndarray) -> np.ndarray:
+        """Return coordinates without the bend of the drops, given the log drops at unit amplitude."""
+        straight, tau = w.copy(), c[self.spread]
+        share = 1 / (1 + np.einsum("grr->gr", self.precision) * tau**2)
+        others = self.slope * (1 - np.eye(len(self.location)))
+        left = falls[self.entry] - falls[self.location] + _times(others, w[self.entry] - w[self.location])
+        straight[self.entry] -= np.where(falls[self.entry] != 0, share * left, 0.0)
+        return straight
+
     def displace(self, w: np.ndarray, u: np.ndarray, c: np.ndarray) -> None:
         """Fill in the deviations from the coordinates (compiled, `bayeslaw.sampler.deviations` is the way back)."""
         pooling = (self.slope.transpose(0, 2, 1) * c[self.spread] ** -2) @ self.slope
@@ -91,8 +102,16 @@ def family_arrays(families: Sequence[Conditionals]) -> dict[str, np.ndarray]:
         numbers += [np.concatenate(packs, axis=1).ravel(), f.home, f.prior.ravel()]
         whole = np.concatenate([f.entry, np.repeat(f.entry[:1], short, axis=0)])
         entries += [_side_by_side(whole).ravel(), f.location, f.spread]
+    shapes, bent, own = [], [np.zeros(0, int)], [np.zeros(0)]
+    for f in families:
+        shapes.append((*f.entry.shape, sum(map(len, bent)), sum(map(len, own))))
+        bent += [f.entry.ravel(), f.location, f.spread]
+        own += [np.einsum("grr->gr", f.precision).ravel(), f.slope.ravel()]
     addresses = [stored(f).address for f in (place_families, pull_back_families) if families]
     return {
+        "bent_shape": np.array(shapes, int).reshape(-1, 4),
+        "bent_entries": np.concatenate(bent),
+        "bent_numbers": np.concatenate(own),
         "family_shape": np.array(shape, int).reshape(-1, 6),
         "family_entries": np.concatenate(entries),
         "family_numbers": np.concatenate(numbers),

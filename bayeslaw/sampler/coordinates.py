@@ -4,7 +4,8 @@ The amplitudes of a law (E, A, B, C, ...) enter it linearly and are correlated w
 The sampler moves
 
 - the mean loss over the design instead of the additive level;
-- the log of the drop of each term across the design instead of its amplitude;
+- the log of the drop of each term across the design instead of its amplitude; where the design varies only between
+  groups that share the amplitude, the log of the term in the group where it is largest;
 - deviations from conditional means instead of pooled coefficients (`bayeslaw.sampler.conditionals`); the location of a
   population moves like the coefficients of a law at that location.
 
@@ -23,10 +24,13 @@ from bayeslaw.sampler.blocks import Block, block_arrays
 from bayeslaw.sampler.compiled import COORDINATES, LIKELIHOOD, TO_PARAMETERS, evaluate
 from bayeslaw.sampler.conditionals import Conditionals, family_arrays
 from bayeslaw.sampler.density import Density
-from bayeslaw.sampler.maps import displace_terms
+from bayeslaw.sampler.maps import alone, displace_terms, log_falls
 from bayeslaw.sampler.table import Tables
 
 __all__ = ["Coordinates"]
+
+VARIES = 1.05
+"""Ratio of the ends of a covariate from which on it varies."""
 
 QUANTILES = (0.0, 0.5, 1.0)
 """Quantiles of a covariate over which terms are averaged; their drop is between the first and the last."""
@@ -81,8 +85,28 @@ class Coordinates:
     @cached_property
     def dropped(self) -> tuple[str, ...]:
         """Amplitudes moved by the drop of their term: those whose covariate varies within a group."""
-        levels = {n: v for n, v in self._levels.items() if len(v) > 1 and (v[-1] > 1.05 * v[0]).all()}
+        levels = {n: v for n, v in self._levels.items() if len(v) > 1 and (v[-1] > VARIES * v[0]).all()}
         return tuple(name for name, along in self.amplitudes.items() if along in levels)
+
+    @cached_property
+    def _lowest(self) -> dict[str, np.ndarray]:
+        """Amplitudes moved by their term where their covariate is lowest, and the points where it is.
+
+        Those whose covariate is fixed within a group, but varies between groups that share the amplitude.
+        """
+        entries, own, found = self._homes[0], len(self.density.labels["eval"]), {}
+        for name, along in self.amplitudes.items():
+            levels = self._levels.get(along, np.empty((0, own)))
+            if len(levels) != 1:
+                continue
+            at = entries[self.density.flat.index(name)]
+            value = np.resize(levels[0], len(at))
+            low, high = np.full(self.density.size, np.inf), np.zeros(self.density.size)
+            np.minimum.at(low, at, value)
+            np.maximum.at(high, at, value)
+            if (high > VARIES * low)[at[:own]].all():
+                found[name] = value == low[at]
+        return found
 
     @cached_property
     def level(self) -> str | None:
@@ -139,13 +163,15 @@ class Coordinates:
 
     @cached_property
     def _contrasts(self) -> np.ndarray:
-        """Weights (amplitude, cell) of a term's values in its drop; 0 for amplitudes that do not move by it."""
+        """Weights (amplitude, cell) of a term's values in its drop or in the term; 0 for those that move by neither."""
         shape, axes = self._units.shape[1:], list(self.density.model.law.covariates)
         weights = np.zeros((len(self.amplitudes), *shape))
         for number, (name, along) in enumerate(self.amplitudes.items()):
+            at = np.moveaxis(weights[number], axes.index(along), 0)
             if name in self.dropped:
-                at = np.moveaxis(weights[number], axes.index(along), 0)
                 at[0], at[-1] = 1.0, -1.0
+            elif name in self._lowest:
+                at[0] = 1.0
         return weights.reshape(len(self.amplitudes), int(np.prod(shape)))
 
     @cached_property
@@ -157,6 +183,9 @@ class Coordinates:
         """
         d, names = self.density, self.density.flat
         homes, owned = self._homes
+        owned = owned.copy()
+        for name, lowest in self._lowest.items():
+            owned[names.index(name)] &= lowest
         rows = [names.index(n) for n in (*self.amplitudes, *([self.level] if self.level else []))]
         count = np.zeros(d.size)
         for row in rows:
@@ -193,11 +222,13 @@ class Coordinates:
 
     def inverse(self, v: np.ndarray) -> np.ndarray:
         """Return the coordinates of a parameter vector."""
-        w = v.copy()
-        displace_terms(w, v, self._evaluate_units(v), *self._plan)
+        w, falls, unit = v.copy(), np.zeros_like(v), self._evaluate_units(v)
+        alone(unit, self._plan[0])
+        displace_terms(w, v, unit, *self._plan)
+        log_falls(unit, *self._plan[:2], self._contrasts, falls)
         u, c = w.copy(), self.density.parameters.natural(v)[0]
         for sets in self.conditionals:
-            sets.displace(w, u, c)
+            sets.displace(sets.straight(w, c, falls), u, c)
         return u
 
     def __call__(self, u: np.ndarray) -> tuple[float, np.ndarray]:

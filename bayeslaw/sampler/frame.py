@@ -126,7 +126,8 @@ def _most_probable(parameters: Parameters, v: np.ndarray, at: int, total: float,
 def conditionals(density: Density, v: np.ndarray) -> tuple[Conditionals, ...]:
     """Return the conditional means of the pooled coefficients near the mode.
 
-    No measurement depends on two groups, so the differences shift a coefficient in all groups at once.
+    No measurement depends on two groups, so the differences shift a coefficient in all groups at once. Slopes that are
+    0 but for rounding are set to 0.
     """
     parameters, plain = density.parameters, Coordinates(density)
     c, u = parameters.natural(v)[0], plain.inverse(v)
@@ -137,7 +138,8 @@ def conditionals(density: Density, v: np.ndarray) -> tuple[Conditionals, ...]:
         above, below = u + step, u - step
         moved = _on_population_scale(density, plain.forward(above)[0])
         moved -= _on_population_scale(density, plain.forward(below)[0])
-        return (plain.likelihood(below)[1] - plain.likelihood(above)[1]) / 2e-5, moved / 2e-5
+        moved = np.where(abs(moved) < 1e-13, 0.0, moved / 2e-5)
+        return (plain.likelihood(below)[1] - plain.likelihood(above)[1]) / 2e-5, moved
 
     families = _families(density)
     used = np.bincount([i for _, location, _ in families for i in location], minlength=density.size)

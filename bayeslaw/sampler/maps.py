@@ -1,13 +1,14 @@
 """The map between amplitudes and drops of terms, levels and mean losses: loops that are compiled.
 
-``unit`` holds the law with one term alone at unit amplitude (amplitude, point, cell), in its last part with no term.
+``unit`` holds the law with one term alone at unit amplitude (amplitude, point, cell), in its last part with no term,
+which `alone` subtracts from the others.
 """
 
 import math
 
 from numba import njit
 
-__all__ = ["displace_terms", "place_terms", "pull_terms"]
+__all__ = ["alone", "displace_terms", "log_falls", "place_terms", "pull_alone", "pull_log_falls", "pull_terms"]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -37,7 +38,7 @@ def _above(v, unit, terms, p):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _alone(unit, terms):  # type: ignore[no-untyped-def]
+def alone(unit, terms):  # type: ignore[no-untyped-def]
     """Subtract the law with no term, in place."""
     size = len(unit) // (terms.shape[0] + 1)
     last = size * terms.shape[0]
@@ -48,7 +49,6 @@ def _alone(unit, terms):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True, error_model="numpy")
 def place_terms(v, unit, terms, term_weight, level, level_weight, contrasts, logs, bend):  # type: ignore[no-untyped-def]
     """Turn log drops into log amplitudes, then mean losses into levels; return the log Jacobian, NaN without a drop."""
-    _alone(unit, terms)
     for a in range(terms.shape[0]):
         if contrasts[a, 0] != 0:
             for p in range(terms.shape[1]):
@@ -69,7 +69,6 @@ def place_terms(v, unit, terms, term_weight, level, level_weight, contrasts, log
 @njit(cache=True, nogil=True, error_model="numpy")
 def displace_terms(u, v, unit, terms, term_weight, level, level_weight, contrasts, logs, bend):  # type: ignore[no-untyped-def]
     """Turn log amplitudes into log drops, and levels into mean losses: the inverse of `place_terms`."""
-    _alone(unit, terms)
     for i in range(len(logs)):
         u[logs[i]] = _unlog(v[logs[i]], bend[i])
     for p in range(len(level)):
@@ -109,5 +108,33 @@ def pull_terms(g, v, unit, pull, terms, term_weight, level, level_weight, contra
                 force = -g[terms[a, p]] * term_weight[a, p] / _fall(unit, terms, contrasts, a, p)
                 for m in range(cells):
                     pull[(a * points + p) * cells + m] += force * contrasts[a, m]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def pull_alone(pull, terms):  # type: ignore[no-untyped-def]
+    """Add the part of a gradient that the law with no term has in the others."""
+    size = len(pull) // (terms.shape[0] + 1)
+    last = size * terms.shape[0]
     for n in range(last):
-        pull[last + n % (points * cells)] -= pull[n]
+        pull[last + n % size] -= pull[n]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def log_falls(unit, terms, term_weight, contrasts, found):  # type: ignore[no-untyped-def]
+    """Fill in the log drop of every entry's term at unit amplitude; entries without a drop are left alone."""
+    for a in range(terms.shape[0]):
+        if contrasts[a, 0] != 0:
+            for p in range(terms.shape[1]):
+                found[terms[a, p]] += term_weight[a, p] * math.log(_fall(unit, terms, contrasts, a, p))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def pull_log_falls(by_fall, unit, pull, terms, term_weight, contrasts):  # type: ignore[no-untyped-def]
+    """Add the part of a gradient in the log drops to that in the terms."""
+    cells = _cells(unit, terms)
+    for a in range(terms.shape[0]):
+        if contrasts[a, 0] != 0:
+            for p in range(terms.shape[1]):
+                force = by_fall[terms[a, p]] * term_weight[a, p] / _fall(unit, terms, contrasts, a, p)
+                for m in range(cells):
+                    pull[(a * terms.shape[1] + p) * cells + m] += force * contrasts[a, m]

@@ -22,6 +22,7 @@ At = IntEnum(
     "likelihood packs packs_at cell loss known size batch_number parameter_at "
     "measured gap start times deviations "
     "terms term_weight level level_weight contrasts logs log_bend locations "
+    "bent_shape bent_entries bent_numbers "
     "family_shape family_entries family_numbers center axes axes_shape axes_entries",
     start=0,
 )

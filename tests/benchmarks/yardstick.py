@@ -67,12 +67,19 @@ def textbook(likelihood: str, draws: int, domains: int, seed: int) -> Row:
     return found
 
 
-def ours(likelihood: str, draws: int, domains: int, seed: int) -> Row:
-    """Fit the same model with bayeslaw."""
+def rows(module: Any, domains: int) -> pd.DataFrame:
+    """Return the yardstick's simulated losses as a table."""
+    N, D, r, g, loss, _ = module.simulate(domains)
+    run = [f"run {i}" for i in range(len(loss))]
+    domain = np.char.add("domain ", g.astype(str))
+    return pd.DataFrame({"run": run, "N": N * 1e9, "D": D * 1e9, "domain_share": r, "domain": domain, "loss": loss})
+
+
+def model(module: Any, table: pd.DataFrame, likelihood: str) -> Any:
+    """Return the same model of bayeslaw."""
     import bayeslaw as bl
     from bayeslaw.declare.laws import Coefficient, Covariate
 
-    module = frozen()
     seen_along = {"E": "level", "A": "N", "B": "D", "C": "share"}
 
     def own_share(domain_share: Any) -> Any:
@@ -95,12 +102,7 @@ def ours(likelihood: str, draws: int, domains: int, seed: int) -> Row:
     def dcpt_textbook(N, D, share, /, *, E, A, alpha, B, beta, eta, C, gamma):
         return E + A * N**-alpha + B * share**eta * D**-beta + C * (share + module.EPS) ** -gamma
 
-    N, D, r, g, loss, _ = module.simulate(domains)
-    start = time.perf_counter()
-    run = [f"run {i}" for i in range(len(loss))]
-    domain = np.char.add("domain ", g.astype(str))
-    table = pd.DataFrame({"run": run, "N": N * 1e9, "D": D * 1e9, "domain_share": r, "domain": domain, "loss": loss})
-    model = bl.Model(
+    return bl.Model(
         dcpt_textbook,
         bl.read_runs(table),
         priors={
@@ -117,12 +119,21 @@ def ours(likelihood: str, draws: int, domains: int, seed: int) -> Row:
         ),
         monotone=None,
     )
-    fit = model.fit(draws=draws, seed=seed, progress=False)
+
+
+def ours(likelihood: str, draws: int, domains: int, seed: int) -> Row:
+    """Fit the same model with bayeslaw."""
+    import bayeslaw  # noqa: F401 (not timed)
+
+    module = frozen()
+    table = rows(module, domains)
+    start = time.perf_counter()
+    fit = model(module, table, likelihood).fit(draws=draws, seed=seed, progress=False)
     seconds = time.perf_counter() - start
     posterior = fit.posterior.isel(eval=0, drop=True)
     finished = time.time()
     stats = {"posterior": posterior, "sample_stats": fit.idata["sample_stats"].to_dataset()}
-    score = module.score(xr.DataTree.from_dict(stats), seconds, len(loss))
+    score = module.score(xr.DataTree.from_dict(stats), seconds, len(table))
     return {"finished": finished, **means(module, posterior), **score}
 
 

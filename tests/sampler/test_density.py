@@ -84,6 +84,12 @@ MODELS: dict[str, Callable[[], bl.Model]] = {
     "correlated, joint, pooled, shape": lambda: bl.Model(
         models.dcpt, read_runs(table()), by={"E": "domain", "C": "domain", "alpha": "domain"}, outside="include"
     ),
+    "bent groups": lambda: bl.Model(
+        models.dcpt, read_runs(table()), by=dict.fromkeys(("E", "C", "gamma", "eps"), "domain"), monotone=None
+    ),
+    "groups by a covariate": lambda: bl.Model(
+        models.dcpt, read_runs(table()), by={"B": "N", "C": "N"}, priors={"E": bl.positive(1.5, spread=0.5, dims="N")}
+    ),
     "robust": lambda: bl.Model(models.dcpt, read_runs(table()), noise=bl.Noise(robust=True), by={"eta": "domain"}),
     "independent, no shape": lambda: bl.Model(
         models.dcpt, read_runs(table()), noise=bl.Noise(correlated=False, joint=False), monotone=None
@@ -301,6 +307,22 @@ def test_the_gradient_in_the_coordinates(coordinates):
         assert value == pytest.approx(coordinates.density(v)[0] + coordinates.forward(u)[1], rel=1e-8)
         expected = differences(lambda x: coordinates(x)[0], u)
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6 * abs(expected).max())
+
+
+def test_amplitudes_that_their_population_ties_follow_their_exponents():
+    """Moving an exponent of one group by a standard deviation does not part its amplitude from the population's."""
+    density = Density(MODELS["bent groups"]())
+    parameters = density.parameters
+    v = vectors(density, 1, 0.0)[0]
+    v[parameters["C_sigma"].place] = np.log(1e-3)
+    tied = Coordinates(density, conditionals(density, v))
+    u = tied.inverse(v)
+    u[parameters["gamma"].entries[0]] += 1.0
+    moved = tied.forward(u)[0]
+    away = moved[parameters["C"].place].reshape(2, 2) - moved[parameters["C_mu"].place][:, None]
+    before = v[parameters["C"].place].reshape(2, 2) - v[parameters["C_mu"].place][:, None]
+    assert abs(moved - v)[parameters["gamma"].place].max() > 0.05
+    np.testing.assert_allclose(away, before, atol=3e-3)
 
 
 # -------------------------------------------------------------------------------------------------------------- errors

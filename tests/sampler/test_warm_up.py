@@ -1,0 +1,16 @@
+"""The warm-up of the default: real runs of tiny models, as README fits them."""
+
+import arviz as az
+import numpy as np
+
+from tests.benchmarks.warm_up import readme
+
+
+def test_a_posterior_of_real_runs_converges_after_the_default_warm_up():
+    fit = readme().fit(seed=1, progress=False)
+    stats = fit.idata["sample_stats"].to_dataset()
+    assert fit.settings["tune"] <= 300
+    assert int(stats["diverging"].sum()) <= 2  # where E nears 0, see docs/explanation/sampling.md
+    assert max(float(v.max()) for v in az.rhat(fit.posterior).data_vars.values()) <= 1.01
+    assert min(float(v.min()) for v in az.ess(fit.posterior).data_vars.values()) >= 800
+    assert np.mean(stats["n_steps"]) < 26  # 30 where the term of size moves by its amplitude
