@@ -233,6 +233,8 @@ def _sets(fit: Posterior, eval: str | Sequence[str] | None) -> list[str]:
     if eval is None:
         return design.of_role("general") or sets_named(fit, "general")
     names = [eval] if isinstance(eval, str) else eval
+    if not names:
+        raise RangeError("eval is empty: give at least one validation set")
     sets = list(dict.fromkeys(one for name in names for one in sets_named(fit, name)))
     if other := [name for name in sets if name not in of_one_role(fit, sets[0])]:
         raise RangeError(f"{sets[0]!r} and {other[0]!r} have different roles: ask for validation sets of one role")

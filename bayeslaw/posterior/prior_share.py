@@ -6,6 +6,7 @@ variance of an answer y falls by cov(y, z)^2 for each coefficient z in prior uni
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -68,7 +69,8 @@ def prior_share(fit: Posterior, draws: xr.DataArray) -> PriorShare:
     few = draws.transpose(*SAMPLE, ...).isel(draw=slice(None, None, step)).values
     few = few if few.ndim > len(SAMPLE) else few[..., None]
     element = np.arange(0, few[0, 0].size, -(-few[0, 0].size // MOST_DRAWS))
-    y = few[(..., *np.unravel_index(element, few.shape[2:]))].astype(float)
+    place: tuple[Any, ...] = (..., *np.unravel_index(element, few.shape[2:]))
+    y = few[place].astype(float)
     flat = y.reshape(-1, y.shape[-1])
     y = y[..., np.isfinite(flat).all(axis=0) & (flat.std(axis=0) > ROUNDING * abs(flat.mean(axis=0)))]
     if not (cells and y.size):

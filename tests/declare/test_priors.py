@@ -97,7 +97,7 @@ def test_what_makes_no_prior_is_refused_with_the_reason(distribution, parameters
         (bl.real(1.2, 0.3), stats.norm(1.2, 0.3)),
         (bl.share(0.4, 5), stats.beta(2, 3)),
     ],
-    ids=str,
+    ids=["positive", "real", "share"],
 )
 def test_quantiles_are_those_of_scipy(prior, distribution):
     prob = np.array([1e-9, 0.055, 0.5, 0.945, 1 - 1e-9])

@@ -15,6 +15,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pandas as pd
+import pymc  # noqa: F401  (it changes the recursion limit, which Hypothesis watches)
 import pytest
 import xarray as xr
 from hypothesis import HealthCheck, given, settings
@@ -63,6 +64,7 @@ INTERNAL = {
     "Law": {"inputs", "reference"},
     "Covariate": {"columns"},
     "Noise": {"at_size", "measured", "one_step_ahead", "priors", "same_step", "sample", "scale", "settled", "spread"},
+    "Prior": {"along_dims", "create_variable"},
     "Runs": {"select", "sorted_along"},
     "Schedule": {"counted"},
 }
