@@ -52,12 +52,12 @@ def fit(
     typer.echo(f"{output}: {counted(chains, 'chain')} of {counted(draws, 'draw')} in {result.seconds:.0f} s")
 
 
-def sampled(model: "bl.Model", output: Path, *, draws: int, chains: int, seed: int, **settings: Any) -> "bl.Fit":
+def sampled(model: "bl.Model", output: Path, *, draws: int, chains: int, seed: int) -> "bl.Fit":
     """Fit a model and save the fit, after it was seen that the file can be written and has room."""
     from bayeslaw.posterior.store import expected_size
 
     check_writable(output, expected_size(model, draws * chains))
-    result = model.fit(draws=draws, chains=chains, seed=seed, progress=True, **settings)
+    result = model.fit(draws=draws, chains=chains, seed=seed, progress=True)
     result.save(output)
     return result
 

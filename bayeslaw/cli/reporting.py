@@ -64,7 +64,7 @@ def demo(
         reference={"N": 2e5, "D": 1e6},
     )
     typer.echo(f"Data: tinycpt, real continual pre-training of four tiny models on Python code.\n{model!r}\n")
-    fit = sampled(model, output / "fit.nc", draws=draws, chains=chains, seed=seed, target_accept=0.98)
+    fit = sampled(model, output / "fit.nc", draws=draws, chains=chains, seed=seed)
     ratios = critical_ratios(fit)
     ratios["0.3 safe"] = [float(ratio.probability_safe(0.3)) for ratio in ratios["ratio"]]
     shown = ratios[["N", "limit", "critical ratio", "of a new run", "0.3 safe"]]
