@@ -52,6 +52,7 @@ def measure(results: Results) -> None:
 def posterior(domains: int, fits: int, draws: int, tune: int | None, seed: int) -> Row:
     """Fit studies one after the other with bayeslaw; only the first one compiles."""
     import bayeslaw as bl
+    import bayeslaw.sampler.sampling  # not timed
     from bayeslaw import models
     from tests.benchmarks.simulated import study
 
