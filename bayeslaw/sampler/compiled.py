@@ -30,6 +30,7 @@ __all__ = [
     "FROM_FRAME",
     "LIKELIHOOD",
     "PARAMETERS",
+    "SIGNATURE",
     "TO_PARAMETERS",
     "address",
     "evaluate",
@@ -213,12 +214,13 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
     return 0 if finite else 1
 
 
-_SIGNATURE = types.int64(types.int64, *(types.int64,) * 4)
+SIGNATURE = types.int64(types.int64, *(types.int64,) * 4)
+"""A size and four addresses, as nutpie calls functions."""
 
 
 def address() -> int:
     """Return the address of the compiled function, as nutpie calls it."""
-    found: int = stored(log_density, _SIGNATURE).address
+    found: int = stored(log_density, SIGNATURE).address
     return found
 
 

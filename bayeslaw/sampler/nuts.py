@@ -8,15 +8,15 @@ threads call the density through Python, which is slower.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
 import nutpie.compile_pymc
 import nutpie.compiled_pyfunc
-from numba import carray, cfunc, types
 
-from bayeslaw.sampler.compiled import address, evaluate
+from bayeslaw.sampler.compiled import SIGNATURE, address, evaluate
+from bayeslaw.sampler.stored import stored
+from bayeslaw.sampler.table import number_at
 
 __all__ = ["compiled_model"]
 
@@ -50,7 +50,7 @@ def compiled_model(table: np.ndarray, size: int, start: Callable[[int | None], n
         return nutpie.compile_pymc.CompiledPyMCModel(
             dims={},
             compiled_logp_func=_At(address()),
-            compiled_expand_func=_copy(),
+            compiled_expand_func=_At(stored(_copy, SIGNATURE).address),
             initial_point_func=start,
             shared_data={},
             shared_var_keys={},
@@ -68,17 +68,12 @@ def compiled_model(table: np.ndarray, size: int, start: Callable[[int | None], n
         return _through_python(table, size, start)
 
 
-@cache
-def _copy() -> Any:
-    """Return a compiled function that keeps a draw as it is."""
-    numbers = types.CPointer(types.float64)
-
-    @cfunc(types.int64(types.uint64, types.uint64, numbers, numbers, types.voidptr))
-    def copy(dim, expanded, draw, kept, table):  # type: ignore[no-untyped-def]
-        carray(kept, (expanded,))[:] = carray(draw, (dim,))
-        return 0
-
-    return copy
+def _copy(size, expanded, draw_address, kept_address, table_address):  # type: ignore[no-untyped-def]
+    """Keep a draw as it is."""
+    draw, kept = number_at(draw_address, size), number_at(kept_address, size)
+    for i in range(size):
+        kept[i] = draw[i]
+    return 0
 
 
 def _through_python(table: np.ndarray, size: int, start: Callable[[int | None], np.ndarray]) -> Any:

@@ -58,8 +58,8 @@ def section(results: Results) -> str:
     lines = [
         "## 4. The example of the README, now and before",
         "",
-        "`model.fit()` of the README's model, seconds of the fit alone, imports excluded, in a process that finds what an earlier",
-        "one compiled. Before: the commit of this repository that came before the log density was compiled as a whole, run",
+        "`model.fit()` of the README's model, seconds of the fit alone, imports excluded, in a process that finds what",
+        "an earlier one compiled. Before: the commit before the log density was compiled as a whole, run",
         "by the same interpreter, turn by turn; both with their own defaults (4 x 1,000 draws, acceptance 0.95).",
         "",
         "| code | seconds | min ESS | R-hat | divergences | steps a draw |",
