@@ -32,11 +32,15 @@ def measure(results: Results, points: int) -> None:
 def bands(points: int, code: str, seed: int) -> Row:
     """Summarise losses at points that do not cross, from draws that stand in for a posterior."""
     import pandas as pd
+    import xarray as xr
 
     fit, rows = standing_in(1000, seed), pd.DataFrame(scattered(points, seed))
     held = peak_gib()
     start = time.perf_counter()
-    answer = fit.predict(rows)
+    if code == "now":
+        answer = fit.predict(rows)
+    else:
+        answer = fit.bands(fit.columns(**{k: xr.DataArray(v, dims="row") for k, v in rows.items()}))
     seconds = time.perf_counter() - start
     if len(answer) != points or not np.isfinite(answer["mean"]).all():
         raise ArithmeticError("predictions are missing")
