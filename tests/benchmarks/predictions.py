@@ -40,7 +40,7 @@ def bands(points: int, code: str, seed: int) -> Row:
     if code == "now":
         answer = fit.predict(rows)
     else:
-        answer = fit.bands(fit.columns(**{k: xr.DataArray(v, dims="row") for k, v in rows.items()}))
+        answer = fit.bands(fit.columns(**{str(k): xr.DataArray(v, dims="row") for k, v in rows.items()}))
     seconds = time.perf_counter() - start
     if len(answer) != points or not np.isfinite(answer["mean"]).all():
         raise ArithmeticError("predictions are missing")
