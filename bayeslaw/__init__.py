@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bayeslaw.posterior.forgetting import compare_memories
     from bayeslaw.posterior.quantity import Quantity
     from bayeslaw.reporting import report
+    from bayeslaw.spec.misfit import Misfit
     from bayeslaw.spec.noise import Noise
     from bayeslaw.tables import schedules
     from bayeslaw.tables.curves import read_curves
@@ -56,6 +57,7 @@ else:
             "bayeslaw.posterior.forgetting": ["compare_memories"],
             "bayeslaw.posterior.quantity": ["Quantity"],
             "bayeslaw.reporting": ["report"],
+            "bayeslaw.spec.misfit": ["Misfit"],
             "bayeslaw.spec.noise": ["Noise"],
             "bayeslaw.tables.curves": ["read_curves"],
             "bayeslaw.tables.early_training": ["early_features"],
@@ -81,6 +83,7 @@ __all__ = [
     "Evaluation",
     "Fit",
     "Law",
+    "Misfit",
     "Model",
     "Noise",
     "Prior",

@@ -77,6 +77,9 @@ class Model(Specification):
     roles : mapping, optional
         ``{validation set: role}``: what the law takes a set for, for example ``{"pile": "general", "code": "domain"}``.
         A set named like a role needs none, and a role may have any number of sets.
+    misfit : "scales" or Misfit, optional
+        Smooth random functions of what the law misses along its scales (sizes, tokens, shares), which bend within the
+        runs and grow away from them. Predictions and decisions then use the law with its misfit.
 
     Raises
     ------
@@ -173,8 +176,17 @@ class Fit(Posterior):
 
     @checked
     def summary(self, prob: float = CI_PROB) -> pd.DataFrame:
-        """Return mean, sd, interval, ESS and R-hat of every parameter."""
-        return cast(pd.DataFrame, arviz_stats.summary(self.idata, ci_prob=prob, ci_kind="eti"))
+        """Return mean, sd, interval, ESS and R-hat of every parameter but the weights of a misfit."""
+        weights = [process.weights for process in self.processes.values()]
+        shown = [str(name) for name in self.posterior if name not in weights]
+        return cast(pd.DataFrame, arviz_stats.summary(self.idata, shown, ci_prob=prob, ci_kind="eti"))
+
+    def without_misfit(self) -> "Fit":
+        """Return the fit with the law alone: predictions and decisions leave out what the misfit adds to it."""
+        weights = [process.weights for process in self.processes.values()]
+        idata = self.idata.copy()
+        idata["posterior"] = xr.DataTree(self.posterior.drop_vars(weights))
+        return replace(self, idata=idata)
 
     @overload
     def predict(self, *, new_run: bool = False, seed: int = 0, **columns: Any) -> Quantity: ...
@@ -204,7 +216,8 @@ class Fit(Posterior):
             Without a table: the law's columns (``N`` in parameters, ``D`` in tokens, ``domain_share`` in [0, 1]) and
             labels of groups: numbers, 1-d arrays (each a dim of its own) or DataArrays with named dims.
         new_run : bool
-            False: the mean law. True: a single new run, its error included; every row of a table is a run of its own.
+            False: the mean law, with its misfit if the model has one. True: a single new run, its error included; every
+            row of a table is a run of its own.
         seed : int
             Of the errors.
         prob : float

@@ -109,6 +109,9 @@ Outside = Annotated[
         "most a tenth]",
     ),
 ]
+Misfit = Annotated[
+    bool, Option("--misfit", help="Add smooth functions of what the law misses along sizes, tokens and shares.")
+]
 Robust = Annotated[bool, Option("--robust", help="Student-t errors: outliers pull less.")]
 Seed = Annotated[int, Option(help="Seed of the sampler.")]
 Draws = Annotated[int, Option(min=10, help="Draws per chain.")]

@@ -61,6 +61,7 @@ def evaluate(
     chains: Annotated[int | None, Option(min=1, help="Number of chains.  [default: 4, or the fit's]")] = None,
     outside: options.Outside = None,
     robust: options.Robust = False,
+    misfit: options.Misfit = False,
     warmup: options.Warmup = None,
     before: options.Before = None,
     memory: options.Memory = None,
@@ -77,7 +78,13 @@ def evaluate(
     settings: dict[str, Any] = options.given(seed=seed, draws=draws, chains=chains)
     if law.endswith(".nc"):
         of_model: dict[str, Any] = {"--map": columns, "--loss": loss, "--role": role, "--by": pooled, "--prior": prior}
-        of_model |= {"--reference": reference, "--outside": outside, "--robust": robust, "--warmup": warmup}
+        of_model |= {
+            "--reference": reference,
+            "--outside": outside,
+            "--robust": robust,
+            "--misfit": misfit,
+            "--warmup": warmup,
+        }
         of_model |= {"--before": before, "--memory": memory, "--unit": unit, "--bytes-per-token": bytes_per_token}
         of_model |= {"RUNS.csv": runs}
         if unwanted := [name for name, value in of_model.items() if value]:
@@ -91,7 +98,8 @@ def evaluate(
     else:
         units = options.read_units(unit, bytes_per_token)
         of_curves = (warmup, before, memory)
-        model = model_of(law, runs, columns, loss, units, pooled, prior, reference, outside, robust, *of_curves, role)
+        more = (*of_curves, role, misfit)
+        model = model_of(law, runs, columns, loss, units, pooled, prior, reference, outside, robust, *more)
     settings = {"seed": 1, **settings}
     asked = options.read_splits(splits or f"by:{','.join(held_out)}", settings["seed"])
     if output is not None:

@@ -109,7 +109,7 @@ def allocation(
         "allocation",
         both(optimum).transpose(*SAMPLE, "quantity", ...),
         "parameters (N), tokens (D)",
-        "mean law",
+        fit.mean_name,
         {"flops": flops, **_stated(flops_per_token), **asked, "eval": eval},
         "" if inside == 1 else f"{(1 - inside) * 100:.2g} % of the draws have no optimum in the searched range",
         low=xr.ufuncs.minimum(first, last) * (1 + END_ROUNDING),

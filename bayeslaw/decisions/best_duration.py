@@ -68,7 +68,7 @@ def best_duration(
         "best_duration",
         found.transpose(*SAMPLE, ...),
         "1",
-        "mean law",
+        fit.mean_name,
         {**asked, "goal": wanted.asked, "longest": high},
         f"windows beyond {tried:g} were not tried" if high > tried else "",
         low=0.0,

@@ -194,7 +194,7 @@ def best_mixture(
         "best_mixture",
         optimum,
         "1",
-        "mean law",
+        fit.mean_name,
         {**asked, "goal": wanted.asked, **limits},
         _note(fit, optimum, gap, vectors is not None),
         mixture_cautions(fit, _each_alone(known, names, map_to).isel(alone=np.flatnonzero(high > 0))),

@@ -71,7 +71,7 @@ def best_ratio(
         "best_ratio",
         minimise(line.loss, grid).transpose(*SAMPLE, ...),
         "1",
-        "mean law",
+        fit.mean_name,
         {"domain_tokens": domain_tokens, **asked, "eval": eval, "range": (low, high)},
         low=low,
         high=high,

@@ -195,7 +195,7 @@ def critical_ratio(
             "critical_ratio",
             draws.transpose(*SAMPLE, ...),
             "1",
-            "new run" if new_run else "mean law",
+            "new run" if new_run else fit.mean_name,
             asked | about | {"range": (low, high)},
             low=low,
             high=high,

@@ -79,7 +79,7 @@ def equivalent_compute(
         "equivalent_compute",
         factor.transpose(*SAMPLE, ...),
         "1",
-        "mean law",
+        fit.mean_name,
         where(labels, D=D, N=N, domain=domain) | {"goal": wanted.asked},
         low=(1 + END_ROUNDING) / LARGEST_FACTOR,
         high=(1 - END_ROUNDING) * LARGEST_FACTOR,

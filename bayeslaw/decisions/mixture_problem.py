@@ -87,6 +87,16 @@ class Problem:
         values = [np.ascontiguousarray(a.values.reshape(*a.shape[: a.ndim - template.ndim], -1), float) for a in full]
         return template, values[: len(inputs)], values[len(inputs) :]
 
+    @cached_property
+    def _weights(self) -> np.ndarray:
+        """The weight of every validation set at every point, times the misfit at its size and tokens."""
+        template, evals = self._arrays[0], self.goal.weights["eval"].values
+        misfit = xr.ufuncs.exp(self.fit.misfit(self.columns)) * xr.DataArray(self.goal.weights.values, dims="eval")
+        if "eval" in misfit.coords:
+            misfit = misfit.sel(eval=evals)
+        full = misfit.broadcast_like(template).transpose("eval", *template.dims)
+        return np.ascontiguousarray(full.values.reshape(len(evals), -1))
+
     @property
     def count(self) -> int:
         """Number of points."""
@@ -104,7 +114,8 @@ class Problem:
         others = (*inputs, *coefficients)
         chosen = others if len(number) == self.count else [a[..., number] for a in others]
         function = slope_in_shares(self.fit.model.law)
-        values, slope = function(np.ascontiguousarray(shares.T[:, None]), self.goal.weights.values[:, None], *chosen)
+        weights = self._weights if len(number) == self.count else self._weights[:, number]
+        values, slope = function(np.ascontiguousarray(shares.T[:, None]), weights, *chosen)
         slope = slope[:, 0].T
         pull, pull_slope = self.towards.each(x)
         return values + pull, pull_slope + (slope if self.map_to is None else slope @ self.map_to.values)
@@ -136,7 +147,7 @@ def slope_in_shares(law: Law) -> Callable[..., Any]:
         import pytensor.tensor as pt
 
         shares = pt.tensor(WEIGHT, dtype="float64", shape=(None, 1, None))
-        importance = pt.tensor("importance", dtype="float64", shape=(None, 1))
+        importance = pt.dmatrix("importance")
         covariates = {k: shares if k == WEIGHT else pt.dmatrix(k) for k in law.covariates}
         coefficients = {k: pt.dtensor3(k) if c.over else pt.dmatrix(k) for k, c in law.coefficients.items()}
         goal = (importance * law.function(*covariates.values(), **coefficients)).sum(axis=0)

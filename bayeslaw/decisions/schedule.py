@@ -117,7 +117,7 @@ def curve(
     named = fit.columns(**columns, **known)
     asked = {**columns, "schedule": repr(schedule)}
     note = beyond(fit, {"the schedule": schedule}, areas.assign(run="the schedule"))
-    what = "new run" if new_run else "mean law"
+    what = "new run" if new_run else fit.mean_name
     losses = Quantity("loss", fit.loss(named, new_run, seed), "nats per token", what, asked, note)
     return cautioned(fit, losses, N=N, domain_share=domain_share, **path(areas))
 
@@ -207,7 +207,7 @@ def best_schedule(
     asked = {**columns, "goal": wanted.asked}
     words = dict(zip(names, map(str, called), strict=True))
     note = beyond(fit, {words[k]: plan for k, plan in plans.items()}, areas.assign(run=areas["run"].map(words)))
-    name, what = "change_of_loss" if change else "final_loss", "new run" if new_run else "mean law"
+    name, what = "change_of_loss" if change else "final_loss", "new run" if new_run else fit.mean_name
     best = Best(name, draws.transpose(*SAMPLE, ...), "nats per token", what, asked, note)
     return cautioned(fit, best, N=known.get("N"), domain_share=known.get("domain_share"), **path(areas))
 

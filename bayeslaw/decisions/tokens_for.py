@@ -92,7 +92,7 @@ def tokens_for(
         "tokens_needed",
         tokens(position).transpose(*SAMPLE, ...),
         "tokens",
-        "new run" if new_run else "mean law",
+        "new run" if new_run else fit.mean_name,
         {**({"loss": target} if score is None else {"score": score}), **asked, "eval": eval},
         "p_never: fewer tokens than the searched range suffice; p_always: more are needed",
         low=tokens(grid[0]).item() * (1 + END_ROUNDING),

@@ -46,6 +46,9 @@ DATA = dict.fromkeys(
 DATA_PREFIXES = ("x_", "at_")
 """Beginnings of the names of covariates and positions in the PyMC model."""
 
+MISFIT_PREFIXES = ("misfit_", "knot_")
+"""Beginnings of the names of parameters and dims of a misfit."""
+
 ARGUMENTS = dict.fromkeys(("self", "fit", "seed", "new_run", "prob"), "an argument of predict")
 
 
@@ -56,6 +59,8 @@ def owner_of_coefficient(name: str, coefficients: Iterable[str] = (), columns: I
         return f"a variable derived from {other}"
     if name.startswith(DATA_PREFIXES):
         return "the data of the PyMC model"
+    if name.startswith(MISFIT_PREFIXES):
+        return "the misfit"
     return (ERRORS | DIMS | MEASURED | DATA).get(name) or ("a column of its runs" if name in columns else None)
 
 

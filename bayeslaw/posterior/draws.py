@@ -15,6 +15,7 @@ from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.declare.laws import Law
 from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import DataError, RangeError, unknown_name
+from bayeslaw.spec.misfit import Process
 from bayeslaw.spec.noise import Noise
 from bayeslaw.spec.specification import Specification
 from bayeslaw.tables.mixtures import as_weights
@@ -189,6 +190,26 @@ class Posterior:
         )
         return xr.concat(parts, dim="__label").isel(__label=index)
 
+    @property
+    def processes(self) -> Mapping[str, Process]:
+        """The processes of what the law misses; none of a fit by maximum likelihood."""
+        known = self.posterior
+        return {k: p for k, p in self.model.processes.items() if p.weights in known}
+
+    def misfit(self, columns: xr.Dataset, *names: str) -> xr.DataArray:
+        """Return what the law misses at those columns, on the log scale: all processes, or those named."""
+        found: xr.DataArray = xr.DataArray(0.0)
+        for name, process in self.processes.items():
+            if not names or name in names:
+                weights, slope = self.posterior[process.weights], self.posterior[process.slope]
+                found = found + slope * xr.dot(process.basis(columns), weights.drop_vars(process.dim), dim=process.dim)
+        return found
+
+    @property
+    def mean_name(self) -> str:
+        """What a prediction or a decision is of, if not of a new run."""
+        return "mean law with its misfit" if self.processes else "mean law"
+
     def loss(self, columns: xr.Dataset, new_run: bool = False, seed: int = 0) -> xr.DataArray:
         """Return losses (nats per token), dims chain, draw, eval and those of the columns.
 
@@ -200,6 +221,8 @@ class Posterior:
         loss = self._many(inputs, columns, seed)
         if loss is None:
             loss = law(*inputs.values(), **self.coefficients(columns, seed))
+        if self.processes:
+            loss = loss * xr.ufuncs.exp(self.misfit(columns))
         order = [d for d in ("chain", "draw", "eval") if d in loss.dims]
         loss = loss.transpose(*order, ...)
         if new_run:

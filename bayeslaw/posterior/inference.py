@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from bayeslaw import sampler
+from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.declare.laws import call_with
 from bayeslaw.errors import RangeError, unknown_name
 from bayeslaw.posterior.draws import Posterior, posterior_of
@@ -42,7 +43,8 @@ def fit(
         return posterior_of(model, idata, {"method": "mle", "seed": seed}, time.perf_counter() - start)
     settings = {"draws": draws, "tune": tune, "chains": chains, "seed": seed, "target_accept": target_accept}
     idata = sampler.sample(model, **settings, cores=cores or cpu_count() or 1, progress=progress)
-    idata["posterior"] = xr.DataTree(with_paper_units(model, idata["posterior"].to_dataset()))
+    posterior = with_paper_units(model, with_unmeasured(model, idata["posterior"].to_dataset(), seed))
+    idata["posterior"] = xr.DataTree(posterior)
     return posterior_of(model, idata, {"method": "nuts", **settings}, time.perf_counter() - start)
 
 
@@ -52,6 +54,21 @@ def with_paper_units(model: Specification, posterior: xr.Dataset) -> xr.Dataset:
         return posterior
     given = call_with(model.law.paper_units, {"reference": model.reference}, posterior)
     return posterior.assign({f"{k}_paper": v for k, v in given.items()})
+
+
+def with_unmeasured(model: Specification, posterior: xr.Dataset, seed: int) -> xr.Dataset:
+    """Return draws with the weights of the misfit that no measurement meets, drawn from their prior."""
+    rng = np.random.default_rng([seed, 5])
+    for process in model.processes.values():
+        known = posterior[process.weights]
+        more = {process.dim: np.arange(process.sampled, len(process))}
+        dims = (*SAMPLE, "eval", process.dim)
+        shape = [*(known.sizes[d] for d in dims[:-1]), len(process) - process.sampled]
+        drawn = xr.DataArray(rng.standard_normal(shape), dims=dims, coords=more)
+        posterior = posterior.drop_dims(process.dim).assign(
+            {process.weights: xr.concat([known.transpose(*dims), drawn], process.dim)}
+        )
+    return posterior
 
 
 def prior_predictive(model: Specification, *, draws: int = 500, seed: int = 0) -> Posterior:
@@ -72,6 +89,7 @@ def prior_predictive(model: Specification, *, draws: int = 500, seed: int = 0) -
             "at the unpooled model, change the priors or set monotone=None"
         )
     index = {"chain": np.arange(1), "draw": np.arange(draws)}
-    posterior = sampler.named(density, np.array(kept[:draws])[None], index)
+    drawn = sampler.named(density, np.array(kept[:draws])[None], index)
+    posterior = with_unmeasured(model, drawn, seed)
     idata = xr.DataTree.from_dict({"posterior": with_paper_units(model, posterior)})
     return posterior_of(model, idata, {"method": "prior", "seed": seed}, 0.0)

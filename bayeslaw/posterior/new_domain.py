@@ -27,6 +27,7 @@ from bayeslaw.posterior.shared_errors import SharedErrors, shared_errors
 from bayeslaw.sampler.density import Density
 from bayeslaw.sampler.proposals import DOMAIN, PROPOSALS, Alone
 from bayeslaw.spec.design import Design
+from bayeslaw.spec.misfit import Misfit
 from bayeslaw.spec.shape import Shape
 from bayeslaw.spec.specification import Specification
 from bayeslaw.tables.runs import Runs
@@ -89,13 +90,16 @@ def new_domain(fit: Posterior, early_runs: Runs, *, draws: int = 1000, seed: int
     if draws < 1:
         raise RangeError(f"draws is {draws}: give at least 1")
     start, label = time.perf_counter(), _label(fit, early_runs)
-    joint = replace(fit.model, runs=_together(fit.model.runs, early_runs))
-    shared = shared_errors(fit, label, replace(fit.model, runs=early_runs).design)
+    old = fit.model
+    if isinstance(old.misfit, Misfit):
+        old = replace(old, misfit=old.misfit.over(old.design.rows))
+    joint = replace(old, runs=_together(old.runs, early_runs))
+    shared = shared_errors(fit, label, replace(old, runs=early_runs).design)
     if joint.noise.batch:
         return _refit(fit, joint, shared, seed, start, "may share batch noise with the others")
     thin = max(1, fit.draws // MOST_SHARED_DRAWS)
     posterior = fit.posterior.stack(sample=("chain", "draw"), create_index=False).isel(sample=slice(None, None, thin))
-    alone = Alone(Density(_Compared.of(replace(fit.model, runs=early_runs), shared, joint)), posterior)
+    alone = Alone(Density(_Compared.of(replace(old, runs=early_runs), shared, joint)), posterior)
     rng = np.random.default_rng(seed)
     proposals, log_weight = alone.propose(rng)
     own = alone.named(proposals)

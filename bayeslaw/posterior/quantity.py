@@ -43,7 +43,7 @@ class Quantity:
         Dims ``chain``, ``draw`` and those of the question, in `unit`.
     unit : str
         ``"1"`` for shares.
-    what : {"mean law", "new run"}
+    what : {"mean law", "mean law with its misfit", "new run"}
         Whether it is about the mean of the law or about one new run with its error.
     inputs : mapping
         The question.

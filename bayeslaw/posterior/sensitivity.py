@@ -67,7 +67,7 @@ def log_prior(fit: Posterior) -> xr.Dataset:
     the logit, so that another weight changes the spread of such a prior and not its median.
     """
     model, posterior, densities = fit.model, fit.posterior, {}
-    for name, prior in _stated({**model.coefficient_priors, **model.noise.priors(len(fit.evals))}):
+    for name, prior in _stated({**model.coefficient_priors, **model.stated_priors}):
         draws = posterior[name]
         density = draws.copy(data=_log_density(prior, draws.values))
         densities[name] = density.sum([d for d in draws.dims if d not in SAMPLE])

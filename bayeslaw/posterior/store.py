@@ -24,6 +24,7 @@ from bayeslaw.declare.priors import Prior
 from bayeslaw.errors import BayeslawError, StoreError, UnknownName
 from bayeslaw.posterior.draws import Posterior, posterior_of
 from bayeslaw.posterior.hdf5 import fault, json_of
+from bayeslaw.spec.misfit import Misfit
 from bayeslaw.spec.noise import Noise
 from bayeslaw.spec.specification import Specification
 from bayeslaw.tables.runs import Runs
@@ -69,6 +70,7 @@ def save(fit: Posterior, path: str | Path) -> Path:
         "reference": dict(model.reference),
         "monotone": model.monotone,
         "outside": model.outside,
+        "misfit": _misfit_recipe(model.misfit) if isinstance(model.misfit, Misfit) else None,
         "roles": dict(model.roles),
         "evals": list(model.runs.evals),
         "note": model.runs.note,
@@ -91,7 +93,8 @@ def save(fit: Posterior, path: str | Path) -> Path:
 def expected_size(model: Specification, draws: int) -> int:
     """Return an upper estimate of the bytes of a fit's file, before it is made; draws are those of all chains."""
     tables = sum(int(t.memory_usage(deep=True).sum()) for t in (model.runs.table, model.runs.baseline))
-    variables = 2 * sampler.Parameters(model).size + STATISTICS  # once more in the units of the paper
+    weights = len(model.design.evals) * sum(len(p) for p in model.processes.values())
+    variables = 2 * sampler.Parameters(model).size + weights + STATISTICS  # once more in the units of the paper
     return 8 * draws * variables + (3 + len(model.runs.evals)) * tables + HEADERS
 
 
@@ -172,6 +175,7 @@ def _fit(tree: xr.DataTree, recipe: Mapping[str, Any], law: Law, kind: type[Spec
         reference=recipe["reference"],
         monotone=recipe["monotone"],
         outside=recipe["outside"],
+        misfit=_misfit(recipe.get("misfit")),
         roles=recipe.get("roles", {}),
     )
     groups = {k: node.to_dataset() for k, node in tree.children.items() if k not in ("runs", "baseline")}
@@ -192,6 +196,18 @@ def _runs(tree: xr.DataTree, recipe: Mapping[str, Any]) -> Runs:
     if "area_settings" not in recipe and set(AREA_SETTINGS) <= set(table):  # as curves of version 0.1.0 have them
         areas = {name: table.pop(name).tolist()[0] for name in AREA_SETTINGS}
     return Runs(table, tuple(recipe["evals"]), baseline, recipe.get("note", ""), areas)
+
+
+def _misfit_recipe(misfit: Misfit) -> dict[str, Any]:
+    levels = {k: np.asarray(x, float).tolist() for k, x in misfit.levels.items()}
+    return {"slopes": {k: _plain(p) for k, p in misfit.slopes.items()}, "levels": levels}
+
+
+def _misfit(recipe: Mapping[str, Any] | None) -> Misfit | None:
+    if recipe is None:
+        return None
+    levels = {k: np.array(x, float) for k, x in recipe["levels"].items()}
+    return Misfit({k: _prior(p) for k, p in recipe["slopes"].items()}, levels)
 
 
 def _plain(value: Any) -> Any:

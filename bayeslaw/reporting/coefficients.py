@@ -62,7 +62,7 @@ def coefficients(fit: Posterior, published: Mapping[str, Any] | None = None) -> 
             if name not in model.law.coefficients:
                 raise unknown_name(f"coefficient of {model.law.name} (in published=)", name, model.law.coefficients)
     converted = any(f"{name}_paper" in fit.posterior for values in published.values() for name in values)
-    errors = model.noise.priors(len(fit.evals))
+    errors = model.stated_priors
     names = [name for name in [*model.law.coefficients, *errors] if name in fit.posterior]
     rows = []
     for name in names:

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-__all__ = ["Axes"]
+__all__ = ["LEAST_CURVATURE", "Axes"]
 
 LEAST_CURVATURE = 1e-3
 """Curvature at the mode, in units of the coordinates' scales, that flatter directions get instead of their own."""

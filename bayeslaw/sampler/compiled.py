@@ -19,6 +19,7 @@ from bayeslaw.sampler.bends import bend, pull_back_bend
 from bayeslaw.sampler.blocks import law_on_block, pull_back
 from bayeslaw.sampler.likelihood import MARGINS, MEASURED, SHAPES
 from bayeslaw.sampler.maps import alone, log_falls, place_terms, pull_alone, pull_log_falls, pull_terms
+from bayeslaw.sampler.misfit import place_weights, pull_weights
 from bayeslaw.sampler.parameters import log_prior, natural
 from bayeslaw.sampler.stored import call_part, stored
 from bayeslaw.sampler.table import PLACES, At, count, number_at, reals, reals2, table_at, whole, whole2
@@ -147,6 +148,8 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
             parts[0], table_address, u, v, c_u,
             memory, 0,
         )  # fmt: skip
+    if mapped:
+        jacobian += place_weights(table, u, v)
     natural(v, scale, low, high, values, chain)
     if mapped:
         values[size], values[size + 1] = 0.0, 1.0
@@ -197,6 +200,7 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
         pull_back(table, unit, pull, law, chain, g)
         for n in range(len(locations)):
             g[locations[n]] += g[size + 2 + n]
+        pull_weights(table, u, g)
     if families:
         natural(u, scale, low, high, c_u, chain)
         call_part(

@@ -26,6 +26,7 @@ from bayeslaw.sampler.conditionals import Conditionals, family_arrays
 from bayeslaw.sampler.density import Density
 from bayeslaw.sampler.maps import alone, displace_terms, log_falls
 from bayeslaw.sampler.table import Tables
+from bayeslaw.sampler.weights import Weights
 
 __all__ = ["Coordinates"]
 
@@ -46,10 +47,13 @@ class Coordinates:
         The density in the parameters.
     conditionals : tuple of Conditionals
         Pooled coefficients that move by deviations; their numbers change the coordinates, not the posterior.
+    weights : Weights
+        The axes along which the weights of the misfit move.
     """
 
     density: Density
     conditionals: tuple[Conditionals, ...] = ()
+    weights: Weights = Weights()
 
     @cached_property
     def _levels(self) -> dict[str, np.ndarray]:
@@ -209,7 +213,8 @@ class Coordinates:
         names = ("terms", "term_weight", "level", "level_weight", "contrasts", "logs", "log_bend")
         own = dict(zip(names, self._plan, strict=True))
         blocks = block_arrays([*d.blocks, (law, self._units)])
-        return {**d.arrays, **blocks, **own, "locations": self._locations, **family_arrays(self.conditionals)}
+        families = family_arrays(self.conditionals)
+        return {**d.arrays, **blocks, **own, "locations": self._locations, **self.weights.arrays(d), **families}
 
     @cached_property
     def _table(self) -> Tables:
@@ -229,6 +234,7 @@ class Coordinates:
         u, c = w.copy(), self.density.parameters.natural(v)[0]
         for sets in self.conditionals:
             sets.displace(sets.straight(w, c, falls), u, c)
+        self.weights.displace(self.density, v, u)
         return u
 
     def __call__(self, u: np.ndarray) -> tuple[float, np.ndarray]:

@@ -154,7 +154,7 @@ class Density:
         return Tables(self.arrays)
 
     @cached_property
-    def _packed(self) -> tuple[list[Block], dict[str, np.ndarray]]:
+    def _packed(self) -> tuple[list[Block], dict[str, np.ndarray], tuple[np.ndarray, ...]]:
         return packed(self.design, self.model.noise, *self.measured)
 
     @cached_property
@@ -166,7 +166,7 @@ class Density:
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays of the compiled density (`bayeslaw.sampler.table`)."""
-        noise, at, (measured, data) = self.model.noise, self.parameters, self._packed
+        noise, at, (measured, data, _) = self.model.noise, self.parameters, self._packed
         pairs = [np.column_stack(ends) for _, *ends in self.shape] or [np.zeros((0, 2), int)]
         floors = [(at[name].entries, lowest) for name, lowest in self._floors]
         names = ("sigma", "run_weight", "correlation_length", "eval_correlation", "size_exponent", "batch_effect")
@@ -184,7 +184,48 @@ class Density:
             "likelihood": np.array([stored(correlated if noise.correlated or noise.joint else independent).address]),
             "parameter_at": np.array([at[k].place.start if k in at else -1 for k in names]),
             **data,
+            **self._misfit,
         }
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """First entry, number and slope of the weights of every process of the misfit and every validation set."""
+        found = []
+        for process in self.model.processes.values():
+            start, slope = (self.parameters[k].place.start for k in (process.weights, process.slope))
+            found += [(start + e * process.sampled, process.sampled, slope) for e in range(len(self.design.evals))]
+        return np.array(found, int).reshape(-1, 3)
+
+    @cached_property
+    def _misfit(self) -> dict[str, np.ndarray]:
+        """The misfit (`bayeslaw.sampler.misfit`): the level of every cell along each process, and the basis there."""
+        rows, (row, ev, at), evals = self.design.rows, self._packed[2], len(self.design.evals)
+        shapes, levels, bases = [], [], [np.empty(0)]
+        for process in self.model.processes.values():
+            values = np.column_stack([rows[c].values.astype(float) for c in process.columns])
+            unique, number = np.unique(values, axis=0, return_inverse=True)
+            columns = {c: xr.DataArray(unique[:, i], dims="level") for i, c in enumerate(process.columns)}
+            basis = process.basis(columns).transpose("level", process.dim).values[:, : process.sampled]
+            places = [self.parameters[k].place.start for k in (process.weights, process.slope)]
+            shapes.append([*basis.shape, sum(map(len, bases)), *places, len(unique) * evals])
+            levels.append(number.reshape(-1)[row])
+            bases.append(basis.ravel())
+        return {
+            "misfit": np.array(shapes, int).reshape(-1, 6),
+            "misfit_level": np.array(levels, int).reshape(-1, len(row)),
+            "misfit_eval": ev,
+            "misfit_at": at,
+            "misfit_basis": np.concatenate(bases),
+        }
+
+    def misfit(self, c: np.ndarray) -> np.ndarray:
+        """Return what the law misses (row, eval), on the log scale, in a vector of natural values."""
+        rows, found = self.design.rows, np.zeros(self.design.measured.shape)
+        for process in self.model.processes.values():
+            basis = process.basis(rows).transpose("row", process.dim).values[:, : process.sampled]
+            weights = c[self.parameters[process.weights].place].reshape(found.shape[1], -1)
+            found += c[self.parameters[process.slope].place] * (basis @ weights.T)
+        return found
 
     @cached_property
     def _floors(self) -> list[tuple[str, np.ndarray]]:
@@ -196,7 +237,7 @@ class Density:
         row, ev = self.design.cells["row"], self.design.cells["eval"]
         block, cell = self.measured
         loss = block.evaluate(self.model.law, c)[0]
-        residual = self.design.log_loss - np.log(loss[cell[row, ev]])
+        residual = self.design.log_loss - np.log(loss[cell[row, ev]]) - self.misfit(c)[row, ev]
         if self.model.noise.batch:
             residual -= self.batch(c)[ev, self.design.batches[1][row]]
         return ev, residual

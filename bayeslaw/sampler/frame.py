@@ -11,7 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from bayeslaw.declare.populations import typical
-from bayeslaw.sampler.axes import Axes
+from bayeslaw.sampler.axes import LEAST_CURVATURE, Axes
 from bayeslaw.sampler.compiled import FRAME, FROM_FRAME, evaluate
 from bayeslaw.sampler.conditionals import Conditionals
 from bayeslaw.sampler.coordinates import Coordinates
@@ -19,11 +19,12 @@ from bayeslaw.sampler.density import Density
 from bayeslaw.sampler.least_squares import Estimate
 from bayeslaw.sampler.parameters import Parameters
 from bayeslaw.sampler.table import Tables
+from bayeslaw.sampler.weights import Weights
 
 __all__ = ["Frame", "conditionals", "curvature", "first_guess"]
 
-EM_ROUNDS = 4
-"""Rounds of expectation and maximisation for noise and spreads."""
+EM_ROUNDS, ROUNDS_OF_MISFIT = 4, 8
+"""Rounds of expectation and maximisation for noise and spreads; with the slopes of a misfit."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,10 @@ class Frame:
     def at_mode(cls, density: Density, estimate: Estimate) -> "Frame":
         """Return the frame at the mode, which is found from a least-squares estimate."""
         v = _mode(density, first_guess(density, estimate))
-        coordinates = Coordinates(density, conditionals(density, v))
+        sets = conditionals(density, v)
+        coordinates = Coordinates(density, sets)
+        if len(density.weights):
+            coordinates = Coordinates(density, sets, Weights.near(density, v, _covariance(coordinates, v)))
         center = coordinates.inverse(v)
         return cls.around(coordinates, center)
 
@@ -71,8 +75,8 @@ def _mode(density: Density, v: np.ndarray) -> np.ndarray:
     coordinates, parameters = Coordinates(density), density.parameters
     scale = _scale(coordinates, coordinates.inverse(v))
     spreads = parameters.parents["sigma"]
-    scale[spreads[spreads >= 0]] = scale[parameters["sigma"].place] = 0.0
-    for _ in range(EM_ROUNDS):
+    scale[spreads[spreads >= 0]] = scale[parameters["sigma"].place] = scale[density.weights[:, 2]] = 0.0
+    for _ in range(ROUNDS_OF_MISFIT if len(density.weights) else EM_ROUNDS):
         start = coordinates.inverse(v)
 
         def minus(q: np.ndarray, start: np.ndarray = start) -> tuple[float, np.ndarray]:
@@ -106,9 +110,23 @@ def _with_scales(density: Density, v: np.ndarray) -> np.ndarray:
         for e, own in enumerate(effect):
             precision = c[spread + e] ** -2 + counts[e] / len(own) * c[first + e] ** -2
             squares[spread + e] = list(own**2 + 1 / precision)
+    if len(density.weights):
+        variance = np.diag(_covariance(Coordinates(density), v))
+        for start, knots, slope in density.weights:
+            own = slice(start, start + knots)
+            squares.setdefault(slope, []).extend(c[slope] ** 2 * (v[own] ** 2 + np.clip(variance[own], 0.0, 1.0)))
     for at, found in squares.items():
         v[at] = _most_probable(parameters, v, int(at), float(np.sum(found)), len(found))
     return v
+
+
+def _covariance(coordinates: Coordinates, v: np.ndarray) -> np.ndarray:
+    """Return the covariance of the coordinates near the mode, from the curvature there."""
+    at = coordinates.inverse(v)
+    scale = _scale(coordinates, at)
+    values, vectors = np.linalg.eigh(curvature(coordinates, at, scale))
+    inverse = (vectors / np.maximum(np.abs(values), LEAST_CURVATURE)) @ vectors.T
+    return np.asarray(inverse * scale * scale[:, None])
 
 
 def _most_probable(parameters: Parameters, v: np.ndarray, at: int, total: float, count: int) -> float:
@@ -239,6 +257,8 @@ def first_guess(density: Density, estimate: Estimate) -> np.ndarray:
             v[block.place] = np.log(estimate.sigma.values / 2)
         elif name == "correlation_length":
             v[block.place] = math.log(0.5)
+        elif name.startswith("misfit_") and name.endswith("_slope"):
+            v[block.place] = block.prior.parameters["mu"]
     for name in density.model.law.coefficients:
         if f"{name}_mu" in density.parameters:
             block = density.parameters[name]

@@ -13,6 +13,7 @@ from numba import njit
 from bayeslaw.sampler.blocks import law_on_block, pull_back
 from bayeslaw.sampler.error_density import CELL, KEPT, SUMS, begin, close, collect, evaluate_pack
 from bayeslaw.sampler.lanes import LANES, gather, lanes_at, log_ratio, log_total, put, take_from, total
+from bayeslaw.sampler.misfit import add_misfit, collect_misfit, misfit_by_level, pull_misfit
 from bayeslaw.sampler.table import At, count, number_at, reals, reals2, table_at, whole, whole2
 
 __all__ = ["MARGINS", "MEASURED", "SHAPES", "correlated", "independent"]
@@ -56,9 +57,12 @@ def independent(table_address, c_address, chain_address, gradient_address, _a, _
     for r in range(LANES):
         ones[r] = 1.0
     density = g_shrink = 0.0
+    by_level = misfit_by_level(table, c, option[EVALS])
+    pulled = np.zeros(len(by_level))
     for b in range(option[MEASURED]):
         law = law_on_block(table, b, c)
         loss, pull = law[0], np.zeros(law.shape[1])
+        misfit = add_misfit(table, b, by_level, loss)
         for n in range(starts[b], starts[b + 1]):
             ev, lanes, at = packs[n, 0], packs[n, 2], packs[n, 3]
             live = lanes_at(ones, LANES - lanes)
@@ -96,8 +100,10 @@ def independent(table_address, c_address, chain_address, gradient_address, _a, _
                     if batches and numbers[at + r] >= 0:
                         gradient[first + numbers[at + r]] += memory[r]
             take_from(pull, cells, at, 0.0 - force / value)
+        collect_misfit(table, b, loss, misfit, pull, pulled)
         pull_back(table, b, pull, law, chain, gradient)
     _pull(table, SIZE_EXPONENT, g_shrink, chain, gradient)
+    pull_misfit(table, c, pulled, option[EVALS], chain, gradient)
     return density
 
 
@@ -130,9 +136,12 @@ def correlated(table_address, c_address, chain_address, gradient_address, _a, _b
     for r in range(LANES):
         ones[r] = 1.0
     g_shrink, last, length = 0.0, -1, 0
+    by_level = misfit_by_level(table, c, option[EVALS])
+    pulled = np.zeros(len(by_level))
     for b in range(option[MEASURED]):
         law = law_on_block(table, b, c)
         loss, pull = law[0], np.zeros(law.shape[1])
+        misfit = add_misfit(table, b, by_level, loss)
         for n in range(starts[b], starts[b + 1]):
             first, rows, lanes, start = packs[n, 0], packs[n, 1], packs[n, 2], packs[n, 3]
             if first != last:
@@ -172,6 +181,7 @@ def correlated(table_address, c_address, chain_address, gradient_address, _a, _b
                         g_shrink += g_error[m + r] * whole_error * sizes[row]
                         g_error[m + r] *= math.exp(shrink * sizes[row])
                 take_from(pull, cells, at, lanes_at(g_error, m) / gather(loss, cells, at))
+        collect_misfit(table, b, loss, misfit, pull, pulled)
         pull_back(table, b, pull, law, chain, gradient)
     collect(of_pattern, last, length, by)
     g_w, g_ell, g_rho = close(measured, gap, times, before, kept, by, by_own, sigma, w, ell, rho, g_sigma)
@@ -181,4 +191,5 @@ def correlated(table_address, c_address, chain_address, gradient_address, _a, _b
     _pull(table, LENGTH, g_ell, chain, gradient)
     _pull(table, CORRELATION, g_rho, chain, gradient)
     _pull(table, SIZE_EXPONENT, g_shrink, chain, gradient)
+    pull_misfit(table, c, pulled, option[EVALS], chain, gradient)
     return density

@@ -14,8 +14,13 @@ CELLS = 1000
 """Measurements of a block, about: as many as keep what is computed of them in the processor's cache."""
 
 
-def packed(d: Design, noise: Noise, block: Block, cell: np.ndarray) -> tuple[list[Block], dict[str, np.ndarray]]:
+def packed(
+    d: Design, noise: Noise, block: Block, cell: np.ndarray
+) -> tuple[list[Block], dict[str, np.ndarray], tuple[np.ndarray, ...]]:
     """Return the blocks of the measurements, and the arrays that the likelihood reads (`bayeslaw.sampler.likelihood`).
+
+    Last come a row and a validation set for every cell of the blocks (0 for cells without a measurement), and where the
+    cells of each block begin.
 
     A block holds whole groups where the design is crossed, whole runs where it is not.
 
@@ -35,6 +40,7 @@ def packed(d: Design, noise: Noise, block: Block, cell: np.ndarray) -> tuple[lis
     shared, first, pattern = patterns(seen, order["gap"], start) if along else ([], [], [])
     runs, begins, blocks, starts = np.array(first, int), np.array(pattern, int), [], [0]
     packs: list[np.ndarray] = [np.zeros((0, 4), int)]
+    of_cell: list[np.ndarray] = []
     found: dict[str, list[np.ndarray]] = {name: [] for name in ("cell", "loss", "known", *of_row)}
 
     def take(rows: np.ndarray, evals: slice, begin: int, lanes: np.ndarray) -> None:
@@ -52,6 +58,9 @@ def packed(d: Design, noise: Noise, block: Block, cell: np.ndarray) -> tuple[lis
         points = np.unique(point[part][seen[part]])
         at = np.minimum(np.searchsorted(points, point), len(points) - 1) * own + cell % own
         blocks.append(Block(tuple(x[..., points] for x in block.covariates), block.entry[:, points]))
+        row, ev = np.nonzero(seen & part[:, None])
+        of_cell.append(np.zeros((2, len(blocks[-1])), int))
+        of_cell[-1][:, at[row, ev]] = row, ev
         if along:
             inside = np.flatnonzero(part[runs[:-1]])
             for begin in np.unique(begins[inside]):
@@ -66,7 +75,9 @@ def packed(d: Design, noise: Noise, block: Block, cell: np.ndarray) -> tuple[lis
         starts.append(sum(map(len, packs)))
     arrays = {name: np.concatenate(x) for name, x in found.items()}
     arrays |= dict(zip(("measured", "gap", "start", "times"), shared, strict=False))
-    return blocks, {**arrays, "packs": np.concatenate(packs), "packs_at": np.array(starts)}
+    begin = np.cumsum([0, *(x.shape[1] for x in of_cell)])
+    cells = (*np.concatenate(of_cell, axis=1), begin)
+    return blocks, {**arrays, "packs": np.concatenate(packs), "packs_at": np.array(starts)}, cells
 
 
 def _parts(unit: np.ndarray, measurements: np.ndarray) -> list[np.ndarray]:

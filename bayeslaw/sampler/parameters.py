@@ -91,7 +91,7 @@ class Parameters(Mapping[str, Parameter]):
         """Every block by the name of its variable."""
         labels = self.model.coords
         found: dict[str, Prior] = {}
-        for stated in (self.model.coefficient_priors, self.model.noise.priors(len(labels["eval"]))):
+        for stated in (self.model.coefficient_priors, self.model.other_priors):
             found |= stated
             for name, prior in stated.items():
                 found |= {f"{name}_{k}": p for k, p in prior.parameters.items() if isinstance(p, Prior)}

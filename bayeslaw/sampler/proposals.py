@@ -64,7 +64,8 @@ class Alone:
         for name, block in parameters.items():
             if name not in self.own:
                 labels = {d: groups[d] for d in block.dims if d in groups}
-                value = self.posterior[name].sel(labels).transpose("sample", *block.dims).values
+                knots = {d: slice(n) for d, n in zip(block.dims, block.shape, strict=True) if d.startswith("knot_")}
+                value = self.posterior[name].sel(labels).isel(knots).transpose("sample", *block.dims).values
                 v[:, block.place] = block.unconstrained(value.reshape(len(v), -1))
         for name in self.own:
             block = parameters[name]

@@ -53,6 +53,7 @@ def sample(
         cores=min(cores, chains),
         seed=seed,
         target_accept=target_accept,
+        adaptation="low_rank" if model.processes else "diag",  # weights of a misfit trade along ridges that turn
         progress_bar=progress,
         save_warmup=False,
         blocking=False,

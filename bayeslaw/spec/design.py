@@ -187,14 +187,16 @@ class Design:
         cells = np.prod([len(v) for v in {**self.levels, **self.groups}.values()], dtype=float)
         return bool(cells <= 2 * self.rows.sizes["row"])
 
-    def inputs(self) -> dict[str, xr.DataArray]:
-        """Covariates in reference units: on the grid of levels (one dim per column), or by row."""
+    def columns(self) -> xr.Dataset:
+        """Columns on the grid of levels (one dim per column), or by row."""
         if self.on_grid:
             columns = self.with_evals(xr.Dataset(coords=self.levels))
-            columns = columns.assign({c: columns[c] for c in self.levels})
-        else:
-            columns = self.rows.drop_vars(["loss", "loss_sd"], errors="ignore")
-        return {k: v.astype(float) for k, v in self.law.inputs(columns, self.reference).items()}
+            return columns.assign({c: columns[c] for c in self.levels})
+        return self.rows.drop_vars(["loss", "loss_sd"], errors="ignore")
+
+    def inputs(self) -> dict[str, xr.DataArray]:
+        """Covariates in reference units: on the grid of levels (one dim per column), or by row."""
+        return {k: v.astype(float) for k, v in self.law.inputs(self.columns(), self.reference).items()}
 
     def feature(self, column: str, labels: Mapping[str, xr.DataArray]) -> xr.DataArray | None:
         """Return the values of a feature column for labels (of domains, say); None if some label has no value."""

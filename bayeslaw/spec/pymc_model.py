@@ -27,13 +27,14 @@ def pymc_model(spec: Specification) -> pm.Model:
         data = {k: pmd.Data(k, v.values, dims=v.dims) for k, v in shared.items()}
         plain = {k: p.create_variable(k) for k, p in spec.coefficient_priors.items()}
         coefficients = {k: as_xtensor(v, dims=spec.coefficient_priors[k].dims) for k, v in plain.items()}
-        priors = spec.noise.priors(len(d.evals))
-        errors = {k: as_xtensor(p.create_variable(k), dims=p.dims or ()) for k, p in priors.items()}
+        errors = {k: as_xtensor(p.create_variable(k), dims=p.dims or ()) for k, p in spec.other_priors.items()}
         if (penalty := _shape_penalty(spec, plain)) is not None:
             pm.Potential("shape", penalty)
         log_mean = pm.dims.math.log(
             spec.law(*(data[f"x_{c}"] for c in spec.law.covariates), **_by_row(spec, coefficients, data))
         )
+        for name, process in spec.processes.items():
+            log_mean = log_mean + process.value(errors, data[f"basis_{name}"])
         center, scale = _likelihood(spec, log_mean, errors, data)
         distribution = partial(pmd.StudentT, nu=5.0) if spec.noise.robust else pmd.Normal
         distribution("log_loss", mu=center, sigma=scale, observed=data["observed"])
@@ -62,6 +63,8 @@ def _shared(spec: Specification) -> dict[str, xr.DataArray]:
     row, ev = d.cells["row"], d.cells["eval"]
     shared = {f"x_{k}": v for k, v in d.inputs().items()}
     shared |= {f"at_{dim}": xr.DataArray(position, dims="row") for dim, position in d.positions().items()}
+    columns = d.columns()
+    shared |= {f"basis_{k}": p.basis(columns).isel({p.dim: slice(p.sampled)}) for k, p in spec.processes.items()}
     if noise.batch:
         shared["at_batch"] = xr.DataArray(d.batches[1], dims="row")
     if noise.size_exponent is not None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from bayeslaw.base.arguments import checked_fields
@@ -16,6 +17,7 @@ from bayeslaw.declare.priors import Prior, describe, with_dims
 from bayeslaw.declare.terms import terms
 from bayeslaw.errors import DataError, LawError, shown, unknown_name
 from bayeslaw.spec.design import Design
+from bayeslaw.spec.misfit import Misfit, Process
 from bayeslaw.spec.noise import Noise
 from bayeslaw.spec.ranges import check_left_out
 from bayeslaw.spec.shape import Shape
@@ -37,6 +39,7 @@ class Specification(Described):
     reference: Mapping[str, float] = field(default_factory=dict)
     monotone: Literal["observed", "paper"] | None = "observed"
     outside: Literal["exclude", "include"] | None = None
+    misfit: Misfit | Literal["scales"] | None = None
     roles: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -54,6 +57,10 @@ class Specification(Described):
             raise unknown_name("shape prior", self.monotone, ("observed", "paper", None))
         if self.outside is not None and str(self.outside) not in ("exclude", "include"):
             raise unknown_name("choice for outside=", self.outside, ("exclude", "include", None))
+        if self.misfit is not None and not isinstance(self.misfit, Misfit):
+            if self.misfit != "scales":
+                raise unknown_name("misfit", self.misfit, ("scales", None))
+            object.__setattr__(self, "misfit", Misfit())
         if self.monotone == "paper" and self.law.sufficient_shape is None:
             raise LawError(
                 f"the paper of {self.law.name} states no sufficient condition: use monotone='observed' or None"
@@ -135,6 +142,24 @@ class Specification(Described):
         """The level and the amplitudes of the law, with the covariates along which their terms fall."""
         return terms(self.law, self.coefficient_priors)
 
+    @cached_property
+    def processes(self) -> dict[str, Process]:
+        """The processes of what the law misses, by their names."""
+        if not isinstance(self.misfit, Misfit):
+            return {}
+        return self.misfit.processes(self.design.rows, self.law.columns)
+
+    @property
+    def stated_priors(self) -> dict[str, Prior]:
+        """The priors of errors and of the slopes of the misfit."""
+        slopes = self.misfit.slopes if isinstance(self.misfit, Misfit) else {}
+        return self.noise.priors(len(self.design.evals)) | {p.slope: slopes[k] for k, p in self.processes.items()}
+
+    @property
+    def other_priors(self) -> dict[str, Prior]:
+        """The priors of all parameters but the coefficients: errors, and slopes and weights of the misfit."""
+        return self.stated_priors | {p.weights: p.prior for p in self.processes.values()}
+
     @property
     def coords(self) -> dict[str, Any]:
         """The labels of every dim of the parameters."""
@@ -142,7 +167,8 @@ class Specification(Described):
         coords: dict[str, Any] = {"eval": design.evals, **design.groups, **design.over}
         if "eval" in self.by.values() and len(roles) > 1:
             coords[ROLE] = roles
-        return coords | ({"batch": design.batches[0]} if self.noise.batch else {})
+        knots = {p.dim: np.arange(p.sampled) for p in self.processes.values()}
+        return coords | knots | ({"batch": design.batches[0]} if self.noise.batch else {})
 
     @cached_property
     def shape(self) -> Shape:
@@ -159,8 +185,9 @@ class Specification(Described):
                 how = f"pooled by {self.by[name]}"
             own = self.priors.get(name, self.law.coefficients[name].prior)
             rows.append((name, self.law.coefficients[name].unit, describe(own), how, ", ".join(prior.dims or ())))
-        for name, prior in self.noise.priors(len(self.design.evals)).items():
-            rows.append((name, "1", describe(prior), "errors", ", ".join(prior.dims or ())))
+        for name, prior in self.stated_priors.items():
+            of = "misfit" if name.startswith("misfit_") else "errors"
+            rows.append((name, "1", describe(prior), of, ", ".join(prior.dims or ())))
         return pd.DataFrame(rows, columns=["parameter", "unit", "prior", "shared", "dims"]).set_index("parameter")
 
     def describe_roles(self) -> str:
@@ -192,6 +219,7 @@ class Specification(Described):
             ("reference", ", ".join(f"{k} {v:g}" for k, v in self.reference.items())),
             ("shape prior", self.monotone or "none"),
             ("errors", self.describe_noise()),
+            *([("misfit", f"along {', '.join(self.processes)}")] if self.processes else []),
             *([("note", self.runs.note)] if self.runs.note else []),
         ]
 

@@ -98,7 +98,7 @@ def _flat(quantities: xr.Dataset, model: Specification) -> Iterator[tuple[str, s
     few["run"] = np.array([str(r).removeprefix("run ") for r in few["run"]])
     where = [place(dict(zip(few, row, strict=True))) for row in zip(*few.values(), strict=True)]
     kinds = dict.fromkeys(model.law.coefficients, "coefficient")
-    kinds |= dict.fromkeys([*model.noise.priors(len(model.design.evals)), "batch_effect_sigma"], "error")
+    kinds |= dict.fromkeys([*model.other_priors, "batch_effect_sigma"], "error")
     kinds |= {"loss": "loss", "log_likelihood": "likelihood"}
     for name, values in quantities.data_vars.items():
         of_population = str(name).removesuffix("_mu").removesuffix("_sigma") in model.by

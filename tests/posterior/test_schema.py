@@ -60,7 +60,7 @@ def test_posterior_variables_and_dims(fit):
     population, paper = {"E_mu", "E_sigma"}, {"A_paper", "B_paper"}
     on_request = {"size_exponent", "batch_effect", "batch_effect_sigma"}  # bl.Noise(size_exponent=...), data_order
     assert set(posterior.data_vars) == {*law.coefficients, *population, *paper} | written - on_request
-    assert documented("posterior`", 2) == ["chain", "draw", "eval", "batch", "eval_role"]
+    assert documented("posterior`", 2) == ["chain", "draw", "eval", "batch", "eval_role", "knot_<scale>"]
     assert posterior["alpha"].dims == ("chain", "draw", "eval")
     assert posterior["E"].dims == ("chain", "draw", "eval", "domain")
     assert posterior["run_weight"].dims == ("chain", "draw")
