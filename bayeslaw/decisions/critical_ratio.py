@@ -23,6 +23,12 @@ __all__ = ["CriticalRatio", "bends", "critical_ratio", "of_the_study"]
 TOKEN_STEP = 1e-3
 """Relative step in tokens over which a turning point compares losses."""
 
+FALLS = (
+    "the {} loss falls with the domain share, and shares count from the smallest one on: where that one is not safe, "
+    "larger ones still may be (fit.predict has the loss by share)"
+)
+"""What is said of the loss of the domain."""
+
 LIMIT_INPUTS = ("eval", "together", "rule", "max_rise", "max_increase", "baseline", "baseline_sd", "weight", "range")
 """Inputs that describe the limit."""
 
@@ -173,7 +179,7 @@ def critical_ratio(
     limits = _limits(fit, rule, max_rise, max_increase)
     if rule != "turning-point" and given(weight=weight, beside=beside):
         raise RangeError(f"rule {rule!r} weighs no losses: leave weight and beside out or use rule='turning-point'")
-    baselines = _baselines(baseline, sets := _sets(fit, eval))
+    baselines = _baselines(fit, baseline, sets := _sets(fit, eval))
 
     def of(name: str) -> CriticalRatio:
         line = Line(fit, name, lambda share: columns.assign(domain_share=share))
@@ -197,6 +203,7 @@ def critical_ratio(
             "1",
             "new run" if new_run else fit.mean_name,
             asked | about | {"range": (low, high)},
+            remark=FALLS.format(name) if fit.model.design.roles[fit.evals.index(name)] == "domain" else "",
             low=low,
             high=high,
         )
@@ -241,11 +248,11 @@ def _sets(fit: Posterior, eval: str | Sequence[str] | None) -> list[str]:
     return sets
 
 
-def _baselines(given: Any, sets: list[str]) -> dict[str, Any]:
+def _baselines(fit: Posterior, given: Any, sets: list[str]) -> dict[str, Any]:
     """Return the baseline that was given for every validation set."""
     if isinstance(given, Mapping):
-        if unknown := [name for name in given if name not in sets]:
-            raise unknown_name("validation set (in baseline=)", unknown[0], sets)
+        if unknown := [name for name in given if name not in fit.evals]:
+            raise unknown_name("validation set (in baseline=)", unknown[0], fit.evals)
         return {name: given.get(name) for name in sets}
     if given is not None and len(sets) > 1:
         raise RangeError(

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import arviz_stats
+import numpy as np
 
 from bayeslaw.base.words import counted
 from bayeslaw.posterior.draws import Posterior, kept
@@ -68,7 +69,8 @@ class Convergence:
         return next((remedy for value, limit, remedy in self._numbers if not value <= limit), "")
 
     def __str__(self) -> str:
-        mixed = "one chain: R-hat is not known" if self.chains == 1 else f"R-hat at most {self.r_hat:.3f}"
+        r_hat = self.r_hat if self.r_hat <= MOST_RHAT else float(np.ceil(1000 * self.r_hat)) / 1000
+        mixed = "one chain: R-hat is not known" if self.chains == 1 else f"R-hat at most {r_hat:.3f}"
         mixed += f", {MOST_RHAT:g} allowed" if self.r_hat > MOST_RHAT else ""
         many = f"ESS at least {math.floor(self.ess)}" + (f", {LEAST_ESS} needed" if self.ess < LEAST_ESS else "")
         energy = f", E-BFMI at least {self.bfmi:.2f}" if self.bfmi == self.bfmi else ""
