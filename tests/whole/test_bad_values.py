@@ -60,10 +60,11 @@ BAD: dict[str, Any] = {
 """What users give by mistake."""
 
 INTERNAL = {
-    "Fit": {"coefficients", "columns", "error", "errors", "loss"},
+    "Fit": {"coefficients", "columns", "error", "errors", "loss", "misfit"},
     "Law": {"inputs", "reference"},
     "Covariate": {"columns"},
     "Noise": {"at_size", "measured", "one_step_ahead", "priors", "same_step", "sample", "scale", "settled", "spread"},
+    "Misfit": {"over", "processes"},
     "Prior": {"along_dims", "create_variable"},
     "Runs": {"select", "sorted_along"},
     "Schedule": {"counted"},
