@@ -69,7 +69,10 @@ SLOPES = {
     "domain_share_D": positive(0.02, spread=0.6),
     "N_D": positive(0.05, spread=0.6),
 }
-"""Priors of the standard deviation of the slope: relative change of loss per factor of ten, or per unit of share."""
+"""Priors of the standard deviation of the slope: change of the log loss per factor of ten, or per unit of share.
+
+Those of N, D and N_D lie near the slopes of whole public tables (`tests.studies.beyond`); the others are not calibrated.
+"""
 
 
 @checked_fields

@@ -17,27 +17,13 @@ import pandas as pd
 import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.workflow import Fit
-from tests.benchmarks import small_tables, yardstick
+from tests.benchmarks import readme, small_tables, yardstick
 from tests.benchmarks.results import ROOT
 from tests.models.test_held_out_schedules import model as of_curves
 
 WARM_UPS = (150, 200, 300, 800)
 SEEDS = (1, 2, 3)
 DATA = ROOT.parent / "shared/data"
-
-
-def readme() -> bl.Model:
-    """Return the model of the README: tiny models of four sizes."""
-    table = bl.datasets.load("tinycpt")
-    design = table["set"].isin(["grid", "rep"]) & (table["schedule"] == "constant") & (table["domain"] == "python")
-    settled = (table["step"] == 0) | (table["step"] >= 300)
-    return bl.Model(
-        models.dcpt,
-        bl.read_runs(table[design & settled]),
-        by={"B": "N", "C": "N"},
-        priors={"E": bl.positive(1.5, spread=0.5, dims="N")},
-        reference={"N": 2e5, "D": 1e6},
-    )
 
 
 def chinchilla() -> bl.Model:
@@ -71,7 +57,7 @@ def hierarchical(likelihood: str) -> bl.Model:
 
 
 MODELS: dict[str, Callable[[], bl.Model]] = {
-    "README, four sizes": readme,
+    "README, four sizes": readme.model,
     "six domains (yardstick), Normal": lambda: hierarchical("normal"),
     "six domains (yardstick), Student-t": lambda: hierarchical("student_t"),
     "Chinchilla, 28 runs": chinchilla,

@@ -3,7 +3,7 @@
 import arviz as az
 import numpy as np
 
-from tests.benchmarks.warm_up import readme
+from tests.benchmarks.readme import model as readme
 
 
 def test_a_posterior_of_real_runs_converges_after_the_default_warm_up():

@@ -92,7 +92,7 @@ def fits() -> dict[str, Fit]:
     return {"plain": plain.fit(**settings), "scales": replace(plain, misfit="scales").fit(**settings)}
 
 
-def test_the_posterior_converges(fits):
+def test_the_posterior_mixes_if_not_as_fast_as_that_of_a_law(fits):
     found = fits["scales"].summary()
     assert found["r_hat"].astype(float).max() <= 1.02 and fits["scales"].idata["sample_stats"]["diverging"].sum() <= 4
     assert "misfit_N_D_slope" in found.index and not any("misfit_N[" in name for name in found.index)
