@@ -17,6 +17,7 @@ from bayeslaw.errors import DataError, RangeError
 from bayeslaw.posterior.cautions import VERIFIED, cautioned
 from bayeslaw.posterior.draws import MANY, Posterior
 from bayeslaw.posterior.identified import mixture_cautions
+from bayeslaw.posterior.prediction import CELLS
 from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.tables.areas import Schedules
 from bayeslaw.tables.curves import curve_columns
@@ -30,9 +31,6 @@ SUMMARY = ["mean", "sd", "lower", "upper"]
 
 CAUTIONED_ROWS = 100
 """Rows of a table at which it is seen whether the answers rest on a prior."""
-
-CELLS = 8_000_000
-"""Draws of losses that are held at once."""
 
 
 @checked

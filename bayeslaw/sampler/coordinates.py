@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from bayeslaw.sampler.blocks import Block, block_arrays
 from bayeslaw.sampler.compiled import COORDINATES, LIKELIHOOD, TO_PARAMETERS, evaluate
@@ -143,26 +145,46 @@ class Coordinates:
         return np.hstack([entries, homes]), np.hstack([np.ones_like(entries, bool), location >= 0])
 
     @cached_property
+    def _covariates(self) -> dict[str, list[np.ndarray]]:
+        """The levels (level, point) of every covariate over which terms are averaged, or its mean; one by label."""
+        d, found = self.density, {}
+        for name, value in d.model.law.inputs(d.design.rows, d.design.reference).items():
+            own = self._levels.get(name)
+            found[name] = [self._by_eval(x, np.mean) for x in d.by_label(value)] if own is None else [own]
+        return found
+
+    @cached_property
+    def _distinct(self) -> tuple[np.ndarray, np.ndarray]:
+        """The first of all points that are alike, and which of these every point is like.
+
+        The locations of a population are one point for all groups whose covariates have the same levels.
+        """
+        homes, owned = self._homes
+        copies = homes.shape[1] // len(self.density.labels["eval"])
+        levels = [np.tile(x, copies) for arrays in self._covariates.values() for x in arrays]
+        _, first, like = np.unique(np.vstack([homes, owned, *levels]), axis=1, return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        return first[order], np.argsort(order)[like.ravel()]
+
+    @cached_property
     def _units(self) -> Block:
         """The law with one term alone at unit amplitude, over the levels of all covariates; at the end with no term."""
-        d, law, names = self.density, self.density.model.law, self.density.flat
+        d, names, points = self.density, self.density.flat, self._distinct[0]
         zero, one = d.size, d.size + 1
         value_at = np.arange(d.size)
         value_at[self._locations] = d.size + 2 + np.arange(len(self._locations))
         entries = []
         for name in (*self.amplitudes, None):
-            entry = value_at[self._homes[0]]
+            entry = value_at[self._homes[0][:, points]]
             for other in (*self.amplitudes, *([self.level] if self.level else [])):
                 entry[names.index(other)] = one if other == name else zero
             entries.append(entry)
-        times = sum(e.shape[1] for e in entries) // len(d.labels["eval"])
-        covariates = []
-        for number, (name, value) in enumerate(law.inputs(d.design.rows, d.design.reference).items()):
-            own = self._levels.get(name)
-            for levels in [self._by_eval(x, np.mean) for x in d.by_label(value)] if own is None else [own]:
-                shape = [1] * len(law.covariates)
+        covariates, at = [], points % len(d.labels["eval"])
+        for number, arrays in enumerate(self._covariates.values()):
+            for levels in arrays:
+                shape = [1] * len(self._covariates)
                 shape[number] = len(levels)
-                covariates.append(np.tile(levels, times).reshape(*shape, -1))
+                covariates.append(np.tile(levels[:, at], len(entries)).reshape(*shape, -1))
         return Block(tuple(covariates), np.concatenate(entries, axis=1))
 
     @cached_property
@@ -186,7 +208,7 @@ class Coordinates:
         entry; the contrasts; the locations of levels on the log scale, and where these bend.
         """
         d, names = self.density, self.density.flat
-        homes, owned = self._homes
+        (homes, owned), (points, like) = self._homes, self._distinct
         owned = owned.copy()
         for name, lowest in self._lowest.items():
             owned[names.index(name)] &= lowest
@@ -195,12 +217,63 @@ class Coordinates:
         for row in rows:
             np.add.at(count, homes[row], owned[row].astype(float))
         weight = np.where(owned, 1 / np.maximum(count[homes], 1.0), 0.0)
-        size, k = homes.shape[1], len(self.amplitudes)
+        weight = np.array([np.bincount(like, own) for own in weight])
+        homes, size, k = homes[:, points], len(points), len(self.amplitudes)
         terms, term_weight = (x[rows[:k]].reshape(k, size) for x in (homes, weight))
         level, level_weight = (x[rows[k]] if self.level else x[0, :0] for x in (homes, weight))
         logs = np.intersect1d(level, self._locations)
         bend = np.full(len(logs), d.parameters[self.level].bend if self.level else 0.0)
         return terms, term_weight, level, level_weight, self._contrasts, logs, bend
+
+    @cached_property
+    def of_groups(self) -> np.ndarray:
+        """Which coordinates are of coefficients of some groups only; the others are shared."""
+        d = self.density
+        entry = d.entries(d.labels)
+        groups = entry.shape[1] // len(d.design.evals)
+        group = np.broadcast_to(np.arange(entry.shape[1]) % groups, entry.shape)
+        once = np.unique(np.column_stack([entry.ravel(), group.ravel()]), axis=0)[:, 0]
+        count = np.bincount(once, minlength=d.size)
+        some: np.ndarray = (count > 0) & (count < groups)
+        return some
+
+    @cached_property
+    def parts(self) -> np.ndarray:
+        """The part of every coordinate, -1 of those that are shared: no two of different parts meet in the density.
+
+        Coordinates of groups meet at the points of a group, in a run of several groups, in what moves with the terms of
+        several groups (a level or an amplitude that these share), and in the deviations from one conditional mean.
+        """
+        d, homes = self.density, self._homes[0][:, self._distinct[0]]
+        terms, term_weight, level, level_weight, contrasts, *_ = self._plan
+        entry = d.entries(d.labels)
+        group = self._group_in_runs[np.arange(entry.shape[1]) % len(self._group_in_runs)]
+        meet = [(entry, group), *((s.entry.T, np.arange(len(s.entry))) for s in self.conditionals)]
+        exponents = homes[[name not in (*self.amplitudes, self.level) for name in d.flat]]
+        moved = [(exponents, *ends) for ends in zip(terms, term_weight * contrasts.any(axis=1)[:, None], strict=True)]
+        for entries, mover, weight in [*moved, (homes, level, level_weight)] if len(level) else moved:
+            meet.append((entries[:, weight != 0], mover[weight != 0]))
+        ends, start = [], d.size
+        for entries, place in meet:
+            pairs = np.column_stack([entries.ravel(), start + np.resize(place, entries.size)])
+            ends.append(pairs[self.of_groups[pairs[:, 0]]])
+            start += place.max(initial=-1) + 1
+        one, other = np.concatenate(ends).T
+        graph = coo_array((np.ones(len(one)), (one, other)), (start, start))
+        label = connected_components(graph, directed=False)[1][: d.size]
+        found: np.ndarray = np.where(self.of_groups, np.unique(label, return_inverse=True)[1], -1)
+        return found
+
+    @cached_property
+    def _group_in_runs(self) -> np.ndarray:
+        """A number for every combination of groups, equal where a run was measured in both."""
+        design = self.density.design
+        sizes = [len(v) for v in design.groups.values()]
+        groups, run = int(np.prod(sizes)), np.unique(design.rows["run"].values, return_inverse=True)[1]
+        at = np.ravel_multi_index(tuple(design.positions()[g] for g in design.groups), sizes) if sizes else 0 * run
+        size = groups + run.max() + 1
+        found: np.ndarray = connected_components(coo_array((np.ones(len(run)), (at, groups + run)), (size, size)))[1]
+        return found[:groups]
 
     def _evaluate_units(self, v: np.ndarray) -> np.ndarray:
         values = np.concatenate([self.density.parameters.natural(v)[0], (0.0, 1.0), np.exp(v[self._locations])])
