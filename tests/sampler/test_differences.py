@@ -69,7 +69,7 @@ def test_coordinates_of_different_parts_never_meet(name):
 
 
 def test_a_single_part_is_worked_at_as_before():
-    coordinates, at = near_the_mode(Density(MODELS["groups by a covariate"]()))
+    coordinates, at = near_the_mode(Density(pooled(by={"B": "N", "C": "N"})()))
     assert set(coordinates.parts) == {-1, 0}
     found = curvature(coordinates, at, np.ones(len(at)), coordinates.parts)
     assert np.array_equal(found, curvature(coordinates, at, np.ones(len(at)), np.full(len(at), -1)))
