@@ -261,7 +261,8 @@ class Coordinates:
         one, other = np.concatenate(ends).T
         graph = coo_array((np.ones(len(one)), (one, other)), (start, start))
         label = connected_components(graph, directed=False)[1][: d.size]
-        found: np.ndarray = np.where(self.of_groups, np.unique(label, return_inverse=True)[1], -1)
+        found = np.full(d.size, -1)
+        found[self.of_groups] = np.unique(label[self.of_groups], return_inverse=True)[1]
         return found
 
     @cached_property
