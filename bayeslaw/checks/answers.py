@@ -47,9 +47,9 @@ def trends(fit: Posterior) -> CheckResult | None:
     of_chains = sum(rise.size for rise in levels.values())
     some = thinned(fit, max(LEAST_DRAWS, MOST_LOSSES * fit.posterior.sizes["chain"] // of_chains))
     step = max(1, CELLS // of_chains)
-    parts = [_rises(some, start, start + step) for start in range(0, some.posterior.sizes["draw"], step)]
+    pieces_of_draws = [_rises(some, start, start + step) for start in range(0, some.posterior.sizes["draw"], step)]
     fell = {
-        name: [(part[name] <= 1e-3).all([d for d in part[name].dims if d not in SAMPLE]) for part in parts]
+        name: [(part[name] <= 1e-3).all([d for d in part[name].dims if d not in SAMPLE]) for part in pieces_of_draws]
         for name in levels
     }
     falls = {name: float(xr.concat(each, "draw").mean()) for name, each in fell.items()}
