@@ -23,7 +23,7 @@ def study(runs: int, checkpoints: int, draws: int) -> Fit:
     """Both losses of simulated runs, and draws near the truth."""
     rng = np.random.default_rng(0)
     sizes, shares = [5e8, 1e9, 2e9, 4e9], np.linspace(0.1, 0.9, runs // 4)
-    levels = [sizes, shares, np.geomspace(1e9, 3e10, checkpoints)]
+    levels: list[Any] = [sizes, shares, np.geomspace(1e9, 3e10, checkpoints)]
     table = pd.MultiIndex.from_product(levels, names=["N", "domain_share", "D"]).to_frame(index=False)
     table["run"] = np.repeat(np.arange(runs), checkpoints)
     for name in ("general", "domain"):

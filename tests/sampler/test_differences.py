@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ ALL = dict.fromkeys(models.dcpt.coefficients, "domain")
 OWN = bl.positive(0.3, spread=0.3, dims="domain")
 
 
-def pooled(**settings: object) -> Callable[[], bl.Model]:
+def pooled(**settings: Any) -> Callable[[], bl.Model]:
     """A model of three domains."""
     more = table()[lambda t: t["domain"] == "code"].assign(domain="news")
     return lambda: bl.Model(models.dcpt, bl.read_runs(pd.concat([table(), more])), **settings)
@@ -77,7 +78,7 @@ def test_a_single_part_is_worked_at_as_before():
 
 def domains(number: int) -> pd.DataFrame:
     """Two sizes, two shares and two checkpoints of every domain."""
-    levels = [[f"domain {i}" for i in range(number)], [5e8, 4e9], [0.2, 0.8], [1e9, 1e10]]
+    levels: list[Any] = [[f"domain {i}" for i in range(number)], [5e8, 4e9], [0.2, 0.8], [1e9, 1e10]]
     rows = pd.MultiIndex.from_product(levels, names=["domain", "N", "domain_share", "D"]).to_frame(index=False)
     loss = models.dcpt(rows["N"] / 1e9, rows["D"] / 1e10, rows["domain_share"], **TRUTH)
     rows["domain_loss"] = loss * np.exp(np.random.default_rng(0).normal(0, 0.01, len(rows)))
@@ -85,9 +86,14 @@ def domains(number: int) -> pd.DataFrame:
 
 
 def test_the_frame_of_two_hundred_domains_takes_as_many_gradients_as_that_of_two(monkeypatch):
-    calls = []
+    calls: list[np.ndarray] = []
     called = Coordinates.__call__
-    monkeypatch.setattr(Coordinates, "__call__", lambda self, u: (calls.append(1), called(self, u))[1])
+
+    def counted(self: Coordinates, u: np.ndarray) -> tuple[float, np.ndarray]:
+        calls.append(u)
+        return called(self, u)
+
+    monkeypatch.setattr(Coordinates, "__call__", counted)
     counts = []
     for number in (2, 200):
         model = bl.Model(models.dcpt, bl.read_runs(domains(number)), by=ALL)
