@@ -62,10 +62,10 @@ def folder() -> Path | None:
     place = Path(home) / "bayeslaw" / "compiled"
     try:
         check_writable(place / "function", ROOM)
-    except StoreError as e:
+    except StoreError:
         warnings.warn(
-            f"compiled code is not kept, and every process compiles for some seconds: {e}, and name it in "
-            "NUMBA_CACHE_DIR",
+            f"{place} cannot be written, so that every process compiles anew, for 10 s or more: let NUMBA_CACHE_DIR "
+            f"name a folder that can be written and has {ROOM / 1e6:.0f} MB left",
             stacklevel=2,
         )
         return None
