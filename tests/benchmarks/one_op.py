@@ -53,7 +53,7 @@ def with_one_op(table: np.ndarray, size: int) -> Any:
 def microseconds(compiled: Any) -> float:
     """Return the time of the processor for a gradient while nutpie samples."""
     start = time.process_time()
-    tree = nutpie.sample(compiled, draws=500, tune=300, chains=1, cores=1, seed=1, progress_bar=False)
+    tree = nutpie.sample(compiled, draws=200, tune=200, chains=1, cores=1, seed=1, progress_bar=False)
     seconds = time.process_time() - start
     steps = sum(int(tree[group]["n_steps"].sum()) for group in ("sample_stats", "warmup_sample_stats"))
     return 1e6 * seconds / steps
@@ -62,7 +62,8 @@ def microseconds(compiled: Any) -> float:
 def measure(name: str, model: Any) -> str:
     """Return the figures of a model, the median of turns."""
     density = Density(model)
-    table = Frame.at_mode(density, estimate(model, regularised=True)).tables[FRAME]
+    frame = Frame.at_mode(density, estimate(model, regularised=True))  # keeps what the table points to
+    table = frame.tables[FRAME]
 
     def start(seed: int | None) -> np.ndarray:
         return np.random.default_rng(seed).uniform(-1, 1, density.size)
