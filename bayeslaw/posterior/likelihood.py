@@ -106,7 +106,7 @@ def _correlated(
     z, scale = np.empty((2, w.size, *order["gap"].shape))
     draws = (np.ascontiguousarray(x.values).reshape(w.size, *x.shape[2:]) for x in (error, sigma, w, ell, rho))
     rows = (order[name] for name in ("measured", "gap", "previous", "start"))
-    innovations(*draws, *rows, z, scale)  # type: ignore[call-arg]
+    innovations(*draws, *rows, z, scale)
     return error.copy(data=z.reshape(error.shape)), error.copy(data=scale.reshape(error.shape))
 
 

@@ -146,6 +146,8 @@ def _summarised(fit: Posterior, columns: xr.Dataset, ends: list[float], new_run:
 def _numbers(draws: np.ndarray, ends: list[float], some: slice) -> np.ndarray:
     """Return mean, sd and interval of some rows of draws."""
     here = draws[some]
-    mean = here.mean(axis=1)
-    interval = sampler.interval_ends(here, *ends) if draws.size >= MANY else np.quantile(here, ends, axis=1)
-    return np.column_stack([mean, here.std(axis=1), *np.where(np.isnan(mean), np.nan, interval)])
+    if draws.size >= MANY:
+        (mean, sd), interval = sampler.moments(here), sampler.interval_ends(here, *ends)
+    else:
+        mean, sd, interval = here.mean(axis=1), here.std(axis=1), np.quantile(here, ends, axis=1)
+    return np.column_stack([mean, sd, *np.where(np.isnan(mean), np.nan, interval)])

@@ -13,15 +13,15 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from bayeslaw.sampler.bends import bend, pull_back_bend
 from bayeslaw.sampler.blocks import law_on_block, pull_back
 from bayeslaw.sampler.likelihood import MARGINS, MEASURED, SHAPES
 from bayeslaw.sampler.maps import alone, log_falls, place_terms, pull_alone, pull_log_falls, pull_terms
-from bayeslaw.sampler.misfit import place_weights, pull_weights
+from bayeslaw.sampler.misfit import LEVELS, PLACE_WEIGHTS, PULL_WEIGHTS
 from bayeslaw.sampler.parameters import log_prior, natural
-from bayeslaw.sampler.stored import call_part, stored
+from bayeslaw.sampler.stored import call_part, inner, inner_sums, stored
 from bayeslaw.sampler.table import PLACES, At, count, number_at, reals, reals2, table_at, whole, whole2
 from bayeslaw.spec.shape import RISE
 
@@ -42,7 +42,7 @@ PARAMETERS, COORDINATES, LIKELIHOOD, FRAME, TO_PARAMETERS, FROM_FRAME = range(6)
 frame; the parameters at coordinates, with the log Jacobian, or at a point of the frame."""
 
 
-@njit(nogil=True, error_model="numpy")
+@inner
 def _constraints(table, c, chain, gradient):  # type: ignore[no-untyped-def]
     """Return the log density of floors, of the shape prior and of margins, and add its gradient."""
     density = 0.0
@@ -74,20 +74,20 @@ def _constraints(table, c, chain, gradient):  # type: ignore[no-untyped-def]
     return density
 
 
-@njit(nogil=True, error_model="numpy")
+@inner
 def _units(table):  # type: ignore[no-untyped-def]
     """Return the number of the block of the terms, the last one."""
     option = whole(table, At.options)
     return option[MEASURED] + option[SHAPES] + option[MARGINS]
 
 
-@njit(nogil=True, error_model="numpy")
+@inner
 def _copy(x, y):  # type: ignore[no-untyped-def]
     for i in range(len(y)):
         y[i] = x[i]
 
 
-@njit(nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
+@inner_sums
 def _out_of_frame(table, x, u):  # type: ignore[no-untyped-def]
     """Fill in the coordinates at a point of the frame."""
     numbers, entries, shape = reals(table, At.axes), whole(table, At.axes_entries), whole2(table, At.axes_shape)
@@ -103,7 +103,7 @@ def _out_of_frame(table, x, u):  # type: ignore[no-untyped-def]
             u[entries[first + i]] = center[entries[first + i]] + total
 
 
-@njit(nogil=True, error_model="numpy")
+@inner
 def _into_frame(table, g, gradient):  # type: ignore[no-untyped-def]
     """Add the gradient in the frame."""
     numbers, entries, shape = reals(table, At.axes), whole(table, At.axes_entries), whole2(table, At.axes_shape)
@@ -148,8 +148,9 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
             parts[0], table_address, u, v, c_u,
             memory, 0,
         )  # fmt: skip
-    if mapped:
-        jacobian += place_weights(table, u, v)
+    misfit = whole(table, At.misfit_parts)
+    if mapped and misfit[LEVELS]:
+        jacobian += call_part(misfit[PLACE_WEIGHTS], table_address, u, v, 0, 0, 0)
     natural(v, scale, low, high, values, chain)
     if mapped:
         values[size], values[size + 1] = 0.0, 1.0
@@ -200,7 +201,8 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
         pull_back(table, unit, pull, law, chain, g)
         for n in range(len(locations)):
             g[locations[n]] += g[size + 2 + n]
-        pull_weights(table, u, g)
+        if misfit[LEVELS]:
+            call_part(misfit[PULL_WEIGHTS], table_address, u, g, 0, 0, 0)
     if families:
         natural(u, scale, low, high, c_u, chain)
         call_part(

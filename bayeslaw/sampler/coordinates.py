@@ -304,7 +304,7 @@ class Coordinates:
         w, falls, unit = v.copy(), np.zeros_like(v), self._evaluate_units(v)
         alone(unit, self._plan[0])
         displace_terms(w, v, unit, *self._plan)
-        log_falls(unit, *self._plan[:2], self._contrasts, falls)  # type: ignore[call-arg]
+        log_falls(unit, *self._plan[:2], self._contrasts, falls)
         u, c = w.copy(), self.density.parameters.natural(v)[0]
         for sets in self.conditionals:
             sets.displace(sets.straight(w, c, falls), u, c)
