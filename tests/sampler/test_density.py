@@ -56,6 +56,19 @@ def in_order(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(data_order=order)
 
 
+def spreads_that_may_be_0() -> dict[str, bl.Prior]:
+    """Coefficients pooled over domains; each spread has another prior, that of alpha is fixed."""
+    spreads: dict[str, Any] = {
+        "E": bl.Prior("Gamma", alpha=2.0, beta=10.0, dims="eval"),
+        "C": bl.Prior("HalfNormal", sigma=0.5, dims="eval"),
+        "gamma": bl.Prior("Exponential", lam=4.0, dims="eval"),
+        "eps": bl.positive(0.2, spread=0.5, dims="eval"),
+        "alpha": 0.2,
+    }
+    location = bl.Prior("Normal", mu=-1.0, sigma=0.7, dims="eval")
+    return {k: bl.Prior("LogNormal", mu=location, sigma=v, dims=("eval", "domain")) for k, v in spreads.items()}
+
+
 BY_SIZE = bl.real(0.3, sd=0.4)
 MODELS: dict[str, Callable[[], bl.Model]] = {
     "scale by size": lambda: bl.Model(
@@ -112,6 +125,9 @@ MODELS: dict[str, Callable[[], bl.Model]] = {
         noise=bl.Noise(correlated=False, joint=True),
         priors={"eta": bl.real(1.2, 0.3)},
         by={"eta": "domain"},
+    ),
+    "spreads that may be 0": lambda: bl.Model(
+        models.dcpt, read_runs(table()), priors=spreads_that_may_be_0(), monotone=None
     ),
     "Gamma, Beta, Exponential, Uniform": lambda: bl.Model(
         models.dcpt,
