@@ -115,8 +115,9 @@ def family_arrays(families: Sequence[Conditionals]) -> dict[str, np.ndarray]:
         memory += memory_of(*f.entry.shape)
         short = -len(f.entry) % LANES
         packs = [_side_by_side(np.concatenate([x, np.zeros((short, *x.shape[1:]))])) for x in f.of_groups]
-        population = [x.ravel() for x in (f.home, *f.of_population)]
-        numbers += [np.concatenate(packs, axis=1).ravel(), *population, -np.linalg.slogdet(f.slope)[1].sum(keepdims=True)]
+        volume = -np.linalg.slogdet(f.slope)[1].sum()
+        population = [np.ravel(x) for x in (f.home, *f.of_population, volume)]
+        numbers += [np.concatenate(packs, axis=1).ravel(), *population]
         whole = np.concatenate([f.entry, np.repeat(f.entry[:1], short, axis=0)])
         entries += [_side_by_side(whole).ravel(), f.location, f.spread]
     shapes, bent, own = [], [np.zeros(0, int)], [np.zeros(0)]
