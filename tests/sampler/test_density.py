@@ -305,6 +305,12 @@ def test_below_the_bend_the_prior_of_a_level_goes_on_smoothly_and_falls():
     assert at(block.bend * (1 - 1e-9)) == pytest.approx(at(block.bend), abs=1e-6)
 
 
+def test_a_level_may_have_a_population_of_known_location():
+    prior = bl.Prior("LogNormal", mu=0.4, sigma=bl.Prior("HalfNormal", sigma=0.5), dims="domain")
+    parameters = Density(bl.Model(models.dcpt, read_runs(table()), priors={"E": prior})).parameters
+    assert parameters["E"].bend == pytest.approx(np.exp(0.4 - 4 * 0.67 * 0.5))
+
+
 # -------------------------------------------------------------------------------------------------------- coordinates
 @pytest.fixture(scope="module", params=["plain", "conditionals"])
 def coordinates(density: Any, request: Any) -> Coordinates:
