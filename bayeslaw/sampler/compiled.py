@@ -21,6 +21,7 @@ from bayeslaw.sampler.likelihood import MARGINS, MEASURED, SHAPES
 from bayeslaw.sampler.maps import alone, log_falls, place_terms, pull_alone, pull_log_falls, pull_terms
 from bayeslaw.sampler.misfit import LEVELS, PLACE_WEIGHTS, PULL_WEIGHTS
 from bayeslaw.sampler.parameters import log_prior, natural
+from bayeslaw.sampler.spreads import place_spreads, pull_spreads, pull_totals
 from bayeslaw.sampler.stored import call_part, inner, inner_sums, stored
 from bayeslaw.sampler.table import PLACES, At, count, number_at, reals, reals2, table_at, whole, whole2
 from bayeslaw.spec.shape import RISE
@@ -132,7 +133,7 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
     locations, terms, unit = whole(table, At.locations), whole2(table, At.terms), _units(table)
     scale, low, high = whole(table, At.scale), reals(table, At.low), reals(table, At.high)
     extra = size + 2 + len(locations)
-    u, v, g, c_u = np.empty(size), np.empty(size), np.zeros(extra), np.empty(size)
+    u, v, g = np.empty(size), np.empty(size), np.zeros(extra)
     values, chain = np.empty(extra), np.zeros(extra)
     law, jacobian = np.empty((0, 0)), 0.0
     if framed:
@@ -142,9 +143,11 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
     _copy(u, v)
     families, parts = count(table, At.family_shape) if mapped else 0, whole(table, At.deviations)
     memory, falls = np.empty(parts[2] if families else 0), np.zeros(size if families else 0)
+    c_u, chain_u = np.empty(size if families else 0), np.empty(size if families else 0)
     if families:
-        natural(u, scale, low, high, c_u, chain)
-        jacobian = call_part(
+        natural(u, scale, low, high, c_u, chain_u)
+        jacobian = place_spreads(table, u, v, c_u, chain_u)
+        jacobian += call_part(
             parts[0], table_address, u, v, c_u,
             memory, 0,
         )  # fmt: skip
@@ -195,7 +198,8 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
         )  # fmt: skip
         if families:
             by_fall = np.zeros(size)
-            pull_back_bend(table, g, v, falls, by_fall, c_u, chain)
+            pull_spreads(table, g, c_u, chain_u)
+            pull_back_bend(table, g, v, falls, by_fall, c_u, chain_u)
             pull_log_falls(by_fall, law[0], pull, terms, reals2(table, At.term_weight), reals2(table, At.contrasts))
         pull_alone(pull, terms)
         pull_back(table, unit, pull, law, chain, g)
@@ -204,11 +208,11 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
         if misfit[LEVELS]:
             call_part(misfit[PULL_WEIGHTS], table_address, u, g, 0, 0, 0)
     if families:
-        natural(u, scale, low, high, c_u, chain)
         call_part(
             parts[1], table_address, g, u, c_u,
-            chain, memory,
+            chain_u, memory,
         )  # fmt: skip
+        pull_totals(table, g, u)
     if framed:
         _into_frame(table, g, out)
     else:

@@ -7,7 +7,8 @@ The sampler moves
 - the log of the drop of each term across the design instead of its amplitude; where the design varies only between
   groups that share the amplitude, the log of the term in the group where it is largest;
 - deviations from conditional means instead of pooled coefficients (`bayeslaw.sampler.conditionals`); the location of a
-  population moves like the coefficients of a law at that location.
+  population moves like the coefficients of a law at that location, its spread by what it does to the drop
+  (`bayeslaw.sampler.spreads`).
 
 The density in the coordinates is that of the model at the mapped values times the Jacobian.
 """
@@ -27,6 +28,7 @@ from bayeslaw.sampler.compiled import COORDINATES, LIKELIHOOD, TO_PARAMETERS, ev
 from bayeslaw.sampler.conditionals import Conditionals, family_arrays
 from bayeslaw.sampler.density import Density
 from bayeslaw.sampler.maps import alone, displace_terms, log_falls
+from bayeslaw.sampler.spreads import Spreads
 from bayeslaw.sampler.table import Tables
 from bayeslaw.sampler.weights import Weights
 
@@ -287,8 +289,14 @@ class Coordinates:
         names = ("terms", "term_weight", "level", "level_weight", "contrasts", "logs", "log_bend")
         own = dict(zip(names, self._plan, strict=True))
         blocks = block_arrays([*d.blocks, (law, self._units)])
-        families = family_arrays(self.conditionals)
-        return {**d.arrays, **blocks, **own, "locations": self._locations, **self.weights.arrays(d), **families}
+        groups = {**family_arrays(self.conditionals), **self._spreads.arrays}
+        return {**d.arrays, **blocks, **own, "locations": self._locations, **self.weights.arrays(d), **groups}
+
+    @cached_property
+    def _spreads(self) -> Spreads:
+        """The spreads of the populations."""
+        moved = self._plan[0][(self._contrasts != 0).any(axis=1)]
+        return Spreads.of(self.density.parameters, self.conditionals, moved)
 
     @cached_property
     def _table(self) -> Tables:
@@ -306,8 +314,9 @@ class Coordinates:
         displace_terms(w, v, unit, *self._plan)
         log_falls(unit, *self._plan[:2], self._contrasts, falls)
         u, c = w.copy(), self.density.parameters.natural(v)[0]
+        self._spreads.displace(v, u)
         for sets in self.conditionals:
-            sets.displace(sets.straight(w, c, falls), u, c)
+            sets.displace(sets.straight(w, c, falls), u, c[sets.spread])
         self.weights.displace(self.density, v, u)
         return u
 

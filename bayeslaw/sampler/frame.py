@@ -192,7 +192,7 @@ def _families(density: Density) -> list[tuple[np.ndarray, np.ndarray, np.ndarray
     Coefficients of a group belong together if some measurement depends on both; groups, if they share populations.
     """
     entry, parents = density.measured[0].entry, density.parameters.parents
-    pooled = np.flatnonzero(parents["mu"] >= 0)
+    pooled = np.flatnonzero((parents["mu"] >= 0) & (parents["sigma"] >= 0))
     points = np.tile(np.arange(entry.shape[1]), len(entry))
     meets = coo_array((np.ones(entry.size), (entry.ravel(), points)), (density.size, entry.shape[1])).tocsr()[pooled]
     label = connected_components(meets @ meets.T, directed=False)[1] if len(pooled) else pooled

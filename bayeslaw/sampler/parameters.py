@@ -236,9 +236,9 @@ class Parameters(Mapping[str, Parameter]):
 
 def _bend(prior: Prior) -> float:
     """Return the value `BEND_SDS` below the median of a log-normal prior, the spread of a population included."""
-    mu, sigma = prior.parameters["mu"], prior.parameters["sigma"]
+    mu, sigma = prior.parameters["mu"], typical(prior.parameters["sigma"])
     if isinstance(mu, Prior):
-        mu, sigma = mu.parameters["mu"], math.hypot(mu.parameters["sigma"], typical(sigma))
+        mu, sigma = mu.parameters["mu"], math.hypot(mu.parameters["sigma"], sigma)
     return float(np.min(np.exp(mu - BEND_SDS * sigma)))
 
 

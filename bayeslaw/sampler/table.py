@@ -22,7 +22,7 @@ At = IntEnum(
     "likelihood packs packs_at cell loss known size batch_number parameter_at "
     "measured gap start times deviations "
     "terms term_weight level level_weight contrasts logs log_bend locations "
-    "bent_shape bent_entries bent_numbers "
+    "bent_shape bent_entries bent_numbers spreads spread_unit leader effect "
     "misfit misfit_parts misfit_level misfit_eval misfit_at misfit_basis weights rotation told slope_at_mode "
     "family_shape family_entries family_numbers center axes axes_shape axes_entries",
     start=0,
