@@ -76,7 +76,7 @@ def _constraints(table, c, chain, gradient):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, error_model="numpy")
 def _units(table):  # type: ignore[no-untyped-def]
-    """Return the number of the block of the terms, the last one."""
+    """Return the number of the block of the terms; that beside which the weights of a misfit lie comes after it."""
     option = whole(table, At.options)
     return option[MEASURED] + option[SHAPES] + option[MARGINS]
 
@@ -131,10 +131,10 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
     framed, mapped = what in (FRAME, FROM_FRAME), what != PARAMETERS
     locations, terms, unit = whole(table, At.locations), whole2(table, At.terms), _units(table)
     scale, low, high = whole(table, At.scale), reals(table, At.low), reals(table, At.high)
-    extra = size + 2 + len(locations)
+    extra, misfit = size + 2 + len(locations), mapped and count(table, At.weights) > 0
     u, v, g, c_u = np.empty(size), np.empty(size), np.zeros(extra), np.empty(size)
     values, chain = np.empty(extra), np.zeros(extra)
-    law, jacobian = np.empty((0, 0)), 0.0
+    law, beside, jacobian = np.empty((0, 0)), np.empty((0, 0)), 0.0
     if framed:
         _out_of_frame(table, x, u)
     else:
@@ -148,8 +148,6 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
             parts[0], table_address, u, v, c_u,
             memory, 0,
         )  # fmt: skip
-    if mapped:
-        jacobian += place_weights(table, u, v)
     natural(v, scale, low, high, values, chain)
     if mapped:
         values[size], values[size + 1] = 0.0, 1.0
@@ -165,6 +163,9 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
             reals2(table, At.contrasts), whole(table, At.logs), reals(table, At.log_bend),
         )  # fmt: skip
         natural(v, scale, low, high, values, chain)
+        if misfit:
+            beside = law_on_block(table, unit + 1, values)
+            jacobian += place_weights(table, u, v, values, beside)
     if what in (TO_PARAMETERS, FROM_FRAME):
         value[0] = jacobian
         _copy(v, out)
@@ -185,6 +186,10 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
         density += _constraints(table, values, chain, g)
     if not math.isfinite(density):
         return 1
+    if misfit:
+        pull = np.zeros(beside.shape[1])
+        pull_weights(table, u, g, beside, pull)
+        pull_back(table, unit + 1, pull, beside, chain, g)
     if mapped:
         pull = np.zeros(law.shape[1])
         pull_terms(
@@ -200,7 +205,6 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
         pull_back(table, unit, pull, law, chain, g)
         for n in range(len(locations)):
             g[locations[n]] += g[size + 2 + n]
-        pull_weights(table, u, g)
     if families:
         natural(u, scale, low, high, c_u, chain)
         call_part(

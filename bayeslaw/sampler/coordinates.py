@@ -212,7 +212,8 @@ class Coordinates:
         d, law = self.density, self.density.model.law
         names = ("terms", "term_weight", "level", "level_weight", "contrasts", "logs", "log_bend")
         own = dict(zip(names, self._plan, strict=True))
-        blocks = block_arrays([*d.blocks, (law, self._units)])
+        beside = [self.weights.block] if self.weights.block else []
+        blocks = block_arrays([*d.blocks, *((law, block) for block in (self._units, *beside))])
         families = family_arrays(self.conditionals)
         return {**d.arrays, **blocks, **own, "locations": self._locations, **self.weights.arrays(d), **families}
 

@@ -1,7 +1,7 @@
 """The affine frame of the sampler: axes in which the curvature at the mode is about the identity."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -26,6 +26,9 @@ __all__ = ["Frame", "conditionals", "curvature", "first_guess"]
 EM_ROUNDS, ROUNDS_OF_MISFIT = 4, 8
 """Rounds of expectation and maximisation for noise and spreads; with the slopes of a misfit."""
 
+VECTORS = 4
+"""Parameter vectors for every coefficient of the law, by which the weights of a misfit learn to follow it."""
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -42,16 +45,15 @@ class Frame:
         sets = conditionals(density, v)
         coordinates = Coordinates(density, sets)
         if len(density.weights):
-            coordinates = Coordinates(density, sets, Weights.near(density, v, _covariance(coordinates, v)))
+            coordinates = Coordinates(density, sets, Weights.near(density, v, _around(coordinates, v)))
         center = coordinates.inverse(v)
         return cls.around(coordinates, center)
 
     @classmethod
     def around(cls, coordinates: Coordinates, center: np.ndarray) -> "Frame":
         """Return the frame around a point."""
-        scale = _scale(coordinates, center)
-        own = _of_groups(coordinates.density)
-        return cls(coordinates, center, Axes.whitening(curvature(coordinates, center, scale), scale, own))
+        scale, own = _scale(coordinates, center), _of_groups(coordinates.density)
+        return cls(coordinates, center, Axes.whitening(_curvature(coordinates, center, scale), scale, own))
 
     @cached_property
     def tables(self) -> Tables:
@@ -127,6 +129,18 @@ def _covariance(coordinates: Coordinates, v: np.ndarray) -> np.ndarray:
     values, vectors = np.linalg.eigh(curvature(coordinates, at, scale))
     inverse = (vectors / np.maximum(np.abs(values), LEAST_CURVATURE)) @ vectors.T
     return np.asarray(inverse * scale * scale[:, None])
+
+
+def _around(coordinates: Coordinates, v: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield parameter vectors near the mode that differ from it in the coefficients of the law."""
+    density, at = coordinates.density, coordinates.inverse(v)
+    coefficients = np.unique(density.entries(density.labels))
+    covariance = _covariance(coordinates, v)[np.ix_(coefficients, coefficients)]
+    rng, root = np.random.default_rng(0), np.linalg.cholesky(covariance)
+    for z in rng.normal(size=(VECTORS * len(coefficients), len(coefficients))):
+        moved = at.copy()
+        moved[coefficients] += root @ z
+        yield np.where(np.isin(np.arange(len(v)), coefficients), coordinates.forward(moved)[0], v)
 
 
 def _most_probable(parameters: Parameters, v: np.ndarray, at: int, total: float, count: int) -> float:
@@ -229,6 +243,20 @@ def _of_groups(density: Density) -> np.ndarray:
     count = np.bincount(once, minlength=density.size)
     some: np.ndarray = (count > 0) & (count < groups)
     return some
+
+
+def _curvature(coordinates: Coordinates, at: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Return the curvature, with robust errors the expected one but for the error model: outliers bend it the wrong way."""
+    matrix, density = curvature(coordinates, at, scale), coordinates.density
+    if not density.model.noise.robust:
+        return matrix
+    expected = density.expected(coordinates.forward(at)[0])
+    found = curvature(Coordinates(expected, coordinates.conditionals, coordinates.weights), at, scale)
+    for name in density.model.noise.priors(len(density.design.evals)):
+        errors = density.parameters[name].place
+        found[errors] = found[:, errors] = 0.0
+        found[errors, errors] = matrix[errors, errors]
+    return found
 
 
 def curvature(

@@ -23,7 +23,7 @@ At = IntEnum(
     "measured gap start times deviations "
     "terms term_weight level level_weight contrasts logs log_bend locations "
     "bent_shape bent_entries bent_numbers "
-    "misfit misfit_level misfit_eval misfit_at misfit_basis weights rotation told slope_at_mode "
+    "misfit misfit_level misfit_eval misfit_at misfit_basis weights rotation told slope_at_mode follows still "
     "family_shape family_entries family_numbers center axes axes_shape axes_entries",
     start=0,
 )
