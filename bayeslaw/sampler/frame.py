@@ -52,8 +52,8 @@ class Frame:
     @classmethod
     def around(cls, coordinates: Coordinates, center: np.ndarray) -> "Frame":
         """Return the frame around a point."""
-        scale, own = _scale(coordinates, center), _of_groups(coordinates.density)
-        return cls(coordinates, center, Axes.whitening(_curvature(coordinates, center, scale), scale, own))
+        matrix, scale = _curvature(coordinates, center)
+        return cls(coordinates, center, Axes.whitening(matrix, scale, _of_groups(coordinates.density)))
 
     @cached_property
     def tables(self) -> Tables:
@@ -245,18 +245,24 @@ def _of_groups(density: Density) -> np.ndarray:
     return some
 
 
-def _curvature(coordinates: Coordinates, at: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Return the curvature, with robust errors the expected one but for the error model: outliers bend it the wrong way."""
-    matrix, density = curvature(coordinates, at, scale), coordinates.density
+def _curvature(coordinates: Coordinates, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the curvature in units of a scale, and the scale.
+
+    With robust errors, coefficients have the expected curvature: outliers bend that of the density the wrong way.
+    """
+    density, scale = coordinates.density, _scale(coordinates, at)
     if not density.model.noise.robust:
-        return matrix
+        return curvature(coordinates, at, scale), scale
     expected = density.expected(coordinates.forward(at)[0])
-    found = curvature(Coordinates(expected, coordinates.conditionals, coordinates.weights), at, scale)
+    smooth = Coordinates(expected, coordinates.conditionals, coordinates.weights)
+    errors = np.zeros(len(at), bool)
     for name in density.model.noise.priors(len(density.design.evals)):
-        errors = density.parameters[name].place
-        found[errors] = found[:, errors] = 0.0
-        found[errors, errors] = matrix[errors, errors]
-    return found
+        errors[density.parameters[name].place] = True
+    scale = np.where(errors, scale, _scale(smooth, at))
+    matrix, of_errors = curvature(smooth, at, scale), curvature(coordinates, at, scale)
+    matrix[errors] = matrix[:, errors] = 0.0
+    matrix[np.ix_(errors, errors)] = of_errors[np.ix_(errors, errors)]
+    return matrix, scale
 
 
 def curvature(
