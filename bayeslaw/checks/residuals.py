@@ -1,6 +1,6 @@
 """Whether the measurements scatter around the law as the error model says."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ import xarray as xr
 from scipy import stats
 
 from bayeslaw.base.intervals import CI_PROB, SAMPLE
-from bayeslaw.base.words import percent, place, run_called
+from bayeslaw.base.words import percent, place
 from bayeslaw.checks.result import CheckResult, largest
 from bayeslaw.posterior.draws import Posterior, kept
 from bayeslaw.posterior.likelihood import errors, standardised
@@ -185,17 +185,21 @@ def scatter(fit: Posterior) -> CheckResult:
     )
 
 
-def _alike(fit: Posterior) -> Iterator[tuple[str, np.ndarray]]:
-    """Name and rows of every run, of every level of what is the same all along a run, and along the scales."""
+def _alike(fit: Posterior) -> Iterable[tuple[str, np.ndarray]]:
+    """Name and rows of every run, of every level of what is the same all along a run, and of parts of the scales."""
     frame, columns = rows_of(fit)
     measured = fit.model.design.measured.any("eval").values
-    for column, values in scales(fit)[measured].items():
-        for where, rows in values.groupby(part_of(str(column), values)):
-            yield str(where), rows.index.to_numpy()
-    frame = frame[measured]
-    for column in ("run", *(c for c in columns if 1 < frame[c].nunique() < frame["run"].nunique())):
-        for label, rows in frame.groupby(column):
-            yield (run_called(label) if column == "run" else place({column: label})), rows.index.to_numpy()
+    frame, along = frame[measured], scales(fit)[measured]
+    levels = ("run", *(c for c in columns if 1 < frame[c].nunique() < frame["run"].nunique()))
+    groups = [(place({c: label}), rows) for c in levels for label, rows in frame.groupby(c)]
+    groups += [
+        (str(part), rows) for c, values in along.items() for part, rows in frame.groupby(part_of(str(c), values))
+    ]
+    found: dict[bytes, tuple[str, np.ndarray]] = {}
+    for name, group in groups:
+        rows = group.index.to_numpy()
+        found.setdefault(rows.tobytes(), (name, rows))
+    return found.values()
 
 
 def scales(fit: Posterior) -> pd.DataFrame:
