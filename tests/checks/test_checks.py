@@ -273,12 +273,16 @@ def test_robust_errors_expect_outliers():
     assert expected.passed and expected.value < residuals.scatter(usual).value
 
 
-def test_what_the_data_do_not_identify_is_named():
-    """Runs of one size say nothing of alpha, although it has no effect on them; on others it has one."""
+def test_what_the_data_do_not_identify_is_named(monkeypatch):
+    """Runs of one size say nothing of alpha, and the allocation hangs on it; on others it moves losses too."""
     wide = np.exp(normal(np.log(0.35), 0.6))
     one_size = simulated().assign(run=lambda t: t["N"].astype(str), N=1e9)
     alone: Any = priors.identification(stand_in(one_size, alpha=wide))
     assert not alone.passed and alone.value > alone.limit == 0.5 and "one N 1 B" in alone.text
+    two_sizes = simulated().query("N in (1e9, 2e9)").assign(N=lambda t: t["N"].replace(2e9, 1.001e9))
+    narrow: Any = priors.identification(stand_in(two_sizes, alpha=wide))
+    assert not narrow.passed and narrow.text.startswith("of the allocation, the answer rests more on the prior of alpha")
+    monkeypatch.setattr(priors, "_decided_by_priors", lambda _: None)
     hangs: Any = priors.identification(stand_in(simulated(), alpha=wide))
     assert not hangs.passed and hangs.value > 10 * hangs.limit
     assert "alpha of the validation loss moves a loss by up to" in hangs.text
