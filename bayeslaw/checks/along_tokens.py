@@ -68,9 +68,9 @@ def _replicated(fit: Posterior) -> tuple[np.ndarray, np.ndarray]:
     sizes = some.idata["posterior"].sizes
     repeated = np.resize(np.arange(sizes["draw"]), -(-REPLICATES // sizes["chain"]))
     some = replace(some, idata=some.idata.isel(draw=repeated))
-    law = (at_rows(some) * np.exp(batch_noise(some, design))).transpose(*SAMPLE, "row", "eval")
+    law: xr.DataArray = (at_rows(some) * xr.ufuncs.exp(batch_noise(some, design))).transpose(*SAMPLE, "row", "eval")
     new = fit.noise.measured(law * np.exp(_errors_of_runs(some, law, rng)), design.rows, rng).transpose(*law.dims)
-    losses, errors = (x.values.reshape(-1, *law.shape[2:]) for x in (new, np.log(new / law)))
+    losses, errors = (x.values.reshape(-1, *law.shape[2:]) for x in (new, xr.ufuncs.log(new / law)))
     return losses, errors
 
 

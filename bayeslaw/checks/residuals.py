@@ -124,7 +124,8 @@ def error_of(fit: Posterior) -> xr.DataArray:
     """Return log loss minus the posterior mean of log law and batch noise (row, eval); NaN where not measured."""
     design = fit.model.design
     mean = (xr.ufuncs.log(at_rows(fit)) + batch_noise(fit, design)).mean(SAMPLE)
-    return (xr.ufuncs.log(design.rows["loss"]) - mean).where(design.measured)
+    error: xr.DataArray = (xr.ufuncs.log(design.rows["loss"]) - mean).where(design.measured)
+    return error
 
 
 @kept

@@ -47,6 +47,6 @@ def _slides(fit: Posterior) -> Iterator[tuple[float, str]]:
             scores = [abs(c @ one["z"]) / np.sqrt(variance_of_sum(fit, one, c)) for c in shape]
             sums = one[["z", "unit"]].groupby(part_of(str(column), values)).sum()
             off = sums["z"] / sums["unit"]
-            sides = {"above": off.idxmax(), "below": off.idxmin()}
+            sides = {"above": str(off.idxmax()), "below": str(off.idxmin())}
             places = " and ".join(f"{percent(off[at])} {side} it at {at}" for side, at in sides.items())
             yield max(scores), f"{column}, the {e} loss measured {places} ({max(scores):.2f} standard errors)"

@@ -281,7 +281,7 @@ def test_what_the_data_do_not_identify_is_named(monkeypatch):
     assert not alone.passed and alone.value > alone.limit == 0.5 and "one N 1 B" in alone.text
     two_sizes = simulated().query("N in (1e9, 2e9)").assign(N=lambda t: t["N"].replace(2e9, 1.001e9))
     narrow: Any = priors.identification(stand_in(two_sizes, alpha=wide))
-    assert not narrow.passed and narrow.text.startswith("of the allocation, the answer rests more on the prior of alpha")
+    assert not narrow.passed and "of the allocation, the answer rests more on the prior of alpha" in narrow.text
     monkeypatch.setattr(priors, "_decided_by_priors", lambda _: None)
     hangs: Any = priors.identification(stand_in(simulated(), alpha=wide))
     assert not hangs.passed and hangs.value > 10 * hangs.limit
