@@ -70,7 +70,7 @@ class Weights:
             moves = -np.exp(v[slope]) * axes.T @ weight[own]
             found.append((axes, 1 - np.clip(left, 0.0, 1.0), v[slope], moves, moves @ laws[0, cells]))
             done = own.stop
-        return cls(*zip(*found, strict=True), block=_some(block, cells))
+        return cls(*zip(*found, strict=True), _some(block, cells))  # type: ignore[call-arg, arg-type]
 
     def arrays(self, density: Density) -> dict[str, np.ndarray]:
         """Return the arrays of the compiled density (`bayeslaw.sampler.table`)."""
