@@ -11,7 +11,7 @@ from scipy.optimize import brentq
 import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.base.words import span
-from bayeslaw.checks.neighbours import _neighbours, alike
+from bayeslaw.checks.neighbours import alike, neighbours
 from bayeslaw.sampler.density import Density
 from bayeslaw.sampler.frame import Frame
 from bayeslaw.sampler.least_squares import estimate
@@ -107,12 +107,12 @@ def test_it_says_how_far_the_critical_ratio_moves():
     assert off == pytest.approx(truth - float(asked.draws.median()), abs=0.1)
 
 
-def test_fits_without_neighbours_or_draws_are_not_compared():
+def test_fits_withoutneighbours_or_draws_are_not_compared():
     table = study("none", 0)
     assert alike(bl.Model(models.dcpt, bl.read_runs(table)).fit(method="mle")) is None
 
 
-def test_runs_are_neighbours_of_the_next_level_and_of_their_replicates():
+def test_runs_areneighbours_of_the_next_level_and_of_their_replicates():
     rows = pd.DataFrame(
         {
             "run": list("abcde"),
@@ -121,7 +121,7 @@ def test_runs_are_neighbours_of_the_next_level_and_of_their_replicates():
             "domain": list("xxxxy"),
         }
     )
-    near = _neighbours(rows, ["N", "share"], ["domain"])
+    near = neighbours(rows, ["N", "share"], ["domain"])
     pairs = {rows["run"][i] + rows["run"][j] for i, j in zip(*np.nonzero(np.triu(near)), strict=True)}
     assert pairs == {"ab", "bc", "cd"} and (near == near.T).all()
 
