@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from bayeslaw import datasets, models, plots
     from bayeslaw.checks.paper_requirements import requirements
     from bayeslaw.decisions.domain_learnability import learnability
+    from bayeslaw.decisions.suggestions import suggest
     from bayeslaw.declare import Coefficient, Covariate, Law, Prior, law, positive, real, share, with_misfit
     from bayeslaw.errors import BayeslawError
     from bayeslaw.posterior.draws import UNSEEN
@@ -39,6 +40,7 @@ else:
             "bayeslaw.checks.paper_requirements": ["requirements"],
             "bayeslaw.datasets": [],
             "bayeslaw.decisions.domain_learnability": ["learnability"],
+            "bayeslaw.decisions.suggestions": ["suggest"],
             "bayeslaw.declare": [
                 "Coefficient",
                 "Covariate",
@@ -112,6 +114,7 @@ __all__ = [
     "schedules",
     "share",
     "splits",
+    "suggest",
     "with_misfit",
 ]
 

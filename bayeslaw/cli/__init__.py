@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from bayeslaw.base.version import VERSION
-from bayeslaw.cli.catalogue import data, laws
+from bayeslaw.cli.catalogue import data, laws, suggest
 from bayeslaw.cli.fitting import fit
 from bayeslaw.cli.mistakes import OnceEach, OneLineErrors
 from bayeslaw.cli.predicting import predict
@@ -64,6 +64,7 @@ def start(
 
 
 app.command(cls=OnceEach)(laws)
+app.command(cls=OnceEach)(suggest)
 app.command(cls=OnceEach)(data)
 app.command(cls=OnceEach)(fit)
 app.command(cls=OnceEach)(evaluate)

@@ -146,6 +146,8 @@ class Law:
         its part of the floor (``part``, nats).
     path : str
         The column along which the checkpoints of a run lie.
+    of_scores : bool
+        Whether its loss is an error rate, 1 - score, below 1.
     evals : tuple of str
         The roles of validation sets that the law distinguishes; empty: any. A set has the role of its own name, or the
         one that `bayeslaw.Model` is given for it.
@@ -165,6 +167,7 @@ class Law:
     paper_units: Callable[..., Mapping[str, Any]] | None = None
     learnability: Callable[..., Mapping[str, Any]] | None = None
     path: str = "D"
+    of_scores: bool = False
     evals: Sequence[str] = ()
     notes: Sequence[str] = ()
 

@@ -13,10 +13,11 @@ from bayeslaw.tables.runs import Runs, read_labelled, read_runs
 __all__ = ["has_scores", "read_scores"]
 
 
-def has_scores(table: Table) -> bool:
-    """Return whether a table names scores (``<benchmark>_score``) and no loss."""
-    columns = read_table(table).columns
-    return bool(columns.str.endswith("_score").any() and not columns.str.endswith("loss").any())
+def has_scores(table: Table, columns: Mapping[str, str]) -> bool:
+    """Return whether a table, its columns mapped, names scores (``<benchmark>_score``) and no loss."""
+    given = read_table(table).columns
+    names = [*columns, *(c for c in given if c not in columns.values())]
+    return any(c.endswith("_score") for c in names) and not any(c.endswith("loss") for c in names)
 
 
 @checked
@@ -43,7 +44,8 @@ def read_scores(
     full : float
         The score of a model without mistakes: 1, or 100 for percentages.
     **columns : str
-        ``canonical=column in the table``, as in `bayeslaw.read_runs`, for example ``duration="window"``.
+        ``canonical=column in the table``, as in `bayeslaw.read_runs`, for example ``duration="window"``; a score may be
+        named here too, ``mmlu_score="mmlu_acc"``.
 
     Returns
     -------
@@ -63,7 +65,9 @@ def read_scores(
     if not 0 < full < np.inf:
         raise RangeError(f"full is {full}: give the score of a model without mistakes, 1 or 100")
     frame = read_labelled(table, columns)
-    named = dict(score or {c.removesuffix("_score"): c for c in frame.columns if c.endswith("_score")})
+    mapped = {c.removesuffix("_score"): columns.pop(c) for c in list(columns) if c.endswith("_score")}
+    own = {c.removesuffix("_score"): c for c in frame.columns if c.endswith("_score")}
+    named = dict(score or mapped or own)
     if not named:
         known = ", ".join(frame.columns)
         raise DataError(f"no score column: name them with score={{'benchmark': 'its column'}} (columns: {known})")
