@@ -22,6 +22,7 @@ from bayeslaw.decisions.best_ratio import best_ratio
 from bayeslaw.decisions.critical_ratio import critical_ratio
 from bayeslaw.decisions.equivalent_compute import equivalent_compute
 from bayeslaw.decisions.schedule import best_schedule, curve
+from bayeslaw.decisions.score import score
 from bayeslaw.decisions.tokens_for import tokens_for
 from bayeslaw.decisions.turning import critical_point, turning_length
 from bayeslaw.declare.laws import Law
@@ -279,6 +280,7 @@ class Fit(Posterior):
     best_schedule = checked(best_schedule)
     turning_length = checked(turning_length)
     critical_point = checked(critical_point)
+    score = checked(score)
 
     @checked
     def new_domain(self, early_runs: Runs, *, draws: int = 1000, seed: int = 0) -> "Fit":

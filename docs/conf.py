@@ -1,4 +1,4 @@
-"""Sphinx settings; `make docs` builds the site. Made at every build: pages and list of the laws, list of the reports."""
+"""Sphinx settings; `make docs` builds the site. Made at every build: pages and list of laws, list of reports."""
 
 import re
 from pathlib import Path

@@ -24,7 +24,7 @@ from bayeslaw.errors import BayeslawError, LawError, RangeError, shown, unknown_
 if TYPE_CHECKING:
     import xarray as xr
 
-type Kind = Literal["schedule", "mixture", "window", "share", "size", "other"]
+type Kind = Literal["score", "schedule", "mixture", "window", "share", "size", "other"]
 
 __all__ = ["AREAS", "WEIGHT", "Coefficient", "Covariate", "Law", "call_with", "law"]
 
@@ -240,7 +240,13 @@ class Law:
     @cached_property
     def kind(self) -> Kind:
         """The kind of law, which decides how runs are read and which decisions apply."""
-        known = {"schedule": AREAS, "mixture": (WEIGHT,), "window": ("duration",), "share": ("domain_share",)}
+        known = {
+            "score": ("chance",),
+            "schedule": AREAS,
+            "mixture": (WEIGHT,),
+            "window": ("duration",),
+            "share": ("domain_share",),
+        }
         for kind, columns in known.items():
             if not set(columns).isdisjoint(self.columns):
                 return cast(Kind, kind)

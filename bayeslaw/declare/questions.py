@@ -7,6 +7,7 @@ from bayeslaw.declare.laws import Kind
 __all__ = ["QUESTIONS"]
 
 QUESTIONS: Mapping[Kind, str] = {
+    "score": "Which benchmark score follows from a loss?",
     "window": "How long to upsample a domain at the end of training?",
     "mixture": "Which mixture of many sources?",
     "share": "Which share of the new domain, and how much replay of the old?",
