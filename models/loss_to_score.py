@@ -22,6 +22,9 @@ CHECKPOINTS = (
 )
 
 
+LOWEST = -50.0
+"""Logit below which a score is that of guessing."""
+
 HALF = Coefficient(
     positive(1.0, spread=0.8),
     "nats",
@@ -65,7 +68,7 @@ STEEPNESS = Coefficient(
     ),
 )
 def loss_to_score(L, chance, /, *, m, k, c):
-    return 1 - chance - (c - chance) / (1 + exp(-k * (1 - L / m)))
+    return 1 - chance - (c - chance) / (1 + exp(-maximum(k * (1 - L / m), LOWEST)))
 
 
 @law(

@@ -165,9 +165,8 @@ def score(
         for name in benchmarks
         if smallest[name] > FAR_BELOW * (middle := float(given.sel(eval=name).median(SAMPLE).min()))
     ]
-    own = tuple(f"second stage: {text}" for text in cautions(stage2))
-    answer = replace(answer, cautions=(*far, *own))
-    return cautioned(fit, answer, columns.get(WEIGHT), N=N, D=D, domain_share=domain_share)
+    answer = cautioned(fit, answer, columns.get(WEIGHT), N=N, D=D, domain_share=domain_share)
+    return replace(answer, cautions=(*answer.cautions, *(f"second stage: {text}" for text in cautions(stage2)), *far))
 
 
 def _followed(fit: Posterior, stage2: Posterior, eval: str | Mapping[str, str] | None) -> dict[str, str]:

@@ -202,14 +202,18 @@ def suggest(
     found: list[Suggestion] = []
     refused: dict[str, str] = {}
     for law in models.catalogue.values():
-        readings = curves if law.kind == "schedule" else [read.read(law.kind)]
-        reading = next((one for one in readings if all(_has(one.runs, c) for c in law.columns)), None)
-        if not readings or (law.of_scores and not read.scores):
+        if law.of_scores and not read.scores and law.kind != "score":
             continue
+        have: set[str] = set()
         try:
-            found.append(_suggestion(law, reading or readings[0], read))
+            readings = curves if law.kind == "schedule" else [read.read(law.kind)]
+            if not readings:
+                continue
+            reading = next((one for one in readings if set(law.columns) <= _columns(one.runs)), readings[0])
+            have = _columns(reading.runs)
+            found.append(_suggestion(law, reading, read))
         except BayeslawError as e:
-            missing = [c for c in law.columns if not _has(readings[0].runs, c)]
+            missing = [c for c in law.columns if have and c not in have]
             if len(missing) < 2:
                 refused[law.name] = f"it needs a column {_shown(missing[0])} too" if missing else str(e)
     kinds, order = list(QUESTIONS), list(models.catalogue)
@@ -224,8 +228,8 @@ def suggest(
     return Suggestions(tuple(sorted(found, key=place)), tuple(notes), refused, f"{about}; {', '.join(runs.evals)}")
 
 
-def _has(runs: Runs, column: str) -> bool:
-    return bool(sources(runs.table)) if column == WEIGHT else column in runs.table
+def _columns(runs: Runs) -> set[str]:
+    return {*map(str, runs.table), *([WEIGHT] if sources(runs.table) else [])}
 
 
 def _shown(column: str) -> str:
@@ -294,6 +298,8 @@ def _outside(model: Specification) -> pd.DataFrame:
 
 def _ignored(law: Law, runs: Runs, by: Mapping[str, str]) -> tuple[str, ...]:
     """Return the settings that vary in a table and are not in the law."""
+    if law.kind == "score":  # the loss stands for all settings
+        return ()
     known = {*law.columns, *by.values(), *(covariate.of for covariate in law.covariates.values())}
     known |= {"D"} if law.kind == "schedule" else set()
     varying = (c for c in SETTINGS if c in runs.table and c not in known and runs.table[c].nunique() > 1)
@@ -319,6 +325,8 @@ def _python(law: Law, reading: Mapping[str, Any], of_model: Mapping[str, Any], o
         columns = read.pop("map")
         before = ", before=bl.schedules.unknown()" if read.pop("before", None) else ""
         given = "".join(f", {name}={value!r}" for name, value in {**read, **columns}.items() if value)
+        if law.kind == "score":
+            read["against"] = read.pop("loss", None)
         reader = {"schedule": "read_curves"}.get(law.kind, "read_scores" if law.of_scores else "read_runs")
         runs = f"bl.{reader}(table{given}{before})"
     numbers = {"reference": {k: float(v) for k, v in of_model["reference"].items()}}

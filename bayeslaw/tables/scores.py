@@ -1,4 +1,4 @@
-"""Benchmark scores as losses: error rates, and their binomial measurement errors."""
+"""Benchmark scores as losses: error rates, their binomial measurement errors, and the losses that they follow."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,14 +12,31 @@ from bayeslaw.tables.reading import Table, numeric, read_table, refuse, texts
 from bayeslaw.tables.runs import Runs, read_labelled, read_runs
 from bayeslaw.tables.units import BytesPerToken, Unit, in_nats, units_of
 
-__all__ = ["has_scores", "read_scores"]
+__all__ = ["has_scores", "losses_of_scores", "read_scores"]
 
 
 def has_scores(table: Table, columns: Mapping[str, str]) -> bool:
     """Return whether a table, its columns mapped, names scores (``<benchmark>_score``) and no loss."""
-    given = read_table(table).columns
-    names = [*columns, *(c for c in given if c not in columns.values())]
+    names = _names(table, columns)
     return any(c.endswith("_score") for c in names) and not any(c.endswith("loss") for c in names)
+
+
+def losses_of_scores(table: Table, columns: Mapping[str, str]) -> dict[str, str]:
+    """Return the loss that each score of a table, its columns mapped, is likely to follow: its own or the only one.
+
+    Empty where there is none, or where the rows have it already (column ``L``).
+    """
+    names = _names(table, columns)
+    losses = [c for c in names if c == "loss" or c.endswith("_loss")]
+    benchmarks = [c.removesuffix("_score") for c in names if c.endswith("_score")]
+    own = {b: f"{b}_loss" if f"{b}_loss" in losses else losses[0] for b in benchmarks if losses}
+    alone = len(losses) == 1 or all(column == f"{b}_loss" for b, column in own.items())
+    return own if alone and "L" not in names else {}
+
+
+def _names(table: Table, columns: Mapping[str, str]) -> list[str]:
+    given = read_table(table).columns
+    return [*columns, *(c for c in given if c not in columns.values())]
 
 
 @checked

@@ -15,7 +15,7 @@ from bayeslaw.tables.readers import read_for
 from bayeslaw.tables.reading import Table
 from bayeslaw.tables.runs import Runs, read_labelled
 from bayeslaw.tables.schedules import unknown
-from bayeslaw.tables.scores import has_scores
+from bayeslaw.tables.scores import has_scores, losses_of_scores
 from bayeslaw.tables.units import unit_named
 
 __all__ = ["Reading", "Understood", "understood"]
@@ -75,9 +75,10 @@ class Understood:
         if evals is not None:
             own = loss or {e: f"{e}_loss" for e in self.runs.evals}
             loss = {e: own[e] for e in evals}
-        as_it_is = kind != "schedule" and evals is None
-        runs = self.runs if as_it_is else self._read(kind, loss, curves)
-        return Reading(runs, {"map": self.columns, "loss": loss or {}, **self.units, **curves})
+        followed = losses_of_scores(self.table, self.columns) if kind == "score" else {}
+        as_it_is = kind != "schedule" and evals is None and not followed
+        runs = self.runs if as_it_is else self._read(kind, followed or loss, curves)
+        return Reading(runs, {"map": self.columns, "loss": followed or loss or {}, **self.units, **curves})
 
     def _read(self, kind: Kind, loss: Mapping[str, str] | None, curves: Mapping[str, Any]) -> Runs:
         if isinstance(self.table, Runs):
