@@ -1,15 +1,20 @@
 """From loss to score: the curve, its runs at the door, and scores through a law of the loss."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from typer.testing import CliRunner
 
 import bayeslaw as bl
 from bayeslaw import models
+from bayeslaw.cli import app
+from bayeslaw.cli.fitting import model_of
 from bayeslaw.decisions.score import Score
 from bayeslaw.errors import DataError, LawError, RangeError, UnknownName
 from bayeslaw.workflow import Fit
@@ -127,7 +132,8 @@ def test_a_score_goes_through_both_stages_draw_by_draw(stage1):
 
 
 def test_uncertainties_of_both_stages_and_errors_of_a_new_run_count(stage1):
-    stage2, at = second_stage(draws=300), {"N": 2e9, "D": 1e10}
+    stage2 = second_stage(draws=300)
+    at: dict[str, Any] = {"N": 2e9, "D": 1e10}
     point = replace(stage2, idata=stage2.idata.isel(chain=[0], draw=[0]))
     sure = stand_in_many(stage1)  # of the loss
     sd = {
@@ -212,3 +218,21 @@ def test_suggest_sees_scores_beside_a_loss(tmp_path):
     assert "--loss quiz=c4_loss --loss task=c4_loss" in one.command and not one.ignores
     refused = bl.suggest(LADDER.dropna()).refused["loss_to_score"]
     assert refused.startswith("what guessing scores in quiz is not known")
+
+
+def test_the_command_line_reads_scores_beside_a_loss_and_answers(tmp_path, monkeypatch, stage1):
+    monkeypatch.chdir(tmp_path)
+    LADDER.dropna().assign(chance=0.05).to_csv("ladder.csv", index=False)
+    units: dict[str, Any] = {}
+    rest = (["k=eval"], None, None, None, False, None, None, None)
+    model = model_of("loss_to_score", Path("ladder.csv"), None, None, units, *rest)
+    assert model.runs.table["L"].tolist() == LADDER.dropna()["c4_loss"].tolist() * 2 and model.by == {"k": "eval"}
+    one = model_of("loss_to_score", Path("ladder.csv"), None, ["quiz=c4_loss", "task=c4_loss"], units, *rest)
+    pd.testing.assert_frame_equal(one.runs.table, model.runs.table)
+    stage1.save("fit.nc")
+    second_stage().save("stage2.nc")
+    asked = ["decide", "score", "fit.nc", "stage2.nc", "--N", "2e9", "--D", "1e10", "--reach", "0.5", "--json"]
+    found = json.loads(CliRunner().invoke(app, asked).stdout)
+    answer = stage1.score(second_stage(), N=2e9, D=1e10, reach=0.5)
+    assert found["median"] == pytest.approx(answer.median().values.tolist()) and found["eval"] == ["quiz", "task"]
+    assert found["p_reach_0.5"] == dict(zip(found["eval"], answer.probability_of(0.5).values.tolist(), strict=True))

@@ -42,7 +42,7 @@ TARGETS = {"peteish7_eval_anneal": "7B-4T", "peteish13_eval_final": "13B-5T"}
 LARGEST, SMALLER = 2e9, 1e9
 """Sizes below which runs are fitted: of the ladder, and to choose on the ladder itself."""
 
-EVERY = 3
+EVERY = 4
 """One checkpoint in so many is kept, the last one included."""
 
 VARIANTS: dict[str, tuple[float, Law]] = {
@@ -55,7 +55,7 @@ VARIANTS: dict[str, tuple[float, Law]] = {
 
 MAIN = "second half"
 CLASSES = (0, 0.1, 0.3, 0.7, 0.9, 1.0)
-SAMPLING: dict[str, Any] = {"draws": 1000, "chains": 4, "seed": 1, "tune": 600}
+SAMPLING: dict[str, Any] = {"draws": 500, "chains": 2, "seed": 1, "tune": 500}
 
 
 @cache
@@ -110,10 +110,10 @@ def second_stage(variant: str, below: float) -> Fit:
 def predicted(stage1: Fit, stage2: Fit, runs: pd.DataFrame) -> pd.DataFrame:
     """Predictions of new runs, in percentage points, and of the second stage alone from the measured loss."""
     rows = []
-    for number, run in enumerate(runs.itertuples()):
-        answer = stage1.score(stage2, N=run.N, D=run.tokens, new_run=True, seed=number)
-        ends, measured = answer.interval(), {task: getattr(run, f"{task}_acc") for task in TASKS}
-        nats = [np.log(2) * getattr(run, f"{task}_bpb") for task in TASKS]
+    for number, run in enumerate(runs.to_dict("records")):
+        answer = stage1.score(stage2, N=run["N"], D=run["tokens"], new_run=True, seed=number)
+        ends, measured = answer.interval(), {task: run[f"{task}_acc"] for task in TASKS}
+        nats = [np.log(2) * run[f"{task}_bpb"] for task in TASKS]
         chances = [chance for _, _, chance in TASKS.values()]
         at = xr.Dataset({"L": ("eval", nats), "chance": ("eval", chances)}, coords={"eval": list(TASKS)})
         alone = 1 - stage2.loss(at).median(["chain", "draw"])
@@ -121,7 +121,7 @@ def predicted(stage1: Fit, stage2: Fit, runs: pd.DataFrame) -> pd.DataFrame:
             low, high, middle = (float(x.sel(eval=task)) for x in (ends["lower"], ends["upper"], answer.median()))
             rows.append(
                 {
-                    "run": TARGETS.get(run.run, run.run),
+                    "run": TARGETS.get(run["run"], run["run"]),
                     "task": task,
                     "measured": 100 * measured[task],
                     "predicted": 100 * middle,
@@ -149,10 +149,10 @@ def summary(rows: pd.DataFrame) -> dict[str, float]:
 def above(stage1: Fit, stage2: Fit, runs: pd.DataFrame) -> pd.DataFrame:
     """P(A above B) of every pair of runs and task, each run with an error of its own, and whether it is."""
     answers = {
-        run.run: stage1.score(stage2, N=run.N, D=run.tokens, new_run=True, seed=number)
-        for number, run in enumerate(runs.itertuples())
+        run["run"]: stage1.score(stage2, N=run["N"], D=run["tokens"], new_run=True, seed=number)
+        for number, run in enumerate(runs.to_dict("records"))
     }
-    scores = runs.set_index("run")
+    scores: Any = runs.set_index("run")
     rows = []
     for a, b in combinations(answers, 2):
         p = answers[a].probability_above(answers[b])
@@ -222,13 +222,14 @@ def main() -> None:
     page.text(
         "Public runs of the OLMo ladder (arXiv:2412.04403; `allenai/OLMo-ladder`): 24 models of 190M to 1.3B "
         "parameters at 0.5 to 10 times the Chinchilla tokens are fitted; six of 3.2B, and the 7B-4T and 13B-5T models, "
-        "which were annealed on other data, are predicted. Stage 1 is `chinchilla` for the loss of the right answers of "
-        "each task (nats a byte) of the last checkpoints; stage 2 is `loss_to_score`, slopes pooled over tasks, one "
-        f"checkpoint in {EVERY} as data, the run effect counted. `fit.score(stage2, N=..., D=..., new_run=True)` chains "
+        "which were annealed on other data, are predicted. Stage 1 is `chinchilla` for the loss of the right answers "
+        "of each task (nats a byte) of the last checkpoints; stage 2 is `loss_to_score`, slopes pooled over tasks, of "
+        f"one checkpoint in {EVERY}, the run effect counted. `fit.score(stage2, N=..., D=..., new_run=True)` chains "
         "them. MMLU is the mean of its four parts by their items. Scores and errors in percentage points, of 89 % "
         "intervals."
     )
-    fits, rows, chosen = {}, [], {}
+    fits: dict[str, Fit] = {}
+    rows, chosen = [], {}
     for variant in VARIANTS:
         for name, (below, runs) in held_out.items():
             stage1, stage2 = first_stage(below), second_stage(variant, below)
@@ -296,9 +297,9 @@ def main() -> None:
         + "."
     )
     page.text(
-        "## The luck of the items\n\nStandard deviation of a score between neighbouring checkpoints of the 1.3B runs in "
-        "their last fifth, beside the binomial error of the test items. All runs see the same items: what these do to a "
-        "score is the benchmark's, and a known error of each score (`items=`) would count it again in every run."
+        "## The luck of the items\n\nStandard deviation of a score between neighbouring checkpoints of the 1.3B runs "
+        "in their last fifth, beside the binomial error of the test items. All runs see the same items: what these do "
+        "to a score is the benchmark's, and a known error of each score (`items=`) would count it again in every run."
     )
     page.table(luck(), 2)
     page.text("## Sampling")
