@@ -17,10 +17,10 @@ SAME_ITEMS = (
     "the scores of neighbouring checkpoints differ by less than the binomial error of their items on most benchmarks."
 )
 CHECKPOINTS = (
-    "The last checkpoints of a ladder of runs do not identify the form: fit the checkpoints on the way too "
-    "(bl.read_scores keeps their run), pool k over the benchmarks (by={'k': 'eval'})."
+    "With four free numbers a benchmark, the last checkpoints of a ladder of runs do not identify the curve. Here the "
+    "floor is known, the top nearly, and k pooled over benchmarks (by={'k': 'eval'}); checkpoints on the way may be "
+    "fitted too (bl.read_scores keeps their run), best those of the second half of each run."
 )
-
 
 LOWEST = -50.0
 """Logit below which a score is that of guessing."""
@@ -50,10 +50,10 @@ STEEPNESS = Coefficient(
         "m": HALF,
         "k": STEEPNESS,
         "c": Coefficient(
-            share(0.97, weight=60),
+            share(0.97, weight=150),
             "1",
             "top: the score that the form tends to as the loss falls",
-            why="benchmarks have wrong labels, a few percent; the best models score .9 and more",
+            why="wrong labels, 1 to 6 % of the items of a benchmark; the best models score .9 and more",
         ),
     },
     of_scores=True,

@@ -220,7 +220,7 @@ def suggest(
 
     def place(one: Suggestion) -> tuple[Any, ...]:
         law, unlike = one.law, read.scores != one.law.of_scores
-        amiss = CHOICES.index(one.outside_rows), len(one.ignores)
+        amiss = len(one.ignores), CHOICES.index(one.outside_rows)
         return kinds.index(law.kind), unlike, *amiss, -len(law.columns), order.index(law.name)
 
     about = f"{read.file or 'table'}: {counted(len(runs), 'row')} in {counted(runs.table['run'].nunique(), 'run')}"

@@ -1,4 +1,4 @@
-"""From loss to score: the curve, its runs at the door, and scores through a law of the loss."""
+"""Scores through a law of the loss and a law from loss to score."""
 
 import json
 from dataclasses import replace
@@ -19,16 +19,7 @@ from bayeslaw.decisions.score import Score
 from bayeslaw.errors import DataError, LawError, RangeError, UnknownName
 from bayeslaw.workflow import Fit
 from tests.stand_ins import second_stage, stand_in
-
-LADDER = pd.DataFrame(
-    {
-        "run": np.repeat(["a", "b"], 3),
-        "D": [1e9, 2e9, 4e9] * 2,
-        "c4_loss": [3.9, 3.5, 3.2, 3.4, 3.0, 2.7],
-        "quiz_score": [0.26, 0.3, 0.33, 0.31, 0.42, 0.55],
-        "task_score": [0.1, 0.2, np.nan, 0.2, 0.4, 0.5],
-    }
-)
+from tests.tables.test_scores import LADDER
 
 
 @pytest.fixture
@@ -37,86 +28,6 @@ def stage1(table_for: Any) -> Fit:
     return stand_in(models.chinchilla, table_for, draws=40)
 
 
-# ------------------------------------------------------------------------------------------------------------ the curve
-def test_the_curve_starts_at_chance_is_half_way_at_m_and_ends_at_its_top():
-    score = 1 - models.loss_to_score(np.array([50.0, 2.0, 1e-9]), 0.25, m=2.0, k=30.0, c=0.95)
-    np.testing.assert_allclose(score, [0.25, 0.6, 0.95], atol=1e-9)
-    slope = np.diff(1 - models.loss_to_score(np.array([2.001, 1.999]), 0.25, m=2.0, k=8.0, c=0.95)).item() / 0.001
-    assert slope == pytest.approx(8 * (0.95 - 0.25) / 4, rel=1e-3)  # a logistic's, per relative fall of the loss
-
-
-def test_it_is_the_published_form_with_two_of_its_numbers_fixed():
-    m, k, g, c, loss = 1.1, 6.0, 0.25, 0.96, np.linspace(0.4, 2.0, 9)
-    published = (c - g) / (1 + np.exp(k / m * (loss - m))) + g  # a / (1 + exp(-k' (L - L0))) + b
-    np.testing.assert_allclose(1 - models.loss_to_score(loss, g, m=m, k=k, c=c), published)
-    rival = 1 - models.exponential_score(loss, g, m=m, k=k)
-    np.testing.assert_allclose(rival[-1] - g, 0.75 / 2 * np.exp(k * (1 - 2.0 / m)))
-    assert rival[0] == pytest.approx(0.999)
-
-
-@pytest.mark.slow
-def test_the_coefficients_of_checkpoints_come_back_pooled():
-    rng = np.random.default_rng(3)
-    loss, runs = np.geomspace(3.8, 2.5, 12), [f"run {i}" for i in range(8)]
-    truth = {f"b{i}": (m, k) for i, (m, k) in enumerate([(2.6, 9.0), (2.9, 7.0), (2.4, 11.0)])}
-    parts = []
-    for number, run in enumerate(runs):
-        own = loss * (1 - 0.02 * number)
-        part = pd.DataFrame({"run": run, "D": np.geomspace(1e9, 1e10, 12), "loss": own})
-        for name, (m, k) in truth.items():
-            rate = models.loss_to_score(own, 0.25, m=m, k=k, c=0.97)
-            part[f"{name}_score"] = 1 - rate * np.exp(0.006 * rng.standard_normal() + 0.004 * rng.standard_normal(12))
-        parts.append(part)
-    scores = bl.read_scores(pd.concat(parts), against="loss", chance=0.25)
-    fit = bl.Model(models.loss_to_score, scores, by={"k": "eval"}).fit(draws=400, chains=2, seed=1, progress=False)
-    assert fit.model.noise.correlated and not fit.model.noise.joint
-    for number, name in enumerate(("m", "k")):
-        q = fit.posterior[name].quantile([0.01, 0.99], ["chain", "draw"]).sel(eval=list(truth)).values
-        value = [pair[number] for pair in truth.values()]
-        assert ((q[0] < value) & (value < q[1])).all()
-
-
-# ----------------------------------------------------------------------------------------------------- runs at the door
-def test_every_benchmark_has_rows_and_runs_of_its_own():
-    runs = bl.read_scores(LADDER, against="c4_loss", chance={"quiz": 0.25, "task": 0.0})
-    assert runs.evals == ("quiz", "task") and len(runs) == 11  # a score that was not measured has no row
-    assert sorted(runs.table["run"].unique()) == ["a, quiz", "a, task", "b, quiz", "b, task"]
-    quiz = runs.table[runs.table["benchmark"] == "quiz"]
-    np.testing.assert_allclose(quiz["quiz_loss"], 1 - LADDER["quiz_score"])
-    assert quiz["L"].tolist() == LADDER["c4_loss"].tolist() and (quiz["chance"] == 0.25).all()
-    assert quiz["task_loss"].isna().all() and "not measured" not in runs.note
-    model = bl.Model(models.loss_to_score, runs)
-    assert model.noise.correlated and not model.noise.joint  # no two benchmarks are in one row
-
-
-def test_each_score_may_follow_a_loss_of_its_own_in_a_unit_of_its_own():
-    table = LADDER.assign(quiz_bpb=np.linspace(1.2, 0.8, 6), task_chance=0.1)
-    runs = bl.read_scores(
-        table, score={"quiz": "quiz_score"}, against={"quiz": "quiz_bpb"}, chance=0.25,
-        unit="bits per byte", bytes_per_token=1,
-    )  # fmt: skip
-    np.testing.assert_allclose(runs.table["L"], np.log(2) * table["quiz_bpb"])
-    with pytest.raises(DataError, match="the column 'quiz_bpb' looks like bits per byte"):
-        bl.read_scores(table, against={"quiz": "quiz_bpb", "task": "c4_loss"}, chance=0.25)
-    assert bl.read_scores(table, score={"task": "task_score"}, against="c4_loss").table["chance"].eq(0.1).all()
-
-
-@pytest.mark.parametrize(
-    ("settings", "sentence"),
-    [
-        ({"against": "c4_loss"}, "what guessing scores in quiz is not known: give chance={'quiz': 0.25}"),
-        ({"against": "c4_los", "chance": 0.25}, "no column 'c4_los'; did you mean 'c4_loss'"),
-        ({"against": {"quiz": "c4_loss"}, "chance": 0.25}, "in against=. 'task'"),
-        ({"against": "c4_loss", "chance": 25}, "chance is 25 .* guessing scores 0 or more, and less than 1"),
-        ({"against": "c4_loss", "chance": {"quiz": 0.25}}, "what guessing scores in task"),
-    ],
-)
-def test_what_cannot_be_read_is_refused_in_a_sentence(settings, sentence):
-    with pytest.raises((DataError, UnknownName), match=sentence):
-        bl.read_scores(LADDER, **settings)
-
-
-# ---------------------------------------------------------------------------------- through a law of the loss
 def test_a_score_goes_through_both_stages_draw_by_draw(stage1):
     stage2 = second_stage(draws=90)
     found = stage1.score(stage2, N=[1e8, 2e9], D=1e10)
