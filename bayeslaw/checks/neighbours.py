@@ -19,7 +19,7 @@ from bayeslaw.checks.runs import laws_that_bend
 from bayeslaw.decisions.study import study_of
 from bayeslaw.declare.laws import Law
 from bayeslaw.posterior.draws import Posterior
-from bayeslaw.posterior.prediction import at_rows, batch_noise, thinned
+from bayeslaw.posterior.prediction import at_rows, batch_noise, part, thinned
 from bayeslaw.posterior.quantity import elements
 from bayeslaw.posterior.sensitivity import weighable
 
@@ -82,17 +82,19 @@ def _likenesses(fit: Posterior) -> Iterator[_Likeness]:
     frame, columns = rows_of(fit)
     labels = [c for c in dict.fromkeys(["domain", *design.groups]) if c in design.rows and c not in columns]
     frame = frame.assign(**{c: design.rows[c].values for c in labels})
-    log_law = xr.ufuncs.log(at_rows(fit)) + batch_noise(fit, design)
-    for e in design.evals:
+    compared = {e: _thinned(frame["run"][np.isfinite(z.sel(eval=e).values)]) for e in design.evals}
+    some = np.unique(np.concatenate(list(compared.values())))
+    few = part(design, np.isin(np.arange(len(frame)), some))
+    log_law = (xr.ufuncs.log(at_rows(fit, few)) + batch_noise(fit, few)).transpose("eval", *SAMPLE, "row")
+    for e, at in compared.items():
         own, unit = z.sel(eval=e).values, scale.sel(eval=e).values
-        at = _thinned(frame["run"][np.isfinite(own)])
         rows, own, unit = frame.iloc[at].reset_index(drop=True), own[at], unit[at]
         x = np.log(rows[path].to_numpy(float)) if path in rows else np.zeros(len(rows))
         gap = abs(x[:, None] - x)
         weight = _neighbours(rows, columns, labels) * np.exp(-gap / NEAR)
         if not weight.any():
             continue
-        draws = log_law.sel(eval=e).isel(row=at).transpose(*SAMPLE, "row").values.reshape(fit.draws, -1)
+        draws = log_law.sel(eval=e).values[..., np.searchsorted(some, at)].reshape(fit.draws, -1)
         spread = _root(_within_runs(fit, rows, gap) - np.cov(draws.T) / unit / unit[:, None])
         seen = own @ weight @ own / (own @ own)
         beyond = np.linalg.eigvalsh(spread.T @ weight @ spread - seen * spread.T @ spread)

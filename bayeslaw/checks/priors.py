@@ -1,6 +1,6 @@
 """What the priors decide, and what the data do."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
@@ -11,11 +11,12 @@ from bayeslaw.decisions.study import study_of
 from bayeslaw.errors import RangeError
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.identified import untold_coefficients, untold_mixtures
-from bayeslaw.posterior.prediction import at_rows, thinned
+from bayeslaw.posterior.prediction import at_rows, pieces, thinned
 from bayeslaw.posterior.quantity import Censored
 from bayeslaw.posterior.sensitivity import (
     LEAST_CONTRACTION,
     SENSITIVE,
+    Cell,
     contraction,
     in_prior_units,
     sensitivity,
@@ -92,22 +93,16 @@ def identification(fit: Posterior) -> CheckResult | None:
     if not weighable(fit):
         return None
     some, design = thinned(fit), fit.model.design
-    losses = xr.ufuncs.log(at_rows(some)).where(design.measured).reset_coords(drop=True)
-    losses = losses - losses.mean(SAMPLE)
     known = xr.DataArray(design.known_error, dims=("row", "eval")).mean("row")
     sigma = some.noise.scale(some.posterior["sigma"].mean(SAMPLE), known)
-    unknown: list[str] = []
-    hangs: list[tuple[float, str]] = []
-    least = (1.0, "")
-    for _, e, label, z in unit_cells(some):
-        learned = float(contraction(z))
-        least = min(least, (learned, label))
-        if learned < LEAST_CONTRACTION:
-            slope = abs((losses.sel(eval=e, drop=True) * (z - z.mean())).mean(SAMPLE) / float(z.std()))
-            effect, error = float(slope.max()), float(sigma.sel(eval=e))
-            unknown.append(label)
-            text = f"{label} moves a loss by up to {100 * effect:.2g} %, measured with {100 * error:.2g} %"
-            hangs.append((effect / error, text))
+    cells = [(float(contraction(cell.draws)), cell) for cell in unit_cells(some)]
+    least = min([(1.0, ""), *((learned, cell.label) for learned, cell in cells)])
+    open_ones = [cell for learned, cell in cells if learned < LEAST_CONTRACTION]
+    unknown, hangs = [cell.label for cell in open_ones], []
+    for cell, effect in zip(open_ones, _effects(some, open_ones), strict=True):
+        error = float(sigma.sel(eval=cell.eval))
+        text = f"{cell.label} moves a loss by up to {100 * effect:.2g} %, measured with {100 * error:.2g} %"
+        hangs.append((effect / error, text))
     hangs.sort(reverse=True)
     value = hangs[0][0] if hangs else 0.0
     more = f" and {len(unknown) - MOST_NAMED} more" if len(unknown) > MOST_NAMED else ""
@@ -121,6 +116,22 @@ def identification(fit: Posterior) -> CheckResult | None:
     worst = "; ".join(text for effect, text in hangs[:3] if effect > MOST_EFFECT)
     remedy = f"{worst}: vary more what that coefficient goes with, or state a prior that you can defend"
     return CheckResult.judged("identification", value, MOST_EFFECT, text, remedy)
+
+
+def _effects(fit: Posterior, cells: Sequence[Cell]) -> np.ndarray:
+    """Return the largest change of a measurement's log loss per posterior standard deviation of each coefficient."""
+    effects, of = np.zeros(len(cells)), {e: [i for i, cell in enumerate(cells) if cell.eval == e] for e in fit.evals}
+    if not cells:
+        return effects
+    z = np.array([cell.draws.transpose(*SAMPLE).values.ravel() for cell in cells])
+    z = (z - z.mean(axis=1, keepdims=True)) / z.std(axis=1, keepdims=True) / fit.draws
+    for piece in pieces(fit.model.design, fit.draws):
+        logs = np.log(at_rows(fit, piece).transpose("eval", *SAMPLE, "row").values)
+        for own, log, measured in zip(of.values(), logs, piece.measured.values.T, strict=True):
+            at_cells = log.reshape(fit.draws, -1)[:, measured]
+            slopes = abs(z[own] @ (at_cells - at_cells.mean(axis=0)))
+            effects[own] = np.maximum(effects[own], slopes.max(axis=1, initial=0.0))
+    return effects
 
 
 def _untold(fit: Posterior) -> list[str]:

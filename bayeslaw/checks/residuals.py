@@ -12,7 +12,8 @@ from bayeslaw.base.words import percent, place, run_called
 from bayeslaw.checks.result import CheckResult, largest
 from bayeslaw.posterior.draws import Posterior, kept
 from bayeslaw.posterior.likelihood import errors, standardised
-from bayeslaw.posterior.prediction import at_rows, batch_noise, of_new_runs, thinned
+from bayeslaw.posterior.prediction import at_rows, batch_noise, enough, of_new_runs, pieces, thinned
+from bayeslaw.spec.design import Design
 
 __all__ = [
     "LEAST_PROBABILITY",
@@ -42,9 +43,12 @@ MOST_DRAWS = 200
 def coverage(fit: Posterior) -> CheckResult:
     """In-sample coverage of the new-run band, beside what chance does to so many measurements or correlated runs."""
     design = fit.model.design
-    _, new, _ = of_new_runs(fit, design, np.random.default_rng(0))
-    low, high = new.quantile([(1 - CI_PROB) / 2, (1 + CI_PROB) / 2], SAMPLE, skipna=False)
-    held = ((design.rows["loss"] >= low) & (design.rows["loss"] <= high)).where(design.measured)
+    some, rng, inside = enough(fit), np.random.default_rng(0), []
+    for piece in pieces(design, some.draws):
+        _, new, _ = of_new_runs(some, piece, rng)
+        low, high = new.quantile([(1 - CI_PROB) / 2, (1 + CI_PROB) / 2], SAMPLE, skipna=False)
+        inside.append((piece.rows["loss"] >= low) & (piece.rows["loss"] <= high))
+    held = xr.concat(inside, "row").where(design.measured)
     run = design.rows["run"].values[design.measured.any("eval").values]
     share, apart = float(held.mean()), len(np.unique(run)) if fit.noise.correlated else int(held.count())
     least = stats.binom.ppf(LEAST_PROBABILITY, apart, CI_PROB) / apart
@@ -108,7 +112,9 @@ def error_scale(fit: Posterior) -> xr.DataArray:
 def residuals(fit: Posterior) -> tuple[xr.DataArray, xr.DataArray]:
     """Standardised residuals of the posterior mean law and batch noise, and their scale; NaN where not measured."""
     design, scale = fit.model.design, error_scale(fit)
-    mean = (xr.ufuncs.log(at_rows(fit)) + batch_noise(fit, design)).mean(SAMPLE)
+    some = enough(fit)
+    logs = (xr.ufuncs.log(at_rows(some, p)) + batch_noise(some, p) for p in pieces(design, some.draws))
+    mean = xr.concat([each.mean(SAMPLE) for each in logs], "row")
     return ((xr.ufuncs.log(design.rows["loss"]) - mean) / scale).where(design.measured), scale
 
 
@@ -137,10 +143,7 @@ def scatter(fit: Posterior) -> CheckResult:
     sum of their squares has a chi-squared distribution; its tail probability is averaged over the draws.
     """
     some, design = thinned(fit, MOST_DRAWS), fit.model.design
-    z = standardised(some, errors(some))
-    if fit.noise.robust:
-        z = z.copy(data=stats.norm.ppf(stats.t(5).cdf(z).clip(1e-300, 1 - 1e-16)))
-    squares = (z**2).where(design.measured, 0.0).sum("eval").transpose(*SAMPLE, "row").values
+    squares = np.concatenate([_squares(some, piece) for piece in pieces(design, some.draws, of_runs=True)], axis=-1)
     counts = design.measured.sum("eval").values
     found = []
     for name, rows in _alike(fit):
@@ -158,6 +161,15 @@ def scatter(fit: Posterior) -> CheckResult:
         "look there for a fault or a misfit"
         + ("" if fit.noise.robust else ", or let outliers pull less with bl.Noise(robust=True)"),
     )
+
+
+def _squares(fit: Posterior, design: Design) -> np.ndarray:
+    """Return the sum of the squared errors of every row (chain, draw, row), which are standard normal in the model."""
+    z = standardised(fit, errors(fit, design), design)
+    if fit.noise.robust:
+        z = z.copy(data=stats.norm.ppf(stats.t(5).cdf(z).clip(1e-300, 1 - 1e-16)))
+    squares: np.ndarray = (z**2).where(design.measured, 0.0).sum("eval").transpose(*SAMPLE, "row").values
+    return squares
 
 
 def _alike(fit: Posterior) -> Iterator[tuple[str, np.ndarray]]:

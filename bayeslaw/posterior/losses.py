@@ -17,6 +17,7 @@ from bayeslaw.errors import DataError, RangeError
 from bayeslaw.posterior.cautions import VERIFIED, cautioned
 from bayeslaw.posterior.draws import MANY, Posterior
 from bayeslaw.posterior.identified import mixture_cautions
+from bayeslaw.posterior.prediction import CELLS
 from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.tables.areas import Schedules
 from bayeslaw.tables.curves import curve_columns
@@ -30,9 +31,6 @@ SUMMARY = ["mean", "sd", "lower", "upper"]
 
 CAUTIONED_ROWS = 100
 """Rows of a table at which it is seen whether the answers rest on a prior."""
-
-CELLS = 8_000_000
-"""Draws of losses that are held at once."""
 
 
 @checked
@@ -148,6 +146,8 @@ def _summarised(fit: Posterior, columns: xr.Dataset, ends: list[float], new_run:
 def _numbers(draws: np.ndarray, ends: list[float], some: slice) -> np.ndarray:
     """Return mean, sd and interval of some rows of draws."""
     here = draws[some]
-    mean = here.mean(axis=1)
-    interval = sampler.interval_ends(here, *ends) if draws.size >= MANY else np.quantile(here, ends, axis=1)
-    return np.column_stack([mean, here.std(axis=1), *np.where(np.isnan(mean), np.nan, interval)])
+    if draws.size >= MANY:
+        (mean, sd), interval = sampler.moments(here), sampler.interval_ends(here, *ends)
+    else:
+        mean, sd, interval = here.mean(axis=1), here.std(axis=1), np.quantile(here, ends, axis=1)
+    return np.column_stack([mean, sd, *np.where(np.isnan(mean), np.nan, interval)])

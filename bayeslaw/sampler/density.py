@@ -18,6 +18,7 @@ from bayeslaw.declare.laws import Law
 from bayeslaw.sampler.blocks import Block, block_arrays
 from bayeslaw.sampler.compiled import PARAMETERS, evaluate
 from bayeslaw.sampler.likelihood import correlated, independent
+from bayeslaw.sampler.misfit import misfit_parts
 from bayeslaw.sampler.packs import packed
 from bayeslaw.sampler.parameters import Parameters
 from bayeslaw.sampler.stored import stored
@@ -210,8 +211,10 @@ class Density:
             shapes.append([*basis.shape, sum(map(len, bases)), *places, len(unique) * evals])
             levels.append(number.reshape(-1)[row])
             bases.append(basis.ravel())
+        processes = np.array(shapes, int).reshape(-1, 6)
         return {
-            "misfit": np.array(shapes, int).reshape(-1, 6),
+            "misfit": processes,
+            "misfit_parts": misfit_parts(processes),
             "misfit_level": np.array(levels, int).reshape(-1, len(row)),
             "misfit_eval": ev,
             "misfit_at": at,

@@ -305,7 +305,7 @@ def test_a_run_is_left_out_and_not_counted_twice(good, monkeypatch):
     asked = mean.expand_dims(answer=["the mean"], axis=-1).assign_coords(labels)
     monkeypatch.setattr(answers, "log_likelihood", lambda fit: density.assign_coords(run=list("abcdefghij")))
     monkeypatch.setattr(answers, "study_of", lambda fit: SimpleNamespace(answers_of=lambda _: asked))
-    monkeypatch.setattr(answers, "thinned", lambda fit: SimpleNamespace(posterior={"draw": np.arange(1000)}))
+    monkeypatch.setattr(answers, "thinned", lambda fit: fit)
     monkeypatch.setattr(answers, "MOST_PARETO_K", np.inf)  # by weights alone
     chance = xr.DataArray([(1 / 9 - 1 / 10) ** 0.5], dims="answer")
     monkeypatch.setattr(answers, "left_out", lambda fit, asked: (0.0, chance))
