@@ -1,5 +1,6 @@
 """Predicted losses: draws at the values of columns, or a summary of every row of a table."""
 
+import warnings
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,7 +14,7 @@ from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
 from bayeslaw.base.words import counted
 from bayeslaw.declare.names import RESULTS, WEIGHT
-from bayeslaw.errors import DataError, RangeError
+from bayeslaw.errors import Caution, DataError, RangeError
 from bayeslaw.posterior.cautions import VERIFIED, cautioned
 from bayeslaw.posterior.draws import MANY, Posterior
 from bayeslaw.posterior.identified import mixture_cautions
@@ -86,6 +87,8 @@ def by_row(
     curve = ("step", "peak") if law.kind == "schedule" else ()
     path = {c: numeric(known, c).to_numpy() for c in curve if c in known}
     answers.attrs["cautions"] = [*filter(None, assumed), *_cautioned(fit, losses, columns, **path).cautions]
+    for caution in answers.attrs["cautions"]:
+        warnings.warn(caution, Caution, stacklevel=4)
     return answers
 
 

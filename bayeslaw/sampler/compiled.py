@@ -19,7 +19,7 @@ from bayeslaw.sampler.bends import bend, pull_back_bend
 from bayeslaw.sampler.blocks import law_on_block, pull_back
 from bayeslaw.sampler.likelihood import MARGINS, MEASURED, SHAPES
 from bayeslaw.sampler.maps import alone, log_falls, place_terms, pull_alone, pull_log_falls, pull_terms
-from bayeslaw.sampler.misfit import LEVELS, PLACE_WEIGHTS, PULL_WEIGHTS
+from bayeslaw.sampler.misfit import PLACE_WEIGHTS, PULL_WEIGHTS
 from bayeslaw.sampler.parameters import log_prior, natural
 from bayeslaw.sampler.spreads import place_spreads, pull_spreads, pull_totals
 from bayeslaw.sampler.stored import call_part, inner, inner_sums, stored
@@ -77,7 +77,7 @@ def _constraints(table, c, chain, gradient):  # type: ignore[no-untyped-def]
 
 @inner
 def _units(table):  # type: ignore[no-untyped-def]
-    """Return the number of the block of the terms, the last one."""
+    """Return the number of the block of the terms; that beside which the weights of a misfit lie comes after it."""
     option = whole(table, At.options)
     return option[MEASURED] + option[SHAPES] + option[MARGINS]
 
@@ -132,10 +132,10 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
     framed, mapped = what in (FRAME, FROM_FRAME), what != PARAMETERS
     locations, terms, unit = whole(table, At.locations), whole2(table, At.terms), _units(table)
     scale, low, high = whole(table, At.scale), reals(table, At.low), reals(table, At.high)
-    extra = size + 2 + len(locations)
+    extra, follows = size + 2 + len(locations), mapped and count(table, At.follows) > 0
     u, v, g = np.empty(size), np.empty(size), np.zeros(extra)
     values, chain = np.empty(extra), np.zeros(extra)
-    law, jacobian = np.empty((0, 0)), 0.0
+    law, beside, jacobian = np.empty((0, 0)), np.empty((0, 0)), 0.0
     if framed:
         _out_of_frame(table, x, u)
     else:
@@ -152,8 +152,6 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
             memory, 0,
         )  # fmt: skip
     misfit = whole(table, At.misfit_parts)
-    if mapped and misfit[LEVELS]:
-        jacobian += call_part(misfit[PLACE_WEIGHTS], table_address, u, v, 0, 0, 0)
     natural(v, scale, low, high, values, chain)
     if mapped:
         values[size], values[size + 1] = 0.0, 1.0
@@ -169,6 +167,9 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
             reals2(table, At.contrasts), whole(table, At.logs), reals(table, At.log_bend),
         )  # fmt: skip
         natural(v, scale, low, high, values, chain)
+        if follows:
+            beside = law_on_block(table, unit + 1, values)
+            jacobian += call_part(misfit[PLACE_WEIGHTS], table_address, u, v, values, beside[0], 0)
     if what in (TO_PARAMETERS, FROM_FRAME):
         value[0] = jacobian
         _copy(v, out)
@@ -189,6 +190,10 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
         density += _constraints(table, values, chain, g)
     if not math.isfinite(density):
         return 1
+    if follows:
+        pull = np.zeros(beside.shape[1])
+        call_part(misfit[PULL_WEIGHTS], table_address, u, g, beside[0], pull, 0)
+        pull_back(table, unit + 1, pull, beside, chain, g)
     if mapped:
         pull = np.zeros(law.shape[1])
         pull_terms(
@@ -205,8 +210,6 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
         pull_back(table, unit, pull, law, chain, g)
         for n in range(len(locations)):
             g[locations[n]] += g[size + 2 + n]
-        if misfit[LEVELS]:
-            call_part(misfit[PULL_WEIGHTS], table_address, u, g, 0, 0, 0)
     if families:
         call_part(
             parts[1], table_address, g, u, c_u,

@@ -244,8 +244,11 @@ class Coordinates:
         """The part of every coordinate, -1 of those that are shared: no two of different parts meet in the density.
 
         Coordinates of groups meet at the points of a group, in a run of several groups, in what moves with the terms of
-        several groups (a level or an amplitude that these share), and in the deviations from one conditional mean.
+        several groups (a level or an amplitude that these share), and in the deviations from one conditional mean. All
+        meet in the weights of a misfit that follow the law.
         """
+        if self.weights.block is not None:
+            return np.full(self.density.size, -1)
         d, homes = self.density, self._homes[0][:, self._distinct[0]]
         terms, term_weight, level, level_weight, contrasts, *_ = self._plan
         entry = d.entries(d.labels)
@@ -288,7 +291,8 @@ class Coordinates:
         d, law = self.density, self.density.model.law
         names = ("terms", "term_weight", "level", "level_weight", "contrasts", "logs", "log_bend")
         own = dict(zip(names, self._plan, strict=True))
-        blocks = block_arrays([*d.blocks, (law, self._units)])
+        beside = [self.weights.block] if self.weights.block else []
+        blocks = block_arrays([*d.blocks, *((law, block) for block in (self._units, *beside))])
         groups = {**family_arrays(self.conditionals), **self._spreads.arrays}
         return {**d.arrays, **blocks, **own, "locations": self._locations, **self.weights.arrays(d), **groups}
 

@@ -1,6 +1,7 @@
 """The affine frame of the sampler: axes in which the curvature at the mode is about the identity."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -26,6 +27,9 @@ __all__ = ["Frame", "conditionals", "first_guess"]
 EM_ROUNDS, ROUNDS_OF_MISFIT = 4, 8
 """Rounds of expectation and maximisation for noise and spreads; with the slopes of a misfit."""
 
+VECTORS = 4
+"""Parameter vectors for every coefficient of the law, by which the weights of a misfit learn to follow it."""
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -42,17 +46,15 @@ class Frame:
         sets = conditionals(density, v)
         coordinates = Coordinates(density, sets)
         if len(density.weights):
-            coordinates = Coordinates(density, sets, Weights.near(density, v, _covariance(coordinates, v)))
+            coordinates = Coordinates(density, sets, Weights.near(density, v, _around(coordinates, v)))
         center = coordinates.inverse(v)
         return cls.around(coordinates, center)
 
     @classmethod
     def around(cls, coordinates: Coordinates, center: np.ndarray) -> "Frame":
         """Return the frame around a point."""
-        scale = scales(coordinates, center, coordinates.parts)
-        own = coordinates.of_groups
-        found = curvature(coordinates, center, scale, coordinates.parts)
-        return cls(coordinates, center, Axes.whitening(found, scale, own))
+        matrix, scale = _curvature(coordinates, center)
+        return cls(coordinates, center, Axes.whitening(matrix, scale, coordinates.of_groups))
 
     @cached_property
     def tables(self) -> Tables:
@@ -128,6 +130,18 @@ def _covariance(coordinates: Coordinates, v: np.ndarray) -> np.ndarray:
     values, vectors = np.linalg.eigh(curvature(coordinates, at, scale, coordinates.parts))
     inverse = (vectors / np.maximum(np.abs(values), LEAST_CURVATURE)) @ vectors.T
     return np.asarray(inverse * scale * scale[:, None])
+
+
+def _around(coordinates: Coordinates, v: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield parameter vectors near the mode that differ from it in the coefficients of the law."""
+    density, at = coordinates.density, coordinates.inverse(v)
+    coefficients = np.unique(density.entries(density.labels))
+    covariance = _covariance(coordinates, v)[np.ix_(coefficients, coefficients)]
+    rng, root = np.random.default_rng(0), np.linalg.cholesky(covariance)
+    for z in rng.normal(size=(VECTORS * len(coefficients), len(coefficients))):
+        moved = at.copy()
+        moved[coefficients] += root @ z
+        yield np.where(np.isin(np.arange(len(v)), coefficients), coordinates.forward(moved)[0], v)
 
 
 def _most_probable(parameters: Parameters, v: np.ndarray, at: int, total: float, count: int) -> float:
@@ -210,6 +224,27 @@ def _positive(matrix: np.ndarray) -> np.ndarray:
     values, vectors = np.linalg.eigh(matrix / unit / unit[:, None])
     positive: np.ndarray = (vectors * np.maximum(values, 0.0)) @ vectors.T * unit * unit[:, None]
     return positive
+
+
+def _curvature(coordinates: Coordinates, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the curvature in units of a scale, and the scale.
+
+    With robust errors, coefficients have the expected curvature: outliers bend that of the density the wrong way.
+    """
+    density, parts = coordinates.density, coordinates.parts
+    scale = scales(coordinates, at, parts)
+    if not density.model.noise.robust:
+        return curvature(coordinates, at, scale, parts), scale
+    expected = density.expected(coordinates.forward(at)[0])
+    smooth = Coordinates(expected, coordinates.conditionals, coordinates.weights)
+    errors = np.zeros(len(at), bool)
+    for name in density.model.noise.priors(len(density.design.evals)):
+        errors[density.parameters[name].place] = True
+    scale = np.where(errors, scale, scales(smooth, at, parts))
+    matrix, of_errors = (curvature(c, at, scale, parts) for c in (smooth, coordinates))
+    matrix[errors] = matrix[:, errors] = 0.0
+    matrix[np.ix_(errors, errors)] = of_errors[np.ix_(errors, errors)]
+    return matrix, scale
 
 
 def first_guess(density: Density, estimate: Estimate) -> np.ndarray:

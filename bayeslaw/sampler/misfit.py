@@ -1,7 +1,6 @@
 """The misfit of a law in the compiled density: the losses of cells times the exponential of its processes.
 
-The data determine a weight times the slope of its process, or neither. The sampler moves the principal axes of the
-weights, each times a power of the slope: the share of its prior variance that the data remove.
+Its weights have coordinates of their own (`bayeslaw.sampler.weights`).
 
 Models without a misfit compile nothing of this: others call the functions by their addresses, which are in the table.
 """
@@ -102,45 +101,64 @@ def pull(table_address, c_address, pulled_address, chain_address, gradient_addre
     return 0.0
 
 
-def place_weights(table_address, u_address, v_address, _a, _b, _c):  # type: ignore[no-untyped-def]
-    """Fill in the weights at coordinates, and return the log Jacobian."""
+def place_weights(table_address, u_address, v_address, values_address, law_address, _a):  # type: ignore[no-untyped-def]
+    """Fill in the weights at coordinates; return the log Jacobian, NaN where the law has no logarithm."""
     table = table_at(table_address)
-    u, v = number_at(u_address, count(table, At.scale)), number_at(v_address, count(table, At.scale))
+    size, cells = count(table, At.scale), count(table, At.follows) // count(table, At.told)
+    u, v, values = number_at(u_address, size), number_at(v_address, size), number_at(values_address, size)
+    law = number_at(law_address, cells)
     blocks, rotation, told = whole2(table, At.weights), reals(table, At.rotation), reals(table, At.told)
-    middle, jacobian, done, at = reals(table, At.slope_at_mode), 0.0, 0, 0
+    follows, still, middle = reals(table, At.follows), reals(table, At.still), reals(table, At.slope_at_mode)
+    jacobian, done, at = 0.0, 0, 0
+    log_law = np.empty(cells)
+    for m in range(cells):
+        log_law[m] = math.log(law[m]) if law[m] > 0 else math.nan
     for b in range(blocks.shape[0]):
         first, knots, slope = blocks[b, 0], blocks[b, 1], blocks[b, 2]
+        small = math.exp(-u[slope])
         for i in range(first, first + knots):
             v[i] = 0.0
-        for j in range(knots):
-            shift = told[done + j] * (u[slope] - middle[b])
-            jacobian -= shift
-            moved = u[first + j] * math.exp(-shift)
+        for j in range(done, done + knots):
+            shift, behind = told[j] * (u[slope] - middle[b]), -still[j]
+            for m in range(cells):
+                behind += follows[j * cells + m] * log_law[m]
+            moved = u[first + j - done] * math.exp(-shift) - behind * small
+            jacobian -= shift if behind == behind else math.nan
             for i in range(knots):
-                v[first + i] += rotation[at + i * knots + j] * moved
+                v[first + i] += rotation[at + i * knots + j - done] * moved
+        for i in range(first, first + knots):
+            values[i] = v[i]
         done += knots
         at += knots * knots
     return jacobian
 
 
-def pull_weights(table_address, u_address, g_address, _a, _b, _c):  # type: ignore[no-untyped-def]
-    """Turn the gradient in the weights into one in their coordinates, the Jacobian included."""
+def pull_weights(table_address, u_address, g_address, law_address, pull_address, _a):  # type: ignore[no-untyped-def]
+    """Turn the gradient in the weights into one in their coordinates, the Jacobian included; add that in the law."""
     table = table_at(table_address)
-    u, g = number_at(u_address, count(table, At.scale)), number_at(g_address, count(table, At.scale))
+    size, cells = count(table, At.scale), count(table, At.follows) // count(table, At.told)
+    u, g = number_at(u_address, size), number_at(g_address, size)
+    law, pull = number_at(law_address, cells), number_at(pull_address, cells)
     blocks, rotation, told = whole2(table, At.weights), reals(table, At.rotation), reals(table, At.told)
-    middle, done, at = reals(table, At.slope_at_mode), 0, 0
+    follows, still, middle = reals(table, At.follows), reals(table, At.still), reals(table, At.slope_at_mode)
+    done, at, log_law = 0, 0, np.log(law)
     for b in range(blocks.shape[0]):
         first, knots, slope = blocks[b, 0], blocks[b, 1], blocks[b, 2]
-        by = np.empty(knots)
+        by, small = np.empty(knots), math.exp(-u[slope])
         for i in range(knots):
             by[i] = g[first + i]
-        for j in range(knots):
-            total = 0.0
+        for j in range(done, done + knots):
+            force, behind = 0.0, -still[j]
             for i in range(knots):
-                total += rotation[at + i * knots + j] * by[i]
-            total *= math.exp(-told[done + j] * (u[slope] - middle[b]))
-            g[first + j] = total
-            g[slope] -= told[done + j] * (total * u[first + j] + 1.0)
+                force += rotation[at + i * knots + j - done] * by[i]
+            for m in range(cells):
+                behind += follows[j * cells + m] * log_law[m]
+                pull[m] -= force * small * follows[j * cells + m]
+            own = first + j - done
+            g[own] = force * math.exp(-told[j] * (u[slope] - middle[b]))
+            g[slope] += force * behind * small - told[j] * (g[own] * u[own] + 1.0)
         done += knots
         at += knots * knots
+    for m in range(cells):
+        pull[m] /= law[m]
     return 0.0

@@ -23,7 +23,8 @@ At = IntEnum(
     "measured gap start times deviations "
     "terms term_weight level level_weight contrasts logs log_bend locations "
     "bent_shape bent_entries bent_numbers spreads spread_unit leader effect "
-    "misfit misfit_parts misfit_level misfit_eval misfit_at misfit_basis weights rotation told slope_at_mode "
+    "misfit misfit_parts misfit_level misfit_eval misfit_at misfit_basis "
+    "weights rotation told slope_at_mode follows still "
     "family_shape family_entries family_numbers center axes axes_shape axes_entries",
     start=0,
 )

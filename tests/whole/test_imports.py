@@ -51,7 +51,9 @@ def test_the_package_alone_imports_nothing_heavy():
     assert not imported("-c", "import bayeslaw; dir(bayeslaw)") & (NUMBERS | SAMPLERS | FIGURES | REST)
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"], ["fit", "--help"], ["report", "--help"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--version"], ["fit", "--help"], ["report", "--help"], ["decide", "--help"]], ids=" ".join
+)
 def test_help_does_no_arithmetic(words):
     assert not imported("-m", "bayeslaw.cli", *words) & (NUMBERS | SAMPLERS | FIGURES | REST)
 
