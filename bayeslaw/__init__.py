@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bayeslaw.errors import BayeslawError
     from bayeslaw.posterior.draws import UNSEEN
     from bayeslaw.posterior.forgetting import compare_memories
+    from bayeslaw.posterior.losses import grid
     from bayeslaw.posterior.quantity import Quantity
     from bayeslaw.reporting import report
     from bayeslaw.spec.misfit import Misfit
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from bayeslaw.validation.calibration import Calibration, calibrate
     from bayeslaw.validation.comparison import compare
     from bayeslaw.validation.evaluation import Evaluation, evaluate
-    from bayeslaw.workflow import Fit, Model, grid, load
+    from bayeslaw.workflow import Fit, Model, load
 else:
     __getattr__, __dir__ = lazy(
         __name__,
@@ -57,6 +58,7 @@ else:
             "bayeslaw.plots": [],
             "bayeslaw.posterior.draws": ["UNSEEN"],
             "bayeslaw.posterior.forgetting": ["compare_memories"],
+            "bayeslaw.posterior.losses": ["grid"],
             "bayeslaw.posterior.quantity": ["Quantity"],
             "bayeslaw.reporting": ["report"],
             "bayeslaw.spec.misfit": ["Misfit"],
@@ -71,7 +73,7 @@ else:
             "bayeslaw.validation.comparison": ["compare"],
             "bayeslaw.validation.evaluation": ["Evaluation", "evaluate"],
             "bayeslaw.validation.splits": [],
-            "bayeslaw.workflow": ["Fit", "Model", "grid", "load"],
+            "bayeslaw.workflow": ["Fit", "Model", "load"],
         },
     )
 

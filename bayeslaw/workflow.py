@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 import arviz_stats
-import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -40,13 +39,7 @@ from bayeslaw.tables.runs import Runs
 if TYPE_CHECKING:
     import pymc
 
-__all__ = ["Fit", "Model", "grid", "load"]
-
-
-@checked
-def grid(low: float, high: float, points: int = 101) -> np.ndarray:
-    """Return evenly spaced values, both ends included."""
-    return np.linspace(low, high, points)
+__all__ = ["Fit", "Model", "load"]
 
 
 class Model(Specification):

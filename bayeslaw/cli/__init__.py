@@ -30,6 +30,7 @@ QUESTIONS = {
     "best-schedule": "The loss at the end of each schedule, and the best one.",
     "turning-length": "The steps after which a loss falls again.",
     "critical-point": "The pre-training from which on a loss only rises.",
+    "score": "The scores of benchmarks, through a second fit from loss to score.",
 }
 """The decisions in a sentence, listed without importing what they compute with."""
 

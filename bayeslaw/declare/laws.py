@@ -19,7 +19,7 @@ import numpy as np
 
 from bayeslaw.base.arguments import checked_fields
 from bayeslaw.base.words import Described
-from bayeslaw.declare.names import AREAS, ROLE, WEIGHT, owner_of_coefficient, owner_of_column
+from bayeslaw.declare.names import AREAS, KINDS, ROLE, WEIGHT, owner_of_coefficient, owner_of_column
 from bayeslaw.declare.priors import Prior, describe
 from bayeslaw.errors import BayeslawError, LawError, RangeError, shown, unknown_name
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 type Kind = Literal["score", "schedule", "mixture", "window", "share", "size", "other"]
 
-__all__ = ["AREAS", "WEIGHT", "Coefficient", "Covariate", "Law", "call_with", "law"]
+__all__ = ["AREAS", "WEIGHT", "Coefficient", "Covariate", "Law", "law"]
 
 
 @checked_fields
@@ -242,14 +242,7 @@ class Law:
     @cached_property
     def kind(self) -> Kind:
         """The kind of law, which decides how runs are read and which decisions apply."""
-        known = {
-            "score": ("chance",),
-            "schedule": AREAS,
-            "mixture": (WEIGHT,),
-            "window": ("duration",),
-            "share": ("domain_share",),
-        }
-        for kind, columns in known.items():
+        for kind, columns in KINDS.items():
             if not set(columns).isdisjoint(self.columns):
                 return cast(Kind, kind)
         return "size" if {"N", "D"} <= set(self.columns) else "other"
@@ -342,10 +335,3 @@ def law(**card: Any) -> Callable[[Callable[..., Any]], Law]:
 def _held(module: str, name: str) -> Any:
     """Return the law of a module."""
     return getattr(import_module(module), name)
-
-
-def call_with(function: Any, covariates: Mapping[str, Any], coefficients: Mapping[Any, Any]) -> Any:
-    """Call a function with the covariates (positional-only) and coefficients (keyword-only) of its signature."""
-    parameters = inspect.signature(function).parameters.values()
-    positional = [covariates[p.name] for p in parameters if p.kind is p.POSITIONAL_ONLY]
-    return function(*positional, **{p.name: coefficients[p.name] for p in parameters if p.kind is p.KEYWORD_ONLY})
