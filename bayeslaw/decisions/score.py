@@ -98,6 +98,7 @@ def score(
     N: Any = None,
     D: Any = None,
     domain_share: Any = None,
+    U: Any = None,
     mixture: Any = None,
     domain: Any = None,
     eval: str | Mapping[str, str] | None = None,
@@ -115,6 +116,8 @@ def score(
     fit, N, D, domain_share, domain, labels
         The posterior of the losses; model size (parameters), tokens, share of the domain, target domain and
         ``{column: label}`` of other groups. Arrays give the result dims.
+    U : float or array
+        Unique tokens, where the law counts epochs.
     stage2 : Fit
         A fit of a law from loss to score (`bayeslaw.read_scores` with ``against=``), of losses in the same unit.
     mixture : mapping, Series or DataArray, optional
@@ -143,7 +146,7 @@ def score(
         raise LawError(f"{law.name} leads from no loss to a score: give a fit of loss_to_score as the second stage")
     if reach is not None and not 0 < reach < 1:
         raise RangeError(f"reach is {reach}: give a share in (0, 1)")
-    asked = where(labels, N=N, D=D, domain_share=domain_share, domain=domain)
+    asked = where(labels, N=N, D=D, domain_share=domain_share, U=U, domain=domain)
     columns = fit.columns(**asked, **where({WEIGHT: mixture}))
     follows = _followed(fit, stage2, eval)
     benchmarks = list(follows)

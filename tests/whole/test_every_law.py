@@ -105,7 +105,8 @@ def question(fit: Fit, decision: str, folder: Path) -> list[str]:
         "best_schedule": [*plans(folder), *before],
         "turning_length": [str(folder / "wave.csv"), *before, f"--goal={fit.evals[0]}"],
         "critical_point": [f"--goal={fit.evals[0]}"],
-        "score": [str(folder / "stage2.nc"), f"--eval={fit.evals[-1]}", "--reach=0.5"],
+        "score": [str(folder / "stage2.nc"), f"--eval={fit.evals[-1]}", "--reach=0.5"]
+        + (["--mixture=web=1"] if law.kind == "mixture" else []),
     }
     return ["decide", decision.replace("_", "-"), "FIT", *own[decision], *words, "--json"]
 
