@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from bayeslaw import datasets, models, plots
     from bayeslaw.checks.paper_requirements import requirements
     from bayeslaw.decisions.domain_learnability import learnability
+    from bayeslaw.decisions.suggestions import suggest
     from bayeslaw.declare import Coefficient, Covariate, Law, Prior, law, positive, real, share, with_misfit
     from bayeslaw.errors import BayeslawError
     from bayeslaw.posterior.draws import UNSEEN
     from bayeslaw.posterior.forgetting import compare_memories
+    from bayeslaw.posterior.losses import grid
     from bayeslaw.posterior.quantity import Quantity
     from bayeslaw.reporting import report
     from bayeslaw.spec.misfit import Misfit
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from bayeslaw.validation.calibration import Calibration, calibrate
     from bayeslaw.validation.comparison import compare
     from bayeslaw.validation.evaluation import Evaluation, evaluate
-    from bayeslaw.workflow import Fit, Model, grid, load
+    from bayeslaw.workflow import Fit, Model, load
 else:
     __getattr__, __dir__ = lazy(
         __name__,
@@ -39,6 +41,7 @@ else:
             "bayeslaw.checks.paper_requirements": ["requirements"],
             "bayeslaw.datasets": [],
             "bayeslaw.decisions.domain_learnability": ["learnability"],
+            "bayeslaw.decisions.suggestions": ["suggest"],
             "bayeslaw.declare": [
                 "Coefficient",
                 "Covariate",
@@ -55,6 +58,7 @@ else:
             "bayeslaw.plots": [],
             "bayeslaw.posterior.draws": ["UNSEEN"],
             "bayeslaw.posterior.forgetting": ["compare_memories"],
+            "bayeslaw.posterior.losses": ["grid"],
             "bayeslaw.posterior.quantity": ["Quantity"],
             "bayeslaw.reporting": ["report"],
             "bayeslaw.spec.misfit": ["Misfit"],
@@ -69,7 +73,7 @@ else:
             "bayeslaw.validation.comparison": ["compare"],
             "bayeslaw.validation.evaluation": ["Evaluation", "evaluate"],
             "bayeslaw.validation.splits": [],
-            "bayeslaw.workflow": ["Fit", "Model", "grid", "load"],
+            "bayeslaw.workflow": ["Fit", "Model", "load"],
         },
     )
 
@@ -112,6 +116,7 @@ __all__ = [
     "schedules",
     "share",
     "splits",
+    "suggest",
     "with_misfit",
 ]
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 import arviz_stats
-import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -22,6 +21,7 @@ from bayeslaw.decisions.best_ratio import best_ratio
 from bayeslaw.decisions.critical_ratio import critical_ratio
 from bayeslaw.decisions.equivalent_compute import equivalent_compute
 from bayeslaw.decisions.schedule import best_schedule, curve
+from bayeslaw.decisions.score import score
 from bayeslaw.decisions.tokens_for import tokens_for
 from bayeslaw.decisions.turning import critical_point, turning_length
 from bayeslaw.declare.laws import Law
@@ -39,13 +39,7 @@ from bayeslaw.tables.runs import Runs
 if TYPE_CHECKING:
     import pymc
 
-__all__ = ["Fit", "Model", "grid", "load"]
-
-
-@checked
-def grid(low: float, high: float, points: int = 101) -> np.ndarray:
-    """Return evenly spaced values, both ends included."""
-    return np.linspace(low, high, points)
+__all__ = ["Fit", "Model", "load"]
 
 
 class Model(Specification):
@@ -284,6 +278,7 @@ class Fit(Posterior):
     best_schedule = checked(best_schedule)
     turning_length = checked(turning_length)
     critical_point = checked(critical_point)
+    score = checked(score)
 
     @checked
     def new_domain(self, early_runs: Runs, *, draws: int = 1000, seed: int = 0) -> "Fit":

@@ -1,4 +1,4 @@
-"""Sphinx settings; `make docs` builds the site. Made at every build: law pages from cards, the list of the reports."""
+"""Sphinx settings; `make docs` builds the site. Made at every build: pages and list of laws, list of reports."""
 
 import re
 from pathlib import Path
@@ -6,6 +6,9 @@ from typing import Any
 
 import bayeslaw
 from bayeslaw import models
+from bayeslaw.decisions import DECISIONS
+from bayeslaw.declare.questions import QUESTIONS
+from bayeslaw.spec.ranges import ranges
 
 project = "bayeslaw"
 version = release = bayeslaw.__version__
@@ -63,7 +66,27 @@ def list_reports(app: Any, name: str, source: list[str]) -> None:
         source[0] = source[0].replace("% the list", "\n".join(lines))
 
 
+def laws_by_question() -> str:
+    """Return a table of the laws of every question, made of their cards."""
+    parts = []
+    for kind, question in QUESTIONS.items():
+        parts += [f"## {question}", "", "| law | takes | range | answers |", "|---|---|---|---|"]
+        for name, law in models.catalogue.items():
+            if law.kind == kind:
+                answers = ", ".join(n.replace("_", " ") for n, asked in DECISIONS.items() if asked.applies(law))
+                takes = ", ".join(law.columns)
+                parts.append(f"| [{name}]({name}.md): {law.title} | {takes} | {ranges(law)} | {answers or 'losses'} |")
+        parts.append("")
+    return "\n".join(parts)
+
+
+def list_laws(app: Any, name: str, source: list[str]) -> None:
+    if name == "laws/index":
+        source[0] = source[0].replace("% the laws by question", laws_by_question())
+
+
 def setup(app: Any) -> None:
     app.connect("builder-inited", write_law_pages)
-    app.connect("env-get-outdated", lambda *_: ["reports/index"])
+    app.connect("env-get-outdated", lambda *_: ["reports/index", "laws/index"])
     app.connect("source-read", list_reports)
+    app.connect("source-read", list_laws)

@@ -55,6 +55,7 @@ def reached(duration, tau):
     source=SOURCE,
     equation=r"L = \left[1 + \exp\left(a + (g + c)\,\frac{1 - e^{-d/\tau}}{1 - e^{-1/\tau}} - c\, d\right)\right]^{-1}",
     covariates={"duration": WINDOW},
+    of_scores=True,
     coefficients={"a": ODDS, "g": GAIN, "tau": REACH, "c": COST},
     notes=(
         RATE,
@@ -76,6 +77,7 @@ def domain_upsampling(duration, /, *, a, g, tau, c):
     source=SOURCE,
     equation=r"L = 1 - \left(a + (g + c)\,\frac{1 - e^{-d/\tau}}{1 - e^{-1/\tau}} - c\, d\right)",
     covariates={"duration": WINDOW},
+    of_scores=True,
     coefficients={
         "a": Coefficient(
             real(0.4, sd=0.2), "1", "score without upsampling", why="benchmarks are chosen to be neither 0 nor 1"
@@ -111,6 +113,7 @@ def domain_upsampling_points(duration, /, *, a, g, tau, c):
     source=SOURCE,
     equation=r"L = \left[1 + \exp\left(a + g\,\frac{1 - e^{-d/\tau}}{1 - e^{-1/\tau}}\right)\right]^{-1}",
     covariates={"duration": WINDOW},
+    of_scores=True,
     coefficients={"a": ODDS, "g": GAIN, "tau": REACH},
     notes=("The rival of domain_upsampling in which a longer window never stops helping, only more slowly.", RATE),
 )
@@ -123,6 +126,7 @@ def saturating_upsampling(duration, /, *, a, g, tau):
     source=SOURCE,
     equation=r"L = \left[1 + \exp\left(a + s\, d - q\, d^2\right)\right]^{-1}",
     covariates={"duration": WINDOW},
+    of_scores=True,
     coefficients={
         "a": ODDS,
         "s": Coefficient(
@@ -151,6 +155,7 @@ def quadratic_upsampling(duration, /, *, a, s, q):
     source=SOURCE,
     equation=r"L = \left[1 + e^{a}\right]^{-1}",
     covariates={"duration": WINDOW},
+    of_scores=True,
     coefficients={"a": ODDS},
     notes=("The rival of domain_upsampling in which the window does nothing.", RATE),
 )

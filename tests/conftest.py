@@ -20,6 +20,8 @@ LEVELS = {
     "S1cpt": [0.01, 1.0, 10.0],
     "annealed_pt": [0.0, 2e-4],
     "annealed_cpt": [-1e-4, 2e-4],
+    "L": [0.5, 1.0, 2.0],
+    "chance": [0.0, 0.25],
     "L_general": [2.5, 3.0],
     "L_domain": [2.0, 3.5],
     "duration": [0.0, 0.05, 0.1, 0.3],

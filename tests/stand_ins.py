@@ -9,11 +9,11 @@ import pandas as pd
 import xarray as xr
 
 import bayeslaw as bl
-from bayeslaw import schedules
+from bayeslaw import models, schedules
 from bayeslaw.declare.laws import Law
 from bayeslaw.workflow import Fit
 
-__all__ = ["stand_in"]
+__all__ = ["second_stage", "stand_in"]
 
 PEAK = 2e-4
 STEPS = 4000
@@ -100,3 +100,24 @@ def stand_in(
     possible = (table[[f"{e}_loss" for e in runs.evals]] > 0.1).all(axis="columns")
     simulated = replace(runs, table=table[possible].reset_index(drop=True))
     return Fit(bl.Model(law, simulated, monotone=None, **settings), fit.idata, fit.settings, 1.0)
+
+
+def second_stage(draws: int = 60, **settings: Any) -> Fit:
+    """Return a fit from loss to score of two benchmarks without sampling: draws close to m 2.6 and 3, k 10 and 5."""
+    rng, loss = np.random.default_rng(0), np.repeat(np.linspace(2.0, 4.0, 11), 2)
+    truth = {"quiz": (2.6, 10.0, 0.25), "task": (3.0, 5.0, 0.0)}
+    table = pd.DataFrame({"run": [f"run {i}" for i in range(len(loss))], "loss": loss})
+    for name, (m, k, chance) in truth.items():
+        rate = models.loss_to_score(loss, chance, m=m, k=k, c=0.97)
+        table[f"{name}_score"] = 1 - rate * np.exp(NOISE * rng.standard_normal(len(loss)))
+    runs = bl.read_scores(table, against="loss", chance={name: chance for name, (_, _, chance) in truth.items()})
+    model = bl.Model(models.loss_to_score, runs, **settings)
+    coords: dict[str, Any] = {"chain": np.arange(2), "draw": np.arange(draws), "eval": model.design.evals}
+    middles = {"m": [2.6, 3.0], "k": [10.0, 5.0], "c": [0.97, 0.97], "sigma": [NOISE, NOISE]}
+    spread = {"m": 0.005, "k": 0.02, "c": 0.002, "sigma": 0.02}
+    values = {
+        name: xr.DataArray(np.exp(spread[name] * rng.standard_normal((2, draws, 2))) * middle, coords, list(coords))
+        for name, middle in middles.items()
+    }
+    posterior = xr.DataTree.from_dict({"posterior": xr.Dataset(values)})
+    return Fit(model, posterior, {"method": "stand-in", "seed": 0}, 1.0)

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from bayeslaw.base.version import VERSION
-from bayeslaw.cli.catalogue import data, laws
+from bayeslaw.cli.catalogue import data, laws, suggest
 from bayeslaw.cli.fitting import fit
 from bayeslaw.cli.mistakes import OnceEach, OneLineErrors
 from bayeslaw.cli.predicting import predict
@@ -30,6 +30,7 @@ QUESTIONS = {
     "best-schedule": "The loss at the end of each schedule, and the best one.",
     "turning-length": "The steps after which a loss falls again.",
     "critical-point": "The pre-training from which on a loss only rises.",
+    "score": "The scores of benchmarks, through a second fit from loss to score.",
 }
 """The decisions in a sentence, listed without importing what they compute with."""
 
@@ -83,6 +84,7 @@ def start(
 
 
 app.command(cls=OnceEach)(laws)
+app.command(cls=OnceEach)(suggest)
 app.command(cls=OnceEach)(data)
 app.command(cls=OnceEach)(fit)
 app.command(cls=OnceEach)(evaluate)

@@ -1,31 +1,58 @@
-"""The commands that list laws and data sets."""
+"""The commands that list laws and data sets, and say which laws a table is for."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 import bayeslaw as bl
 from bayeslaw.base.words import counted
-from bayeslaw.cli.options import law_named
+from bayeslaw.cli import options
 from bayeslaw.cli.printing import write_csv
 from bayeslaw.errors import RangeError
 
-__all__ = ["data", "laws"]
+__all__ = ["data", "laws", "suggest"]
 
 
 def laws(law: Annotated[str | None, typer.Argument(metavar="[LAW]")] = None) -> None:
-    """List the laws, or show the card of one: equation, priors and why, source, validity.
+    """List the laws by the question they answer, or show the card of one: equation, priors and why, source, validity.
 
     Example: bayeslaw laws dcpt
     """
     if law is not None:
-        typer.echo(law_named(law).card(), nl=False)
+        typer.echo(options.law_named(law).card(), nl=False)
         return
+    from bayeslaw.declare.questions import QUESTIONS
+
     catalogue = bl.models.catalogue
     wide = max(map(len, catalogue))
-    for name, entry in sorted(catalogue.items()):
-        typer.echo(f"{name:{wide}}  {entry.title}: {', '.join(entry.columns)}; {entry.source}")
+    for kind, question in QUESTIONS.items():
+        typer.echo(question)
+        for name, entry in sorted(catalogue.items()):
+            if entry.kind == kind:
+                typer.echo(f"  {name:{wide}}  {entry.title}: {', '.join(entry.columns)}; {entry.source}")
+
+
+def suggest(
+    table: Annotated[Path, typer.Argument(metavar="TABLE.csv", help="Runs, curves, mixtures, windows or scores.")],
+    law: Annotated[str | None, typer.Argument(metavar="[LAW]", help="Only what is to be said of this one.")] = None,
+    columns: options.Columns = None,
+    loss: options.Losses = None,
+    unit: options.Units = None,
+    bytes_per_token: options.BytesPerToken = None,
+    warmup: options.Warmup = None,
+) -> None:
+    """Say which laws apply to a table, what each answers, which rows lie outside its range, and the line to fit it.
+
+    Example: bayeslaw suggest runs.csv
+    """
+    if law is not None:
+        options.law_named(law)
+    named: dict[str, Any] = options.read_units(unit, bytes_per_token) | options.pairs(columns, "--map", "N=params")
+    found = bl.suggest(
+        table, loss=options.pairs(loss, "--loss", "general=general_loss") or None, warmup=warmup, **named
+    )
+    typer.echo(repr(found if law is None else found[law]))
 
 
 def data(

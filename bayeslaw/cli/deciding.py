@@ -67,6 +67,7 @@ EVALS = Annotated[
     typer.Option("--eval", help="The validation set whose loss counts, or a role; of critical-ratio also several."),
 ]
 PLAN = Annotated[Path, typer.Argument(metavar="SCHEDULE.csv", help="step, lr: as long as it may get.")]
+STAGE2 = Annotated[Path, typer.Argument(metavar="STAGE2.nc", help="A fit from loss to score.")]
 WEIGHT = "Turning point of domain loss + this x general loss, not of the general alone."
 BESIDE = "With --weight: the fit of the domain loss, where FIT.nc has none."
 RULE = "tolerance: up to a limit; break-even: no rise; turning-point: falling again by --D."
@@ -97,6 +98,7 @@ OPTIONS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "candidates": (PLANS, lambda given: pairs(given, "--candidate", "wsd=wsd.csv")),
     "schedule": (PLAN, _plain),
     "before": (options.Pretraining, _pretraining),
+    "stage2": (STAGE2, load_fit),
 }
 """Option and reader of every argument that is no plain number or flag."""
 

@@ -81,20 +81,15 @@ def model_of(
     misfit: bool = False,
 ) -> "bl.Model":
     """Return the model that the options of a command describe."""
-    from bayeslaw.tables.scores import has_scores
+    from bayeslaw.tables.readers import read_for
 
     entry = options.law_named(law)
     curves = options.given(warmup=warmup, before=options.read_before(before), memory=memory)
-    losses: dict[str, str] | str | None = options.pairs(loss, "--loss", "general=general_loss") or None
-    named: dict[str, Any] = {"loss": losses, **units, **options.pairs(columns, "--map", "N=params")}
+    losses = options.pairs(loss, "--loss", "general=general_loss") or None
     if curves and entry.kind != "schedule":
         raise RangeError(f"the law {law} has no schedule: leave --{' and --'.join(curves)} out")
-    if entry.kind == "schedule":
-        table = bl.read_curves(runs, **curves, **named)
-    elif losses is None and not units and has_scores(runs):
-        table = bl.read_scores(runs, **{k: v for k, v in named.items() if k != "loss"})
-    else:
-        table = bl.read_runs(runs, **named)
+    names = options.pairs(columns, "--map", "N=params")
+    table = read_for(entry.kind, runs, loss=losses, units=units, curves=curves, columns=names)
     return bl.Model(
         entry,
         table,

@@ -15,7 +15,7 @@ import xarray as xr
 from bayeslaw import models
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
-from bayeslaw.declare.laws import call_with
+from bayeslaw.declare.calls import call_with
 from bayeslaw.declare.priors import central
 from bayeslaw.errors import LawError
 from bayeslaw.posterior.draws import Posterior

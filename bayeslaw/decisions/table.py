@@ -11,6 +11,7 @@ from bayeslaw.decisions.best_ratio import best_ratio
 from bayeslaw.decisions.equivalent_compute import equivalent_compute
 from bayeslaw.decisions.question import of_largest_run
 from bayeslaw.decisions.schedule import best_schedule
+from bayeslaw.decisions.score import score
 from bayeslaw.decisions.tokens_for import tokens_for
 from bayeslaw.decisions.turning import critical_point, turning_length
 from bayeslaw.declare.laws import Law
@@ -79,6 +80,7 @@ _TABLE = (
     Decision(best_schedule, "--candidate cosine=cosine.csv --candidate wsd=wsd.csv", ("schedule",)),
     Decision(turning_length, "schedule.csv --before pretraining.csv", columns=("S1cpt",)),
     Decision(critical_point, "--goal general", columns=("S1", "S1cpt")),
+    Decision(score, "stage2.nc --N 1.3e10 --D 5e12 --reach 0.5", ("share", "mixture", "size")),
 )
 
 DECISIONS = {decision.name: decision for decision in _TABLE}

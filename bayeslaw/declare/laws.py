@@ -19,16 +19,16 @@ import numpy as np
 
 from bayeslaw.base.arguments import checked_fields
 from bayeslaw.base.words import Described
-from bayeslaw.declare.names import AREAS, ROLE, WEIGHT, owner_of_coefficient, owner_of_column
+from bayeslaw.declare.names import AREAS, KINDS, ROLE, WEIGHT, owner_of_coefficient, owner_of_column
 from bayeslaw.declare.priors import Prior, describe
 from bayeslaw.errors import BayeslawError, LawError, RangeError, shown, unknown_name
 
 if TYPE_CHECKING:
     import xarray as xr
 
-type Kind = Literal["schedule", "mixture", "window", "share", "size", "other"]
+type Kind = Literal["score", "schedule", "mixture", "window", "share", "size", "other"]
 
-__all__ = ["AREAS", "WEIGHT", "Coefficient", "Covariate", "Law", "call_with", "law"]
+__all__ = ["AREAS", "WEIGHT", "Coefficient", "Covariate", "Law", "law"]
 
 
 @checked_fields
@@ -148,6 +148,8 @@ class Law:
         its part of the floor (``part``, nats).
     path : str
         The column along which the checkpoints of a run lie.
+    of_scores : bool
+        Whether its loss is an error rate, 1 - score, below 1.
     evals : tuple of str
         The roles of validation sets that the law distinguishes; empty: any. A set has the role of its own name, or the
         one that `bayeslaw.Model` is given for it.
@@ -167,6 +169,7 @@ class Law:
     paper_units: Callable[..., Mapping[str, Any]] | None = None
     learnability: Callable[..., Mapping[str, Any]] | None = None
     path: str = "D"
+    of_scores: bool = False
     evals: Sequence[str] = ()
     notes: Sequence[str] = ()
 
@@ -239,8 +242,7 @@ class Law:
     @cached_property
     def kind(self) -> Kind:
         """The kind of law, which decides how runs are read and which decisions apply."""
-        known = {"schedule": AREAS, "mixture": (WEIGHT,), "window": ("duration",), "share": ("domain_share",)}
-        for kind, columns in known.items():
+        for kind, columns in KINDS.items():
             if not set(columns).isdisjoint(self.columns):
                 return cast(Kind, kind)
         return "size" if {"N", "D"} <= set(self.columns) else "other"
@@ -333,10 +335,3 @@ def law(**card: Any) -> Callable[[Callable[..., Any]], Law]:
 def _held(module: str, name: str) -> Any:
     """Return the law of a module."""
     return getattr(import_module(module), name)
-
-
-def call_with(function: Any, covariates: Mapping[str, Any], coefficients: Mapping[Any, Any]) -> Any:
-    """Call a function with the covariates (positional-only) and coefficients (keyword-only) of its signature."""
-    parameters = inspect.signature(function).parameters.values()
-    positional = [covariates[p.name] for p in parameters if p.kind is p.POSITIONAL_ONLY]
-    return function(*positional, **{p.name: coefficients[p.name] for p in parameters if p.kind is p.KEYWORD_ONLY})

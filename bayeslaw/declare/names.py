@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-__all__ = ["AREAS", "ROLE", "WEIGHT", "owner_of_coefficient", "owner_of_column", "owner_of_dim"]
+__all__ = ["AREAS", "KINDS", "ROLE", "WEIGHT", "owner_of_coefficient", "owner_of_column", "owner_of_dim"]
 
 WEIGHT = "weight"
 """The covariate made of all columns ``weight_<source>``; its own dim is ``source``."""
@@ -16,6 +16,15 @@ AREAS = (
     *("annealed", "annealed_pt", "annealed_cpt", "annealed_power"),
 )
 """Columns that `bayeslaw.read_curves` computes: areas under a learning-rate schedule."""
+
+KINDS = {
+    "score": ("chance",),
+    "schedule": AREAS,
+    "mixture": (WEIGHT,),
+    "window": ("duration",),
+    "share": ("domain_share",),
+}
+"""Columns that tell the kind of a law, one of which is enough; laws of sizes and tokens, and others, have none."""
 
 DERIVED = ("_mu", "_sigma", "_paper")
 """Ends of the names of variables that are derived from a coefficient."""

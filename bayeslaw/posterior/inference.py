@@ -9,7 +9,7 @@ import xarray as xr
 
 from bayeslaw import sampler
 from bayeslaw.base.intervals import SAMPLE
-from bayeslaw.declare.laws import call_with
+from bayeslaw.declare.calls import call_with
 from bayeslaw.errors import RangeError, unknown_name
 from bayeslaw.posterior.draws import Posterior, posterior_of
 from bayeslaw.spec.specification import Specification

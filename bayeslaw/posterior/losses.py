@@ -26,12 +26,18 @@ from bayeslaw.tables.mixtures import PREFIX, folded, normalised, sources
 from bayeslaw.tables.reading import Table, check_named, numeric, read_table
 from bayeslaw.tables.runs import LABELS
 
-__all__ = ["by_row", "predict"]
+__all__ = ["by_row", "grid", "predict"]
 
 SUMMARY = ["mean", "sd", "lower", "upper"]
 
 CAUTIONED_ROWS = 100
 """Rows of a table at which it is seen whether the answers rest on a prior."""
+
+
+@checked
+def grid(low: float, high: float, points: int = 101) -> np.ndarray:
+    """Return evenly spaced values, both ends included."""
+    return np.linspace(low, high, points)
 
 
 @checked

@@ -257,6 +257,10 @@ class Design:
             "eval_number": np.arange(measured.shape[1]),
         }
 
+    def measured_together(self) -> int:
+        """Return the largest number of validation sets that were measured in one row."""
+        return int(self.measured.sum("eval").max())
+
     def has_checkpoints(self) -> bool:
         """Return whether some run was measured at several token counts."""
         return len(np.unique(self.rows["run"].values)) < self.rows.sizes["row"]

@@ -43,7 +43,7 @@ class Noise(Described):
     correlated : bool, optional
         Run effect and correlation along the run's tokens; by default when some run has several checkpoints.
     joint : bool, optional
-        Correlation between the validation sets of one run; by default when there are several.
+        Correlation between the validation sets of one run; by default when several were measured together.
     robust : bool
         Student-t innovations (5 degrees of freedom) instead of normal ones, for outliers.
     batch : bool, optional
@@ -73,7 +73,7 @@ class Noise(Described):
     def _about(self) -> tuple[str, list[tuple[str, str]]]:
         words = {
             "along a run": (self.correlated, "run effect and correlation", "where runs have several checkpoints"),
-            "between losses": (self.joint, "correlated", "where there are several validation sets"),
+            "between losses": (self.joint, "correlated", "where several validation sets were measured together"),
             "batch noise": (self.batch, "shared by runs of one data order", "where runs share one"),
         }
         about = [("relative error", describe(self.sigma))]
@@ -92,7 +92,7 @@ class Noise(Described):
         checkpoints : bool
             Whether some run was measured more than once.
         evals : int
-            Number of validation sets.
+            Number of validation sets that were measured together.
         known : bool
             Whether some measurement errors are known.
         orders : bool, optional

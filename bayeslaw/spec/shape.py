@@ -10,7 +10,8 @@ import numpy as np
 import xarray as xr
 
 from bayeslaw.declare.algebra import maximum
-from bayeslaw.declare.laws import Law, call_with
+from bayeslaw.declare.calls import call_with
+from bayeslaw.declare.laws import Law
 from bayeslaw.declare.priors import Prior
 from bayeslaw.spec.design import Design
 

@@ -71,7 +71,7 @@ class Specification(Described):
         object.__setattr__(self, "roles", dict(self.roles))
         settled = self.noise.settled(
             self.design.has_checkpoints(),
-            len(self.design.evals),
+            self.design.measured_together(),
             bool(self.design.known_error.any()),
             self.design.shares_orders(),
         )

@@ -1,22 +1,42 @@
-"""Benchmark scores as losses: error rates, and their binomial measurement errors."""
+"""Benchmark scores as losses: error rates, their binomial measurement errors, and the losses that they follow."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.errors import DataError, RangeError, unknown_name
-from bayeslaw.tables.reading import Table, numeric, read_table, refuse
+from bayeslaw.tables.reading import Table, numeric, read_table, refuse, texts
 from bayeslaw.tables.runs import Runs, read_labelled, read_runs
+from bayeslaw.tables.units import BytesPerToken, Unit, in_nats, units_of
 
-__all__ = ["has_scores", "read_scores"]
+__all__ = ["has_scores", "losses_of_scores", "read_scores"]
 
 
-def has_scores(table: Table) -> bool:
-    """Return whether a table names scores (``<benchmark>_score``) and no loss."""
-    columns = read_table(table).columns
-    return bool(columns.str.endswith("_score").any() and not columns.str.endswith("loss").any())
+def has_scores(table: Table, columns: Mapping[str, str]) -> bool:
+    """Return whether a table, its columns mapped, names scores (``<benchmark>_score``) and no loss."""
+    names = _names(table, columns)
+    return any(c.endswith("_score") for c in names) and not any(c.endswith("loss") for c in names)
+
+
+def losses_of_scores(table: Table, columns: Mapping[str, str]) -> dict[str, str]:
+    """Return the loss that each score of a table, its columns mapped, is likely to follow: its own or the only one.
+
+    Empty where there is none, or where the rows have it already (column ``L``).
+    """
+    names = _names(table, columns)
+    losses = [c for c in names if c == "loss" or c.endswith("_loss")]
+    benchmarks = [c.removesuffix("_score") for c in names if c.endswith("_score")]
+    own = {b: f"{b}_loss" if f"{b}_loss" in losses else losses[0] for b in benchmarks if losses}
+    alone = len(losses) == 1 or all(column == f"{b}_loss" for b, column in own.items())
+    return own if alone and "L" not in names else {}
+
+
+def _names(table: Table, columns: Mapping[str, str]) -> list[str]:
+    given = read_table(table).columns
+    return [*columns, *(c for c in given if c not in columns.values())]
 
 
 @checked
@@ -26,6 +46,10 @@ def read_scores(
     score: Mapping[str, str] | None = None,
     items: Mapping[str, int] | None = None,
     full: float = 1.0,
+    against: str | Mapping[str, str] | None = None,
+    chance: float | Mapping[str, float] | None = None,
+    unit: Unit | Mapping[str, Unit] | None = None,
+    bytes_per_token: BytesPerToken | None = None,
     **columns: str,
 ) -> Runs:
     """Read a table of benchmark scores as error rates, 1 minus the score.
@@ -42,8 +66,18 @@ def read_scores(
         ``{benchmark: number of test items}``, of some or all; left out: the columns ``<benchmark>_items``, if any.
     full : float
         The score of a model without mistakes: 1, or 100 for percentages.
+    against : str or mapping, optional
+        The column of the loss that every score follows, or ``{benchmark: column}``, for the laws from loss to score.
+        Every benchmark then has rows, and runs, of its own, with that loss in the column ``L``; a score or a loss that
+        was not measured has none.
+    chance : float or mapping, optional
+        With `against`: the score of guessing, or ``{benchmark: score}``, from 0 to 1; left out: the columns
+        ``<benchmark>_chance``, or ``chance``.
+    unit, bytes_per_token : optional
+        Of the losses of `against`, as in `bayeslaw.read_runs`; ``bytes_per_token=1`` makes nats a byte of bits a byte.
     **columns : str
-        ``canonical=column in the table``, as in `bayeslaw.read_runs`, for example ``duration="window"``.
+        ``canonical=column in the table``, as in `bayeslaw.read_runs`, for example ``duration="window"``; a score may be
+        named here too, ``mmlu_score="mmlu_acc"``.
 
     Returns
     -------
@@ -63,13 +97,16 @@ def read_scores(
     if not 0 < full < np.inf:
         raise RangeError(f"full is {full}: give the score of a model without mistakes, 1 or 100")
     frame = read_labelled(table, columns)
-    named = dict(score or {c.removesuffix("_score"): c for c in frame.columns if c.endswith("_score")})
+    mapped = {c.removesuffix("_score"): columns.pop(c) for c in list(columns) if c.endswith("_score")}
+    own = {c.removesuffix("_score"): c for c in frame.columns if c.endswith("_score")}
+    named = dict(score or mapped or own)
     if not named:
         known = ", ".join(frame.columns)
         raise DataError(f"no score column: name them with score={{'benchmark': 'its column'}} (columns: {known})")
+    gaps = against is not None
     rates = {}
     for name, column in named.items():
-        values, lies = numeric(frame, column), f"a score lies above 0 and below {full:g}"
+        values, lies = numeric(frame, column, gaps=gaps), f"a score lies above 0 and below {full:g}"
         percent = values.between(1, 100, inclusive="right") & (full == 1)
         refuse(values, percent, f"{lies}; divide percentages by 100 (or give full=100 to bl.read_scores)")
         refuse(values, (values <= 0) | (values >= full), f"{lies}; correct it or leave the row out")
@@ -77,10 +114,66 @@ def read_scores(
     for name, count in _items(frame, named, items).items():
         rate = rates[f"{name}_loss"]
         rates[f"{name}_loss_sd"] = np.sqrt(rate * (1 - rate) / count)
-    gone = {*named.values(), *rates, *(f"{name}_items" for name in named)}
-    kept = frame.drop(columns=[c for c in gone if c in frame])
     losses = {name: f"{name}_loss" for name in named}
-    return read_runs(kept.assign(**rates), loss=losses, unit="nats", bytes_per_token=None, **columns)
+    own_columns = {*named.values(), *rates, *(f"{name}_{end}" for name in named for end in ("items", "chance"))}
+    if against is None:
+        kept = frame.drop(columns=[c for c in own_columns if c in frame])
+        return read_runs(kept.assign(**rates), loss=losses, unit="nats", bytes_per_token=None, **columns)
+    loss_of = dict(against) if isinstance(against, Mapping) else dict.fromkeys(named, against)
+    proxies = _in_nats(frame, named, loss_of, unit, bytes_per_token)
+    guessing = _chances(frame, named, chance)
+    kept = frame.drop(columns=[c for c in (*own_columns, *loss_of.values(), "chance") if c in frame])
+    label = columns.get("run", "run")
+    parts = []
+    for name in named:
+        measured = {c: values for c, values in rates.items() if c in (f"{name}_loss", f"{name}_loss_sd")}
+        part = kept.assign(benchmark=name, L=proxies[name], chance=guessing[name], **measured)
+        if label in part:
+            part[label] = [f"{run}, {name}" for run in texts(part, label)]
+        parts.append(part[part["L"].notna() & part[f"{name}_loss"].notna()])
+    runs = read_runs(pd.concat(parts, ignore_index=True), loss=losses, unit="nats", bytes_per_token=None, **columns)
+    apart = [note for note in runs.note.split("; ") if note and " was not measured in " not in note]
+    return replace(runs, note="; ".join(apart))
+
+
+def _in_nats(
+    frame: pd.DataFrame,
+    named: Mapping[str, str],
+    loss_of: Mapping[str, str],
+    unit: Unit | Mapping[str, Unit] | None,
+    bytes_per_token: BytesPerToken | None,
+) -> dict[str, pd.Series]:
+    """Return the loss that every score follows, in nats."""
+    if missing := [name for name in named if name not in loss_of]:
+        raise unknown_name("benchmark (in against=)", missing[0], loss_of)
+    of = {name: loss_of[name] for name in named}
+    units = units_of(of, unit, bytes_per_token)
+    table = pd.DataFrame({f"{name}_loss": numeric(frame, column, gaps=True) for name, column in of.items()})
+    table, _ = in_nats(table, of, units)
+    for name, column in of.items():
+        values = table[f"{name}_loss"].rename(column)
+        refuse(values, values <= 0, "a loss is above 0")
+    return {name: table[f"{name}_loss"] for name in named}
+
+
+def _chances(
+    frame: pd.DataFrame, named: Mapping[str, str], chance: float | Mapping[str, float] | None
+) -> dict[str, pd.Series]:
+    """Return the score of guessing, by benchmark."""
+    stated = dict(chance) if isinstance(chance, Mapping) else dict.fromkeys(named, chance)
+    found = {}
+    for name in named:
+        column = next((c for c in (f"{name}_chance", "chance") if c in frame), None)
+        if stated.get(name) is None and column is None:
+            raise DataError(
+                f"what guessing scores in {name} is not known: give chance={{{name!r}: 0.25}} (0 for open answers), or "
+                f"a column {name}_chance"
+            )
+        given = stated.get(name)
+        values = numeric(frame, str(column)) if given is None else pd.Series(float(given), frame.index, name="chance")
+        refuse(values, ~values.between(0, 1, inclusive="left"), "guessing scores 0 or more, and less than 1")
+        found[name] = values
+    return found
 
 
 def _items(frame: pd.DataFrame, named: Mapping[str, str], items: Mapping[str, int] | None) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ import pandas as pd
 from bayeslaw.errors import DataError, RangeError, shown, unknown_name
 from bayeslaw.tables.reading import refuse
 
-__all__ = ["BytesPerToken", "Unit", "in_nats", "units_of"]
+__all__ = ["BytesPerToken", "Unit", "in_nats", "unit_named", "units_of"]
 
 Unit = Literal["nats", "bits", "bits per byte", "perplexity"]
 type BytesPerToken = float | Mapping[str, float]
@@ -21,6 +21,11 @@ OTHER_UNITS = {
     "bits": re.compile(r"(?<![a-z])(bits?|bp[ctw])(?![a-z])", re.I),
 }
 """How the name of a column says that its losses are not in nats."""
+
+
+def unit_named(column: str) -> str | None:
+    """Return the unit other than nats that the name of a column says, if any."""
+    return next((other for other, pattern in OTHER_UNITS.items() if pattern.search(column)), None)
 
 
 def units_of(
@@ -54,7 +59,7 @@ def units_of(
         chosen = given.get(name, "nats")
         if chosen not in get_args(Unit):
             raise unknown_name("unit of a loss", chosen, get_args(Unit))
-        named = next((other for other, pattern in OTHER_UNITS.items() if pattern.search(column)), None)
+        named = unit_named(column)
         if name not in given and named:
             raise DataError(
                 f"the column {column!r} looks like {named}: give unit={{{name!r}: {named!r}}}, or 'nats' if it holds "

@@ -113,6 +113,7 @@ def test_decisions(fit):
 
 
 def test_tables(fit):
+    assert list(bl.suggest(fit.model.runs).to_frame()) == documented("bl.suggest(table).to_frame")
     assert list(fit.checks().to_frame().columns) == documented("fit.checks")
     assert all(f"\n| {name} | " in PAGE for name in (*CHECKS, "extrapolation", "the prior decides this"))
     assert list(critical_ratios(fit).columns) == documented("bayeslaw.reporting.critical_ratios")

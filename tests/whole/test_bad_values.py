@@ -31,7 +31,7 @@ from bayeslaw.sampler import sampling
 from bayeslaw.tables.mixtures import as_weights
 from bayeslaw.validation import calibration, evaluation
 from bayeslaw.workflow import Fit
-from tests.stand_ins import stand_in
+from tests.stand_ins import second_stage, stand_in
 
 WRITTEN: tuple[Any, ...] = (
     None, np.nan, np.inf, -np.inf, -1, 0, 0.0, 1.5, 1e30, 10**12, 10**400, True,
@@ -84,6 +84,7 @@ LAWS = {
     **dict.fromkeys(("plot_curve", "plot_turning_point"), CURVES),
     "best_duration": WINDOW,
     "tokens_for": SIZE,
+    "score": SIZE,
     "compare_memories": "lr_annealing",
     "learnability": "cross_domain_dcpt",
 }
@@ -112,7 +113,7 @@ GOOD: dict[str, Any] = {
     "table": TABLE, "unit": "nats", "meaning": "a loss", "why": "a guess", "prior": bl.real(0.0, 1.0), "name": "E",
     "distribution": "Normal", "n": 2, "one": "a", "title": "A law", "source": "none", "equation": "L = E",
     "function": models.chinchilla.function, "covariates": models.chinchilla.covariates,
-    "coefficients": models.chinchilla.coefficients, "fraction": 0.5,
+    "coefficients": models.chinchilla.coefficients, "fraction": 0.5, "stage2": second_stage(12),
 }  # fmt: skip
 """A good value of every argument that a function needs, by its name."""
 
@@ -204,6 +205,7 @@ class World:
             "Fit.new_domain": {"early_runs": fit.model.runs},
             "Fit.critical_ratio": {"N": 2e9, "D": 1e10, "domain": "code"},
             "Fit.best_ratio": {"N": 2e9, "domain": "code"},
+            "Fit.score": {"N": 2e9, "D": 1e10},
             "Fit.tokens_for": {"eval": "validation", "loss": 2.5, "N": 2e9},
             "plots.plot_shares": {"N": 2e9, "D": 1e10, "domain": "code"},
             "plots.plot_calibration": {"calibration": self.once("calibration", calibrated)},

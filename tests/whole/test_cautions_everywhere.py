@@ -20,7 +20,7 @@ from bayeslaw.posterior import cautions
 from bayeslaw.posterior.convergence import Convergence
 from bayeslaw.validation import comparison
 from bayeslaw.workflow import Fit
-from tests.stand_ins import stand_in
+from tests.stand_ins import second_stage, stand_in
 
 FLAT = schedules.constant(4000, 2e-4, warmup=100)
 BEFORE = schedules.constant(8000, 2e-4, warmup=100)
@@ -50,6 +50,7 @@ ASKED: dict[str, tuple[str, dict[str, Any], str]] = {
     ),
     "turning_length": ("cpt_dynamics", {"schedule": FLAT, "before": BEFORE}, "flat.csv --before before.csv"),
     "critical_point": ("cpt_dynamics", {}, ""),
+    "score": ("chinchilla", {"stage2": second_stage(), "N": MANY, "D": MOST}, f"stage2.nc --N {MANY} --D {MOST}"),
 }
 
 
@@ -87,6 +88,7 @@ def test_a_decision_cautions_alike_in_python_and_on_the_command_line(
         words = words.replace("SOURCE0", sources[0]).replace("SOURCE1", sources[1])
     monkeypatch.chdir(tmp_path)
     (tmp_path / "fit.nc").touch()
+    (tmp_path / "stage2.nc").touch()
     write(tmp_path / "flat.csv", FLAT)
     write(tmp_path / "before.csv", BEFORE)
     answer = getattr(fit, name)(**asked)
@@ -96,7 +98,7 @@ def test_a_decision_cautions_alike_in_python_and_on_the_command_line(
     if {"N", "D", "flops", "domain_tokens"} & set(asked):
         assert any("times beyond" in c for c in answer.cautions), answer.cautions
     assert all(c in answer.note and c in repr(answer) for c in answer.cautions)
-    monkeypatch.setattr(workflow, "load", lambda _: fit)
+    monkeypatch.setattr(workflow, "load", lambda path: asked["stage2"] if path.stem == "stage2" else fit)
     for how in ([], ["--json"]):
         done = CliRunner().invoke(app, ["decide", name.replace("_", "-"), "fit.nc", *words.split(), *how])
         assert done.exit_code == 0, done.output

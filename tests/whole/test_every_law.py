@@ -27,9 +27,10 @@ from bayeslaw.cli import app
 from bayeslaw.decisions import DECISIONS
 from bayeslaw.declare.laws import Kind, Law
 from bayeslaw.workflow import Fit
-from tests.stand_ins import PLANS, stand_in
+from tests.stand_ins import PLANS, second_stage, stand_in
 
 REPRESENTATIVES = {
+    "score": "loss_to_score",
     "schedule": "lr_annealing",
     "mixture": "nested_data_mixing",
     "window": "domain_upsampling",
@@ -104,6 +105,8 @@ def question(fit: Fit, decision: str, folder: Path) -> list[str]:
         "best_schedule": [*plans(folder), *before],
         "turning_length": [str(folder / "wave.csv"), *before, f"--goal={fit.evals[0]}"],
         "critical_point": [f"--goal={fit.evals[0]}"],
+        "score": [str(folder / "stage2.nc"), f"--eval={fit.evals[-1]}", "--reach=0.5"]
+        + (["--mixture=web=1"] if law.kind == "mixture" else []),
     }
     return ["decide", decision.replace("_", "-"), "FIT", *own[decision], *words, "--json"]
 
@@ -113,6 +116,7 @@ def commands(fit: Fit, folder: Path) -> Iterator[tuple[str, list[str]]]:
     start = ["--warmup=100"] if fit.model.law.kind == "schedule" else []
     start += [f"--before={folder / 'flat.csv'}"] if "S1cpt" in fit.model.law.columns else []
     plans(folder)
+    second_stage().save(folder / "stage2.nc")
     yield "check", ["check", "FIT"]
     yield "predict", ["predict", "FIT", str(folder / "grid.csv"), "-o", str(folder / "predicted.csv"), *start]
     yield "new run", ["predict", "FIT", str(folder / "grid.csv"), "-o", str(folder / "new.csv"), "--new-run", *start]
