@@ -12,7 +12,7 @@ from bayeslaw.checks.priors import identification, prior_decides, prior_sensitiv
 from bayeslaw.checks.residuals import coverage, misfit, scatter
 from bayeslaw.checks.result import CheckResult, Checks
 from bayeslaw.checks.run_effect import run_effect
-from bayeslaw.checks.runs import bend, in_range, peaks, reference
+from bayeslaw.checks.runs import bend, in_range, peaks, reference, repetition
 from bayeslaw.checks.sampling import convergence
 from bayeslaw.checks.trends_measured import measured_rises
 from bayeslaw.posterior.draws import Posterior, kept
@@ -35,6 +35,7 @@ CHECKS: dict[str, Callable[[Posterior], CheckResult | None]] = {
     "range": in_range,
     "memory": memory,
     "peak learning rates": peaks,
+    "repetition": repetition,
     "fit to the data": coverage,
     "misfit by group": misfit,
     "run effect": run_effect,

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pandas as pd
+import xarray as xr
 
 from bayeslaw import models
 from bayeslaw.base.words import counted, run_called
@@ -12,10 +13,13 @@ from bayeslaw.posterior.cautions import VERIFIED
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.spec.ranges import MOST_OUTSIDE, left_out, ranges
 
-__all__ = ["bend", "in_range", "laws_that_bend", "peaks", "reference"]
+__all__ = ["bend", "in_range", "laws_that_bend", "peaks", "reference", "repetition"]
 
 MOST_FACTOR = 100
 """Factor between the reference run, for which the priors are stated, and the mean of the runs."""
+
+MOST_EPOCHS = 4
+"""Epochs up to which a repeated token is worth about as much as a fresh one (arXiv:2305.16264)."""
 
 MOST_RISE = 0.01
 """Relative rise of a loss above the run's first measurement that counts as noise and not as a bend."""
@@ -92,7 +96,8 @@ def bend(fit: Posterior) -> CheckResult | None:
     law, design = fit.model.law, fit.model.design
     if law.path not in law.falls_in or not design.has_checkpoints():
         return None
-    losses = pd.DataFrame(design.rows["loss"].where(design.measured).values, columns=design.evals)
+    follows = _can_follow(fit)
+    losses = pd.DataFrame(design.rows["loss"].where(design.measured & ~follows).values, columns=design.evals)
     runs = losses.groupby(design.rows["run"].values)
     rises: Any = (runs.max() / runs.first() - 1).where(runs.count() > 2).stack().dropna()
     if rises.empty:
@@ -105,6 +110,35 @@ def bend(fit: Posterior) -> CheckResult | None:
         f"the {e} loss rises by {rises.max():.1%} along {run_called(run)}, the most of all runs",
         f"{law.name} cannot follow {counted(int((rises > MOST_RISE).sum()), 'such rise')}, and its losses are off at "
         f"the tokens measured too: use {laws_that_bend(law)}",
+    )
+
+
+def _can_follow(fit: Posterior) -> xr.DataArray:
+    """Return for which validation sets another covariate grows along a run, such as the epochs of a scarce corpus."""
+    law, design = fit.model.law, fit.model.design
+    run, found = design.rows["run"].values, xr.zeros_like(design.measured.isel(row=0, drop=True))
+    for name in (n for n, covariate in law.covariates.items() if n != law.path and law.path in covariate.columns(n)):
+        values = law.value(name, design.rows).broadcast_like(design.measured).transpose("row", "eval")
+        found = found | (pd.DataFrame(values.values).groupby(run).nunique() > 1).any().to_numpy()
+    return found
+
+
+def repetition(fit: Posterior) -> CheckResult | None:
+    """Whether a law that takes repeated tokens for fresh ones was fitted to runs that repeat them."""
+    law, rows = fit.model.law, fit.model.design.rows
+    if "U" not in rows or "U" in law.columns or "D" not in rows:
+        return None
+    measured = fit.model.design.measured.any("eval").values
+    own = rows["D"] * rows["domain_share"] if "domain_share" in law.columns else rows["D"]
+    epochs = float((own / rows["U"]).values[measured].max())
+    known = models.such_as(lambda other: {"U", *law.columns} <= set(other.columns))
+    return CheckResult.judged(
+        "repetition",
+        epochs,
+        MOST_EPOCHS,
+        f"runs see their unique tokens (column U) up to {epochs:.3g} times, and {law.name} takes all for fresh",
+        f"about {MOST_EPOCHS} epochs are nearly free (arXiv:2305.16264), more are not: fit a law that counts epochs "
+        f"({known}), or leave those runs out",
     )
 
 
