@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bayeslaw.validation.calibration import Calibration, calibrate
     from bayeslaw.validation.comparison import compare
     from bayeslaw.validation.evaluation import Evaluation, evaluate
+    from bayeslaw.validation.stacking import stacked
     from bayeslaw.workflow import Fit, Model, grid, load
 else:
     __getattr__, __dir__ = lazy(
@@ -69,6 +70,7 @@ else:
             "bayeslaw.validation.comparison": ["compare"],
             "bayeslaw.validation.evaluation": ["Evaluation", "evaluate"],
             "bayeslaw.validation.splits": [],
+            "bayeslaw.validation.stacking": ["stacked"],
             "bayeslaw.workflow": ["Fit", "Model", "grid", "load"],
         },
     )
@@ -112,6 +114,7 @@ __all__ = [
     "schedules",
     "share",
     "splits",
+    "stacked",
     "with_misfit",
 ]
 
