@@ -40,7 +40,8 @@ class BestRatio(Censored):
         if self.epochs is None or self.p_further_epoch_hurts is None:
             return {}
         ends = {f"epochs_{k}": v.values.tolist() for k, v in self.epochs.interval().items()}
-        further = self.p_further_epoch_hurts.values.tolist()
+        known = self.p_further_epoch_hurts
+        further = known.astype(object).where(known.notnull(), None).values.tolist()
         return {"epochs": self.epochs.median().values.tolist(), **ends, "p_further_epoch_hurts": further}
 
 

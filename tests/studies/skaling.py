@@ -130,9 +130,9 @@ def main() -> None:
     page.text("## Within the runs and beyond")
     page.table(pd.DataFrame(rows))
     page.text(
-        "Within a clean ladder the power is worth several times the error. Beyond the runs it gains less, and its bands "
-        "are too narrow there, as those of other laws are ([beyond the runs](beyond.md)). Where neither law is clearly "
-        "better, `bl.stacked` answers with both."
+        "Within a clean ladder the power is worth several times the error. Beyond the runs it gains less, and its "
+        "bands are too narrow there, as those of other laws are ([beyond the runs](beyond.md)). Where neither law is "
+        "clearly better, `bl.stacked` answers with both."
     )
     page.text("## Coefficients\n\nPosterior median and 89 % interval.")
     page.table(pd.DataFrame(shapes))
