@@ -65,12 +65,12 @@ def stacked(
         for answer, count in zip(answers.values(), np.diff(ends, prepend=0), strict=True)
         if count
     ]
-    draws = xr.concat(parts, "draw", join="exact", coords="minimal", compat="override")
+    draws = xr.concat(parts, "draw", join="exact", coords="minimal", compat="override").expand_dims(chain=[0])
     first = next(iter(answers.values()))
     kind = Censored if all(isinstance(answer, Censored) for answer in answers.values()) else Quantity
     about = {field.name: getattr(first, field.name) for field in fields(kind)}
     about |= {
-        "draws": draws.assign_coords(draw=np.arange(draws.sizes["draw"])).expand_dims(chain=[0]),
+        "draws": draws.assign_coords(draw=np.arange(draws.sizes["draw"])).transpose(*SAMPLE, ...),
         "remark": "stacked: " + ", ".join(f"{share[name]:.2f} {name}" for name in answers),
         "cautions": tuple(f"{name}: {caution}" for name, answer in answers.items() for caution in answer.cautions),
     }
