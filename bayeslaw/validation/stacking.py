@@ -36,7 +36,7 @@ def stacked(
         Takes a fit and returns its answer, for example ``lambda fit: fit.predict(N=7e9, D=1e11)``.
     weights : mapping of str to float, optional
         Weights of the models; by default those of `bayeslaw.compare`, which compares fits of the same measurements
-        (Yao et al. 2018). Weights found by refits are ``bl.compare(evaluations)["weight"]``.
+        (Yao et al. 2018). Weights found by refits are ``dict(bl.compare(evaluations)["weight"])``.
 
     Returns
     -------

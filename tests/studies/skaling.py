@@ -85,7 +85,7 @@ def main() -> None:
     matplotlib.use("agg")
     page = Page("skaling", "Skaling: size and tokens that meet in a power")
     page.text(
-        "The [Skaling law](../laws/skaling.md) has one coefficient more than Chinchilla's: k, the power in which the "
+        "The Skaling law (`skaling`) has one coefficient more than Chinchilla's: k, the power in which the "
         "terms of size and tokens meet. k = 1 adds them up; below 1 size is worth more with more tokens. Both are "
         "fitted to public runs, with their default priors, and predict runs held out. Errors are mean absolute errors "
         "of the loss in percent, coverage is that of 89 % intervals for new runs; the weights are those of the stacked "
