@@ -1,28 +1,21 @@
 """Whether the runs are what the law and its priors are for; no posterior is needed."""
 
-from typing import Any
-
 import pandas as pd
-import xarray as xr
 
 from bayeslaw import models
-from bayeslaw.base.words import counted, run_called
 from bayeslaw.checks.result import CheckResult
 from bayeslaw.declare.laws import Law
 from bayeslaw.posterior.cautions import VERIFIED
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.spec.ranges import MOST_OUTSIDE, left_out, ranges
 
-__all__ = ["bend", "in_range", "laws_that_bend", "peaks", "reference", "repetition"]
+__all__ = ["in_range", "laws_that_bend", "peaks", "reference", "repetition"]
 
 MOST_FACTOR = 100
 """Factor between the reference run, for which the priors are stated, and the mean of the runs."""
 
 MOST_EPOCHS = 4
 """Epochs up to which a repeated token is worth about as much as a fresh one (arXiv:2305.16264)."""
-
-MOST_RISE = 0.01
-"""Relative rise of a loss above the run's first measurement that counts as noise and not as a bend."""
 
 
 def reference(fit: Posterior) -> CheckResult:
@@ -89,38 +82,6 @@ def peaks(fit: Posterior) -> CheckResult | None:
         f"{law.name} holds for one: fit the runs of each peak apart, or give each its coefficients, "
         f"by=dict.fromkeys(models.{law.name}.coefficients, 'peak')",
     )
-
-
-def bend(fit: Posterior) -> CheckResult | None:
-    """U-shape alarm: a loss that first rises and then falls along a run."""
-    law, design = fit.model.law, fit.model.design
-    if law.path not in law.falls_in or not design.has_checkpoints():
-        return None
-    follows = _can_follow(fit)
-    losses = pd.DataFrame(design.rows["loss"].where(design.measured & ~follows).values, columns=design.evals)
-    runs = losses.groupby(design.rows["run"].values)
-    rises: Any = (runs.max() / runs.first() - 1).where(runs.count() > 2).stack().dropna()
-    if rises.empty:
-        return None
-    run, e = rises.idxmax()
-    return CheckResult.judged(
-        "shape along tokens",
-        rises.max(),
-        MOST_RISE,
-        f"the {e} loss rises by {rises.max():.1%} along {run_called(run)}, the most of all runs",
-        f"{law.name} cannot follow {counted(int((rises > MOST_RISE).sum()), 'such rise')}, and its losses are off at "
-        f"the tokens measured too: use {laws_that_bend(law)}",
-    )
-
-
-def _can_follow(fit: Posterior) -> xr.DataArray:
-    """Return for which validation sets another covariate grows along a run, such as the epochs of a scarce corpus."""
-    law, design = fit.model.law, fit.model.design
-    run, found = design.rows["run"].values, xr.zeros_like(design.measured.isel(row=0, drop=True))
-    for name in (n for n, covariate in law.covariates.items() if n != law.path and law.path in covariate.columns(n)):
-        values = law.value(name, design.rows).broadcast_like(design.measured).transpose("row", "eval")
-        found = found | (pd.DataFrame(values.values).groupby(run).nunique() > 1).any().to_numpy()
-    return found
 
 
 def repetition(fit: Posterior) -> CheckResult | None:

@@ -10,7 +10,7 @@ import xarray as xr
 
 import bayeslaw as bl
 from bayeslaw import models, sampler
-from bayeslaw.checks.runs import bend, repetition
+from bayeslaw.checks.runs import repetition
 from bayeslaw.models.repetition import penalty, worth
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.likelihood import part
@@ -18,7 +18,6 @@ from bayeslaw.posterior.prediction import at_rows
 from bayeslaw.validation.calibration import calibrate
 from bayeslaw.workflow import Fit
 from tests.calibration.designs import FITS, study
-from tests.stand_ins import stand_in
 from tests.studies import repetition as program
 
 LAWS = [models.effective_tokens, models.repetition_penalty, models.dcpt_repetition]
@@ -120,19 +119,6 @@ def test_epochs_beyond_those_of_the_runs_are_cautioned_and_checked():
     fresh = replace(fit, model=replace(fit.model, runs=fit.model.runs.select(fit.model.runs.table.eval("D > 10 * U"))))
     few = fresh.predict(N=1e9, D=3e9, U=1.5e9).cautions
     assert any("the number of epochs 2 lies" in c and "beyond the smallest run" in c for c in few)
-
-
-def test_a_rise_that_epochs_explain_is_no_alarm(table_for):
-    """The domain loss of a scarce domain may rise along a run; the general loss still may not."""
-    found = {}
-    for name in ("general", "domain"):
-        fit = stand_in(models.dcpt_repetition, table_for, draws=5)
-        table = fit.model.runs.table.copy()
-        table[f"{name}_loss"] *= 1 + 0.1 * np.log10(table["D"])
-        result = bend(replace(fit, model=replace(fit.model, runs=replace(fit.model.runs, table=table))))
-        assert result is not None
-        found[name] = result.passed
-    assert found == {"general": False, "domain": True}
 
 
 # ------------------------------------------------------------------------------------------------------------ real runs
