@@ -13,8 +13,7 @@ from bayeslaw import models, sampler
 from bayeslaw.checks.runs import repetition
 from bayeslaw.models.repetition import penalty, worth
 from bayeslaw.posterior.draws import Posterior
-from bayeslaw.posterior.likelihood import part
-from bayeslaw.posterior.prediction import at_rows
+from bayeslaw.posterior.prediction import at_rows, part
 from bayeslaw.validation.calibration import calibrate
 from bayeslaw.workflow import Fit
 from tests.calibration.designs import FITS, study
