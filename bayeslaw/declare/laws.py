@@ -284,6 +284,8 @@ class Law:
 
     def value(self, name: str, columns: "xr.Dataset") -> "xr.DataArray":
         """Return one covariate in its own unit, from table columns."""
+        if name not in self.covariates:
+            raise unknown_name(f"covariate of {self.name}", name, self.covariates)
         if (derive := self.covariates[name].derive) is None:
             return columns[name]
         known = {"eval": ROLE if ROLE in columns else "eval"}

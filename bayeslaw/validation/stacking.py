@@ -9,7 +9,7 @@ import xarray as xr
 
 from bayeslaw.base.arguments import checked, named_values
 from bayeslaw.base.intervals import SAMPLE
-from bayeslaw.errors import RangeError, unknown_name
+from bayeslaw.errors import ArgumentError, BayeslawError, RangeError, shown, unknown_name
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored, Quantity
 from bayeslaw.validation.comparison import compare
@@ -45,9 +45,9 @@ def stacked(
 
     Raises
     ------
-    DataError, RangeError, UnknownName
-        As in `bayeslaw.compare`; a weight is negative, all are 0, or it belongs to no model; the answers have different
-        units, labels or searched ranges.
+    ArgumentError, DataError, RangeError, UnknownName
+        The question is no function of a fit; as in `bayeslaw.compare`; a weight is negative, all are 0, or it belongs
+        to no model; the answers have different units, labels or searched ranges.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def stacked(
     if len(entries) < 2:
         raise RangeError("give at least two models to stack, for example bl.stacked({'a': a, 'b': b}, question)")
     share = _shares(dict(compare(entries)["weight"]) if weights is None else weights, entries)
-    answers = {name: question(entries[name]) for name, weight in share.items() if weight > 0}
+    answers = {name: _answer(name, entries[name], question) for name, weight in share.items() if weight > 0}
     _check_alike(answers)
     size = max(answer.draws.sizes["chain"] * answer.draws.sizes["draw"] for answer in answers.values())
     ends = np.round(np.cumsum([share[name] for name in answers]) * size).astype(int)
@@ -75,6 +75,22 @@ def stacked(
         "cautions": tuple(f"{name}: {caution}" for name, answer in answers.items() for caution in answer.cautions),
     }
     return kind(**about)
+
+
+def _answer(name: str, fit: Posterior, question: Callable[[Any], Quantity]) -> Quantity:
+    try:
+        answer = question(fit)
+        if not isinstance(answer, Quantity):
+            raise TypeError(f"it returned {shown(answer)}")
+    except BayeslawError:
+        raise
+    except Exception as e:  # whatever a user's function raises
+        reason = " ".join(f"{type(e).__name__}: {e}".split())[:120]
+        raise ArgumentError(
+            f"question={shown(question)} has no answer of {name!r} ({reason}): give a function of a fit such as lambda "
+            "fit: fit.predict(N=7e9, D=1e11)"
+        ) from None
+    return answer
 
 
 def _shares(weights: Mapping[Any, float], entries: Mapping[str, Posterior]) -> dict[str, float]:

@@ -26,7 +26,7 @@ def harmful(made: Fit) -> Fit:
 
 
 @pytest.fixture
-def fit(table_for) -> Fit:
+def fit(table_for: Any) -> Fit:
     return harmful(stand_in(models.dcpt_repetition, table_for, draws=20))
 
 

@@ -14,7 +14,6 @@ import xarray as xr
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.models.repetition import penalty, worth
 from bayeslaw.validation.evaluation import Evaluation
 from tests.studies.page import BUILD, DATA, Page, convergence
 
@@ -97,8 +96,9 @@ def both() -> Any:
         coefficients={**other.coefficients, "R_star": one.coefficients["R_star"]},
     )
     def saturation_and_penalty(N, D, epochs, load, /, *, E, A, alpha, B, beta, P, delta, kappa, R_star):  # type: ignore[no-untyped-def]
-        fresh = models.chinchilla(N, D * worth(epochs, R_star), E=E, A=A, alpha=alpha, B=B, beta=beta)
-        return fresh + penalty(epochs, load, P, delta, kappa)
+        saturating = one(N, D, epochs, E=E, A=A, alpha=alpha, B=B, beta=beta, R_star=R_star)
+        nothing = {"E": 0.0, "A": 0.0, "alpha": 1.0, "B": 0.0, "beta": 1.0}
+        return saturating + other(N, D, epochs, load, P=P, delta=delta, kappa=kappa, **nothing)
 
     return saturation_and_penalty
 

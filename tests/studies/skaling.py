@@ -161,10 +161,11 @@ def residuals(page: Page) -> Any:
     for ax, (law, body) in zip(axes, LAWS.items(), strict=True):
         fit = page.fit(f"OLMo ladder-{law}", bl.Model(body, bl.read_runs(near), noise=bl.Noise()))
         mean = fit.predict(ladder.drop(columns="loss"))["mean"].to_numpy()
-        for N, own in ladder.assign(error=100 * (ladder["loss"] / mean - 1)).groupby("N"):
-            held = float(N) > LARGEST_FITTED
+        for _, own in ladder.assign(error=100 * (ladder["loss"] / mean - 1)).groupby("N"):
+            size = float(own["N"].iloc[0])
+            held = size > LARGEST_FITTED
             style = {"marker": "o", "linestyle": "--" if held else "-"}
-            ax.plot(own["D"], own["error"], label=f"{N / 1e9:.2g} B{' (held out)' * held}", **style)
+            ax.plot(own["D"], own["error"], label=f"{size / 1e9:.2g} B{' (held out)' * held}", **style)
         ax.set(xscale="log", xlabel="tokens", title=law)
         ax.axhline(0, color="grey", linewidth=0.8)
     axes[0].set_ylabel("measured above the law (%)")

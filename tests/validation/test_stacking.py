@@ -8,7 +8,7 @@ import pytest
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.errors import RangeError, UnknownName
+from bayeslaw.errors import ArgumentError, RangeError, UnknownName
 from bayeslaw.posterior.quantity import Censored, Quantity
 from bayeslaw.workflow import Fit
 from tests.stand_ins import stand_in
@@ -17,7 +17,7 @@ AT: dict[str, Any] = {"N": [5e8, 1e9], "D": 1e10}
 
 
 @pytest.fixture
-def fits(table_for) -> dict[str, Fit]:
+def fits(table_for: Any) -> dict[str, Fit]:
     one, other = (stand_in(models.catalogue[name], table_for, draws=100) for name in ("chinchilla", "skaling"))
     same = replace(other.model, runs=one.model.runs)
     return {"chinchilla": one, "skaling": replace(other, model=same)}
@@ -72,5 +72,7 @@ def test_what_cannot_be_stacked_is_refused_in_a_sentence(fits):
     with pytest.raises(RangeError, match="give weights of at least 0, some of them above"):
         bl.stacked(fits, lambda fit: fit.predict(**AT), weights={"skaling": 0.0})
     even = {"chinchilla": 0.5, "skaling": 0.5}
+    with pytest.raises(ArgumentError, match="has no answer of 'chinchilla' .TypeError: it returned 2.*give a function"):
+        bl.stacked(fits, lambda _: 2.0, weights=even)  # type: ignore[arg-type,return-value]
     with pytest.raises(RangeError, match="'chinchilla' and 'skaling' have different units, labels or searched ranges"):
         bl.stacked(fits, lambda fit: fit.predict(N=1e9, D=1e10, new_run=fit.model.law.name == "skaling"), weights=even)
