@@ -45,7 +45,7 @@ TRUTH: dict[str, dict[str, float]] = {
     "domain": dict(E=1.3, A=0.4, alpha=0.3, B=0.2, beta=0.3, eta=1.2, C=0.5, gamma=0.35, eps=0.1),
 }
 HARM: dict[str, float] = {"P": 0.25, "delta": 0.9, "kappa": 0.5}
-TARGET: dict[str, float] = {"N": 1e9, "domain_tokens": 1e9, "D": 2e10}
+TARGET: dict[str, Any] = {"N": 1e9, "domain_tokens": 1e9, "D": 2e10}
 """The simulated question: the best share of a domain of 1 B unique tokens in 20 B tokens of training."""
 
 
@@ -95,7 +95,7 @@ def both() -> Any:
         covariates=other.covariates,
         coefficients={**other.coefficients, "R_star": one.coefficients["R_star"]},
     )
-    def saturation_and_penalty(N, D, epochs, load, /, *, E, A, alpha, B, beta, P, delta, kappa, R_star):  # type: ignore[no-untyped-def]
+    def saturation_and_penalty(N, D, epochs, load, /, *, E, A, alpha, B, beta, P, delta, kappa, R_star):
         saturating = one(N, D, epochs, E=E, A=A, alpha=alpha, B=B, beta=beta, R_star=R_star)
         nothing = {"E": 0.0, "A": 0.0, "alpha": 1.0, "B": 0.0, "beta": 1.0}
         return saturating + other(N, D, epochs, load, P=P, delta=delta, kappa=kappa, **nothing)

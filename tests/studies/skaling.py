@@ -105,12 +105,13 @@ def main() -> None:
             return bl.stacked(of, lambda one: one.predict(**at), weights=by)
 
         predictors: dict[str, Callable[..., Quantity]] = {law: fit.predict for law, fit in fits.items()}
-        for law, predict in {**predictors, STACKED: partial(stack, of=fits, by=weight)}.items():
-            about = {"runs": name, "law": law}
+        predictors[STACKED] = partial(stack, of=fits, by=weight)
+        for law, predict in predictors.items():
+            about: dict[str, Any] = {"runs": name, "law": law}
             if law in fits:
                 about |= {
                     "elpd": compared.loc[law, "elpd"],
-                    "below the best": abs(compared.loc[law, "elpd_diff"]),
+                    "below the best": compared["elpd_diff"].abs()[law],
                     "its error": compared.loc[law, "diff_se"],
                     "weight": weight[law],
                 }
