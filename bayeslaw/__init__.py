@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bayeslaw.validation.calibration import Calibration, calibrate
     from bayeslaw.validation.comparison import compare
     from bayeslaw.validation.evaluation import Evaluation, evaluate
+    from bayeslaw.validation.stacking import stacked
     from bayeslaw.workflow import Fit, Model, load
 else:
     __getattr__, __dir__ = lazy(
@@ -73,6 +74,7 @@ else:
             "bayeslaw.validation.comparison": ["compare"],
             "bayeslaw.validation.evaluation": ["Evaluation", "evaluate"],
             "bayeslaw.validation.splits": [],
+            "bayeslaw.validation.stacking": ["stacked"],
             "bayeslaw.workflow": ["Fit", "Model", "load"],
         },
     )
@@ -116,6 +118,7 @@ __all__ = [
     "schedules",
     "share",
     "splits",
+    "stacked",
     "suggest",
     "with_misfit",
 ]

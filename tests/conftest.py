@@ -13,6 +13,7 @@ from bayeslaw.declare.laws import Law
 LEVELS = {
     "N": [1e8, 5e8, 2e9],
     "D": [1e8, 1e9, 1e10, 5e10],
+    "U": [1e9, 4e9],
     "domain_share": [0.0, 0.1, 0.5, 0.9, 1.0],
     "S1": [0.3, 2.0, 20.0],
     "annealed_power": [-1e-4, 0.0, 2e-4],

@@ -19,7 +19,7 @@ __all__ = [
     "times",
 ]
 
-COUNTED_COLUMNS = ("N", "D", "step", "domain_tokens")
+COUNTED_COLUMNS = ("N", "D", "U", "step", "domain_tokens")
 """Columns whose values `amount` writes."""
 
 CELL = "<{0} style='text-align: left'>{1}</{0}>"

@@ -15,7 +15,7 @@ from bayeslaw.checks.result import CheckResult, by_chance
 from bayeslaw.decisions.critical_ratio import CriticalRatio
 from bayeslaw.decisions.study import study_of
 from bayeslaw.errors import unknown_name
-from bayeslaw.posterior.cautions import VERIFIED, reach
+from bayeslaw.posterior.cautions import EPOCHS, VERIFIED, reach, repeated
 from bayeslaw.posterior.convergence import MOST_PARETO_K
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.likelihood import errors, log_likelihood, standardised
@@ -201,9 +201,16 @@ def extrapolation(fit: Posterior, **planned: Any) -> CheckResult:
     known |= dict.fromkeys(c for c in ("step", "peak") if law.path == "step" and c in design.rows)
     if unknown := [name for name in planned if name not in known]:
         raise unknown_name(f"column of a fit of {law.name}", unknown[0], known)
-    beyond = reach(fit, {c: finite_numbers(v, c) for c, v in planned.items() if c in VERIFIED and v is not None})
+    given = {c: v for c, v in planned.items() if c in {*VERIFIED, "U"} and v is not None}
+    numbers: dict[str, Any] = {c: finite_numbers(v, c) for c, v in given.items()}
+    if EPOCHS in law.covariates and set(law.covariates[EPOCHS].columns(EPOCHS)) <= set(numbers):
+        columns = xr.Dataset({c: xr.DataArray(np.atleast_1d(v), dims=c) for c, v in numbers.items()})
+        numbers |= repeated(design, columns)
+    beyond = reach(fit, numbers)
     remedy = "run something in between, or see how well "
-    if beyond.column == "domain_share":
+    if beyond.column == EPOCHS:
+        remedy = "give the runs as many unique tokens, U, as make their epochs those of the prediction"
+    elif beyond.column == "domain_share":
         remedy += "each of your shares is predicted without its runs with bl.evaluate(fit.model, "
         remedy += "bl.splits.by('domain_share'))"
     else:

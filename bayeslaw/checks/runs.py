@@ -9,10 +9,13 @@ from bayeslaw.posterior.cautions import VERIFIED
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.spec.ranges import MOST_OUTSIDE, left_out, ranges
 
-__all__ = ["in_range", "laws_that_bend", "peaks", "reference"]
+__all__ = ["in_range", "laws_that_bend", "peaks", "reference", "repetition"]
 
 MOST_FACTOR = 100
 """Factor between the reference run, for which the priors are stated, and the mean of the runs."""
+
+MOST_EPOCHS = 4
+"""Epochs up to which a repeated token is worth about as much as a fresh one (arXiv:2305.16264)."""
 
 
 def reference(fit: Posterior) -> CheckResult:
@@ -78,6 +81,25 @@ def peaks(fit: Posterior) -> CheckResult | None:
         f"{widest['max']:.3g}",
         f"{law.name} holds for one: fit the runs of each peak apart, or give each its coefficients, "
         f"by=dict.fromkeys(models.{law.name}.coefficients, 'peak')",
+    )
+
+
+def repetition(fit: Posterior) -> CheckResult | None:
+    """Whether a law that takes repeated tokens for fresh ones was fitted to runs that repeat them."""
+    law, rows = fit.model.law, fit.model.design.rows
+    if "U" not in rows or "U" in law.columns or "D" not in rows:
+        return None
+    measured = fit.model.design.measured.any("eval").values
+    own = rows["D"] * rows["domain_share"] if "domain_share" in law.columns else rows["D"]
+    epochs = float((own / rows["U"]).values[measured].max())
+    known = models.such_as(lambda other: {"U", *law.columns} <= set(other.columns))
+    return CheckResult.judged(
+        "repetition",
+        epochs,
+        MOST_EPOCHS,
+        f"runs see their unique tokens (column U) up to {epochs:.3g} times, and {law.name} takes all for fresh",
+        f"about {MOST_EPOCHS} epochs are nearly free (arXiv:2305.16264), more are not: fit a law that counts epochs "
+        f"({known}), or leave those runs out",
     )
 
 

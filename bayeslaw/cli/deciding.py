@@ -76,6 +76,7 @@ PULL = "With --near: nats to gain for a nat of Kullback-Leibler divergence from 
 OPTIONS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "N": (options.Size, one_or_several),
     "D": (options.Tokens, one_or_several),
+    "U": (options.Unique, one_or_several),
     "flops_per_token": (COST, _cost),
     "eval": (EVALS, one_or_several),
     "domain": (options.Domain, one_or_several),

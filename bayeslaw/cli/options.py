@@ -31,6 +31,7 @@ Numbers = list[float] | None
 Domain = Annotated[Texts, Option(help="Target domain, where the fit has several; may be repeated.")]
 Size = Annotated[Numbers, Option("--N", help="Model size in parameters, where the law has one; may be repeated.")]
 Tokens = Annotated[Numbers, Option("--D", help="Tokens, where the law has them; may be repeated.")]
+Unique = Annotated[Numbers, Option("--U", help="Unique tokens, where the law counts epochs; may be repeated.")]
 Share = Annotated[Numbers, Option(min=0, max=1, help="Domain share, where the law has one; may be repeated.")]
 Goals = Annotated[
     Texts,

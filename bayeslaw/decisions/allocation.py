@@ -19,7 +19,7 @@ from bayeslaw.decisions.question import (
     where,
 )
 from bayeslaw.errors import RangeError
-from bayeslaw.posterior.cautions import cautioned
+from bayeslaw.posterior.cautions import cautioned, repeated
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored
 
@@ -44,6 +44,7 @@ def allocation(
     flops: Any,
     flops_per_token: Cost = FLOPS_PER_PARAMETER,
     domain_share: Any = None,
+    U: Any = None,
     domain: Any = None,
     eval: str | None = None,
     labels: Mapping[str, Any] | None = None,
@@ -58,6 +59,8 @@ def allocation(
     fit, domain_share, domain, labels
         The posterior; share of the domain in the stream, target domain and ``{column: label}`` of other groups. Arrays
         give the result dims.
+    U : float or array
+        Unique tokens, where the law counts epochs.
     flops : float or array
         Training compute in FLOPs; an array gives the result a dim ``flops``.
     flops_per_token : float, str or callable
@@ -82,7 +85,7 @@ def allocation(
     -----
     Usage 3 of Que et al. 2024, arXiv:2406.01375, which has a closed form; the search works for any law.
     """
-    asked = where(labels, domain_share=domain_share, domain=domain)
+    asked = where(labels, domain_share=domain_share, U=U, domain=domain)
     columns = open_columns(fit, asked, "N", "D")
     budget, cost = named(flops, "flops"), cost_of(fit, flops_per_token)
     least = float(cost(xr.DataArray(SMALLEST_SIZE))) * SMALLEST_SIZE
@@ -115,8 +118,10 @@ def allocation(
         low=xr.ufuncs.minimum(first, last) * (1 + END_ROUNDING),
         high=xr.ufuncs.maximum(first, last) * (1 - END_ROUNDING),
     )
-    middle = best.median().transpose("quantity", ...).values
-    return cautioned(fit, best, N=middle[0], D=middle[1], domain_share=domain_share)
+    middle = best.median().transpose("quantity", ...)
+    at = columns.assign({k: middle.sel(quantity=k, drop=True) for k in ("N", "D")})
+    seen = repeated(fit.model.design, at, [eval])
+    return cautioned(fit, best, N=at["N"].values, D=at["D"].values, domain_share=domain_share, **seen)
 
 
 def _largest(budget: xr.DataArray, cost: Callable[[xr.DataArray], xr.DataArray]) -> xr.DataArray:

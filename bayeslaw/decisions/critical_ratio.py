@@ -14,7 +14,7 @@ from bayeslaw.decisions.baseline import baseline_of
 from bayeslaw.decisions.question import Line, given, last_below, of_one_role, only_eval, open_columns, sets_named, where
 from bayeslaw.declare.laws import Law
 from bayeslaw.errors import DataError, LawError, RangeError, shown, unknown_name
-from bayeslaw.posterior.cautions import cautioned
+from bayeslaw.posterior.cautions import cautioned, repeated
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored
 
@@ -104,6 +104,7 @@ def critical_ratio(
     *,
     N: Any = None,
     D: Any = None,
+    U: Any = None,
     domain: Any = None,
     baseline: Any = None,
     max_rise: float | None = None,
@@ -128,6 +129,8 @@ def critical_ratio(
     fit, N, D, domain, labels
         The posterior; model size (parameters), tokens of continual pre-training, target domain and ``{column: label}``
         of other groups. Arrays give the result dims.
+    U : float or array
+        Unique tokens of the domain, where the law counts epochs.
     baseline : float, (float, float), array or mapping, optional
         Loss before training in nats: a number, a pair (value, sd), or one number per `N`; of several validation sets
         ``{validation set: baseline}``. By default the mean of the runs' rows at D = 0 for that N (and domain). Where
@@ -174,7 +177,7 @@ def critical_ratio(
     The definition of arXiv:2407.17467 also limits the rise to 0.05 nats, which never binds below a share of 1 in its
     own tables: ask for it with ``rule="tolerance", max_increase=0.05``.
     """
-    asked = where(labels, N=N, D=D, domain=domain)
+    asked = where(labels, N=N, D=D, U=U, domain=domain)
     columns = open_columns(fit, asked, "domain_share")
     limits = _limits(fit, rule, max_rise, max_increase)
     if rule != "turning-point" and given(weight=weight, beside=beside):
@@ -209,7 +212,8 @@ def critical_ratio(
         )
 
     ratio = of(sets[0]) if len(sets) == 1 else _of_several({name: of(name) for name in sets}, together)
-    return cautioned(fit, ratio, N=N, D=D, domain_share=[*ratio.interval().values()])
+    seen = repeated(fit.model.design, columns.assign(domain_share=ratio.median().max()), sets)
+    return cautioned(fit, ratio, N=N, D=D, domain_share=[*ratio.interval().values()], **seen)
 
 
 def bends(law: Law) -> bool:
@@ -223,8 +227,7 @@ def of_the_study(fit: Posterior) -> dict[str, Any] | None:
     if not design.of_role("general"):
         return None
     asked: dict[str, Any] = {"max_rise": 0.0}
-    if "D" in fit.model.law.columns:
-        asked["D"] = float(design.levels["D"].max())
+    asked |= {column: float(design.levels[column].max()) for column in ("D", "U") if column in fit.model.law.columns}
     if (N := design.levels.get("N", design.groups.get("N"))) is not None:
         asked["N"] = N[np.unique(np.linspace(0, len(N) - 1, MOST_LABELS).round().astype(int))]
     if "domain" in design.groups:

@@ -42,7 +42,7 @@ LINE_POINTS = 201
 END_ROUNDING = 1e-9
 """Relative distance from an end of a searched range within which a draw counts as censored at that end."""
 
-OWN_ARGUMENTS = ("N", "D", "domain_share", "domain")
+OWN_ARGUMENTS = ("N", "D", "U", "domain_share", "domain")
 """Columns that are arguments of decisions; other columns of groups go into ``labels``."""
 
 MOST_CELLS = 2_000_000

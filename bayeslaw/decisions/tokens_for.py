@@ -10,7 +10,7 @@ from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.decisions.question import END_ROUNDING, Line, last_below, only_eval, open_columns, where
 from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import RangeError
-from bayeslaw.posterior.cautions import cautioned
+from bayeslaw.posterior.cautions import cautioned, repeated
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored
 
@@ -27,6 +27,7 @@ def tokens_for(
     score: float | None = None,
     N: Any = None,
     domain_share: Any = None,
+    U: Any = None,
     mixture: Any = None,
     domain: Any = None,
     eval: str | None = None,
@@ -43,6 +44,8 @@ def tokens_for(
     fit, N, domain_share, domain, labels
         The posterior; model size (parameters), share of the domain, target domain and ``{column: label}`` of other
         groups. Arrays give the result dims.
+    U : float or array
+        Unique tokens, where the law counts epochs.
     loss : float, optional
         The loss to reach, in the unit of the runs.
     score : float, optional
@@ -76,7 +79,7 @@ def tokens_for(
     target = 1 - score if score is not None else float(loss or 0)
     if not 0 < target < np.inf:
         raise RangeError(f"loss is {loss}: give a loss above 0")
-    asked = where(labels, N=N, domain_share=domain_share, domain=domain)
+    asked = where(labels, N=N, domain_share=domain_share, U=U, domain=domain)
     columns = open_columns(fit, asked | where({WEIGHT: mixture}), "D")
     eval, measured = only_eval(fit, eval), fit.model.design.levels["D"]
     low, high = float(measured.min()) / SEARCH_FACTOR, float(measured.max()) * SEARCH_FACTOR
@@ -98,4 +101,6 @@ def tokens_for(
         low=tokens(grid[0]).item() * (1 + END_ROUNDING),
         high=tokens(grid[-1]).item() * (1 - END_ROUNDING),
     )
-    return cautioned(fit, answer, columns.get(WEIGHT), N=N, D=answer.median().values, domain_share=domain_share)
+    needed = answer.median()
+    seen = repeated(fit.model.design, columns.assign(D=needed), [eval])
+    return cautioned(fit, answer, columns.get(WEIGHT), N=N, D=needed.values, domain_share=domain_share, **seen)

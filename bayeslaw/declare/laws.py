@@ -282,14 +282,17 @@ class Law:
 
     def inputs(self, columns: "xr.Dataset", reference: Mapping[str, float]) -> "dict[str, xr.DataArray]":
         """Return the covariates in reference units, from table columns (named arrays, any dims)."""
-        scaled, known = {}, {"eval": ROLE if ROLE in columns else "eval"}
-        for name, cov in self.covariates.items():
-            if cov.derive is None:
-                value = columns[name]
-            else:
-                value = cov.derive(**{p: columns[known.get(p, p)] for p in inspect.signature(cov.derive).parameters})
-            scaled[name] = value / reference[name]
-        return scaled
+        return {name: self.value(name, columns) / reference[name] for name in self.covariates}
+
+    def value(self, name: str, columns: "xr.Dataset") -> "xr.DataArray":
+        """Return one covariate in its own unit, from table columns."""
+        if name not in self.covariates:
+            raise unknown_name(f"covariate of {self.name}", name, self.covariates)
+        if (derive := self.covariates[name].derive) is None:
+            return columns[name]
+        known = {"eval": ROLE if ROLE in columns else "eval"}
+        found: xr.DataArray = derive(**{p: columns[known.get(p, p)] for p in inspect.signature(derive).parameters})
+        return found
 
     def __reduce__(self) -> Any:
         """Pickle a law that a module holds by reference, as functions are, and any other by its parts."""

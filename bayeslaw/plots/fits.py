@@ -45,23 +45,26 @@ def plot_shares(
     domain: str | None = None,
     prob: float = CI_PROB,
     ratio: Censored | None = None,
+    U: float | None = None,
     **groups: Any,
 ) -> Axes:
     """Plot the loss of every validation set over the domain share, with the measurements there.
 
-    The points are the runs of model size `N`, each at its checkpoint nearest to `D`; points that the fit did not use
-    are hollow. Leave out what the law does not depend on. `ratio`, a critical or best ratio, is marked with its
-    interval; `groups` gives the other labels that coefficients vary over, by name.
+    The points are the runs of model size `N` (and of so many unique tokens `U`), each at its checkpoint nearest to `D`;
+    points that the fit did not use are hollow. Leave out what the law does not depend on. `ratio`, a critical or best
+    ratio, is marked with its interval; `groups` gives the other labels that coefficients vary over, by name.
     """
     ax, design = style.axes_or_new(ax), fit.model.design
     rows, chosen = design.rows, given(domain=domain, **groups)
     share = rows["domain_share"].values
     grid = np.linspace(share.min(), share.max(), 41)
-    at = {"domain_share": grid, **given(N=N, D=D), **chosen}
+    at = {"domain_share": grid, **given(N=N, D=D, U=U), **chosen}
     draws = predict(fit, **at).draws
     if fit.model.outside != "include":
         draws = draws.where(inside(fit.model.law, design.with_evals(fit.columns(**at))))
-    here = np.ones(len(share), bool) if N is None else np.isclose(rows["N"].values, N)
+    here = np.ones(len(share), bool)
+    for name, value in given(N=N, U=U).items():
+        here &= np.isclose(rows[name].values, value)
     for name, label in chosen.items():
         here &= rows[name].values == label
     away = pd.Series(0.0 if D is None else np.abs(np.log(rows["D"].values / D)), range(len(share)))
@@ -70,7 +73,7 @@ def plot_shares(
     style.losses(ax, draws, rows.isel(row=near), design.measured.isel(row=near), "domain_share", prob)
     if ratio is not None:
         style.mark(ax, ratio, prob)
-    where = [f"{name} = {amount(value)}" for name, value in given(N=N, D=D).items()]
+    where = [f"{name} = {amount(value)}" for name, value in given(N=N, D=D, U=U).items()]
     return style.finish(ax, ", ".join([*where, *map(str, chosen.values())]))
 
 

@@ -34,6 +34,7 @@ LARGEST = float(np.finfo(float).max)
 POSSIBLE = {
     "N": (1.0, LARGEST, "a number of parameters"),
     "D": (0.0, LARGEST, "a number of tokens"),
+    "U": (1.0, LARGEST, "a number of unique tokens"),
     "domain_share": (-1e-9, 1 + 1e-9, "a share in [0, 1]"),
     "duration": (-1e-9, 1 + 1e-9, "a share of the training in [0, 1]"),
 }

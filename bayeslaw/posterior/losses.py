@@ -15,7 +15,7 @@ from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
 from bayeslaw.base.words import counted
 from bayeslaw.declare.names import RESULTS, WEIGHT
 from bayeslaw.errors import Caution, DataError, RangeError
-from bayeslaw.posterior.cautions import VERIFIED, cautioned
+from bayeslaw.posterior.cautions import VERIFIED, cautioned, repeated
 from bayeslaw.posterior.draws import MANY, Posterior
 from bayeslaw.posterior.identified import mixture_cautions
 from bayeslaw.posterior.prediction import CELLS
@@ -104,7 +104,7 @@ def _cautioned(fit: Posterior, answer: Quantity, columns: xr.Dataset, **path: An
         answer = replace(answer, cautions=mixture_cautions(fit, columns[WEIGHT]))
     named = ("N", "D", "domain_share") if path else VERIFIED
     sizes = {c: columns[c].values for c in named if c in columns}
-    return cautioned(fit, answer, columns.get(WEIGHT), **sizes, **path)
+    return cautioned(fit, answer, columns.get(WEIGHT), **sizes, **repeated(fit.model.design, columns), **path)
 
 
 def _check_trained(fit: Posterior, columns: xr.Dataset) -> None:

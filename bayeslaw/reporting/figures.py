@@ -104,19 +104,19 @@ def of_fit(fit: Posterior, ratios: dict[tuple[Any, Any], CriticalRatio]) -> list
 
 def _over_shares(fit: Posterior, ratios: dict[tuple[Any, Any], CriticalRatio]) -> Picture:
     design, columns = fit.model.design, fit.model.law.columns
-    D = design.levels["D"].max() if "D" in columns else None
+    most = {name: design.levels[name].max() for name in ("D", "U") if name in columns}
     differ: dict[str, Any] = {"N": design.levels["N"]} if "N" in columns else {}
     differ |= {name: labels for name, labels in design.groups.items() if name != "domain_share"}
     if any(covariate.of == "domain" for covariate in fit.model.law.covariates.values()):
         differ["domain"] = np.unique(design.rows["domain"].values)
     panels = [dict(zip(differ, labels, strict=True)) for labels in product(*differ.values())]
-    at = f" at {place({'D': D})}" if D is not None else ""
+    at = f" at {place(most)}" if most else ""
     return Picture(
         "shares",
         f"Bands of the mean law over the domain share{at}, with the measured losses; the fit did not use hollow points",
         lambda: grid(
             panels,
-            lambda p, ax: plot_shares(fit, D=D, ax=ax, ratio=ratios.get((p.get("N"), p.get("domain"))), **p),
+            lambda p, ax: plot_shares(fit, ax=ax, ratio=ratios.get((p.get("N"), p.get("domain"))), **most, **p),
             height=2.7,
         ),
     )

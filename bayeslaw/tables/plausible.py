@@ -16,6 +16,7 @@ __all__ = ["check_count", "check_ranges", "check_steps", "doubtful_losses"]
 COUNT_RANGES = {
     "N": (1e3, 1e18, "parameters"),
     "D": (1e3, 1e21, "tokens"),
+    "U": (1e3, 1e21, "unique tokens"),
     "domain_tokens": (1e3, 1e21, "tokens"),
 }
 """Smallest and largest plausible count, and its unit."""
@@ -51,10 +52,10 @@ def check_ranges(frame: pd.DataFrame, losses: Mapping[str, str], known: Mapping[
         values, percent = frame[name], frame[name].between(1, 100, inclusive="right")
         refuse(values, percent, "shares lie in [0, 1]; divide the column by 100 if it is in percent")
         refuse(values, ~values.between(0, 1), "shares lie in [0, 1]; correct it")
-    for name in ("N", "D"):
+    for name in ("N", "D", "U"):
         if name in frame:
             values, (low, high, unit) = frame[name], COUNT_RANGES[name]
-            refuse(values, (values < 0) | ((values == 0) & (name == "N")), f"give the number of {unit}, above 0")
+            refuse(values, (values < 0) | ((values == 0) & (name != "D")), f"give the number of {unit}, above 0")
             few = values.between(0, low, inclusive="neither")
             refuse(values, few, f"give {unit}, not billions (multiply by 1e9)")
             refuse(values, values > high, f"no run has as many {unit}; correct it")

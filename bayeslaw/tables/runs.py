@@ -22,7 +22,7 @@ from bayeslaw.tables.units import BytesPerToken, Unit, in_nats, units_of
 
 __all__ = ["Runs", "read_labelled", "read_runs"]
 
-NUMBERS = ("N", "D", "step", "lr", "domain_share", "duration", "k1", "k2", "k3")
+NUMBERS = ("N", "D", "U", "step", "lr", "domain_share", "duration", "k1", "k2", "k3")
 LABELS = ("run", "domain")
 
 MOST_LISTED_LABELS = 8
@@ -146,10 +146,10 @@ def read_runs(
         Mean bytes per token of the validation sets, or of each, for losses in bits per byte.
     **columns : str
         ``canonical=column in the table``, for example ``N="params", D="tokens", domain_share="ratio", run="run_id"``.
-        Canonical names: ``N`` (parameters), ``D`` (tokens), ``step``, ``lr``, ``domain_share`` (in [0, 1]),
-        ``weight_<source>``, ``domain``, ``run``. Other columns are kept as labels. Without a run column, rows that
-        differ only in D, step, lr and what else varies along a run are one run; `Runs.note` names the columns that
-        tell runs apart.
+        Canonical names: ``N`` (parameters), ``D`` (tokens), ``U`` (unique tokens), ``step``, ``lr``, ``domain_share``
+        (in [0, 1]), ``weight_<source>``, ``domain``, ``run``. Other columns are kept as labels. Without a run column,
+        rows that differ only in D, step, lr and what else varies along a run are one run; `Runs.note` names the
+        columns that tell runs apart.
 
     Returns
     -------

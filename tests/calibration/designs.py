@@ -18,6 +18,7 @@ FITS: dict[str, Any] = {"draws": 300, "chains": 2, "tune": 400, "seed": 1}
 LEVELS: dict[str, list[float]] = {
     "N": [3e8, 1e9, 3e9],
     "D": [2e9, 6e9, 2e10, 6e10],
+    "U": [1e9, 8e9],
     "domain_share": [0.1, 0.33, 0.67, 0.9],
     "duration": [0.0, 0.05, 0.1, 0.2, 0.3],
 }

@@ -51,6 +51,7 @@ class StubFit:
         measured = pd.DataFrame({f"{e}_loss": [2.0, 3.0] for e in self.evals})
         runs = SimpleNamespace(table=measured, baseline=self.baseline)
         design = SimpleNamespace(
+            law=self.law,
             groups={},
             levels={},
             roles=self.evals,

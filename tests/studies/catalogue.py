@@ -15,7 +15,7 @@ import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.workflow import Fit
 from tests.models.test_held_out_schedules import LAWS, SIZES, curves
-from tests.studies import cmr, cross_domain, data_mixing, dcpt_forms, domain_upsampling
+from tests.studies import cmr, cross_domain, data_mixing, dcpt_forms, domain_upsampling, repetition, skaling
 from tests.studies.page import DOCS, fitted
 
 NOTEBOOK = {
@@ -109,6 +109,33 @@ def of_the_notebook() -> dict[str, dict[str, dict[str, Any]]]:
     return {"Ye et al. 2024, notebook": {"c": c, "t": t}}
 
 
+def size_and_tokens() -> dict[str, Fit]:
+    """Fit the Chinchilla law and Skaling to the smaller models of a ladder, as their study does."""
+    near, _, noise = skaling.studies()["OLMo ladder"]
+    return {
+        law: fitted("skaling", f"OLMo ladder-{law}", bl.Model(body, bl.read_runs(near), noise=noise))
+        for law, body in skaling.LAWS.items()
+    }
+
+
+def repeated_tokens() -> dict[str, Fit]:
+    """Fit both rivals of repetition to public runs of up to 60 epochs, as their study does."""
+    rivals, noise = (models.repetition_penalty, models.effective_tokens), bl.Noise(robust=True)
+    runs = repetition.fitted_runs()
+    return {law.name: fitted("repetition", law.name, bl.Model(law, runs, noise=noise)) for law in rivals}
+
+
+def scarce_domain() -> Fit:
+    """Fit D-CPT with a penalty to simulated proxies whose epochs are those of the target."""
+    model = bl.Model(models.dcpt_repetition, repetition.proxies([2e8, 1e9]))
+    return fitted("repetition", "simulated-2-2e+08", model)
+
+
+def with_interaction() -> Fit:
+    """Fit D-CPT with an interaction to tiny models."""
+    return _fitted("dcpt_interaction", dcpt_forms.form("dcpt_interaction", tinycpt()))
+
+
 @dataclass(frozen=True)
 class Report:
     """A report: what it is called, what its runs are, and how it is made."""
@@ -168,6 +195,32 @@ REPORTS = {
         "A tiny model of 923 k parameters, continued on shares of Python code at a constant rate. BiMix knows no size; "
         "the same runs and three smaller models by the D-CPT law are in [another report](tinycpt.md).",
         own_share_and_tokens,
+    ),
+    "skaling": Report(
+        "Skaling beside the Chinchilla law: the OLMo ladder",
+        "Losses on C4 at the end of 24 public runs of 190M to 1.3B parameters, 0.5 to 10 times the tokens of the "
+        "Chinchilla optimum (arXiv:2412.04403). Larger models are predicted in the [study](../studies/skaling.md).",
+        size_and_tokens,
+    ),
+    "repetition": Report(
+        "Repeated tokens: a penalty beside effective tokens",
+        "Ends of the public runs of arXiv:2305.16264 on C4, up to 60 epochs and 4.5 nats. Cells left out are predicted "
+        "in the [study](../studies/repetition.md).",
+        repeated_tokens,
+    ),
+    "dcpt_repetition": Report(
+        "D-CPT with a penalty of repetition: a scarce domain, simulated",
+        "Simulated from the law itself, since no public runs repeat one domain of several: 45 runs at five shares, on "
+        "0.2 and 1 B unique tokens of the domain. That the law does well here says nothing on the world.",
+        scarce_domain,
+        {"question": {"baseline": 2.9, "max_rise": 0.05}},
+    ),
+    "dcpt_interaction": Report(
+        "D-CPT with an interaction of size and tokens: tiny models of four sizes",
+        "Tiny models of four sizes, continued on nine shares of Python code at a constant rate, as in the report on "
+        "the [forms of D-CPT](dcpt_forms.md).",
+        with_interaction,
+        {"question": {"N": 922_720.0, "max_rise": 0.01}},
     ),
     "lr_annealing_size": Report(
         "Annealing law with model size: three schedules of 25M and 100M models",

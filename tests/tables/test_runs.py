@@ -170,6 +170,8 @@ CELLS = {
     "share far off": (put("domain_share", 2, 1e6), ("domain_share", "row 2", "correct")),
     "N in billions": (put("N", 1, 1.8), ("N", "1.8", "row 1", "parameters", "1e9")),
     "D in billions": (put("D", 9, 20), ("D", "20", "row 9", "tokens", "1e9")),
+    "U in billions": (lambda t: t.assign(U=2.0), ("U", "2", "row 0", "unique tokens", "1e9")),
+    "no unique tokens": (lambda t: t.assign(U=0.0), ("U", "0", "row 0", "unique tokens")),
     "N of zero": (put("N", 2, 0), ("N", "row 2", "above 0")),
     "negative D": (put("D", 2, -1e9), ("D", "row 2", "above 0")),
     "missing label": (put("domain", 8, None), ("domain", "row 8", "name it")),

@@ -61,7 +61,7 @@ BAD: dict[str, Any] = {
 
 INTERNAL = {
     "Fit": {"coefficients", "columns", "error", "errors", "loss", "misfit"},
-    "Law": {"inputs", "reference"},
+    "Law": {"inputs", "reference", "value"},
     "Covariate": {"columns"},
     "Noise": {"at_size", "measured", "one_step_ahead", "priors", "same_step", "sample", "scale", "settled", "spread"},
     "Misfit": {"over", "processes"},
@@ -212,6 +212,11 @@ class World:
             "from_wandb": {"charts": CHART},
             "load": {"path": str(self.cached["saved"])},
             "compare": {"entries": dict.fromkeys(("a", "b"), self.fit_of(SIZE, 60))},
+            "stacked": {
+                "entries": dict.fromkeys(("a", "b"), self.fit_of(SIZE)),
+                "question": lambda fit: fit.predict(N=2e9, D=1e10),
+                "weights": {"a": 0.5, "b": 0.5},
+            },
             "read_curves": {"table": LOG, "warmup": 0},
             "read_scores": {"table": SCORES},
             "plots.plot_intervals": {"answers": {"a": xr.DataArray(np.ones((2, 5)), dims=("chain", "draw"))}},
