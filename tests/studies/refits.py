@@ -1,6 +1,7 @@
 """Least squares of a law by hand, fast enough to refit it to hundreds of tables drawn with replacement."""
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -15,8 +16,8 @@ __all__ = ["LeastSquares"]
 FAR = 30.0
 """Beyond it a coefficient on the log scale is held: far outside any law, and finite."""
 
-MOST_STEPS = 100
-"""Steps of a refit at most; one that starts from the optimum of all runs needs fewer."""
+TOLERANCE, MOST_STEPS = 1e-6, 60
+"""Where a refit ends: at a relative change so small, or after so many steps; it starts from the optimum of all runs."""
 
 
 class LeastSquares:
@@ -70,7 +71,8 @@ class LeastSquares:
             errors: np.ndarray = self.design.log_loss - self.log_losses(theta, self._own, self.design)
             return errors[cells]
 
-        found = least_squares(missed, self.start, loss="huber", f_scale=HUBER_DELTA, max_nfev=MOST_STEPS)
+        end: Any = {"ftol": TOLERANCE, "xtol": TOLERANCE, "max_nfev": MOST_STEPS}
+        found = least_squares(missed, self.start, loss="huber", f_scale=HUBER_DELTA, **end)
         return np.asarray(found.x)
 
     def refits(self, number: int, rng: np.random.Generator) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The machinery of the page: rivals that do what they say, populations that are found again, targets counted."""
 
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -40,7 +41,7 @@ def test_what_is_kept_out_lies_beyond_what_is_fitted():
 
 def test_least_squares_by_hand_is_the_law_and_its_optimum():
     case = kept_out(0.003)[1]
-    fit = case.model.fit(method="mle", progress=False)
+    fit = case.model.fit(method="mle", seed=1, progress=False)
     by_hand = LeastSquares(fit)
     law = np.log(fit.loss(case.held.rows[["N", "D"]]).values.ravel())
     np.testing.assert_allclose(by_hand.predict(by_hand.start[None], case.held)[:, 0], law, rtol=1e-10)
@@ -61,7 +62,7 @@ def test_a_bootstrap_over_runs_knows_how_new_runs_scatter():
     case = kept_out(0.01)[1]
     found = rivals.bootstrap(case)
     width = (found["upper"] - found["lower"]).to_numpy()
-    assert (width > 2 * 1.5 * 0.01).all() and width.mean() < 2 * 4 * 0.01
+    assert (width > 2 * 1.0 * 0.01).all() and width.mean() < 2 * 2.5 * 0.01
     assert (np.abs(found["middle"] - case.held.log_loss) < 0.04).all() and (found["crps"] > 0).all()
 
 
@@ -70,9 +71,11 @@ def test_a_conformal_interval_is_the_quantile_of_errors_beyond_the_largest_scale
     found = rivals.conformal(case)
     sizes = case.model.runs.table["N"]
     largest = sizes > np.exp(np.log(sizes.min()) + 0.7 * np.log(sizes.max() / sizes.min()))
-    before = replace(case.model, runs=case.model.runs.select(~largest.to_numpy())).fit(method="mle", progress=False)
+    before = replace(case.model, runs=case.model.runs.select(~largest.to_numpy())).fit(
+        method="mle", seed=1, progress=False
+    )
     far = case.model.runs.table[largest]
-    law = before.predict(far[["N", "D"]])["mean"].to_numpy()
+    law = before.fit(method="mle", seed=1, progress=False).predict(far[["N", "D"]])["mean"].to_numpy()
     errors = np.abs(np.log(far[case.model.runs.loss_columns[0]].to_numpy() / law))
     assert (found["upper"] - found["middle"]).to_numpy() == pytest.approx(errors.max()), "too few for the quantile"
 
@@ -121,8 +124,8 @@ def test_targets_are_counted_from_the_scores():
     found = list(beyond.targets(classes, pairs, beyond.WITH))
     assert [ok for *_, ok in found] == [True, True, False]
     assert found[2][1] == "1 of 2; not in a more tokens 1.50 times"
-    alone = list(beyond.targets(classes, pairs, beyond.ALONE))
-    assert not alone[0][2] and alone[1][1].startswith("0 of 2; not in a more tokens 0.50")
+    coverage, single = islice(beyond.targets(classes, pairs, beyond.ALONE), 2)
+    assert not coverage[2] and single[1].startswith("0 of 2; not in a more tokens 0.50")
 
 
 def test_results_are_kept_until_their_recipe_changes(monkeypatch, tmp_path):
@@ -137,7 +140,7 @@ def test_results_are_kept_until_their_recipe_changes(monkeypatch, tmp_path):
 
     monkeypatch.setattr(beyond, "BUILD", tmp_path)
     width = [0.03]
-    misfit = lambda case: bl.Misfit({"N": bl.positive(width[0])})  # noqa: E731
+    misfit = lambda case: bl.Misfit({"N": bl.positive(width[0], spread=0.6)})  # noqa: E731
     monkeypatch.setitem(beyond.METHODS, "mine", beyond.Method(predict, misfit))
     larger, *_, more = kept_out(0.003)
     for _ in range(2):
