@@ -188,7 +188,7 @@ def write(rows: pd.DataFrame) -> None:
         "log loss where the largest scales of the runs (or each part of shares, mixtures or schedules) are left out of "
         "a fit; where there are too few for the quantile, the largest. On simulated "
         "runs, says the abstract of OpenReview oQnu31SHKY, such intervals of 90 % cover 89.7 %, where those of 95 % by "
-        "least squares cover 61.3 %.\n"
+        "least squares cover 61.3 % jointly.\n"
         f"- *separable*, *Skaling*: two laws of simple-scaling-laws 0.2, {rivals.REFITS} draws, where sizes and tokens "
         "are all there is. It knows no checkpoints: each is given as a run of its own.\n\n"
         f"Scales are cut at {cut} of their logarithmic range; checkpoints before {SETTLED:.0%} of a run are left out "
