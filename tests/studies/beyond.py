@@ -147,7 +147,7 @@ def targets(classes: pd.DataFrame, pairs: pd.DataFrame, who: str) -> Iterator[tu
 
 def _counted(met: int, of: int, missed: "pd.Series[float]", unit: str = "") -> str:
     parts = zip(missed.index, missed, strict=True)
-    each = ", ".join(" ".join([*at, f"{value:.2f}", unit]).strip() for at, value in parts)
+    each = ", ".join(" ".join([*at, f"{value:.3g}", unit]).strip() for at, value in parts)
     return f"{met} of {of}" + (f"; not in {each}" if each else "")
 
 

@@ -15,6 +15,7 @@ from scipy.stats import norm
 import bayeslaw as bl
 from bayeslaw.declare.priors import Prior
 from bayeslaw.spec.misfit import SLOPES
+from bayeslaw.workflow import Fit
 from tests.studies.kept_out import STUDIES
 from tests.studies.page import Page, convergence, fitted
 
@@ -32,16 +33,20 @@ ENOUGH = 3
 
 
 @cache
-def whole(name: str) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """Return draws of the log slope along every scale of a whole table, and how they were sampled."""
+def whole(name: str) -> Fit | None:
+    """Return the posterior of a whole table, if its law has a scale of a misfit."""
     misfit = bl.Misfit({scale: bl.positive(WIDE[0], spread=WIDE[1]) for scale in SLOPES})
     model = replace(STUDIES[name].model(), misfit=misfit)
-    if not model.processes:
-        return {}, {}
-    fit = fitted("slopes", name, model, draws=400, chains=2)
-    draws = {k: np.log(fit.posterior[p.slope].values.ravel()) for k, p in model.processes.items() if p.sampled}
-    sampled = convergence(fit)
-    return draws, {k: sampled[k] for k in ("R-hat", "divergences")}
+    return fitted("slopes", name, model, draws=400, chains=2) if model.processes else None
+
+
+@cache
+def log_slopes(name: str) -> dict[str, np.ndarray]:
+    """Return draws of the log slope along every scale in which the runs of a whole table differ."""
+    if (fit := whole(name)) is None:
+        return {}
+    along = fit.model.processes
+    return {k: np.log(fit.posterior[p.slope].values.ravel()) for k, p in along.items() if p.sampled}
 
 
 @cache
@@ -50,7 +55,7 @@ def likelihood(name: str, scale: str) -> np.ndarray:
 
     It is the mean of their density over that of the wide prior, over the draws under that prior.
     """
-    x = whole(name)[0][scale]
+    x = log_slopes(name)[scale]
     ratio = norm.logpdf(x, MIDDLES[:, None, None], SPREADS[:, None]) - norm.logpdf(x, np.log(WIDE[0]), WIDE[1])
     return np.asarray(logsumexp(ratio, axis=-1) - np.log(len(x)))
 
@@ -59,7 +64,7 @@ def population(scale: str, without: str | None = None) -> tuple[float, float, in
     """Return median and spread of the slope of a new family, and how many families say so; each has one vote."""
     families: dict[str, list[np.ndarray]] = {}
     for name, study in STUDIES.items():
-        if study.family != without and scale in whole(name)[0]:
+        if study.family != without and scale in log_slopes(name):
             families.setdefault(study.family, []).append(likelihood(name, scale))
     weight = norm.logpdf(MIDDLES, EXPECTED, UNSURE)[:, None] + norm.logpdf(SPREADS, 0, SCATTERED)
     weight = weight + sum(np.mean(tables, axis=0) for tables in families.values())
@@ -84,10 +89,12 @@ def tables() -> pd.DataFrame:
     """Return the slopes of every whole table, and how it was sampled."""
     rows = []
     for name in STUDIES:
-        draws, sampled = whole(name)
-        for scale, x in draws.items():
+        if (fit := whole(name)) is None:
+            continue
+        sampled = convergence(fit)
+        for scale, x in log_slopes(name).items():
             row: dict[str, Any] = {"scale": scale, "table": name, "median": np.exp(np.median(x)), "spread": x.std()}
-            rows.append(row | sampled)
+            rows.append(row | {k: sampled[k] for k in ("R-hat", "divergences")})
     return pd.DataFrame(rows).sort_values("scale", kind="stable")
 
 
@@ -95,7 +102,7 @@ def populations() -> pd.DataFrame:
     """Return median and spread of every scale, with all families and with each left out."""
     rows = []
     for scale in SLOPES:
-        having = {study.family for name, study in STUDIES.items() if scale in whole(name)[0]}
+        having = {study.family for name, study in STUDIES.items() if scale in log_slopes(name)}
         for left_out in (None, *sorted(having)):
             median, spread, families = population(scale, left_out)
             use = "learned" if families >= ENOUGH else "default stands"

@@ -82,12 +82,12 @@ def test_a_population_of_slopes_is_found_again(monkeypatch):
     rng, wide = np.random.default_rng(0), np.log(slopes.WIDE[0])
     own = {name: rng.normal(np.log(0.1), 0.3) for name in slopes.STUDIES}
 
-    def draws(name: str) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    def draws(name: str) -> dict[str, np.ndarray]:
         precise = 1 / 0.2**2 + 1 / slopes.WIDE[1] ** 2
         mean = (own[name] / 0.2**2 + wide / slopes.WIDE[1] ** 2) / precise
-        return {"N": rng.normal(mean, precise**-0.5, 800), "S1": rng.normal(wide, slopes.WIDE[1], 800)}, {}
+        return {"N": rng.normal(mean, precise**-0.5, 800), "S1": rng.normal(wide, slopes.WIDE[1], 800)}
 
-    monkeypatch.setattr(slopes, "whole", draws)
+    monkeypatch.setattr(slopes, "log_slopes", draws)
     slopes.likelihood.cache_clear()
     slopes.priors.cache_clear()
     median, spread, families = slopes.population("N")
@@ -121,9 +121,9 @@ def test_targets_are_counted_from_the_scores():
     assert pairs.loc[("a", "more tokens", beyond.WITH), "rms error"] == 2
     found = list(beyond.targets(classes, pairs, beyond.WITH))
     assert [ok for *_, ok in found] == [True, True, False]
-    assert found[2][1] == "1 of 2; not in a more tokens 1.50 times"
+    assert found[2][1] == "1 of 2; not in a more tokens 1.5 times"
     coverage, single = islice(beyond.targets(classes, pairs, beyond.ALONE), 2)
-    assert not coverage[2] and single[1].startswith("0 of 2; not in a more tokens 0.50")
+    assert not coverage[2] and single[1].startswith("0 of 2; not in a more tokens 0.5")
 
 
 def test_results_are_kept_until_their_recipe_changes(monkeypatch, tmp_path):
