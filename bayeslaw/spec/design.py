@@ -82,7 +82,7 @@ class Design:
         for dim in group_dims:
             labels = table.columns.difference(runs.measured_columns, sort=False)
             if dim not in labels:
-                raise unknown_name("column to pool over", dim, labels)
+                raise unknown_name("column to pool over", dim, [*labels, *law.over, "eval"])
             if "/" in dim:
                 raise DataError(f"the column {dim!r} has a slash in its name: rename it to pool over it")
             if (gap := table[dim].isna()).any():
@@ -275,9 +275,10 @@ def _roles(law: Law, evals: tuple[str, ...], given: Mapping[str, str]) -> list[s
         return [ANY_ROLE] * len(evals)
     roles = [given.get(name, name) for name in evals]
     if law.evals and (without := [name for name in roles if name not in law.evals]):
+        example = dict.fromkeys(without, law.evals[0]) | {without[-1]: law.evals[-1]}
         raise DataError(
-            f"the law {law.name} needs the role of {', '.join(map(repr, without))}: give "
-            f"roles={{{without[0]!r}: {law.evals[-1]!r}}} (--role {without[0]}={law.evals[-1]}; known: "
-            f"{', '.join(law.evals)})"
+            f"the law {law.name} needs the role of {', '.join(map(repr, without))}: give each "
+            f"{' or '.join(law.evals)}, for example roles={dict(given) | example} "
+            f"({' '.join(f'--role {name}={role}' for name, role in example.items())})"
         )
     return roles
