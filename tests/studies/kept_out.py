@@ -8,7 +8,7 @@ import pandas as pd
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.posterior.likelihood import part
+from bayeslaw.posterior.prediction import part
 from bayeslaw.spec.design import Design
 from tests.models.test_held_out_schedules import LAWS, NEW, PLANS, SIZES, curves
 from tests.studies import data_mixing, domain_upsampling, slimpajama
