@@ -29,7 +29,7 @@ test: .venv/.installed-test
 calibrate: .venv/.installed-test
 	@$(BIN)/python -m tests.calibration
 
-STUDIES = $(filter-out page,$(basename $(notdir $(wildcard tests/studies/*.py))))
+STUDIES = $(filter-out page test_%,$(basename $(notdir $(wildcard tests/studies/*.py))))
 studies: .venv/.installed-test
 	@for study in $(STUDIES); do $(BIN)/python -m tests.studies.$$study || exit 1; done
 

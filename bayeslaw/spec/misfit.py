@@ -71,7 +71,7 @@ SLOPES = {
 }
 """Priors of the standard deviation of the slope: change of the log loss per factor of ten, or per unit of share.
 
-Those of N, D and N_D lie near the slopes of whole public tables (`tests.studies.beyond`); others are not calibrated.
+Those of N, D and N_D lie near the slopes of whole public tables (`tests.studies.slopes`); others are not calibrated.
 """
 
 

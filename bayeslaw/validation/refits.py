@@ -23,6 +23,7 @@ from bayeslaw.errors import RangeError, RefitError, StoreError, unknown_name
 from bayeslaw.posterior.inference import fit
 from bayeslaw.posterior.store import fingerprint
 from bayeslaw.spec.design import Design
+from bayeslaw.spec.misfit import Misfit
 from bayeslaw.spec.noise import Noise
 from bayeslaw.spec.specification import Specification
 from bayeslaw.tables.runs import Runs
@@ -152,7 +153,7 @@ def _plain(value: Any) -> Any:
         return [value.name, fingerprint(value)]
     if isinstance(value, Runs):
         return [value.hash, value.evals]
-    if isinstance(value, Noise):
+    if isinstance(value, Noise | Misfit):
         return vars(value)
     if isinstance(value, Prior):
         return value.to_dict()

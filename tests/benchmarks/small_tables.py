@@ -22,12 +22,12 @@ def measure(results: Results) -> None:
     """Measure ours with empty and with filled caches, and the peer, where it can be installed, turn by turn."""
     draws = 50 if results.tiny else 1000
     asked = [Asked("posterior", {"draws": draws}, ("empty", *("filled",) * results.runs))]
-    if _installed():
+    if installed():
         asked.append(Asked("peer", {"draws": draws}, ("own",) * results.runs))
     results.measure("small_tables", *asked)
 
 
-def _installed() -> bool:
+def installed() -> bool:
     """Install the peer in an environment of its own under build/, unless it is there or cannot be had."""
     program = ENVIRONMENT / "bin/scaling-laws"
     if not program.is_file():

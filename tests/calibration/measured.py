@@ -128,7 +128,7 @@ def windows(law: Law) -> Study:
     """Two-phase training of marin-community, no code in the first phase."""
     table = pd.read_csv(DATA / "marin_two_phase" / "two_phase_starcoder_143.csv").query("phase_0_starcoder == 0")
     table = table.rename(columns={"phase_1_starcoder": "duration"})
-    runs = bl.read_runs(table[["duration", "code_bpb"]], loss={"code": "code_bpb"})
+    runs = bl.read_runs(table[["duration", "code_bpb"]], loss={"code": "code_bpb"}, unit="nats")
     return "marin's two phases, five parts", bl.Model(law, runs, reference={"duration": 0.1}), bl.splits.runs(5)
 
 

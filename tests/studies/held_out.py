@@ -9,18 +9,16 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pandas as pd
-import xarray as xr
 from matplotlib.figure import Figure
 
 import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.base.words import amount
-from bayeslaw.checks.runs import bend
+from bayeslaw.checks.along_tokens import bend
 from bayeslaw.validation.scores import scores
 from bayeslaw.validation.splits import Splits
-from bayeslaw.workflow import Fit
-from tests.studies.page import BUILD, DATA, DOCS, Page
+from tests.studies.page import BUILD, DATA, DOCS, Page, fitted
 
 SAMPLING: dict[str, Any] = {"draws": 500, "chains": 2, "tune": 500, "seed": 1}
 PUBLISHED = {
@@ -255,7 +253,7 @@ def main() -> None:
 def model_line(build: Callable[[], bl.Model], model: bl.Model) -> str:
     """What was fitted, in a line, and whether a loss does what the law cannot."""
     sizes, tokens = model.design.levels["N"], model.design.levels["D"]
-    shape = bend(Fit(model, xr.DataTree()))
+    shape = bend(fitted("held_out", f"{build.__name__}-whole", model, **SAMPLING))
     return (
         f"{build.__doc__} {len(model.runs)} measurements; N from {amount(sizes.min())} to {amount(sizes.max())}, D "
         f"from {amount(tokens.min())} to {amount(tokens.max())}; errors: {model.describe_noise()}."

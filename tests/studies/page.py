@@ -29,11 +29,12 @@ BUILD = ROOT / "build" / "studies"
 
 def convergence(fit: Fit) -> dict[str, float]:
     """Return how well a posterior was sampled, and in what time."""
-    stats, ess = fit.idata["sample_stats"].to_dataset(), az.ess(fit.posterior)
+    stats = fit.idata["sample_stats"].to_dataset()
+    r_hat, ess = az.rhat(fit.posterior), az.ess(fit.posterior)
     return {
         "seconds": round(fit.seconds),
-        "R-hat": float(az.rhat(fit.posterior).to_array().max()),
-        "bulk ESS": round(float(ess.to_array().min())),
+        "R-hat": max(float(x.max()) for x in r_hat.values()),
+        "bulk ESS": round(min(float(x.min()) for x in ess.values())),
         "divergences": int(stats["diverging"].sum()),
         "steps a draw": round(float(stats["n_steps"].mean())),
     }

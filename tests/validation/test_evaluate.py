@@ -1,6 +1,7 @@
 """Splits, scores against formulas of their own, and evaluations of small simulated studies."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -331,6 +332,10 @@ def test_finished_folds_are_kept_and_not_fitted_again(made_up, tmp_path):
         bl.evaluate(MODEL, bl.splits.largest("N"), folder=folder, **changed)
     bl.evaluate(other, bl.splits.largest("N"), folder=folder)
     assert len(made_up) == 9, "another recipe is another file"
+    for slope in (0.03, 0.05):
+        misfit = bl.Misfit({"N": bl.positive(slope, spread=0.6)})
+        bl.evaluate(replace(MODEL, misfit=misfit), bl.splits.largest("N"), folder=folder)
+    assert len(made_up) == 11, "and so is another misfit"
     (folder / files[1].name).write_text("{")
     with pytest.raises(StoreError, match=r"cannot read the finished fold .*delete it"):
         bl.evaluate(MODEL, bl.splits.by("N"), folder=folder)
