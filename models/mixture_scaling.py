@@ -1,6 +1,6 @@
 """Mixture laws with size and tokens: the additive form, and the joint form whose size and token terms know the mixture.
 
-Source: Shukor et al. 2025, "Scaling Laws for Optimal Data Mixtures", arXiv:2507.09404.
+Source: Shukor et al. 2025, arXiv:2507.09404.
 """
 
 from bayeslaw.declare import Coefficient, Covariate, law, positive, total

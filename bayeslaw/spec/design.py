@@ -21,6 +21,9 @@ __all__ = ["Design"]
 ORDER = "data_order"
 """The column with equal labels for runs that saw their data in the same order."""
 
+_ROLES = ("general", "domain")
+"""Names of validation sets that are roles of other laws."""
+
 ANY_ROLE = "any"
 """The role of every validation set, for a law that takes them all alike."""
 
@@ -275,9 +278,15 @@ def _roles(law: Law, evals: tuple[str, ...], given: Mapping[str, str]) -> list[s
         return [ANY_ROLE] * len(evals)
     roles = [given.get(name, name) for name in evals]
     if law.evals and (without := [name for name in roles if name not in law.evals]):
+        name, known = without[0], ", ".join(law.evals)
+        role = f"roles={{{name!r}: {law.evals[-1]!r}}} (--role {name}={law.evals[-1]}; known: {known})"
+        if name not in _ROLES:
+            raise DataError(f"the law {law.name} needs the role of {', '.join(map(repr, without))}: give {role}")
+        others = [e for e in evals if e not in without] or [law.evals[0]]
+        kept = ", ".join(f"{e!r}: '{e}_loss'" for e in others)
+        words = " ".join(f"--loss {e}={e}_loss" for e in others)
         raise DataError(
-            f"the law {law.name} needs the role of {', '.join(map(repr, without))}: give "
-            f"roles={{{without[0]!r}: {law.evals[-1]!r}}} (--role {without[0]}={law.evals[-1]}; known: "
-            f"{', '.join(law.evals)})"
+            f"{law.name} is a law of the {known} loss: leave the {name} loss out, read_runs(..., loss={{{kept}}}) "
+            f"({words}), or say what it is, {role}"
         )
     return roles

@@ -22,6 +22,7 @@ from bayeslaw.spec.noise import Noise
 from bayeslaw.spec.ranges import check_left_out
 from bayeslaw.spec.shape import Shape
 from bayeslaw.tables.runs import Runs
+from bayeslaw.tables.start import with_start
 
 __all__ = ["Specification"]
 
@@ -69,6 +70,7 @@ class Specification(Described):
         object.__setattr__(self, "by", dict(self.by))
         object.__setattr__(self, "priors", dict(self.priors))
         object.__setattr__(self, "roles", dict(self.roles))
+        object.__setattr__(self, "runs", with_start(self.law, self.runs, self.roles))
         settled = self.noise.settled(
             self.design.has_checkpoints(),
             len(self.design.evals),

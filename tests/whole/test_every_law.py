@@ -91,14 +91,17 @@ def question(fit: Fit, decision: str, folder: Path) -> list[str]:
     words += ["--domain=code"] if "domain" in design.groups or features else []
     loss = float(np.median(design.rows["loss"].isel(eval=-1)))
     before = [f"--before={folder / 'flat.csv'}"] if "S1cpt" in law.columns else []
-    if decision in ("critical_ratio", "best_ratio", "tokens_for"):
-        words += [f"--eval={fit.evals[0] if decision == 'critical_ratio' else fit.evals[-1]}"]
+    if decision in ("critical_ratio", "smallest_replay", "best_ratio", "tokens_for"):
+        limited = decision in ("critical_ratio", "smallest_replay")
+        words += [f"--eval={fit.evals[0] if limited else fit.evals[-1]}"]
     own: dict[str, list[str]] = {
         "critical_ratio": [f"--baseline={loss:g}", "--max-rise=0.2"],
+        "smallest_replay": [f"--baseline={loss:g}", "--max-rise=0.2"],
         "best_ratio": ["--domain-tokens=1e9"],
         "allocation": ["--flops=1e21", "--flops-per-token=6.5"],
         "tokens_for": [f"--loss={loss:g}"] + (["--mixture=web=1"] if law.kind == "mixture" else []),
         "best_mixture": ["--max=web=0.8"],
+        "optimum_shift": ["--N=1e8"],
         "equivalent_compute": ["--mixture=web=1", "--than=code=0.5", "--than=web=0.5"],
         "best_duration": [f"--goal={fit.evals[0]}"],
         "best_schedule": [*plans(folder), *before],
