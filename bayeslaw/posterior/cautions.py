@@ -15,7 +15,6 @@ from bayeslaw.posterior.draws import Posterior, kept
 from bayeslaw.posterior.prior_share import prior_share
 from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.spec.design import Design
-from bayeslaw.spec.ranges import nowhere_inside
 
 __all__ = ["VERIFIED", "Reach", "cautioned", "cautions", "reach", "reach_of"]
 
@@ -140,7 +139,7 @@ def cautions(fit: Posterior, mixture: xr.DataArray | None = None, **planned: Any
                 f"{fit.settings['domain']!r} share such errors: expect the same of them, or fit "
                 f"bl.with_misfit(models.{fit.model.law.name}) and add the domain to that"
             )
-    found += nowhere_inside(fit.model.law, fit.model.design.rows)
+    found += fit.model.beyond_the_law
     farthest = [reach(fit, {column: value}) for column, value in planned.items()]
     found += [str(beyond) for beyond in farthest if beyond.factor > beyond.limit]
     return found if mixture is None else found + _untried(fit, mixture)

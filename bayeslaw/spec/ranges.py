@@ -68,7 +68,7 @@ def nowhere_inside(law: Law, rows: xr.Dataset) -> list[str]:
     """Return a sentence for every loss that was measured, but nowhere in the range of the law."""
     counts = left_out(law, rows)
     return [
-        f"no {name} loss lies in the range of {law.name} ({ranges(law)}): answers about it are beyond what the law claims"
+        f"no {name} loss lies in the range of {law.name} ({ranges(law)}): answers about it go beyond its claims"
         + (f"; take a law that holds there, {laws}" if (laws := holding(law, rows, str(name))) else "")
         for name, (total, outside, _) in counts.iterrows()
         if 0 < total == outside

@@ -3,6 +3,8 @@
 python -m tests.studies.mixture_scaling
 """
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 import bayeslaw as bl
@@ -41,10 +43,9 @@ def fitted(page: Page, law: bl.Law, loss: str, misfit: str | None) -> Fit:
     return page.fit(f"{law.name}_{loss}{'_misfit' if misfit else ''}", model, **SAMPLING)
 
 
-def compare(page: Page, misfit: str | None) -> list[str]:
-    """Predict every loss by every law; return a sentence for each law."""
+def compare(page: Page, misfit: str | None, names: Sequence[str]) -> list[str]:
+    """Predict losses by every law; return a sentence for each law."""
     rows, sentences = [], []
-    names = [c.removesuffix("_loss") for c in map(str, losses().columns) if c.endswith("_loss")]
     for law in LAWS:
         for loss in names:
             fit = fitted(page, law, loss, misfit)
@@ -59,8 +60,8 @@ def compare(page: Page, misfit: str | None) -> list[str]:
         error, coverage = own["median error (%)"].mean(), own["coverage"].mean()
         sentences.append(
             f"`{law.name}`{', with its misfit' if misfit else ''}: median relative error {error:.2f} % on average over "
-            f"the losses ({'at most' if error <= 1.2 else 'above'} the 1.2 % asked for), coverage {coverage:.2f} "
-            f"({'inside' if 0.8 <= coverage <= 0.97 else 'outside'} 0.80 to 0.97), interval score "
+            f"{len(own)} losses ({'at most' if error <= 1.2 else 'above'} the 1.2 % asked for), coverage "
+            f"{coverage:.2f} ({'inside' if 0.8 <= coverage <= 0.97 else 'outside'} 0.80 to 0.97), interval score "
             f"{own['interval score'].mean():.3f}; {(own['R-hat'] > 1.01).sum()} of {len(own)} fits with an R-hat above "
             f"1.01, the largest {own['R-hat'].max():.3f}."
         )
@@ -94,18 +95,19 @@ def main() -> None:
         "of 89 % intervals of a new run. The paper reports mean relative errors of 1.21 to 1.30 % over losses, at 3B "
         "and 7B parameters: larger models than are public."
     )
-    page.text("## The laws alone")
-    sentences = compare(page, None)
     page.text(
         '## The laws with their misfit\n\n`misfit="scales"`: smooth functions of size and tokens beside each law '
         "(docs/how-to/misfit.md)."
     )
-    sentences += compare(page, "scales")
+    every = [c.removesuffix("_loss") for c in map(str, losses().columns) if c.endswith("_loss")]
+    sentences = compare(page, "scales", every)
+    page.text(f"## The laws alone\n\nThe losses on {' and '.join(GOALS)}, for the time that fits take.")
+    sentences += compare(page, None, GOALS)
     page.text(
-        f"## Does the best mixture move?\n\nFrom {FROM / 1e6:.0f}M to {TO / 1e9:.0f}B parameters at {TOKENS:.0e} tokens, no "
-        "source above the largest share that was tried: the largest change of a share between the two best mixtures "
-        "of a draw. The additive law cannot say that it moves; the others extrapolate from two sizes, by their priors "
-        "of the exponents as much as by the runs."
+        f"## Does the best mixture move?\n\nFrom {FROM / 1e6:.0f}M to {TO / 1e9:.0f}B parameters at {TOKENS:.0e} "
+        "tokens, no source above the largest share that was tried: the largest change of a share between the two best "
+        "mixtures of a draw. The additive law cannot say that it moves; the others extrapolate from two sizes, by "
+        "priors of exponents as much as by the runs."
     )
     moves(page)
     page.text("## What holds, and what does not\n\n- " + "\n- ".join(sentences))
