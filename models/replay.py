@@ -42,6 +42,7 @@ def paper_units(*, alpha, kept):
             "nats",
             "floor above the loss of the base model; below 0 if long training with much replay gets below it",
             between=0.05,
+            seen_along="level",
             why="the paper has 0; at half replay measured losses end 0.01 to 0.07 nats off the base model's, and a "
             "base model that still learns gains up to 0.2",
         ),
@@ -50,6 +51,7 @@ def paper_units(*, alpha, kept):
             "nats",
             "forgetting without replay, at N0 and D0",
             between=0.7,
+            seen_along="N",
             why="0.23 to 1.4 nats after 2e11 to 3e11 tokens (arXiv:2403.08763), less after short fine-tuning",
         ),
         "alpha": Coefficient(

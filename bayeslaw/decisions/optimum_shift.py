@@ -18,6 +18,9 @@ __all__ = ["Shift", "optimum_shift"]
 FAR = 0.05
 """Change of a share of which the answer gives the probability by itself."""
 
+SAME = 1e-5
+"""Change of a share that is the rounding of the search for the optimum."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Shift(Quantity):
@@ -90,6 +93,7 @@ def optimum_shift(
     best = best_mixture(fit, goal=goal, N=N, D=D, at_most=at_most, at_least=at_least, domain=domain, labels=labels)
     first, second = (best.draws.isel(dict.fromkeys(pairs, end)) for end in (0, 1))
     change = (second.reset_coords(drop=True) - first.reset_coords(drop=True)).drop_vars(pairs, errors="ignore")
+    change = change.where(abs(change) > SAME, 0.0)
     largest = abs(change).max("source").transpose(*SAMPLE, ...)
     often = float((largest > FAR).mean())
     return Shift(

@@ -51,8 +51,10 @@ class Decision:
         return self.ask.__name__
 
     def applies(self, law: Law) -> bool:
-        """Return whether it is a question to a law."""
-        return (not self.kinds or law.kind in self.kinds) and set(self.columns) <= set(law.columns)
+        """Return whether it is a question to a law: not where a covariate is known only at some of its columns."""
+        known_at = {covariate.of for covariate in law.covariates.values()}
+        columns = set(self.columns) <= set(law.columns) and known_at.isdisjoint(self.columns)
+        return (not self.kinds or law.kind in self.kinds) and columns
 
 
 _TABLE = (

@@ -22,6 +22,7 @@ FROM, TO = 1.22e8, 7e9
 """Sizes between which the optimum may move: the smallest one here, and one that the paper checks."""
 TOKENS = 1e10
 GOALS = ("openhermes", "wikipedia")
+NOT_MIXED = ": its chains have not mixed, and its figures may move"
 SHOWN = ["median error (%)", "largest (%)", "coverage", "width", "interval score"]
 
 
@@ -63,7 +64,7 @@ def compare(page: Page, misfit: str | None, names: Sequence[str]) -> list[str]:
             f"{len(own)} losses ({'at most' if error <= 1.2 else 'above'} the 1.2 % asked for), coverage "
             f"{coverage:.2f} ({'inside' if 0.8 <= coverage <= 0.97 else 'outside'} 0.80 to 0.97), interval score "
             f"{own['interval score'].mean():.3f}; {(own['R-hat'] > 1.01).sum()} of {len(own)} fits with an R-hat above "
-            f"1.01, the largest {own['R-hat'].max():.3f}."
+            f"1.01, the largest {own['R-hat'].max():.3f}{NOT_MIXED if own['R-hat'].max() > 1.05 else ''}."
         )
     return sentences
 
