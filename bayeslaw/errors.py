@@ -7,6 +7,7 @@ from numbers import Number
 __all__ = [
     "ArgumentError",
     "BayeslawError",
+    "Caution",
     "DataError",
     "LawError",
     "MissingExtra",
@@ -66,6 +67,14 @@ class MissingExtra(BayeslawError, ImportError):
 
     def __init__(self, extra: str, package: str) -> None:
         super().__init__(f"this needs {package}: pip install 'bayeslaw[{extra}]'")
+        self.needs = extra, package
+
+    def __reduce__(self) -> tuple[type["MissingExtra"], tuple[str, str]]:
+        return MissingExtra, self.needs
+
+
+class Caution(UserWarning):
+    """A reason against an answer that does not show it itself, such as a table."""
 
 
 def shown(value: object) -> str:

@@ -237,6 +237,11 @@ class Fit(Posterior):
         ------
         DataError, RangeError, UnknownName
             A column or label is missing, not known or not possible.
+
+        Warns
+        -----
+        bayeslaw.errors.Caution
+            With a table, for each reason against its answers; they are in its ``attrs["cautions"]`` too.
         """
         return by_row(self, *table, **asked) if table else predict(self, **asked)
 

@@ -1,12 +1,14 @@
-"""Names of a package that are imported when they are asked for (PEP 562)."""
+"""Names of a package that are imported when they are asked for (PEP 562), and modules that others import when used."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
+from types import ModuleType
 from typing import Any
 
-__all__ = ["lazy"]
+__all__ = ["lazy", "postponed"]
 
 
 def lazy(package: str, homes: Mapping[str, Sequence[str]]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
@@ -35,3 +37,27 @@ def lazy(package: str, homes: Mapping[str, Sequence[str]]) -> tuple[Callable[[st
         return list(sys.modules[package].__all__)
 
     return get, names
+
+
+@contextmanager
+def postponed(name: str) -> Iterator[None]:
+    """Let who imports a module meanwhile do so at the first use of one of its names, unless it is there already."""
+    if name in sys.modules:
+        yield
+        return
+    stand_in = ModuleType(name)
+
+    def leave() -> None:
+        if sys.modules.get(name) is stand_in:
+            del sys.modules[name]
+
+    def get(attribute: str) -> Any:
+        leave()
+        return getattr(import_module(name), attribute)
+
+    stand_in.__dict__["__getattr__"] = get
+    sys.modules[name] = stand_in
+    try:
+        yield
+    finally:
+        leave()

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from bayeslaw.base.words import counted
+from bayeslaw.checks.along_tokens import bend
 from bayeslaw.checks.answers import boundary, extrapolation, influence, trends
 from bayeslaw.checks.cross_check import beside_papers_fit
 from bayeslaw.checks.forgetting import memory
@@ -12,8 +13,9 @@ from bayeslaw.checks.priors import identification, prior_decides, prior_sensitiv
 from bayeslaw.checks.residuals import coverage, misfit, scatter
 from bayeslaw.checks.result import CheckResult, Checks
 from bayeslaw.checks.run_effect import run_effect
-from bayeslaw.checks.runs import bend, in_range, peaks, reference
+from bayeslaw.checks.runs import in_range, peaks, reference
 from bayeslaw.checks.sampling import convergence
+from bayeslaw.checks.slides import slide
 from bayeslaw.checks.trends_measured import measured_rises
 from bayeslaw.posterior.draws import Posterior, kept
 from bayeslaw.posterior.sensitivity import LEAST_DRAWS, weighable
@@ -37,6 +39,7 @@ CHECKS: dict[str, Callable[[Posterior], CheckResult | None]] = {
     "peak learning rates": peaks,
     "fit to the data": coverage,
     "misfit by group": misfit,
+    "misfit along scales": slide,
     "run effect": run_effect,
     "neighbouring runs": alike,
     "sources left out": sources_left_out,

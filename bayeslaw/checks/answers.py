@@ -1,7 +1,7 @@
 """Whether the answers hang on little, or lie where nothing was measured."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,9 +19,9 @@ from bayeslaw.posterior.cautions import VERIFIED, reach
 from bayeslaw.posterior.convergence import MOST_PARETO_K
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.likelihood import errors, log_likelihood, standardised
-from bayeslaw.posterior.prediction import thinned
+from bayeslaw.posterior.prediction import CELLS, MOST_LOSSES, pieces, thinned
 from bayeslaw.posterior.quantity import elements
-from bayeslaw.posterior.sensitivity import weighable
+from bayeslaw.posterior.sensitivity import LEAST_DRAWS, weighable
 
 __all__ = ["boundary", "extrapolation", "influence", "trends"]
 
@@ -42,17 +42,27 @@ MOST_BEYOND = 0.11
 
 def trends(fit: Posterior) -> CheckResult | None:
     """Posterior probability that the law falls where the paper requires it."""
-    coefficients = {k: fit.posterior[k] for k in fit.model.law.coefficients}
-    falls = {
-        name: float((rise <= 1e-3).all([d for d in rise.dims if d not in SAMPLE]).mean())
-        for name, rise in fit.model.shape.rises(coefficients).items()
-    }
-    if not falls:
+    if not (levels := _rises(fit, 0, 1)):
         return None
+    of_chains = sum(rise.size for rise in levels.values())
+    some = thinned(fit, max(LEAST_DRAWS, MOST_LOSSES * fit.posterior.sizes["chain"] // of_chains))
+    step = max(1, CELLS // of_chains)
+    pieces_of_draws = [_rises(some, start, start + step) for start in range(0, some.posterior.sizes["draw"], step)]
+    fell = {
+        name: [(part[name] <= 1e-3).all([d for d in part[name].dims if d not in SAMPLE]) for part in pieces_of_draws]
+        for name in levels
+    }
+    falls = {name: float(xr.concat(each, "draw").mean()) for name, each in fell.items()}
     parts = ", ".join(f"{name} {probability:.2f}" for name, probability in falls.items())
     text = f"probability that the loss falls over the observed range in {parts}"
     remedy = "the data disagree with the law's shape"
     return CheckResult.judged("trends", 1 - min(falls.values()), MOST_RISING, text, remedy)
+
+
+def _rises(fit: Posterior, start: int, stop: int) -> dict[str, xr.DataArray]:
+    """Return the rises of the loss over the observed range at some draws of every chain."""
+    draws = fit.posterior.isel(draw=slice(start, stop))
+    return fit.model.shape.rises({k: draws[k] for k in fit.model.law.coefficients})
 
 
 def boundary(fit: Posterior, ratios: Mapping[str, CriticalRatio] | None = None) -> CheckResult | None:
@@ -92,7 +102,7 @@ def influence(fit: Posterior) -> CheckResult | None:
     if not weighable(fit):
         return None
     some = thinned(fit)
-    density = log_likelihood(fit).sel(draw=some.posterior["draw"])
+    density = log_likelihood(some)
     if density.sizes["run"] < 3:
         return None
     with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -132,23 +142,29 @@ def left_out(fit: Posterior, asked: xr.DataArray) -> tuple[xr.DataArray, xr.Data
     were seen, the movement is Cov(a, z) (1 - K)^-1 E(z), and its variance by chance Cov(a, z) (1 - K)^-1 Cov(z, a).
     In the likelihood of robust errors, its slope stands for E(z), and K counts by its curvature.
     """
-    design, error = fit.model.design, errors(fit)
-    run, measured = design.rows["run"].values, design.measured.values
-    middle = standardised(fit, error.mean(SAMPLE)).mean(SAMPLE).values
-    z = standardised(fit, error - error.mean(SAMPLE)).values
     draws = asked.transpose(*SAMPLE, "answer").values.reshape(-1, asked.sizes["answer"])
     draws = draws - draws.mean(axis=0)
-    rows = {label: np.flatnonzero(run == label) for label in dict.fromkeys(run[measured.any(axis=1)])}
-    shifts, chances = [], []
-    for at in rows.values():
-        own, mean = z[:, :, at][..., measured[at]].reshape(len(draws), -1), middle[at][measured[at]]
+    runs, shifts, chances = [], [], []
+    for label, own, mean in _by_run(fit):
+        runs.append(label)
         along, known, unit = own.T @ draws / len(draws), own.T @ own / len(draws), np.ones_like(mean)
         slope, curvature = _of_student(mean) if fit.noise.robust else (mean, unit)
         shifts.append(along.T @ _beyond(known, curvature) @ slope)
         chances.append(np.sqrt(((along.T @ _beyond(known, unit)) * along.T).sum(axis=1)))
-    coords = {"run": list(rows), "answer": asked["answer"]}
+    coords = {"run": runs, "answer": asked["answer"]}
     shift, chance = (xr.DataArray(np.array(x), dims=("run", "answer"), coords=coords) for x in (shifts, chances))
     return shift, chance
+
+
+def _by_run(fit: Posterior) -> Iterator[tuple[Any, np.ndarray, np.ndarray]]:
+    """Yield every run with its standardised errors, as deviations from their means (draw, measurement) and as means."""
+    for piece in pieces(fit.model.design, fit.draws, of_runs=True):
+        error, run, measured = errors(fit, piece), piece.rows["run"].values, piece.measured.values
+        middle = standardised(fit, error.mean(SAMPLE), piece).mean(SAMPLE).values
+        z = standardised(fit, error - error.mean(SAMPLE), piece).values
+        for label in dict.fromkeys(run[measured.any(axis=1)]):
+            at = np.flatnonzero(run == label)
+            yield label, z[:, :, at][..., measured[at]].reshape(fit.draws, -1), middle[at][measured[at]]
 
 
 def _beyond(known: np.ndarray, curvature: np.ndarray) -> np.ndarray:

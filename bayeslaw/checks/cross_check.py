@@ -5,7 +5,7 @@ from bayeslaw.base.words import place
 from bayeslaw.checks.result import CheckResult, largest
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.inference import fit as refit
-from bayeslaw.posterior.prediction import at_rows
+from bayeslaw.posterior.prediction import at_rows, mean_and_sd
 
 __all__ = ["beside_papers_fit"]
 
@@ -21,8 +21,8 @@ def beside_papers_fit(fit: Posterior) -> CheckResult:
     """
     design = fit.model.design
     other = refit(fit.model, method="mle", seed=fit.settings.get("seed", 0))
-    draws = at_rows(fit).where(design.measured)
-    apart = abs(at_rows(other).squeeze(["chain", "draw"], drop=True) - draws.mean(SAMPLE)) / draws.std(SAMPLE)
+    mean, sd = mean_and_sd(fit)
+    apart = (abs(at_rows(other).squeeze(SAMPLE, drop=True) - mean) / sd).where(design.measured)
     frame = apart.reset_coords(drop=True).rename("apart").to_dataframe().reset_index().dropna()
     levels = {c: design.rows[c].values[frame["row"]] for c in design.levels if c != fit.model.law.path}
     frame = frame.assign(**levels)

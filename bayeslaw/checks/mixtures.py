@@ -6,13 +6,12 @@ from itertools import combinations
 import numpy as np
 import xarray as xr
 
-from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.base.words import counted
 from bayeslaw.checks.residuals import MOST_MISSED, residuals, rows_of, variance_of_sum
 from bayeslaw.checks.result import CheckResult, largest
 from bayeslaw.declare.names import WEIGHT
 from bayeslaw.posterior.draws import Posterior
-from bayeslaw.posterior.prediction import at_rows
+from bayeslaw.posterior.prediction import mean_and_sd
 
 __all__ = ["sources_left_out"]
 
@@ -39,7 +38,7 @@ def _groups(fit: Posterior) -> Iterator[tuple[float, str]]:
     """Mean residual, in standard errors and in words, of the runs without a source or without a pair of sources."""
     design, (frame, _) = fit.model.design, rows_of(fit)
     z = residuals(fit)[0].transpose("eval", "row").values
-    above = (design.rows["loss"] - at_rows(fit).mean(SAMPLE)).transpose("eval", "row").values
+    above = (design.rows["loss"] - mean_and_sd(fit)[0]).transpose("eval", "row").values
     absent: xr.DataArray = design.rows[WEIGHT].transpose("source", "row") == 0
     without = {str(s): rows for s, rows in zip(absent["source"].values, absent.values, strict=True)}
     groups = [{s: rows} for s, rows in without.items() if 0 < rows.sum() < len(rows)]

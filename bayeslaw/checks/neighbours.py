@@ -19,11 +19,11 @@ from bayeslaw.checks.runs import laws_that_bend
 from bayeslaw.decisions.study import study_of
 from bayeslaw.declare.laws import Law
 from bayeslaw.posterior.draws import Posterior
-from bayeslaw.posterior.prediction import at_rows, batch_noise, thinned
+from bayeslaw.posterior.prediction import at_rows, batch_noise, part, thinned
 from bayeslaw.posterior.quantity import elements
 from bayeslaw.posterior.sensitivity import weighable
 
-__all__ = ["alike"]
+__all__ = ["alike", "labelled_rows", "neighbours"]
 
 NEAR = 0.3
 """Log tokens over which measurements of neighbouring runs count as at the same tokens, to a factor of 1 / e."""
@@ -79,20 +79,23 @@ def _likenesses(fit: Posterior) -> Iterator[_Likeness]:
     """Compare the errors of every loss whose runs have neighbours."""
     design, path = fit.model.design, fit.model.law.path
     z, scale = residuals(fit)
-    frame, columns = rows_of(fit)
-    labels = [c for c in dict.fromkeys(["domain", *design.groups]) if c in design.rows and c not in columns]
-    frame = frame.assign(**{c: design.rows[c].values for c in labels})
-    log_law = xr.ufuncs.log(at_rows(fit)) + batch_noise(fit, design)
-    for e in design.evals:
+    frame, columns, labels = labelled_rows(fit)
+    compared = {e: _thinned(frame["run"][np.isfinite(z.sel(eval=e).values)]) for e in design.evals}
+    some = np.unique(np.concatenate(list(compared.values())))
+    few = part(design, np.isin(np.arange(len(frame)), some))
+    log_law = (xr.ufuncs.log(at_rows(fit, few)) + batch_noise(fit, few)).transpose("eval", *SAMPLE, "row")
+    for e, at in compared.items():
         own, unit = z.sel(eval=e).values, scale.sel(eval=e).values
-        at = _thinned(frame["run"][np.isfinite(own)])
         rows, own, unit = frame.iloc[at].reset_index(drop=True), own[at], unit[at]
+        runs = rows.drop_duplicates("run")
+        number = pd.Index(runs["run"]).get_indexer(rows["run"])
+        near = neighbours(runs, columns, labels)[np.ix_(number, number)]
         x = np.log(rows[path].to_numpy(float)) if path in rows else np.zeros(len(rows))
         gap = abs(x[:, None] - x)
-        weight = _neighbours(rows, columns, labels) * np.exp(-gap / NEAR)
+        weight = near * np.exp(-gap / NEAR)
         if not weight.any():
             continue
-        draws = log_law.sel(eval=e).isel(row=at).transpose(*SAMPLE, "row").values.reshape(fit.draws, -1)
+        draws = log_law.sel(eval=e).values[..., np.searchsorted(some, at)].reshape(fit.draws, -1)
         spread = _root(_within_runs(fit, rows, gap) - np.cov(draws.T) / unit / unit[:, None])
         seen = own @ weight @ own / (own @ own)
         beyond = np.linalg.eigvalsh(spread.T @ weight @ spread - seen * spread.T @ spread)
@@ -114,9 +117,15 @@ def _thinned(runs: pd.Series) -> np.ndarray:
     return positions
 
 
-def _neighbours(rows: pd.DataFrame, columns: list[str], labels: list[str]) -> np.ndarray:
-    """Return whether two rows (row, row) are of runs that differ in one column at most, there by one level."""
-    runs = rows.drop_duplicates("run")
+def labelled_rows(fit: Posterior) -> tuple[pd.DataFrame, list[str], list[str]]:
+    """Return the rows of a fit, the columns along which runs have neighbours, and those that neighbours share."""
+    design, (frame, columns) = fit.model.design, rows_of(fit)
+    labels = [c for c in dict.fromkeys(["domain", *design.groups]) if c in design.rows and c not in columns]
+    return frame.assign(**{c: design.rows[c].values for c in labels}), columns, labels
+
+
+def neighbours(runs: pd.DataFrame, columns: list[str], labels: list[str]) -> np.ndarray:
+    """Return whether two runs (run, run) differ in one column at most, there by one level."""
     near = np.zeros((len(runs), len(runs)), bool)
     for column in columns:
         others = [c for c in (*columns, *labels) if c != column]
@@ -124,8 +133,7 @@ def _neighbours(rows: pd.DataFrame, columns: list[str], labels: list[str]) -> np
         level = runs[column].groupby(group).rank("dense").to_numpy()
         near |= (group[:, None] == group) & (abs(level[:, None] - level) <= 1)
     np.fill_diagonal(near, False)
-    number = pd.Index(runs["run"]).get_indexer(rows["run"])
-    return near[np.ix_(number, number)]
+    return near
 
 
 def _within_runs(fit: Posterior, rows: pd.DataFrame, gap: np.ndarray) -> np.ndarray:

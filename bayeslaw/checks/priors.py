@@ -1,6 +1,7 @@
 """What the priors decide, and what the data do."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import numpy as np
 import xarray as xr
@@ -8,14 +9,17 @@ import xarray as xr
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.checks.result import CheckResult
 from bayeslaw.decisions.study import study_of
-from bayeslaw.errors import RangeError
+from bayeslaw.errors import BayeslawError, RangeError
+from bayeslaw.posterior.cautions import MOST_PRIOR
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.identified import untold_coefficients, untold_mixtures
-from bayeslaw.posterior.prediction import at_rows, thinned
+from bayeslaw.posterior.prediction import at_rows, pieces, thinned
+from bayeslaw.posterior.prior_share import PriorShare, prior_share
 from bayeslaw.posterior.quantity import Censored
 from bayeslaw.posterior.sensitivity import (
     LEAST_CONTRACTION,
     SENSITIVE,
+    Cell,
     contraction,
     in_prior_units,
     sensitivity,
@@ -78,36 +82,38 @@ def prior_sensitivity(fit: Posterior) -> CheckResult | None:
 
 
 def identification(fit: Posterior) -> CheckResult | None:
-    """Prior-posterior contraction of every coefficient, and whether predictions at the runs hang on what stays open.
+    """Whether an answer of the study rests on its priors, and whether predictions at the runs hang on what stays open.
 
-    It fails where the runs leave something out altogether: a source, a direction of the mixtures, a second size.
+    It fails where mixtures leave a source or a direction out, which the best mixture cannot do without, and where the
+    answer to the study's own question rests more on a prior than on the runs. What the runs say nothing of (one size,
+    one number of tokens) fails it too where there is no such answer.
 
     How far a prediction hangs on a coefficient is its regression on it: the change of the log loss per posterior
     standard deviation. Where that is less than the error of a single measurement, the others make up for it.
     """
-    untold = [] if fit.method == "prior" else _untold(fit)
-    if untold:
+    mixtures = [] if fit.method == "prior" else [untold.text for untold in untold_mixtures(fit)]
+    untold = [] if fit.method == "prior" else mixtures + _untold_columns(fit)
+    decided = _decided_by_priors(fit)
+    if mixtures or (untold and decided is None):
         remedy = "what goes that way is the prior's: run what tells them apart, or do not ask for it"
         return CheckResult.judged("identification", len(untold), 0, "; ".join(untold), remedy)
+    if decided and decided[1].share > MOST_PRIOR:
+        name, by = decided
+        remedy = "; ".join(["run what tells that, or do not act on it", *untold])
+        return CheckResult.judged("identification", by.share, MOST_PRIOR, f"of the {name}, {by}", remedy)
     if not weighable(fit):
         return None
     some, design = thinned(fit), fit.model.design
-    losses = xr.ufuncs.log(at_rows(some)).where(design.measured).reset_coords(drop=True)
-    losses = losses - losses.mean(SAMPLE)
     known = xr.DataArray(design.known_error, dims=("row", "eval")).mean("row")
     sigma = some.noise.scale(some.posterior["sigma"].mean(SAMPLE), known)
-    unknown: list[str] = []
-    hangs: list[tuple[float, str]] = []
-    least = (1.0, "")
-    for _, e, label, z in unit_cells(some):
-        learned = float(contraction(z))
-        least = min(least, (learned, label))
-        if learned < LEAST_CONTRACTION:
-            slope = abs((losses.sel(eval=e, drop=True) * (z - z.mean())).mean(SAMPLE) / float(z.std()))
-            effect, error = float(slope.max()), float(sigma.sel(eval=e))
-            unknown.append(label)
-            text = f"{label} moves a loss by up to {100 * effect:.2g} %, measured with {100 * error:.2g} %"
-            hangs.append((effect / error, text))
+    cells = [(float(contraction(cell.draws)), cell) for cell in unit_cells(some)]
+    least = min([(1.0, ""), *((learned, cell.label) for learned, cell in cells)])
+    open_ones = [cell for learned, cell in cells if learned < LEAST_CONTRACTION]
+    unknown, hangs = [cell.label for cell in open_ones], []
+    for cell, effect in zip(open_ones, _effects(some, open_ones), strict=True):
+        error = float(sigma.sel(eval=cell.eval))
+        text = f"{cell.label} moves a loss by up to {100 * effect:.2g} %, measured with {100 * error:.2g} %"
+        hangs.append((effect / error, text))
     hangs.sort(reverse=True)
     value = hangs[0][0] if hangs else 0.0
     more = f" and {len(unknown) - MOST_NAMED} more" if len(unknown) > MOST_NAMED else ""
@@ -118,17 +124,46 @@ def identification(fit: Posterior) -> CheckResult | None:
         else f"the data narrowed every coefficient beyond its prior (least {least[1]}, by {least[0]:.0%} of its "
         "variance); prior sensitivity says how much of the answers is the prior's"
     )
+    text = "; ".join([*untold, text])
     worst = "; ".join(text for effect, text in hangs[:3] if effect > MOST_EFFECT)
     remedy = f"{worst}: vary more what that coefficient goes with, or state a prior that you can defend"
     return CheckResult.judged("identification", value, MOST_EFFECT, text, remedy)
 
 
-def _untold(fit: Posterior) -> list[str]:
-    """Return what the runs cannot tell: of their mixtures, and of columns with a single value."""
-    found = [untold.text for untold in untold_mixtures(fit)]
+def _effects(fit: Posterior, cells: Sequence[Cell]) -> np.ndarray:
+    """Return the largest change of a measurement's log loss per posterior standard deviation of each coefficient."""
+    effects, of = np.zeros(len(cells)), {e: [i for i, cell in enumerate(cells) if cell.eval == e] for e in fit.evals}
+    if not cells:
+        return effects
+    z = np.array([cell.draws.transpose(*SAMPLE).values.ravel() for cell in cells])
+    z = (z - z.mean(axis=1, keepdims=True)) / z.std(axis=1, keepdims=True) / fit.draws
+    for piece in pieces(fit.model.design, fit.draws):
+        logs = np.log(at_rows(fit, piece).transpose("eval", *SAMPLE, "row").values)
+        for own, log, measured in zip(of.values(), logs, piece.measured.values.T, strict=True):
+            at_cells = log.reshape(fit.draws, -1)[:, measured]
+            slopes = abs(z[own] @ (at_cells - at_cells.mean(axis=0)))
+            effects[own] = np.maximum(effects[own], slopes.max(axis=1, initial=0.0))
+    return effects
+
+
+def _decided_by_priors(fit: Posterior) -> tuple[str, PriorShare] | None:
+    """Return the name of the study's own decision and the prior's share of its answer; None if there is no answer."""
+    study = study_of(fit)
+    if not weighable(fit) or study.question is None:
+        return None
+    decision, question = study.question
+    with suppress(BayeslawError):  # a baseline or a label is missing
+        answer = study.ask(decision.name, **question)
+        return decision.name.replace("_", " "), prior_share(fit, answer.draws)
+    return None
+
+
+def _untold_columns(fit: Posterior) -> list[str]:
+    """Return what columns with a single value leave open: coefficients that the data did not narrow either."""
     learned: dict[str, float] = {}
     for name, z in in_prior_units(fit).items() if weighable(fit) else ():
         learned[name] = float(contraction(z).min())
+    found = []
     for one, coefficients in untold_coefficients(fit).items():
         if theirs := [c for c in coefficients if learned.get(c, 0.0) < LEAST_CONTRACTION]:
             found.append(f"all runs have {one}, so that the data say nothing of {', '.join(theirs)}")

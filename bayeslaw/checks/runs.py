@@ -1,24 +1,18 @@
 """Whether the runs are what the law and its priors are for; no posterior is needed."""
 
-from typing import Any
-
 import pandas as pd
 
 from bayeslaw import models
-from bayeslaw.base.words import counted, run_called
 from bayeslaw.checks.result import CheckResult
 from bayeslaw.declare.laws import Law
 from bayeslaw.posterior.cautions import VERIFIED
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.spec.ranges import MOST_OUTSIDE, left_out, ranges
 
-__all__ = ["bend", "in_range", "laws_that_bend", "peaks", "reference"]
+__all__ = ["in_range", "laws_that_bend", "peaks", "reference"]
 
 MOST_FACTOR = 100
 """Factor between the reference run, for which the priors are stated, and the mean of the runs."""
-
-MOST_RISE = 0.01
-"""Relative rise of a loss above the run's first measurement that counts as noise and not as a bend."""
 
 
 def reference(fit: Posterior) -> CheckResult:
@@ -84,27 +78,6 @@ def peaks(fit: Posterior) -> CheckResult | None:
         f"{widest['max']:.3g}",
         f"{law.name} holds for one: fit the runs of each peak apart, or give each its coefficients, "
         f"by=dict.fromkeys(models.{law.name}.coefficients, 'peak')",
-    )
-
-
-def bend(fit: Posterior) -> CheckResult | None:
-    """U-shape alarm: a loss that first rises and then falls along a run."""
-    law, design = fit.model.law, fit.model.design
-    if law.path not in law.falls_in or not design.has_checkpoints():
-        return None
-    losses = pd.DataFrame(design.rows["loss"].where(design.measured).values, columns=design.evals)
-    runs = losses.groupby(design.rows["run"].values)
-    rises: Any = (runs.max() / runs.first() - 1).where(runs.count() > 2).stack().dropna()
-    if rises.empty:
-        return None
-    run, e = rises.idxmax()
-    return CheckResult.judged(
-        "shape along tokens",
-        rises.max(),
-        MOST_RISE,
-        f"the {e} loss rises by {rises.max():.1%} along {run_called(run)}, the most of all runs",
-        f"{law.name} cannot follow {counted(int((rises > MOST_RISE).sum()), 'such rise')}, and its losses are off at "
-        f"the tokens measured too: use {laws_that_bend(law)}",
     )
 
 

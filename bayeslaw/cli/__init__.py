@@ -16,7 +16,22 @@ from bayeslaw.cli.predicting import predict
 from bayeslaw.cli.reporting import check, demo, report
 from bayeslaw.cli.scoring import compare, evaluate
 
-__all__ = ["app"]
+__all__ = ["QUESTIONS", "app"]
+
+
+QUESTIONS = {
+    "critical-ratio": "The largest domain share at which a loss stays within a limit.",
+    "best-ratio": "The domain share with the smallest loss for so many domain tokens.",
+    "allocation": "The model size and tokens with the smallest loss for a compute.",
+    "tokens-for": "The smallest number of tokens at which a loss is reached.",
+    "best-mixture": "The shares of the sources with the smallest loss.",
+    "equivalent-compute": "The factor of tokens that another mixture needs.",
+    "best-duration": "The share of the training, at its end, with the smallest loss.",
+    "best-schedule": "The loss at the end of each schedule, and the best one.",
+    "turning-length": "The steps after which a loss falls again.",
+    "critical-point": "The pre-training from which on a loss only rises.",
+}
+"""The decisions in a sentence, listed without importing what they compute with."""
 
 
 class Decisions(TyperGroup):
@@ -29,8 +44,12 @@ class Decisions(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of the commands; see `typer.core.TyperGroup`."""
-        self._make()
-        return super().list_commands(ctx)
+        return list(QUESTIONS)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of the commands; see `typer.core.TyperGroup`."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(QUESTIONS.items()))
 
     def _make(self) -> None:
         from bayeslaw.cli.deciding import commands

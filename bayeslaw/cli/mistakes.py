@@ -12,8 +12,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from bayeslaw.base.words import counted
-from bayeslaw.cli.printing import note
-from bayeslaw.errors import BayeslawError, RangeError
+from bayeslaw.cli.printing import caution, note
+from bayeslaw.errors import BayeslawError, Caution, RangeError
 
 __all__ = ["OnceEach", "OneLineErrors"]
 
@@ -35,6 +35,7 @@ class OneLineErrors(TyperGroup):
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = _note
+                warnings.simplefilter("always", Caution)
                 code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
         except BayeslawError as e:
             code = _complain(str(e))
@@ -71,7 +72,10 @@ def _leave(*_: object) -> None:
 
 def _note(message: Warning | str, *_: Any, **__: Any) -> None:
     """Print a warning without its line of code."""
-    note(message)
+    if isinstance(message, Caution):
+        caution([str(message)])
+    else:
+        note(message)
 
 
 def _complain(sentence: str) -> int:

@@ -7,7 +7,7 @@ import typer
 
 from bayeslaw.base.words import counted
 from bayeslaw.cli.options import Before, FitFile, NewRun, Prob, Warmup, given, load_fit, probability, read_before
-from bayeslaw.cli.printing import caution, write_csv
+from bayeslaw.cli.printing import write_csv
 
 __all__ = ["predict"]
 
@@ -29,6 +29,5 @@ def predict(
     curves = given(warmup=warmup, before=read_before(before))
     predicted = result.predict(grid, prob=probability(prob), new_run=new_run, **curves)
     write_csv(predicted, output)
-    caution(predicted.attrs["cautions"])
     what = "a new run" if new_run else "the mean law"
     typer.echo(f"{output}: {counted(len(predicted), 'row')}, {what}, {probability(prob):.0%} intervals")

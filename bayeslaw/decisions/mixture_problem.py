@@ -3,16 +3,18 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from bayeslaw.base.files import check_writable
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.decisions.goal import Goal
 from bayeslaw.declare.laws import Law
 from bayeslaw.declare.names import WEIGHT
-from bayeslaw.errors import RangeError
+from bayeslaw.errors import RangeError, StoreError
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.tables.mixtures import as_weights
 
@@ -141,11 +143,24 @@ def slope_in_shares(law: Law) -> Callable[..., Any]:
     """Return a compiled function of shares, importances, other covariates and coefficients: the goal and its slope.
 
     Shares have the axes (source, 1, point), importances (eval, 1), all else (eval, point) or (source, eval, point).
+
+    Raises
+    ------
+    StoreError
+        PyTensor, which compiles nothing without, has no folder that it can write.
     """
     if law.function not in _COMPILED:
         import pytensor
         import pytensor.tensor as pt
 
+        home = Path(pytensor.config.base_compiledir)
+        try:
+            check_writable(home / "function")
+        except StoreError:
+            raise StoreError(
+                f"{home} cannot be written, where PyTensor keeps what it compiles: let "
+                "PYTENSOR_FLAGS=base_compiledir=FOLDER name a folder that can be written"
+            ) from None
         shares = pt.tensor(WEIGHT, dtype="float64", shape=(None, 1, None))
         importance = pt.dmatrix("importance")
         covariates = {k: shares if k == WEIGHT else pt.dmatrix(k) for k in law.covariates}

@@ -18,7 +18,7 @@ from bayeslaw.decisions.critical_ratio import CriticalRatio
 from bayeslaw.decisions.table import DECISIONS, Decision
 from bayeslaw.errors import BayeslawError
 from bayeslaw.posterior.draws import Posterior, kept
-from bayeslaw.posterior.prediction import at_rows
+from bayeslaw.posterior.prediction import at_rows, part
 from bayeslaw.posterior.quantity import Quantity, elements
 
 __all__ = ["Study", "study_of"]
@@ -88,13 +88,15 @@ class Study:
     def _losses(self) -> Iterator[tuple[str, str, str, xr.DataArray]]:
         design, law, found = self.fit.model.design, self.fit.model.law, {}
         run = pd.Series(design.rows["run"].values)
-        losses = at_rows(self.fit)
+        last = np.flatnonzero(~run.duplicated(keep="last"))
+        ends = part(design, np.isin(run.index, last))
+        losses = at_rows(self.fit, ends)
         labels = [*design.levels, *design.groups, *(["run"] if law.over else [])]
-        for row in np.flatnonzero(~run.duplicated(keep="last")):
-            at = {c: design.rows[c].isel(row=row).item() for c in labels if c != law.path}
-            for e in np.flatnonzero(design.measured.values[row]):
+        for row in range(len(last)):
+            at = {c: ends.rows[c].isel(row=row).item() for c in labels if c != law.path}
+            for e in np.flatnonzero(ends.measured.values[row]):
                 name = f"the {self.fit.evals[e]} loss{f' at {place(at)}' if at else ''}"
-                found[name] = name, "", str(run[row]), losses.isel(row=row, eval=e).reset_coords(drop=True)
+                found[name] = name, "", str(run[last[row]]), losses.isel(row=row, eval=e).reset_coords(drop=True)
         yield from found.values()
 
 

@@ -7,9 +7,11 @@ declared ``over`` that dim have it too, and the body sums over it with ``total``
 """
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -295,6 +297,13 @@ class Law:
             scaled[name] = value / reference[name]
         return scaled
 
+    def __reduce__(self) -> Any:
+        """Pickle a law that a module holds by reference, as functions are, and any other by its parts."""
+        home = self.function.__module__
+        if home != "__main__" and getattr(sys.modules.get(home), self.name, None) is self:
+            return _held, (home, self.name)
+        return super().__reduce__()
+
     def card(self) -> str:
         """Return the law's card as Markdown: equation, coefficients with units and priors, source, validity."""
         lines = [f"# {self.title}", "", f"$$ {self.equation} $$", "", f"Source: {self.source}", "", "## Covariates", ""]
@@ -327,6 +336,11 @@ def law(**card: Any) -> Callable[[Callable[..., Any]], Law]:
         return Law(function=function, **card)
 
     return declare
+
+
+def _held(module: str, name: str) -> Any:
+    """Return the law of a module."""
+    return getattr(import_module(module), name)
 
 
 def call_with(function: Any, covariates: Mapping[str, Any], coefficients: Mapping[Any, Any]) -> Any:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import singledispatch, wraps
 from typing import Any
 from zlib import crc32
@@ -49,6 +49,10 @@ class Posterior:
     settings: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = float("nan")
     kept: dict[Callable[..., Any], Any] = field(default_factory=dict, init=False, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the fields, without what was computed of the draws."""
+        return {one.name: getattr(self, one.name) for one in fields(self)} | {"kept": {}}
 
     @property
     def evals(self) -> list[str]:

@@ -12,8 +12,7 @@ from bayeslaw.base.arguments import checked
 from bayeslaw.base.words import counted
 from bayeslaw.errors import LawError
 from bayeslaw.posterior.draws import Posterior
-from bayeslaw.posterior.likelihood import part
-from bayeslaw.posterior.prediction import at_rows
+from bayeslaw.posterior.prediction import at_rows, part
 from bayeslaw.spec.specification import Specification
 from bayeslaw.tables.areas import ANNEALED, at_memory, memories_of
 

@@ -3,12 +3,13 @@
 import math
 
 import numpy as np
-from numba import njit
+
+from bayeslaw.sampler.stored import kept
 
 __all__ = ["innovations"]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kept
 def innovations(error, sigma, w, ell, rho, measured, gap, previous, start, z, scale):  # type: ignore[no-untyped-def]
     """Fill standardised errors and their scales: `Noise.one_step_ahead`, row after row.
 

@@ -1,8 +1,6 @@
 """The likelihood of runs: the joint log density of the measurements of a run, and their standardised errors."""
 
 from collections.abc import Mapping
-from dataclasses import replace
-from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
@@ -11,10 +9,10 @@ from scipy.special import gammaln
 
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.posterior.draws import Posterior, kept
-from bayeslaw.posterior.prediction import at_rows, batch_noise
+from bayeslaw.posterior.prediction import at_rows, batch_noise, pieces
 from bayeslaw.spec.design import Design
 
-__all__ = ["errors", "log_likelihood", "part", "standardised"]
+__all__ = ["errors", "log_likelihood", "standardised"]
 
 NORMAL = -np.log(2 * np.pi) / 2
 STUDENT = gammaln(3) - gammaln(2.5) - np.log(5 * np.pi) / 2
@@ -51,18 +49,10 @@ def _of_the_fit(fit: Posterior) -> xr.DataArray:
 def _of_rows(fit: Posterior, d: Design) -> xr.DataArray:
     run = d.rows["run"].values
     first = np.flatnonzero(np.r_[True, run[1:] != run[:-1]])
-    rows = max(1, MOST_ERRORS // (fit.draws * len(d.evals)))
-    cuts = [0, *first[np.flatnonzero(np.diff(first // rows)) + 1], len(run)]
-    density = xr.concat([_of_runs(fit, part(d, slice(*ends))) for ends in pairwise(cuts)], "run")
+    density = xr.concat([_of_runs(fit, piece) for piece in pieces(d, fit.draws, of_runs=True)], "run")
     counts = np.logical_or.reduceat(d.measured.any("eval").values, first)
     density = density.assign_coords(run=run[first]).isel(run=counts)
     return density.transpose(*SAMPLE, "run").rename("log_likelihood")
-
-
-def part(design: Design, keep: np.ndarray | slice) -> Design:
-    """Return a design of some of the rows, with all groups."""
-    at = {"row": keep if isinstance(keep, slice) else np.flatnonzero(keep)}
-    return replace(design, rows=design.rows.isel(at), measured=design.measured.isel(at))
 
 
 def _of_runs(fit: Posterior, d: Design) -> xr.DataArray:
@@ -79,12 +69,12 @@ def errors(fit: Posterior, design: Design | None = None) -> xr.DataArray:
     return error
 
 
-def standardised(fit: Posterior, error: xr.DataArray) -> xr.DataArray:
+def standardised(fit: Posterior, error: xr.DataArray, design: Design | None = None) -> xr.DataArray:
     """Return errors, each standardised by its prediction from earlier ones of its run; dims chain, draw, row, eval.
 
     If the model holds, those of a fit are independent with unit scale: standard normal, or Student-t for robust errors.
     """
-    return _standardised(fit, fit.model.design, error, fit.posterior)[0].transpose(*SAMPLE, "row", "eval")
+    return _standardised(fit, design or fit.model.design, error, fit.posterior)[0].transpose(*SAMPLE, "row", "eval")
 
 
 def _standardised(fit: Posterior, d: Design, error: xr.DataArray, posterior: xr.Dataset) -> tuple[xr.DataArray, Any]:
@@ -116,7 +106,7 @@ def _correlated(
     z, scale = np.empty((2, w.size, *order["gap"].shape))
     draws = (np.ascontiguousarray(x.values).reshape(w.size, *x.shape[2:]) for x in (error, sigma, w, ell, rho))
     rows = (order[name] for name in ("measured", "gap", "previous", "start"))
-    innovations(*draws, *rows, z, scale)  # type: ignore[call-arg]
+    innovations(*draws, *rows, z, scale)
     return error.copy(data=z.reshape(error.shape)), error.copy(data=scale.reshape(error.shape))
 
 

@@ -1,5 +1,6 @@
 """Predicted losses: draws at the values of columns, or a summary of every row of a table."""
 
+import warnings
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,10 +14,11 @@ from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
 from bayeslaw.base.words import counted
 from bayeslaw.declare.names import RESULTS, WEIGHT
-from bayeslaw.errors import DataError, RangeError
+from bayeslaw.errors import Caution, DataError, RangeError
 from bayeslaw.posterior.cautions import VERIFIED, cautioned
 from bayeslaw.posterior.draws import MANY, Posterior
 from bayeslaw.posterior.identified import mixture_cautions
+from bayeslaw.posterior.prediction import CELLS
 from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.tables.areas import Schedules
 from bayeslaw.tables.curves import curve_columns
@@ -30,9 +32,6 @@ SUMMARY = ["mean", "sd", "lower", "upper"]
 
 CAUTIONED_ROWS = 100
 """Rows of a table at which it is seen whether the answers rest on a prior."""
-
-CELLS = 8_000_000
-"""Draws of losses that are held at once."""
 
 
 @checked
@@ -88,6 +87,8 @@ def by_row(
     curve = ("step", "peak") if law.kind == "schedule" else ()
     path = {c: numeric(known, c).to_numpy() for c in curve if c in known}
     answers.attrs["cautions"] = [*filter(None, assumed), *_cautioned(fit, losses, columns, **path).cautions]
+    for caution in answers.attrs["cautions"]:
+        warnings.warn(caution, Caution, stacklevel=4)
     return answers
 
 
@@ -148,6 +149,8 @@ def _summarised(fit: Posterior, columns: xr.Dataset, ends: list[float], new_run:
 def _numbers(draws: np.ndarray, ends: list[float], some: slice) -> np.ndarray:
     """Return mean, sd and interval of some rows of draws."""
     here = draws[some]
-    mean = here.mean(axis=1)
-    interval = sampler.interval_ends(here, *ends) if draws.size >= MANY else np.quantile(here, ends, axis=1)
-    return np.column_stack([mean, here.std(axis=1), *np.where(np.isnan(mean), np.nan, interval)])
+    if draws.size >= MANY:
+        (mean, sd), interval = sampler.moments(here), sampler.interval_ends(here, *ends)
+    else:
+        mean, sd, interval = here.mean(axis=1), here.std(axis=1), np.quantile(here, ends, axis=1)
+    return np.column_stack([mean, sd, *np.where(np.isnan(mean), np.nan, interval)])

@@ -1,19 +1,39 @@
-"""Predictions at the rows of a design, and fits with fewer draws."""
+"""Predictions at the rows of a design, piece by piece where there are many, and fits with fewer draws."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayeslaw.posterior.draws import Posterior
+from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.posterior.draws import Posterior, kept
 from bayeslaw.spec.design import Design
 
-__all__ = ["at_rows", "batch_noise", "new_runs", "of_new_runs", "thinned"]
+__all__ = [
+    "CELLS",
+    "MOST_LOSSES",
+    "at_rows",
+    "batch_noise",
+    "enough",
+    "mean_and_sd",
+    "new_runs",
+    "of_new_runs",
+    "part",
+    "pieces",
+    "thinned",
+]
+
+CELLS = 8_000_000
+"""Draws of losses that are held at once."""
 
 MOST_DRAWS = 1000
 """Draws from which a probability, or the sensitivity of an answer, is estimated."""
 
+MOST_LOSSES = 40_000_000
+"""Draws of losses at the rows of a fit up to which all draws of the fit count, and not `MOST_DRAWS` alone."""
 
 LEAST_NEW_RUN_DRAWS = 2000
 """Smallest number of draws of new runs."""
@@ -35,10 +55,41 @@ def batch_noise(fit: Posterior, design: Design, seed: int = 0) -> xr.DataArray:
     return noise
 
 
+def part(design: Design, keep: np.ndarray | slice) -> Design:
+    """Return a design of some of the rows, with all groups."""
+    at = {"row": keep if isinstance(keep, slice) else np.flatnonzero(keep)}
+    return replace(design, rows=design.rows.isel(at), measured=design.measured.isel(at))
+
+
+def pieces(design: Design, draws: int, *, of_runs: bool = False) -> Iterator[Design]:
+    """Yield a design in pieces, one after the other, so that draws of the losses of one are at most about `CELLS`.
+
+    Parameters
+    ----------
+    draws : int
+        Number of draws.
+    of_runs : bool
+        Leave runs whole.
+    """
+    run, rows = design.rows["run"].values, max(1, CELLS // (draws * len(design.evals)))
+    first = np.flatnonzero(np.r_[True, run[1:] != run[:-1]]) if of_runs else np.arange(len(run))
+    cuts = [0, *first[np.flatnonzero(np.diff(first // rows)) + 1], len(run)]
+    yield from (part(design, slice(*ends)) for ends in pairwise(cuts))
+
+
 def at_rows(fit: Posterior, design: Design | None = None) -> xr.DataArray:
     """Return the losses of the mean law at the rows of a design (by default the fit's); dims chain, draw, eval, row."""
     rows = (design or fit.model.design).rows
     return fit.loss(rows[list(dict.fromkeys([*fit.model.law.columns, *fit.model.design.groups]))])
+
+
+@kept
+def mean_and_sd(fit: Posterior) -> tuple[xr.DataArray, xr.DataArray]:
+    """Return mean and standard deviation of the losses of the mean law at the fit's rows; dims eval, row."""
+    some = enough(fit)
+    losses = (at_rows(some, piece) for piece in pieces(fit.model.design, some.draws))
+    mean, sd = zip(*((each.mean(SAMPLE), each.std(SAMPLE)) for each in losses), strict=True)
+    return xr.concat(mean, "row"), xr.concat(sd, "row")
 
 
 def of_new_runs(
@@ -75,5 +126,16 @@ def new_runs(fit: Posterior, design: Design, rng: np.random.Generator) -> xr.Dat
 
 
 def thinned(fit: Posterior, draws: int = MOST_DRAWS) -> Posterior:
-    """Return the fit with about that many draws, or all of its draws if it has fewer."""
-    return replace(fit, idata=fit.idata.isel(draw=slice(None, None, -(-fit.draws // draws))))
+    """Return the fit with about that many draws, or with all of its draws if it has fewer; the same one every time."""
+    step, found = -(-fit.draws // draws), fit.kept.setdefault(thinned, {})
+    if step == 1:
+        return fit
+    if step not in found:
+        found[step] = replace(fit, idata=fit.idata.isel(draw=slice(None, None, step)))
+    few: Posterior = found[step]
+    return few
+
+
+def enough(fit: Posterior) -> Posterior:
+    """Return the fit with as many draws as its checks take of the losses at all rows: fewer where rows are many."""
+    return thinned(fit, max(MOST_DRAWS, MOST_LOSSES // fit.model.design.measured.size))

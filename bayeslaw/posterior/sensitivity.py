@@ -6,6 +6,7 @@ power-scaling", arXiv:2107.14054.
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import arviz_base
@@ -21,6 +22,7 @@ from bayeslaw.errors import RangeError
 from bayeslaw.posterior.draws import Posterior, kept
 from bayeslaw.posterior.likelihood import log_likelihood
 from bayeslaw.posterior.power_scaling import changes, shifts
+from bayeslaw.posterior.prediction import thinned
 from bayeslaw.posterior.quantity import elements
 
 __all__ = [
@@ -128,9 +130,9 @@ def sensitivity(fit: Posterior, quantities: xr.Dataset) -> pd.DataFrame:
         raise RangeError(f"sensitivity needs at least {LEAST_DRAWS} draws: draw more, or fit with method='nuts'")
     draws = arviz_base.dataset_to_dataframe(quantities, sample_dims=list(SAMPLE))
     values = draws.to_numpy(float).reshape(quantities.sizes["chain"], quantities.sizes["draw"], -1)
-    at = {"draw": quantities["draw"]} if "draw" in quantities.coords else {}
-    priors = {str(k): v.sel(at).transpose(*SAMPLE).values for k, v in log_prior(fit).items()}
-    likelihood = log_likelihood(fit).sum("run").sel(at).transpose(*SAMPLE).values
+    few = _at_draws(fit, quantities)
+    priors = {str(k): v.transpose(*SAMPLE).values for k, v in log_prior(few).items()}
+    likelihood = log_likelihood(few).sum("run").transpose(*SAMPLE).values
     all_priors = np.sum(list(priors.values()), axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):  # constant draws, as at the end of a range
         prior, data = changes(values, (all_priors, likelihood))
@@ -142,6 +144,16 @@ def sensitivity(fit: Posterior, quantities: xr.Dataset) -> pd.DataFrame:
     table["strongest"] = [re.sub("_(mu|sigma)$", "", list(priors)[n]) for n in strongest]
     table["verdict"] = [_verdict(*row) for row in table[["prior", "likelihood"]].itertuples(index=False)]
     return table
+
+
+def _at_draws(fit: Posterior, quantities: xr.Dataset) -> Posterior:
+    """Return the fit with the draws of quantities."""
+    if "draw" not in quantities.coords:
+        return fit
+    few = thinned(fit, quantities.sizes["chain"] * quantities.sizes["draw"])
+    if few.posterior.get_index("draw").equals(quantities.get_index("draw")):
+        return few
+    return replace(fit, idata=fit.idata.sel(draw=quantities["draw"]))
 
 
 def weighable(fit: Posterior) -> bool:

@@ -10,7 +10,7 @@ from bayeslaw.base.lazy import lazy
 if TYPE_CHECKING:
     from bayeslaw.sampler.density import Density
     from bayeslaw.sampler.least_squares import estimate
-    from bayeslaw.sampler.many_losses import STEP, compiled_losses, in_threads, interval_ends, places
+    from bayeslaw.sampler.many_losses import STEP, compiled_losses, in_threads, interval_ends, moments, places
     from bayeslaw.sampler.parameters import Parameters
     from bayeslaw.sampler.sampling import named, sample
 else:
@@ -19,7 +19,14 @@ else:
         {
             "bayeslaw.sampler.density": ["Density"],
             "bayeslaw.sampler.least_squares": ["estimate"],
-            "bayeslaw.sampler.many_losses": ["STEP", "compiled_losses", "in_threads", "interval_ends", "places"],
+            "bayeslaw.sampler.many_losses": [
+                "STEP",
+                "compiled_losses",
+                "in_threads",
+                "interval_ends",
+                "moments",
+                "places",
+            ],
             "bayeslaw.sampler.parameters": ["Parameters"],
             "bayeslaw.sampler.sampling": ["named", "sample"],
         },
@@ -33,6 +40,7 @@ __all__ = [
     "estimate",
     "in_threads",
     "interval_ends",
+    "moments",
     "named",
     "places",
     "sample",

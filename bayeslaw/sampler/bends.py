@@ -7,14 +7,13 @@ tau^-2. Each drop is therefore moved on by the share tau^-2 / (P + tau^-2), P it
 what M leaves out of f(w) - f(m). A drop moves by the others' coordinates, so that the Jacobian stays as it is.
 """
 
-from numba import njit
-
+from bayeslaw.sampler.stored import inner
 from bayeslaw.sampler.table import At, reals, whole, whole2
 
 __all__ = ["bend", "pull_back_bend"]
 
 
-@njit(nogil=True, error_model="numpy")
+@inner
 def _bent(w, falls, entries, slopes, r, n, location):  # type: ignore[no-untyped-def]
     """Return what M leaves out of f(w) - f(m) for an amplitude of a group, whose coefficients begin at entry n."""
     k = len(location)
@@ -25,7 +24,7 @@ def _bent(w, falls, entries, slopes, r, n, location):  # type: ignore[no-untyped
     return left
 
 
-@njit(nogil=True, error_model="numpy")
+@inner
 def bend(table, w, falls, c):  # type: ignore[no-untyped-def]
     """Move the drops of the groups along the bend."""
     shape = whole2(table, At.bent_shape)
@@ -40,7 +39,7 @@ def bend(table, w, falls, c):  # type: ignore[no-untyped-def]
                     w[entries[n + r]] += share * _bent(w, falls, entries, own[groups * k :], r, n, location)
 
 
-@njit(nogil=True, error_model="numpy")
+@inner
 def pull_back_bend(table, g, w, falls, by_fall, c, chain):  # type: ignore[no-untyped-def]
     """Turn a gradient in bent coordinates into one in straight ones, and add that in the log drops."""
     shape = whole2(table, At.bent_shape)

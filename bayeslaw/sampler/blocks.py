@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numba import njit
 
 from bayeslaw.declare.laws import Law
 from bayeslaw.sampler.kernels import kernel
-from bayeslaw.sampler.stored import address_of, call_law
+from bayeslaw.sampler.stored import address_of, call_law, inner, inner_sums, kept
 from bayeslaw.sampler.table import At, reals, whole, whole2
 
 __all__ = ["Block", "block_arrays", "law_on_block", "pull_back"]
@@ -79,12 +78,12 @@ def block_arrays(blocks: Sequence[tuple[Law, Block]]) -> dict[str, np.ndarray]:
     }
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kept
 def _evaluate(law, shape, covariates, coefficients, out):  # type: ignore[no-untyped-def]
     call_law(law, shape, covariates, coefficients, out)
 
 
-@njit(nogil=True, error_model="numpy")
+@inner
 def law_on_block(table, b, values):  # type: ignore[no-untyped-def]
     """Return the loss and its derivatives in the coefficients (1 + coefficient, cell) on a block."""
     shapes, at = whole2(table, At.block_shape), whole(table, At.entry_at)
@@ -106,7 +105,7 @@ def law_on_block(table, b, values):  # type: ignore[no-untyped-def]
     return out
 
 
-@njit(nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
+@inner_sums
 def pull_back(table, b, pull, law, chain, gradient):  # type: ignore[no-untyped-def]
     """Add the part of a gradient in the losses (cell) of a block to that in the parameters."""
     points, first = whole2(table, At.block_shape)[b, 0], whole(table, At.entry_at)[b]

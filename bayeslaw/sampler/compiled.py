@@ -13,15 +13,16 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from bayeslaw.sampler.bends import bend, pull_back_bend
 from bayeslaw.sampler.blocks import law_on_block, pull_back
 from bayeslaw.sampler.likelihood import MARGINS, MEASURED, SHAPES
 from bayeslaw.sampler.maps import alone, log_falls, place_terms, pull_alone, pull_log_falls, pull_terms
-from bayeslaw.sampler.misfit import place_weights, pull_weights
+from bayeslaw.sampler.misfit import PLACE_WEIGHTS, PULL_WEIGHTS
 from bayeslaw.sampler.parameters import log_prior, natural
-from bayeslaw.sampler.stored import call_part, stored
+from bayeslaw.sampler.spreads import place_spreads, pull_spreads, pull_totals
+from bayeslaw.sampler.stored import call_part, inner, inner_sums, stored
 from bayeslaw.sampler.table import PLACES, At, count, number_at, reals, reals2, table_at, whole, whole2
 from bayeslaw.spec.shape import RISE
 
@@ -42,7 +43,7 @@ PARAMETERS, COORDINATES, LIKELIHOOD, FRAME, TO_PARAMETERS, FROM_FRAME = range(6)
 frame; the parameters at coordinates, with the log Jacobian, or at a point of the frame."""
 
 
-@njit(nogil=True, error_model="numpy")
+@inner
 def _constraints(table, c, chain, gradient):  # type: ignore[no-untyped-def]
     """Return the log density of floors, of the shape prior and of margins, and add its gradient."""
     density = 0.0
@@ -74,20 +75,20 @@ def _constraints(table, c, chain, gradient):  # type: ignore[no-untyped-def]
     return density
 
 
-@njit(nogil=True, error_model="numpy")
+@inner
 def _units(table):  # type: ignore[no-untyped-def]
-    """Return the number of the block of the terms, the last one."""
+    """Return the number of the block of the terms; that beside which the weights of a misfit lie comes after it."""
     option = whole(table, At.options)
     return option[MEASURED] + option[SHAPES] + option[MARGINS]
 
 
-@njit(nogil=True, error_model="numpy")
+@inner
 def _copy(x, y):  # type: ignore[no-untyped-def]
     for i in range(len(y)):
         y[i] = x[i]
 
 
-@njit(nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
+@inner_sums
 def _out_of_frame(table, x, u):  # type: ignore[no-untyped-def]
     """Fill in the coordinates at a point of the frame."""
     numbers, entries, shape = reals(table, At.axes), whole(table, At.axes_entries), whole2(table, At.axes_shape)
@@ -103,7 +104,7 @@ def _out_of_frame(table, x, u):  # type: ignore[no-untyped-def]
             u[entries[first + i]] = center[entries[first + i]] + total
 
 
-@njit(nogil=True, error_model="numpy")
+@inner
 def _into_frame(table, g, gradient):  # type: ignore[no-untyped-def]
     """Add the gradient in the frame."""
     numbers, entries, shape = reals(table, At.axes), whole(table, At.axes_entries), whole2(table, At.axes_shape)
@@ -131,10 +132,10 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
     framed, mapped = what in (FRAME, FROM_FRAME), what != PARAMETERS
     locations, terms, unit = whole(table, At.locations), whole2(table, At.terms), _units(table)
     scale, low, high = whole(table, At.scale), reals(table, At.low), reals(table, At.high)
-    extra = size + 2 + len(locations)
-    u, v, g, c_u = np.empty(size), np.empty(size), np.zeros(extra), np.empty(size)
+    extra, follows = size + 2 + len(locations), mapped and count(table, At.follows) > 0
+    u, v, g = np.empty(size), np.empty(size), np.zeros(extra)
     values, chain = np.empty(extra), np.zeros(extra)
-    law, jacobian = np.empty((0, 0)), 0.0
+    law, beside, jacobian = np.empty((0, 0)), np.empty((0, 0)), 0.0
     if framed:
         _out_of_frame(table, x, u)
     else:
@@ -142,14 +143,15 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
     _copy(u, v)
     families, parts = count(table, At.family_shape) if mapped else 0, whole(table, At.deviations)
     memory, falls = np.empty(parts[2] if families else 0), np.zeros(size if families else 0)
+    c_u, chain_u = np.empty(size if families else 0), np.empty(size if families else 0)
     if families:
-        natural(u, scale, low, high, c_u, chain)
-        jacobian = call_part(
+        natural(u, scale, low, high, c_u, chain_u)
+        jacobian = place_spreads(table, u, v, c_u, chain_u)
+        jacobian += call_part(
             parts[0], table_address, u, v, c_u,
             memory, 0,
         )  # fmt: skip
-    if mapped:
-        jacobian += place_weights(table, u, v)
+    misfit = whole(table, At.misfit_parts)
     natural(v, scale, low, high, values, chain)
     if mapped:
         values[size], values[size + 1] = 0.0, 1.0
@@ -165,6 +167,9 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
             reals2(table, At.contrasts), whole(table, At.logs), reals(table, At.log_bend),
         )  # fmt: skip
         natural(v, scale, low, high, values, chain)
+        if follows:
+            beside = law_on_block(table, unit + 1, values)
+            jacobian += call_part(misfit[PLACE_WEIGHTS], table_address, u, v, values, beside[0], 0)
     if what in (TO_PARAMETERS, FROM_FRAME):
         value[0] = jacobian
         _copy(v, out)
@@ -185,6 +190,10 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
         density += _constraints(table, values, chain, g)
     if not math.isfinite(density):
         return 1
+    if follows:
+        pull = np.zeros(beside.shape[1])
+        call_part(misfit[PULL_WEIGHTS], table_address, u, g, beside[0], pull, 0)
+        pull_back(table, unit + 1, pull, beside, chain, g)
     if mapped:
         pull = np.zeros(law.shape[1])
         pull_terms(
@@ -194,19 +203,19 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
         )  # fmt: skip
         if families:
             by_fall = np.zeros(size)
-            pull_back_bend(table, g, v, falls, by_fall, c_u, chain)
+            pull_spreads(table, g, c_u, chain_u)
+            pull_back_bend(table, g, v, falls, by_fall, c_u, chain_u)
             pull_log_falls(by_fall, law[0], pull, terms, reals2(table, At.term_weight), reals2(table, At.contrasts))
         pull_alone(pull, terms)
         pull_back(table, unit, pull, law, chain, g)
         for n in range(len(locations)):
             g[locations[n]] += g[size + 2 + n]
-        pull_weights(table, u, g)
     if families:
-        natural(u, scale, low, high, c_u, chain)
         call_part(
             parts[1], table_address, g, u, c_u,
-            chain, memory,
+            chain_u, memory,
         )  # fmt: skip
+        pull_totals(table, g, u)
     if framed:
         _into_frame(table, g, out)
     else:

@@ -2,23 +2,26 @@
 
 The coefficients of a well measured group depend little on the population, those of another almost entirely; which
 holds depends on the spread of the population, and in between lies the funnel in which samplers stall. Near the mode the
-data give the coordinates w of a group the precision P, and its coefficients differ from those of the population by
-M (w - m), m the population's location in the same coordinates. With the spreads tau, S = M' diag(tau^-2) M and
-Q = P + S, the posterior is about normal:
+data give the coordinates w of a group the precision P and pull them with c from w0. Its coefficients differ from those
+of the population by d = M (w - m), m the population's location in the same coordinates. With N the inverse of M, D the
+diagonal matrix of the spreads, T = N' P N, B = N' P and b = N' (c + P (w0 - m0)), the posterior is about normal:
 
-    m given tau      precision R = R0 + sum of S Q^-1 P,   linear term  r0 + sum of S Q^-1 (c + P (w0 - m0)),
-    w given m, tau   precision Q,                          mean  w0 + Q^-1 (c + S (m - w0)),
+    K K' = I + D T D,    F = K^-1 D B,    f = K^-1 D b,
+    m given D      precision R = R0 + sum of P - F' F,   linear term  sum of P (w0 - m0) - F' f, from m0,
+    d given m, D   D K'^-1 (z + f - F (m - m0)),         z standard normal,
 
-R0 the precision of the prior, c = S (w0 - m0) and r0 = - sum of c at the mode (w0, m0, tau0), where the means are then
-m0 and w0. The sampler moves deviations from these means in units of the Cholesky factors, which are nearly standard
-normal for every spread. Means and factors depend on tau, those of w also on m; the Jacobian of the factors makes this
-exact.
+R0 the precision of the prior, (w0, m0, D0) the mode, where c = M' D0^-2 M (w0 - m0), so that the means are m0 and w0.
+The sampler moves z, and m from its mean in units of the Cholesky factor of R, which are nearly standard normal for
+every spread. Spreads occur nowhere as divisors: with D = 0 deviations are z times the spread, as in a hierarchy that is
+not centred, and with large D they are those of the data alone. Means and factors depend on D, those of d also on m; the
+Jacobian of the factors makes this exact.
 
 M is that of the mode; `bayeslaw.sampler.bends` adds what it leaves out.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -68,19 +71,35 @@ class Conditionals:
         straight[self.entry] -= np.where(falls[self.entry] != 0, share * left, 0.0)
         return straight
 
-    def displace(self, w: np.ndarray, u: np.ndarray, c: np.ndarray) -> None:
+    def displace(self, w: np.ndarray, u: np.ndarray, tau: np.ndarray) -> None:
         """Fill in the deviations from the coordinates (compiled, `bayeslaw.sampler.deviations` is the way back)."""
-        pooling = (self.slope.transpose(0, 2, 1) * c[self.spread] ** -2) @ self.slope
-        total = self.precision + pooling
-        expected = self.constant + _times(pooling, w[self.location] - self.center)
-        left = w[self.entry] - self.center - _times(np.linalg.inv(total), expected)
-        u[self.entry] = _times(np.linalg.cholesky(total).transpose(0, 2, 1), left)
+        told, back, linear = self.of_groups
+        precision, left = self.of_population
+        root = np.linalg.cholesky(np.eye(len(tau)) + tau[:, None] * told * tau)
+        follows = np.linalg.solve(root, tau[:, None] * linear)
+        away = w[self.location] - self.home
+        parted = np.linalg.solve(back, (w[self.entry] - w[self.location])[..., None])[..., 0]
+        expected = follows[..., -1] - follows[..., :-1] @ away
+        u[self.entry] = _times(root.transpose(0, 2, 1), parted / tau) - expected
         if len(self.prior):
-            kept = pooling @ np.linalg.inv(total)
-            linear = _times(kept, self.constant + _times(self.precision, self.center - self.home)) - self.constant
-            precision = self.prior + (kept @ self.precision).sum(axis=0)
-            away = w[self.location] - self.home - np.linalg.solve(precision, linear.sum(axis=0))
-            u[self.location] = np.linalg.cholesky(precision).T @ away
+            rest = follows[..., :-1].transpose(0, 2, 1)
+            own = np.linalg.cholesky(precision - (rest @ follows[..., :-1]).sum(axis=0))
+            u[self.location] = own.T @ away - np.linalg.solve(own, left - _times(rest, follows[..., -1]).sum(axis=0))
+
+    @cached_property
+    def of_groups(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """T, N, and B with b as its last column, of every group."""
+        back = np.linalg.inv(self.slope)
+        across = back.transpose(0, 2, 1)
+        own = self.constant + _times(self.precision, self.center - self.home)
+        linear = np.concatenate([self.precision, own[..., None]], axis=-1)
+        return across @ self.precision @ back, back, across @ linear
+
+    @cached_property
+    def of_population(self) -> tuple[np.ndarray, np.ndarray]:
+        """R and its linear term where the spreads are 0."""
+        precision = self.precision.sum(axis=0) + (self.prior if len(self.prior) else 0.0)
+        return precision, _times(self.precision, self.center - self.home).sum(axis=0)
 
 
 def _times(matrices: np.ndarray, vectors: np.ndarray) -> np.ndarray:
@@ -95,11 +114,10 @@ def family_arrays(families: Sequence[Conditionals]) -> dict[str, np.ndarray]:
         shape.append((*f.entry.shape, len(f.prior) > 0, sum(map(len, entries)), sum(map(len, numbers)), memory))
         memory += memory_of(*f.entry.shape)
         short = -len(f.entry) % LANES
-        nobody = np.broadcast_to(np.eye(f.entry.shape[1]), (short, *f.precision.shape[1:]))
-        own = [np.concatenate([f.precision, nobody])]
-        own += [np.concatenate([x, np.zeros((short, *x.shape[1:]))]) for x in (f.slope, f.center, f.constant)]
-        packs = [_side_by_side(x) for x in own]
-        numbers += [np.concatenate(packs, axis=1).ravel(), f.home, f.prior.ravel()]
+        packs = [_side_by_side(np.concatenate([x, np.zeros((short, *x.shape[1:]))])) for x in f.of_groups]
+        volume = -np.linalg.slogdet(f.slope)[1].sum()
+        population = [np.ravel(x) for x in (f.home, *f.of_population, volume)]
+        numbers += [np.concatenate(packs, axis=1).ravel(), *population]
         whole = np.concatenate([f.entry, np.repeat(f.entry[:1], short, axis=0)])
         entries += [_side_by_side(whole).ravel(), f.location, f.spread]
     shapes, bent, own = [], [np.zeros(0, int)], [np.zeros(0)]

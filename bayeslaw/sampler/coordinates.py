@@ -7,7 +7,8 @@ The sampler moves
 - the log of the drop of each term across the design instead of its amplitude; where the design varies only between
   groups that share the amplitude, the log of the term in the group where it is largest;
 - deviations from conditional means instead of pooled coefficients (`bayeslaw.sampler.conditionals`); the location of a
-  population moves like the coefficients of a law at that location.
+  population moves like the coefficients of a law at that location, its spread by what it does to the drop
+  (`bayeslaw.sampler.spreads`).
 
 The density in the coordinates is that of the model at the mapped values times the Jacobian.
 """
@@ -19,12 +20,15 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from bayeslaw.sampler.blocks import Block, block_arrays
 from bayeslaw.sampler.compiled import COORDINATES, LIKELIHOOD, TO_PARAMETERS, evaluate
 from bayeslaw.sampler.conditionals import Conditionals, family_arrays
 from bayeslaw.sampler.density import Density
 from bayeslaw.sampler.maps import alone, displace_terms, log_falls
+from bayeslaw.sampler.spreads import Spreads
 from bayeslaw.sampler.table import Tables
 from bayeslaw.sampler.weights import Weights
 
@@ -143,26 +147,46 @@ class Coordinates:
         return np.hstack([entries, homes]), np.hstack([np.ones_like(entries, bool), location >= 0])
 
     @cached_property
+    def _covariates(self) -> dict[str, list[np.ndarray]]:
+        """The levels (level, point) of every covariate over which terms are averaged, or its mean; one by label."""
+        d, found = self.density, {}
+        for name, value in d.model.law.inputs(d.design.rows, d.design.reference).items():
+            own = self._levels.get(name)
+            found[name] = [self._by_eval(x, np.mean) for x in d.by_label(value)] if own is None else [own]
+        return found
+
+    @cached_property
+    def _distinct(self) -> tuple[np.ndarray, np.ndarray]:
+        """The first of all points that are alike, and which of these every point is like.
+
+        The locations of a population are one point for all groups whose covariates have the same levels.
+        """
+        homes, owned = self._homes
+        copies = homes.shape[1] // len(self.density.labels["eval"])
+        levels = [np.tile(x, copies) for arrays in self._covariates.values() for x in arrays]
+        _, first, like = np.unique(np.vstack([homes, owned, *levels]), axis=1, return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        return first[order], np.argsort(order)[like.ravel()]
+
+    @cached_property
     def _units(self) -> Block:
         """The law with one term alone at unit amplitude, over the levels of all covariates; at the end with no term."""
-        d, law, names = self.density, self.density.model.law, self.density.flat
+        d, names, points = self.density, self.density.flat, self._distinct[0]
         zero, one = d.size, d.size + 1
         value_at = np.arange(d.size)
         value_at[self._locations] = d.size + 2 + np.arange(len(self._locations))
         entries = []
         for name in (*self.amplitudes, None):
-            entry = value_at[self._homes[0]]
+            entry = value_at[self._homes[0][:, points]]
             for other in (*self.amplitudes, *([self.level] if self.level else [])):
                 entry[names.index(other)] = one if other == name else zero
             entries.append(entry)
-        times = sum(e.shape[1] for e in entries) // len(d.labels["eval"])
-        covariates = []
-        for number, (name, value) in enumerate(law.inputs(d.design.rows, d.design.reference).items()):
-            own = self._levels.get(name)
-            for levels in [self._by_eval(x, np.mean) for x in d.by_label(value)] if own is None else [own]:
-                shape = [1] * len(law.covariates)
+        covariates, at = [], points % len(d.labels["eval"])
+        for number, arrays in enumerate(self._covariates.values()):
+            for levels in arrays:
+                shape = [1] * len(self._covariates)
                 shape[number] = len(levels)
-                covariates.append(np.tile(levels, times).reshape(*shape, -1))
+                covariates.append(np.tile(levels[:, at], len(entries)).reshape(*shape, -1))
         return Block(tuple(covariates), np.concatenate(entries, axis=1))
 
     @cached_property
@@ -186,7 +210,7 @@ class Coordinates:
         entry; the contrasts; the locations of levels on the log scale, and where these bend.
         """
         d, names = self.density, self.density.flat
-        homes, owned = self._homes
+        (homes, owned), (points, like) = self._homes, self._distinct
         owned = owned.copy()
         for name, lowest in self._lowest.items():
             owned[names.index(name)] &= lowest
@@ -195,12 +219,67 @@ class Coordinates:
         for row in rows:
             np.add.at(count, homes[row], owned[row].astype(float))
         weight = np.where(owned, 1 / np.maximum(count[homes], 1.0), 0.0)
-        size, k = homes.shape[1], len(self.amplitudes)
+        weight = np.array([np.bincount(like, own) for own in weight])
+        homes, size, k = homes[:, points], len(points), len(self.amplitudes)
         terms, term_weight = (x[rows[:k]].reshape(k, size) for x in (homes, weight))
         level, level_weight = (x[rows[k]] if self.level else x[0, :0] for x in (homes, weight))
         logs = np.intersect1d(level, self._locations)
         bend = np.full(len(logs), d.parameters[self.level].bend if self.level else 0.0)
         return terms, term_weight, level, level_weight, self._contrasts, logs, bend
+
+    @cached_property
+    def of_groups(self) -> np.ndarray:
+        """Which coordinates are of coefficients of some groups only; the others are shared."""
+        d = self.density
+        entry = d.entries(d.labels)
+        groups = entry.shape[1] // len(d.design.evals)
+        group = np.broadcast_to(np.arange(entry.shape[1]) % groups, entry.shape)
+        once = np.unique(np.column_stack([entry.ravel(), group.ravel()]), axis=0)[:, 0]
+        count = np.bincount(once, minlength=d.size)
+        some: np.ndarray = (count > 0) & (count < groups)
+        return some
+
+    @cached_property
+    def parts(self) -> np.ndarray:
+        """The part of every coordinate, -1 of those that are shared: no two of different parts meet in the density.
+
+        Coordinates of groups meet at the points of a group, in a run of several groups, in what moves with the terms of
+        several groups (a level or an amplitude that these share), and in the deviations from one conditional mean. All
+        meet in the weights of a misfit that follow the law.
+        """
+        if self.weights.block is not None:
+            return np.full(self.density.size, -1)
+        d, homes = self.density, self._homes[0][:, self._distinct[0]]
+        terms, term_weight, level, level_weight, contrasts, *_ = self._plan
+        entry = d.entries(d.labels)
+        group = self._group_in_runs[np.arange(entry.shape[1]) % len(self._group_in_runs)]
+        meet = [(entry, group), *((s.entry.T, np.arange(len(s.entry))) for s in self.conditionals)]
+        exponents = homes[[name not in (*self.amplitudes, self.level) for name in d.flat]]
+        moved = [(exponents, *ends) for ends in zip(terms, term_weight * contrasts.any(axis=1)[:, None], strict=True)]
+        for entries, mover, weight in [*moved, (homes, level, level_weight)] if len(level) else moved:
+            meet.append((entries[:, weight != 0], mover[weight != 0]))
+        ends, start = [], d.size
+        for entries, place in meet:
+            pairs = np.column_stack([entries.ravel(), start + np.resize(place, entries.size)])
+            ends.append(pairs[self.of_groups[pairs[:, 0]]])
+            start += place.max(initial=-1) + 1
+        one, other = np.concatenate(ends).T
+        graph = coo_array((np.ones(len(one)), (one, other)), (start, start))
+        label = connected_components(graph, directed=False)[1][: d.size]
+        found = np.full(d.size, -1)
+        found[self.of_groups] = np.unique(label[self.of_groups], return_inverse=True)[1]
+        return found
+
+    @cached_property
+    def _group_in_runs(self) -> np.ndarray:
+        """A number for every combination of groups, equal where a run was measured in both."""
+        design = self.density.design
+        sizes = [len(v) for v in design.groups.values()]
+        groups, run = int(np.prod(sizes)), np.unique(design.rows["run"].values, return_inverse=True)[1]
+        at = np.ravel_multi_index(tuple(design.positions()[g] for g in design.groups), sizes) if sizes else 0 * run
+        size = groups + run.max() + 1
+        found: np.ndarray = connected_components(coo_array((np.ones(len(run)), (at, groups + run)), (size, size)))[1]
+        return found[:groups]
 
     def _evaluate_units(self, v: np.ndarray) -> np.ndarray:
         values = np.concatenate([self.density.parameters.natural(v)[0], (0.0, 1.0), np.exp(v[self._locations])])
@@ -212,9 +291,16 @@ class Coordinates:
         d, law = self.density, self.density.model.law
         names = ("terms", "term_weight", "level", "level_weight", "contrasts", "logs", "log_bend")
         own = dict(zip(names, self._plan, strict=True))
-        blocks = block_arrays([*d.blocks, (law, self._units)])
-        families = family_arrays(self.conditionals)
-        return {**d.arrays, **blocks, **own, "locations": self._locations, **self.weights.arrays(d), **families}
+        beside = [self.weights.block] if self.weights.block else []
+        blocks = block_arrays([*d.blocks, *((law, block) for block in (self._units, *beside))])
+        groups = {**family_arrays(self.conditionals), **self._spreads.arrays}
+        return {**d.arrays, **blocks, **own, "locations": self._locations, **self.weights.arrays(d), **groups}
+
+    @cached_property
+    def _spreads(self) -> Spreads:
+        """The spreads of the populations."""
+        moved = self._plan[0][(self._contrasts != 0).any(axis=1)]
+        return Spreads.of(self.density.parameters, self.conditionals, moved)
 
     @cached_property
     def _table(self) -> Tables:
@@ -230,10 +316,11 @@ class Coordinates:
         w, falls, unit = v.copy(), np.zeros_like(v), self._evaluate_units(v)
         alone(unit, self._plan[0])
         displace_terms(w, v, unit, *self._plan)
-        log_falls(unit, *self._plan[:2], self._contrasts, falls)  # type: ignore[call-arg]
+        log_falls(unit, *self._plan[:2], self._contrasts, falls)
         u, c = w.copy(), self.density.parameters.natural(v)[0]
+        self._spreads.displace(v, u)
         for sets in self.conditionals:
-            sets.displace(sets.straight(w, c, falls), u, c)
+            sets.displace(sets.straight(w, c, falls), u, c[sets.spread])
         self.weights.displace(self.density, v, u)
         return u
 

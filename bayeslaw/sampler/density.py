@@ -7,7 +7,7 @@ and errors are written by hand. The value equals ``pymc_model.logp()`` up to a c
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,6 +18,7 @@ from bayeslaw.declare.laws import Law
 from bayeslaw.sampler.blocks import Block, block_arrays
 from bayeslaw.sampler.compiled import PARAMETERS, evaluate
 from bayeslaw.sampler.likelihood import correlated, independent
+from bayeslaw.sampler.misfit import misfit_parts
 from bayeslaw.sampler.packs import packed
 from bayeslaw.sampler.parameters import Parameters
 from bayeslaw.sampler.stored import stored
@@ -210,8 +211,10 @@ class Density:
             shapes.append([*basis.shape, sum(map(len, bases)), *places, len(unique) * evals])
             levels.append(number.reshape(-1)[row])
             bases.append(basis.ravel())
+        processes = np.array(shapes, int).reshape(-1, 6)
         return {
-            "misfit": np.array(shapes, int).reshape(-1, 6),
+            "misfit": processes,
+            "misfit_parts": misfit_parts(processes),
             "misfit_level": np.array(levels, int).reshape(-1, len(row)),
             "misfit_eval": ev,
             "misfit_at": at,
@@ -241,6 +244,21 @@ class Density:
         if self.model.noise.batch:
             residual -= self.batch(c)[ev, self.design.batches[1][row]]
         return ev, residual
+
+    def expected(self, v: np.ndarray) -> "Density":
+        """Return the density had the model predicted every measurement, and errors been Normal.
+
+        It is quadratic in the logarithms of the losses, and the curvature at the vector is the expected one.
+        """
+        ev, residual = self.residuals(self.parameters.natural(v)[0])
+        row, loss = self.design.cells["row"], self.design.rows["loss"].transpose("row", "eval")
+        fitted = loss.values.copy()
+        fitted[row, ev] *= np.exp(-residual)
+        model = replace(self.model, noise=replace(self.model.noise, robust=False))
+        object.__setattr__(
+            model, "design", replace(self.design, rows=self.design.rows.assign(loss=loss.copy(data=fitted)))
+        )
+        return Density(model)
 
     def batch(self, c: np.ndarray) -> np.ndarray:
         """Return the batch effects (eval, batch) in a vector of natural values; empty without batch noise."""

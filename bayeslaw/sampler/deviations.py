@@ -6,6 +6,7 @@ matrices of lanes lie in one array, the memory, from a place on; those of a popu
 
 import math
 
+import numpy as np
 from numba import njit
 
 from bayeslaw.sampler.lanes import (
@@ -13,6 +14,7 @@ from bayeslaw.sampler.lanes import (
     add,
     gather,
     lanes_at,
+    log_total,
     put,
     spread,
     square_root,
@@ -25,7 +27,19 @@ __all__ = ["memory_of", "place_families", "pull_back_families"]
 
 def memory_of(groups: int, k: int) -> int:
     """Return how many numbers the memory of a family holds: of packs, of the population, and for use."""
-    return (-(-groups // LANES) * 3 + 5) * (k * k + k) * LANES
+    return (-(-groups // LANES) * (2 * k * k + 4 * k) + 4 * k * k + 9 * k) * LANES
+
+
+@njit(nogil=True, error_model="numpy")
+def _room(k):  # type: ignore[no-untyped-def]
+    """Return the numbers kept for a pack: K, F and f, r = K^-1 D a + z, K'^-1 r, and the gradient in r."""
+    return (2 * k * k + 4 * k) * LANES
+
+
+@njit(nogil=True, error_model="numpy")
+def _given(k):  # type: ignore[no-untyped-def]
+    """Return the numbers given for a pack: T, N, then B and b."""
+    return (3 * k * k + k) * LANES
 
 
 @njit(nogil=True, error_model="numpy")
@@ -65,6 +79,14 @@ def _cholesky(m, a, k):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, error_model="numpy")
+def _log_determinant(m, root, groups, memory, k):  # type: ignore[no-untyped-def]
+    product = _element(m, root, 0, 0, k)
+    for i in range(1, k):
+        product = product * _element(m, root, i, i, k)
+    return log_total(product, groups, m[memory:])
+
+
+@njit(nogil=True, error_model="numpy")
 def _dot(m, x, of_x, n, y, of_y, k):  # type: ignore[no-untyped-def]
     """Return the product of k lanes of one array, `of_x` lanes apart, and of another."""
     found = spread(0.0)
@@ -74,63 +96,43 @@ def _dot(m, x, of_x, n, y, of_y, k):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, error_model="numpy")
-def _room(k):  # type: ignore[no-untyped-def]
-    """Return lanes kept for a pack: S, L, Q^-1 P; then Q^-1 (c + P (w0 - m0)), the mean minus w0, m - w0."""
-    return 3 * k * k + 3 * k
-
-
-@njit(nogil=True, error_model="numpy")
-def _factors(m, at, packs, k, numbers, first, moved, entries, spreads, c):  # type: ignore[no-untyped-def]
-    """Fill in what depends on the spreads alone: of every group, and L of R and the mean minus m0 of the population."""
+def _factors(m, at, packs, k, numbers, first, moved, tau):  # type: ignore[no-untyped-def]
+    """Fill in what depends on the spreads alone: K, F and f of every pack; the root of R and the linear term."""
     square, vector = k * k * LANES, k * LANES
-    own, shift = at + packs * _room(k) * LANES, at + (packs * _room(k) + k * k) * LANES
-    home = first + packs * 2 * (square + vector)
-    for i in range(k):
-        put(m, shift + i * LANES, spread(0.0))
-        for j in range(k if moved else 0):
-            put(m, own + (i * k + j) * LANES, spread(numbers[home + k + i * k + j] / LANES))
+    home, own = first + packs * _given(k) + k, at + packs * _room(k)
+    for i in range(k * k + k if moved else 0):
+        put(m, own + i * LANES, spread(numbers[home + i] / LANES))
     for n in range(packs):
-        pooling = at + n * _room(k) * LANES
-        root, shrunk, solved = pooling + square, pooling + 2 * square, pooling + 3 * square
-        precision = first + n * 2 * (square + vector)
-        slope, center, constant = precision + square, precision + 2 * square, precision + 2 * square + vector
+        root = at + n * _room(k)
+        follows, told = root + square, first + n * _given(k)
+        linear = told + 2 * square
         for i in range(k):
-            for j in range(k):
-                pulled = spread(0.0)
-                for r in range(k):
-                    scale = c[entries[spreads + r]]
-                    pulled = pulled + _element(numbers, slope, r, i, k) * _element(numbers, slope, r, j, k) * (
-                        1 / (scale * scale)
-                    )
-                given = _element(numbers, precision, i, j, k)
-                put(m, pooling + (i * k + j) * LANES, pulled)
-                put(m, root + (i * k + j) * LANES, given + pulled)
-                put(m, shrunk + (i * k + j) * LANES, given)
+            for j in range(i + 1):
+                scaled = tau[i] * tau[j] * _element(numbers, told, i, j, k)
+                put(m, root + (i * k + j) * LANES, scaled + (1.0 if i == j else 0.0))
+            for j in range(k + 1):
+                put(m, follows + (i * (k + 1) + j) * LANES, tau[i] * _element(numbers, linear, i, j, k + 1))
         _cholesky(m, root, k)
-        if not moved:
-            continue
-        for j in range(k):
-            _forward(m, root, shrunk + j * LANES, k, k)
-            _back(m, root, shrunk + j * LANES, k, k)
-        for i in range(k):
-            value = lanes_at(numbers, constant + i * LANES)
-            add(m, shift + i * LANES, 0.0 - value)
-            for j in range(k):
-                away = lanes_at(numbers, center + j * LANES) - numbers[home + j]
-                value = value + _element(numbers, precision, i, j, k) * away
-            put(m, solved + i * LANES, value)
-        _forward(m, root, solved, 1, k)
-        _back(m, root, solved, 1, k)
-        for i in range(k):
-            add(m, shift + i * LANES, _dot(m, pooling + i * vector, 1, m, solved, 1, k))
-            for j in range(k):
-                add(m, own + (i * k + j) * LANES, _dot(m, pooling + i * vector, 1, m, shrunk + j * LANES, k, k))
+        for j in range(k + 1):
+            _forward(m, root, follows + j * LANES, k + 1, k)
+        for i in range(k if moved else 0):
+            for j in range(i + 1):
+                lost = _dot(m, follows + i * LANES, k + 1, m, follows + j * LANES, k + 1, k)
+                add(m, own + (i * k + j) * LANES, 0.0 - lost)
+            lost = _dot(m, follows + i * LANES, k + 1, m, follows + vector, k + 1, k)
+            add(m, own + square + i * LANES, 0.0 - lost)
     if moved:
         for i in range(k * k + k):
             put(m, own + i * LANES, spread(total(lanes_at(m, own + i * LANES))))
         _cholesky(m, own, k)
-        _forward(m, own, shift, 1, k)
-        _back(m, own, shift, 1, k)
+
+
+@njit(nogil=True, error_model="numpy")
+def _spreads(c, entries, first, k):  # type: ignore[no-untyped-def]
+    tau = np.empty(k)
+    for i in range(k):
+        tau[i] = c[entries[first + i]]
+    return tau
 
 
 def place_families(table_address, u_address, w_address, c_address, memory_address, _):  # type: ignore[no-untyped-def]
@@ -148,83 +150,57 @@ def place_families(table_address, u_address, w_address, c_address, memory_addres
         groups, k, moved, entry = shape[f, 0], shape[f, 1], shape[f, 2], shape[f, 3]
         first, at = shape[f, 4], shape[f, 5]
         packs, square, vector = (groups + LANES - 1) // LANES, k * k * LANES, k * LANES
-        location = entry + packs * vector
-        home = first + packs * 2 * (square + vector)
-        own = at + packs * _room(k) * LANES
-        z = own + square + vector
-        _factors(m, at, packs, k, numbers, first, moved, entries, location + k, c)
+        location, home, own = entry + packs * vector, first + packs * _given(k), at + packs * _room(k)
+        r = own + square + vector
+        away, used = r + vector, r + 2 * vector
+        tau = _spreads(c, entries, location + k, k)
+        _factors(m, at, packs, k, numbers, first, moved, tau)
+        jacobian += numbers[home + 2 * k + k * k]
+        for i in range(k):
+            jacobian += groups * math.log(tau[i])
+            put(m, away + i * LANES, spread(u[entries[location + i]] - numbers[home + i]))
         if moved:
             for i in range(k):
-                put(m, z + i * LANES, spread(u[entries[location + i]]))
-            _back(m, own, z, 1, k)
+                put(m, r + i * LANES, lanes_at(m, own + square + i * LANES))
+            _forward(m, own, r, 1, k)
             for i in range(k):
-                w[entries[location + i]] = numbers[home + i] + m[own + square + i * LANES] + m[z + i * LANES]
-                jacobian -= math.log(m[own + (i * k + i) * LANES])
+                add(m, r + i * LANES, spread(u[entries[location + i]]))
+                put(m, away + i * LANES, lanes_at(m, r + i * LANES))
+            _back(m, own, away, 1, k)
+            for i in range(k):
+                w[entries[location + i]] = numbers[home + i] + m[away + i * LANES]
+            jacobian -= _log_determinant(m, own, 1, used, k)
         for n in range(packs):
-            pooling = at + n * _room(k) * LANES
-            root, mean = pooling + square, pooling + 3 * square + vector
-            away, center = mean + vector, first + n * 2 * (square + vector) + 2 * square
+            root = at + n * _room(k)
+            follows, turned = first + n * _given(k) + square, root + square
+            r = turned + square + vector
+            solved = r + vector
             for i in range(k):
-                put(m, away + i * LANES, w[entries[location + i]] - lanes_at(numbers, center + i * LANES))
-                put(m, z + i * LANES, gather(u, entries, entry + n * vector + i * LANES))
+                value = gather(u, entries, entry + n * vector + i * LANES) + _element(m, turned, i, k, k + 1)
+                value = value - _dot(m, turned + i * (k + 1) * LANES, 1, m, away, 1, k)
+                put(m, r + i * LANES, value)
+                put(m, solved + i * LANES, value)
+            _back(m, root, solved, 1, k)
             for i in range(k):
-                pulled = _dot(m, pooling + i * vector, 1, m, away, 1, k)
-                put(m, mean + i * LANES, lanes_at(numbers, center + vector + i * LANES) + pulled)
-            _forward(m, root, mean, 1, k)
-            _back(m, root, mean, 1, k)
-            _back(m, root, z, 1, k)
+                put(m, used + i * LANES, tau[i] * lanes_at(m, solved + i * LANES))
             for i in range(k):
-                add(m, z + i * LANES, lanes_at(numbers, center + i * LANES) + lanes_at(m, mean + i * LANES))
-                for r in range(min(LANES, groups - n * LANES)):
-                    w[entries[entry + n * vector + i * LANES + r]] = m[z + i * LANES + r]
-                    jacobian -= math.log(m[root + (i * k + i) * LANES + r])
+                value = w[entries[location + i]] + _dot(numbers, follows + i * vector, 1, m, used, 1, k)
+                put(m, used + (k + i) * LANES, value)
+            own_groups = min(LANES, groups - n * LANES)
+            for i in range(k):
+                for j in range(own_groups):
+                    w[entries[entry + n * vector + i * LANES + j]] = m[used + (k + i) * LANES + j]
+            jacobian -= _log_determinant(m, root, own_groups, used, k)
     return jacobian
 
 
 @njit(nogil=True, error_model="numpy")
-def _pull_deviation(m, z, by_linear, mean, root, by_root, by_precision, out, k):  # type: ignore[no-untyped-def]
-    """Turn the gradient in mean + L'^-1 z (by_linear) into one in z (out), in the linear term, and in Q = L L'.
-
-    The gradient in Q, symmetric, from the one in L: arXiv:1602.07527.
-    """
-    _back(m, root, z, 1, k)
-    _forward(m, root, by_linear, 1, k)
-    for i in range(k):
-        put(m, out + i * LANES, lanes_at(m, by_linear + i * LANES))
-        for j in range(i + 1):
-            force = 0.0 - lanes_at(m, z + i * LANES) * lanes_at(m, by_linear + j * LANES)
-            put(m, by_root + (i * k + j) * LANES, force - 1.0 / _element(m, root, i, i, k) if i == j else force)
-    _back(m, root, by_linear, 1, k)
-    for i in range(k):
-        for j in range(i + 1):
-            last = (i * k + i) * LANES
-            half = 0.5 * _dot(m, root + last, k, m, by_root + (i * k + j) * LANES, k, k - i)
-            put(m, by_precision + (i * k + j) * LANES, half)
-            put(m, by_precision + (j * k + i) * LANES, half)
+def _pull_root(m, root, x, k):  # type: ignore[no-untyped-def]
+    """Turn x, symmetric, into L'^-1 x L^-1 in place: twice the gradient in L L', x that of L' times the one in L."""
     for j in range(k):
-        _back(m, root, by_precision + j * LANES, k, k)
+        _back(m, root, x + j * LANES, k, k)
     for i in range(k):
-        _back(m, root, by_precision + i * k * LANES, 1, k)
-    _add_products(m, by_precision, -0.5, by_linear, mean, k)
-
-
-@njit(nogil=True, error_model="numpy")
-def _add_products(m, matrix, factor, x, y, k):  # type: ignore[no-untyped-def]
-    """Add factor (x y' + y x') to a matrix."""
-    for i in range(k):
-        for j in range(k):
-            both = lanes_at(m, x + i * LANES) * lanes_at(m, y + j * LANES)
-            both = both + lanes_at(m, y + i * LANES) * lanes_at(m, x + j * LANES)
-            add(m, matrix + (i * k + j) * LANES, factor * both)
-
-
-@njit(nogil=True, error_model="numpy")
-def _pull_weights(m, by_weight, by_pooling, numbers, slope, k):  # type: ignore[no-untyped-def]
-    """Add the gradient in tau^-2 from the one in S."""
-    for r in range(k):
-        for i in range(k):
-            along = _dot(m, by_pooling + i * k * LANES, 1, numbers, slope + r * k * LANES, 1, k)
-            add(m, by_weight + r * LANES, _element(numbers, slope, r, i, k) * along)
+        _back(m, root, x + i * k * LANES, 1, k)
 
 
 def pull_back_families(table_address, g_address, u_address, c_address, chain_address, memory_address):  # type: ignore[no-untyped-def]
@@ -242,48 +218,79 @@ def pull_back_families(table_address, g_address, u_address, c_address, chain_add
         groups, k, moved, entry = shape[f, 0], shape[f, 1], shape[f, 2], shape[f, 3]
         first, at = shape[f, 4], shape[f, 5]
         packs, square, vector = (groups + LANES - 1) // LANES, k * k * LANES, k * LANES
-        location = entry + packs * vector
-        own = at + packs * _room(k) * LANES
-        z = own + square + vector
-        by_linear, out, by_weight, by_root = z + vector, z + 2 * vector, z + 3 * vector, z + 4 * vector
-        by_pooling, by_total, half = by_root + square, by_root + 2 * square, by_root + 3 * square
-        for r in range(k):
-            put(m, by_weight + r * LANES, spread(0.0))
+        location, own = entry + packs * vector, at + packs * _room(k)
+        tau = _spreads(c, entries, location + k, k)
+        r, away = own + square + vector, own + square + 2 * vector
+        by_away, by_tau, by_linear, force = away + vector, away + 2 * vector, away + 3 * vector, away + 4 * vector
+        by_precision = force + vector
+        by_root, by_follows = by_precision + square, by_precision + 2 * square
+        for i in range(k):
+            put(m, by_away + i * LANES, spread(0.0))
+            put(m, by_tau + i * LANES, spread(0.0))
+            put(m, by_linear + i * LANES, spread(0.0))
         for n in range(packs):
-            pooling = at + n * _room(k) * LANES
-            root, mean, away = pooling + square, pooling + 3 * square + vector, pooling + 3 * square + 2 * vector
+            root, back = at + n * _room(k), first + n * _given(k) + square
+            follows = root + square
+            solved, by_r = follows + square + 2 * vector, follows + square + 3 * vector
             for i in range(k):
-                place = entry + n * vector + i * LANES
-                put(m, z + i * LANES, gather(u, entries, place))
-                put(m, by_linear + i * LANES, gather(g, entries, place))
-            _pull_deviation(m, z, by_linear, mean, root, by_root, by_pooling, out, k)
+                put(m, force + i * LANES, gather(g, entries, entry + n * vector + i * LANES))
             for i in range(k):
-                g[entries[location + i]] += total(_dot(m, pooling + i * vector, 1, m, by_linear, 1, k))
-                for r in range(min(LANES, groups - n * LANES)):
-                    g[entries[entry + n * vector + i * LANES + r]] = m[out + i * LANES + r]
-            _add_products(m, by_pooling, 0.5, by_linear, away, k)
-            _pull_weights(m, by_weight, by_pooling, numbers, first + n * 2 * (square + vector) + square, k)
+                along = _dot(numbers, back + i * LANES, k, m, force, 1, k)
+                add(m, by_tau + i * LANES, along * lanes_at(m, solved + i * LANES))
+                put(m, by_r + i * LANES, tau[i] * along)
+            _forward(m, root, by_r, 1, k)
+            for i in range(k):
+                add(m, by_away + i * LANES, 0.0 - _dot(m, follows + i * LANES, k + 1, m, by_r, 1, k))
+                for j in range(min(LANES, groups - n * LANES)):
+                    place = entries[entry + n * vector + i * LANES + j]
+                    g[entries[location + i]] += g[place]
+                    g[place] = m[by_r + i * LANES + j]
+        for i in range(k):
+            g[entries[location + i]] += total(lanes_at(m, by_away + i * LANES))
+            for j in range(k):
+                put(m, by_precision + (i * k + j) * LANES, spread(0.0))
         if moved:
             for i in range(k):
-                put(m, z + i * LANES, spread(u[entries[location + i]]))
                 put(m, by_linear + i * LANES, spread(g[entries[location + i]]))
-            _pull_deviation(m, z, by_linear, own + square, own, by_root, by_total, out, k)
+            _forward(m, own, by_linear, 1, k)
             for i in range(k):
-                g[entries[location + i]] = m[out + i * LANES]
-            for n in range(packs):
-                shrunk = at + n * _room(k) * LANES + 2 * square
-                for i in range(k):
-                    put(m, out + i * LANES, _dot(m, shrunk + i * vector, 1, m, by_linear, 1, k))
-                    for j in range(k):
-                        value = _dot(m, shrunk + i * vector, 1, m, by_total + j * LANES, k, k)
-                        put(m, half + (i * k + j) * LANES, value)
-                for i in range(k):
-                    for j in range(k):
-                        value = _dot(m, half + i * vector, 1, m, shrunk + j * vector, 1, k)
-                        put(m, by_pooling + (i * k + j) * LANES, value)
-                _add_products(m, by_pooling, 0.5, out, shrunk + square, k)
-                _pull_weights(m, by_weight, by_pooling, numbers, first + n * 2 * (square + vector) + square, k)
-        for r in range(k):
-            n = entries[location + k + r]
-            g[n] -= 2 * total(lanes_at(m, by_weight + r * LANES)) * c[n] ** -3 * chain[n]
+                g[entries[location + i]] = m[by_linear + i * LANES]
+                for j in range(i + 1):
+                    expected = lanes_at(m, r + j * LANES) - u[entries[location + j]]
+                    value = lanes_at(m, r + i * LANES) * lanes_at(m, by_linear + j * LANES)
+                    value = value + lanes_at(m, by_linear + i * LANES) * expected + (1.0 if i == j else 0.0)
+                    put(m, by_precision + (i * k + j) * LANES, 0.0 - value)
+                    put(m, by_precision + (j * k + i) * LANES, 0.0 - value)
+            _back(m, own, by_linear, 1, k)
+            _pull_root(m, own, by_precision, k)
+        for n in range(packs):
+            root, told = at + n * _room(k), first + n * _given(k)
+            linear, follows = told + 2 * square, root + square
+            of_group = follows + square + vector
+            by_r = of_group + 2 * vector
+            for i in range(k):
+                line, pulled = follows + i * (k + 1) * LANES, by_follows + i * (k + 1) * LANES
+                for j in range(k):
+                    value = _dot(m, line, 1, m, by_precision + j * LANES, k, k)
+                    value = value + lanes_at(m, by_r + i * LANES) * lanes_at(m, away + j * LANES)
+                    value = value + lanes_at(m, line + vector) * lanes_at(m, by_linear + j * LANES)
+                    put(m, pulled + j * LANES, 0.0 - value)
+                put(m, pulled + vector, lanes_at(m, by_r + i * LANES) - _dot(m, line, 1, m, by_linear, 1, k))
+                for j in range(i + 1):
+                    value = _dot(m, pulled, 1, m, follows + j * (k + 1) * LANES, 1, k + 1) + (1.0 if i == j else 0.0)
+                    value = value + lanes_at(m, of_group + i * LANES) * lanes_at(m, by_r + j * LANES)
+                    put(m, by_root + (i * k + j) * LANES, 0.0 - value)
+                    put(m, by_root + (j * k + i) * LANES, 0.0 - value)
+            _pull_root(m, root, by_root, k)
+            for j in range(k + 1):
+                _back(m, root, by_follows + j * LANES, k + 1, k)
+            for i in range(k):
+                line = i * (k + 1) * LANES
+                value = _dot(m, by_follows + line, 1, numbers, linear + line, 1, k + 1)
+                for j in range(k):
+                    value = value + _element(m, by_root, i, j, k) * _element(numbers, told, i, j, k) * tau[j]
+                add(m, by_tau + i * LANES, value)
+        for i in range(k):
+            place = entries[location + k + i]
+            g[place] += (total(lanes_at(m, by_tau + i * LANES)) + groups / tau[i]) * chain[place]
     return 0.0

@@ -1,7 +1,7 @@
 """The affine frame of the sampler: axes in which the curvature at the mode is about the identity."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,15 +16,19 @@ from bayeslaw.sampler.compiled import FRAME, FROM_FRAME, evaluate
 from bayeslaw.sampler.conditionals import Conditionals
 from bayeslaw.sampler.coordinates import Coordinates
 from bayeslaw.sampler.density import Density
+from bayeslaw.sampler.differences import curvature, scales
 from bayeslaw.sampler.least_squares import Estimate
 from bayeslaw.sampler.parameters import Parameters
 from bayeslaw.sampler.table import Tables
 from bayeslaw.sampler.weights import Weights
 
-__all__ = ["Frame", "conditionals", "curvature", "first_guess"]
+__all__ = ["Frame", "conditionals", "first_guess"]
 
 EM_ROUNDS, ROUNDS_OF_MISFIT = 4, 8
 """Rounds of expectation and maximisation for noise and spreads; with the slopes of a misfit."""
+
+VECTORS = 4
+"""Parameter vectors for every coefficient of the law, by which the weights of a misfit learn to follow it."""
 
 
 @dataclass(frozen=True)
@@ -42,16 +46,15 @@ class Frame:
         sets = conditionals(density, v)
         coordinates = Coordinates(density, sets)
         if len(density.weights):
-            coordinates = Coordinates(density, sets, Weights.near(density, v, _covariance(coordinates, v)))
+            coordinates = Coordinates(density, sets, Weights.near(density, v, _around(coordinates, v)))
         center = coordinates.inverse(v)
         return cls.around(coordinates, center)
 
     @classmethod
     def around(cls, coordinates: Coordinates, center: np.ndarray) -> "Frame":
         """Return the frame around a point."""
-        scale = _scale(coordinates, center)
-        own = _of_groups(coordinates.density)
-        return cls(coordinates, center, Axes.whitening(curvature(coordinates, center, scale), scale, own))
+        matrix, scale = _curvature(coordinates, center)
+        return cls(coordinates, center, Axes.whitening(matrix, scale, coordinates.of_groups))
 
     @cached_property
     def tables(self) -> Tables:
@@ -73,7 +76,7 @@ def _mode(density: Density, v: np.ndarray) -> np.ndarray:
     The joint mode is no guide: the density is unbounded at a spread of 0, and for small tables at a noise of 0.
     """
     coordinates, parameters = Coordinates(density), density.parameters
-    scale = _scale(coordinates, coordinates.inverse(v))
+    scale = scales(coordinates, coordinates.inverse(v), coordinates.parts)
     spreads = parameters.parents["sigma"]
     scale[spreads[spreads >= 0]] = scale[parameters["sigma"].place] = scale[density.weights[:, 2]] = 0.0
     for _ in range(ROUNDS_OF_MISFIT if len(density.weights) else EM_ROUNDS):
@@ -123,10 +126,22 @@ def _with_scales(density: Density, v: np.ndarray) -> np.ndarray:
 def _covariance(coordinates: Coordinates, v: np.ndarray) -> np.ndarray:
     """Return the covariance of the coordinates near the mode, from the curvature there."""
     at = coordinates.inverse(v)
-    scale = _scale(coordinates, at)
-    values, vectors = np.linalg.eigh(curvature(coordinates, at, scale))
+    scale = scales(coordinates, at, coordinates.parts)
+    values, vectors = np.linalg.eigh(curvature(coordinates, at, scale, coordinates.parts))
     inverse = (vectors / np.maximum(np.abs(values), LEAST_CURVATURE)) @ vectors.T
     return np.asarray(inverse * scale * scale[:, None])
+
+
+def _around(coordinates: Coordinates, v: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield parameter vectors near the mode that differ from it in the coefficients of the law."""
+    density, at = coordinates.density, coordinates.inverse(v)
+    coefficients = np.unique(density.entries(density.labels))
+    covariance = _covariance(coordinates, v)[np.ix_(coefficients, coefficients)]
+    rng, root = np.random.default_rng(0), np.linalg.cholesky(covariance)
+    for z in rng.normal(size=(VECTORS * len(coefficients), len(coefficients))):
+        moved = at.copy()
+        moved[coefficients] += root @ z
+        yield np.where(np.isin(np.arange(len(v)), coefficients), coordinates.forward(moved)[0], v)
 
 
 def _most_probable(parameters: Parameters, v: np.ndarray, at: int, total: float, count: int) -> float:
@@ -191,7 +206,7 @@ def _families(density: Density) -> list[tuple[np.ndarray, np.ndarray, np.ndarray
     Coefficients of a group belong together if some measurement depends on both; groups, if they share populations.
     """
     entry, parents = density.measured[0].entry, density.parameters.parents
-    pooled = np.flatnonzero(parents["mu"] >= 0)
+    pooled = np.flatnonzero((parents["mu"] >= 0) & (parents["sigma"] >= 0))
     points = np.tile(np.arange(entry.shape[1]), len(entry))
     meets = coo_array((np.ones(entry.size), (entry.ravel(), points)), (density.size, entry.shape[1])).tocsr()[pooled]
     label = connected_components(meets @ meets.T, directed=False)[1] if len(pooled) else pooled
@@ -211,34 +226,25 @@ def _positive(matrix: np.ndarray) -> np.ndarray:
     return positive
 
 
-def _scale(coordinates: Coordinates, at: np.ndarray) -> np.ndarray:
-    """Return the scale of each coordinate from its second derivative."""
-    scale = np.empty_like(at)
-    for i, step in enumerate(1e-4 * np.eye(len(at))):
-        second = (coordinates(at + step)[1][i] - coordinates(at - step)[1][i]) / 2e-4
-        scale[i] = 1 / math.sqrt(max(abs(second), 0.1)) if math.isfinite(second) else 0.1
-    return scale
+def _curvature(coordinates: Coordinates, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the curvature in units of a scale, and the scale.
 
-
-def _of_groups(density: Density) -> np.ndarray:
-    """Return which entries are coefficients of some groups only."""
-    entry = density.entries(density.labels)
-    groups = entry.shape[1] // len(density.design.evals)
-    group = np.broadcast_to(np.arange(entry.shape[1]) % groups, entry.shape)
-    once = np.unique(np.column_stack([entry.ravel(), group.ravel()]), axis=0)[:, 0]
-    count = np.bincount(once, minlength=density.size)
-    some: np.ndarray = (count > 0) & (count < groups)
-    return some
-
-
-def curvature(
-    function: Callable[[np.ndarray], tuple[float, np.ndarray]], at: np.ndarray, scale: np.ndarray
-) -> np.ndarray:
-    """Return minus the second derivatives in units of the scale, by central differences of the gradient."""
-    steps = 1e-4 * np.diag(scale)
-    matrix = np.array([(function(at - step)[1] - function(at + step)[1]) / 2e-4 * scale for step in steps])
-    half: np.ndarray = (matrix + matrix.T) / 2
-    return half
+    With robust errors, coefficients have the expected curvature: outliers bend that of the density the wrong way.
+    """
+    density, parts = coordinates.density, coordinates.parts
+    scale = scales(coordinates, at, parts)
+    if not density.model.noise.robust:
+        return curvature(coordinates, at, scale, parts), scale
+    expected = density.expected(coordinates.forward(at)[0])
+    smooth = Coordinates(expected, coordinates.conditionals, coordinates.weights)
+    errors = np.zeros(len(at), bool)
+    for name in density.model.noise.priors(len(density.design.evals)):
+        errors[density.parameters[name].place] = True
+    scale = np.where(errors, scale, scales(smooth, at, parts))
+    matrix, of_errors = (curvature(c, at, scale, parts) for c in (smooth, coordinates))
+    matrix[errors] = matrix[:, errors] = 0.0
+    matrix[np.ix_(errors, errors)] = of_errors[np.ix_(errors, errors)]
+    return matrix, scale
 
 
 def first_guess(density: Density, estimate: Estimate) -> np.ndarray:

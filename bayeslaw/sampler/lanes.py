@@ -9,10 +9,12 @@ import operator
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba import extending, njit, types
+from numba import extending, types
 from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import lower_builtin, lower_cast, models, register_model
+
+from bayeslaw.sampler.stored import inner
 
 __all__ = [
     "LANES",
@@ -173,13 +175,13 @@ def square_root(typingctx: Any, lanes: Any) -> Any:
     return _lanes(_lanes), codegen
 
 
-@njit(nogil=True, error_model="numpy")
+@inner
 def add(array, index, lanes):  # type: ignore[no-untyped-def]
     """Add lanes to eight numbers of an array from a place on."""
     put(array, index, lanes_at(array, index) + lanes)
 
 
-@njit(nogil=True, error_model="numpy")
+@inner
 def log_ratio(above, below, memory):  # type: ignore[no-untyped-def]
     """Return log(above / below), by the series of the inverse hyperbolic tangent where they are near each other."""
     x = (above - below) / (above + below)
@@ -193,7 +195,7 @@ def log_ratio(above, below, memory):  # type: ignore[no-untyped-def]
     return lanes_at(memory, 0)
 
 
-@njit(nogil=True, error_model="numpy")
+@inner
 def log_total(lanes, count, memory):  # type: ignore[no-untyped-def]
     """Return the sum of the logarithms of the first lanes."""
     put(memory, 0, lanes)

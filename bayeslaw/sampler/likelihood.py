@@ -8,12 +8,12 @@ left over have a cell like the others and an error of 0.
 import math
 
 import numpy as np
-from numba import njit
 
 from bayeslaw.sampler.blocks import law_on_block, pull_back
 from bayeslaw.sampler.error_density import CELL, KEPT, SUMS, begin, close, collect, evaluate_pack
 from bayeslaw.sampler.lanes import LANES, gather, lanes_at, log_ratio, log_total, put, take_from, total
-from bayeslaw.sampler.misfit import add_misfit, collect_misfit, misfit_by_level, pull_misfit
+from bayeslaw.sampler.misfit import ADD, BY_LEVEL, COLLECT, LEVELS, PULL
+from bayeslaw.sampler.stored import call_part, inner
 from bayeslaw.sampler.table import At, count, number_at, reals, reals2, table_at, whole, whole2
 
 __all__ = ["MARGINS", "MEASURED", "SHAPES", "correlated", "independent"]
@@ -26,13 +26,13 @@ SIGMA, RUN_WEIGHT, LENGTH, CORRELATION, SIZE_EXPONENT, BATCH_EFFECT = range(6)
 """Places in ``parameter_at``: first entries of the parameters of the error model, -1 without."""
 
 
-@njit(nogil=True, error_model="numpy")
+@inner
 def _parameter(table, which, c, otherwise):  # type: ignore[no-untyped-def]
     at = whole(table, At.parameter_at)[which]
     return c[at] if at >= 0 else otherwise
 
 
-@njit(nogil=True, error_model="numpy")
+@inner
 def _pull(table, which, by, chain, gradient):  # type: ignore[no-untyped-def]
     at = whole(table, At.parameter_at)[which]
     if at >= 0:
@@ -57,12 +57,16 @@ def independent(table_address, c_address, chain_address, gradient_address, _a, _
     for r in range(LANES):
         ones[r] = 1.0
     density = g_shrink = 0.0
-    by_level = misfit_by_level(table, c, option[EVALS])
-    pulled = np.zeros(len(by_level))
+    misfit = whole(table, At.misfit_parts)
+    by_level, pulled = np.zeros(misfit[LEVELS]), np.zeros(misfit[LEVELS])
+    if misfit[LEVELS]:
+        call_part(misfit[BY_LEVEL], table_address, c, by_level, 0, 0, 0)
     for b in range(option[MEASURED]):
         law = law_on_block(table, b, c)
         loss, pull = law[0], np.zeros(law.shape[1])
-        misfit = add_misfit(table, b, by_level, loss)
+        beside = np.zeros(len(loss) if misfit[LEVELS] else 0)
+        if misfit[LEVELS]:
+            call_part(misfit[ADD], table_address, b, by_level, loss, beside, 0)
         for n in range(starts[b], starts[b + 1]):
             ev, lanes, at = packs[n, 0], packs[n, 2], packs[n, 3]
             live = lanes_at(ones, LANES - lanes)
@@ -100,10 +104,12 @@ def independent(table_address, c_address, chain_address, gradient_address, _a, _
                     if batches and numbers[at + r] >= 0:
                         gradient[first + numbers[at + r]] += memory[r]
             take_from(pull, cells, at, 0.0 - force / value)
-        collect_misfit(table, b, loss, misfit, pull, pulled)
+        if misfit[LEVELS]:
+            call_part(misfit[COLLECT], table_address, b, loss, beside, pull, pulled)
         pull_back(table, b, pull, law, chain, gradient)
     _pull(table, SIZE_EXPONENT, g_shrink, chain, gradient)
-    pull_misfit(table, c, pulled, option[EVALS], chain, gradient)
+    if misfit[LEVELS]:
+        call_part(misfit[PULL], table_address, c, pulled, chain, gradient, 0)
     return density
 
 
@@ -136,12 +142,16 @@ def correlated(table_address, c_address, chain_address, gradient_address, _a, _b
     for r in range(LANES):
         ones[r] = 1.0
     g_shrink, last, length = 0.0, -1, 0
-    by_level = misfit_by_level(table, c, option[EVALS])
-    pulled = np.zeros(len(by_level))
+    misfit = whole(table, At.misfit_parts)
+    by_level, pulled = np.zeros(misfit[LEVELS]), np.zeros(misfit[LEVELS])
+    if misfit[LEVELS]:
+        call_part(misfit[BY_LEVEL], table_address, c, by_level, 0, 0, 0)
     for b in range(option[MEASURED]):
         law = law_on_block(table, b, c)
         loss, pull = law[0], np.zeros(law.shape[1])
-        misfit = add_misfit(table, b, by_level, loss)
+        beside = np.zeros(len(loss) if misfit[LEVELS] else 0)
+        if misfit[LEVELS]:
+            call_part(misfit[ADD], table_address, b, by_level, loss, beside, 0)
         for n in range(starts[b], starts[b + 1]):
             first, rows, lanes, start = packs[n, 0], packs[n, 1], packs[n, 2], packs[n, 3]
             if first != last:
@@ -181,7 +191,8 @@ def correlated(table_address, c_address, chain_address, gradient_address, _a, _b
                         g_shrink += g_error[m + r] * whole_error * sizes[row]
                         g_error[m + r] *= math.exp(shrink * sizes[row])
                 take_from(pull, cells, at, lanes_at(g_error, m) / gather(loss, cells, at))
-        collect_misfit(table, b, loss, misfit, pull, pulled)
+        if misfit[LEVELS]:
+            call_part(misfit[COLLECT], table_address, b, loss, beside, pull, pulled)
         pull_back(table, b, pull, law, chain, gradient)
     collect(of_pattern, last, length, by)
     g_w, g_ell, g_rho = close(measured, gap, times, before, kept, by, by_own, sigma, w, ell, rho, g_sigma)
@@ -191,5 +202,6 @@ def correlated(table_address, c_address, chain_address, gradient_address, _a, _b
     _pull(table, LENGTH, g_ell, chain, gradient)
     _pull(table, CORRELATION, g_rho, chain, gradient)
     _pull(table, SIZE_EXPONENT, g_shrink, chain, gradient)
-    pull_misfit(table, c, pulled, option[EVALS], chain, gradient)
+    if misfit[LEVELS]:
+        call_part(misfit[PULL], table_address, c, pulled, chain, gradient, 0)
     return density

@@ -15,15 +15,14 @@ from itertools import chain
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numba import njit
 
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.declare.laws import Law
 from bayeslaw.errors import LawError
 from bayeslaw.sampler.kernels import kernel
-from bayeslaw.sampler.stored import call_law
+from bayeslaw.sampler.stored import call_law, inner, inner_sums, kept
 
-__all__ = ["STEP", "compiled_losses", "in_threads", "interval_ends", "places"]
+__all__ = ["STEP", "compiled_losses", "in_threads", "interval_ends", "moments", "places"]
 
 PLACE = "__place"
 """The dim of coefficients with one entry for each combination of labels."""
@@ -136,13 +135,40 @@ def _like(
     return losses.assign_coords(coords).isel(unused, drop=True).transpose(*form.dims)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kept
 def _fill(law, shape, x, coefficients, at, losses):  # type: ignore[no-untyped-def]
     for n in range(len(at)):
         call_law(law, shape, x[n], coefficients[at[n]], losses[n])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kept
+def moments(draws):  # type: ignore[no-untyped-def]
+    """Return mean and standard deviation of every row of draws."""
+    rows, n = draws.shape
+    found = np.empty((2, rows))
+    for r in range(rows):
+        found[0, r] = _total(draws[r]) / n
+        found[1, r] = math.sqrt(_squares(draws[r], found[0, r]) / n)
+    return found
+
+
+@inner_sums
+def _total(row):  # type: ignore[no-untyped-def]
+    found = 0.0
+    for i in range(len(row)):
+        found += row[i]
+    return found
+
+
+@inner_sums
+def _squares(row, middle):  # type: ignore[no-untyped-def]
+    found = 0.0
+    for i in range(len(row)):
+        found += (row[i] - middle) ** 2
+    return found
+
+
+@kept
 def interval_ends(draws, low, high):  # type: ignore[no-untyped-def]
     """Return two quantiles, one below the median and one above, of every row of draws.
 
@@ -165,7 +191,7 @@ def interval_ends(draws, low, high):  # type: ignore[no-untyped-def]
     return ends
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _beyond(row, lower, upper, below, above):  # type: ignore[no-untyped-def]
     """Keep what is not above the lower and, with the other sign, not below the upper limit; return how many are."""
     m = k = 0
@@ -177,13 +203,13 @@ def _beyond(row, lower, upper, below, above):  # type: ignore[no-untyped-def]
     return m, k
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _enough(share, count):  # type: ignore[no-untyped-def]
     """Return the position, three standard deviations beyond a quantile of a sample."""
     return min(count - 1, int(share * count + 3.0 * math.sqrt(share * count)) + 2)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _lower_quantile(values, at):  # type: ignore[no-untyped-def]
     """Return the value at a position, not whole, of the order of values."""
     k = int(at)
@@ -194,7 +220,7 @@ def _lower_quantile(values, at):  # type: ignore[no-untyped-def]
     return found + (at - k) * (following - found)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _lowest(values, k):  # type: ignore[no-untyped-def]
     """Return the value at a position of the order, and move what is above it behind it (Hoare's algorithm)."""
     low, high = 0, len(values) - 1

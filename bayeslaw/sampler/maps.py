@@ -6,17 +6,17 @@ which `alone` subtracts from the others.
 
 import math
 
-from numba import njit
+from bayeslaw.sampler.stored import inner, kept
 
 __all__ = ["alone", "displace_terms", "log_falls", "place_terms", "pull_alone", "pull_log_falls", "pull_terms"]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _cells(unit, terms):  # type: ignore[no-untyped-def]
     return len(unit) // ((terms.shape[0] + 1) * terms.shape[1])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _fall(unit, terms, contrasts, a, p):  # type: ignore[no-untyped-def]
     cells = _cells(unit, terms)
     fall, first = 0.0, (a * terms.shape[1] + p) * cells
@@ -25,7 +25,7 @@ def _fall(unit, terms, contrasts, a, p):  # type: ignore[no-untyped-def]
     return fall
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _above(v, unit, terms, p):  # type: ignore[no-untyped-def]
     """Return the mean over the design of the law without its level."""
     cells, above = _cells(unit, terms), 0.0
@@ -37,7 +37,7 @@ def _above(v, unit, terms, p):  # type: ignore[no-untyped-def]
     return above / cells
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kept
 def alone(unit, terms):  # type: ignore[no-untyped-def]
     """Subtract the law with no term, in place."""
     size = len(unit) // (terms.shape[0] + 1)
@@ -46,7 +46,7 @@ def alone(unit, terms):  # type: ignore[no-untyped-def]
         unit[n] -= unit[last + n % size]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def place_terms(v, unit, terms, term_weight, level, level_weight, contrasts, logs, bend):  # type: ignore[no-untyped-def]
     """Turn log drops into log amplitudes, then mean losses into levels; return the log Jacobian, NaN without a drop."""
     for a in range(terms.shape[0]):
@@ -66,7 +66,7 @@ def place_terms(v, unit, terms, term_weight, level, level_weight, contrasts, log
     return jacobian
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kept
 def displace_terms(u, v, unit, terms, term_weight, level, level_weight, contrasts, logs, bend):  # type: ignore[no-untyped-def]
     """Turn log amplitudes into log drops, and levels into mean losses: the inverse of `place_terms`."""
     for i in range(len(logs)):
@@ -79,12 +79,12 @@ def displace_terms(u, v, unit, terms, term_weight, level, level_weight, contrast
                 u[terms[a, p]] += term_weight[a, p] * math.log(_fall(unit, terms, contrasts, a, p))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _unlog(x, low):  # type: ignore[no-untyped-def]
     return math.exp(x) if x > math.log(low) else low * (x - math.log(low) + 1)
 
 
-@njit(nogil=True, error_model="numpy")
+@inner
 def pull_terms(g, v, unit, pull, terms, term_weight, level, level_weight, contrasts, logs, bend):  # type: ignore[no-untyped-def]
     """Turn a gradient in the parameters into one in the drops and mean losses, and add that in the terms to `pull`."""
     cells, points = _cells(unit, terms), terms.shape[1]
@@ -110,7 +110,7 @@ def pull_terms(g, v, unit, pull, terms, term_weight, level, level_weight, contra
                     pull[(a * points + p) * cells + m] += force * contrasts[a, m]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def pull_alone(pull, terms):  # type: ignore[no-untyped-def]
     """Add the part of a gradient that the law with no term has in the others."""
     size = len(pull) // (terms.shape[0] + 1)
@@ -119,7 +119,7 @@ def pull_alone(pull, terms):  # type: ignore[no-untyped-def]
         pull[last + n % size] -= pull[n]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kept
 def log_falls(unit, terms, term_weight, contrasts, found):  # type: ignore[no-untyped-def]
     """Fill in the log drop of every entry's term at unit amplitude; entries without a drop are left alone."""
     for a in range(terms.shape[0]):
@@ -128,7 +128,7 @@ def log_falls(unit, terms, term_weight, contrasts, found):  # type: ignore[no-un
                 found[terms[a, p]] += term_weight[a, p] * math.log(_fall(unit, terms, contrasts, a, p))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def pull_log_falls(by_fall, unit, pull, terms, term_weight, contrasts):  # type: ignore[no-untyped-def]
     """Add the part of a gradient in the log drops to that in the terms."""
     cells = _cells(unit, terms)

@@ -11,14 +11,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import nutpie.compile_pymc
-import nutpie.compiled_pyfunc
+import pyarrow
 
+from bayeslaw.base.lazy import postponed
 from bayeslaw.sampler.compiled import SIGNATURE, address, evaluate
 from bayeslaw.sampler.stored import stored
 from bayeslaw.sampler.table import number_at
 
-__all__ = ["compiled_model"]
+with postponed("arviz"):  # and with it what draws figures: for results that `traces` reads by itself
+    import nutpie.compile_pymc
+    import nutpie.compiled_pyfunc
+
+__all__ = ["compiled_model", "traces"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,26 @@ def compiled_model(table: np.ndarray, size: int, start: Callable[[int | None], n
         )
     except (AttributeError, TypeError):
         return _through_python(table, size, start)
+
+
+def traces(results: Any) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return draws (chain, draw, parameter) and statistics (chain, draw) of nutpie's raw results, without warm-up."""
+    draws, stats = results.get_arrow_trace()
+    after = [~_column(of, "tuning") for of in stats]
+    q = [_column(of, "q").reshape(of.num_rows, -1)[own] for of, own in zip(draws, after, strict=True)]
+    numbers = [name for name in stats[0].column_names if not pyarrow.types.is_nested(_array(stats[0], name).type)]
+    found = {k: np.array([_column(of, k)[own] for of, own in zip(stats, after, strict=True)]) for k in numbers}
+    return np.array(q), found
+
+
+def _array(batch: Any, name: str) -> Any:
+    return pyarrow.array(batch.column(name))
+
+
+def _column(batch: Any, name: str) -> np.ndarray:
+    column = _array(batch, name)
+    values: np.ndarray = (column.flatten() if pyarrow.types.is_nested(column.type) else column).to_numpy(False)
+    return values
 
 
 def _copy(size, expanded, draw_address, kept_address, table_address):  # type: ignore[no-untyped-def]

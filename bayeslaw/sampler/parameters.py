@@ -7,11 +7,11 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from bayeslaw.declare.populations import typical
 from bayeslaw.declare.priors import Correlation, Prior
 from bayeslaw.errors import LawError
+from bayeslaw.sampler.stored import kept
 from bayeslaw.spec.specification import Specification
 
 __all__ = ["Parameter", "Parameters"]
@@ -195,7 +195,7 @@ class Parameters(Mapping[str, Parameter]):
 
     def log_prior(self, v: np.ndarray, c: np.ndarray, slope: np.ndarray, gradient: np.ndarray) -> float:
         """Return the log prior density of a vector, its natural values and slopes; add its gradient."""
-        return float(log_prior(v, c, slope, *self._priors, gradient))  # type: ignore[call-arg]
+        return float(log_prior(v, c, slope, *self._priors, gradient))
 
     def draw(self, draws: int, rng: np.random.Generator) -> np.ndarray:
         """Draw unconstrained vectors (draw, parameter) from the priors."""
@@ -236,13 +236,13 @@ class Parameters(Mapping[str, Parameter]):
 
 def _bend(prior: Prior) -> float:
     """Return the value `BEND_SDS` below the median of a log-normal prior, the spread of a population included."""
-    mu, sigma = prior.parameters["mu"], prior.parameters["sigma"]
+    mu, sigma = prior.parameters["mu"], typical(prior.parameters["sigma"])
     if isinstance(mu, Prior):
-        mu, sigma = mu.parameters["mu"], math.hypot(mu.parameters["sigma"], typical(sigma))
+        mu, sigma = mu.parameters["mu"], math.hypot(mu.parameters["sigma"], sigma)
     return float(np.min(np.exp(mu - BEND_SDS * sigma)))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kept
 def natural(v, scale, low, high, c, slope):  # type: ignore[no-untyped-def]
     for i in range(len(v)):
         if scale[i] == 1:
@@ -254,7 +254,7 @@ def natural(v, scale, low, high, c, slope):  # type: ignore[no-untyped-def]
             c[i], slope[i] = v[i], 1.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kept
 def log_prior(v, c, slope, kind, a, b, mu_at, sd_at, bend, gradient):  # type: ignore[no-untyped-def]
     density = 0.0
     for i in range(len(v)):

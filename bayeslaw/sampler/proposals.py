@@ -12,7 +12,7 @@ import xarray as xr
 from scipy.optimize import minimize
 
 from bayeslaw.sampler.density import Density
-from bayeslaw.sampler.frame import curvature
+from bayeslaw.sampler.differences import curvature
 from bayeslaw.spec.specification import Specification
 
 __all__ = ["DOMAIN", "PROPOSALS", "Alone"]
@@ -154,6 +154,6 @@ def _mode(at: _At, start: np.ndarray, root: np.ndarray) -> np.ndarray:
 
 def _root(at: _At, mode: np.ndarray) -> np.ndarray:
     """Return a square root of the covariance that the curvature at the mode gives."""
-    values, vectors = np.linalg.eigh(np.nan_to_num(curvature(at, mode, np.ones_like(mode))))
+    values, vectors = np.linalg.eigh(np.nan_to_num(curvature(at, mode, np.ones_like(mode), np.full(len(mode), -1))))
     root: np.ndarray = vectors / np.sqrt(np.maximum(np.abs(values), LEAST_CURVATURE))
     return root

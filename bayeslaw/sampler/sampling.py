@@ -1,7 +1,8 @@
 """Posterior draws by NUTS (nutpie)."""
 
+from typing import Any
+
 import numpy as np
-import nutpie
 import xarray as xr
 from threadpoolctl import threadpool_limits
 
@@ -10,7 +11,7 @@ from bayeslaw.sampler.compiled import FRAME
 from bayeslaw.sampler.density import Density
 from bayeslaw.sampler.frame import Frame
 from bayeslaw.sampler.least_squares import estimate
-from bayeslaw.sampler.nuts import compiled_model
+from bayeslaw.sampler.nuts import compiled_model, nutpie, traces
 from bayeslaw.spec.specification import Specification
 
 __all__ = ["named", "sample"]
@@ -56,10 +57,11 @@ def sample(
         adaptation="low_rank" if model.processes else "diag",  # weights of a misfit trade along ridges that turn
         progress_bar=progress,
         save_warmup=False,
+        return_raw_trace=True,
         blocking=False,
     )
     try:
-        tree = sampler.wait()
+        q, found = traces(sampler.wait())
     except Exception as e:
         reason = f"{type(e).__name__}: {e}".partition("\n")[0]
         raise SamplingError(
@@ -70,9 +72,8 @@ def sample(
         raise
     finally:
         del sampler  # and its threads: garbage with threads stops a forked process for ever
-    v = np.array([[frame.parameters(q) for q in chain] for chain in tree["posterior"]["q"].values])
-    found = tree["sample_stats"].dataset
-    stats = {k: (("chain", "draw"), found[k].values.astype(t)) for k, t in STATS.items() if k in found}
+    v = np.array([[frame.parameters(x) for x in chain] for chain in q])
+    stats: dict[str, Any] = {k: (("chain", "draw"), found[k].astype(t)) for k, t in STATS.items() if k in found}
     index = {"chain": np.arange(chains), "draw": np.arange(draws)}
     return xr.DataTree.from_dict(
         {"posterior": named(density, v, index), "sample_stats": xr.Dataset(stats, coords=index)}

@@ -5,18 +5,36 @@ needs it.
 """
 
 import hashlib
+import os
+import warnings
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba import cfunc, extending, types
+from numba import cfunc, extending, njit, types
 from numba.core import cgutils
-from pytensor.link.numba.cache import CACHED_SRC_FUNCTIONS
+from numba.core.caching import CacheImpl, _CacheLocator
 
+from bayeslaw.base.files import check_writable
+from bayeslaw.errors import StoreError
 from bayeslaw.spec.shape import RISE
 
-__all__ = ["PART", "address_of", "call_law", "call_part", "pointer", "stored"]
+__all__ = [
+    "PART",
+    "address_of",
+    "call_law",
+    "call_part",
+    "compiled",
+    "folder",
+    "inner",
+    "inner_sums",
+    "kept",
+    "pointer",
+    "stored",
+]
 
 intrinsic: Any = extending.intrinsic
 
@@ -27,18 +45,87 @@ ARGUMENTS = 6
 PART = types.float64(*(types.int64,) * ARGUMENTS)
 """The signature of a part of the density: addresses of arrays, the table first, those that it does not need 0."""
 
+ROOM = 20_000_000
+"""Bytes that compiled functions may take."""
+
+_KEYS: WeakKeyDictionary[Callable[..., Any], str] = WeakKeyDictionary()
+"""What functions that lie on disk depend on, as hashes."""
+
+
+@cache
+def folder() -> Path | None:
+    """Return the folder of what is compiled; None, after a warning, where it cannot be written.
+
+    It is below `NUMBA_CACHE_DIR`, by default below the user's own folder of caches.
+    """
+    home = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    place = Path(home) / "bayeslaw" / "compiled"
+    try:
+        check_writable(place / "function", ROOM)
+    except StoreError:
+        warnings.warn(
+            f"{place} cannot be written, so that every process compiles anew, for 10 s or more: let NUMBA_CACHE_DIR "
+            f"name a folder that can be written and has {ROOM / 1e6:.0f} MB left",
+            stacklevel=2,
+        )
+        return None
+    return place
+
+
+class _Folder(_CacheLocator):
+    """Tells Numba where a function lies: in the folder, under the hash of what it depends on."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    @classmethod
+    def from_function(cls, py_func: Any, py_file: str) -> "_Folder | None":
+        return cls(_KEYS[py_func]) if py_func in _KEYS else None
+
+    def get_cache_path(self) -> str:
+        return str(folder())
+
+    def get_source_stamp(self) -> int:
+        return 0
+
+    def get_disambiguator(self) -> str:
+        return self._key
+
+
+CacheImpl._locator_classes.insert(0, _Folder)  # type: ignore[arg-type]
+
 
 @cache
 def stored(function: Any, signature: Any = PART) -> Any:
     """Return a compiled function; it is read from the disk unless a file of this folder has changed."""
-    CACHED_SRC_FUNCTIONS[function] = _version()
-    return cfunc(signature, cache=True, error_model="numpy")(function)
+    return compiled(function, _version(), signature)
+
+
+def compiled(function: Any, key: str, signature: Any) -> Any:
+    """Return a function compiled for a signature; it is read from the disk if it lies there under a key."""
+    _KEYS[function] = key
+    return cfunc(signature, cache=folder() is not None, error_model="numpy")(function)
+
+
+INNER: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+inner: Any = njit(**INNER)
+"""Decorates functions that only compiled ones call."""
+
+inner_sums: Any = njit(**INNER, fastmath={"reassoc", "contract"})
+"""The same, for functions that may sum in any order."""
+
+
+def kept(function: Any) -> Any:
+    """Return a function that Python calls, compiled at its first call and kept on disk as others are (`stored`)."""
+    _KEYS[function] = _version()
+    return njit(cache=folder() is not None, nogil=True, error_model="numpy")(function)
 
 
 @cache
 def _version() -> str:
-    folder = sorted(Path(__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"".join(p.read_bytes() for p in folder) + str(RISE).encode()).hexdigest()
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(p.read_bytes() for p in files) + str(RISE).encode()).hexdigest()
 
 
 @intrinsic

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from enum import IntEnum
 
 import numpy as np
-from numba import carray, njit
+from numba import carray
 
-from bayeslaw.sampler.stored import pointer
+from bayeslaw.sampler.stored import inner, pointer
 
 __all__ = ["PLACES", "At", "Tables", "count", "number_at", "reals", "reals2", "table_at", "whole", "whole2"]
 
@@ -22,8 +22,9 @@ At = IntEnum(
     "likelihood packs packs_at cell loss known size batch_number parameter_at "
     "measured gap start times deviations "
     "terms term_weight level level_weight contrasts logs log_bend locations "
-    "bent_shape bent_entries bent_numbers "
-    "misfit misfit_level misfit_eval misfit_at misfit_basis weights rotation told slope_at_mode "
+    "bent_shape bent_entries bent_numbers spreads spread_unit leader effect "
+    "misfit misfit_parts misfit_level misfit_eval misfit_at misfit_basis "
+    "weights rotation told slope_at_mode follows still "
     "family_shape family_entries family_numbers center axes axes_shape axes_entries",
     start=0,
 )
@@ -33,46 +34,46 @@ At = IntEnum(
 PLACES = len(At)
 
 
-@njit(nogil=True, error_model="numpy")
+@inner
 def table_at(address):  # type: ignore[no-untyped-def]
     """Return the table at an address."""
     return carray(pointer(address), (3 * PLACES + 1,), np.int64)
 
 
-@njit(nogil=True, error_model="numpy")
+@inner
 def number_at(address, size):  # type: ignore[no-untyped-def]
     """Return the numbers at an address."""
     return carray(pointer(address), (size,), np.float64)
 
 
-@njit(nogil=True, error_model="numpy")
+@inner
 def count(table, at):  # type: ignore[no-untyped-def]
     """Return the length of an array."""
     return table[3 * at.value + 1]
 
 
-@njit(nogil=True, error_model="numpy")
+@inner
 def reals(table, at):  # type: ignore[no-untyped-def]
     """Return a vector of numbers."""
     n = 3 * at.value
     return carray(pointer(table[n]), (table[n + 1],), np.float64)
 
 
-@njit(nogil=True, error_model="numpy")
+@inner
 def reals2(table, at):  # type: ignore[no-untyped-def]
     """Return a matrix of numbers."""
     n = 3 * at.value
     return carray(pointer(table[n]), (table[n + 1], table[n + 2]), np.float64)
 
 
-@njit(nogil=True, error_model="numpy")
+@inner
 def whole(table, at):  # type: ignore[no-untyped-def]
     """Return a vector of integers."""
     n = 3 * at.value
     return carray(pointer(table[n]), (table[n + 1],), np.int64)
 
 
-@njit(nogil=True, error_model="numpy")
+@inner
 def whole2(table, at):  # type: ignore[no-untyped-def]
     """Return a matrix of integers."""
     n = 3 * at.value

@@ -85,7 +85,7 @@ class Design:
         for dim in group_dims:
             labels = table.columns.difference(runs.measured_columns, sort=False)
             if dim not in labels:
-                raise unknown_name("column to pool over", dim, labels)
+                raise unknown_name("column to pool over", dim, [*labels, *law.over, "eval"])
             if "/" in dim:
                 raise DataError(f"the column {dim!r} has a slash in its name: rename it to pool over it")
             if (gap := table[dim].isna()).any():
@@ -278,15 +278,19 @@ def _roles(law: Law, evals: tuple[str, ...], given: Mapping[str, str]) -> list[s
         return [ANY_ROLE] * len(evals)
     roles = [given.get(name, name) for name in evals]
     if law.evals and (without := [name for name in roles if name not in law.evals]):
-        name, known = without[0], ", ".join(law.evals)
-        role = f"roles={{{name!r}: {law.evals[-1]!r}}} (--role {name}={law.evals[-1]}; known: {known})"
-        if name not in _ROLES:
-            raise DataError(f"the law {law.name} needs the role of {', '.join(map(repr, without))}: give {role}")
-        others = [e for e in evals if e not in without] or [law.evals[0]]
-        kept = ", ".join(f"{e!r}: '{e}_loss'" for e in others)
-        words = " ".join(f"--loss {e}={e}_loss" for e in others)
+        foreign = [name for name in without if name in _ROLES]
+        if foreign:
+            kept = [e for e in evals if e not in without] or [law.evals[0]]
+            raise DataError(
+                f"{law.name} is a law of the {' and '.join(law.evals)} loss: leave the {foreign[0]} loss out, "
+                f"read_runs(..., loss={ {e: f'{e}_loss' for e in kept} }) "
+                f"({' '.join(f'--loss {e}={e}_loss' for e in kept)}), or say what it is, "
+                f"roles={ {foreign[0]: law.evals[0]} } (--role {foreign[0]}={law.evals[0]})"
+            )
+        example = dict.fromkeys(without, law.evals[0]) | {without[-1]: law.evals[-1]}
         raise DataError(
-            f"{law.name} is a law of the {known} loss: leave the {name} loss out, read_runs(..., loss={{{kept}}}) "
-            f"({words}), or say what it is, {role}"
+            f"the law {law.name} needs the role of {', '.join(map(repr, without))}: give each "
+            f"{' or '.join(law.evals)}, for example roles={dict(given) | example} "
+            f"({' '.join(f'--role {name}={role}' for name, role in example.items())})"
         )
     return roles

@@ -1,7 +1,7 @@
 """A law bound to runs, with priors, pooling and an error model: everything that defines a posterior."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, Literal
 
@@ -84,6 +84,10 @@ class Specification(Described):
                 f"size_exponent needs model sizes, and neither {self.law.name} nor by= has N: leave it out, or pool a "
                 "coefficient by N"
             )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the fields, without what was computed from them."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
     @property
     def group_dims(self) -> tuple[str, ...]:

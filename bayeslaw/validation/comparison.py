@@ -16,7 +16,7 @@ from arviz_stats.utils import ELPDData
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.words import counted, run_called
-from bayeslaw.errors import DataError, RangeError
+from bayeslaw.errors import Caution, DataError, RangeError
 from bayeslaw.posterior.cautions import cautions
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.likelihood import log_likelihood
@@ -82,7 +82,7 @@ def compare(entries: Mapping[str, Posterior] | Mapping[str, Evaluation]) -> pd.D
         against = {name: tuple(cautions(fit)) for name, fit in fits.items()}
     for name, reasons in against.items():
         for reason in reasons:
-            warnings.warn(f"{name!r}: {reason}", stacklevel=3)
+            warnings.warn(f"{name!r}: {reason}", Caution, stacklevel=3)
     return _table(found)
 
 

@@ -20,8 +20,8 @@ from bayeslaw.errors import DataError, RangeError
 from bayeslaw.posterior import inference
 from bayeslaw.posterior.cautions import reach_of
 from bayeslaw.posterior.draws import Posterior
-from bayeslaw.posterior.likelihood import log_likelihood, part
-from bayeslaw.posterior.prediction import of_new_runs
+from bayeslaw.posterior.likelihood import log_likelihood
+from bayeslaw.posterior.prediction import of_new_runs, part
 from bayeslaw.spec.design import Design
 from bayeslaw.spec.specification import Specification
 from bayeslaw.validation.refits import failure_note, file_of, finish, labels, refit_settings

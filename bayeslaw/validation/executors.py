@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, as_completed
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,6 +14,7 @@ import joblib
 from joblib.externals import loky
 
 from bayeslaw.base.processes import end_with
+from bayeslaw.declare.laws import Law
 from bayeslaw.errors import RefitError
 
 __all__ = ["Failure", "run"]
@@ -32,6 +34,13 @@ class Failure:
     def of(cls, exception: BaseException) -> "Failure":
         """Describe an exception in one line."""
         return cls(type(exception).__name__, " ".join(str(exception).split()) or "no reason given")
+
+
+class _WithLaws(cloudpickle.Pickler):
+    """Pickles laws by value, since a worker on another machine may not have the module that they are in."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        return object.__reduce__(obj) if isinstance(obj, Law) else super().reducer_override(obj)
 
 
 def run[T](
@@ -68,8 +77,9 @@ def _submitted(
     futures: dict[Future[Any], str] = {}
     try:
         for label, arguments in tasks.items():
-            packed = cloudpickle.dumps((work, label, *arguments))
-            futures[_submit(executor, packed)] = label
+            packed = BytesIO()
+            _WithLaws(packed).dump((work, label, *arguments))
+            futures[_submit(executor, packed.getvalue())] = label
         for future in as_completed(futures):
             error = future.exception()
             if isinstance(error, BrokenExecutor):

@@ -12,8 +12,8 @@ from bayeslaw.base.intervals import levels
 from bayeslaw.base.words import place
 from bayeslaw.posterior import inference
 from bayeslaw.posterior.draws import Posterior, posterior_of
-from bayeslaw.posterior.likelihood import log_likelihood, part
-from bayeslaw.posterior.prediction import at_rows, new_runs
+from bayeslaw.posterior.likelihood import log_likelihood
+from bayeslaw.posterior.prediction import at_rows, new_runs, part
 from bayeslaw.spec.design import Design
 from bayeslaw.spec.noise import Noise
 from bayeslaw.spec.specification import Specification

@@ -12,7 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from bayeslaw import models, workflow
-from bayeslaw.cli import app
+from bayeslaw.cli import QUESTIONS, app
+from bayeslaw.cli.deciding import commands
 from bayeslaw.tables.schedules import Schedule
 from bayeslaw.workflow import Fit
 from tests.decisions.test_best_mixture import nested, random_mixing, stand_in, upsampling
@@ -242,3 +243,7 @@ def test_an_option_of_one_value_is_not_given_twice(words, says):
     refused = CliRunner().invoke(app, words)
     assert refused.exit_code == 2 and refused.stderr.startswith(f"bayeslaw: {says}")
     assert len(refused.stderr.splitlines()) == 1
+
+
+def test_the_list_of_decisions_is_that_of_the_commands():
+    assert list(QUESTIONS) == list(commands())

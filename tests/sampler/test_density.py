@@ -56,6 +56,19 @@ def in_order(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(data_order=order)
 
 
+def spreads_that_may_be_0() -> dict[str, bl.Prior]:
+    """Coefficients pooled over domains; each spread has another prior, that of alpha is fixed."""
+    spreads: dict[str, Any] = {
+        "E": bl.Prior("Gamma", alpha=2.0, beta=10.0, dims="eval"),
+        "C": bl.Prior("HalfNormal", sigma=0.5, dims="eval"),
+        "gamma": bl.Prior("Exponential", lam=4.0, dims="eval"),
+        "eps": bl.positive(0.2, spread=0.5, dims="eval"),
+        "alpha": 0.2,
+    }
+    location = bl.Prior("Normal", mu=-1.0, sigma=0.7, dims="eval")
+    return {k: bl.Prior("LogNormal", mu=location, sigma=v, dims=("eval", "domain")) for k, v in spreads.items()}
+
+
 BY_SIZE = bl.real(0.3, sd=0.4)
 MODELS: dict[str, Callable[[], bl.Model]] = {
     "scale by size": lambda: bl.Model(
@@ -112,6 +125,9 @@ MODELS: dict[str, Callable[[], bl.Model]] = {
         noise=bl.Noise(correlated=False, joint=True),
         priors={"eta": bl.real(1.2, 0.3)},
         by={"eta": "domain"},
+    ),
+    "spreads that may be 0": lambda: bl.Model(
+        models.dcpt, read_runs(table()), priors=spreads_that_may_be_0(), monotone=None
     ),
     "Gamma, Beta, Exponential, Uniform": lambda: bl.Model(
         models.dcpt,
@@ -287,6 +303,12 @@ def test_below_the_bend_the_prior_of_a_level_goes_on_smoothly_and_falls():
     values = np.array([at(x) for x in grid])
     assert (np.diff(values) > 0).all() and at(1.5) - at(block.bend) > 5
     assert at(block.bend * (1 - 1e-9)) == pytest.approx(at(block.bend), abs=1e-6)
+
+
+def test_a_level_may_have_a_population_of_known_location():
+    prior = bl.Prior("LogNormal", mu=0.4, sigma=bl.Prior("HalfNormal", sigma=0.5), dims="domain")
+    parameters = Density(bl.Model(models.dcpt, read_runs(table()), priors={"E": prior})).parameters
+    assert parameters["E"].bend == pytest.approx(np.exp(0.4 - 4 * 0.67 * 0.5))
 
 
 # -------------------------------------------------------------------------------------------------------- coordinates

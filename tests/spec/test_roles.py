@@ -139,7 +139,13 @@ def test_roles_are_kept_in_the_file(small, tmp_path):
 
 
 REFUSED: dict[str, tuple[dict[str, Any], type[BayeslawError], str]] = {
-    "no role": ({"roles": {"pile": "general"}}, DataError, "role of 'web', 'wiki', 'code': give roles=.*--role web="),
+    "no role": (
+        {"roles": {"pile": "general"}},
+        DataError,
+        r"role of 'web', 'wiki', 'code': give each general or domain, for example roles={'pile': 'general', "
+        r"'web': 'general', 'wiki': 'general', 'code': 'domain'} \(--role web=general --role wiki=general --role code=",
+    ),
+    "pooled over no dim": ({"by": {"E": "evals"}}, UnknownName, "did you mean 'eval'. .known: .*domain_share, eval"),
     "unknown set": ({"roles": ROLES | {"x": "general"}}, UnknownName, r"roles=\) 'x'"),
     "unknown role": ({"roles": ROLES | {"code": "domian"}}, UnknownName, "role of dcpt 'domian'; did you mean"),
     "two columns": ({"by": {"E": ["eval", "domain"]}}, ArgumentError, r"by\['E'\] is .*: give a text"),

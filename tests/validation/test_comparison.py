@@ -109,13 +109,6 @@ def test_the_densities_of_the_runs_add_up_to_pymcs():
     xr.testing.assert_allclose(log_likelihood(fit).reset_coords(drop=True), by_run.reset_coords(drop=True), atol=1e-8)
 
 
-def test_work_in_pieces_is_the_same_work(monkeypatch):
-    fit = stand_in(bl.Model(models.chinchilla, bl.read_runs(table())))
-    whole = log_likelihood(fit)
-    monkeypatch.setattr("bayeslaw.posterior.likelihood.MOST_ERRORS", 100)
-    xr.testing.assert_allclose(log_likelihood(fit), whole)
-
-
 def test_rows_outside_the_range_do_not_count():
     rows = table().assign(domain_share=[0.0, *[0.5] * 9])
     middles: dict[str, Any] = {

@@ -15,6 +15,7 @@ import bayeslaw as bl
 from bayeslaw import models, schedules, workflow
 from bayeslaw.cli import app
 from bayeslaw.decisions import DECISIONS
+from bayeslaw.errors import Caution
 from bayeslaw.posterior import cautions
 from bayeslaw.posterior.convergence import Convergence
 from bayeslaw.validation import comparison
@@ -122,7 +123,10 @@ def test_a_prediction_cautions_alike(table_for, tmp_path, monkeypatch, unconverg
     )
     assert done.exit_code == 0, done.output
     single = fit.predict(N=MANY, D=1e10, weight={sources[0]: 1.0}).cautions
-    assert said(done.stderr) == tuple(fit.predict(far).attrs["cautions"]) == single
+    with pytest.warns(Caution) as warned:
+        found = fit.predict(far)
+    assert said(done.stderr) == tuple(found.attrs["cautions"]) == single == tuple(str(w.message) for w in warned)
+    assert {w.filename for w in warned} == {__file__}, "the line that asked"
     assert any("did not converge" in c for c in single) and any("N 96 B lies 48 times" in c for c in single)
 
 

@@ -51,7 +51,9 @@ def test_the_package_alone_imports_nothing_heavy():
     assert not imported("-c", "import bayeslaw; dir(bayeslaw)") & (NUMBERS | SAMPLERS | FIGURES | REST)
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"], ["fit", "--help"], ["report", "--help"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--version"], ["fit", "--help"], ["report", "--help"], ["decide", "--help"]], ids=" ".join
+)
 def test_help_does_no_arithmetic(words):
     assert not imported("-m", "bayeslaw.cli", *words) & (NUMBERS | SAMPLERS | FIGURES | REST)
 
@@ -119,3 +121,21 @@ def test_it_starts_in_less_than_the_packages_of_every_study():
     assert cpu("import bayeslaw") < 0.5 * tables
     assert cpu("from bayeslaw.cli import app\ntry:\n    app(['--help'])\nexcept SystemExit:\n    pass") < 0.8 * tables
     assert cpu("import bayeslaw; bayeslaw.models.dcpt.card()") < tables
+
+
+AFTER_A_FIT = """
+import sys
+from tests.benchmarks import small_tables
+small_tables.model().fit(draws=200, tune=50, chains=2, cores=1, progress=False).checks()
+before = {m.partition(".")[0] for m in sys.modules}
+import arviz
+assert arviz.summary  # what was postponed is there for others
+print(*before)
+"""
+
+
+def test_a_fit_and_its_checks_of_a_known_law_import_neither_symbols_nor_figures():
+    for _ in range(2):  # the first process may meet the law for the first time
+        done = run("-c", AFTER_A_FIT, cwd=Path(bl.__file__).parents[1])
+        assert done.returncode == 0, done.stderr
+    assert not set(done.stdout.split()) & (FIGURES | {"pymc", "pymc_extras", "pytensor"})

@@ -1,0 +1,67 @@
+"""Residuals along sizes, tokens and compute, where every run is a single measurement, and robust errors."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayeslaw as bl
+from bayeslaw import models
+from bayeslaw.checks.residuals import misfit, scatter, variance_of_sum
+from bayeslaw.checks.slides import slide
+from bayeslaw.checks.trends_measured import measured_rises
+from tests.studies.checks import FITS, iso_flop
+from tests.studies.page import DATA
+
+
+def test_a_law_that_is_true_slides_nowhere_and_one_that_is_bent_along_compute_does():
+    found: Any = slide(iso_flop(0).fit(**FITS))
+    assert found.passed and found.limit == 3 and found.value > 0
+    fit = iso_flop(0, bend=0.006).fit(**FITS)
+    bent: Any = slide(fit)
+    assert not bent.passed and "along compute, the validation loss measured" in bent.text
+    assert misfit(fit).passed, "every group is a single run"
+
+
+def test_the_sizes_of_a_public_table_slide():
+    """Points read off a figure (arXiv:2404.10102): the law of its authors is off along tokens."""
+    path = DATA / "chinchilla_epoch" / "svg_extracted_data.csv"
+    if not path.is_file():
+        pytest.skip(f"no file {path.name}: this public table is not part of the package")
+    points = pd.read_csv(path)
+    table = pd.DataFrame({"N": points["Model Size"], "loss": points["loss"]})
+    table["D"] = points["Training FLOP"] / (6 * table["N"])
+    table["run"] = [f"run {i}" for i in table.index]
+    fit = bl.Model(models.chinchilla, bl.read_runs(table), noise=bl.Noise(robust=True)).fit(**FITS)
+    found: Any = slide(fit)
+    assert misfit(fit).passed and scatter(fit).passed
+    assert not found.passed and found.value > 5 and "off most along D, the validation loss measured 0.2" in found.text
+
+
+@pytest.mark.parametrize("robust", [True, False])
+def test_robust_errors_take_a_single_outlier_for_one(robust):
+    """One run of 42 is 10 % above the law, 25 times the errors of the others."""
+    fit = iso_flop(1, robust=robust, outlier=1.1).fit(**FITS)
+    checks: list[Any] = [misfit(fit), scatter(fit), measured_rises(fit), slide(fit)]
+    assert [c.name for c in checks if c is not None and not c.passed] == (
+        [] if robust else ["misfit by group", "scatter"]
+    )
+
+
+def test_the_variance_of_a_weighted_sum_counts_what_checkpoints_share(table_for):
+    fit = bl.Model(
+        models.chinchilla,
+        bl.read_runs(
+            pd.DataFrame(
+                {"run": list("aab"), "N": [1e9, 1e9, 2e9], "D": [1e9, np.e * 1e9, 1e9], "loss": [3.0, 2.9, 2.8]}
+            )
+        ),
+    ).prior_predictive(draws=20)
+    known = fit.posterior.assign(run_weight=0 * fit.posterior["run_weight"] + 0.4)
+    known["correlation_length"] = 0 * known["correlation_length"] + 1.0
+    fit.idata["posterior"] = known
+    frame = pd.DataFrame({"run": list("aab"), "D": [1e9, np.e * 1e9, 1e9]})
+    shared = 0.4 + 0.6 * np.exp(-1)
+    assert variance_of_sum(fit, frame) == pytest.approx(3 + 2 * shared)
+    assert variance_of_sum(fit, frame, np.array([1.0, -2.0, 3.0])) == pytest.approx(1 + 4 + 9 - 4 * shared)
