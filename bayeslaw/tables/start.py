@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
-import numpy as np
-
-from bayeslaw.base.words import amount
+from bayeslaw.base.words import place
 from bayeslaw.declare.laws import Law
 from bayeslaw.errors import DataError
 from bayeslaw.tables.runs import Runs
@@ -42,11 +41,11 @@ def with_start(law: Law, runs: Runs, roles: Mapping[str, str]) -> Runs:
             )
         loss = f"{sets[0]}_loss"
         rows = runs.baseline.dropna(subset=loss) if of in runs.baseline else runs.baseline.head(0)
-        before = rows.groupby(of)[loss].mean() if len(rows) else {}
+        before: dict[Any, float] = rows.groupby(of)[loss].mean().to_dict() if len(rows) else {}
         if missing := [label for label in table[of].unique() if label not in before]:
-            which = amount(missing[0]) if isinstance(missing[0], int | float | np.number) else repr(missing[0])
+            which = place({of: missing[0]})
             raise DataError(
-                f"the law {law.name} needs {called}, and no row at D = 0 has {of} {which}: add such a row, or a "
+                f"the law {law.name} needs {called}, and no row at D = 0 has {which}: add such a row, or a "
                 f"column {name!r} with that loss"
             )
         table = table.assign(**{name: table[of].map(before)})
