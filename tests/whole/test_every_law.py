@@ -85,7 +85,8 @@ def question(fit: Fit, decision: str, folder: Path) -> list[str]:
     ask = signature(DECISIONS[decision].ask).parameters
     sought = {"allocation": ("N", "D"), "tokens_for": ("D",), "best_ratio": ("D",)}.get(decision, ())
     at: dict[str, str] = {c: f"--{c}={largest[c].item():g}" for c in ("N", "D") if c in law.columns}
-    at |= {"domain_share": "--domain-share=0.5"} if "domain_share" in law.columns else {}
+    share = 0.95 if "replay" in law.covariates else 0.5  # in the range of the law
+    at |= {"domain_share": f"--domain-share={share}"} if "domain_share" in law.columns else {}
     words = [word for column, word in at.items() if column in ask and column not in sought]
     features = any(covariate.of for covariate in law.covariates.values())
     words += ["--domain=code"] if "domain" in design.groups or features else []
