@@ -20,8 +20,10 @@ from bayeslaw.decisions.best_mixture import best_mixture
 from bayeslaw.decisions.best_ratio import best_ratio
 from bayeslaw.decisions.critical_ratio import critical_ratio
 from bayeslaw.decisions.equivalent_compute import equivalent_compute
+from bayeslaw.decisions.optimum_shift import optimum_shift
 from bayeslaw.decisions.schedule import best_schedule, curve
 from bayeslaw.decisions.score import score
+from bayeslaw.decisions.smallest_replay import smallest_replay
 from bayeslaw.decisions.tokens_for import tokens_for
 from bayeslaw.decisions.turning import critical_point, turning_length
 from bayeslaw.declare.laws import Law
@@ -268,10 +270,12 @@ class Fit(Posterior):
     provenance = provenance.provenance
 
     critical_ratio = checked(critical_ratio)
+    smallest_replay = checked(smallest_replay)
     best_ratio = checked(best_ratio)
     allocation = checked(allocation)
     tokens_for = checked(tokens_for)
     best_mixture = checked(best_mixture)
+    optimum_shift = checked(optimum_shift)
     equivalent_compute = checked(equivalent_compute)
     best_duration = checked(best_duration)
     curve = checked(curve)

@@ -23,6 +23,7 @@ LEVELS = {
     "annealed_cpt": [-1e-4, 2e-4],
     "L": [0.5, 1.0, 2.0],
     "chance": [0.0, 0.25],
+    "L_base": [3.2, 2.5],
     "L_general": [2.5, 3.0],
     "L_domain": [2.0, 3.5],
     "duration": [0.0, 0.05, 0.1, 0.3],
@@ -56,7 +57,7 @@ def table_for() -> Callable[..., pd.DataFrame]:
         law: Law, crossed: bool = True, rows: int = 15, domains: tuple[str, ...] = ("code", "law"), sources: int = 3
     ) -> pd.DataFrame:
         rng = np.random.default_rng(1)
-        features = [c for c, covariate in law.covariates.items() if covariate.of == "domain"]
+        features = {c: covariate.of for c, covariate in law.covariates.items() if covariate.of}
         levels = {c: LEVELS[c] for c in law.columns if c not in ("weight", *features)}
         if not levels:
             frame = pd.DataFrame({"domain": np.resize(domains, rows)})
@@ -67,9 +68,10 @@ def table_for() -> Callable[..., pd.DataFrame]:
         else:
             frame = pd.DataFrame({c: np.quantile(v, np.linspace(0, 1, rows)) for c, v in levels.items()})
             frame = frame.apply(lambda column: rng.permutation(column)).assign(domain=np.resize(domains, rows))
-        for c in features:  # one value for each domain, and for all where levels cross
-            of_domain = np.resize(LEVELS[c][-1:] if crossed else LEVELS[c], len(domains))
-            frame[c] = frame["domain"].map(dict(zip(domains, of_domain, strict=True)))
+        for c, of in features.items():  # one value for each label, and for all where levels cross
+            labels = domains if of == "domain" else frame[of].unique()
+            values = np.resize(LEVELS[c][-1:] if crossed else LEVELS[c], len(labels))
+            frame[c] = frame[of].map(dict(zip(labels, values, strict=True)))
         if "weight" in law.columns:
             names = ["books", "code", "web", *(f"other{i}" for i in range(sources - 3))]
             shares = rng.dirichlet([2.0] * sources, len(frame)).round(3)

@@ -218,7 +218,7 @@ def critical_ratio(
 
 def bends(law: Law) -> bool:
     """Return whether a law's loss can rise and then fall with tokens, at any domain share."""
-    return {"D", "domain_share"} <= set(law.columns) and "D" not in law.falls_in
+    return {"D", "domain_share"} <= set(law.columns) and "D" not in (*law.falls_in, *law.rises_in)
 
 
 def of_the_study(fit: Posterior) -> dict[str, Any] | None:

@@ -9,9 +9,11 @@ from bayeslaw.decisions.best_duration import best_duration
 from bayeslaw.decisions.best_mixture import best_mixture
 from bayeslaw.decisions.best_ratio import best_ratio
 from bayeslaw.decisions.equivalent_compute import equivalent_compute
+from bayeslaw.decisions.optimum_shift import optimum_shift
 from bayeslaw.decisions.question import of_largest_run
 from bayeslaw.decisions.schedule import best_schedule
 from bayeslaw.decisions.score import score
+from bayeslaw.decisions.smallest_replay import smallest_replay
 from bayeslaw.decisions.tokens_for import tokens_for
 from bayeslaw.decisions.turning import critical_point, turning_length
 from bayeslaw.declare.laws import Law
@@ -50,8 +52,10 @@ class Decision:
         return self.ask.__name__
 
     def applies(self, law: Law) -> bool:
-        """Return whether it is a question to a law."""
-        return (not self.kinds or law.kind in self.kinds) and set(self.columns) <= set(law.columns)
+        """Return whether it is a question to a law: not where a covariate is known only at some of its columns."""
+        known_at = {covariate.of for covariate in law.covariates.values()}
+        columns = set(self.columns) <= set(law.columns) and known_at.isdisjoint(self.columns)
+        return (not self.kinds or law.kind in self.kinds) and columns
 
 
 _TABLE = (
@@ -61,6 +65,7 @@ _TABLE = (
         kinds=("share",),
         of_the_study=critical_ratio.of_the_study,
     ),
+    Decision(smallest_replay, "--N 1.8e9 --D 1e10 --baseline 2.8602 --max-increase 0.02", ("share",)),
     Decision(best_ratio, "--N 1.8e9 --domain-tokens 5e9", ("share",), ("D",)),
     Decision(
         allocation.allocation,
@@ -73,6 +78,7 @@ _TABLE = (
     Decision(
         best_mixture, "--max github=0.3 --json", ("mixture",), of_the_study=lambda fit: of_largest_run(fit, WEIGHT)
     ),
+    Decision(optimum_shift, "--N 1e8 --N 7e9 --D 1e11", ("mixture",), ("N", "D")),
     Decision(equivalent_compute, "--mixture web=0.7 --mixture code=0.3 --than web=1 --D 1e10", ("mixture",), ("D",)),
     Decision(
         best_duration, "--goal gsm8k --longest 0.3", ("window",), of_the_study=lambda f: of_largest_run(f, "duration")

@@ -93,6 +93,9 @@ class Covariate(Described):
         of the validation set: its own name, unless the model gives it another).
     of : str, optional
         The column of labels that have one value of it each (``"domain"``); predictions look it up.
+    start : str, optional
+        A role of validation sets: it is their loss before training, which the rows at D = 0 give to a table without
+        the column.
     """
 
     unit: str
@@ -101,6 +104,7 @@ class Covariate(Described):
     valid: tuple[float, float] = (0.0, np.inf)
     derive: Callable[..., Any] | None = None
     of: str | None = None
+    start: str | None = None
 
     def __post_init__(self) -> None:
         if not (isinstance(self.reference, Real) and 0 < self.reference < np.inf):
@@ -137,6 +141,8 @@ class Law:
         In the order of the function's signature.
     falls_in : tuple of str
         Covariates in which the paper requires the loss to fall.
+    rises_in : tuple of str
+        Covariates in which the loss can only rise.
     falls_faster : tuple of pairs
         (x, y): the loss falls faster in x where y is larger.
     sufficient_shape : callable, optional
@@ -164,6 +170,7 @@ class Law:
     covariates: Mapping[str, Covariate]
     coefficients: Mapping[str, Coefficient]
     falls_in: Sequence[str] = ()
+    rises_in: Sequence[str] = ()
     falls_faster: Sequence[tuple[str, str]] = ()
     sufficient_shape: Callable[..., Mapping[str, Any]] | None = None
     paper_units: Callable[..., Mapping[str, Any]] | None = None
@@ -206,9 +213,10 @@ class Law:
         for name in self.columns:
             if owner := owner_of_column(name):
                 raise LawError(f"law {self.name}: the column {name} has the name of {owner}; rename it")
-        for name in self.falls_in:
-            if name not in self.covariates:
-                raise unknown_name(f"covariate of {self.name} (in falls_in=)", name, self.covariates)
+        for field, names in (("falls_in", self.falls_in), ("rises_in", self.rises_in)):
+            for name in names:
+                if name not in self.covariates:
+                    raise unknown_name(f"covariate of {self.name} (in {field}=)", name, self.covariates)
         for name, coefficient in self.coefficients.items():
             if owner := owner_of_coefficient(name, self.coefficients, self.columns):
                 raise LawError(f"law {self.name}: the coefficient {name} has the name of {owner}; rename it")

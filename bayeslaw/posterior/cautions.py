@@ -160,6 +160,7 @@ def cautions(fit: Posterior, mixture: xr.DataArray | None = None, **planned: Any
                 f"{fit.settings['domain']!r} share such errors: expect the same of them, or fit "
                 f"bl.with_misfit(models.{fit.model.law.name}) and add the domain to that"
             )
+    found += fit.model.beyond_the_law
     farthest = [reach(fit, {column: value}) for column, value in planned.items()]
     found += [str(beyond) for beyond in farthest if beyond.factor > beyond.limit]
     return found if mixture is None else found + _untried(fit, mixture)

@@ -21,6 +21,9 @@ __all__ = ["Design"]
 ORDER = "data_order"
 """The column with equal labels for runs that saw their data in the same order."""
 
+_ROLES = ("general", "domain")
+"""Names of validation sets that are roles of other laws."""
+
 ANY_ROLE = "any"
 """The role of every validation set, for a law that takes them all alike."""
 
@@ -279,6 +282,15 @@ def _roles(law: Law, evals: tuple[str, ...], given: Mapping[str, str]) -> list[s
         return [ANY_ROLE] * len(evals)
     roles = [given.get(name, name) for name in evals]
     if law.evals and (without := [name for name in roles if name not in law.evals]):
+        foreign = [name for name in without if name in _ROLES]
+        if foreign:
+            kept = [e for e in evals if e not in without] or [law.evals[0]]
+            raise DataError(
+                f"{law.name} is a law of the {' and '.join(law.evals)} loss: leave the {foreign[0]} loss out, "
+                f"read_runs(..., loss={ {e: f'{e}_loss' for e in kept} }) "
+                f"({' '.join(f'--loss {e}={e}_loss' for e in kept)}), or say what it is, "
+                f"roles={ {foreign[0]: law.evals[0]} } (--role {foreign[0]}={law.evals[0]})"
+            )
         example = dict.fromkeys(without, law.evals[0]) | {without[-1]: law.evals[-1]}
         raise DataError(
             f"the law {law.name} needs the role of {', '.join(map(repr, without))}: give each "

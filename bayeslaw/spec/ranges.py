@@ -4,10 +4,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayeslaw import models
 from bayeslaw.declare.laws import Law
+from bayeslaw.declare.names import ROLE
 from bayeslaw.errors import DataError
 
-__all__ = ["MOST_OUTSIDE", "check_left_out", "inside", "left_out", "ranges"]
+__all__ = ["MOST_OUTSIDE", "check_left_out", "inside", "left_out", "nowhere_inside", "ranges"]
 
 MOST_OUTSIDE = 0.1
 """Share of the measurements of a loss that may stay out of the fit without being asked for, pure runs not counted."""
@@ -46,15 +48,42 @@ def left_out(law: Law, rows: xr.Dataset) -> pd.DataFrame:
     return table.reset_coords(drop=True).to_dataframe()[list(counts)].rename(index=str)
 
 
+def holding(law: Law, rows: xr.Dataset, name: str) -> str:
+    """Return laws of a share that hold for all measurements of a loss outside the range of another law, in words."""
+    here = rows.sel(eval=[name])
+    here = here.isel(row=np.flatnonzero((here["loss"].notnull() & ~inside(law, here)).any("eval")))
+    role = str(here[ROLE].values[0])
+
+    def holds(other: Law) -> bool:
+        started = {c: covariate.valid[0] for c, covariate in other.covariates.items() if covariate.start}
+        known = set(other.columns) <= {*here.variables, *started}
+        if other.kind != "share" or not known or role not in (*other.evals, *([] if other.evals else [role])):
+            return False
+        return bool(inside(other, here.assign(started)).all())
+
+    return models.such_as(holds)
+
+
+def nowhere_inside(law: Law, rows: xr.Dataset) -> list[str]:
+    """Return a sentence for every loss that was measured, but nowhere in the range of the law."""
+    counts = left_out(law, rows)
+    return [
+        f"no {name} loss lies in the range of {law.name} ({ranges(law)}): answers about it go beyond its claims"
+        + (f"; take a law that holds there, {laws}" if (laws := holding(law, rows, str(name))) else "")
+        for name, (total, outside, _) in counts.iterrows()
+        if 0 < total == outside
+    ]
+
+
 def check_left_out(law: Law, rows: xr.Dataset, asked: bool) -> None:
-    """Refuse to leave out more than a tenth of the measurements of a loss, or to keep fewer than coefficients.
+    """Refuse to leave out more than a tenth of the measurements of a loss, or to keep too few or those of one share.
 
     Parameters
     ----------
     law, rows
         The law and the measurements.
     asked : bool
-        Whether the user asked to leave out all rows outside the range, which allows more than a tenth.
+        Whether the user asked to leave out all rows outside the range, which allows more than a tenth, and one share.
 
     Raises
     ------
@@ -62,16 +91,38 @@ def check_left_out(law: Law, rows: xr.Dataset, asked: bool) -> None:
     """
     needed = sum(rows.sizes[c.over] if c.over else 1 for c in law.coefficients.values())
     for name, (total, outside, pure) in left_out(law, rows).iterrows():
+        if not outside:
+            continue
         where = f"outside the range of {law.name} ({ranges(law)})"
-        guide = f" (see {GUIDE})" if law.kind == "share" else ""
-        if outside and total - outside < needed:
+        other = (
+            f"take a law that holds there, {laws}" if (laws := holding(law, rows, str(name))) else "take another law"
+        )
+        guide = f"{other} (see {GUIDE})" if law.kind == "share" else other
+        if total - outside < needed:
             raise DataError(
                 f"{outside} of {total} {name} losses lie {where}, and the {total - outside} others are fewer than its "
-                f"{needed} coefficients: outside='include' fits them all; or leave the {name} loss out, or take "
-                f"another law{guide}"
+                f"{needed} coefficients: outside='include' fits them all; or leave the {name} loss out, or {guide}"
             )
-        if not asked and outside - pure > MOST_OUTSIDE * total:
+        if asked:
+            continue
+        if outside - pure > MOST_OUTSIDE * total:
             raise DataError(
                 f"{outside} of {total} {name} losses lie {where} and would not count, which is more than a tenth: "
-                f"choose outside='include' to fit them too, or outside='exclude' to leave them out{guide}"
+                f"choose outside='include' to fit them too, or outside='exclude' to leave them out, or {guide}"
             )
+        if (only := _only_share(law, rows, str(name))) is not None:
+            raise DataError(
+                f"all {name} losses within the range of {law.name} ({ranges(law)}) were measured at the domain share "
+                f"{only:g}, so that nothing says how they depend on it; choose outside='include' to fit the {outside} "
+                f"others too, or outside='exclude' to do without, or {guide}"
+            )
+
+
+def _only_share(law: Law, rows: xr.Dataset, name: str) -> float | None:
+    """Return the domain share of the measurements of a loss inside the law's range if it is one, other than 0 and 1."""
+    if "domain_share" not in law.columns:
+        return None
+    here = rows.sel(eval=[name])
+    counted = (here["loss"].notnull() & inside(law, here)).any("eval")
+    shares = np.unique(here["domain_share"].values[counted.values])
+    return float(shares[0]) if shares.size == 1 and 0 < shares[0] < 1 else None

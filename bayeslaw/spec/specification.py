@@ -19,9 +19,10 @@ from bayeslaw.errors import DataError, LawError, shown, unknown_name
 from bayeslaw.spec.design import Design
 from bayeslaw.spec.misfit import Misfit, Process
 from bayeslaw.spec.noise import Noise
-from bayeslaw.spec.ranges import check_left_out
+from bayeslaw.spec.ranges import check_left_out, nowhere_inside
 from bayeslaw.spec.shape import Shape
 from bayeslaw.tables.runs import Runs
+from bayeslaw.tables.start import with_start
 
 __all__ = ["Specification"]
 
@@ -69,6 +70,7 @@ class Specification(Described):
         object.__setattr__(self, "by", dict(self.by))
         object.__setattr__(self, "priors", dict(self.priors))
         object.__setattr__(self, "roles", dict(self.roles))
+        object.__setattr__(self, "runs", with_start(self.law, self.runs, self.roles))
         settled = self.noise.settled(
             self.design.has_checkpoints(),
             self.design.measured_together(),
@@ -103,6 +105,11 @@ class Specification(Described):
         """Refuse a fit that leaves out many rows without being asked to, or too many; see `check_left_out`."""
         if self.outside != "include":
             check_left_out(self.law, self.design.rows, asked=self.outside == "exclude")
+
+    @cached_property
+    def beyond_the_law(self) -> list[str]:
+        """A sentence for every loss that was measured nowhere in the law's range, and is fitted all the same."""
+        return nowhere_inside(self.law, self.design.rows) if self.outside == "include" else []
 
     @cached_property
     def coefficient_priors(self) -> dict[str, Prior]:

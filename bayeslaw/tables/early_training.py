@@ -128,9 +128,10 @@ def check_features(law: Law, table: pd.DataFrame) -> None:
         for label, values in table.groupby(covariate.of, sort=False)[name]:
             first, called = values.iloc[0], f"{name} of the {covariate.of} {label!r}"
             if not np.allclose(values, first, rtol=1e-6, atol=0):
+                reader = " (bayeslaw.early_features reads it)" if covariate.start is None else ""
                 raise DataError(
                     f"{called} is {values.min():g} in one row and {values.max():g} in another: give all of its rows "
-                    "one value (bayeslaw.early_features reads it)"
+                    f"one value{reader}"
                 )
             if not low <= first <= high:
                 raise DataError(

@@ -124,6 +124,13 @@ def replay(law: Law) -> Study:
     return "Pythia-70M, a run at a time", model, bl.splits.by("run")
 
 
+def forgetting(law: Law) -> Study:
+    """Published runs of a 405M model continued on SlimPajama, 0 to 10 % replay."""
+    table = bl.datasets.load("replay").query("set == 'pile-slimpajama-405M' and (D == 0 or domain_share >= 0.9)")
+    runs = bl.read_runs(table[["run", "N", "D", "domain_share", "general_loss"]])
+    return "replay, 405M on SlimPajama, a run at a time", bl.Model(law, runs), bl.splits.by("run")
+
+
 def windows(law: Law) -> Study:
     """Two-phase training of marin-community, no code in the first phase."""
     table = pd.read_csv(DATA / "marin_two_phase" / "two_phase_starcoder_143.csv").query("phase_0_starcoder == 0")
@@ -145,7 +152,8 @@ STUDIES: dict[Callable[[Law], Study], str] = {
     cmr: "cmr_domain cmr_general",
     cmr_ratio: "cmr_ratio",
     mixing: "data_mixing regmix",
-    nested: "nested_data_mixing",
+    nested: "nested_data_mixing additive_mixture joint_mixture",
+    forgetting: "replay",
     domain2vec: "domain2vec",
     annealing: "lr_annealing lr_annealing_size multi_power",
     dynamics: "cpt_dynamics",

@@ -59,7 +59,7 @@ class StubFit:
             with_evals=lambda columns: columns.assign_coords(eval=self.evals),
         )
         settings = {"law": self.law, "reference": self.law.reference(), "runs": runs, "outside": self.outside}
-        return SimpleNamespace(**settings, design=design)
+        return SimpleNamespace(**settings, design=design, beyond_the_law=[])
 
     def labels(self):
         return {"chain": [0], "draw": np.arange(len(self.sets)), "eval": self.evals}

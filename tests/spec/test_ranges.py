@@ -96,3 +96,46 @@ def test_a_fold_without_a_loss_in_its_training_part_is_scored(settings):
     with_none = bl.evaluate(m, bl.splits.by("domain_share"), seed=1, **settings)
     assert with_none.failed.empty and {"domain_share 0.5", "domain_share 0.95"} <= set(with_none.folds["fold"])
     assert np.isfinite(with_none.rows[["mean", "lower", "upper"]]).all(axis=None)
+
+
+def small_replay(*shares: float, before: bool = True) -> bl.Runs:
+    """Runs at shares beyond D-CPT's range, and the models before training."""
+    made = runs(*shares)
+    start = pd.DataFrame(
+        {"run": "base", "N": SIZES, "D": 0.0, "domain_share": 0.0, "general_loss": 2.0, "domain_loss": 3.0}
+    )
+    start = start.assign(run=[f"base {N:g}" for N in SIZES])
+    return read_runs(pd.concat([start, made.table])) if before else made
+
+
+@pytest.mark.parametrize("outside", [None, "exclude"])
+def test_a_study_of_small_replay_is_sent_to_the_law_that_holds_there(outside):
+    """General shares of 0 to 8 %: refused in one sentence that names it, before anything is sampled."""
+    with pytest.raises(
+        DataError, match=r"36 of 36 general losses .*take a law that holds there, replay \(see"
+    ) as refused:
+        bl.Model(models.dcpt, small_replay(0.92, 0.95, 0.98, 1.0), outside=outside).fit()
+    assert "\n" not in str(refused.value)
+
+
+def test_small_domain_shares_are_sent_to_a_law_of_the_own_share():
+    with pytest.raises(DataError, match=r"27 of 27 domain losses .*take a law that holds there, bimix"):
+        bl.Model(models.dcpt, small_replay(0.02, 0.05, 0.08)).fit()
+
+
+def test_one_share_within_the_range_says_nothing_of_the_share():
+    """0.9 and 1: without this a critical ratio was '<= 0, never', for sure, from a general loss at one share."""
+    sentence = "all general losses within the range of dcpt .* the domain share 0.9, .*a law that holds there, replay"
+    with pytest.raises(DataError, match=sentence):
+        bl.Model(models.dcpt, small_replay(0.9, 1.0)).fit()
+    bl.Model(models.dcpt, small_replay(0.9, 1.0), outside="exclude").check_range()
+    bl.Model(models.dcpt, small_replay(0.0, 1.0)).check_range()
+
+
+def test_answers_of_runs_that_lie_outside_altogether_say_so():
+    """Fitted because it was asked for: every answer names the law that holds there."""
+    fit = bl.Model(models.dcpt, small_replay(0.95, 0.98, 0.99), outside="include").fit(method="mle")
+    caution = "no general loss lies in the range of dcpt (share 0.1 to 1): answers about it go beyond its claims; "
+    for answer in (fit.critical_ratio(N=1e9, D=1e10), fit.predict(N=1e9, D=1e10, domain_share=0.97)):
+        assert caution + "take a law that holds there, bimix, replay" in answer.cautions
+    assert not bl.Model(models.dcpt, small_replay(0.5, 0.95), outside="include").beyond_the_law

@@ -136,6 +136,13 @@ def with_interaction() -> Fit:
     return _fitted("dcpt_interaction", dcpt_forms.form("dcpt_interaction", tinycpt()))
 
 
+def small_replay() -> Fit:
+    """Fit the law of small replay to published runs of two sizes."""
+    table = bl.datasets.load("replay").query("domain == 'slimpajama' and (D == 0 or domain_share >= 0.9)")
+    runs = bl.read_runs(table[["run", "N", "D", "domain_share", "general_loss"]])
+    return _fitted("replay", bl.Model(models.replay, runs), target_accept=0.98)
+
+
 @dataclass(frozen=True)
 class Report:
     """A report: what it is called, what its runs are, and how it is made."""
@@ -221,6 +228,13 @@ REPORTS = {
         "the [forms of D-CPT](dcpt_forms.md).",
         with_interaction,
         {"question": {"N": 922_720.0, "max_rise": 0.01}},
+    ),
+    "replay": Report(
+        "Forgetting under small replay: a 405M and a 10B model continued on SlimPajama",
+        "Published runs with 0 to 10 % of old data in the stream (arXiv:2403.08763), models of 405M and 10B. "
+        "All have the same tokens, so that the growth of forgetting with tokens is the prior's.",
+        small_replay,
+        {"question": {"N": [4.05e8, 1e10], "D": 3e11, "max_increase": 0.1}},
     ),
     "lr_annealing_size": Report(
         "Annealing law with model size: three schedules of 25M and 100M models",

@@ -79,6 +79,7 @@ ELSEWHERE = ("datasets.fetch", "Calibration.plot")
 
 SIZE, SHARE, MIXED, CURVES, WINDOW = "chinchilla", "dcpt", "nested_data_mixing", "cpt_dynamics", "domain_upsampling"
 LAWS = {
+    "optimum_shift": MIXED,
     **dict.fromkeys(("best_mixture", "equivalent_compute", "plot_mixture", "plot_regret", "plot_sources"), MIXED),
     **dict.fromkeys(("best_schedule", "curve", "turning_length", "critical_point"), CURVES),
     **dict.fromkeys(("plot_curve", "plot_turning_point"), CURVES),
@@ -201,9 +202,11 @@ class World:
             "Fit.checks": {"N": 2e9, "D": 1e10},
             **dict.fromkeys(("Fit.best_schedule", "Fit.curve", "Fit.turning_length"), {"before": BEFORE}),
             **dict.fromkeys(("Fit.best_mixture", "Fit.equivalent_compute"), {"N": 2e9, "D": 1e10}),
+            "Fit.optimum_shift": {"N": [1e8, 2e9], "D": 1e10},
             "Fit.allocation": {"domain_share": 0.5, "domain": "code"},
             "Fit.new_domain": {"early_runs": fit.model.runs},
             "Fit.critical_ratio": {"N": 2e9, "D": 1e10, "domain": "code"},
+            "Fit.smallest_replay": {"N": 2e9, "D": 1e10, "domain": "code"},
             "Fit.best_ratio": {"N": 2e9, "domain": "code"},
             "Fit.score": {"N": 2e9, "D": 1e10},
             "Fit.tokens_for": {"eval": "validation", "loss": 2.5, "N": 2e9},

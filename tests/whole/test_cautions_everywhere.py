@@ -33,10 +33,16 @@ ASKED: dict[str, tuple[str, dict[str, Any], str]] = {
         {"N": MANY, "D": MOST, "max_rise": 0.5, "baseline": 3.0},
         f"--N {MANY} --D {MOST} --max-rise 0.5 --baseline 3.0",
     ),
+    "smallest_replay": (
+        "dcpt",
+        {"N": MANY, "D": MOST, "max_rise": 0.5, "baseline": 3.0},
+        f"--N {MANY} --D {MOST} --max-rise 0.5 --baseline 3.0",
+    ),
     "best_ratio": ("dcpt", {"N": MANY, "domain_tokens": 1e12}, f"--N {MANY} --domain-tokens 1e12"),
     "allocation": ("chinchilla", {"flops": 1e30}, "--flops 1e30"),
     "tokens_for": ("chinchilla", {"loss": 2.5, "N": MANY}, f"--loss 2.5 --N {MANY}"),
     "best_mixture": ("nested_data_mixing", {"N": MANY, "D": MOST}, f"--N {MANY} --D {MOST}"),
+    "optimum_shift": ("nested_data_mixing", {"N": [1e9, MANY], "D": MOST}, f"--N 1e9 --N {MANY} --D {MOST}"),
     "equivalent_compute": (
         "nested_data_mixing",
         {"mixture": {"s0": 1.0}, "than": {"s1": 1.0}, "N": MANY, "D": MOST},

@@ -86,20 +86,24 @@ def question(fit: Fit, decision: str, folder: Path) -> list[str]:
     ask = signature(DECISIONS[decision].ask).parameters
     sought = {"allocation": ("N", "D"), "tokens_for": ("D",), "best_ratio": ("D",)}.get(decision, ())
     at: dict[str, str] = {c: f"--{c}={largest[c].item():g}" for c in ("N", "D", "U") if c in law.columns}
-    at |= {"domain_share": "--domain-share=0.5"} if "domain_share" in law.columns else {}
+    share = 0.95 if "replay" in law.covariates else 0.5  # in the range of the law
+    at |= {"domain_share": f"--domain-share={share}"} if "domain_share" in law.columns else {}
     words = [word for column, word in at.items() if column in ask and column not in sought]
     features = any(covariate.of for covariate in law.covariates.values())
     words += ["--domain=code"] if "domain" in design.groups or features else []
     loss = float(np.median(design.rows["loss"].isel(eval=-1)))
     before = [f"--before={folder / 'flat.csv'}"] if "S1cpt" in law.columns else []
-    if decision in ("critical_ratio", "best_ratio", "tokens_for"):
-        words += [f"--eval={fit.evals[0] if decision == 'critical_ratio' else fit.evals[-1]}"]
+    if decision in ("critical_ratio", "smallest_replay", "best_ratio", "tokens_for"):
+        limited = decision in ("critical_ratio", "smallest_replay")
+        words += [f"--eval={fit.evals[0] if limited else fit.evals[-1]}"]
     own: dict[str, list[str]] = {
         "critical_ratio": [f"--baseline={loss:g}", "--max-rise=0.2"],
+        "smallest_replay": [f"--baseline={loss:g}", "--max-rise=0.2"],
         "best_ratio": ["--domain-tokens=1e9"],
         "allocation": ["--flops=1e21", "--flops-per-token=6.5"],
         "tokens_for": [f"--loss={loss:g}"] + (["--mixture=web=1"] if law.kind == "mixture" else []),
         "best_mixture": ["--max=web=0.8"],
+        "optimum_shift": ["--N=1e8"],
         "equivalent_compute": ["--mixture=web=1", "--than=code=0.5", "--than=web=0.5"],
         "best_duration": [f"--goal={fit.evals[0]}"],
         "best_schedule": [*plans(folder), *before],
