@@ -1,5 +1,6 @@
 """Whether losses first rise and then fall along the runs, more than errors make them."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +20,9 @@ __all__ = ["bend"]
 
 REPLICATES = 400
 """Tables simulated from the fit, from which a probability is estimated."""
+
+AT_ONCE = 50
+"""Of these tables, those that are held in memory at once, about."""
 
 LEAST_SPREAD = 1e-6
 """Spread of errors, and of rises counted in them, that counts as none."""
@@ -42,11 +46,12 @@ def bend(fit: Posterior) -> CheckResult | None:
         return None
     names, members = _groups(rows.iloc[starts], columns, cells, design.evals)
     pairs = _pairs(rows, rows.iloc[starts], columns, labels, law.path)
-    losses, (replicates, errors) = design.rows["loss"].values, _replicated(fit)
     unit = _error_unit(error_of(fit).values[None], measured, starts, pairs)[0]
-    units = _error_unit(errors, measured, starts, pairs)
-    rises, chance = _rises(losses, measured, starts), _rises(replicates, measured, starts)
-    seen, usual = (rises / unit)[cells], (chance / units[:, None])[:, cells]
+    rises, chance = _rises(design.rows["loss"].values, measured, starts), []
+    for losses, errors in _replicated(fit):
+        units = _error_unit(errors, measured, starts, pairs)
+        chance.append((_rises(losses, measured, starts) / units[:, None])[:, cells])
+    seen, usual = (rises / unit)[cells], np.concatenate(chance)
     variance = pd.Series(usual.var(axis=0)).groupby(np.nonzero(cells)[1]).transform("mean").to_numpy()
     spread = np.sqrt(members**2 @ variance) + LEAST_SPREAD
     scores, others = ((x - usual.mean(axis=0)) @ members.T / spread for x in (seen, usual))
@@ -62,16 +67,17 @@ def bend(fit: Posterior) -> CheckResult | None:
     )
 
 
-def _replicated(fit: Posterior) -> tuple[np.ndarray, np.ndarray]:
-    """Return losses of new runs at the rows of the fit, and their log errors (replicate, row, eval)."""
-    some, rng, design = thinned(fit, REPLICATES), np.random.default_rng(0), fit.model.design
-    sizes = some.idata["posterior"].sizes
+def _replicated(fit: Posterior) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield losses of new runs at the rows of the fit, and their log errors (replicate, row, eval), some at once."""
+    few, rng, design = thinned(fit, REPLICATES), np.random.default_rng(0), fit.model.design
+    sizes = few.idata["posterior"].sizes
     repeated = np.resize(np.arange(sizes["draw"]), -(-REPLICATES // sizes["chain"]))
-    some = replace(some, idata=some.idata.isel(draw=repeated))
-    law: xr.DataArray = (at_rows(some) * xr.ufuncs.exp(batch_noise(some, design))).transpose(*SAMPLE, "row", "eval")
-    new = fit.noise.measured(law * np.exp(_errors_of_runs(some, law, rng)), design.rows, rng).transpose(*law.dims)
-    losses, errors = (x.values.reshape(-1, *law.shape[2:]) for x in (new, xr.ufuncs.log(new / law)))
-    return losses, errors
+    for draws in np.array_split(repeated, -(-REPLICATES // AT_ONCE)):
+        some = replace(few, idata=few.idata.isel(draw=draws))
+        law: xr.DataArray = (at_rows(some) * xr.ufuncs.exp(batch_noise(some, design))).transpose(*SAMPLE, "row", "eval")
+        new = fit.noise.measured(law * np.exp(_errors_of_runs(some, law, rng)), design.rows, rng).transpose(*law.dims)
+        losses, errors = (x.values.reshape(-1, *law.shape[2:]) for x in (new, xr.ufuncs.log(new / law)))
+        yield losses, errors
 
 
 def _errors_of_runs(fit: Posterior, like: xr.DataArray, rng: np.random.Generator) -> np.ndarray:

@@ -21,10 +21,12 @@ __all__ = ["QUESTIONS", "app"]
 
 QUESTIONS = {
     "critical-ratio": "The largest domain share at which a loss stays within a limit.",
+    "smallest-replay": "The smallest general share at which the general loss stays within a limit.",
     "best-ratio": "The domain share with the smallest loss for so many domain tokens.",
     "allocation": "The model size and tokens with the smallest loss for a compute.",
     "tokens-for": "The smallest number of tokens at which a loss is reached.",
     "best-mixture": "The shares of the sources with the smallest loss.",
+    "optimum-shift": "How far the best mixture moves from one size or number of tokens to another.",
     "equivalent-compute": "The factor of tokens that another mixture needs.",
     "best-duration": "The share of the training, at its end, with the smallest loss.",
     "best-schedule": "The loss at the end of each schedule, and the best one.",

@@ -81,6 +81,7 @@ def smallest_replay(
     *,
     N: Any = None,
     D: Any = None,
+    U: Any = None,
     domain: Any = None,
     baseline: Any = None,
     max_rise: float | None = None,
@@ -97,7 +98,7 @@ def smallest_replay(
 
     Parameters
     ----------
-    fit, N, D, domain, baseline, max_rise, max_increase, eval, together, new_run, seed, labels
+    fit, N, D, U, domain, baseline, max_rise, max_increase, eval, together, new_run, seed, labels
         As in `critical_ratio`, by tolerance; `D` are the tokens of the stream, replay included.
 
     Returns
@@ -114,6 +115,7 @@ def smallest_replay(
         fit,
         N=N,
         D=D,
+        U=U,
         domain=domain,
         baseline=baseline,
         max_rise=max_rise,

@@ -46,7 +46,7 @@ def with_one_op(table: np.ndarray, size: int) -> Any:
     """Return the density as a model of PyMC that nutpie has compiled."""
     with pm.Model() as model:
         q = pm.Flat("q", shape=size)
-        pm.Potential("density", LogDensity(table)(q)[0])
+        pm.Potential("density", LogDensity(table).make_node(q).outputs[0])
     return nutpie.compile_pymc_model(model)
 
 

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from bayeslaw import models
 from bayeslaw.cli import app
 from bayeslaw.errors import LawError, RangeError
+from bayeslaw.workflow import Fit
 from tests.stand_ins import stand_in
 
 
@@ -21,7 +22,7 @@ def fit(table_for):
 AT: dict[str, Any] = {"N": 5e8, "D": 1e10}
 
 
-def rise(fit, share: float) -> np.ndarray:
+def rise(fit: Fit, share: float) -> np.ndarray:
     found: np.ndarray = fit.predict(**AT, domain_share=share).draws.squeeze().values.ravel()
     return found
 

@@ -21,7 +21,7 @@ def over(*values: float) -> xr.DataArray:
     return xr.DataArray(list(values), coords={"source": SOURCES})
 
 
-HELP = {"E": 1.5, "C": over(0.5, 3.0, 1.0), "g": over(0.3, 0.5, 0.4)}
+HELP: dict[str, Any] = {"E": 1.5, "C": over(0.5, 3.0, 1.0), "g": over(0.3, 0.5, 0.4)}
 ADDITIVE: dict[str, Any] = {**HELP, "A": 0.3, "alpha": 0.35, "B": 0.25, "beta": 0.4}
 JOINT: dict[str, Any] = {
     **HELP,
@@ -108,7 +108,7 @@ def test_recovery_from_simulated_runs(law):
 def test_public_runs_of_a_larger_size_on_unseen_mixtures():
     """SlimPajama, least squares on 122M and 310M: 680M models on mixtures that no fitted run has."""
     table = read("slimpajama_grid/upto_680M.csv").rename(columns={"model_size": "N", "n_tokens": "D"})
-    shares = [c for c in table if c.startswith("weight_")]
+    shares = [c for c in map(str, table) if c.startswith("weight_")]
     table = table[["N", "D", *shares, "c4_loss"]].dropna()
     table["run"] = table.groupby([*shares, "N"]).ngroup().map("run {}".format)
     mixture = table.groupby(shares).ngroup()

@@ -50,7 +50,10 @@ def test_least_squares_with_the_base_models_floor(name, F, B, alpha, rmse):
         found: np.ndarray = models.replay(1.0, 1.0, 1 - p, base, m=m, F=amplitude, alpha=exponent, beta=0.3, kept=kept)
         return found
 
-    fixed = least_squares(lambda theta: law(theta) - loss, np.array([-0.7, -0.9, -0.6]))
+    def off(theta: np.ndarray) -> np.ndarray:
+        return law(theta[:3], *theta[3:]) - loss
+
+    fixed = least_squares(off, np.array([-0.7, -0.9, -0.6]))
     amplitude, exponent = np.exp(fixed.x[:2])
     kept = 1 / (1 + np.exp(-fixed.x[2]))
     paper = models.replay.paper_units
@@ -59,7 +62,7 @@ def test_least_squares_with_the_base_models_floor(name, F, B, alpha, rmse):
     assert (amplitude, exponent) == (pytest.approx(F, rel=0.01), pytest.approx(alpha, abs=0.002))
     assert paper(alpha=exponent, kept=kept)["B"] == pytest.approx(B, rel=0.01)
     if name == GERMAN:  # the other set has no least square: alpha goes to 0
-        free = least_squares(lambda theta: law(theta[:3], theta[3]) - loss, np.append(fixed.x, 0.0), max_nfev=20_000)
+        free = least_squares(off, np.append(fixed.x, 0.0), max_nfev=20_000)
         assert np.sqrt(np.mean(free.fun**2)) == pytest.approx(0.0017, abs=1e-4)
         assert np.exp(free.x[1]) == pytest.approx(0.08, abs=0.005)
 

@@ -1,5 +1,8 @@
 """The source of a law's kernel on disk: found again for the same formula, and for no other."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -16,7 +19,7 @@ LAWS = list(models.catalogue.values())
 SCALE = 2.0
 
 
-def declared(function) -> Law:
+def declared(function: Callable[..., Any]) -> Law:
     return law(
         title="", source="", equation="",
         covariates={"N": Covariate("1", "size")},
@@ -96,7 +99,7 @@ def test_a_kernel_is_traced_once_for_a_formula_and_anew_for_another(monkeypatch,
     monkeypatch.setattr(kernels, "folder", lambda: tmp_path)
     traced, new_source = [], kernels._new_source
 
-    def noted(known: Law, *given) -> str:
+    def noted(known: Law, *given: Any) -> str:
         traced.append(known.name)
         return new_source(known, *given)
 

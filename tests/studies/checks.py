@@ -53,7 +53,7 @@ def iso_flop(seed: int, bend: float = 0.0, robust: bool = False, outlier: float 
     path = np.log(flops.ravel() / 1e18) / np.log(1e3)
     law = models.chinchilla(rows["N"] / 1e9, rows["D"] / 1e10, **FLOOR)
     rows["loss"] = law * np.exp(bend * (20 * path**3 - 30 * path**2 + 12 * path - 1) + 0.004 * rng.standard_normal(42))
-    rows.loc[20, "loss"] *= outlier
+    rows["loss"] = rows["loss"].where(rows.index != 20, outlier * rows["loss"])
     return bl.Model(models.chinchilla, bl.read_runs(rows), noise=bl.Noise(robust=robust))
 
 

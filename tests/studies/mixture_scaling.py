@@ -4,6 +4,7 @@ python -m tests.studies.mixture_scaling
 """
 
 from collections.abc import Sequence
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -15,7 +16,7 @@ from tests.studies.page import Page, convergence
 from tests.studies.slimpajama import SMALL, losses, scored
 
 LAWS = (models.additive_mixture, models.joint_mixture, models.nested_data_mixing)
-SAMPLING = {"draws": 400, "tune": 400, "chains": 2}
+SAMPLING: dict[str, Any] = {"draws": 400, "tune": 400, "chains": 2}
 EVERY = 3
 """Every third checkpoint of a run is fitted, from its last one on: they are correlated, and it saves time."""
 FROM, TO = 1.22e8, 7e9
@@ -30,7 +31,7 @@ def parts(loss: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return what is fitted, small models on other mixtures, and what is predicted: 680M, every second mixture."""
     table = losses().dropna(subset=f"{loss}_loss").sort_values(["run", "D"])
     table = table[[c for c in map(str, table.columns) if not c.endswith("_loss") or c == f"{loss}_loss"]]
-    shares = [c for c in table if c.startswith("weight_")]
+    shares = [c for c in map(str, table) if c.startswith("weight_")]
     mixture = table.groupby(shares).ngroup()
     of_large = sorted(mixture[table["N"] > SMALL].unique())
     unseen = mixture.isin(of_large[::2])
@@ -38,13 +39,13 @@ def parts(loss: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     return table[~unseen & (table["N"] < SMALL) & kept], table[unseen & (table["N"] > SMALL)]
 
 
-def fitted(page: Page, law: bl.Law, loss: str, misfit: str | None) -> Fit:
+def fitted(page: Page, law: bl.Law, loss: str, misfit: Literal["scales"] | None) -> Fit:
     """Return the posterior of a law of one loss."""
     model = bl.Model(law, bl.read_runs(parts(loss)[0]), misfit=misfit)
     return page.fit(f"{law.name}_{loss}{'_misfit' if misfit else ''}", model, **SAMPLING)
 
 
-def compare(page: Page, misfit: str | None, names: Sequence[str]) -> list[str]:
+def compare(page: Page, misfit: Literal["scales"] | None, names: Sequence[str]) -> list[str]:
     """Predict losses by every law; return a sentence for each law."""
     rows, sentences = [], []
     for law in LAWS:

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 
@@ -18,7 +19,7 @@ LEFT_OUT = 0.99
 BASES = {"pile-german-405M": 2.17, "pile-slimpajama-405M": 2.17, "pile-slimpajama-10B": 1.75}
 """The general loss of the base models (the card of the data set)."""
 
-SETTINGS = {"seed": 1, "progress": False}
+SETTINGS: dict[str, Any] = {"seed": 1, "progress": False}
 
 
 def german(law: Law) -> tuple[pd.DataFrame, list[str]]:
@@ -62,7 +63,7 @@ def sets() -> Iterator[tuple[str, bl.Model]]:
 def smallest(fit: Fit) -> str:
     """Return the smallest replay for a rise of 0.1 nats at the largest run of a fit."""
     largest = fit.model.runs.table.sort_values(["N", "D"]).iloc[-1]
-    asked = {"N": float(largest["N"]), "D": float(largest["D"]), "baseline": float(largest["L_base"])}
+    asked: dict[str, Any] = {"N": float(largest["N"]), "D": float(largest["D"]), "baseline": float(largest["L_base"])}
     found = fit.smallest_replay(**asked, max_increase=0.1, new_run=True)
     enough = float(found.enough())
     return (

@@ -48,8 +48,13 @@ def test_another_law_is_pickled_by_its_parts():
 
 def test_laws_reach_workers_that_lack_their_module(monkeypatch):
     """What executors send holds the function itself."""
-    sent = []
-    monkeypatch.setattr(executors, "_submit", lambda _, packed: sent.append(packed) or Future())
+    sent: list[bytes] = []
+
+    def submit(_: object, packed: bytes) -> Future[None]:
+        sent.append(packed)
+        return Future()
+
+    monkeypatch.setattr(executors, "_submit", submit)
     monkeypatch.setattr(executors, "as_completed", lambda _: [])
     assert list(executors._submitted(len, {"a": (power,)}, ThreadPoolExecutor(1))) == []
     monkeypatch.delitem(sys.modules, power.function.__module__)
