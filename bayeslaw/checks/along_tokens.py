@@ -133,7 +133,8 @@ def _rises(losses: np.ndarray, measured: np.ndarray, starts: np.ndarray) -> np.n
     rows = np.arange(len(measured))[:, None]
     first = np.minimum.reduceat(np.where(measured, rows, len(rows) - 1), starts)
     begun = logs[..., first, np.arange(first.shape[1])]
-    return np.where(np.isfinite(begun), np.maximum.reduceat(logs, starts, axis=-2) - begun, 0.0)
+    seen = np.isfinite(begun)
+    return np.where(seen, np.maximum.reduceat(logs, starts, axis=-2) - np.where(seen, begun, 0.0), 0.0)
 
 
 def _groups(

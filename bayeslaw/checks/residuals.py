@@ -225,7 +225,7 @@ def scales(fit: Posterior) -> pd.DataFrame:
 
 def part_of(column: str, values: pd.Series) -> pd.Series:
     """Return in words the part of a scale in which each of its values lies."""
-    part = pd.qcut(values.rank(method="dense"), min(PARTS, values.nunique()), labels=False)
+    part = pd.qcut(values.rank(method="dense"), min(PARTS, values.nunique()), labels=False, duplicates="drop")
     ends = values.groupby(part).agg(["min", "max"]).map(lambda x: place({column: x}))
     last = ends["max"].str.removeprefix(f"{column} ")
     return part.map(ends["min"].where(ends["min"] == ends["max"], ends["min"] + " to " + last))

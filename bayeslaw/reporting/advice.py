@@ -24,6 +24,7 @@ MEANS = {
     "scatter": "some runs scatter more than the error model says: what is said of a new run is too sure",
     "shape along tokens": "a loss rises along a run, which the law cannot follow: {it} holds at most up to the tokens "
     "that were measured",
+    "repetition": "the law counts repeated tokens as new ones: {it} is too good where tokens repeat",
     "shape prior": "measured losses rise where the shape prior forbids it: that prior is part of {it}",
     "trends": "the data disagree with a trend of the law: {it} may be turned round",
     "boundary shares": "no share was measured where the answer may lie: read {it} as a bound",

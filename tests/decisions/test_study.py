@@ -42,8 +42,15 @@ def test_a_report_with_its_checks_solves_four_questions_four_times(asked, table_
 def test_a_study_knows_its_decisions_and_its_question(table_for):
     study = study_of(stand_in(models.dcpt, table_for, draws=5))
     assert study is study_of(study.fit)
-    assert [d.name for d in study.decisions] == ["critical_ratio", "best_ratio", "allocation", "tokens_for"]
+    assert [d.name for d in study.decisions] == [
+        "critical_ratio",
+        "smallest_replay",
+        "best_ratio",
+        "allocation",
+        "tokens_for",
+        "score",
+    ]
     assert study.question is not None and study.question[0].name == "critical_ratio"
     mixture = study_of(stand_in(models.data_mixing, table_for, draws=5))
-    assert [d.name for d in mixture.decisions] == ["best_mixture"] and mixture.critical_ratio is None
+    assert [d.name for d in mixture.decisions] == ["best_mixture", "score"] and mixture.critical_ratio is None
     assert set(mixture.answers["decision"].values) == {""}

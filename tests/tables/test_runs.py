@@ -260,10 +260,10 @@ MODELS = {
     "missing share": (lambda: model(named().drop(columns="domain_share")), ("'domain_share'", "map it")),
     "unknown validation set": (
         lambda: model(grid().rename(columns={"domain_loss": "code_loss"})),
-        ("dcpt", "roles={'code'", "--role code=", "general, domain"),
+        ("dcpt", "roles={'code'", "--role code=", "each general or domain"),
     ),
     "unnamed validation set": (
-        lambda: model(grid().rename(columns={"domain_loss": "loss"})), ("dcpt", "'validation'", "general, domain"),
+        lambda: model(grid().rename(columns={"domain_loss": "loss"})), ("dcpt", "'validation'", "each general or domain"),
     ),
     "unknown coefficient in by": (lambda: model(grid(), by={"alhpa": "domain"}), ("by=", "did you mean 'alpha'")),
     "unknown coefficient in priors": (
