@@ -263,7 +263,8 @@ MODELS = {
         ("dcpt", "roles={'code'", "--role code=", "each general or domain"),
     ),
     "unnamed validation set": (
-        lambda: model(grid().rename(columns={"domain_loss": "loss"})), ("dcpt", "'validation'", "each general or domain"),
+        lambda: model(grid().rename(columns={"domain_loss": "loss"})),
+        ("dcpt", "'validation'", "each general or domain"),
     ),
     "unknown coefficient in by": (lambda: model(grid(), by={"alhpa": "domain"}), ("by=", "did you mean 'alpha'")),
     "unknown coefficient in priors": (
