@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from bayeslaw.base.files import check_writable
 from bayeslaw.base.words import counted
 from bayeslaw.cli.options import Before, FitFile, NewRun, Prob, Warmup, given, load_fit, probability, read_before
 from bayeslaw.cli.printing import write_csv
@@ -25,6 +26,7 @@ def predict(
 
     Example: bayeslaw predict fit.nc grid.csv -o predicted.csv --new-run
     """
+    check_writable(output)
     result = load_fit(fit_file)
     curves = given(warmup=warmup, before=read_before(before))
     predicted = result.predict(grid, prob=probability(prob), new_run=new_run, **curves)

@@ -1,5 +1,6 @@
 """Residuals along sizes, tokens and compute, where every run is a single measurement, and robust errors."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -54,14 +55,14 @@ def test_the_variance_of_a_weighted_sum_counts_what_checkpoints_share(table_for)
         models.chinchilla,
         bl.read_runs(
             pd.DataFrame(
-                {"run": list("aab"), "N": [1e9, 1e9, 2e9], "D": [1e9, np.e * 1e9, 1e9], "loss": [3.0, 2.9, 2.8]}
+                {"run": list("aab"), "N": [1e9, 1e9, 2e9], "D": [1e9, math.e * 1e9, 1e9], "loss": [3.0, 2.9, 2.8]}
             )
         ),
     ).prior_predictive(draws=20)
     known = fit.posterior.assign(run_weight=0 * fit.posterior["run_weight"] + 0.4)
     known["correlation_length"] = 0 * known["correlation_length"] + 1.0
     fit.idata["posterior"] = known
-    frame = pd.DataFrame({"run": list("aab"), "D": [1e9, np.e * 1e9, 1e9]})
+    frame = pd.DataFrame({"run": list("aab"), "D": [1e9, math.e * 1e9, 1e9]})
     shared = 0.4 + 0.6 * np.exp(-1)
     assert variance_of_sum(fit, frame) == pytest.approx(3 + 2 * shared)
     assert variance_of_sum(fit, frame, np.array([1.0, -2.0, 3.0])) == pytest.approx(1 + 4 + 9 - 4 * shared)
