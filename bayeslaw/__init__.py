@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bayeslaw.checks.paper_requirements import requirements
     from bayeslaw.decisions.domain_learnability import learnability
     from bayeslaw.decisions.suggestions import suggest
-    from bayeslaw.declare import Coefficient, Covariate, Law, Prior, law, positive, real, share, with_misfit
+    from bayeslaw.declare import Coefficient, Covariate, Law, Prior, law, positive, real, share
     from bayeslaw.errors import BayeslawError
     from bayeslaw.posterior.draws import UNSEEN
     from bayeslaw.posterior.forgetting import compare_memories
@@ -52,7 +52,6 @@ else:
                 "positive",
                 "real",
                 "share",
-                "with_misfit",
             ],
             "bayeslaw.errors": ["BayeslawError"],
             "bayeslaw.models": [],
@@ -120,7 +119,6 @@ __all__ = [
     "splits",
     "stacked",
     "suggest",
-    "with_misfit",
 ]
 
 

@@ -32,5 +32,5 @@ def run_effect(fit: Posterior) -> CheckResult | None:
         f"whole runs err by {largest:.2g} of the {worst} loss (standard deviation); the prior, made for replicated "
         f"runs, expects at most {most:.2g}",
         "the run effect may have taken a misfit of the law for chance, with the mean law far off: compare with "
-        "noise=bl.Noise(correlated=False), or let the law bend with bl.with_misfit",
+        "noise=bl.Noise(correlated=False), or use a law with more freedom",
     )

@@ -33,7 +33,7 @@ def fit(
     chains: options.Chains = 4,
     outside: options.Outside = None,
     robust: options.Robust = False,
-    misfit: options.Misfit = False,
+    misfit: options.Misfit = True,
     warmup: options.Warmup = None,
     before: options.Before = None,
     memory: options.Memory = None,
@@ -78,7 +78,7 @@ def model_of(
     before: str | None,
     memory: float | None,
     role: Iterable[str] | None = None,
-    misfit: bool = False,
+    misfit: bool = True,
 ) -> "bl.Model":
     """Return the model that the options of a command describe."""
     from bayeslaw.tables.readers import read_for

@@ -61,7 +61,7 @@ def evaluate(
     chains: Annotated[int | None, Option(min=1, help="Number of chains.  [default: 4, or the fit's]")] = None,
     outside: options.Outside = None,
     robust: options.Robust = False,
-    misfit: options.Misfit = False,
+    misfit: options.Misfit = True,
     warmup: options.Warmup = None,
     before: options.Before = None,
     memory: options.Memory = None,
@@ -82,7 +82,7 @@ def evaluate(
             "--reference": reference,
             "--outside": outside,
             "--robust": robust,
-            "--misfit": misfit,
+            "--no-misfit": not misfit,
             "--warmup": warmup,
         }
         of_model |= {"--before": before, "--memory": memory, "--unit": unit, "--bytes-per-token": bytes_per_token}

@@ -2,7 +2,6 @@
 
 from bayeslaw.declare.algebra import exp, log, maximum, product, total, where
 from bayeslaw.declare.laws import Coefficient, Covariate, Law, law
-from bayeslaw.declare.misfit import with_misfit
 from bayeslaw.declare.priors import Prior, positive, real, share
 
 __all__ = [
@@ -20,5 +19,4 @@ __all__ = [
     "share",
     "total",
     "where",
-    "with_misfit",
 ]

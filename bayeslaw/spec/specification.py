@@ -40,7 +40,7 @@ class Specification(Described):
     reference: Mapping[str, float] = field(default_factory=dict)
     monotone: Literal["observed", "paper"] | None = "observed"
     outside: Literal["exclude", "include"] | None = None
-    misfit: Misfit | Literal["scales"] | None = None
+    misfit: Misfit | Literal["scales"] | None = "scales"
     roles: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
