@@ -111,7 +111,10 @@ Outside = Annotated[
     ),
 ]
 Misfit = Annotated[
-    bool, Option(help="Smooth functions of what the law misses along sizes, tokens and shares; without them it is the truth.")
+    bool,
+    Option(
+        help="Smooth functions of what the law misses along sizes, tokens and shares; without them it is the truth."
+    ),
 ]
 Robust = Annotated[bool, Option("--robust", help="Student-t errors: outliers pull less.")]
 Seed = Annotated[int, Option(help="Seed of the sampler.")]

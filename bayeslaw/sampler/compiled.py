@@ -19,7 +19,7 @@ from bayeslaw.sampler.bends import bend, pull_back_bend
 from bayeslaw.sampler.blocks import law_on_block, pull_back
 from bayeslaw.sampler.likelihood import MARGINS, MEASURED, SHAPES
 from bayeslaw.sampler.maps import alone, log_falls, place_terms, pull_alone, pull_log_falls, pull_terms
-from bayeslaw.sampler.misfit import PLACE_WEIGHTS, PULL_WEIGHTS
+from bayeslaw.sampler.misfit import PLACE_WEIGHTS, PULL_WEIGHTS, weight_room
 from bayeslaw.sampler.parameters import log_prior, natural
 from bayeslaw.sampler.spreads import place_spreads, pull_spreads, pull_totals
 from bayeslaw.sampler.stored import call_part, inner, inner_sums, stored
@@ -136,6 +136,7 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
     u, v, g = np.empty(size), np.empty(size), np.zeros(extra)
     values, chain = np.empty(extra), np.zeros(extra)
     law, beside, jacobian = np.empty((0, 0)), np.empty((0, 0)), 0.0
+    room = np.empty(weight_room(table) if follows else 0)
     if framed:
         _out_of_frame(table, x, u)
     else:
@@ -169,7 +170,7 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
         natural(v, scale, low, high, values, chain)
         if follows:
             beside = law_on_block(table, unit + 1, values)
-            jacobian += call_part(misfit[PLACE_WEIGHTS], table_address, u, v, values, beside[0], 0)
+            jacobian += call_part(misfit[PLACE_WEIGHTS], table_address, u, v, values, beside[0], room)
     if what in (TO_PARAMETERS, FROM_FRAME):
         value[0] = jacobian
         _copy(v, out)
@@ -192,7 +193,7 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
         return 1
     if follows:
         pull = np.zeros(beside.shape[1])
-        call_part(misfit[PULL_WEIGHTS], table_address, u, g, beside[0], pull, 0)
+        call_part(misfit[PULL_WEIGHTS], table_address, u, g, beside[0], pull, room)
         pull_back(table, unit + 1, pull, beside, chain, g)
     if mapped:
         pull = np.zeros(law.shape[1])

@@ -294,7 +294,7 @@ class Coordinates:
         beside = [self.weights.block] if self.weights.block else []
         blocks = block_arrays([*d.blocks, *((law, block) for block in (self._units, *beside))])
         groups = {**family_arrays(self.conditionals), **self._spreads.arrays}
-        return {**d.arrays, **blocks, **own, "locations": self._locations, **self.weights.arrays(d), **groups}
+        return {**d.arrays, **blocks, **own, "locations": self._locations, **self.weights.arrays(), **groups}
 
     @cached_property
     def _spreads(self) -> Spreads:

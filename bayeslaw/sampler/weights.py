@@ -1,16 +1,17 @@
-"""The coordinates of the weights of a misfit: axes near the mode, along which they follow the slope and the law.
+"""The coordinates of the weights of a misfit: their distribution given the law, the slopes and the noise.
 
-Given the law and the slopes the data determine some combinations of weights, others keep their prior. Where the law
-moves, these follow, and so they lie along curved ridges with its coefficients. The sampler moves the principal axes of
-the weights given all else, each times a power of the slope: the share of its prior variance that the data remove. It
-subtracts how the conditional mode of the weights follows the law, which a few cells of the law tell.
+Errors taken for Normal, and their correlations for those at the mode, the weights given all else are Normal: of
+precision M = 1 + k s G s and mean M^-1 k s h, where s are the slopes, k is the precision of the errors relative to that
+at the mode, G the information of the measurements about what the weights are multiplied with, and h the part of it
+that is linear. Where the law moves, h moves, linearly in the log law of a few cells. The sampler moves z in
+w = M^-1 k s h + R^-1 z, M = R'R: it sees law, slopes and noise as if the weights were integrated out.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import qr
+from scipy.linalg import qr, solve_triangular
 
 from bayeslaw.sampler.blocks import Block
 from bayeslaw.sampler.density import Density
@@ -23,63 +24,66 @@ APART = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """Axes of the weights of every process and validation set; by default the weights themselves.
+    """What the measurements of every validation set say about its weights; by default nothing is known.
 
     Attributes
     ----------
-    axes : tuple of array
-        Orthogonal, so that the prior stays standard normal.
-    told : tuple of array
-        The share of the prior variance along every axis that the data remove.
+    entries : tuple of array
+        The entry of every weight and of its slope (2, weight).
+    sigma : tuple of int
+        The entry of the noise.
     middle : tuple of float
-        Logarithms of the slopes at which the axes are the weights, rotated.
-    follows : tuple of array
-        Minus how the conditional mode moves along an axis (axis, cell) with the log law in some cells, times the slope.
-    still : tuple of array
-        That at the mode, which is subtracted.
+        Its logarithm at the mode.
+    information : tuple of array
+        G (weight, weight).
+    follows, still : tuple of array
+        h is `still` plus `follows` (weight, cell) times the log law in some cells.
     block : Block, optional
         The cells.
     """
 
-    axes: tuple[np.ndarray, ...] = ()
-    told: tuple[np.ndarray, ...] = ()
+    entries: tuple[np.ndarray, ...] = ()
+    sigma: tuple[int, ...] = ()
     middle: tuple[float, ...] = ()
+    information: tuple[np.ndarray, ...] = ()
     follows: tuple[np.ndarray, ...] = ()
     still: tuple[np.ndarray, ...] = ()
     block: Block | None = None
 
     @classmethod
     def near(cls, density: Density, v: np.ndarray, around: Iterable[np.ndarray]) -> "Weights":
-        """Return the axes near the mode, from parameter vectors around it that differ in coefficients of the law."""
+        """Learn it near the mode, from parameter vectors around it that differ in coefficients of the law."""
         density = density.expected(v)
-        entries = np.concatenate([first + np.arange(knots) for first, knots, _ in density.weights])
-        steps = 1e-4 * np.eye(density.size)[entries]
-        precision = np.array([(density(v - step)[1] - density(v + step)[1])[entries] / 2e-4 for step in steps])
-        covariance = np.linalg.inv((precision + precision.T) / 2)
         log_law, block = _log_law(density)
-        vectors = [x for x in around if np.isfinite(log_law(x)).all()]
-        modes = np.array([x[entries] + covariance @ density(x)[1][entries] for x in [v, *vectors]])
-        laws = np.array([log_law(x) for x in [v, *vectors]])
-        moved, by = modes[1:] - modes[0], laws[1:] - laws[0]
-        cells = _telling(by)
-        weight = np.linalg.lstsq(by[:, cells], moved, rcond=1e-6)[0].T
-        found, done = [], 0
-        for _, knots, slope in density.weights:
-            own = slice(done, done + knots)
-            left, axes = np.linalg.eigh(covariance[own, own])
-            moves = -np.exp(v[slope]) * axes.T @ weight[own]
-            found.append((axes, 1 - np.clip(left, 0.0, 1.0), v[slope], moves, moves @ laws[0, cells]))
-            done = own.stop
+        vectors = [v, *(x for x in around if np.isfinite(log_law(x)).all())]
+        gradients = np.array([density(x)[1] for x in vectors])
+        laws = np.array([log_law(x) for x in vectors])
+        cells = _telling(laws[1:] - laws[0])
+        by, here, sigma = laws[1:, cells] - laws[0, cells], laws[0, cells], density.parameters["sigma"].place.start
+        found = []
+        for e in range(len(density.design.evals)):
+            parts = density.weights[e :: len(density.design.evals)]
+            entries = np.hstack([[first + np.arange(n), np.full(n, slope)] for first, n, slope in parts])
+            own, slope = entries[0], np.exp(v[entries[1]])
+            steps = 1e-4 * np.eye(density.size)[own]
+            precision = np.array([(density(v - step)[1] - density(v + step)[1])[own] / 2e-4 for step in steps])
+            information = _positive(precision - np.eye(len(own))) / slope / slope[:, None]
+            moved = (gradients[1:, own] - gradients[0, own]) / slope
+            follows = np.linalg.lstsq(by, moved, rcond=1e-6)[0].T
+            linear = v[own] / slope + information @ (slope * v[own])
+            found.append((entries, sigma + e, v[sigma + e], information, follows, linear - follows @ here))
         return cls(*zip(*found, strict=True), _some(block, cells))  # type: ignore[call-arg, arg-type]
 
-    def arrays(self, density: Density) -> dict[str, np.ndarray]:
+    def arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays of the compiled density (`bayeslaw.sampler.table`)."""
         return {
-            "weights": density.weights[: len(self.axes)],
-            "rotation": np.concatenate([np.empty(0), *(a.ravel() for a in self.axes)]),
-            "told": np.concatenate([np.empty(0), *self.told]),
-            "slope_at_mode": np.array(self.middle, float),
-            "follows": np.concatenate([np.empty(0), *(f.ravel() for f in self.follows)]),
+            "weights": np.array([(e.shape[1], s) for e, s in zip(self.entries, self.sigma, strict=True)], int).reshape(
+                -1, 2
+            ),
+            "weight_entries": np.concatenate([np.empty(0, int), *(e.T.ravel() for e in self.entries)]),
+            "sigma_at_mode": np.array(self.middle, float),
+            "information": np.concatenate([np.empty(0), *(x.ravel() for x in self.information)]),
+            "follows": np.concatenate([np.empty(0), *(x.ravel() for x in self.follows)]),
             "still": np.concatenate([np.empty(0), *self.still]),
         }
 
@@ -88,11 +92,19 @@ class Weights:
         if self.block is None:
             return
         log_law = np.log(self.block.evaluate(density.model.law, density.parameters.natural(v)[0])[0])
-        parts = zip(density.weights, self.axes, self.told, self.middle, self.follows, self.still, strict=True)
-        for (first, knots, slope), axes, told, middle, follows, still in parts:
-            own = slice(first, first + knots)
-            behind = (follows @ log_law - still) * np.exp(-v[slope])
-            u[own] = (axes.T @ v[own] + behind) * np.exp(told * (v[slope] - middle))
+        parts = zip(self.entries, self.sigma, self.middle, self.information, self.follows, self.still, strict=True)
+        for (own, slopes), sigma, middle, information, follows, still in parts:
+            slope, sharper = np.exp(v[slopes]), np.exp(2 * (middle - v[sigma]))
+            root = np.linalg.cholesky(np.eye(len(own)) + sharper * slope * information * slope[:, None]).T
+            mean = solve_triangular(root, sharper * slope * (still + follows @ log_law), trans="T")
+            u[own] = root @ v[own] - mean
+
+
+def _positive(matrix: np.ndarray) -> np.ndarray:
+    """Return the symmetric part of a matrix, with negative eigenvalues at 0."""
+    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+    positive: np.ndarray = (vectors * np.maximum(values, 0.0)) @ vectors.T
+    return positive
 
 
 def _log_law(density: Density) -> tuple[Callable[[np.ndarray], np.ndarray], Block]:
