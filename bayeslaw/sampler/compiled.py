@@ -165,7 +165,7 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
             bend(table, v, falls, c_u)
         jacobian += place_terms(
             v, law[0], terms, reals2(table, At.term_weight), whole(table, At.level), reals(table, At.level_weight),
-            reals2(table, At.contrasts), whole(table, At.logs), reals(table, At.log_bend),
+            reals2(table, At.contrasts), whole(table, At.logs), reals(table, At.log_bend), reals(table, At.mean),
         )  # fmt: skip
         natural(v, scale, low, high, values, chain)
         if follows:
@@ -200,7 +200,7 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
         pull_terms(
             g, v, law[0], pull, terms, reals2(table, At.term_weight), whole(table, At.level),
             reals(table, At.level_weight), reals2(table, At.contrasts), whole(table, At.logs),
-            reals(table, At.log_bend),
+            reals(table, At.log_bend), reals(table, At.mean),
         )  # fmt: skip
         if families:
             by_fall = np.zeros(size)

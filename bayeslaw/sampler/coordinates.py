@@ -52,12 +52,15 @@ class Coordinates:
     conditionals : tuple of Conditionals
         Pooled coefficients that move by deviations; their numbers change the coordinates, not the posterior.
     weights : Weights
-        The axes along which the weights of the misfit move.
+        What the measurements say about the weights of the misfit.
+    determined : tuple of array, optional
+        The weights of cells in the mean loss, and (amplitude, cell) in the drops (`bayeslaw.sampler.determined`).
     """
 
     density: Density
     conditionals: tuple[Conditionals, ...] = ()
     weights: Weights = Weights()
+    determined: tuple[np.ndarray, np.ndarray] | None = None
 
     @cached_property
     def _levels(self) -> dict[str, np.ndarray]:
@@ -169,7 +172,7 @@ class Coordinates:
         return first[order], np.argsort(order)[like.ravel()]
 
     @cached_property
-    def _units(self) -> Block:
+    def units(self) -> Block:
         """The law with one term alone at unit amplitude, over the levels of all covariates; at the end with no term."""
         d, names, points = self.density, self.density.flat, self._distinct[0]
         zero, one = d.size, d.size + 1
@@ -190,9 +193,11 @@ class Coordinates:
         return Block(tuple(covariates), np.concatenate(entries, axis=1))
 
     @cached_property
-    def _contrasts(self) -> np.ndarray:
+    def contrasts(self) -> np.ndarray:
         """Weights (amplitude, cell) of a term's values in its drop or in the term; 0 for those that move by neither."""
-        shape, axes = self._units.shape[1:], list(self.density.model.law.covariates)
+        if self.determined:
+            return self.determined[1]
+        shape, axes = self.units.shape[1:], list(self.density.model.law.covariates)
         weights = np.zeros((len(self.amplitudes), *shape))
         for number, (name, along) in enumerate(self.amplitudes.items()):
             at = np.moveaxis(weights[number], axes.index(along), 0)
@@ -203,11 +208,11 @@ class Coordinates:
         return weights.reshape(len(self.amplitudes), int(np.prod(shape)))
 
     @cached_property
-    def _plan(self) -> tuple[np.ndarray, ...]:
+    def plan(self) -> tuple[np.ndarray, ...]:
         """The arguments of the compiled maps.
 
         Entries of the amplitudes (amplitude, point) and of the level (point), each with the share of the point in the
-        entry; the contrasts; the locations of levels on the log scale, and where these bend.
+        entry; the contrasts; the locations of levels on the log scale, and where these bend; the weights of the mean.
         """
         d, names = self.density, self.density.flat
         (homes, owned), (points, like) = self._homes, self._distinct
@@ -225,7 +230,8 @@ class Coordinates:
         level, level_weight = (x[rows[k]] if self.level else x[0, :0] for x in (homes, weight))
         logs = np.intersect1d(level, self._locations)
         bend = np.full(len(logs), d.parameters[self.level].bend if self.level else 0.0)
-        return terms, term_weight, level, level_weight, self._contrasts, logs, bend
+        mean = self.determined[0] if self.determined else np.full(self.contrasts.shape[1], 1 / self.contrasts.shape[1])
+        return terms, term_weight, level, level_weight, self.contrasts, logs, bend, mean
 
     @cached_property
     def of_groups(self) -> np.ndarray:
@@ -250,7 +256,7 @@ class Coordinates:
         if self.weights.block is not None:
             return np.full(self.density.size, -1)
         d, homes = self.density, self._homes[0][:, self._distinct[0]]
-        terms, term_weight, level, level_weight, contrasts, *_ = self._plan
+        terms, term_weight, level, level_weight, contrasts, *_ = self.plan
         entry = d.entries(d.labels)
         group = self._group_in_runs[np.arange(entry.shape[1]) % len(self._group_in_runs)]
         meet = [(entry, group), *((s.entry.T, np.arange(len(s.entry))) for s in self.conditionals)]
@@ -281,25 +287,25 @@ class Coordinates:
         found: np.ndarray = connected_components(coo_array((np.ones(len(run)), (at, groups + run)), (size, size)))[1]
         return found[:groups]
 
-    def _evaluate_units(self, v: np.ndarray) -> np.ndarray:
+    def evaluate_units(self, v: np.ndarray) -> np.ndarray:
         values = np.concatenate([self.density.parameters.natural(v)[0], (0.0, 1.0), np.exp(v[self._locations])])
-        return self._units.evaluate(self.density.model.law, values)[0]
+        return self.units.evaluate(self.density.model.law, values)[0]
 
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays of the compiled density (`bayeslaw.sampler.table`)."""
         d, law = self.density, self.density.model.law
-        names = ("terms", "term_weight", "level", "level_weight", "contrasts", "logs", "log_bend")
-        own = dict(zip(names, self._plan, strict=True))
+        names = ("terms", "term_weight", "level", "level_weight", "contrasts", "logs", "log_bend", "mean")
+        own = dict(zip(names, self.plan, strict=True))
         beside = [self.weights.block] if self.weights.block else []
-        blocks = block_arrays([*d.blocks, *((law, block) for block in (self._units, *beside))])
+        blocks = block_arrays([*d.blocks, *((law, block) for block in (self.units, *beside))])
         groups = {**family_arrays(self.conditionals), **self._spreads.arrays}
         return {**d.arrays, **blocks, **own, "locations": self._locations, **self.weights.arrays(), **groups}
 
     @cached_property
     def _spreads(self) -> Spreads:
         """The spreads of the populations."""
-        moved = self._plan[0][(self._contrasts != 0).any(axis=1)]
+        moved = self.plan[0][(self.contrasts != 0).any(axis=1)]
         return Spreads.of(self.density.parameters, self.conditionals, moved)
 
     @cached_property
@@ -313,10 +319,10 @@ class Coordinates:
 
     def inverse(self, v: np.ndarray) -> np.ndarray:
         """Return the coordinates of a parameter vector."""
-        w, falls, unit = v.copy(), np.zeros_like(v), self._evaluate_units(v)
-        alone(unit, self._plan[0])
-        displace_terms(w, v, unit, *self._plan)
-        log_falls(unit, *self._plan[:2], self._contrasts, falls)
+        w, falls, unit = v.copy(), np.zeros_like(v), self.evaluate_units(v)
+        alone(unit, self.plan[0])
+        displace_terms(w, v, unit, *self.plan)
+        log_falls(unit, *self.plan[:2], self.contrasts, falls)
         u, c = w.copy(), self.density.parameters.natural(v)[0]
         self._spreads.displace(v, u)
         for sets in self.conditionals:

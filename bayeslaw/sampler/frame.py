@@ -16,6 +16,7 @@ from bayeslaw.sampler.compiled import FRAME, FROM_FRAME, evaluate
 from bayeslaw.sampler.conditionals import Conditionals
 from bayeslaw.sampler.coordinates import Coordinates
 from bayeslaw.sampler.density import Density
+from bayeslaw.sampler.determined import determined
 from bayeslaw.sampler.differences import curvature, scales
 from bayeslaw.sampler.least_squares import Estimate
 from bayeslaw.sampler.parameters import Parameters
@@ -46,7 +47,9 @@ class Frame:
         sets = conditionals(density, v)
         coordinates = Coordinates(density, sets)
         if len(density.weights):
-            coordinates = Coordinates(density, sets, Weights.near(density, v, _around(coordinates, v)))
+            around = list(_around(coordinates, v))
+            known = None if sets else determined(coordinates, v, around)
+            coordinates = Coordinates(density, sets, Weights.near(density, v, around), known)
         center = coordinates.inverse(v)
         return cls.around(coordinates, center)
 
@@ -236,7 +239,7 @@ def _curvature(coordinates: Coordinates, at: np.ndarray) -> tuple[np.ndarray, np
     if not density.model.noise.robust:
         return curvature(coordinates, at, scale, parts), scale
     expected = density.expected(coordinates.forward(at)[0])
-    smooth = Coordinates(expected, coordinates.conditionals, coordinates.weights)
+    smooth = Coordinates(expected, coordinates.conditionals, coordinates.weights, coordinates.determined)
     errors = np.zeros(len(at), bool)
     for name in density.model.noise.priors(len(density.design.evals)):
         errors[density.parameters[name].place] = True

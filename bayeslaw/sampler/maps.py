@@ -26,15 +26,15 @@ def _fall(unit, terms, contrasts, a, p):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _above(v, unit, terms, p):  # type: ignore[no-untyped-def]
-    """Return the mean over the design of the law without its level."""
+def _above(v, unit, terms, mean, p):  # type: ignore[no-untyped-def]
+    """Return the weighted mean over the design of the law without its level."""
     cells, above = _cells(unit, terms), 0.0
     for a in range(terms.shape[0] + 1):
         amplitude = math.exp(v[terms[a, p]]) if a < terms.shape[0] else 1.0
         first = (a * terms.shape[1] + p) * cells
         for m in range(cells):
-            above += amplitude * unit[first + m]
-    return above / cells
+            above += amplitude * mean[m] * unit[first + m]
+    return above
 
 
 @kept
@@ -47,7 +47,7 @@ def alone(unit, terms):  # type: ignore[no-untyped-def]
 
 
 @inner
-def place_terms(v, unit, terms, term_weight, level, level_weight, contrasts, logs, bend):  # type: ignore[no-untyped-def]
+def place_terms(v, unit, terms, term_weight, level, level_weight, contrasts, logs, bend, mean):  # type: ignore[no-untyped-def]
     """Turn log drops into log amplitudes, then mean losses into levels; return the log Jacobian, NaN without a drop."""
     for a in range(terms.shape[0]):
         if contrasts[a, 0] != 0:
@@ -57,7 +57,7 @@ def place_terms(v, unit, terms, term_weight, level, level_weight, contrasts, log
                     return math.nan
                 v[terms[a, p]] -= term_weight[a, p] * math.log(fall)
     for p in range(len(level)):
-        v[level[p]] -= level_weight[p] * _above(v, unit, terms, p)
+        v[level[p]] -= level_weight[p] * _above(v, unit, terms, mean, p)
     jacobian = 0.0
     for i in range(len(logs)):
         at, low = v[logs[i]], bend[i]
@@ -67,12 +67,12 @@ def place_terms(v, unit, terms, term_weight, level, level_weight, contrasts, log
 
 
 @kept
-def displace_terms(u, v, unit, terms, term_weight, level, level_weight, contrasts, logs, bend):  # type: ignore[no-untyped-def]
+def displace_terms(u, v, unit, terms, term_weight, level, level_weight, contrasts, logs, bend, mean):  # type: ignore[no-untyped-def]
     """Turn log amplitudes into log drops, and levels into mean losses: the inverse of `place_terms`."""
     for i in range(len(logs)):
         u[logs[i]] = _unlog(v[logs[i]], bend[i])
     for p in range(len(level)):
-        u[level[p]] += level_weight[p] * _above(v, unit, terms, p)
+        u[level[p]] += level_weight[p] * _above(v, unit, terms, mean, p)
     for a in range(terms.shape[0]):
         if contrasts[a, 0] != 0:
             for p in range(terms.shape[1]):
@@ -85,7 +85,7 @@ def _unlog(x, low):  # type: ignore[no-untyped-def]
 
 
 @inner
-def pull_terms(g, v, unit, pull, terms, term_weight, level, level_weight, contrasts, logs, bend):  # type: ignore[no-untyped-def]
+def pull_terms(g, v, unit, pull, terms, term_weight, level, level_weight, contrasts, logs, bend, mean):  # type: ignore[no-untyped-def]
     """Turn a gradient in the parameters into one in the drops and mean losses, and add that in the terms to `pull`."""
     cells, points = _cells(unit, terms), terms.shape[1]
     last = terms.shape[0] * points * cells
@@ -93,14 +93,14 @@ def pull_terms(g, v, unit, pull, terms, term_weight, level, level_weight, contra
         at = _unlog(v[logs[i]], bend[i])
         g[logs[i]] = (g[logs[i]] - 1) / at if at > bend[i] else g[logs[i]] / bend[i]
     for p in range(len(level)):
-        force = -g[level[p]] * level_weight[p] / cells
+        force = -g[level[p]] * level_weight[p]
         for m in range(cells):
-            pull[last + p * cells + m] += force
+            pull[last + p * cells + m] += force * mean[m]
         for a in range(terms.shape[0]):
             amplitude, total, first = math.exp(v[terms[a, p]]), 0.0, (a * points + p) * cells
             for m in range(cells):
-                pull[first + m] += force * amplitude
-                total += unit[first + m]
+                pull[first + m] += force * amplitude * mean[m]
+                total += mean[m] * unit[first + m]
             g[terms[a, p]] += force * amplitude * total
     for a in range(terms.shape[0]):
         if contrasts[a, 0] != 0:

@@ -21,7 +21,7 @@ At = IntEnum(
     "floor_at floor pairs pairs_at options "
     "likelihood packs packs_at cell loss known size batch_number parameter_at "
     "measured gap start times deviations "
-    "terms term_weight level level_weight contrasts logs log_bend locations "
+    "terms term_weight level level_weight contrasts logs log_bend mean locations "
     "bent_shape bent_entries bent_numbers spreads spread_unit leader effect "
     "misfit misfit_parts misfit_level misfit_eval misfit_at misfit_basis "
     "weights weight_entries sigma_at_mode information follows still "
