@@ -248,17 +248,26 @@ class Density:
     def expected(self, v: np.ndarray) -> "Density":
         """Return the density had the model predicted every measurement, and errors been Normal.
 
-        It is quadratic in the logarithms of the losses, and the curvature at the vector is the expected one.
+        It is quadratic in the logarithms of the losses, and the curvature at the vector is the expected one. Robust
+        errors give outliers less weight: as much as they have at the vector.
         """
-        ev, residual = self.residuals(self.parameters.natural(v)[0])
-        row, loss = self.design.cells["row"], self.design.rows["loss"].transpose("row", "eval")
-        fitted = loss.values.copy()
+        c = self.parameters.natural(v)[0]
+        ev, residual = self.residuals(c)
+        row, rows = self.design.cells["row"], self.design.rows
+        loss = rows["loss"].transpose("row", "eval")
+        fitted, known = loss.values.copy(), self.design.known_error.copy()
         fitted[row, ev] *= np.exp(-residual)
+        if self.model.noise.robust:
+            sigma = c[self.parameters["sigma"].place.start + ev]
+            known[row, ev] = np.hypot(known[row, ev], sigma * np.sqrt(1 / self.attention(residual / sigma) - 1))
         model = replace(self.model, noise=replace(self.model.noise, robust=False))
-        object.__setattr__(
-            model, "design", replace(self.design, rows=self.design.rows.assign(loss=loss.copy(data=fitted)))
-        )
+        rows = rows.assign(loss=loss.copy(data=fitted), loss_sd=(("row", "eval"), known * fitted))
+        object.__setattr__(model, "design", replace(self.design, rows=rows))
         return Density(model)
+
+    def attention(self, z: np.ndarray) -> np.ndarray:
+        """Return the weights of measurements, from 0 to 1, by their errors in units of the noise."""
+        return np.minimum(6 / (5 + z**2), 1.0) if self.model.noise.robust else np.ones_like(z)
 
     def batch(self, c: np.ndarray) -> np.ndarray:
         """Return the batch effects (eval, batch) in a vector of natural values; empty without batch noise."""
