@@ -28,8 +28,12 @@ def slide(fit: Posterior) -> CheckResult | None:
         score,
         limit,
         f"the law is off most along {where}; chance explains {limit:.2f} standard errors",
-        "answers beyond the runs are off by more: use a law that can bend there, or a misfit beside it, "
-        "Model(..., misfit='scales')",
+        "answers beyond the runs are off by more: "
+        + (
+            "use a law that can bend there"
+            if fit.processes
+            else "fit the law with its misfit, which misfit=None left out"
+        ),
     )
 
 

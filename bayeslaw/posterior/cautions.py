@@ -157,8 +157,7 @@ def cautions(fit: Posterior, mixture: xr.DataArray | None = None, **planned: Any
             far = f"{percent(missed)} {'above' if missed > 0 else 'below'}"
             found.append(
                 f"the {name} loss of the fitted runs ends {far} the law, and early runs of "
-                f"{fit.settings['domain']!r} share such errors: expect the same of them, or fit "
-                f"bl.with_misfit(models.{fit.model.law.name}) and add the domain to that"
+                f"{fit.settings['domain']!r} share such errors: expect the same of them"
             )
     found += fit.model.beyond_the_law
     farthest = [reach(fit, {column: value}) for column, value in planned.items()]

@@ -41,8 +41,6 @@ WRONG: dict[str, Any] = {
     ),
     "a Fit to calibrate": (lambda f: LIBRARY.calibrate(f, 3), "model is a Fit: give a Model"),
     "a number of simulations": (lambda f: LIBRARY.calibrate(f.model, "3"), r"n is '3': give a whole number"),
-    "the name of a law": (lambda f: LIBRARY.with_misfit("dcpt"), "law is 'dcpt': give a Law, one of bayeslaw.models"),
-    "one name for a list": (lambda f: LIBRARY.with_misfit(models.dcpt, along="D"), "along is 'D': give a list"),
     "a table of early runs": (
         lambda f: f.new_domain(pd.DataFrame()),
         r"early_runs is a DataFrame: give Runs, bl.read_r",
