@@ -178,13 +178,6 @@ class Fit(Posterior):
         shown = [str(name) for name in self.posterior if name not in weights]
         return cast(pd.DataFrame, arviz_stats.summary(self.idata, shown, ci_prob=prob, ci_kind="eti"))
 
-    def without_misfit(self) -> "Fit":
-        """Return the fit with the law alone: predictions and decisions leave out what the misfit adds to it."""
-        weights = [process.weights for process in self.processes.values()]
-        idata = self.idata.copy()
-        idata["posterior"] = xr.DataTree(self.posterior.drop_vars(weights))
-        return replace(self, idata=idata)
-
     @overload
     def predict(self, *, new_run: bool = False, seed: int = 0, **columns: Any) -> Quantity: ...
     @overload

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import singledispatch, wraps
-from typing import Any
+from typing import Any, Self
 from zlib import crc32
 
 import numpy as np
@@ -209,6 +209,13 @@ class Posterior:
                 weights, slope = self.posterior[process.weights], self.posterior[process.slope]
                 found = found + slope * xr.dot(process.basis(columns), weights.drop_vars(process.dim), dim=process.dim)
         return found
+
+    def without_misfit(self) -> Self:
+        """Return the fit with the law alone: predictions and decisions leave out what the misfit adds to it."""
+        weights = [process.weights for process in self.processes.values()]
+        idata = self.idata.copy()
+        idata["posterior"] = xr.DataTree(self.posterior.drop_vars(weights))
+        return replace(self, idata=idata)
 
     @property
     def mean_name(self) -> str:

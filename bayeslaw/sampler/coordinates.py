@@ -288,6 +288,7 @@ class Coordinates:
         return found[:groups]
 
     def evaluate_units(self, v: np.ndarray) -> np.ndarray:
+        """Return the values of the units at a parameter vector."""
         values = np.concatenate([self.density.parameters.natural(v)[0], (0.0, 1.0), np.exp(v[self._locations])])
         return self.units.evaluate(self.density.model.law, values)[0]
 

@@ -1,4 +1,4 @@
-"""What the runs determine of the terms of a law beside a misfit: weights of its mean loss and of the drops of its terms.
+"""What the runs determine of a law beside a misfit: weights of its mean loss and of the drops of its terms.
 
 A law alone is told by its mean over the design and by the drop of each term across it. A misfit takes over what the
 terms do within the runs, in part, and other means and drops stay where exponents move. They are learned from modes of
@@ -25,7 +25,7 @@ RIDGE = 1e-3
 
 @dataclass(frozen=True)
 class _Modes:
-    """The law at the modes, one per vector: its level (vector, point), and its terms (vector, amplitude, point, cell)."""
+    """The law at the modes: level (vector, point), terms (vector, amplitude, point, cell), the rest without level."""
 
     level: np.ndarray
     terms: np.ndarray
