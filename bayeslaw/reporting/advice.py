@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from bayeslaw.base.words import counted
 from bayeslaw.checks import CheckResult
 from bayeslaw.posterior.convergence import convergence
 from bayeslaw.posterior.draws import Posterior
-from bayeslaw.reporting.answer import Answer
+from bayeslaw.reporting.answer import Answer, Verdict
 
 __all__ = ["advised", "one_sentence"]
 
@@ -47,13 +48,27 @@ def advised(fit: Posterior, found: Answer, checks: Iterable[CheckResult]) -> Ans
         withheld = f"the advice on {found.about} is withheld: the fit did not converge ({mixing})"
         return replace(
             found,
+            headline=withheld,
             sentences=[*[withheld] * bool(found.actions), *found.sentences],
             actions=actions,
             cautions=tuple(c for c in found.cautions if str(mixing) not in c),
+            verdict=Verdict("red", "do not act", "the fit did not converge"),
         )
     unknown = "this check of the fit failed, and {it} may hang on it"
     failed = [check.name for check in checks if not check.passed and check.name not in CAUTIONED]
-    return replace(found, doubts={name: MEANS.get(name, unknown).format(it=found.about) for name in failed})
+    doubts = {name: MEANS.get(name, unknown).format(it=found.about) for name in failed}
+    return replace(found, doubts=doubts, verdict=_verdict(found, doubts))
+
+
+def _verdict(found: Answer, doubts: Mapping[str, str]) -> Verdict:
+    """Return the verdict of a fit that converged: green without a doubt, red where no decision follows from it."""
+    if found.verdict.colour == "red":
+        return found.verdict
+    first, *others = [*found.cautions, *doubts.values(), ""]
+    if not first:
+        return found.verdict
+    more = f" (and {counted(len(others) - 1, 'other')}, below)" if len(others) > 1 else ""
+    return Verdict("amber", "believe it with this caveat", f"{first.rstrip('.')}{more}")
 
 
 def one_sentence(fits: Mapping[str, Posterior], answers: Mapping[str, Answer], best: str | None, spread: str) -> str:

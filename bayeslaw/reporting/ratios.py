@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayeslaw.base.numbers import amount, exact
-from bayeslaw.base.words import place
+from bayeslaw.base.intervals import CI_PROB
+from bayeslaw.base.numbers import amount, exact, percent, short
+from bayeslaw.base.words import counted, place
 from bayeslaw.decisions.critical_ratio import CriticalRatio, bends, of_the_study
 from bayeslaw.decisions.study import study_of
 from bayeslaw.errors import BayeslawError
-from bayeslaw.plots import plot_critical_ratio
+from bayeslaw.plots import plot_critical_ratio, plot_ratios
 from bayeslaw.plots.style import cells
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.reporting.answer import LEAST_PROBABILITY, Answer, question_of
@@ -23,6 +24,14 @@ __all__ = ["critical_ratios", "ratios"]
 
 RULES: tuple[dict[str, Any], ...] = ({"max_rise": 0.0}, {"max_rise": 0.01})
 """The limits on the general loss that a report answers by default."""
+
+NUMERALS = dict(enumerate(("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"), 1))
+
+WITH = {
+    "no rise": "with no rise of the general loss",
+    "begun to fall again": "so that the general loss has begun to fall again",
+}
+"""How a sentence says that a limit is kept; others are rises or falls."""
 
 LIMITS = ("max_rise", "max_increase", "rule")
 """Arguments of a question that replace them."""
@@ -47,8 +56,7 @@ HOW_TO_READ = (
     "smallest share of the law's range on: in the mean law, and of a single new run, with its own error. "
     f"*safe share*: the largest share at which a new run keeps the limit with probability {SAFE_PROBABILITY}. "
     "*p_never*: probability that even the smallest share breaks the limit; *p_always*: that even the largest respects "
-    "it. An end with `>=` or `<=` is a bound: it lies at the end of the range. In the figure, the strip shows where "
-    "the interval lies between 0 and 1, and in grey the searched range."
+    "it. An end with `>=` or `<=` is a bound: it lies at the end of the range. "
 )
 
 
@@ -69,16 +77,6 @@ def ratios(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
             if row.get("eval", TOGETHER) == TOGETHER:
                 for action in _actions(ratio, row["safe share"]):
                     actions.setdefault(action, []).append(label)
-    density = Picture(
-        "critical-ratio",
-        f"Posterior of the critical ratio, one panel per question, for example {next(iter(draws))}",
-        lambda: grid(
-            rows,
-            lambda row, ax: plot_critical_ratio(row["ratio"], ax, _title(row, _at(row, table))),
-            width=2.6,
-            height=2.3,
-        ),
-    )
     over = f" over {' or '.join(dict.fromkeys(map(amount, table['D'])))} tokens" if "D" in table else ""
     return Answer(
         f"Which share of the new domain can continual pre-training take{over} before the general loss breaks its limit "
@@ -88,12 +86,78 @@ def ratios(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
         table.drop(columns=["ratio", *(["D"] if "D" in table and table["D"].nunique() == 1 else [])]),
         HOW_TO_READ,
         draws,
-        [density],
+        [_picture(rows, table)],
         tuple(dict.fromkeys(caution for ratio in table["ratio"] for caution in ratio.cautions)),
         _marks(rows),
         about="the critical ratio",
         planned={column: table[column].to_numpy() for column in ("N", "D") if column in table},
         ratios=found,
+        title=f"How much {_subject(fit)} can {_models(fit)} take?",
+        headline=_headline([row for row in rows if row.get("N") == largest], largest),
+    )
+
+
+def _subject(fit: Posterior) -> str:
+    """Return what the share is of: the domain, if all runs have the same."""
+    rows = fit.model.runs.table
+    domains = rows.loc[rows["domain_share"] > 0, "domain"].unique() if "domain" in rows else []
+    return str(domains[0]) if len(domains) == 1 else "of the new domain"
+
+
+def _models(fit: Posterior) -> str:
+    """Return the models that the runs train, in words."""
+    rows = fit.model.runs.table
+    sizes = rows["N"].nunique() if "N" in rows else 1
+    return "this model" if sizes == 1 else f"these {NUMERALS.get(sizes, sizes)} models"
+
+
+def _headline(rows: list[dict[str, Any]], largest: float | None) -> str:
+    """Return the answer for the largest model in one sentence, one part for each limit."""
+    parts: dict[str, list[CriticalRatio]] = {}
+    for row in rows:
+        if row.get("eval", TOGETHER) == TOGETHER:
+            parts.setdefault(row["limit"], []).append(row["ratio"])
+    said = [f"{_about(of)} {WITH.get(limit, f'with a {limit} of the general loss')}" for limit, of in parts.items()]
+    who = "the model" if largest is None else f"the largest model (N {amount(largest)})"
+    return f"{who} can take {', or '.join(said)}"
+
+
+def _about(ratios: list[CriticalRatio]) -> str:
+    """Return critical ratios to two digits, or that no share, or every share, respects the limit."""
+    if all(float(r.p_never) > 0.5 for r in ratios):
+        return "no share at all"
+    if all(float(r.p_always) > 0.5 for r in ratios):
+        return f"any share up to {short(ratios[0].high, 2)}"
+    middles = sorted(float(r.median()) for r in ratios)
+    ends = [f"{m:.2f}" for m in (middles[0], middles[-1])]
+    return f"a share of about {' to '.join(dict.fromkeys(ends))}"
+
+
+def _picture(rows: list[dict[str, Any]], table: pd.DataFrame) -> Picture:
+    """Return the figure of the ratios: the posterior of a single one, or all of them on one axis from 0 to 1."""
+    if len(rows) == 1:
+        return Picture(
+            "critical-ratio",
+            "Posterior of the critical ratio; the strip shows where its interval lies between 0 and 1",
+            lambda: grid(rows, lambda row, ax: plot_critical_ratio(row["ratio"], ax, _title(row, _at(row, table)))),
+        )
+    at = [_at(row, table) or "all runs" for row in rows]
+    limits, places = (list(dict.fromkeys(each)) for each in ([row["limit"] for row in rows], at))
+    by_place: dict[str, dict[str, Any]] = {limit: {} for limit in limits}
+    for row, place_ in zip(rows, at, strict=True):
+        by_place[row["limit"]][place_] = row
+    ratios = {limit: {p: row["ratio"] for p, row in of.items()} for limit, of in by_place.items()}
+    safe = {limit: {p: row["safe share"] for p, row in of.items()} for limit, of in by_place.items()}
+    return Picture(
+        "critical-ratio",
+        f"Critical ratios between 0 and 1, one row for each of {counted(len(places), 'place')}: median and "
+        f"{percent(CI_PROB)} interval in the mean law; the bar marks the share that is safe for a new run",
+        lambda: grid(
+            [ratios],
+            lambda each, ax: plot_ratios(each, safe, ax),
+            width=6.5,
+            height=1.1 + 0.13 * len(places) * (1 + len(limits)),
+        ),
     )
 
 

@@ -56,6 +56,7 @@ def several(fits: Mapping[str, Posterior], question: Mapping[str, Any] | None, b
     comparison, remarks = _compared(fits)
     best, spread = None if comparison is None else str(comparison["fit"][0]), _spread(draws)
     return {
+        "title": "Fits side by side",
         "fits": fits,
         "answers": answers,
         "questions": list(dict.fromkeys(found.question for found in answers.values())),
