@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.base.intervals import CI_PROB
-from bayeslaw.base.numbers import amount, exact, percent, short
+from bayeslaw.base.numbers import amount, exact, percent
 from bayeslaw.base.words import counted, place
 from bayeslaw.decisions.critical_ratio import CriticalRatio, bends, of_the_study
 from bayeslaw.decisions.study import study_of
@@ -27,12 +27,6 @@ RULES: tuple[dict[str, Any], ...] = ({"max_rise": 0.0}, {"max_rise": 0.01})
 
 NUMERALS = dict(enumerate(("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"), 1))
 
-WITH = {
-    "no rise": "with no rise of the general loss",
-    "begun to fall again": "so that the general loss has begun to fall again",
-}
-"""How a sentence says that a limit is kept; others are rises or falls."""
-
 LIMITS = ("max_rise", "max_increase", "rule")
 """Arguments of a question that replace them."""
 
@@ -47,6 +41,8 @@ RESULTS = ("limit", "critical ratio", "of a new run", "safe share", "p_never", "
 
 SAFE_PROBABILITY = 0.95
 """Probability with which a new run keeps the limit at the safe share."""
+
+PROBABLY = f"with probability {exact(SAFE_PROBABILITY)}"
 
 WIDEST = 0.2
 """Width of the interval of a ratio above which a report asks for more runs."""
@@ -66,6 +62,7 @@ def ratios(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
     limits = " or ".join(dict.fromkeys(table["limit"]))
     sentences, draws, found = [], {}, {}
     actions: dict[str, list[str]] = {}
+    safe: list[str] = []
     largest = table["N"].max() if "N" in table else None
     rows = [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
     for row in rows:
@@ -75,6 +72,7 @@ def ratios(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
         if row.get("N") == largest:
             sentences.append(f"{label}: {_share(ratio)}; of a new run {row['of a new run']}.")
             if row.get("eval", TOGETHER) == TOGETHER:
+                safe += [f"{row['safe share']:.2f} ({label})"] if row["safe share"] > 0 else []
                 for action in _actions(ratio, row["safe share"]):
                     actions.setdefault(action, []).append(label)
     over = f" over {' or '.join(dict.fromkeys(map(amount, table['D'])))} tokens" if "D" in table else ""
@@ -82,7 +80,10 @@ def ratios(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
         f"Which share of the new domain can continual pre-training take{over} before the general loss breaks its limit "
         f"({limits})?",
         sentences,
-        [f"{'; '.join(labels)}: {action}." for action, labels in actions.items()],
+        [
+            *[f"take at most {', or '.join(safe)}; a new run keeps the limit there {PROBABLY}"] * bool(safe),
+            *(f"{'; '.join(labels)}: {action}." for action, labels in actions.items()),
+        ],
         table.drop(columns=["ratio", *(["D"] if "D" in table and table["D"].nunique() == 1 else [])]),
         HOW_TO_READ,
         draws,
@@ -117,20 +118,19 @@ def _headline(rows: list[dict[str, Any]], largest: float | None) -> str:
     for row in rows:
         if row.get("eval", TOGETHER) == TOGETHER:
             parts.setdefault(row["limit"], []).append(row["ratio"])
-    said = [f"{_about(of)} {WITH.get(limit, f'with a {limit} of the general loss')}" for limit, of in parts.items()]
+    said = [f"{_about(of)} ({limit})" for limit, of in parts.items()]
     who = "the model" if largest is None else f"the largest model (N {amount(largest)})"
-    return f"{who} can take {', or '.join(said)}"
+    return f"{who} can take {', or '.join(said)} before the general loss breaks its limit"
 
 
 def _about(ratios: list[CriticalRatio]) -> str:
     """Return critical ratios to two digits, or that no share, or every share, respects the limit."""
     if all(float(r.p_never) > 0.5 for r in ratios):
-        return "no share at all"
+        return "no share"
     if all(float(r.p_always) > 0.5 for r in ratios):
-        return f"any share up to {short(ratios[0].high, 2)}"
+        return f"any share up to {exact(ratios[0].high)}"
     middles = sorted(float(r.median()) for r in ratios)
-    ends = [f"{m:.2f}" for m in (middles[0], middles[-1])]
-    return f"a share of about {' to '.join(dict.fromkeys(ends))}"
+    return f"about {' to '.join(dict.fromkeys(f'{m:.2f}' for m in (middles[0], middles[-1])))}"
 
 
 def _picture(rows: list[dict[str, Any]], table: pd.DataFrame) -> Picture:
@@ -150,12 +150,12 @@ def _picture(rows: list[dict[str, Any]], table: pd.DataFrame) -> Picture:
     safe = {limit: {p: row["safe share"] for p, row in of.items()} for limit, of in by_place.items()}
     return Picture(
         "critical-ratio",
-        f"Critical ratios between 0 and 1, one row for each of {counted(len(places), 'place')}: median and "
-        f"{percent(CI_PROB)} interval in the mean law; the bar marks the share that is safe for a new run",
+        f"Critical ratios on one axis from 0 to 1, {counted(len(places), 'row')}: median and {percent(CI_PROB)} interval "
+        "in the mean law; the bar marks the share that is safe for a new run",
         lambda: grid(
             [ratios],
             lambda each, ax: plot_ratios(each, safe, ax),
-            width=6.5,
+            width=4.6,
             height=1.1 + 0.13 * len(places) * (1 + len(limits)),
         ),
     )
@@ -240,11 +240,8 @@ def _limit(rule: Mapping[str, Any], nats: str) -> str:
 
 
 def _actions(ratio: CriticalRatio, safe: float) -> Iterator[str]:
-    probably = f"with probability {exact(SAFE_PROBABILITY)}"
     if np.isnan(safe):
-        yield f"no share of the law's range is safe for a new run {probably}; relax the limit"
-    else:
-        yield f"take at most {safe:.2f}; a new run keeps the limit there {probably}"
+        yield f"no share of the law's range is safe for a new run {PROBABLY}; relax the limit"
     low, high = (float(v) for v in ratio.interval().values())
     if high - low > WIDEST:
         yield f"the runs do not decide this ratio: add runs with shares from {low:.2f} to {high:.2f} before taking more"
