@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from bayeslaw.base.lazy import lazy
 
 if TYPE_CHECKING:
-    from bayeslaw.plots.answers import plot_critical_ratio, plot_intervals, plot_quantity, plot_ratios
+    from bayeslaw.plots.answers import plot_critical_ratio, plot_intervals, plot_quantity
     from bayeslaw.plots.calibration import plot_calibration
     from bayeslaw.plots.curves import plot_along, plot_curve, plot_turning_point
     from bayeslaw.plots.fits import plot_fit, plot_forest, plot_learned, plot_prior_posterior, plot_shares
@@ -14,7 +14,7 @@ else:
     __getattr__, __dir__ = lazy(
         __name__,
         {
-            "bayeslaw.plots.answers": ["plot_critical_ratio", "plot_intervals", "plot_quantity", "plot_ratios"],
+            "bayeslaw.plots.answers": ["plot_critical_ratio", "plot_intervals", "plot_quantity"],
             "bayeslaw.plots.calibration": ["plot_calibration"],
             "bayeslaw.plots.curves": ["plot_along", "plot_curve", "plot_turning_point"],
             "bayeslaw.plots.fits": ["plot_fit", "plot_forest", "plot_learned", "plot_prior_posterior", "plot_shares"],
@@ -34,7 +34,6 @@ __all__ = [
     "plot_mixture",
     "plot_prior_posterior",
     "plot_quantity",
-    "plot_ratios",
     "plot_regret",
     "plot_shares",
     "plot_sources",

@@ -168,6 +168,10 @@ def predictions(fit: Posterior) -> Answer:
         cautions=mean.cautions,
         about="the predicted loss",
         planned=sizes_of(at),
+        headline="; ".join(
+            f"the {e} loss of the largest run is about {short(mean.median().sel(eval=e))} (measured {short(seen)})"
+            for e, seen in zip(fit.evals, largest["loss"].sel(eval=list(fit.evals)).values, strict=True)
+        ),
     )
 
 
@@ -253,5 +257,6 @@ def spending(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answe
         about="the best size and tokens",
         planned=middles,
         title=f"How is {spent} best spent on model size and tokens?",
-        headline=actions[0].rstrip("."),
+        headline=f"{short(budgets[0], 2)} FLOPs are best spent on about {amount(middles['N'][0], 2)} parameters and "
+        f"{amount(middles['D'][0], 2)} tokens",
     )

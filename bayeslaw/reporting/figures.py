@@ -60,8 +60,8 @@ def grid(
     panels = [panels[i] for i in np.unique(np.linspace(0, len(panels) - 1, most).round().astype(int))]
     across = min(len(panels), 2 if len(panels) in (2, 4) else 4 if len(panels) % 4 == 0 else 3)
     down = -(-len(panels) // across)
-    each = width or (6.5 if across == 1 else 3.2)
-    figure = Figure(figsize=(each * across, height * down), layout="constrained")
+    wide = width or (6.5 if across == 1 else 3.2)
+    figure = Figure(figsize=(wide * across, height * down), layout="constrained")
     axes = figure.subplots(len(ratios) * down, across, squeeze=False, height_ratios=[*ratios] * down)
     own = axes.reshape(down, len(ratios), across).swapaxes(1, 2).reshape(-1, len(ratios))
     for panel, each in zip(panels, own, strict=False):

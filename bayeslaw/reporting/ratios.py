@@ -13,7 +13,7 @@ from bayeslaw.base.words import counted, place
 from bayeslaw.decisions.critical_ratio import CriticalRatio, bends, of_the_study
 from bayeslaw.decisions.study import study_of
 from bayeslaw.errors import BayeslawError
-from bayeslaw.plots import plot_critical_ratio, plot_ratios
+from bayeslaw.plots.answers import plot_critical_ratio, plot_ratios
 from bayeslaw.plots.style import cells
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.reporting.answer import LEAST_PROBABILITY, Answer, question_of
@@ -101,8 +101,8 @@ def ratios(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
 def _subject(fit: Posterior) -> str:
     """Return what the share is of: the domain, if all runs have the same."""
     rows = fit.model.runs.table
-    domains = rows.loc[rows["domain_share"] > 0, "domain"].unique() if "domain" in rows else []
-    return str(domains[0]) if len(domains) == 1 else "of the new domain"
+    domains = set(rows.loc[rows["domain_share"] > 0, "domain"]) if "domain" in rows else set()
+    return str(domains.pop()) if len(domains) == 1 else "of the new domain"
 
 
 def _models(fit: Posterior) -> str:
@@ -150,8 +150,8 @@ def _picture(rows: list[dict[str, Any]], table: pd.DataFrame) -> Picture:
     safe = {limit: {p: row["safe share"] for p, row in of.items()} for limit, of in by_place.items()}
     return Picture(
         "critical-ratio",
-        f"Critical ratios on one axis from 0 to 1, {counted(len(places), 'row')}: median and {percent(CI_PROB)} interval "
-        "in the mean law; the bar marks the share that is safe for a new run",
+        f"Critical ratios on one axis from 0 to 1, {counted(len(places), 'row')}: median and {percent(CI_PROB)} "
+        "interval in the mean law; the bar marks the share that is safe for a new run",
         lambda: grid(
             [ratios],
             lambda each, ax: plot_ratios(each, safe, ax),
