@@ -88,7 +88,7 @@ def content(fit: Posterior, question: Question, published: Mapping[str, Any] | N
     if fit.method not in ("mle", "prior") and not fit.sampled:
         checks.append(beside_papers_fit(fit))
     found = advised(fit, found, checks)
-    findings = Findings(fit, found, checks, published or {})
+    findings = Findings(fit, found, checks, question, published or {})
     every = ((section, section.found(findings)) for section in SECTIONS)
     sections = [(section, told) for section, told in every if told is not None]
     bar.step()
