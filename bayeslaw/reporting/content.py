@@ -65,7 +65,7 @@ def answer(fit: Posterior, question: Question = None) -> Answer:
         )
     if law.learnability is None:
         return found
-    return replace(found, sentences=[*found.sentences, *learnability(fit).text().split("\n")])
+    return replace(found, sentences=[*found.sentences, *learnability(fit).domains()])
 
 
 def checks_of(fit: Posterior, found: Answer) -> list[CheckResult]:
