@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 __all__ = ["CheckResult", "Checks", "by_chance", "largest"]
+from bayeslaw.base.numbers import short
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Checks:
 
     def _repr_html_(self) -> str:
         skipped = "; ".join(f"{name}: {why}" for name, why in self.skipped.items())
-        table = self.to_frame().to_html(index=False, border=0, float_format="{:.3g}".format)
+        table = self.to_frame().to_html(index=False, border=0, float_format=short)
         return f"{table}<p>skipped: {html.escape(skipped)}</p>" if skipped else str(table)
 
 

@@ -15,6 +15,7 @@ import xarray as xr
 from bayeslaw import models
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
+from bayeslaw.base.numbers import short, with_interval
 from bayeslaw.declare.calls import call_with
 from bayeslaw.declare.priors import central
 from bayeslaw.errors import LawError
@@ -57,8 +58,8 @@ class Learnability:
         table = pd.concat(tables, axis=1)[keep].reset_index()
         return table.sort_values(["eval", "K_median"], ascending=[True, False], ignore_index=True)
 
-    def text(self) -> str:
-        """Return the direction of K, the easiest and hardest domains, and the contraction of its coefficients."""
+    def domains(self) -> list[str]:
+        """Return the direction of K, and the easiest and hardest domains, in words."""
         lines = [f"{DIRECTION[0].upper()}{DIRECTION[1:]}."]
         for name, rows in self.to_frame().groupby("eval", sort=False):
             first, last = rows.iloc[0], rows.iloc[-1]
@@ -67,6 +68,11 @@ class Learnability:
                 f"{_ends(first, 'part')} nats) and {last['domain']} least ({_ends(last, 'K')}; {_ends(last, 'part')} "
                 "nats)."
             )
+        return lines
+
+    def text(self) -> str:
+        """Return the same, and how far the data informed the coefficients of K."""
+        lines = self.domains()
         for row in self.moved.to_dict("records"):
             lines.append(
                 f"Of {row['coefficient']} ({row['eval']} loss): prior {row['prior']}, posterior {row['posterior']}; "
@@ -79,7 +85,7 @@ class Learnability:
 
     def _repr_html_(self) -> str:
         text = "</p><p>".join(html.escape(line) for line in self.text().splitlines())
-        return f"<p>{text}</p>{self.to_frame().to_html(border=0, index=False, float_format='{:.3g}'.format)}"
+        return f"<p>{text}</p>{self.to_frame().to_html(border=0, index=False, float_format=short)}"
 
 
 @checked
@@ -133,7 +139,7 @@ def _moved(fit: Posterior, name: str) -> list[dict[str, Any]]:
     for e in fit.evals:
         learned = float(contraction(in_prior_units(fit)[name].sel(eval=e)))
         after = np.quantile(draws.sel(eval=e), [0.5, *levels(CI_PROB)])
-        shown = {"prior": _words(*before), "posterior": _words(*after)}
+        shown = {"prior": with_interval(*before), "posterior": with_interval(*after)}
         rows.append({"coefficient": name, "eval": e, **shown, "contraction": learned, "verdict": _verdict(learned)})
     return rows
 
@@ -144,10 +150,6 @@ def _verdict(contraction: float) -> str:
     return "the data inform it in part" if contraction < MOSTLY_LEARNED else "the data determine it"
 
 
-def _words(median: float, lower: float, upper: float) -> str:
-    return f"{median:.2f} [{lower:.2f}, {upper:.2f}]"
-
-
 def _ends(row: "pd.Series[Any]", name: str) -> str:
-    shown = _words(*(row[f"{name}_{c}"] for c in ("median", "lower", "upper")))
+    shown = with_interval(*(row[f"{name}_{c}"] for c in ("median", "lower", "upper")))
     return f"K {shown}" if name == "K" else shown

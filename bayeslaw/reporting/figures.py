@@ -48,7 +48,7 @@ class Picture:
 def grid(
     panels: Sequence[Any],
     draw: Callable[..., Any],
-    width: float = 3.2,
+    width: float | None = None,
     height: float = 2.5,
     most: int = MOST_PANELS,
     ratios: Sequence[float] = (1,),
@@ -60,8 +60,8 @@ def grid(
     panels = [panels[i] for i in np.unique(np.linspace(0, len(panels) - 1, most).round().astype(int))]
     across = min(len(panels), 2 if len(panels) in (2, 4) else 4 if len(panels) % 4 == 0 else 3)
     down = -(-len(panels) // across)
-    width = max(width, 6.5) if across == 1 else width
-    figure = Figure(figsize=(width * across, height * down), layout="constrained")
+    wide = width or (6.5 if across == 1 else 3.2)
+    figure = Figure(figsize=(wide * across, height * down), layout="constrained")
     axes = figure.subplots(len(ratios) * down, across, squeeze=False, height_ratios=[*ratios] * down)
     own = axes.reshape(down, len(ratios), across).swapaxes(1, 2).reshape(-1, len(ratios))
     for panel, each in zip(panels, own, strict=False):
