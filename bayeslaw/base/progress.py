@@ -1,23 +1,25 @@
-"""The progress bar of long work, on standard error."""
+"""What long work is doing, and how far it is, on standard error."""
 
 import math
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeElapsedColumn, TimeRemainingColumn
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
-__all__ = ["Bar", "bar"]
+__all__ = ["Bar", "bar", "working"]
 
 
 @dataclass(frozen=True)
 class Bar:
     """A progress bar; see `bar`."""
 
-    display: Progress
-    task: TaskID
+    display: "Progress"
+    task: "TaskID"
 
     def step(self, what: str | None = None) -> None:
         """Advance by one; `what` renames the work."""
@@ -41,6 +43,9 @@ def bar(what: str, total: int, done: int = 0, *, show: bool) -> Iterator[Bar]:
     show : bool
         False hides the bar.
     """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+
     console = Console(stderr=True)
     elapsed, left = TimeElapsedColumn(), TimeRemainingColumn()
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), elapsed, "left", left)
@@ -50,3 +55,15 @@ def bar(what: str, total: int, done: int = 0, *, show: bool) -> Iterator[Bar]:
         task = display.add_task(what, total=total, completed=done)
         display.advance(task, 0)  # starts the clock of the speed
         yield Bar(display, task)
+
+
+@contextmanager
+def working(what: str, *, show: bool = True) -> Iterator[None]:
+    """Say on a terminal what is being done, as long as it takes."""
+    if not (show and sys.stderr.isatty()):
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(f"{what} ..."):
+        yield
