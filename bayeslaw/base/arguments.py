@@ -15,6 +15,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import numpy as np
 
+from bayeslaw.base.numbers import short
 from bayeslaw.errors import ArgumentError, RangeError, shown, unknown_name
 
 __all__ = [
@@ -190,7 +191,7 @@ def numbers(value: Any, name: str) -> np.ndarray:
     try:
         return np.asarray(value, float)
     except OverflowError:
-        raise RangeError(f"{name} is too large a number: give one below {np.finfo(float).max:.3g}") from None
+        raise RangeError(f"{name} is too large a number: give one below {short(np.finfo(float).max)}") from None
     except (TypeError, ValueError):
         raise ArgumentError(f"{name} is {shown(value)}: give a number, or a list of numbers") from None
 

@@ -25,6 +25,7 @@ STYLE = """<style>
 .bayeslaw table th, .bayeslaw table td { text-align: left; vertical-align: top; padding: .15rem .7rem .15rem 0;
   border: 0; white-space: normal; overflow-wrap: break-word; background: none; }
 .bayeslaw table th { font-weight: 600; white-space: nowrap; }
+.bayeslaw .failed th { color: #d1453b; }
 .bayeslaw table td.number { text-align: right; white-space: nowrap; }
 .bayeslaw .wide { overflow-x: auto; }
 </style>"""
@@ -45,10 +46,10 @@ def folded(title: str, body: str, opened: bool = False) -> str:
     return f"<details{' open' * opened}><summary>{html.escape(title)}</summary>{body}</details>"
 
 
-def lines(rows: Iterable[Sequence[str]]) -> str:
+def lines(rows: Iterable[Sequence[str]], kind: str = "") -> str:
     """Return a table without a head: the first cell of every row names it."""
     cells = ("".join(f"<{tag}>{html.escape(c)}</{tag}>" for tag, c in _tagged(row)) for row in rows)
-    return f"<div class='wide'><table>{''.join(f'<tr>{row}</tr>' for row in cells)}</table></div>"
+    return f"<div class='wide {kind}'><table>{''.join(f'<tr>{row}</tr>' for row in cells)}</table></div>"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1) -> str:

@@ -8,7 +8,8 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw.base.intervals import SAMPLE
-from bayeslaw.base.words import counted, percent, place, run_called
+from bayeslaw.base.numbers import apart, p_value
+from bayeslaw.base.words import counted, place, run_called
 from bayeslaw.checks.neighbours import labelled_rows, neighbours
 from bayeslaw.checks.residuals import LEAST_PROBABILITY, error_of
 from bayeslaw.checks.result import CheckResult
@@ -61,7 +62,7 @@ def bend(fit: Posterior) -> CheckResult | None:
         "shape along tokens",
         -np.log10(p),
         -np.log10(LEAST_PROBABILITY),
-        f"{names[worst]} by {percent(members[worst] @ rises[cells])} (p = {p:.2g} if errors alone make it rise)",
+        f"{names[worst]} by {apart(members[worst] @ rises[cells])} ({p_value(p)} if errors alone make it rise)",
         f"{law.name} cannot follow such rises, and its losses are off at the tokens measured too: use "
         f"{laws_that_bend(law)}",
     )

@@ -10,6 +10,7 @@ import xarray as xr
 
 from bayeslaw.base.arguments import finite_numbers
 from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.base.numbers import probability, short
 from bayeslaw.base.words import place, run_called
 from bayeslaw.checks.result import CheckResult, by_chance
 from bayeslaw.decisions.critical_ratio import CriticalRatio
@@ -53,7 +54,7 @@ def trends(fit: Posterior) -> CheckResult | None:
         for name in levels
     }
     falls = {name: float(xr.concat(each, "draw").mean()) for name, each in fell.items()}
-    parts = ", ".join(f"{name} {probability:.2f}" for name, probability in falls.items())
+    parts = ", ".join(f"{name} {probability(p)}" for name, p in falls.items())
     text = f"probability that the loss falls over the observed range in {parts}"
     remedy = "the data disagree with the law's shape"
     return CheckResult.judged("trends", 1 - min(falls.values()), MOST_RISING, text, remedy)
@@ -87,8 +88,8 @@ def boundary(fit: Posterior, ratios: Mapping[str, CriticalRatio] | None = None) 
         "boundary shares",
         chance[at],
         MOST_BEYOND,
-        f"the critical ratio{f' at {at}' if at else ''} lies beyond the measured shares ({low:.2g} to {high:.2g}) with "
-        f"probability {chance[at]:.2f}",
+        f"the critical ratio{f' at {at}' if at else ''} lies beyond the measured shares ({short(low, 2)} to "
+        f"{short(high, 2)}) with probability {probability(chance[at])}",
         "no run measured shares there, so the law alone decides: measure a share beyond them, or read the ratio as a "
         "bound",
     )

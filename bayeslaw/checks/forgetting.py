@@ -1,5 +1,6 @@
 """Whether the curves were read with a memory that predicts their schedules."""
 
+from bayeslaw.base.numbers import exact, short
 from bayeslaw.checks.result import CheckResult
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.forgetting import ALL_RUNS, compare_memories, remembers
@@ -20,18 +21,23 @@ def memory(fit: Posterior) -> CheckResult | None:
         return None
     runs, errors = fit.model.runs, compare_memories(fit.model)
     mean, own = errors["mean"], float(runs.area_settings["memory"])
-    others = mean.drop(own)
-    found = f"{mean[own]:.2g} nats, {others.idxmin():g} with {others.min():.2g}"
+    others, best = mean.drop(own), float(str(mean.idxmin()))
+    rival = float(str(others.idxmin()))
+    found = f"{short(mean[own], 2)} nats, {exact(rival)} with {short(others.min(), 2)}"
     worse = mean[own] / max(mean.min(), LEAST_ERROR * runs.table[runs.loss_columns].to_numpy().mean())
-    if ALL_RUNS in errors and worse <= MOST_WORSE and (short := short_for(runs.table, own)):
+    if ALL_RUNS in errors and worse <= MOST_WORSE and (few := short_for(runs.table, own)):
         return CheckResult.judged(
             "memory",
             FEWEST_MEMORIES / (1 - own) / runs.table["step"].max(),
             1.0,
-            f"memory {own:g} fits its runs with {found}, and none can be left out to compare them; {short}",
+            f"memory {exact(own)} fits its runs with {found}, and none can be left out to compare them; {few}",
             "give runs of another schedule with a decay, or see what other memories answer",
         )
     what = "fits its runs with" if ALL_RUNS in errors else "predicts runs left out with"
     return CheckResult.judged(
-        "memory", worse, MOST_WORSE, f"memory {own:g} {what} {found}", f"read the curves with memory={mean.idxmin():g}"
+        "memory",
+        worse,
+        MOST_WORSE,
+        f"memory {exact(own)} {what} {found}",
+        f"read the curves with memory={exact(best)}",
     )

@@ -6,12 +6,14 @@ from itertools import combinations
 import numpy as np
 import xarray as xr
 
+from bayeslaw.base.numbers import short
 from bayeslaw.base.words import counted
 from bayeslaw.checks.residuals import MOST_MISSED, residuals, rows_of, variance_of_sum
 from bayeslaw.checks.result import CheckResult, largest
 from bayeslaw.declare.names import WEIGHT
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.prediction import mean_and_sd
+from bayeslaw.tables.units import called
 
 __all__ = ["sources_left_out"]
 
@@ -36,7 +38,7 @@ def sources_left_out(fit: Posterior) -> CheckResult | None:
 
 def _groups(fit: Posterior) -> Iterator[tuple[float, str]]:
     """Mean residual, in standard errors and in words, of the runs without a source or without a pair of sources."""
-    design, (frame, _) = fit.model.design, rows_of(fit)
+    design, (frame, _), nats = fit.model.design, rows_of(fit), called(fit.model.unit)
     z = residuals(fit)[0].transpose("eval", "row").values
     above = (design.rows["loss"] - mean_and_sd(fit)[0]).transpose("eval", "row").values
     absent: xr.DataArray = design.rows[WEIGHT].transpose("source", "row") == 0
@@ -51,7 +53,7 @@ def _groups(fit: Posterior) -> Iterator[tuple[float, str]]:
                 jump = float(above[e, rows].mean())
                 yield (
                     score,
-                    f"the {name} loss without {' and '.join(group)}, measured {abs(jump):.3g} nats "
+                    f"the {name} loss without {' and '.join(group)}, measured {short(abs(jump))} {nats} "
                     f"{'above' if jump > 0 else 'below'} it in {counted(int(rows.sum()), 'row')} ({score:.2f} standard "
                     "errors)",
                 )

@@ -12,16 +12,18 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.base.numbers import p_value, short
 from bayeslaw.base.words import span
 from bayeslaw.checks.residuals import LEAST_PROBABILITY, residuals, rows_of
 from bayeslaw.checks.result import CheckResult
 from bayeslaw.checks.runs import laws_that_bend
 from bayeslaw.decisions.study import study_of
-from bayeslaw.declare.laws import Law
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.prediction import at_rows, batch_noise, part, thinned
 from bayeslaw.posterior.quantity import elements
 from bayeslaw.posterior.sensitivity import weighable
+from bayeslaw.spec.specification import Specification
+from bayeslaw.tables.units import called
 
 __all__ = ["alike", "labelled_rows", "neighbours"]
 
@@ -61,15 +63,15 @@ def alike(fit: Posterior) -> CheckResult | None:
     worst = min(found, key=lambda one: (one.probability, -one.correlation))
     limit = max(LEAST_PROBABILITY / len(found), 2 / SIMULATIONS)
     text = (
-        f"errors of the {worst.eval} loss correlate by {worst.correlation:.2f} between neighbouring runs (p = "
-        f"{worst.probability:.1g} if runs err independently)"
+        f"errors of the {worst.eval} loss correlate by {worst.correlation:.2f} between neighbouring runs "
+        f"({p_value(worst.probability)} if runs err independently)"
     )
     off = _ratio_off(fit, {one.eval: one.rows for one in found})
     return CheckResult.judged(
         "neighbouring runs",
         -np.log10(worst.probability),
         -np.log10(limit),
-        text + (f", {_places(worst.rows, fit.model.law)}" if worst.probability < limit else ""),
+        text + (f", {_places(worst.rows, fit.model)}" if worst.probability < limit else ""),
         f"the error model takes that for chance between runs, and answers there are off by about as much{off}; use "
         f"{laws_that_bend(fit.model.law)}",
     )
@@ -152,16 +154,16 @@ def _root(covariance: np.ndarray) -> np.ndarray:
     return root
 
 
-def _places(rows: pd.DataFrame, law: Law) -> str:
+def _places(rows: pd.DataFrame, model: Specification) -> str:
     """Write where a loss lies above a law and where below, and how far."""
-    found = []
+    found, law = [], model.law
     for side, misfit in sorted({"above": rows["misfit"], "below": -rows["misfit"]}.items(), key=lambda s: -s[1].max()):
         if misfit.max() <= 0:
             continue
         there = rows[misfit > misfit.max() / 2]
         spans = {c: there[c] for c in (*law.columns, "domain") if c in rows and set(there[c]) != set(rows[c])}
         at = ", ".join(span(column, values) for column, values in spans.items())
-        found.append(f"up to {misfit.max():.2g} nats {side} {law.name} at {at or 'all of them'}")
+        found.append(f"up to {short(misfit.max(), 2)} {called(model.unit)} {side} {law.name} at {at or 'all of them'}")
     return " and ".join(found)
 
 
@@ -183,4 +185,8 @@ def _ratio_off(fit: Posterior, misfits: dict[str, pd.DataFrame]) -> str:
             above = loss + np.interp(shares, misfit.index, misfit) > np.interp(safe, shares, loss)
             off.append(safe - float(shares[above.argmax()] if above.any() else shares[-1]))
     most = max(off, key=abs)
-    return f"; the critical ratio may be too {'high' if most > 0 else 'low'} by about {abs(most):.1g}" if most else ""
+    return (
+        f"; the critical ratio may be too {'high' if most > 0 else 'low'} by about {short(abs(most), 1)}"
+        if most
+        else ""
+    )

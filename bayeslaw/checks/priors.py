@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.base.numbers import percent, short
 from bayeslaw.checks.result import CheckResult
 from bayeslaw.decisions.study import study_of
 from bayeslaw.errors import BayeslawError, RangeError
@@ -112,7 +113,7 @@ def identification(fit: Posterior) -> CheckResult | None:
     unknown, hangs = [cell.label for cell in open_ones], []
     for cell, effect in zip(open_ones, _effects(some, open_ones), strict=True):
         error = float(sigma.sel(eval=cell.eval))
-        text = f"{cell.label} moves a loss by up to {100 * effect:.2g} %, measured with {100 * error:.2g} %"
+        text = f"{cell.label} moves a loss by up to {short(100 * effect, 2)} %, measured with {short(100 * error, 2)} %"
         hangs.append((effect / error, text))
     hangs.sort(reverse=True)
     value = hangs[0][0] if hangs else 0.0
@@ -121,7 +122,7 @@ def identification(fit: Posterior) -> CheckResult | None:
         f"the data do not identify {', '.join(unknown[:MOST_NAMED])}{more}; one posterior sd moves predictions inside "
         f"the design by at most {value:.2f} of a measurement's error, those beyond it perhaps by more"
         if unknown
-        else f"the data narrowed every coefficient beyond its prior (least {least[1]}, by {least[0]:.0%} of its "
+        else f"the data narrowed every coefficient beyond its prior (least {least[1]}, by {percent(least[0])} of its "
         "variance); prior sensitivity says how much of the answers is the prior's"
     )
     text = "; ".join([*untold, text])
@@ -202,7 +203,7 @@ def prior_decides(answers: Mapping[str, Censored]) -> CheckResult:
         "the prior decides this",
         value,
         limit,
-        f"the median goes from {medians[low]:.3g} ({low}) to {medians[high]:.3g} ({high}), with a posterior standard "
-        f"deviation of {spread:.2g}; the probability of an end moves by {swayed:.2f}",
+        f"the median goes from {short(medians[low])} ({low}) to {short(medians[high])} ({high}), with a posterior "
+        f"standard deviation of {short(spread, 2)}; the probability of an end moves by {swayed:.2f}",
         "measure more windows, or say which prior you hold",
     )

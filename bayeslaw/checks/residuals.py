@@ -8,7 +8,8 @@ import xarray as xr
 from scipy import stats
 
 from bayeslaw.base.intervals import CI_PROB, SAMPLE
-from bayeslaw.base.words import percent, place
+from bayeslaw.base.numbers import apart, exact, p_value, percent, short
+from bayeslaw.base.words import place
 from bayeslaw.checks.result import CheckResult, largest
 from bayeslaw.posterior.draws import Posterior, kept
 from bayeslaw.posterior.likelihood import errors, standardised
@@ -62,7 +63,7 @@ def coverage(fit: Posterior) -> CheckResult:
         "fit to the data",
         1 - share,
         1 - least,
-        f"{share:.0%} of the measurements lie in their {CI_PROB:.0%} new-run band",
+        f"{percent(share)} of the measurements lie in their {percent(CI_PROB)} new-run band",
         "the law or the error model does not fit: try robust errors or pooling"
         + (", or errors of their own for each validation set, bl.Noise(joint=False)" if fit.noise.joint else ""),
     )
@@ -100,8 +101,8 @@ def _groups(fit: Posterior) -> Iterator[tuple[float, str]]:
                 miss = float(group["z"].sum() / (1 / group["scale"]).sum())
                 score = float(abs(group["z"].sum()) / np.sqrt(variance_of_sum(fit, group)))
                 side = f"measured {'above' if miss > 0 else 'below'} it"
-                far = f"{score:.2f}" if score >= LEAST_SCORE else f"not even {LEAST_SCORE:g}"
-                yield score, f"{where} by {percent(miss)} ({side}, {far} standard errors)"
+                far = f"{score:.2f}" if score >= LEAST_SCORE else f"not even {exact(LEAST_SCORE)}"
+                yield score, f"{where} by {apart(miss)} ({side}, {far} standard errors)"
 
 
 @kept
@@ -175,14 +176,14 @@ def scatter(fit: Posterior) -> CheckResult:
     for name, rows in _alike(fit):
         n, total = int(counts[rows].sum()), squares[..., rows].sum(axis=-1)
         found.append((float(stats.chi2(n).sf(total).mean()), name, float(np.sqrt(total.mean() / n))))
-    p, where, times = min(found)
+    p, where, factor = min(found)
     limit = LEAST_PROBABILITY / len(found)
     others = sum(one[0] < limit for one in found) - 1
     return CheckResult.judged(
         "scatter",
         -np.log10(max(p, 1e-300)),
         -np.log10(limit),
-        f"{where} scatters most, {times:.2g} times as far as the error model expects (p = {max(p, 1e-12):.1g} among "
+        f"{where} scatters most, {short(factor, 2)} times as far as the error model expects ({p_value(p)} among "
         f"{len(found)} groups of measurements)" + (f", and {others} more beyond chance" if others > 0 else ""),
         "look there for a fault or a misfit"
         + ("" if fit.noise.robust else ", or let outliers pull less with bl.Noise(robust=True)"),

@@ -85,7 +85,7 @@ class Checks(Shown):
     def _parts(self) -> Iterator[str]:
         """Yield the parts of the HTML: the checks that failed, and folded the others."""
         if self.failed:
-            yield lines((f"FAIL {r.name}", r.text) for r in self.failed)
+            yield lines(((f"FAIL {r.name}", r.text) for r in self.failed), "failed")
         if passed := [(r.name, r.text) for r in self.results if r.passed]:
             yield folded(f"{len(passed)} passed", lines(passed))
         if self.skipped:

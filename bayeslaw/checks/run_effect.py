@@ -3,6 +3,7 @@
 import numpy as np
 
 from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.base.numbers import short
 from bayeslaw.checks.result import CheckResult
 from bayeslaw.declare.priors import central
 from bayeslaw.posterior.draws import Posterior
@@ -29,8 +30,8 @@ def run_effect(fit: Posterior) -> CheckResult | None:
         "run effect",
         largest,
         most,
-        f"whole runs err by {largest:.2g} of the {worst} loss (standard deviation); the prior, made for replicated "
-        f"runs, expects at most {most:.2g}",
+        f"whole runs err by {short(largest, 2)} of the {worst} loss (standard deviation); the prior, made for "
+        f"replicated runs, expects at most {short(most, 2)}",
         "the run effect may have taken a misfit of the law for chance, with the mean law far off: compare with "
         "noise=bl.Noise(correlated=False), or let the law bend with bl.with_misfit",
     )

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from bayeslaw import models
+from bayeslaw.base.numbers import short
 from bayeslaw.checks.result import CheckResult
 from bayeslaw.declare.laws import Law
 from bayeslaw.posterior.cautions import VERIFIED
@@ -30,7 +31,7 @@ def reference(fit: Posterior) -> CheckResult:
         "reference run",
         factor,
         MOST_FACTOR,
-        f"the mean of the runs lies a factor of {factor:.2g} from it" + (f" in {name}" if name else ""),
+        f"the mean of the runs lies a factor of {short(factor, 2)} from it" + (f" in {name}" if name else ""),
         f"the priors mean little that far away; state the study's own, for example reference={{{name!r}: ...}}",
     )
 
@@ -77,8 +78,8 @@ def peaks(fit: Posterior) -> CheckResult | None:
         "peak learning rates",
         widest["max"] / widest["min"],
         VERIFIED["peak"],
-        f"of runs that share {widest['coefficient']}, the peak learning rates lie between {widest['min']:.3g} and "
-        f"{widest['max']:.3g}",
+        f"of runs that share {widest['coefficient']}, the peak learning rates lie between {short(widest['min'])} and "
+        f"{short(widest['max'])}",
         f"{law.name} holds for one: fit the runs of each peak apart, or give each its coefficients, "
         f"by=dict.fromkeys(models.{law.name}.coefficients, 'peak')",
     )
@@ -97,7 +98,7 @@ def repetition(fit: Posterior) -> CheckResult | None:
         "repetition",
         epochs,
         MOST_EPOCHS,
-        f"runs see their unique tokens (column U) up to {epochs:.3g} times, and {law.name} takes all for fresh",
+        f"runs see their unique tokens (column U) up to {short(epochs)} times, and {law.name} takes all for fresh",
         f"about {MOST_EPOCHS} epochs are nearly free (arXiv:2305.16264), more are not: fit a law that counts epochs "
         f"({known}), or leave those runs out",
     )

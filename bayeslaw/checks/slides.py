@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bayeslaw.base.words import percent
+from bayeslaw.base.numbers import apart
 from bayeslaw.checks.residuals import MOST_MISSED, part_of, residuals, rows_of, scales, variance_of_sum
 from bayeslaw.checks.result import CheckResult, largest
 from bayeslaw.posterior.draws import Posterior
@@ -48,5 +48,5 @@ def _slides(fit: Posterior) -> Iterator[tuple[float, str]]:
             sums = one[["z", "unit"]].groupby(part_of(str(column), values)).sum()
             off = sums["z"] / sums["unit"]
             sides = {"above": str(off.idxmax()), "below": str(off.idxmin())}
-            places = " and ".join(f"{percent(off[at])} {side} it at {at}" for side, at in sides.items())
+            places = " and ".join(f"{apart(off[at])} {side} it at {at}" for side, at in sides.items())
             yield max(scores), f"{column}, the {e} loss measured {places} ({max(scores):.2f} standard errors)"

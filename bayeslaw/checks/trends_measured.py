@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from bayeslaw.base.words import percent, place
+from bayeslaw.base.numbers import apart
+from bayeslaw.base.words import place
 from bayeslaw.checks.residuals import error_scale
 from bayeslaw.checks.result import CheckResult, by_chance
 from bayeslaw.posterior.draws import Posterior
@@ -56,7 +57,7 @@ def _rises(fit: Posterior) -> Iterator[tuple[int, float, str]]:
                 k = int(scores.argmax())
                 at = {c: alike[c].iloc[0] * reference.get(c, 1.0) for c in others if c in reference}
                 ends = " to ".join(place({name: alike[name].iloc[i] * reference[name]}) for i in (low[k], high[k]))
-                rise = f"rises by {percent(rises[k])} from {ends}"
+                rise = f"rises by {apart(rises[k])} from {ends}"
                 yield len(rises), float(scores[k]), f"the {e} loss{f' at {place(at)}' if at else ''} {rise}"
 
 

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from bayeslaw.base.numbers import between, short
 from bayeslaw.base.terminal import printed, width
 from bayeslaw.declare.equations import plain_equation
 from bayeslaw.declare.priors import describe
@@ -24,8 +25,7 @@ def _parts(law: "Law") -> Iterator[str]:
     yield _filled(plain_equation(law.equation), "    ", "      ")
     yield f"\n{_filled(f'Source: {law.source}')}\n"
     covariates = [
-        (name, c.unit, f"{c.reference:g}", f"{c.valid[0]:g} to {c.valid[1]:g}", c.meaning)
-        for name, c in law.covariates.items()
+        (name, c.unit, short(c.reference), between(*c.valid), c.meaning) for name, c in law.covariates.items()
     ]
     yield _table(("covariate", "unit", "reference", "valid", "meaning"), covariates)
     coefficients = [(name, c.unit, describe(c.prior), c.meaning, c.why) for name, c in law.coefficients.items()]

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bayeslaw.base.numbers import exact
 from bayeslaw.cli import options
 from bayeslaw.cli.mistakes import OnceEach
 from bayeslaw.cli.options import load_fit, numbers, one_or_several, pairs, read_baseline, read_before, read_goal
@@ -138,7 +139,7 @@ def _command(decision: Decision) -> Callable[..., None]:
             asked["schedule"] = read_schedule(asked["schedule"], warmup=warmup)
         fit = load_fit(fit_file)
         answer: Any = getattr(fit, decision.name)(**{name: v for name, v in asked.items() if v is not None})
-        also = {} if safe is None else {f"p_safe_at_{safe:g}": answer.probability_safe(safe).values.tolist()}
+        also = {} if safe is None else {f"p_safe_at_{exact(safe)}": answer.probability_safe(safe).values.tolist()}
         print_answer(answer, prob, as_json, **also)
 
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

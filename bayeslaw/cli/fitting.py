@@ -8,6 +8,7 @@ import typer
 
 import bayeslaw as bl
 from bayeslaw.base.files import check_writable
+from bayeslaw.base.numbers import short
 from bayeslaw.base.words import counted
 from bayeslaw.cli import options
 from bayeslaw.cli.printing import print_checks
@@ -48,7 +49,7 @@ def fit(
     )
     result = sampled(model, output, draws=draws, chains=chains, seed=seed)
     typer.echo(repr(model))
-    typer.echo(result.summary().to_string(float_format="{:.4g}".format))
+    typer.echo(result.summary().to_string(float_format=short))
     print_checks(result)
     typer.echo(f"{output}: {counted(chains, 'chain')} of {counted(draws, 'draw')} in {result.seconds:.0f} s")
 

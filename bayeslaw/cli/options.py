@@ -8,6 +8,7 @@ from typer import Argument, Option
 
 import bayeslaw as bl
 from bayeslaw.base.intervals import CI_PROB
+from bayeslaw.base.numbers import exact
 from bayeslaw.errors import LawError, RangeError, StoreError, unknown_name
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def _checked(prob: float | None) -> float | None:
     if prob is not None and not 0 < prob < 1:
-        raise RangeError(f"--prob is {prob:g}: give a probability between 0 and 1, for example 0.89")
+        raise RangeError(f"--prob is {exact(prob)}: give a probability between 0 and 1, for example 0.89")
     return prob
 
 

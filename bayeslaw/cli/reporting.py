@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 import bayeslaw as bl
+from bayeslaw.base.numbers import amount, percent
 from bayeslaw.cli import options
 from bayeslaw.cli.fitting import sampled
 from bayeslaw.cli.printing import print_checks
@@ -68,11 +69,11 @@ def demo(
     ratios = critical_ratios(fit)
     ratios["0.3 safe"] = [float(ratio.probability_safe(0.3)) for ratio in ratios["ratio"]]
     shown = ratios[["N", "limit", "critical ratio", "of a new run", "0.3 safe"]]
-    formats = {"N": "{:,.0f}".format, "0.3 safe": "{:.2f}".format}
+    formats = {"N": amount, "0.3 safe": "{:.2f}".format}
     typer.echo(
-        f"\nCritical ratio at D = {ratios['D'].iloc[0]:.4g} tokens: the largest share of Python that keeps the\n"
-        f"general loss within the limit, with its {options.probability(None):.0%} interval: in the mean law, and in a "
-        "new run\nwith its own error; '0.3 safe': probability that a share of 0.3 keeps the limit in the mean law.\n"
+        f"\nCritical ratio at {amount(ratios['D'].iloc[0])} tokens: the largest share of Python that keeps the\n"
+        f"general loss within the limit, with its {percent(options.probability(None))} interval: in the mean law, and "
+        "in a new run\nwith its own error; '0.3 safe': probability that a share of 0.3 keeps the limit in the mean law.\n"
     )
     typer.echo(shown.to_string(index=False, formatters=formats) + "\n")
     print_checks(fit)

@@ -11,6 +11,7 @@ from typer import Argument, Option
 
 import bayeslaw as bl
 from bayeslaw.base.files import check_writable
+from bayeslaw.base.numbers import short
 from bayeslaw.cli import options
 from bayeslaw.cli.fitting import model_of
 from bayeslaw.cli.printing import note, write_csv
@@ -114,7 +115,7 @@ def evaluate(
     if runs is not None and model.runs.note:
         note(model.runs.note)
     typer.echo(repr(found))
-    typer.echo(found.to_frame().to_string(index=False, float_format="{:.4g}".format))
+    typer.echo(found.to_frame().to_string(index=False, float_format=short))
     for fold in found.failed.itertuples():
         typer.echo(f"FAIL  {fold.fold}: {fold.error}: {fold.reason}")
     if len(found.failed):
@@ -151,6 +152,6 @@ def compare(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         found = bl.compare(named)
-    typer.echo(found.to_string(float_format="{:.4g}".format))
+    typer.echo(found.to_string(float_format=short))
     for warning in caught:
         typer.echo(f"note: {warning.message}")

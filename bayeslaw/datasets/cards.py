@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import NamedTuple
 
 from bayeslaw.base.arguments import checked
+from bayeslaw.base.numbers import exact
 from bayeslaw.errors import unknown_name
 
 HERE = files(__package__)
@@ -73,7 +74,7 @@ class Card:
             *(f"  {name:{wide}}{about.unit:{unit}}{about.meaning}" for name, about in self.columns.items()),
         ]
         if self.numbers:
-            parts += ["numbers", *(f"  {name:{wide}}{value:g}" for name, value in self.numbers.items())]
+            parts += ["numbers", *(f"  {name:{wide}}{exact(value)}" for name, value in self.numbers.items())]
         return "\n".join(textwrap.fill(part, 100, subsequent_indent="    ") for part in parts)
 
 

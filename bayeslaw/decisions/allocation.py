@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.base.numbers import exact, short
 from bayeslaw.decisions.compute import FLOPS_PER_PARAMETER, Cost, cost_of
 from bayeslaw.decisions.question import (
     END_ROUNDING,
@@ -90,7 +91,7 @@ def allocation(
     budget, cost = named(flops, "flops"), cost_of(fit, flops_per_token)
     least = float(cost(xr.DataArray(SMALLEST_SIZE))) * SMALLEST_SIZE
     if (few := budget.values[budget.values <= least]).size:
-        raise RangeError(f"flops is {few.flat[0]:g}: give the training compute in FLOPs, above {least:g}")
+        raise RangeError(f"flops is {exact(few.flat[0])}: give the training compute in FLOPs, above {exact(least)}")
     largest = _largest(budget, cost)
 
     def split(position: xr.DataArray) -> dict[str, xr.DataArray]:
@@ -114,7 +115,7 @@ def allocation(
         "parameters (N), tokens (D)",
         fit.mean_name,
         {"flops": flops, **_stated(flops_per_token), **asked, "eval": eval},
-        "" if inside == 1 else f"{(1 - inside) * 100:.2g} % of the draws have no optimum in the searched range",
+        "" if inside == 1 else f"{short((1 - inside) * 100, 2)} % of the draws have no optimum in the searched range",
         low=xr.ufuncs.minimum(first, last) * (1 + END_ROUNDING),
         high=xr.ufuncs.maximum(first, last) * (1 - END_ROUNDING),
     )

@@ -8,6 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw.base.arguments import numbers
+from bayeslaw.base.numbers import exact, short
 from bayeslaw.base.words import counted, place
 from bayeslaw.errors import ArgumentError, DataError, RangeError, shown
 from bayeslaw.posterior.draws import Posterior
@@ -56,7 +57,7 @@ def baseline_of(fit: Posterior, given: Any, columns: xr.Dataset, eval: str) -> B
     """Return the baseline that was given, or that of the runs."""
     if given is None:
         return _measured(fit.model.runs.baseline, columns, eval)
-    form = "give a loss in nats, a pair (value, sd), or a list with one loss per N"
+    form = f"give a loss in {fit.model.unit}, a pair (value, sd), or a list with one loss per N"
     try:
         values = numbers(given, "baseline")
     except ArgumentError:
@@ -68,7 +69,7 @@ def baseline_of(fit: Posterior, given: Any, columns: xr.Dataset, eval: str) -> B
         _check_near(values[0], fit, eval)
         return Baseline(xr.DataArray(values[0]), xr.DataArray(values[1]), inputs)
     if not (np.isfinite(values).all() and (values > 0).all()):
-        raise DataError(f"baseline is {shown(given)}: a loss in nats is finite and above 0; {form}")
+        raise DataError(f"baseline is {shown(given)}: a loss is finite and above 0; {form}")
     _check_near(values, fit, eval)
     if values.ndim == 0:
         return Baseline(xr.DataArray(values), exact, inputs)
@@ -85,8 +86,8 @@ def _check_near(losses: np.ndarray, fit: Posterior, eval: str) -> None:
     low, high = measured.min(), measured.max()
     if (far := ~((losses >= low / FARTHEST) & (losses <= high * FARTHEST))).any():
         raise RangeError(
-            f"baseline is {losses[far].flat[0]:g} nats, and the measured {eval} losses lie between {low:.3g} and "
-            f"{high:.3g}: give nats per token"
+            f"baseline is {exact(losses[far].flat[0])}, and the measured {eval} losses lie between "
+            f"{short(low)} and {short(high)}: give it in {fit.model.unit}"
         )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.base.numbers import exact
 from bayeslaw.decisions.goal import Goal
 from bayeslaw.decisions.question import LINE_POINTS, minimise, open_columns, where
 from bayeslaw.errors import RangeError
@@ -70,7 +71,7 @@ def best_duration(
         "1",
         fit.mean_name,
         {**asked, "goal": wanted.asked, "longest": high},
-        f"windows beyond {tried:g} were not tried" if high > tried else "",
+        f"windows beyond {exact(tried)} were not tried" if high > tried else "",
         low=0.0,
         high=high,
     )

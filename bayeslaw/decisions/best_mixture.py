@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.base.numbers import percent, short
 from bayeslaw.base.words import counted
 from bayeslaw.decisions import simplex
 from bayeslaw.decisions.goal import Goal
@@ -21,6 +22,7 @@ from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.identified import mixture_cautions
 from bayeslaw.posterior.quantity import MOST_ROWS, Censored, Quantity
 from bayeslaw.tables.mixtures import as_weights, blend, bounds
+from bayeslaw.tables.units import NATS, called
 
 __all__ = ["Mixture", "best_mixture"]
 
@@ -38,16 +40,19 @@ class Mixture(Censored):
     Parameters
     ----------
     goal : callable
-        The minimised loss (nats; dims chain, draw and those of the question) of given shares.
+        The minimised loss (dims chain, draw and those of the question) of given shares.
     pull : callable
-        The penalty (nats) of given shares for their distance from a prior mixture; 0 without one.
+        The penalty of given shares for their distance from a prior mixture; 0 without one.
     recommended : xarray.DataArray
         The single mixture with the smallest expected loss, the one to train on; dim ``source``.
+    loss_unit : str
+        The unit of the losses.
     """
 
     goal: Callable[[xr.DataArray], xr.DataArray] = field(kw_only=True)
     pull: Callable[[xr.DataArray], xr.DataArray] = field(kw_only=True)
     recommended: xr.DataArray = field(kw_only=True)
+    loss_unit: str = field(kw_only=True, default=NATS)
 
     _of_many: ClassVar[int] = MOST_ROWS
 
@@ -69,7 +74,7 @@ class Mixture(Censored):
         return self.recommended if mixture is None else as_weights(mixture, self.draws["source"].values)
 
     def regret(self, candidate: Any = None) -> Quantity:
-        """Return the nats of a candidate, pull included, above each draw's own best; the mean is the expected regret.
+        """Return how far a candidate lies, pull included, above each draw's own best; the mean is the expected regret.
 
         Parameters
         ----------
@@ -80,17 +85,17 @@ class Mixture(Censored):
         above = (self.goal(shares) + self.pull(shares) - self.goal(self.draws) - self.pull(self.draws)).clip(0)
         asked = {**self.inputs, "candidate": "recommended" if candidate is None else "given"}
         regret = above.transpose(*SAMPLE, ...)
-        return Quantity("regret", regret, "nats per token", self.what, asked, cautions=self.cautions)
+        return Quantity("regret", regret, self.loss_unit, self.what, asked, cautions=self.cautions)
 
     def probability_within(self, candidate: Any, tolerance: float) -> xr.DataArray:
-        """Return the probability that a candidate lies at most `tolerance` nats above the best.
+        """Return the probability that a candidate lies at most `tolerance` above the best.
 
         Parameters
         ----------
         candidate
             As in `regret`; None: the recommended mixture.
         tolerance : float
-            Nats per token.
+            In the unit of the losses.
 
         Raises
         ------
@@ -102,9 +107,9 @@ class Mixture(Censored):
         return (self.regret(candidate).draws <= tolerance).mean(SAMPLE)
 
     def gain(self, over: Any, mixture: Any = None) -> Quantity:
-        """Return how many nats a mixture (by default the recommended one) lies below another; above 0 is better."""
+        """Return how far a mixture (by default the recommended one) lies below another; above 0 is better."""
         gain = (self.goal(self._shares(over)) - self.goal(self._shares(mixture))).transpose(*SAMPLE, ...)
-        return Quantity("gain", gain, "nats per token", self.what, self.inputs, cautions=self.cautions)
+        return Quantity("gain", gain, self.loss_unit, self.what, self.inputs, cautions=self.cautions)
 
 
 def best_mixture(
@@ -202,6 +207,7 @@ def best_mixture(
         high=xr.DataArray(high, dims="source", coords=label),
         goal=problem.loss,
         pull=towards,
+        loss_unit=fit.model.unit,
         recommended=repeated.isel(chain=0, draw=0, drop=True).transpose("source", ...),
     )
     trained = best.recommended if map_to is None else xr.dot(map_to, best.recommended, dim="source")
@@ -255,9 +261,9 @@ def _each_alone(known: np.ndarray, names: list[str], map_to: xr.DataArray | None
 
 
 def _note(fit: Posterior, optimum: xr.DataArray, gap: np.ndarray, blended: bool) -> str:
-    notes = []
+    notes, nats = [], called(fit.model.unit)
     if (open_ := float((gap > 10 * simplex.GAP).mean())) > 0:
-        notes.append(f"{100 * open_:.2g} % of the draws may lie up to {gap.max():.2g} nats above their best")
+        notes.append(f"{percent(open_)} of the draws may lie up to {short(gap.max(), 2)} {nats} above their best")
     if blended:
         return "; ".join(notes)
     design = fit.model.design

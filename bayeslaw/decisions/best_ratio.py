@@ -8,6 +8,7 @@ import xarray as xr
 
 from bayeslaw import models
 from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.base.numbers import probability
 from bayeslaw.decisions.question import Line, minimise, named, only_eval, open_columns, where
 from bayeslaw.errors import LawError
 from bayeslaw.posterior.cautions import cautioned, repeated
@@ -129,7 +130,9 @@ def _with_epochs(ratio: BestRatio, line: Line, budget: xr.DataArray, tokens: xr.
     hurts = rises.mean(SAMPLE).where(fits)
     remark = "the epochs of each best share, and how probably a further one hurts, stand beside it"
     if not hurts.ndim:
-        more = f"raises the loss with probability {hurts.item():.2f}" if fits else "has no room in these tokens"
+        more = (
+            f"raises the loss with probability {probability(hurts.item())}" if fits else "has no room in these tokens"
+        )
         remark = f"the best share sees the domain's tokens {epochs.text().item()} times; one epoch more {more}"
     inputs = {"D": budget.values.tolist(), **ratio.inputs}
     return replace(ratio, inputs=inputs, remark=remark, epochs=epochs, p_further_epoch_hurts=hurts)

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from bayeslaw.base.arguments import one_number
+from bayeslaw.base.numbers import exact
 from bayeslaw.errors import ArgumentError, DataError, RangeError, shown, unknown_name
 from bayeslaw.posterior.draws import Posterior
 
@@ -48,8 +49,8 @@ def cost_of(fit: Posterior, flops_per_token: Cost) -> Callable[[xr.DataArray], x
     each = one_number(flops_per_token, "flops_per_token")
     if not 0 < each <= MOST_FLOPS_PER_PARAMETER:
         raise RangeError(
-            f"flops_per_token is {each:g}: give FLOPs per parameter and token, such as {FLOPS_PER_PARAMETER:g}, or a "
-            "function of N"
+            f"flops_per_token is {exact(each)}: give FLOPs per parameter and token, such as "
+            f"{exact(FLOPS_PER_PARAMETER)}, or a function of N"
         )
     return lambda N: each * N
 
@@ -63,7 +64,7 @@ def _between_runs(fit: Posterior, column: str) -> Callable[[xr.DataArray], xr.Da
     costs = runs.groupby("N")[column].agg(["min", "max"])
     if (several := costs["max"] > costs["min"] * (1 + 1e-6)).any():
         size = costs.index[several][0]
-        raise DataError(f"{column} gives N {size:g} several costs: give the FLOPs per token, not of a whole run")
+        raise DataError(f"{column} gives N {exact(size)} several costs: give the FLOPs per token, not of a whole run")
     at, cost = np.log(costs.index.to_numpy(float)), np.log(costs["min"].to_numpy(float))
     if (np.diff(cost) <= 0).any():
         raise DataError(f"{column} does not grow with N: give the FLOPs per token of each size")

@@ -10,6 +10,7 @@ import xarray as xr
 from bayeslaw import models
 from bayeslaw.base.arguments import numbers
 from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.base.numbers import exact, short
 from bayeslaw.decisions.baseline import baseline_of
 from bayeslaw.decisions.question import Line, given, last_below, of_one_role, only_eval, open_columns, sets_named, where
 from bayeslaw.declare.laws import Law
@@ -17,6 +18,7 @@ from bayeslaw.errors import DataError, LawError, RangeError, shown, unknown_name
 from bayeslaw.posterior.cautions import cautioned, repeated
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored
+from bayeslaw.tables.units import NATS, called
 
 __all__ = ["CriticalRatio", "bends", "critical_ratio", "of_the_study"]
 
@@ -51,31 +53,33 @@ RULES = ("tolerance", "break-even", "turning-point")
 class CriticalRatio(Censored):
     """The largest safe domain share of every draw: at the lower end no share is safe, at the upper end all are."""
 
+    loss_unit: str = NATS
+
     def _asked(self, besides: Collection[str] = LIMIT_INPUTS) -> str:
         where = super()._asked(besides)
         return f"{where}; {self._limit()}" if "rule" in self.inputs else where
 
     def _limit(self) -> str:
         """Return the rule in words, with the limit and the baseline."""
-        asked, sets = self.inputs, self.inputs["eval"]
+        asked, sets, nats = self.inputs, self.inputs["eval"], called(self.loss_unit)
         loss, baseline = f"the {sets} loss", asked.get("baseline", ())
         if not isinstance(sets, str):
             loss = f"the {', '.join(sets[:-1])} and {sets[-1]} losses, {'all' if asked['together'] else 'each'}"
         if asked["rule"] == "turning-point":
-            goal = loss if "weight" not in asked else f"domain loss + {asked['weight']:g} x general loss"
+            goal = loss if "weight" not in asked else f"domain loss + {exact(asked['weight'])} x general loss"
             return f"{goal} falling again at these tokens"
         if not isinstance(sets, str):
             before = "the baseline"
         elif isinstance(baseline, tuple):
-            before = f"a baseline of {baseline[0]:.4g} (sd {baseline[1]:.2g}) nats"
+            before = f"a baseline of {short(baseline[0], 4)} (sd {short(baseline[1], 2)}) {nats}"
         else:
-            before = f"a baseline of {float(baseline):.4g} nats" if np.ndim(baseline) == 0 else "the baseline"
+            before = f"a baseline of {short(float(baseline), 4)} {nats}" if np.ndim(baseline) == 0 else "the baseline"
             if (sd := np.max(asked.get("baseline_sd", np.nan))) >= 0:
-                before += f" (sd {'up to ' * np.ndim(baseline)}{sd:.2g})" if sd > 0 else ", taken as exact"
-        size, unit = (asked["max_increase"], "nats") if "max_increase" in asked else (100 * asked["max_rise"], "%")
+                before += f" (sd {'up to ' * np.ndim(baseline)}{short(sd, 2)})" if sd > 0 else ", taken as exact"
+        size, unit = (asked["max_increase"], nats) if "max_increase" in asked else (100 * asked["max_rise"], "%")
         if size == 0:
             return f"{loss} not above {before}"
-        far = f"at most {size:g} {unit} above" if size > 0 else f"at least {-size:g} {unit} below"
+        far = f"at most {exact(size)} {unit} above" if size > 0 else f"at least {exact(-size)} {unit} below"
         return f"{loss} {far} {before}"
 
     def probability_safe(self, share: Any) -> xr.DataArray:
@@ -93,8 +97,8 @@ class CriticalRatio(Censored):
         """
         values = numbers(share, "share")
         if (bad := ~((values >= self.low) & (values <= self.high))).any():
-            within = f"[{self.low:g}, {self.high:g}]"
-            raise RangeError(f"share is {values[bad][0]:g}: give one in the searched range {within}")
+            within = f"[{exact(self.low)}, {exact(self.high)}]"
+            raise RangeError(f"share is {exact(values[bad][0])}: give one in the searched range {within}")
         asked = xr.DataArray(values, dims=["share"] * values.ndim, coords={"share": values} if values.ndim else None)
         return ((self.draws >= asked) & (self.draws > self.low)).mean(SAMPLE)
 
@@ -209,6 +213,7 @@ def critical_ratio(
             remark=FALLS.format(name) if fit.model.design.roles[fit.evals.index(name)] == "domain" else "",
             low=low,
             high=high,
+            loss_unit=fit.model.unit,
         )
 
     ratio = of(sets[0]) if len(sets) == 1 else _of_several({name: of(name) for name in sets}, together)

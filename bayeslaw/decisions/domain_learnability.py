@@ -15,6 +15,7 @@ import xarray as xr
 from bayeslaw import models
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
+from bayeslaw.base.numbers import short, with_interval
 from bayeslaw.declare.calls import call_with
 from bayeslaw.declare.priors import central
 from bayeslaw.errors import LawError
@@ -79,7 +80,7 @@ class Learnability:
 
     def _repr_html_(self) -> str:
         text = "</p><p>".join(html.escape(line) for line in self.text().splitlines())
-        return f"<p>{text}</p>{self.to_frame().to_html(border=0, index=False, float_format='{:.3g}'.format)}"
+        return f"<p>{text}</p>{self.to_frame().to_html(border=0, index=False, float_format=short)}"
 
 
 @checked
@@ -133,7 +134,7 @@ def _moved(fit: Posterior, name: str) -> list[dict[str, Any]]:
     for e in fit.evals:
         learned = float(contraction(in_prior_units(fit)[name].sel(eval=e)))
         after = np.quantile(draws.sel(eval=e), [0.5, *levels(CI_PROB)])
-        shown = {"prior": _words(*before), "posterior": _words(*after)}
+        shown = {"prior": with_interval(*before), "posterior": with_interval(*after)}
         rows.append({"coefficient": name, "eval": e, **shown, "contraction": learned, "verdict": _verdict(learned)})
     return rows
 
@@ -144,10 +145,6 @@ def _verdict(contraction: float) -> str:
     return "the data inform it in part" if contraction < MOSTLY_LEARNED else "the data determine it"
 
 
-def _words(median: float, lower: float, upper: float) -> str:
-    return f"{median:.2f} [{lower:.2f}, {upper:.2f}]"
-
-
 def _ends(row: "pd.Series[Any]", name: str) -> str:
-    shown = _words(*(row[f"{name}_{c}"] for c in ("median", "lower", "upper")))
+    shown = with_interval(*(row[f"{name}_{c}"] for c in ("median", "lower", "upper")))
     return f"K {shown}" if name == "K" else shown

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.base.numbers import exact, probability
 from bayeslaw.decisions.best_mixture import best_mixture
 from bayeslaw.errors import RangeError, shown
 from bayeslaw.posterior.draws import Posterior
@@ -47,7 +48,10 @@ class Shift(Quantity):
         return float((self.draws > change).mean(SAMPLE))
 
     def _beside(self) -> dict[str, Any]:
-        return {f"p_above_{FAR:g}": self.probability_above(), "change": self.change.mean(SAMPLE).to_series().to_dict()}
+        return {
+            f"p_above_{exact(FAR)}": self.probability_above(),
+            "change": self.change.mean(SAMPLE).to_series().to_dict(),
+        }
 
 
 def optimum_shift(
@@ -102,7 +106,7 @@ def optimum_shift(
         "1",
         best.what,
         best.inputs,
-        f"a share changes by more than {FAR:g} with probability {often:.2f}",
+        f"a share changes by more than {exact(FAR)} with probability {probability(often)}",
         best.cautions,
         change=change.transpose(*SAMPLE, "source", ...),
     )

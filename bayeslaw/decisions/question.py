@@ -10,6 +10,7 @@ from scipy.optimize import elementwise
 
 from bayeslaw import models
 from bayeslaw.base.arguments import named_values, some_numbers
+from bayeslaw.base.numbers import exact
 from bayeslaw.declare.laws import Law
 from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import LawError, RangeError, unknown_name
@@ -124,7 +125,7 @@ def named(value: Any, name: str) -> xr.DataArray:
     """Return a number or a 1-d array, all above 0, as an array whose dim has the argument's name."""
     values = some_numbers(value, name)
     if not (values > 0).all():
-        raise RangeError(f"{name} is {values[values <= 0].flat[0]:g}: give numbers above 0")
+        raise RangeError(f"{name} is {exact(values[values <= 0].flat[0])}: give numbers above 0")
     check_count(name, values)
     return xr.DataArray(values, dims=[name] * values.ndim, coords={name: values} if values.ndim else None)
 

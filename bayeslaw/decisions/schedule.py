@@ -11,6 +11,7 @@ import xarray as xr
 from bayeslaw import models
 from bayeslaw.base.arguments import some_numbers
 from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.base.numbers import short
 from bayeslaw.base.words import counted
 from bayeslaw.decisions.goal import Goal
 from bayeslaw.decisions.question import LINE_POINTS, require, where
@@ -118,7 +119,7 @@ def curve(
     asked = {**columns, "schedule": repr(schedule)}
     note = beyond(fit, {"the schedule": schedule}, areas.assign(run="the schedule"))
     what = "new run" if new_run else fit.mean_name
-    losses = Quantity("loss", fit.loss(named, new_run, seed), "nats per token", what, asked, note)
+    losses = Quantity("loss", fit.loss(named, new_run, seed), fit.model.unit, what, asked, note)
     return cautioned(fit, losses, N=N, domain_share=domain_share, **path(areas))
 
 
@@ -208,7 +209,7 @@ def best_schedule(
     words = dict(zip(names, map(str, called), strict=True))
     note = beyond(fit, {words[k]: plan for k, plan in plans.items()}, areas.assign(run=areas["run"].map(words)))
     name, what = "change_of_loss" if change else "final_loss", "new run" if new_run else fit.mean_name
-    best = Best(name, draws.transpose(*SAMPLE, ...), "nats per token", what, asked, note)
+    best = Best(name, draws.transpose(*SAMPLE, ...), fit.model.unit, what, asked, note)
     return cautioned(fit, best, N=known.get("N"), domain_share=known.get("domain_share"), **path(areas))
 
 
@@ -249,9 +250,11 @@ def beyond(fit: Posterior, plans: Mapping[str, Schedule], areas: pd.DataFrame) -
     for name, plan in plans.items():
         parts = []
         if plan.lr.max() > (1 + RANGE_SLACK) * highest:
-            parts.append(f"a peak rate of {plan.lr.max():.3g}, above the {highest:.3g} of the runs; the law rewards it")
+            parts.append(
+                f"a peak rate of {short(plan.lr.max())}, above the {short(highest)} of the runs; the law rewards it"
+            )
         if plan.lr.max() < (1 - RANGE_SLACK) * lowest:
-            parts.append(f"a peak rate of {plan.lr.max():.3g}, below the {lowest:.3g} of the runs")
+            parts.append(f"a peak rate of {short(plan.lr.max())}, below the {short(lowest)} of the runs")
         if (idle := int((plan.lr == 0).sum())) > 1:
             parts.append(f"{counted(idle, 'step')} at rate 0, which help in the law only")
         own = areas[areas["run"] == name]
@@ -260,7 +263,7 @@ def beyond(fit: Posterior, plans: Mapping[str, Schedule], areas: pd.DataFrame) -
             slack = RANGE_SLACK * max(abs(low), abs(high), 1e-12)
             smallest, largest = own[column].min(), own[column].max()
             ends = [end for end, off in ((smallest, smallest < low - slack), (largest, largest > high + slack)) if off]
-            parts += [f"{column} {end:.3g}, in the runs {low:.3g} to {high:.3g}" for end in ends]
+            parts += [f"{column} {short(end)}, in the runs {short(low)} to {short(high)}" for end in ends]
         if parts:
             notes.append(f"{name} leaves the range of the runs ({'; '.join(parts)})")
     return "; ".join(notes)

@@ -9,6 +9,7 @@ import xarray as xr
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.base.numbers import exact, short
 from bayeslaw.decisions.goal import Goal
 from bayeslaw.decisions.question import only_eval, where
 from bayeslaw.declare.names import WEIGHT
@@ -87,7 +88,9 @@ class Score(Quantity):
             return {}
         reached = self.probability_of(self.reach)
         return {
-            f"p_reach_{self.reach:g}": dict(zip(reached["eval"].values.tolist(), reached.values.tolist(), strict=True))
+            f"p_reach_{exact(self.reach)}": dict(
+                zip(reached["eval"].values.tolist(), reached.values.tolist(), strict=True)
+            )
         }
 
 
@@ -163,8 +166,8 @@ def score(
         name: float(rows["L"].values[rows["loss"].sel(eval=name).notnull().values].min()) for name in benchmarks
     }
     far = [
-        f"the {follows[name]} loss is {smallest[name] / middle:.2g} times below the smallest that the scores of {name} "
-        "were fitted to: there the curve is the form's and the prior's of its top"
+        f"the {follows[name]} loss is {short(smallest[name] / middle, 2)} times below the smallest that the scores "
+        f"of {name} were fitted to: there the curve is the form's and the prior's of its top"
         for name in benchmarks
         if smallest[name] > FAR_BELOW * (middle := float(given.sel(eval=name).median(SAMPLE).min()))
     ]

@@ -9,6 +9,7 @@ import xarray as xr
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.base.numbers import exact, short
 from bayeslaw.base.words import place
 from bayeslaw.decisions.critical_ratio import CriticalRatio, critical_ratio
 from bayeslaw.errors import RangeError
@@ -73,7 +74,7 @@ class Replay(Censored):
         return self.ratio._asked()
 
     def _beside(self) -> dict[str, Any]:
-        return {f"enough_with_{SURE:g}": self.enough(), "times_the_tokens": self.tokens()}
+        return {f"enough_with_{exact(SURE)}": self.enough(), "times_the_tokens": self.tokens()}
 
 
 def smallest_replay(
@@ -146,9 +147,9 @@ def _remark(replay: Replay) -> str:
     found = []
     for at, share in elements(replay.enough().expand_dims(chain=1, draw=1)):
         value, where = float(np.squeeze(share)), f"{place(at)}: " if at else ""
-        enough = f"no replay up to {replay.high:.3g} is enough with probability {SURE:g}"
+        enough = f"no replay up to {short(replay.high)} is enough with probability {exact(SURE)}"
         if np.isfinite(value):
-            cost = f"{1 / (1 - value):.4g} times the tokens for the same tokens of the new corpus"
-            enough = f"a replay of {value:.3g} is enough with probability {SURE:g}, at {cost}"
+            cost = f"{short(1 / (1 - value), 4)} times the tokens for the same tokens of the new corpus"
+            enough = f"a replay of {short(value)} is enough with probability {exact(SURE)}, at {cost}"
         found.append(where + enough)
     return "; ".join(found[:MOST_NAMED])

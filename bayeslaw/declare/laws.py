@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 
 from bayeslaw.base.arguments import checked_fields
+from bayeslaw.base.numbers import between, short
 from bayeslaw.base.words import Described
 from bayeslaw.declare.names import AREAS, KINDS, ROLE, WEIGHT, owner_of_coefficient, owner_of_column
 from bayeslaw.declare.priors import Prior, describe
@@ -113,8 +114,7 @@ class Covariate(Described):
             raise LawError(f"valid={self.valid} is no range: give its lower and its upper end")
 
     def _about(self) -> tuple[str, list[tuple[str, str]]]:
-        low, high = self.valid
-        rows = [("reference", f"{self.reference:g}"), ("valid", f"{low:g} to {high:g}")]
+        rows = [("reference", short(self.reference)), ("valid", between(*self.valid))]
         return f"Covariate: {self.meaning} ({self.unit})", rows
 
     def columns(self, name: str) -> tuple[str, ...]:
@@ -314,8 +314,7 @@ class Law:
         lines = [f"# {self.title}", "", f"$$ {self.equation} $$", "", f"Source: {self.source}", "", "## Covariates", ""]
         lines += ["| name | unit | reference | valid | meaning |", "|---|---|---|---|---|"]
         for name, cov in self.covariates.items():
-            low, high = cov.valid
-            lines.append(f"| {name} | {cov.unit} | {cov.reference:g} | {low:g} to {high:g} | {cov.meaning} |")
+            lines.append(f"| {name} | {cov.unit} | {short(cov.reference)} | {between(*cov.valid)} | {cov.meaning} |")
         lines += ["", "## Coefficients", ""]
         lines += ["| name | unit | default prior | meaning | why this prior |", "|---|---|---|---|---|"]
         for name, c in self.coefficients.items():

@@ -12,6 +12,7 @@ import numpy as np
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB, levels
+from bayeslaw.base.numbers import exact, short
 from bayeslaw.errors import LawError, shown
 
 __all__ = [
@@ -301,13 +302,13 @@ def describe(prior: Prior) -> str:
     """Return a prior in words: median and interval if `central` knows them, its constructor otherwise."""
     p = prior.parameters
     if prior.distribution == "LogNormal" and np.ndim(p.get("mu")):
-        return f"log-normal, medians {np.exp(p['mu'].min()):.3g} to {np.exp(p['mu'].max()):.3g}, one for each"
+        return f"log-normal, medians {short(np.exp(p['mu'].min()))} to {short(np.exp(p['mu'].max()))}, one for each"
     if (ends := central(prior, CI_PROB)) is None:
         return str(prior)
     if prior.distribution == "Normal":
-        return f"normal, mean {p['mu']:.3g}, sd {p['sigma']:.3g}"
+        return f"normal, mean {short(p['mu'])}, sd {short(p['sigma'])}"
     kind = {"LogNormal": "log-normal", "LogitNormal": "logit-normal", "Beta": "beta"}[prior.distribution]
-    return f"{kind}, median {ends[0]:.3g} ({100 * CI_PROB:g} %: {ends[1]:.2g} to {ends[2]:.2g})"
+    return f"{kind}, median {short(ends[0])} ({exact(100 * CI_PROB)} %: {short(ends[1], 2)} to {short(ends[2], 2)})"
 
 
 def with_dims(prior: Prior, dims: tuple[str, ...]) -> Prior:

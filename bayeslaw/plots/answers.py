@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB
+from bayeslaw.base.numbers import percent
 from bayeslaw.decisions.critical_ratio import CriticalRatio
 from bayeslaw.plots import style
 from bayeslaw.posterior.quantity import Quantity
@@ -41,7 +42,7 @@ def plot_quantity(q: Quantity, ax: Axes | None = None, prob: float = CI_PROB) ->
         style.band(ax, part, along, colour, label, prob)
     style.scale(ax, q.draws[along].values)
     ax.set(xlabel=style.axis(along), ylabel=f"{q.name}{unit}")
-    return style.finish(ax, f"line: median, band: {prob:.0%}")
+    return style.finish(ax, f"line: median, band: {percent(prob)}")
 
 
 @checked

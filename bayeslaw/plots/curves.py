@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB, SAMPLE
+from bayeslaw.base.numbers import percent
 from bayeslaw.base.words import place
 from bayeslaw.decisions.schedule import check_law, curve
 from bayeslaw.declare.laws import AREAS
@@ -107,9 +108,9 @@ def plot_curve(
     above.set(ylabel="rate", ylim=(0, None))
     above.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
     above.yaxis.get_offset_text().set_fontsize(7)
-    style.losses(below, draws, rows, counted, "step", prob, goal=goal, size=10)
+    style.losses(below, draws, rows, counted, "step", prob, fit.model.unit, goal=goal, size=10)
     what = "a new run" if new_run else "the mean law"
-    style.finish(above, f"{run}; band: {prob:.0%}, {what}")
+    style.finish(above, f"{run}; band: {percent(prob)}, {what}")
     style.finish(below)
     return np.array([above, below])
 
@@ -151,11 +152,11 @@ def plot_along(
     for name, value in at.items():
         values = design.rows[name].values
         here &= np.isclose(values, value) if values.dtype.kind in "fiu" else values == value
-    style.losses(ax, draws, design.rows.isel(row=here), design.measured.isel(row=here), along, prob)
+    style.losses(ax, draws, design.rows.isel(row=here), design.measured.isel(row=here), along, prob, fit.model.unit)
     if best is not None:
         style.mark(ax, best, prob)
     style.scale(ax, x)
-    return style.finish(ax, "; ".join(part for part in (place(at), f"band: {prob:.0%}") if part))
+    return style.finish(ax, "; ".join(part for part in (place(at), f"band: {percent(prob)}") if part))
 
 
 @checked

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB
-from bayeslaw.base.words import amount
+from bayeslaw.base.numbers import amount, percent
 from bayeslaw.decisions.question import given
 from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import RangeError, unknown_name
@@ -70,7 +70,7 @@ def plot_shares(
     away = pd.Series(0.0 if D is None else np.abs(np.log(rows["D"].values / D)), range(len(share)))
     nearest = away[here].groupby(rows["run"].values[here]).idxmin().to_numpy(int)
     near = nearest[away[nearest] <= np.log(TOKENS_FACTOR)]
-    style.losses(ax, draws, rows.isel(row=near), design.measured.isel(row=near), "domain_share", prob)
+    style.losses(ax, draws, rows.isel(row=near), design.measured.isel(row=near), "domain_share", prob, fit.model.unit)
     if ratio is not None:
         style.mark(ax, ratio, prob)
     where = [f"{name} = {amount(value)}" for name, value in given(N=N, D=D, U=U).items()]
@@ -79,7 +79,7 @@ def plot_shares(
 
 @checked
 def plot_fit(fit: Posterior, ax: Axes | None = None, prob: float = CI_PROB) -> Axes:
-    """Plot the losses of the mean law, with their interval, against the measured ones, in nats per token.
+    """Plot the losses of the mean law, with their interval, against the measured ones.
 
     Points on the grey line agree; points that the fit did not use are hollow.
     """
@@ -93,8 +93,9 @@ def plot_fit(fit: Posterior, ax: Axes | None = None, prob: float = CI_PROB) -> A
         ax.scatter([], [], s=14, marker=marker, color=colour, label=f"{name} loss")
     ends = [float(loss.min()), float(loss.max())]
     ax.plot(ends, ends, color="0.6", lw=1, zorder=0)
-    ax.set(xlabel="measured loss (nats per token)", ylabel="predicted loss (nats per token)")
-    return style.finish(ax, f"mean law, {prob:.0%} intervals")
+    loss_axis = style.loss_axis(fit.model.unit)
+    ax.set(xlabel=f"measured {loss_axis}", ylabel=f"predicted {loss_axis}")
+    return style.finish(ax, f"mean law, {percent(prob)} intervals")
 
 
 @checked
@@ -139,8 +140,8 @@ def plot_learned(
     style.scale(ax, columns[along].values)
     low, high = ax.get_ylim()
     tallest = TALLEST * float(fit.model.design.rows["loss"].sel(eval=name).max())
-    ax.set(xlabel=label, ylabel=style.LOSS, ylim=(max(low, 0), min(high, tallest)))
-    return style.finish(ax, f"{name} loss; bands: {prob:.0%}")
+    ax.set(xlabel=label, ylabel=style.loss_axis(fit.model.unit), ylim=(max(low, 0), min(high, tallest)))
+    return style.finish(ax, f"{name} loss; bands: {percent(prob)}")
 
 
 def _line(fit: Posterior, name: str) -> tuple[xr.Dataset, str, str]:
@@ -213,7 +214,7 @@ def plot_forest(
         label: c.sel({dim: groups}) if dim in c.dims else c.expand_dims({dim: groups}) for label, c in draws.items()
     }
     style.coefficients(ax, next(iter(fits.values())).model.law, name, series, dim, prob)
-    return style.finish(ax, f"intervals: {prob:.0%}")
+    return style.finish(ax, f"intervals: {percent(prob)}")
 
 
 @checked
@@ -241,4 +242,4 @@ def plot_prior_posterior(fit: Posterior, ax: Axes | None = None, prob: float = C
     ax.set_yticks(range(len(standard)), list(standard))
     ax.invert_yaxis()
     ax.set_xlabel("standard deviations of the prior, from its middle")
-    return style.finish(ax, f"intervals: {prob:.0%}", loc="upper left", bbox_to_anchor=(1, 1))
+    return style.finish(ax, f"intervals: {percent(prob)}", loc="upper left", bbox_to_anchor=(1, 1))

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB
+from bayeslaw.base.numbers import percent, short
 from bayeslaw.decisions.best_mixture import Mixture
 from bayeslaw.errors import RangeError, unknown_name
 from bayeslaw.plots import style
@@ -57,7 +58,7 @@ def plot_mixture(best: Mixture, ax: Axes | None = None, prob: float = CI_PROB) -
 def plot_regret(
     best: Mixture, candidates: Mapping[str, Any] | None = None, ax: Axes | None = None, prob: float = CI_PROB
 ) -> Axes:
-    """Plot the regret of the recommended mixture and of others: the nats above the best mixture of each draw.
+    """Plot the regret of the recommended mixture and of others: how far they lie above the best mixture of each draw.
 
     The dot below each density is the expected regret.
 
@@ -76,9 +77,9 @@ def plot_regret(
     bins = np.linspace(0, largest if largest > 0 else 1e-3, 51)
     for colour, (name, regret) in zip(style.colours(), regrets.items(), strict=False):
         mean = float(regret.mean())
-        style.density(ax, regret, colour, f"{style.plain(name)}: {mean:.2g}", prob, bins, centre=mean)
-    ax.set(xlabel="regret (nats per token)", ylabel="posterior density", xlim=(0, bins[-1]))
-    return style.finish(ax, f"dot: expected regret, bar: {prob:.0%}")
+        style.density(ax, regret, colour, f"{style.plain(name)}: {short(mean, 2)}", prob, bins, centre=mean)
+    ax.set(xlabel=f"regret ({best.loss_unit})", ylabel="posterior density", xlim=(0, bins[-1]))
+    return style.finish(ax, f"dot: expected regret, bar: {percent(prob)}")
 
 
 @checked
@@ -113,7 +114,7 @@ def plot_sources(fit: Posterior, name: str, ax: Axes | None = None, prob: float 
     shown = draws.isel(source=farthest[np.argsort(middles.values[farthest])])
     style.coefficients(ax, fit.model.law, name, dict(style.each(shown, "source")), "source", prob)
     some = "" if len(middles) <= MOST_SOURCES else f"; {MOST_SOURCES} of {len(middles)} sources"
-    return style.finish(ax, f"intervals: {prob:.0%}{some}")
+    return style.finish(ax, f"intervals: {percent(prob)}{some}")
 
 
 def _triangle(draws: xr.DataArray, recommended: xr.DataArray, ax: Axes) -> Axes:
@@ -125,7 +126,7 @@ def _triangle(draws: xr.DataArray, recommended: xr.DataArray, ax: Axes) -> Axes:
             ends[0, (corner + 1) % 3] = ends[1, (corner + 2) % 3] = 1 - share
             ax.plot(*(ends @ CORNERS).T, color="0.88", lw=0.6, zorder=0)
             x, y = ends[0] @ CORNERS + 0.045 * OUTWARD[corner]
-            ax.text(x, y, f"{share:.0%}", fontsize=7, color="0.5", ha="center", va="center")
+            ax.text(x, y, f"{percent(share)}", fontsize=7, color="0.5", ha="center", va="center")
     ax.plot(*CORNERS[[0, 1, 2, 0]].T, color="0.35", lw=1, zorder=1)
     across, up = (draws.values.reshape(-1, 3) @ CORNERS).T
     ax.scatter(across, up, s=6, color=style.COLOURS[0], alpha=0.25, lw=0, label="best of a draw")
@@ -133,7 +134,7 @@ def _triangle(draws: xr.DataArray, recommended: xr.DataArray, ax: Axes) -> Axes:
     ax.scatter(x, y, s=50, marker="D", color=style.COLOURS[1], edgecolors="white", zorder=3, label="recommended")
     for name, corner, share in zip(names, CORNERS, recommended.values, strict=True):
         x, y = corner + 0.2 * (corner - CORNERS.mean(0))
-        ax.text(x, y, f"{style.plain(name)}\n{share:.0%}", ha="center", va="center", fontsize=9)
+        ax.text(x, y, f"{style.plain(name)}\n{percent(share)}", ha="center", va="center", fontsize=9)
     style.finish(ax, "shares of the tokens", loc="upper left", bbox_to_anchor=(0, 1))
     ax.set(aspect="equal", xlim=(-0.25, 1.25), ylim=(-0.2, 1.1))
     ax.set_axis_off()
@@ -146,7 +147,7 @@ def _bars(draws: xr.DataArray, recommended: xr.DataArray, ax: Axes, prob: float)
     height = np.arange(len(order))
     ax.barh(height, recommended.values[order], height=0.7, color=style.COLOURS[5], alpha=0.6, label="recommended")
     ax.hlines(height, low, high, color="0.25", lw=1.5)
-    ax.plot(middle, height, "o", color="0.25", ms=4, label=f"best of a draw: median, {prob:.0%}")
+    ax.plot(middle, height, "o", color="0.25", ms=4, label=f"best of a draw: median, {percent(prob)}")
     ax.set_yticks(height, [style.plain(str(s)) for s in draws["source"].values[order]])
     ax.invert_yaxis()
     ax.set(xlabel="share of the tokens", xlim=(0, None))

@@ -11,16 +11,14 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from bayeslaw.base.intervals import SAMPLE, levels
-from bayeslaw.base.words import amount
+from bayeslaw.base.numbers import amount, percent
 from bayeslaw.declare.laws import Law
 from bayeslaw.errors import ArgumentError, shown
 from bayeslaw.posterior.quantity import Censored, Quantity
+from bayeslaw.tables.units import ERROR_RATE
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """The colours of Okabe and Ito, which colour-blind readers can tell apart."""
-
-LOSS = "loss (nats per token)"
-"""Label of an axis of losses."""
 
 AXES = {
     "N": "N (parameters)",
@@ -92,6 +90,11 @@ def plain(text: str) -> str:
     return re.sub(r"(?<!\\)\$", r"\\$", text)
 
 
+def loss_axis(unit: str) -> str:
+    """Return the label of an axis of losses in a unit."""
+    return "error rate (1 - score)" if unit == ERROR_RATE else f"loss ({unit})"
+
+
 def axis(name: str) -> str:
     """Return the label of the axis of a column."""
     return AXES.get(name, name)
@@ -153,6 +156,7 @@ def losses(
     counted: xr.DataArray,
     along: str,
     prob: float,
+    unit: str,
     goal: str | None = None,
     size: float = 16,
 ) -> None:
@@ -167,7 +171,7 @@ def losses(
         band(ax, draws.sel(eval=name), along, colour, f"{name} loss", prob)
         loss, faces = rows["loss"].sel(eval=name).values, counted.sel(eval=name).values
         points(ax, rows[along].values, loss, faces, colour, marker, size)
-    ax.set(xlabel=axis(along), ylabel=LOSS)
+    ax.set(xlabel=axis(along), ylabel=loss_axis(unit))
 
 
 def density(
@@ -211,6 +215,6 @@ def mark(ax: Axes, q: Quantity, prob: float) -> None:
     low, middle, high = quantiles(q.draws, prob).ravel()
     label = q.name.replace("_", " ")
     if isinstance(q, Censored) and (inside := float(q.p_interior)) < 1:
-        label += f" ({inside:.0%} inside)"
+        label += f" ({percent(inside)} inside)"
     ax.axvspan(low, high, color="0.85", lw=0, zorder=0)
     ax.axvline(middle, color="0.35", lw=1, ls="--", zorder=1, label=label)

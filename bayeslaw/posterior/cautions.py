@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from scipy.spatial import KDTree
 
-from bayeslaw.base.words import COUNTED_COLUMNS, amount, percent, times
+from bayeslaw.base.numbers import COUNTED_COLUMNS, amount, apart, exact, percent, short, times
 from bayeslaw.declare.names import WEIGHT
 from bayeslaw.posterior.convergence import convergence
 from bayeslaw.posterior.draws import Posterior, kept
@@ -37,7 +37,7 @@ CALLED = {
 }
 WHY = {
     "N": "on public tables intervals were too narrow wherever models were larger",
-    "D": f"on public tables intervals were too narrow from a factor of {VERIFIED['D']:g} on",
+    "D": f"on public tables intervals were too narrow from a factor of {exact(VERIFIED['D'])} on",
     "peak": "a law of curves holds for the peak rates of its runs only: in simulations its bands held no loss at "
     "half or twice the peak",
     EPOCHS: "in one study (arXiv:2606.07597) the best weight found at other epochs was off by 0.75, at equal ones by "
@@ -78,14 +78,16 @@ class Reach:
         if self.column == "domain_share":
             low, high = self.span
             measured = (
-                f"the measured shares, {low:.3g} to {high:.3g}" if low < high else f"the only one measured, {low:.3g}"
+                f"the measured shares, {short(low)} to {short(high)}"
+                if low < high
+                else f"the only one measured, {short(low)}"
             )
             return (
-                f"the domain share {self.asked:.3g} lies {'above' if self.end == 'largest' else 'below'} {measured}: "
-                "no run shows the losses there, and the law alone decides"
+                f"the domain share {short(self.asked)} lies {'above' if self.end == 'largest' else 'below'} "
+                f"{measured}: no run shows the losses there, and the law alone decides"
             )
         edge = self.span[self.end == "largest"]
-        asked, last = (amount(v) if self.column in COUNTED_COLUMNS else f"{v:.3g}" for v in (self.asked, edge))
+        asked, last = (amount(v) if self.column in COUNTED_COLUMNS else f"{short(v)}" for v in (self.asked, edge))
         return (
             f"{CALLED.get(self.column, self.column)} {asked} lies {times(self.factor)} beyond the {self.end} run, "
             f"{last}, and {WHY[self.column]}"
@@ -154,7 +156,7 @@ def cautions(fit: Posterior, mixture: xr.DataArray | None = None, **planned: Any
         )
     for name, missed in fit.settings.get("shared_at_the_end", {}).items():
         if abs(missed) > MOST_MISSED:
-            far = f"{percent(missed)} {'above' if missed > 0 else 'below'}"
+            far = f"{apart(missed)} {'above' if missed > 0 else 'below'}"
             found.append(
                 f"the {name} loss of the fitted runs ends {far} the law, and early runs of "
                 f"{fit.settings['domain']!r} share such errors: expect the same of them, or fit "
@@ -188,8 +190,8 @@ def _untried(fit: Posterior, mixture: xr.DataArray) -> list[str]:
     if far <= usual + SHARE_SLACK:
         return []
     return [
-        f"{far:.0%} of the tokens of this mixture would have to change for the nearest one of the runs; those lie at "
-        f"most {usual:.0%} from their nearest, and farther away the law is untried"
+        f"{percent(far)} of the tokens of this mixture would have to change for the nearest one of the runs; those "
+        f"lie at most {percent(usual)} from their nearest, and farther away the law is untried"
     ]
 
 

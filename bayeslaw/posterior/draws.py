@@ -12,6 +12,7 @@ import xarray as xr
 
 from bayeslaw import sampler
 from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.base.numbers import between, exact
 from bayeslaw.declare.laws import Law
 from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import DataError, RangeError, unknown_name
@@ -278,9 +279,9 @@ def _check_numbers(name: str, values: np.ndarray, law: Law) -> None:
     covariate = law.covariates.get(name)
     if covariate is not None and covariate.of is not None:
         low, high = covariate.valid
-        what = f"{low:g} to {high:g} {covariate.unit}, as {law.name} takes it"
+        what = f"{between(low, high)} {covariate.unit}, as {law.name} takes it"
     if (bad := ~((values >= low) & (values <= high))).any():
-        raise RangeError(f"{name} is {values[bad].ravel()[0]:g}: give {what}")
+        raise RangeError(f"{name} is {exact(values[bad].ravel()[0])}: give {what}")
     check_count(name, values)
 
 

@@ -50,7 +50,7 @@ def predict(fit: Posterior, *, new_run: bool = False, seed: int = 0, **columns: 
     what = "new run" if new_run else fit.mean_name
     inputs = {str(k): (v.item() if v.ndim == 0 else counted(v.size, "value")) for k, v in named.items()}
     _check_trained(fit, named)
-    return _cautioned(fit, Quantity("loss", fit.loss(named, new_run, seed), "nats per token", what, inputs), named)
+    return _cautioned(fit, Quantity("loss", fit.loss(named, new_run, seed), fit.model.unit, what, inputs), named)
 
 
 @checked
@@ -89,7 +89,7 @@ def by_row(
         answers = answers.assign(eval=fit.evals * len(rows))
     answers = answers.assign(**dict(zip(SUMMARY, summary.T, strict=True)))
     few = columns.isel(row=np.unique(np.linspace(0, len(rows) - 1, CAUTIONED_ROWS).astype(int)))
-    losses = Quantity("loss", fit.loss(few, seed=seed), "nats per token", fit.mean_name)
+    losses = Quantity("loss", fit.loss(few, seed=seed), fit.model.unit, fit.mean_name)
     curve = ("step", "peak") if law.kind == "schedule" else ()
     path = {c: numeric(known, c).to_numpy() for c in curve if c in known}
     answers.attrs["cautions"] = [*filter(None, assumed), *_cautioned(fit, losses, columns, **path).cautions]

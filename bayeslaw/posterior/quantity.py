@@ -11,9 +11,11 @@ import xarray as xr
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.drawing import drawn
+from bayeslaw.base.frames import Frame
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
+from bayeslaw.base.numbers import exact, with_interval, writer, written
 from bayeslaw.base.terminal import wrapped
-from bayeslaw.base.words import place
+from bayeslaw.base.words import label, place
 
 __all__ = ["Censored", "Quantity", "elements"]
 
@@ -110,7 +112,7 @@ class Quantity:
         numbers = {"mean": self.mean(), "sd": self.sd(), "median": self.median(), **self.interval(prob)}
         table = xr.Dataset({**numbers, **self._shares_of_draws()})
         labels = [*table.dims, *(c for c in table.coords if c not in table.dims)]
-        frame = table.expand_dims("table").to_dataframe().reset_index()[[*labels, *table.data_vars]]
+        frame = Frame(table.expand_dims("table").to_dataframe().reset_index()[[*labels, *table.data_vars]])
         frame.attrs |= self._attributes()
         return frame
 
@@ -132,10 +134,14 @@ class Quantity:
     def text(self, prob: float = CI_PROB) -> xr.DataArray:
         """Return median and interval in words, for every element."""
         low, high = self._ends()
+        write = writer(self.unit)
 
         def words(median: float, lower: float, upper: float, low: float, high: float) -> str:
-            shown = [_number(v, low, high) for v in (median, lower, upper)]
-            return shown[0] if shown[1] == shown[2] else f"{shown[0]} [{shown[1]}, {shown[2]}]"
+            def within(value: float, digits: int) -> str:
+                sign, edge = (">= ", high) if value >= high else ("<= ", low) if value <= low else ("", value)
+                return sign + write(edge, digits)
+
+            return with_interval(median, lower, upper, within)
 
         ends = self.interval(prob)
         text: xr.DataArray = xr.apply_ufunc(
@@ -170,10 +176,10 @@ class Quantity:
     def about(self, prob: float = CI_PROB) -> str:
         """Return the name, the question and the kind of the interval in words."""
         unit = "" if self.unit == "1" else f" in {self.unit}"
-        parts = [self.name.replace("_", " ") + unit + self._asked(), self.what, f"{prob * 100:g} % interval"]
+        parts = [self.name.replace("_", " ") + unit + self._asked(), self.what, f"{exact(prob * 100)} % interval"]
         shares = self._shares_of_draws()
         if shares and all(v.ndim == 0 for v in shares.values()):
-            parts.append(", ".join(f"{k} {v.item():.2f}" for k, v in shares.items()))
+            parts.append(", ".join(f"{k} {written(k, v.item())}" for k, v in shares.items()))
         return "; ".join(parts + [self.remark] * bool(self.remark))
 
     def _asked(self, besides: Collection[str] = ()) -> str:
@@ -185,6 +191,7 @@ class Quantity:
 
     def _answers(self) -> str | pd.DataFrame:
         text = self.text().rename("median [interval]").reset_coords(drop=True)
+        text = text.assign_coords({d: [label(d, v) for v in text[d].values.tolist()] for d in text.coords})
         return text.to_dataframe() if text.dims else str(text.item())
 
     def __repr__(self) -> str:
@@ -242,12 +249,6 @@ class Censored(Quantity):
 
     def _shares_of_draws(self) -> dict[str, xr.DataArray]:
         return {"p_never": self.p_never, "p_interior": self.p_interior, "p_always": self.p_always}
-
-
-def _number(value: float, low: float, high: float) -> str:
-    if value >= high:
-        return f">= {high:.4g}"
-    return f"<= {low:.4g}" if value <= low else f"{value:.4g}"
 
 
 def _plain(value: Any) -> Any:

@@ -28,6 +28,7 @@ from bayeslaw.spec.misfit import Misfit
 from bayeslaw.spec.noise import Noise
 from bayeslaw.spec.specification import Specification
 from bayeslaw.tables.runs import Runs
+from bayeslaw.tables.units import NATS
 
 __all__ = ["expected_size", "fingerprint", "load", "save"]
 
@@ -75,6 +76,7 @@ def save(fit: Posterior, path: str | Path) -> Path:
         "evals": list(model.runs.evals),
         "note": model.runs.note,
         "area_settings": dict(model.runs.area_settings),
+        "unit": model.runs.unit,
         "settings": dict(fit.settings),
         "seconds": fit.seconds,
     }
@@ -195,7 +197,7 @@ def _runs(tree: xr.DataTree, recipe: Mapping[str, Any]) -> Runs:
     areas = dict(recipe.get("area_settings", {}))
     if "area_settings" not in recipe and set(AREA_SETTINGS) <= set(table):  # as curves of version 0.1.0 have them
         areas = {name: table.pop(name).tolist()[0] for name in AREA_SETTINGS}
-    return Runs(table, tuple(recipe["evals"]), baseline, recipe.get("note", ""), areas)
+    return Runs(table, tuple(recipe["evals"]), baseline, recipe.get("note", ""), areas, recipe.get("unit", NATS))
 
 
 def _misfit_recipe(misfit: Misfit) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw.base.intervals import CI_PROB, levels
-from bayeslaw.base.words import amount, place, times
+from bayeslaw.base.numbers import amount, percent, short, times, with_interval
+from bayeslaw.base.words import place
 from bayeslaw.decisions import DECISIONS
 from bayeslaw.decisions.allocation import of_the_study as allocation_of_the_study
 from bayeslaw.decisions.critical_ratio import CriticalRatio
@@ -111,8 +112,8 @@ def columns_of(question: Mapping[str, Any]) -> dict[str, Any]:
 
 def in_counts(draws: Any) -> str:
     """Return median and interval of a number of parameters, tokens or steps in words."""
-    middle, low, high = (amount(v) for v in np.quantile(draws, [0.5, *levels(CI_PROB)]))
-    return f"{middle} [{low}, {high}]"
+    middle, low, high = np.quantile(draws, [0.5, *levels(CI_PROB)])
+    return with_interval(middle, low, high, amount)
 
 
 def predictions(fit: Posterior) -> Answer:
@@ -122,7 +123,7 @@ def predictions(fit: Posterior) -> Answer:
     numbers = place({k: v for k, v in at.items() if not isinstance(v, xr.DataArray)})
     shown = f" ({numbers})" if numbers else ""
     rows = [
-        (e, f"{float(largest['loss'].sel(eval=e)):.4g}", *(str(q.text().sel(eval=e).item()) for q in (mean, new)))
+        (e, short(float(largest["loss"].sel(eval=e)), 4), *(str(q.text().sel(eval=e).item()) for q in (mean, new)))
         for e in fit.evals
     ]
     return Answer(
@@ -130,7 +131,7 @@ def predictions(fit: Posterior) -> Answer:
         [f"{e} loss: {m} in the mean law, {n} for a new run; measured {seen}." for e, seen, m, n in rows],
         [],
         pd.DataFrame(rows, columns=["validation set", "measured", "mean law", "new run"]),
-        "Losses in nats per token: of the mean law, and of a single new run, with its own error.",
+        f"Losses in {fit.model.unit}: of the mean law, and of a single new run, with its own error.",
         {f"{e} loss{shown}": mean.draws.sel(eval=e, drop=True) for e in fit.evals},
         cautions=mean.cautions,
         about="the predicted loss",
@@ -174,7 +175,7 @@ def spending(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answe
     found, sizes = predictions(fit), fit.model.design.levels
     spent = "compute"
     if question and "flops" in question:
-        spent = " or ".join(f"{flops:.3g}" for flops in budgets) + " FLOPs"
+        spent = " or ".join(map(short, budgets)) + " FLOPs"
     draws, cautions, actions = dict(found.draws), dict.fromkeys(found.cautions), []
     middles: dict[str, list[float]] = {"N": [], "D": []}
     evals = evals_asked(fit, asked.get("eval"))
@@ -186,13 +187,13 @@ def spending(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answe
             middles[label].append(float(part.median()))
         beyond = max(max(v[-1] / sizes[k].max(), sizes[k].min() / v[-1]) for k, v in middles.items())
         goal = f" for the {eval} loss" if len(evals) > 1 else ""
-        budget = f"{flops:.3g} FLOPs ({flops / largest:.3g} x the largest run){goal}"
+        budget = f"{short(flops)} FLOPs ({short(flops / largest)} x the largest run){goal}"
         N, D = (in_counts(part) for part in each.values())
         inside = float(best.p_interior.min())
         some = (
             ""
             if inside > 1 - LEAST_PROBABILITY
-            else f" ({inside:.0%} of the draws have an optimum in the searched range)"
+            else f" ({percent(inside)} of the draws have an optimum in the searched range)"
         )
         cautions |= dict.fromkeys(best.cautions)
         if beyond > FARTHEST_ADVICE:
@@ -203,7 +204,7 @@ def spending(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answe
             continue
         warned = f"; that lies {times(beyond)} beyond the runs" if beyond > 1 else ""
         actions.append(f"with {budget} train {N} parameters on {D} tokens{some}{warned}.")
-        draws |= {f"best {label} at {flops:.3g} FLOPs{goal}": part for label, part in each.items()}
+        draws |= {f"best {label} at {short(flops)} FLOPs{goal}": part for label, part in each.items()}
     at = columns_of(of_largest_run(fit, "N", "D"))
     losses = Picture(
         "tokens",

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayeslaw.base.words import amount, counted, place
+from bayeslaw.base.numbers import SMALLEST_SHARE, amount, exact, probability, short, written
+from bayeslaw.base.words import counted, place
 from bayeslaw.decisions import DECISIONS
 from bayeslaw.decisions.best_mixture import Mixture
 from bayeslaw.decisions.goal import Goal
@@ -23,6 +24,7 @@ from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored, Quantity
 from bayeslaw.reporting.answer import LEAST_PROBABILITY, Answer, columns_of, in_counts, question_of, sizes_of
 from bayeslaw.reporting.figures import Picture, curves, grid
+from bayeslaw.tables.units import called
 
 __all__ = ["durations", "mixture", "schedules"]
 
@@ -31,9 +33,6 @@ CHOICE_PROBABILITY = 0.8
 
 MOST_NAMED = 5
 """Most sources, validation sets or runs that a sentence names."""
-
-ZERO_SHARE = 5e-4
-"""A share up to this counts as zero: it is written as 0.000."""
 
 TOGETHER = "all together"
 """The goal of a report on several benchmarks."""
@@ -59,15 +58,15 @@ def mixture(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer
     if measured:
         tried = fit.model.design.rows[WEIGHT].sel(source=order)
         spans = zip(tried.min("row").values, tried.max("row").values, strict=True)
-        shares["in the runs"] = [f"{low:.3g} to {high:.3g}" for low, high in spans]
-    taken = recommended[recommended > ZERO_SHARE]
-    first = ", ".join(f"{s} {share:.3f}" for s, share in taken.head(MOST_NAMED).items())
+        shares["in the runs"] = [f"{short(low)} to {short(high)}" for low, high in spans]
+    taken = recommended[recommended >= SMALLEST_SHARE]
+    first = ", ".join(f"{s} {written('share', share)}" for s, share in taken.head(MOST_NAMED).items())
     first += f" and {counted(len(taken) - MOST_NAMED, 'other')}" if len(taken) > MOST_NAMED else ""
-    regret, goal = best.regret(), best.inputs["goal"]
+    regret, goal, nats = best.regret(), best.inputs["goal"], called(best.loss_unit)
     bounded = " within the bounds asked for" if {"at_most", "at_least", "available"} & at.keys() else ""
     sentences = [
         f"{first}: of all mixtures{bounded} the one with the smallest expected loss",
-        f"its regret, the nats by which it lies above the best mixture, is {float(regret.mean()):.2g} expected, "
+        f"its regret, how far it lies above the best mixture, is {short(float(regret.mean()), 2)} {nats} expected, "
         f"{regret.text().item()}",
     ]
     actions = []
@@ -75,13 +74,15 @@ def mixture(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer
     for name, rival in rivals.items():
         gain = best.gain(rival)
         better = float((gain.draws > 0).mean())
-        sentences.append(f"it lies {gain.text().item()} nats below {name}; it is better with probability {better:.2f}")
+        sentences.append(
+            f"it lies {gain.text().item()} {nats} below {name}; it is better with probability {probability(better)}"
+        )
         if name == EVEN:
             continue
         actions.append(
             "train on the recommended mixture, and measure it in a small run before the large one"
             if better >= CHOICE_PROBABILITY
-            else f"take the mixture of {name}: the recommended one is better with probability {better:.2f} only"
+            else f"take the mixture of {name}: the recommended one is better with probability {probability(better)}"
         )
     if best.remark:
         actions.append(f"before relying on it: {best.remark}")
@@ -144,12 +145,12 @@ def durations(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answ
     chances = {"upsampling does not help": chosen.p_never, "a longer window is better still": chosen.p_always}
     for words, chance in chances.items():
         if float(chance) > LEAST_PROBABILITY:
-            sentences.append(f"with probability {float(chance):.2f} {words}")
+            sentences.append(f"with probability {probability(float(chance))} {words}")
     low, high = (float(v) for v in chosen.interval().values())
     window = float(chosen.median())
     actions = [f"upsample over the last {window:.2f} of the training" if window else "do not upsample"]
     if float(chosen.p_always) > 1 - CHOICE_PROBABILITY:
-        actions.append(f"measure longer windows: the longest in the searched range is {chosen.high:g}")
+        actions.append(f"measure longer windows: the longest in the searched range is {exact(chosen.high)}")
     if high - low > 0.5 * chosen.high:
         actions.append(f"the interval is wide: add runs with windows from {low:.2f} to {high:.2f}")
     rows = [(k, str(q.text().item()), *map(float, (q.p_never, q.p_interior, q.p_always))) for k, q in best.items()]
@@ -194,11 +195,11 @@ def schedules(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answ
     for labels, group in frame.groupby(kinds) if kinds else [((), frame)]:
         at, runs = dict(zip(kinds, labels, strict=True)), list(group["run"])
         for e in fit.evals:
-            final = Quantity("loss", losses.sel(eval=e, row=runs, drop=True), "nats per token", "mean law")
+            final = Quantity("loss", losses.sel(eval=e, row=runs, drop=True), fit.model.unit, "mean law")
             words, best = final.text().values, final.draws.argmin("row")
             p_best = [float((best == k).mean()) if len(runs) > 1 else np.nan for k in range(len(runs))]
             measured = rows["loss"].sel(eval=e, row=runs).values
-            seen = [f"{loss:.4g}" if np.isfinite(loss) else "not measured" for loss in measured]
+            seen = [f"{short(loss, 4)}" if np.isfinite(loss) else "not measured" for loss in measured]
             table += [
                 {"run": run, **at, "loss of": e, "measured": m, "mean law": w, "p_best": p}
                 for run, m, w, p in zip(runs, seen, words, p_best, strict=True)
@@ -207,7 +208,7 @@ def schedules(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answ
                 k = int(np.argmin(final.mean().values))
                 name = f"{e} loss{' at ' + place(at) if at else ''}"
                 best_of = f"of {len(runs)} schedules {runs[k]} ends lowest"
-                sentences.append(f"{name}: {best_of}, at {words[k]}, with probability {p_best[k]:.2f}")
+                sentences.append(f"{name}: {best_of}, at {words[k]}, with probability {probability(p_best[k])}")
                 draws[f"{name}, {runs[k]}"] = final.draws.isel(row=k).reset_coords(drop=True)
     every, rivals = list(frame["run"]), bool(sentences)
     if not rivals:
@@ -228,7 +229,7 @@ def schedules(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answ
             draws["critical point"] = point.draws
     found = pd.DataFrame(table)
     shown = found.sort_values("p_best", ascending=False, kind="stable").head(MOST_ROWS).sort_index()
-    how_to_read = "Losses in nats per token at the last measured step of each run."
+    how_to_read = f"Losses in {fit.model.unit} at the last measured step of each run."
     if rivals:
         how_to_read += (
             " *p_best*: probability, in the mean law, that this schedule ends lowest of those with the same number of "
@@ -266,7 +267,7 @@ def _return(fit: Posterior, point: Censored, goal: str) -> str:
     answers = {"after any pre-training": point.p_always, "after no pre-training, however short": point.p_never}
     if inside.size:
         had = " to ".join(dict.fromkeys(amount(v) for v in (own.min(), own.max())))
-        shorter = f"only after pre-training of fewer than {in_counts(inside)} steps at the rate {peak:.2g}"
+        shorter = f"only after pre-training of fewer than {in_counts(inside)} steps at the rate {short(peak, 2)}"
         answers = {f"{shorter} (these runs: {had})": point.p_interior} | answers
     said = {words: float(p) for words, p in answers.items() if p >= LEAST_PROBABILITY}
     goes_on = f"if continual pre-training goes on at a constant rate, a {goal} loss that rose returns to its start "

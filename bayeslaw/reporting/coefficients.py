@@ -8,6 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
+from bayeslaw.base.numbers import exact, short, with_interval
 from bayeslaw.base.words import place
 from bayeslaw.declare.priors import Prior, central, describe
 from bayeslaw.errors import RangeError, unknown_name
@@ -119,7 +120,7 @@ def _together(rows: pd.DataFrame, of: str, medians: np.ndarray) -> dict[Any, Any
     """Return several rows of a table as one."""
     line: dict[Any, Any] = rows.iloc[0].to_dict() | {
         "of": of,
-        "posterior": f"medians {medians.min():.3g} to {medians.max():.3g}",
+        "posterior": f"medians {short(medians.min())} to {short(medians.max())}",
         "contraction": rows["contraction"].mean(),
         "distance": rows["distance"].abs().max(),
     }
@@ -133,20 +134,16 @@ def _value(published: Any, labels: Iterable[Any]) -> str:
     for label in labels:
         if isinstance(published, Mapping):
             published = published.get(label, published)
-    return "" if published is None or isinstance(published, Mapping) else f"{published:.4g}"
+    return "" if published is None or isinstance(published, Mapping) else exact(published)
 
 
 def _middle_and_ends(draws: xr.DataArray) -> str:
-    return _written(np.quantile(draws, [0.5, *levels(CI_PROB)]))
+    return with_interval(*np.quantile(draws, [0.5, *levels(CI_PROB)]))
 
 
 def _interval(prior: Prior) -> str:
     """Return median and interval of a prior, or its parameters in words."""
     if (ends := central(prior, CI_PROB)) is not None:
-        return _written(ends)
-    numbers = ", ".join(f"{v:g}" for v in prior.parameters.values() if isinstance(v, float | int))
+        return with_interval(*ends)
+    numbers = ", ".join(exact(v) for v in prior.parameters.values() if isinstance(v, float | int))
     return f"{prior.distribution.lower()} ({numbers})" if numbers else describe(prior)
-
-
-def _written(ends: np.ndarray) -> str:
-    return "{:.3g} [{:.3g}, {:.3g}]".format(*ends)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayeslaw.base.numbers import with_interval
 from bayeslaw.base.progress import Bar
 from bayeslaw.checks import CHECKS, CheckResult, beside_papers_fit, extrapolation, run_checks
 from bayeslaw.checks.answers import boundary
@@ -163,10 +164,9 @@ def _shape(fit: Posterior, found: Answer) -> str:
     )
     if without.moved < LEAST_MOVED:
         return moved
-    each = (f"{name}: {_ends(a)} with it, {_ends(b)} without" for name, (a, b) in without.answers.items())
+    each = (f"{name}: {_words(a)} with it, {_words(b)} without" for name, (a, b) in without.answers.items())
     return f"{moved}; {'; '.join(each)}"
 
 
-def _ends(three: np.ndarray) -> str:
-    middle, low, high = three
-    return f"{middle:.4g} [{low:.4g}, {high:.4g}]"
+def _words(three: np.ndarray) -> str:
+    return with_interval(*three)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayeslaw.base.words import amount, place
+from bayeslaw.base.numbers import amount, exact
+from bayeslaw.base.words import place
 from bayeslaw.decisions.critical_ratio import CriticalRatio, bends, of_the_study
 from bayeslaw.decisions.study import study_of
 from bayeslaw.errors import BayeslawError
@@ -16,6 +17,7 @@ from bayeslaw.plots.style import cells
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.reporting.answer import LEAST_PROBABILITY, Answer, question_of
 from bayeslaw.reporting.figures import Picture, grid
+from bayeslaw.tables.units import called
 
 __all__ = ["critical_ratios", "ratios"]
 
@@ -149,7 +151,7 @@ def _cells(
         labels = {**asked, **{d: mean.draws[d].values[i] for d, i in cell.items()}}
         yield {
             **{k: labels[k] for k in dict.fromkeys((*where, *map(str, cell))) if k in labels},
-            "limit": _limit(rule),
+            "limit": _limit(rule, called(mean.loss_unit)),
             "critical ratio": str(own.text().item()),
             "of a new run": str(of_new.text().item()),
             "safe share": _safe_share(of_new),
@@ -163,18 +165,18 @@ def _safe_share(new: CriticalRatio) -> float:
     return share if share > new.low else float("nan")
 
 
-def _limit(rule: Mapping[str, Any]) -> str:
+def _limit(rule: Mapping[str, Any], nats: str) -> str:
     if rule.get("rule") == "turning-point":
         return "begun to fall again"
-    nats = rule.get("max_increase")
-    size, unit = (100 * (rule.get("max_rise") or 0.0), "%") if nats is None else (nats, "nats")
+    increase = rule.get("max_increase")
+    size, unit = (100 * (rule.get("max_rise") or 0.0), "%") if increase is None else (increase, nats)
     if size == 0:
         return "no rise"
-    return f"rise of at most {size:g} {unit}" if size > 0 else f"fall of at least {-size:g} {unit}"
+    return f"rise of at most {exact(size)} {unit}" if size > 0 else f"fall of at least {exact(-size)} {unit}"
 
 
 def _actions(ratio: CriticalRatio, safe: float) -> Iterator[str]:
-    probably = f"with probability {SAFE_PROBABILITY:g}"
+    probably = f"with probability {exact(SAFE_PROBABILITY)}"
     if np.isnan(safe):
         yield f"no share of the law's range is safe for a new run {probably}; relax the limit"
     else:
@@ -189,7 +191,7 @@ def _share(ratio: CriticalRatio) -> str:
     for chance, end, does in ((ratio.p_never, ratio.low, "breaks"), (ratio.p_always, ratio.high, "respects")):
         if float(chance) > LEAST_PROBABILITY:
             probably = "" if float(chance) > 1 - LEAST_PROBABILITY else f"with probability {float(chance):.2f} "
-            text += f"; {probably}even a share of {end:g} {does} the limit"
+            text += f"; {probably}even a share of {exact(end)} {does} the limit"
     return text
 
 

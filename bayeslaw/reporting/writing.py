@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import numpy as np
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from bayeslaw.base.files import replacing, replacing_folder
 from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.base.progress import Bar, bar
-from bayeslaw.base.words import counted
+from bayeslaw.base.words import counted, label
 from bayeslaw.errors import StoreError
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.reporting.content import content
@@ -101,12 +100,10 @@ def _rendered(name: str, said: Mapping[str, Any], source: Any, equation: Any, ba
 
 
 def _text(value: object) -> str:
-    """Return a value as Markdown text: rounded if it is a number, with the special characters escaped.
+    """Return a value as Markdown text, with the special characters escaped.
 
     Underscores within a word, as in new_run, mean nothing and stay.
     """
-    if isinstance(value, float):
-        return "" if np.isnan(value) else f"{value:.6g}" if abs(value) >= 1000 else f"{value:.3g}"
     return re.sub(r"([\\`*{}\[<>|$#~&]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", " ".join(str(value).split()))
 
 
@@ -117,5 +114,6 @@ def _sentence(value: str) -> str:
 
 def _table(frame: pd.DataFrame) -> str:
     rule = ["---:" if pd.api.types.is_numeric_dtype(dtype) else "---" for dtype in frame.dtypes]
-    rows = [[_text(v) for v in row] for row in frame.itertuples(index=False)]
+    written = {c: ["" if v != v else _text(label(c, v)) for v in values] for c, values in frame.items()}
+    rows = zip(*written.values(), strict=True)
     return "\n".join("| " + " | ".join(row) + " |" for row in (map(_text, frame.columns), rule, *rows))

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayeslaw.base.numbers import exact
 from bayeslaw.declare.laws import Law
 from bayeslaw.declare.names import ROLE, WEIGHT
 from bayeslaw.errors import DataError, LawError, unknown_name
@@ -95,7 +96,7 @@ class Design:
             run, *path = table.loc[twice, by_run].iloc[0]
             again = f"more than once, and there is no column {law.path!r}"
             if path:
-                again = f"twice at {law.path} {path[0]:g}"
+                again = f"twice at {law.path} {exact(path[0])}"
             remedy = "or leave one row out" if path else f"map {law.path}, or keep one row each"
             raise DataError(
                 f"the run {run!r} is measured {again} ({row(twice)} of runs.table): give different "

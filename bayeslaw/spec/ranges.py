@@ -5,6 +5,7 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw import models
+from bayeslaw.base.numbers import between, exact
 from bayeslaw.declare.laws import Law
 from bayeslaw.declare.names import ROLE
 from bayeslaw.errors import DataError
@@ -30,7 +31,7 @@ def inside(law: Law, columns: xr.Dataset) -> xr.DataArray:
 def ranges(law: Law) -> str:
     """Return the law's range in words."""
     limited = {name: cov.valid for name, cov in law.covariates.items() if cov.valid != (0.0, np.inf)}
-    return ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in limited.items()) or "everywhere"
+    return ", ".join(f"{name} {between(*valid)}" for name, valid in limited.items()) or "everywhere"
 
 
 def left_out(law: Law, rows: xr.Dataset) -> pd.DataFrame:
@@ -113,8 +114,8 @@ def check_left_out(law: Law, rows: xr.Dataset, asked: bool) -> None:
         if (only := _only_share(law, rows, str(name))) is not None:
             raise DataError(
                 f"all {name} losses within the range of {law.name} ({ranges(law)}) were measured at the domain share "
-                f"{only:g}, so that nothing says how they depend on it; choose outside='include' to fit the {outside} "
-                f"others too, or outside='exclude' to do without, or {guide}"
+                f"{exact(only)}, so that nothing says how they depend on it; choose outside='include' to fit the "
+                f"{outside} others too, or outside='exclude' to do without, or {guide}"
             )
 
 

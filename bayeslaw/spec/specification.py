@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.base.arguments import checked_fields
-from bayeslaw.base.words import Described
+from bayeslaw.base.words import Described, place
 from bayeslaw.declare.laws import Law
 from bayeslaw.declare.names import ROLE, owner_of_dim
 from bayeslaw.declare.populations import of_roles, pooled
@@ -23,6 +23,7 @@ from bayeslaw.spec.ranges import check_left_out, nowhere_inside
 from bayeslaw.spec.shape import Shape
 from bayeslaw.tables.runs import Runs
 from bayeslaw.tables.start import with_start
+from bayeslaw.tables.units import ERROR_RATE
 
 __all__ = ["Specification"]
 
@@ -95,6 +96,11 @@ class Specification(Described):
         from_priors = (d for p in self.priors.values() if isinstance(p, Prior) for d in (p.dims or ()))
         asked = dict.fromkeys([*self.by.values(), *from_priors])
         return tuple(d for d in asked if d not in (*self.law.over, "eval"))
+
+    @property
+    def unit(self) -> str:
+        """The unit of the losses."""
+        return ERROR_RATE if self.law.of_scores else self.runs.unit
 
     @cached_property
     def design(self) -> Design:
@@ -227,7 +233,7 @@ class Specification(Described):
             ("measurements", f"{len(self.design.log_loss)} ({', '.join(self.design.evals)}){kept_out}"),
             *([("roles", self.describe_roles())] if self.roles else []),
             ("pooled", pooled_by + (f"; separate: {separate}" if separate else "")),
-            ("reference", ", ".join(f"{k} {v:g}" for k, v in self.reference.items())),
+            ("reference", place(self.reference)),
             ("shape prior", self.monotone or "none"),
             ("errors", self.describe_noise()),
             *([("misfit", f"along {', '.join(self.processes)}")] if self.processes else []),

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.base.arguments import checked
+from bayeslaw.base.numbers import exact, short
 from bayeslaw.errors import BayeslawError, DataError, unknown_name
 from bayeslaw.tables.power import PowerMemory, annealed_power
 from bayeslaw.tables.reading import Table, as_text, numeric, read_table, texts
@@ -87,7 +88,7 @@ def short_for(table: pd.DataFrame, memory: float) -> str:
     longest, steps = table["step"].max(), 1 / (1 - memory)
     if longest >= FEWEST_MEMORIES * steps or not table["annealed"].any():
         return ""
-    return f"memory {memory:g} spans {steps:,.0f} steps, and the longest run has {longest:,.0f}"
+    return f"memory {exact(memory)} spans {steps:,.0f} steps, and the longest run has {longest:,.0f}"
 
 
 def at_memory(runs: Runs, memory: float) -> Runs:
@@ -175,7 +176,7 @@ def assumed(frame: pd.DataFrame, warmup: int | None) -> str:
     rising = f"a linear warm-up over {warmup:,} steps and then " if warmup else ""
     return (
         f"before the first row of {latest['run']!r}, step {latest['step']:,.0f}{others}, {rising}its rate of "
-        f"{latest['lr']:.3g} is assumed: give schedule= if it was another"
+        f"{short(latest['lr'])} is assumed: give schedule= if it was another"
     )
 
 
@@ -208,7 +209,7 @@ def read_schedule(table: Table, *, warmup: int | None = None, called: str | None
         raise DataError(f"{called}: {e}") from None
     if warmup is None and step.iloc[0] > 1:
         raise DataError(
-            f"{called} starts at step {step.iloc[0]:g}: give the steps of the warm-up with warmup=STEPS (0: no "
+            f"{called} starts at step {exact(step.iloc[0])}: give the steps of the warm-up with warmup=STEPS (0: no "
             "warm-up), or the schedule from step 1 on"
         )
     return found
@@ -252,6 +253,6 @@ def _check_agreement(run: str, step: np.ndarray, lr: np.ndarray, planned: np.nda
     if off.any():
         i = int(np.argmax(off))
         raise DataError(
-            f"schedule and log disagree: the run {run!r} has the rate {lr[i]:g} at step {step[i]}, its schedule "
-            f"{planned[step[i] - 1]:g}; correct one of them"
+            f"schedule and log disagree: the run {run!r} has the rate {exact(lr[i])} at step {step[i]}, its schedule "
+            f"{exact(planned[step[i] - 1])}; correct one of them"
         )

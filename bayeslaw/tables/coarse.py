@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from bayeslaw.base.numbers import percent
 from bayeslaw.base.words import counted
 from bayeslaw.tables.areas import logged_schedules
 from bayeslaw.tables.schedules import Schedule, from_table
@@ -38,7 +39,7 @@ def coarse_logs(frame: pd.DataFrame, warmup: int | None) -> str:
         return ""
     return (
         f"learning rates are logged too coarsely in {counted(len(coarse), 'run')}: S2 changes by up to "
-        f"{max(coarse.values()):.0%} without every second logged rate; give the exact rates with schedule="
+        f"{percent(max(coarse.values()))} without every second logged rate; give the exact rates with schedule="
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.base.arguments import checked
+from bayeslaw.base.numbers import exact
 from bayeslaw.declare.names import AREAS
 from bayeslaw.errors import DataError, RangeError
 from bayeslaw.tables.areas import Schedules, area_settings, assumed, short_for, with_areas
@@ -183,14 +184,14 @@ def _checked(frame: pd.DataFrame, many: bool = False) -> pd.DataFrame:
         if not many and (bad := rows["step"].duplicated()).any():
             at = step[np.argmax(bad)]
             raise DataError(
-                f"the run {run!r} has two rows at step {at:g}: leave one out, or give two runs different names in the "
-                "run column"
+                f"the run {run!r} has two rows at step {exact(at)}: leave one out, or give two runs different names "
+                "in the run column"
             )
         if (change < 0).any():
             i = int(np.argmax(change < 0))
             raise DataError(
-                f"step {step[i + 1]:g} of the run {run!r} comes after step {step[i]:g}: sort its rows by step, "
-                "or give two runs different names"
+                f"step {exact(step[i + 1])} of the run {run!r} comes after step {exact(step[i])}: sort its rows by "
+                "step, or give two runs different names"
             )
         if "lr" in frame:
             _check_rates(run, step, rows["lr"].to_numpy(float))
@@ -199,13 +200,15 @@ def _checked(frame: pd.DataFrame, many: bool = False) -> pd.DataFrame:
 
 def _check_rates(run: Any, step: np.ndarray, lr: np.ndarray) -> None:
     if (bad := lr < 0).any():
-        raise DataError(f"the learning rate of {run!r} is {lr[bad][0]:g} at step {step[bad][0]:g}: give rates above 0")
+        raise DataError(
+            f"the learning rate of {run!r} is {exact(lr[bad][0])} at step {exact(step[bad][0])}: give rates above 0"
+        )
     started = np.cumsum(lr) > 0
     if (bad := (lr == 0) & started & (step < step[-1])).any() or not (started.any() or (step == 0).all()):
         at = step[np.argmax(bad)] if bad.any() else step[-1]
         raise DataError(
-            f"the learning rate of {run!r} is 0 at step {at:g}, where nothing is learned: correct it, or leave out the "
-            "steps after the end of the schedule"
+            f"the learning rate of {run!r} is 0 at step {exact(at)}, where nothing is learned: correct it, or leave "
+            "out the steps after the end of the schedule"
         )
 
 

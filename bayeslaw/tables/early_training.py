@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.base.arguments import checked
-from bayeslaw.base.words import counted
+from bayeslaw.base.numbers import between, exact, short
+from bayeslaw.base.words import counted, place
 from bayeslaw.declare.laws import Law
 from bayeslaw.errors import DataError, unknown_name
 from bayeslaw.tables.runs import Runs
@@ -81,14 +82,16 @@ def early_features(
     for domain, rows in runs.table.groupby("domain", sort=False):
         before = start[start["domain"] == domain] if "domain" in start else start
         if not len(before):
-            raise DataError(f"the domain {domain!r} has no row at D = 0 with N {N:g}: measure its loss before training")
+            raise DataError(
+                f"the domain {domain!r} has no row at D = 0 with N {exact(N)}: measure its loss before training"
+            )
         losses = [float(before[f"{eval}_loss"].mean())]
         for D in tokens:
             at = rows.index[cell[rows.index] & np.isclose(rows["D"], D, rtol=1e-3)]
             if not len(at):
                 raise DataError(
-                    f"the domain {domain!r} was not measured at N {N:g}, domain_share {domain_share:g}, D {D:g}: name "
-                    "a cell that every domain has, or leave this domain out"
+                    f"the domain {domain!r} was not measured at N {exact(N)}, domain_share {exact(domain_share)}, D "
+                    f"{exact(D)}: name a cell that every domain has, or leave this domain out"
                 )
             losses.append(float(rows.loc[at, f"{eval}_loss"].mean()))
             used[at] = True
@@ -98,8 +101,8 @@ def early_features(
         for name, value in found.items():
             if not value > 0:
                 raise DataError(
-                    f"{name} of the domain {domain!r} is {value:.3g}: its {eval} loss does not fall early at N {N:g}, "
-                    f"domain_share {domain_share:g}; read the features at a larger share"
+                    f"{name} of the domain {domain!r} is {short(value)}: its {eval} loss does not fall early at N "
+                    f"{exact(N)}, domain_share {exact(domain_share)}; read the features at a larger share"
                 )
         features[domain] = found
     of_domain = pd.DataFrame(features).T
@@ -107,9 +110,8 @@ def early_features(
         t.assign(**{str(k): t["domain"].map(of_domain[k]) for k in of_domain}) if "domain" in t else t
         for t in (runs.table[~used].reset_index(drop=True), runs.baseline)
     )
-    note = (
-        f"early training at N {N:g}, domain_share {domain_share:g}: {counted(int(used.sum()), 'row')} became features"
-    )
+    where = place({"N": N, "domain_share": domain_share})
+    note = f"early training at {where}: {counted(int(used.sum()), 'row')} became features"
     return replace(runs, table=table, baseline=baseline, note="; ".join(filter(None, [runs.note, note])))
 
 
@@ -130,11 +132,11 @@ def check_features(law: Law, table: pd.DataFrame) -> None:
             if not np.allclose(values, first, rtol=1e-6, atol=0):
                 reader = " (bayeslaw.early_features reads it)" if covariate.start is None else ""
                 raise DataError(
-                    f"{called} is {values.min():g} in one row and {values.max():g} in another: give all of its rows "
-                    f"one value{reader}"
+                    f"{called} is {exact(values.min())} in one row and {exact(values.max())} in another: give all "
+                    f"of its rows one value{reader}"
                 )
             if not low <= first <= high:
                 raise DataError(
-                    f"{called} is {first:g}, and {law.name} takes {low:g} to {high:g} {covariate.unit}: bring it to "
-                    f"the scale of the losses, {covariate.unit} per token"
+                    f"{called} is {exact(first)}, and {law.name} takes {between(low, high)} {covariate.unit}: bring "
+                    f"it to the scale of the losses, {covariate.unit} per token"
                 )

@@ -8,6 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw.base.arguments import numbers, one_number
+from bayeslaw.base.numbers import exact, short
 from bayeslaw.base.words import counted
 from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import DataError, RangeError, unknown_name
@@ -51,16 +52,16 @@ def normalised(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     off = abs(sums - 1)
     if (far := off > SUM_TOLERANCE).any():
         raise DataError(
-            f"the shares of {row(far)} sum to {sums[far].iloc[0]:.4g} ({', '.join(columns)}): they have to sum to 1; "
-            f"give every source of the stream a column, and rename a column {PREFIX}... that is no share"
+            f"the shares of {row(far)} sum to {short(sums[far].iloc[0], 4)} ({', '.join(columns)}): they have to "
+            f"sum to 1; give every source of the stream a column, and rename a column {PREFIX}... that is no share"
         )
     rounded = int((off > ROUNDING_ERROR).sum())
     if not rounded:
         return table, ""
     table = table.assign(**{c: table[c] / sums for c in columns})
     return table, (
-        f"the shares of {counted(rounded, 'row')}, rounded to sums from {sums.min():.4g} to {sums.max():.4g}, "
-        "were divided by them"
+        f"the shares of {counted(rounded, 'row')}, rounded to sums from {short(sums.min(), 4)} to "
+        f"{short(sums.max(), 4)}, were divided by them"
     )
 
 
@@ -104,11 +105,11 @@ def as_weights(mixture: Any, known: Sequence[str] | np.ndarray) -> xr.DataArray:
             raise unknown_name("source", name, known)
     array = array.astype(float).reindex(source=np.asarray(known), fill_value=0.0)
     if not (array >= 0).all():
-        raise DataError(f"a share of a mixture is {float(array.min()):.4g}: shares are at least 0 and sum to 1")
+        raise DataError(f"a share of a mixture is {short(float(array.min()), 4)}: shares are at least 0 and sum to 1")
     sums = array.sum("source")
     if (abs(sums - 1) > SUM_TOLERANCE).any():
         worst = float(sums.values.flat[int(np.argmax(abs(sums.values - 1)))])
-        raise DataError(f"the shares of a mixture sum to 1, these sum to {worst:.4g}: correct them")
+        raise DataError(f"the shares of a mixture sum to 1, these sum to {short(worst, 4)}: correct them")
     return array / sums
 
 
@@ -153,8 +154,8 @@ def blend(vectors: pd.DataFrame, data_sets: Sequence[str] | None = None) -> xr.D
     if (bad := ~(abs(sums - 1) <= SUM_TOLERANCE)).any() or (chosen < 0).any(axis=None):
         name = str(bad.idxmax())
         raise DataError(
-            f"the domain vector of {name!r} sums to {sums[name]:.4g}: its entries are at least 0 and sum to 1; add a "
-            "row for the meta-domains that are left out"
+            f"the domain vector of {name!r} sums to {short(sums[name], 4)}: its entries are at least 0 and sum to "
+            "1; add a row for the meta-domains that are left out"
         )
     coords = {"meta_domain": chosen.index.astype(str).to_numpy(), "source": chosen.columns.astype(str).to_numpy()}
     return xr.DataArray((chosen / sums).to_numpy(float), coords, list(coords))
@@ -195,10 +196,12 @@ def bounds(
     low, high = np.maximum(ends[0], within[0]), np.minimum(ends[1], within[1])
     if (crossed := low > high).any():
         name = names[int(np.argmax(crossed))]
-        raise RangeError(f"{name} is to have at least {low[crossed][0]:g} and at most {high[crossed][0]:g}: loosen one")
+        raise RangeError(
+            f"{name} is to have at least {exact(low[crossed][0])} and at most {exact(high[crossed][0])}: loosen one"
+        )
     if low.sum() > 1 or high.sum() < 1:
         raise RangeError(
-            f"the bounds leave no mixture: the shares sum to 1, the smallest to {low.sum():.4g} and the largest to "
-            f"{high.sum():.4g}; loosen them"
+            f"the bounds leave no mixture: the shares sum to 1, the smallest to {short(low.sum(), 4)} and the "
+            f"largest to {short(high.sum(), 4)}; loosen them"
         )
     return low, high

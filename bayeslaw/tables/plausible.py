@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.base.arguments import MOST_STEPS
+from bayeslaw.base.numbers import exact
 from bayeslaw.base.words import counted
 from bayeslaw.errors import RangeError
 from bayeslaw.tables.mixtures import PREFIX
@@ -41,7 +42,7 @@ def check_ranges(frame: pd.DataFrame, losses: Mapping[str, str], known: Mapping[
     for name, called in losses.items():
         values = frame[f"{name}_loss"].rename(called)
         refuse(values, values <= 0, "a loss in nats per token is above 0")
-        between = f"losses in nats per token lie between {LOSS_RANGE[0]:g} and {LOSS_RANGE[1]:g}"
+        between = f"losses in nats per token lie between {exact(LOSS_RANGE[0])} and {exact(LOSS_RANGE[1])}"
         remedy = "unit='perplexity', 'bits' or 'bits per byte' converts others"
         refuse(values, values.notna() & ~values.between(*LOSS_RANGE), f"{between}; {remedy}")
     for name, called in known.items():
@@ -69,8 +70,8 @@ def doubtful_losses(frame: pd.DataFrame, losses: Mapping[str, str]) -> str:
     for name, called in losses.items():
         if n := int((frame[f"{name}_loss"] > MOST_NATS).sum()):
             notes.append(
-                f"{called} is above {MOST_NATS:g} nats in {counted(n, 'row')}, more than a guess at random costs: if "
-                "these are perplexities, give unit='perplexity'"
+                f"{called} is above {exact(MOST_NATS)} nats in {counted(n, 'row')}, more than a guess at random "
+                "costs: if these are perplexities, give unit='perplexity'"
             )
     return "; ".join(notes)
 
@@ -84,4 +85,4 @@ def check_count(name: str, values: np.ndarray) -> None:
     """Refuse a number of parameters or tokens of a question that was given in billions."""
     low, _, unit = COUNT_RANGES.get(name, (0.0, np.inf, ""))
     if (few := (values > 0) & (values < low)).any():
-        raise RangeError(f"{name} is {values[few].ravel()[0]:g}: give {unit}, not billions (multiply by 1e9)")
+        raise RangeError(f"{name} is {exact(values[few].ravel()[0])}: give {unit}, not billions (multiply by 1e9)")

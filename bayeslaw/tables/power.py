@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bayeslaw.base.numbers import exact
 from bayeslaw.errors import RangeError
 from bayeslaw.tables.schedules import Schedule, WarmupCounted
 
@@ -40,7 +41,7 @@ class PowerMemory:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if not 0 < value < np.inf:
-                raise RangeError(f"{name} of the power memory is {value:g}: give a number above 0")
+                raise RangeError(f"{name} of the power memory is {exact(value)}: give a number above 0")
 
 
 POWER = PowerMemory(C=0.3, beta=0.59, gamma=0.645)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from narwhals.typing import IntoFrame
 
+from bayeslaw.base.numbers import exact
 from bayeslaw.errors import ArgumentError, DataError, MissingExtra, shown, unknown_name
 from bayeslaw.tables.charts import is_chart, unfolded
 from bayeslaw.tables.files import FORMATS, read_file
@@ -137,7 +138,7 @@ def numeric(
 def refuse(values: pd.Series, bad: pd.Series, remedy: str) -> None:
     """Refuse a column of numbers where a mask holds."""
     if bad.any():
-        raise DataError(f"{values.name} is {values[bad].iloc[0]:g} in {row(bad)}: {remedy}")
+        raise DataError(f"{values.name} is {exact(values[bad].iloc[0])} in {row(bad)}: {remedy}")
 
 
 def check_named(table: pd.DataFrame, label: str) -> None:

@@ -11,14 +11,14 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw.base.arguments import checked
-from bayeslaw.base.words import Described, counted
+from bayeslaw.base.words import Described, counted, label
 from bayeslaw.declare.names import DIMS, WEIGHT
 from bayeslaw.errors import DataError, unknown_name
 from bayeslaw.tables.identity import ALONG, check_cells, named_runs, without_repeats
 from bayeslaw.tables.mixtures import PREFIX, folded, normalised, sources
 from bayeslaw.tables.plausible import check_ranges, doubtful_losses
 from bayeslaw.tables.reading import FILL, Table, as_text, check_named, numeric, read_table, row
-from bayeslaw.tables.units import BytesPerToken, Unit, in_nats, units_of
+from bayeslaw.tables.units import NATS, BytesPerToken, Unit, in_nats, one_unit, units_of
 
 __all__ = ["Runs", "read_labelled", "read_runs"]
 
@@ -36,7 +36,7 @@ class Runs(Described):
     Attributes
     ----------
     table : pandas.DataFrame
-        Canonical columns (`run`, covariates, labels) and ``<eval>_loss`` (nats per token) per validation set, with
+        Canonical columns (`run`, covariates, labels) and ``<eval>_loss`` (in `unit`) per validation set, with
         ``<eval>_loss_sd`` where the measurement error is known.
     evals : tuple of str
         Names of the validation sets.
@@ -47,6 +47,8 @@ class Runs(Described):
     area_settings : mapping
         Settings of the areas under the schedules of curves: `memory`, `warmup_counted` and `tail` of `Schedule.areas`,
         and `power_C`, `power_beta`, `power_gamma` of `PowerMemory`. Empty for runs that are not curves.
+    unit : str
+        Unit of the losses: nats per token, nats per byte, or error rate.
     """
 
     table: pd.DataFrame
@@ -54,14 +56,15 @@ class Runs(Described):
     baseline: pd.DataFrame
     note: str = ""
     area_settings: Mapping[str, Any] = field(default_factory=dict)
+    unit: str = NATS
 
     def __len__(self) -> int:
         return len(self.table)
 
     @property
     def dataset(self) -> xr.Dataset:
-        """The table as a labelled Dataset with dims ``row`` and ``eval``; losses in nats per token."""
-        measured, unit = self.measured_columns, {"units": "nats per token"}
+        """The table as a labelled Dataset with dims ``row`` and ``eval``; losses in `unit`."""
+        measured, unit = self.measured_columns, {"units": self.unit}
         labels = (c for c in self.table.columns if c not in measured)
         columns: dict[str, Any] = {c: ("row", self.table[c].to_numpy()) for c in labels}
         columns["loss"] = (("row", "eval"), self.table[self.loss_columns].to_numpy(float), unit)
@@ -195,7 +198,8 @@ def read_runs(
     start = frame["D"] == 0 if "D" in frame else pd.Series(False, index=frame.index)
     if start.all():
         raise DataError("every row has D = 0 (before training): give the losses measured during training too")
-    return Runs(frame[~start].reset_index(drop=True), evals, frame[start].reset_index(drop=True), note)
+    measured_rows, before = (frame[at].reset_index(drop=True) for at in (~start, start))
+    return Runs(measured_rows, evals, before, note, unit=one_unit(units))
 
 
 def read_labelled(table: Table, columns: Mapping[str, str]) -> pd.DataFrame:
@@ -209,8 +213,9 @@ def _levels(values: pd.Series) -> str:
         return "missing in every row"
     if not pd.api.types.is_numeric_dtype(values):
         return ", ".join(map(str, values.unique())) if values.nunique() <= MOST_LISTED_LABELS else ""
-    levels = np.unique(values.dropna().astype(float))
-    return f"{levels[0]:g}" if len(levels) == 1 else f"{levels[0]:g} to {levels[-1]:g} ({len(levels)} levels)"
+    levels = np.unique(values.dropna()).tolist()
+    first, last = (label(values.name, level) for level in (levels[0], levels[-1]))
+    return first if len(levels) == 1 else f"{first} to {last} ({len(levels)} levels)"
 
 
 def _renamed(frame: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
@@ -302,8 +307,8 @@ def _label(values: pd.Series, name: str) -> pd.Series:
 
 def _with_runs(frame: pd.DataFrame, measured: list[str]) -> tuple[pd.DataFrame, str]:
     """Return a table with its runs named, its columns in canonical order; and a note."""
-    for label in (c for c in LABELS if c in frame):
-        check_named(frame, label)
+    for column in (c for c in LABELS if c in frame):
+        check_named(frame, column)
     numbers, note = _covariates(frame), ""
     if "run" not in frame:
         settings = [c for c in frame if c in (*numbers, *LABELS) and c not in ALONG]

@@ -17,6 +17,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from bayeslaw.base.arguments import RANGES, checked, numbers, one_number
+from bayeslaw.base.numbers import exact
 from bayeslaw.errors import RangeError, unknown_name
 
 __all__ = [
@@ -71,7 +72,7 @@ class Schedule:
             raise RangeError(f"a schedule is one rate per step, not an array of shape {lr.shape}: give a 1-d list")
         if (bad := ~(np.isfinite(lr) & (lr >= 0))).any():
             step = int(np.argmax(bad))
-            raise RangeError(f"the learning rate is {lr[step]:g} at step {step + 1}: give rates of 0 or above")
+            raise RangeError(f"the learning rate is {exact(lr[step])} at step {step + 1}: give rates of 0 or above")
         lr.setflags(write=False)
         object.__setattr__(self, "lr", lr)
 
@@ -142,7 +143,7 @@ class Schedule:
             A memory outside [0, 1) or an unknown option.
         """
         if not 0 <= memory < 1:
-            raise RangeError(f"memory is {memory:g}: give lambda in [0, 1), for example {MEMORY}")
+            raise RangeError(f"memory is {exact(memory)}: give lambda in [0, 1), for example {MEMORY}")
         if tail not in get_args(Tail):
             raise unknown_name("choice for tail=", tail, get_args(Tail))
         lr, drops = self.counted(warmup_counted)
@@ -162,7 +163,7 @@ class Schedule:
 
     def __repr__(self) -> str:
         at = "" if self.transfer is None else f", continual pre-training from step {self.transfer + 1}"
-        return f"Schedule of {len(self)} steps, peak {self.lr.max():g}, last {self.lr[-1]:g}{at}"
+        return f"Schedule of {len(self)} steps, peak {exact(self.lr.max())}, last {exact(self.lr[-1])}{at}"
 
 
 def _annealed(drops: np.ndarray, memory: float) -> np.ndarray:
@@ -222,7 +223,7 @@ def wsd(
     if not 0 < decay <= steps - warmup:
         raise RangeError(f"decay is {decay}: give a number of steps from 1 to {steps - warmup}")
     if shape == "exponential" and not final > 0:
-        raise RangeError(f"an exponential decay never reaches {final:g}: give a final rate above 0")
+        raise RangeError(f"an exponential decay never reaches {exact(final)}: give a final rate above 0")
     rest = steps - warmup
 
     def after(t: np.ndarray) -> np.ndarray:
@@ -241,7 +242,9 @@ def multi_step(steps: int, peak: float, rates: Mapping[int, float], warmup: int 
     lr = _schedule(steps, peak, warmup, lambda t: peak).lr.copy()
     for step, rate in sorted((one_number(step, "a step in rates"), rate) for step, rate in rates.items()):
         if not warmup < step <= steps or step % 1:
-            raise RangeError(f"a rate is given from step {step:g} on: give a whole step from {warmup + 1} to {steps}")
+            raise RangeError(
+                f"a rate is given from step {exact(step)} on: give a whole step from {warmup + 1} to {steps}"
+            )
         lr[int(step) - 1 :] = one_number(rate, "a rate in rates")
     return Schedule(lr, ((0, int(warmup)),) if warmup else ())
 
@@ -291,19 +294,19 @@ def from_table(step: ArrayLike, lr: ArrayLike, *, warmup: int | None = None) -> 
         raise RangeError(f"steps of shape {at.shape} and rates of shape {rate.shape}: give one rate per step")
     if (bad := np.diff(at) <= 0).any():
         i = int(np.argmax(bad))
-        raise RangeError(f"step {at[i + 1]:g} comes after step {at[i]:g}: put them in rising order")
+        raise RangeError(f"step {exact(at[i + 1])} comes after step {exact(at[i])}: put them in rising order")
     if at[0] < 1 or (at != np.round(at)).any():
-        raise RangeError(f"steps start at {at[0]:g}: give whole numbers, the first step is 1")
+        raise RangeError(f"steps start at {exact(at[0])}: give whole numbers, the first step is 1")
     if (bad := ~(np.isfinite(rate) & (rate >= 0))).any():
         i = int(np.argmax(bad))
-        raise RangeError(f"the learning rate is {rate[i]:g} at step {at[i]:g}: give rates of 0 or above")
+        raise RangeError(f"the learning rate is {exact(rate[i])} at step {exact(at[i])}: give rates of 0 or above")
     if at[-1] not in RANGES["steps"]:
         raise RangeError(f"step is {at[-1]:.0f}: give {RANGES['steps'].wanted}")
     if warmup is None:
         rises = int(np.argmin(np.append(np.diff(rate) > 0, False)))
         warmup = int(at[rises]) if at[0] == 1 and rises else 0
     if not 0 <= warmup <= at[-1]:
-        raise RangeError(f"warmup is {warmup}: give a number of steps from 0 to {at[-1]:g}")
+        raise RangeError(f"warmup is {warmup}: give a number of steps from 0 to {exact(at[-1])}")
     if warmup and warmup not in at:
         late = int(np.searchsorted(at, warmup))
         at, rate = np.insert(at, late, warmup), np.insert(rate, late, rate[late])

@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.base.arguments import checked
+from bayeslaw.base.numbers import exact
 from bayeslaw.errors import DataError, RangeError, unknown_name
 from bayeslaw.tables.reading import Table, numeric, read_table, refuse, texts
 from bayeslaw.tables.runs import Runs, read_labelled, read_runs
-from bayeslaw.tables.units import BytesPerToken, Unit, in_nats, units_of
+from bayeslaw.tables.units import ERROR_RATE, BytesPerToken, Unit, in_nats, units_of
 
 __all__ = ["has_scores", "losses_of_scores", "read_scores"]
 
@@ -106,7 +107,7 @@ def read_scores(
     gaps = against is not None
     rates = {}
     for name, column in named.items():
-        values, lies = numeric(frame, column, gaps=gaps), f"a score lies above 0 and below {full:g}"
+        values, lies = numeric(frame, column, gaps=gaps), f"a score lies above 0 and below {exact(full)}"
         percent = values.between(1, 100, inclusive="right") & (full == 1)
         refuse(values, percent, f"{lies}; divide percentages by 100 (or give full=100 to bl.read_scores)")
         refuse(values, (values <= 0) | (values >= full), f"{lies}; correct it or leave the row out")
@@ -118,7 +119,8 @@ def read_scores(
     own_columns = {*named.values(), *rates, *(f"{name}_{end}" for name in named for end in ("items", "chance"))}
     if against is None:
         kept = frame.drop(columns=[c for c in own_columns if c in frame])
-        return read_runs(kept.assign(**rates), loss=losses, unit="nats", bytes_per_token=None, **columns)
+        runs = read_runs(kept.assign(**rates), loss=losses, unit="nats", bytes_per_token=None, **columns)
+        return replace(runs, unit=ERROR_RATE)
     loss_of = dict(against) if isinstance(against, Mapping) else dict.fromkeys(named, against)
     proxies = _in_nats(frame, named, loss_of, unit, bytes_per_token)
     guessing = _chances(frame, named, chance)
@@ -133,7 +135,7 @@ def read_scores(
         parts.append(part[part["L"].notna() & part[f"{name}_loss"].notna()])
     runs = read_runs(pd.concat(parts, ignore_index=True), loss=losses, unit="nats", bytes_per_token=None, **columns)
     apart = [note for note in runs.note.split("; ") if note and " was not measured in " not in note]
-    return replace(runs, note="; ".join(apart))
+    return replace(runs, note="; ".join(apart), unit=ERROR_RATE)
 
 
 def _in_nats(
@@ -187,5 +189,5 @@ def _items(frame: pd.DataFrame, named: Mapping[str, str], items: Mapping[str, in
         found = {name: np.atleast_1d(np.asarray(count, float)) for name, count in items.items()}
     for name, counts in found.items():
         if (bad := ~(counts >= 1)).any():
-            raise DataError(f"{name} has {counts[bad][0]:g} test items: give their number, at least 1")
+            raise DataError(f"{name} has {exact(counts[bad][0])} test items: give their number, at least 1")
     return found

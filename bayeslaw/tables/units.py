@@ -7,10 +7,14 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 
+from bayeslaw.base.numbers import short
 from bayeslaw.errors import DataError, RangeError, shown, unknown_name
 from bayeslaw.tables.reading import refuse
 
-__all__ = ["BytesPerToken", "Unit", "in_nats", "unit_named", "units_of"]
+__all__ = ["ERROR_RATE", "NATS", "BytesPerToken", "Unit", "called", "in_nats", "one_unit", "unit_named", "units_of"]
+
+NATS, NATS_PER_BYTE, ERROR_RATE = "nats per token", "nats per byte", "error rate"
+"""Units of the losses of runs."""
 
 Unit = Literal["nats", "bits", "bits per byte", "perplexity"]
 type BytesPerToken = float | Mapping[str, float]
@@ -26,6 +30,16 @@ OTHER_UNITS = {
 def unit_named(column: str) -> str | None:
     """Return the unit other than nats that the name of a column says, if any."""
     return next((other for other, pattern in OTHER_UNITS.items() if pattern.search(column)), None)
+
+
+def called(unit: str) -> str:
+    """Return the unit of losses as it stands behind a number: 0.05 nats, 0.05 in error rate."""
+    return f"in {unit}" if unit == ERROR_RATE else "nats"
+
+
+def one_unit(units: Mapping[str, tuple[Unit, float]]) -> str:
+    """Return the unit of losses read in these units: of bits per byte with one byte per token, nats per byte."""
+    return NATS_PER_BYTE if set(units.values()) == {("bits per byte", float(np.log(2)))} else NATS
 
 
 def units_of(
@@ -92,7 +106,7 @@ def in_nats(
             converted, per_unit, how = np.log(values), 1 / values, "the logarithm of the perplexity"
         else:
             converted, per_unit = values * factor, pd.Series(factor, values.index)
-            how = f"{unit} times {factor:.4g}"
+            how = f"{unit} times {short(factor, 4)}"
         frame = frame.assign(**{loss: converted}, **({sd: frame[sd] * per_unit} if sd in frame else {}))
         notes.append(f"{losses[name]} converted to nats per token, {how}")
     return frame, "; ".join(notes)

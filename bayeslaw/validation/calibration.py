@@ -20,6 +20,7 @@ import xarray as xr
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.drawing import drawn
 from bayeslaw.base.intervals import CI_PROB, levels
+from bayeslaw.base.numbers import percent, short
 from bayeslaw.base.words import counted
 from bayeslaw.errors import ArgumentError, RangeError, shown
 from bayeslaw.posterior.inference import prior_predictive
@@ -115,11 +116,11 @@ class Calibration:
         pooled = float(self.rows["covered"].mean())
         return [
             f"Calibration of {self.model.law.name}: {counted(n, 'simulation')}, {counted(len(table), 'quantity')}",
-            f"{self.prob:.0%} intervals hold the truth in {pooled:.1%} of all cases, by quantity in "
+            f"{percent(self.prob)} intervals hold the truth in {pooled:.1%} of all cases, by quantity in "
             f"{table['coverage'].min():.1%} to {table['coverage'].max():.1%} (Monte Carlo standard deviation "
             f"{table['mc_error'].iloc[0]:.1%})",
-            f"ranks: p below 0.05 for {low} of {len(table)} quantities, smallest {smallest:.2g}, times their number "
-            f"{min(1.0, smallest * len(table)):.2g}",
+            f"ranks: p below 0.05 for {low} of {len(table)} quantities, smallest {short(smallest, 2)}, times their "
+            f"number {short(min(1.0, smallest * len(table)), 2)}",
             f"refits: {self.diverged} with divergences, {self.unmixed} with R-hat above {MOST_R_HAT}, "
             f"{self.dependent} with fewer than {RANKED_DRAWS} effective draws of some quantity; all count",
             *failure_note(self.failed, n),
@@ -130,7 +131,7 @@ class Calibration:
 
     def _repr_html_(self) -> str:
         first, *others = self._about()
-        table = self.summary().to_html(border=0, float_format="{:.3g}".format)
+        table = self.summary().to_html(border=0, float_format=short)
         return f"<p>{html.escape(first)}</p>{table}<p>{html.escape('; '.join(others))}</p>"
 
 

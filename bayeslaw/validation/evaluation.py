@@ -15,6 +15,7 @@ from scipy.special import logsumexp
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
+from bayeslaw.base.numbers import exact, short
 from bayeslaw.base.words import counted
 from bayeslaw.errors import DataError, RangeError
 from bayeslaw.posterior import inference
@@ -115,7 +116,7 @@ class Evaluation:
         n, runs = len(self.folds), len(self.runs)
         lines = [
             f"Evaluation of {self.model.law.name}: {counted(n, 'refit')}, {self.splits.name}, {self.splits.unit}; "
-            f"{self.prob * 100:g} % intervals for a new run",
+            f"{exact(self.prob * 100)} % intervals for a new run",
             f"joint log predictive density {self.runs['elpd'].sum():.1f} nats over {counted(runs, 'run')}",
         ]
         if far := self.beyond:
@@ -125,11 +126,11 @@ class Evaluation:
 
     def __repr__(self) -> str:
         first, *others = self._about()
-        return "\n".join([first, self.summary().to_string(float_format="{:.4g}".format), *others])
+        return "\n".join([first, self.summary().to_string(float_format=short), *others])
 
     def _repr_html_(self) -> str:
         first, *others = self._about()
-        table = self.summary().to_html(border=0, float_format="{:.4g}".format)
+        table = self.summary().to_html(border=0, float_format=short)
         return f"<p>{html.escape(first)}</p>{table}<p>{html.escape('; '.join(others))}</p>"
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.base.arguments import checked
+from bayeslaw.base.numbers import exact
 from bayeslaw.base.words import counted
 from bayeslaw.errors import DataError, RangeError, unknown_name
 from bayeslaw.tables.reading import check_named
@@ -137,9 +138,9 @@ def late(path: str = "D", fraction: float = 0.6) -> Splits:
     def cut(table: pd.DataFrame) -> dict[str, np.ndarray]:
         beyond = _progress(table, path) > fraction
         seen = (~beyond).groupby(table["run"]).transform("any")
-        return {f"{path} beyond {fraction:g}": (beyond & seen).to_numpy()}
+        return {f"{path} beyond {exact(fraction)}": (beyond & seen).to_numpy()}
 
-    return Splits(f"late({path}, {fraction:g})", cut, whole_runs=False)
+    return Splits(f"late({path}, {exact(fraction)})", cut, whole_runs=False)
 
 
 @checked

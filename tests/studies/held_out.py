@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.base.intervals import CI_PROB
-from bayeslaw.base.words import amount
+from bayeslaw.base.numbers import amount
 from bayeslaw.checks.along_tokens import bend
 from bayeslaw.validation.scores import scores
 from bayeslaw.validation.splits import Splits
