@@ -14,13 +14,14 @@ from bayeslaw.decisions.critical_ratio import CriticalRatio
 from bayeslaw.errors import RangeError
 from bayeslaw.plots import plot_curve, plot_fit, plot_learned, plot_prior_posterior, plot_shares, plot_sources
 from bayeslaw.plots.mixtures import MOST_SOURCES
+from bayeslaw.plots.panels import grid
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.inference import prior_predictive
 
-__all__ = ["Picture", "curves", "grid", "of_coefficients", "of_fit"]
+__all__ = ["Picture", "curves", "of_coefficients", "of_fit"]
 
-MOST_PANELS = 12
-"""Most panels of a figure."""
+MOST_LEARNED = 6
+"""Most validation sets before and after the data."""
 
 MOST_CURVES = 6
 """Most training curves of a figure."""
@@ -45,32 +46,6 @@ class Picture:
     draw: Callable[[], Figure]
 
 
-def grid(
-    panels: Sequence[Any],
-    draw: Callable[..., Any],
-    width: float = 3.2,
-    height: float = 2.5,
-    most: int = MOST_PANELS,
-    ratios: Sequence[float] = (1,),
-) -> Figure:
-    """Draw small multiples: every panel, or `most` evenly spaced ones.
-
-    A panel has one axes per height ratio, from top to bottom: ``draw(panel, *axes)``.
-    """
-    panels = [panels[i] for i in np.unique(np.linspace(0, len(panels) - 1, most).round().astype(int))]
-    across = min(len(panels), 2 if len(panels) in (2, 4) else 4 if len(panels) % 4 == 0 else 3)
-    down = -(-len(panels) // across)
-    width = max(width, 6.5) if across == 1 else width
-    figure = Figure(figsize=(width * across, height * down), layout="constrained")
-    axes = figure.subplots(len(ratios) * down, across, squeeze=False, height_ratios=[*ratios] * down)
-    own = axes.reshape(down, len(ratios), across).swapaxes(1, 2).reshape(-1, len(ratios))
-    for panel, each in zip(panels, own, strict=False):
-        draw(panel, *each)
-    for ax in own[len(panels) :].ravel():
-        ax.set_visible(False)
-    return figure
-
-
 def curves(fit: Posterior, runs: Sequence[str]) -> Figure:
     """Draw training curves, each below its learning rate."""
 
@@ -79,7 +54,7 @@ def curves(fit: Posterior, runs: Sequence[str]) -> Figure:
         above.tick_params(labelbottom=False)
         plot_curve(fit, run, (above, below))
 
-    return grid(runs, draw, width=3.6, height=3.4, most=MOST_CURVES, ratios=(1, 3))
+    return grid(runs, draw, height=3.6, most=MOST_CURVES, ratios=(1, 3))
 
 
 def of_fit(fit: Posterior, ratios: dict[tuple[Any, Any], CriticalRatio]) -> list[Picture]:
@@ -94,10 +69,16 @@ def of_fit(fit: Posterior, ratios: dict[tuple[Any, Any], CriticalRatio]) -> list
         prior = prior_predictive(fit.model, draws=300, seed=1)
     except RangeError:  # too few draws of the prior have the shape asked for
         return pictures
+
+    def learned_of(name: str, above: Axes, below: Axes) -> None:
+        below.sharex(above)
+        above.tick_params(labelbottom=False)
+        plot_learned(fit, prior, name, (above, below))
+
     learned = Picture(
         "learned",
         "Bands of the mean law before the data (grey) and after them (colour), one panel per validation set",
-        lambda: grid(fit.evals, lambda e, ax: plot_learned(fit, prior, e, ax), width=3.6, height=2.8),
+        lambda: grid(fit.evals, learned_of, height=5.0, most=MOST_LEARNED, ratios=(1, 1)),
     )
     return [*pictures, learned]
 
@@ -138,8 +119,6 @@ def of_coefficients(fit: Posterior) -> list[Picture]:
     by_source = Picture(
         "sources",
         f"Intervals of {' and '.join(of_sources)} of every source, one row per source, the lowest first",
-        lambda: grid(
-            of_sources, lambda name, ax: plot_sources(fit, name, ax), width=4.4, height=float(0.22 * lines + 1.3)
-        ),
+        lambda: grid(of_sources, lambda name, ax: plot_sources(fit, name, ax), height=float(0.24 * lines + 1.4)),
     )
     return [by_source, prior]

@@ -51,7 +51,7 @@ def page(markdown: str, title: str, equations: list[str]) -> str:
 def _sized(found: re.Match[str]) -> str:
     """Give a figure the width at which its letters are as large as the page's, and a least legible width."""
     inches = struct.unpack(">I", base64.b64decode(found[1][:64])[16:20])[0] / DPI
-    size = f"max-width: {110 * inches:.0f}px; min-width: {52 * inches:.0f}px"
+    size = f"max-width: {105 * inches:.0f}px; min-width: {72 * inches:.0f}px"
     return f'<img style="{size}" {found[0].removeprefix("<img ")}'
 
 

@@ -13,10 +13,11 @@ from bayeslaw.decisions.critical_ratio import CriticalRatio, bends, of_the_study
 from bayeslaw.decisions.study import study_of
 from bayeslaw.errors import BayeslawError
 from bayeslaw.plots import plot_critical_ratio
+from bayeslaw.plots.panels import grid
 from bayeslaw.plots.style import cells
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.reporting.answer import LEAST_PROBABILITY, Answer, question_of
-from bayeslaw.reporting.figures import Picture, grid
+from bayeslaw.reporting.figures import Picture
 from bayeslaw.tables.units import called
 
 __all__ = ["critical_ratios", "ratios"]
@@ -75,7 +76,6 @@ def ratios(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
         lambda: grid(
             rows,
             lambda row, ax: plot_critical_ratio(row["ratio"], ax, _title(row, _at(row, table))),
-            width=2.6,
             height=2.3,
         ),
     )
