@@ -1,4 +1,4 @@
-"""Every kind of figure once, of simulated runs and made-up draws: ``python -m tests.gallery`` writes docs/gallery.md."""
+"""Every kind of figure, of simulated runs and made-up draws: ``python -m tests.gallery`` writes docs/gallery.md."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,14 +9,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from bayeslaw import models, plots
+from bayeslaw.base.words import place
+from bayeslaw.decisions.critical_ratio import CriticalRatio
 from bayeslaw.plots import style
 from bayeslaw.plots.panels import grid
 from bayeslaw.reporting.page import DPI
+from bayeslaw.workflow import Fit
 from tests.conftest import table_for
-from tests.decisions.test_best_mixture import random_mixing
-from tests.decisions.test_best_mixture import stand_in as of_mixtures
-from tests.decisions.test_schedule_decisions import annealed
-from tests.plots.test_plots import duration, turning
 from tests.stand_ins import stand_in
 
 PAGE = Path(__file__).parents[1] / "docs" / "gallery.md"
@@ -33,17 +32,22 @@ def prediction() -> Figure:
     return one(fit.predict(N=1e9, D=[1e8, 1e9, 1e10, 5e10]).plot)
 
 
+def at_half(fit: Fit, N: float) -> CriticalRatio:
+    """The critical ratio at the general loss of a share of a half."""
+    loss = fit.predict(N=N, D=5e10, domain_share=0.5, domain="code").median().sel(eval="general")
+    return fit.critical_ratio(N=N, D=5e10, domain="code", baseline=float(loss))
+
+
 def shares() -> Figure:
     fit = stand_in(models.dcpt, TABLES, outside="include")
-    ratios = {N: fit.critical_ratio(N=N, D=5e10, domain="code", max_rise=0.1) for N in SIZES}
+    ratios = {N: at_half(fit, N) for N in SIZES}
     return grid(SIZES, lambda N, ax: plots.plot_shares(fit, N, 5e10, ax, ratio=ratios[N]))
 
 
 def ratio() -> Figure:
-    fit = turning()
-    asked = [5e9, 2e10, 6e10]
-    ratios = {D: fit.critical_ratio(D=D, rule="turning-point") for D in asked}
-    return grid(asked, lambda D, ax: plots.plot_critical_ratio(ratios[D], ax, f"D {D:.3g}"), height=2.8)
+    fit = stand_in(models.dcpt, TABLES, outside="include")
+    ratios = {N: at_half(fit, N) for N in SIZES}
+    return grid(SIZES, lambda N, ax: plots.plot_critical_ratio(ratios[N], ax, place({"N": N})), height=2.8)
 
 
 def along() -> Figure:
@@ -53,21 +57,23 @@ def along() -> Figure:
 
 
 def window() -> Figure:
-    fit = duration()
-    return one(lambda ax: plots.plot_along(fit, "duration", ax, best=fit.best_duration()))
+    fit = stand_in(models.domain_upsampling, TABLES, draws=60)
+    goal = fit.evals[0]
+    return one(lambda ax: plots.plot_along(fit, "duration", ax, best=fit.best_duration(goal=goal)))
 
 
 def turning_point() -> Figure:
-    return one(lambda ax: plots.plot_turning_point(turning(), ax=ax, domain_share=0.3))
+    fit = stand_in(models.cmr_general, TABLES)
+    return one(lambda ax: plots.plot_turning_point(fit, ax=ax, domain_share=0.5))
 
 
 def curve() -> Figure:
-    fit = annealed(0.01)
+    fit = stand_in(models.lr_annealing, TABLES)
 
     def draw(run: str, above: Axes, below: Axes) -> None:
         plots.plot_curve(fit, run, (above, below))
 
-    return grid([str(run) for run in fit.model.runs.table["run"].unique()[:3]], draw, height=3.6, ratios=(1, 3))
+    return grid(["flat 0", "fall 0", "wave 0"], draw, height=3.6, ratios=(1, 3))
 
 
 def against_measured() -> Figure:
@@ -88,22 +94,23 @@ def prior_posterior() -> Figure:
 
 
 def mixture() -> Figure:
-    best = of_mixtures(models.data_mixing, random_mixing(source=3)).best_mixture()
+    best = stand_in(models.data_mixing, TABLES).best_mixture()
     return one(lambda ax: plots.plot_mixture(best, ax), 4.6)
 
 
 def many_sources() -> Figure:
-    best = of_mixtures(models.data_mixing, random_mixing(source=5)).best_mixture()
+    best = stand_in(models.additive_mixture, TABLES, sources=5).best_mixture(N=1e9, D=1e10)
     return one(lambda ax: plots.plot_mixture(best, ax))
 
 
 def regret() -> Figure:
-    best = of_mixtures(models.data_mixing, random_mixing()).best_mixture()
-    return one(lambda ax: plots.plot_regret(best, {"even": dict.fromkeys(["s0", "s1", "s2", "s3"], 0.25)}, ax))
+    best = stand_in(models.data_mixing, TABLES).best_mixture()
+    even = dict.fromkeys(["books", "code", "web"], 1 / 3)
+    return one(lambda ax: plots.plot_regret(best, {"even": even}, ax))
 
 
 def sources() -> Figure:
-    fit = of_mixtures(models.data_mixing, random_mixing(source=5))
+    fit = stand_in(models.data_mixing, TABLES, sources=6)
     return one(lambda ax: plots.plot_sources(fit, "t", ax))
 
 
@@ -125,8 +132,8 @@ KINDS: dict[str, tuple[str, str, Callable[[], Figure]]] = {
         shares,
     ),
     "ratio": (
-        "`plots.plot_critical_ratio`, one panel a number of tokens",
-        "Histograms of the critical ratio, further right with more tokens",
+        "`plots.plot_critical_ratio`, one panel a model size",
+        "Histograms of the critical ratio of three model sizes, all of them close to a half",
         ratio,
     ),
     "along": (

@@ -6,16 +6,19 @@ import matplotlib.pyplot as plt
 import numpy as np
 from arviz_stats.ecdf_utils import ecdf_pit
 from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
 from scipy.stats import binom
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.base.numbers import percent
+from bayeslaw.errors import RangeError
 from bayeslaw.plots import style
 from bayeslaw.validation.calibration import Calibration
 
 __all__ = ["plot_calibration", "plot_coverage"]
+
+ENVELOPE = 0.99
+"""Probability that the coverage of right intervals lies in its grey bar."""
 
 
 @checked
@@ -48,10 +51,8 @@ def plot_calibration(calibration: Calibration, axes: Sequence[Axes] | None = Non
 
 
 @checked
-def plot_coverage(
-    held: Mapping[str, tuple[int, int]], ax: Axes | None = None, prob: float = CI_PROB, envelope: float = 0.99
-) -> Axes:
-    """Plot how often intervals held the truth: a dot a row, the lowest share first, and what chance explains in grey.
+def plot_coverage(held: Mapping[str, tuple[int, int]], ax: Axes | None = None, prob: float = CI_PROB) -> Axes:
+    """Plot how often intervals held the truth: sorted dots, and in grey what chance explains.
 
     Parameters
     ----------
@@ -60,23 +61,33 @@ def plot_coverage(
     ax : matplotlib Axes, optional
         Where to draw; new axes are tall enough for all rows.
     prob : float
-        Probability of the intervals.
-    envelope : float
-        Probability of the grey bars: of the share that right intervals hold (binomial).
+        Probability of the intervals. The grey bars hold the share of right ones with probability 0.99 (binomial).
+
+    Raises
+    ------
+    RangeError
+        There are no intervals, or more held the truth than there are.
     """
+    for name, numbers in held.items():
+        if len(numbers) != 2 or not 0 <= numbers[0] <= numbers[1] or numbers[1] < 1:
+            raise RangeError(f"held[{name!r}] is {numbers}: give how many intervals held the truth, and of how many")
+    if not held:
+        raise RangeError("held names nothing: give at least one row, for example {'dcpt': (57, 60)}")
     if ax is None:
         size = (style.COLUMN, 1.2 + 0.2 * len(held))
         ax = plt.subplots(figsize=size, layout="constrained")[1]
     rows = sorted(held.items(), key=lambda row: row[1][0] / row[1][1])
     height, (hits, of) = np.arange(len(rows)), np.array([numbers for _, numbers in rows]).T
-    low, high = (binom.ppf(level, of, prob) / of for level in ((1 - envelope) / 2, (1 + envelope) / 2))
-    ax.barh(height, high - low, left=low, height=0.8, color="0.88", label=f"{percent(envelope)} of right intervals")
+    low, high = (binom.ppf(level, of, prob) / of for level in ((1 - ENVELOPE) / 2, (1 + ENVELOPE) / 2))
+    ax.barh(height, high - low, left=low, height=0.8, color="0.88", label=f"{percent(ENVELOPE)} of right intervals")
     outside = (hits / of < low) | (hits / of > high)
     for chosen, colour, label in ((~outside, style.COLOURS[0], "inside"), (outside, style.COLOURS[1], "outside")):
         if chosen.any():
             ax.plot((hits / of)[chosen], height[chosen], "o", color=colour, ms=5, label=label)
     ax.axvline(prob, color="0.35", lw=1, ls="--")
     ax.set_yticks(height, [style.plain(name) for name, _ in rows])
-    ax.set(ylim=(-0.7, len(rows) - 0.3), xlabel=f"share of {percent(prob)} intervals that hold the truth")
-    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.set_ylim(-0.7, len(rows) - 0.3)
+    ax.set_xlabel(f"share of {percent(prob)} intervals that hold the truth", loc="right")
+    ax.xaxis.set_major_formatter(lambda share, _: percent(share))
+    ax.locator_params("x", nbins=4)
     return style.finish(ax)

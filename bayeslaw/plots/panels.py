@@ -27,8 +27,8 @@ def grid(
 ) -> Figure:
     """Draw small multiples: every panel, or `most` evenly spaced ones.
 
-    A panel has one axes per height ratio, from top to bottom: ``draw(panel, *axes)``. One alone has the width of a
-    column.
+    A panel has one axes per height ratio, from top to bottom, over the same x axis: ``draw(panel, *axes)``. One alone
+    has the width of a column.
     """
     panels = [panels[i] for i in np.unique(np.linspace(0, len(panels) - 1, most).round().astype(int))]
     across = min(len(panels), 2 if len(panels) in (2, 4) else 3)
@@ -37,6 +37,9 @@ def grid(
     axes = figure.subplots(len(ratios) * down, across, squeeze=False, height_ratios=[*ratios] * down)
     own = axes.reshape(down, len(ratios), across).swapaxes(1, 2).reshape(-1, len(ratios))
     for panel, each in zip(panels, own, strict=False):
+        for ax in each[:-1]:
+            ax.sharex(each[-1])
+            ax.tick_params(labelbottom=False)
         draw(panel, *each)
     for ax in own[len(panels) :].ravel():
         ax.set_visible(False)
@@ -82,7 +85,7 @@ def _one_legend(figure: Figure, axes: Sequence[Axes]) -> None:
         legend.remove()
         ax.set_title(ax.get_title(loc="left"), loc="left", fontsize=style.FONT, color="0.3", pad=6)
     wide = figure.get_figwidth() - 0.6
-    note = style.lines("; ".join(note for note in notes if note != "None"), wide)
+    note = style.lines("; ".join(note for note in notes if note not in ("", "None")), wide)
     if found or note:
         labels = [*found]
         style.write_legend(

@@ -15,7 +15,15 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import Formatter, LogFormatter, LogLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import (
+    AutoLocator,
+    Formatter,
+    LogFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    ScalarFormatter,
+)
 
 from bayeslaw.base.intervals import SAMPLE, levels
 from bayeslaw.base.numbers import DIGITS, amount, short
@@ -38,6 +46,9 @@ FONT = 11
 
 LETTER = 0.082
 """Mean width of a letter, in inches."""
+
+TICK = 0.75
+"""Least room for the label of a tick of the x axis, in inches."""
 
 MOST_LABELS = 6
 """A legend of more labels stands beside the axes."""
@@ -73,8 +84,8 @@ def given_axes(axes: Any, number: int, of: str) -> list[Axes]:
 def finish(ax: Axes, title: str = "", note: str = "", pad: float = 6, **legend: Any) -> Axes:
     """Give axes the house style: title, legend above or (of many labels) beside, ticks without offsets.
 
-    `note` says what the marks of the legend mean and stands at its head; `legend` places it elsewhere; `pad` is the room
-    below the title, in points.
+    `note` says what the marks of the legend mean and stands at its head; `legend` places it elsewhere; `pad` is the
+    room below the title, in points.
     """
     handles, labels = ax.get_legend_handles_labels()
     wide = width_of(ax)
@@ -94,9 +105,17 @@ def finish(ax: Axes, title: str = "", note: str = "", pad: float = 6, **legend: 
         if isinstance(axis.get_major_formatter(), ScalarFormatter | LogFormatter):
             axis.set_major_formatter(Ticks())
             axis.set_minor_formatter(NullFormatter())
+    if isinstance(ax.xaxis.get_major_locator(), AutoLocator):
+        ax.xaxis.set_major_locator(MaxNLocator(max(int(wide / TICK), 2), steps=[1, 2, 2.5, 5, 10]))
     if labels or note:
         write_legend(ax, handles, labels, note, **legend)
-    ax.set_title(lines(plain(title), wide), fontsize=FONT, loc="left", color="0.3", pad=pad + 1.45 * FONT * above)
+    ax.set_title(
+        lines(plain(title), wide),
+        fontsize=FONT,
+        loc="left",
+        color="0.3",
+        pad=pad + FONT * (1.5 * above + 0.5 * bool(above)),
+    )
     return ax
 
 
@@ -112,6 +131,7 @@ def write_legend(where: Axes | Figure, handles: Any, labels: Sequence[str], note
         title_fontsize=FONT,
         handletextpad=0.5,
         columnspacing=1,
+        borderpad=0.2,
         **place,
     )
     shown.get_title().set_color("0.3")
@@ -183,8 +203,8 @@ def scale(ax: Axes, x: np.ndarray) -> None:
     """Make the x axis logarithmic if the values span more than `LOG_RATIO`."""
     if _wide(x):
         ax.set_xscale("log")
-        decades = np.log10(x.max() / x.min())
-        ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0) if decades < 3 else (1.0,), numticks=6))
+        room, decades = int(width_of(ax) / TICK), np.log10(x.max() / x.min())
+        ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0) if 2 * decades + 1 <= room else (1.0,), numticks=room))
 
 
 def spaced(x: np.ndarray, points: int) -> np.ndarray:
