@@ -203,7 +203,7 @@ def main() -> None:
         "# Gallery",
         "Every kind of figure once, of simulated runs and made-up draws. Each is as wide as a column of text or, with "
         "several panels, twice that, with letters of one size; "
-        "[the reference](reference/plots.md) has the functions, which draw on your axes too.",
+        "[the reference](reference/index.md) has the functions, which draw on your axes too.",
     ]
     for name, (caption, alt, draw) in KINDS.items():
         figure = draw()
