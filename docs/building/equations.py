@@ -17,11 +17,18 @@ POINTS = 12.0
 """Font size at which an equation is drawn; the page scales it with the text."""
 
 
+OTHERWISE = {r"\le": r"\leq", r"\ge": r"\geq", r"\Big": "", r"\big": "", r"\bigl": "", r"\bigr": ""}
+"""What Matplotlib knows under another name, or not at all."""
+
+
 @cache
 def drawn(latex: str) -> str:
     """Return an equation as SVG in the colour of the text, which is read aloud in plain letters."""
     figure, buffer = Figure(figsize=(0.1, 0.1)), io.StringIO()
-    text = figure.text(0, 0, f"${' '.join(latex.split())}$", fontsize=POINTS)
+    known = " ".join(latex.split())
+    for name, other in OTHERWISE.items():
+        known = re.sub(re.escape(name) + r"(?![A-Za-z])", lambda _, other=other: other, known)
+    text = figure.text(0, 0, f"${known}$", fontsize=POINTS)
     with rc_context({"mathtext.fontset": "stix", "svg.hashsalt": "bayeslaw"}):
         figure.savefig(buffer, format="svg", bbox_inches="tight", pad_inches=0.02, transparent=True)
         figure.canvas.draw()
