@@ -134,8 +134,8 @@ def probability(share: SupportsFloat) -> str:
 
 
 def p_value(p: float) -> str:
-    """Write the probability of a deviation by chance: p = 0.02; p below 0.0001."""
-    return f"p = {short(p, 1)}" if p >= SMALLEST else f"p below {SMALLEST:.4f}"
+    """Write the probability of a deviation by chance: p = 0.017; p below 0.0001."""
+    return f"p = {short(p, 2)}" if p >= SMALLEST else f"p below {SMALLEST:.4f}"
 
 
 def writer(unit: str) -> Callable[[float, int], str]:

@@ -73,7 +73,8 @@ def demo(
     typer.echo(
         f"\nCritical ratio at {amount(ratios['D'].iloc[0])} tokens: the largest share of Python that keeps the\n"
         f"general loss within the limit, with its {percent(options.probability(None))} interval: in the mean law, and "
-        "in a new run\nwith its own error; '0.3 safe': probability that a share of 0.3 keeps the limit in the mean law.\n"
+        "in a new run\nwith its own error; '0.3 safe': probability that a share of 0.3 keeps the limit in the mean "
+        "law.\n"
     )
     typer.echo(shown.to_string(index=False, formatters=formats) + "\n")
     print_checks(fit)

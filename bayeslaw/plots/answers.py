@@ -14,7 +14,7 @@ from bayeslaw.plots import style
 from bayeslaw.posterior.losses import finer
 from bayeslaw.posterior.quantity import Quantity
 
-__all__ = ["plot_critical_ratio", "plot_intervals", "plot_quantity"]
+__all__ = ["plot_critical_ratio", "plot_intervals", "plot_quantity", "plot_ratios"]
 
 
 @checked
@@ -69,6 +69,43 @@ def plot_critical_ratio(ratio: CriticalRatio, ax: Axes | None = None, title: str
     ax.locator_params("x", nbins=5)
     answer = str(ratio.text(prob).item()) if not style.labels(ratio.draws) else ""
     return style.finish(ax, "\n".join(line for line in (title, answer) if line), pad=14, loc="best")
+
+
+@checked
+def plot_ratios(
+    ratios: Mapping[str, Mapping[str, CriticalRatio]],
+    safe: Mapping[str, Mapping[str, float]] | None = None,
+    ax: Axes | None = None,
+    prob: float = CI_PROB,
+) -> Axes:
+    """Plot critical ratios on one axis from 0 to 1: one row for each place, one colour for each limit.
+
+    Shares outside the searched range are grey.
+
+    Parameters
+    ----------
+    ratios : mapping of str to mapping of str to CriticalRatio
+        By limit, then by place, such as a model size; the first place is the lowest row.
+    safe : mapping, optional
+        Shares that are safe for a new run, by limit and place; each is marked with a bar.
+    ax, prob
+        See `plot_quantity`.
+    """
+    ax, safe = style.axes_or_new(ax), safe or {}
+    places = list(dict.fromkeys(place for of in ratios.values() for place in of))
+    every = [ratio for of in ratios.values() for ratio in of.values()]
+    for ends in ((0, min(float(r.low) for r in every)), (max(float(r.high) for r in every), 1)):
+        ax.axvspan(*ends, color="0.93", lw=0, zorder=0)
+    each = zip(style.offsets(len(ratios)), style.colours(), style.markers(), ratios.items(), strict=False)
+    for offset, colour, marker, (limit, of) in each:
+        height = np.array([places.index(place) for place in of]) + offset
+        low, middle, high = np.transpose([style.quantiles(ratio.draws, prob) for ratio in of.values()])
+        ax.hlines(height, low, high, color=colour, lw=2)
+        ax.plot(middle, height, marker, color=colour, ms=5, ls="", label=limit)
+        ax.plot([safe.get(limit, {}).get(p, np.nan) for p in of], height, "|", color=colour, ms=9, mew=2)
+    ax.set_yticks(range(len(places)), [style.plain(place) for place in places])
+    ax.set(xlim=(0, 1), ylim=(-0.6, len(places) - 0.4), xlabel=style.axis("domain_share"))
+    return style.finish(ax)
 
 
 @checked

@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from bayeslaw.base.words import counted
 from bayeslaw.checks import CheckResult
 from bayeslaw.posterior.convergence import convergence
 from bayeslaw.posterior.draws import Posterior
-from bayeslaw.reporting.answer import Answer
+from bayeslaw.reporting.answer import Answer, Verdict
 
-__all__ = ["advised", "one_sentence"]
+__all__ = ["advised", "converged", "go_by", "one_sentence"]
 
 MEANS = {
     "reference run": "the priors were stated for runs of another scale, so their part in {it} means little",
@@ -47,28 +48,48 @@ def advised(fit: Posterior, found: Answer, checks: Iterable[CheckResult]) -> Ans
         withheld = f"the advice on {found.about} is withheld: the fit did not converge ({mixing})"
         return replace(
             found,
+            headline=withheld,
             sentences=[*[withheld] * bool(found.actions), *found.sentences],
             actions=actions,
             cautions=tuple(c for c in found.cautions if str(mixing) not in c),
+            verdict=Verdict("red", "do not act", "the fit did not converge"),
         )
     unknown = "this check of the fit failed, and {it} may hang on it"
     failed = [check.name for check in checks if not check.passed and check.name not in CAUTIONED]
-    return replace(found, doubts={name: MEANS.get(name, unknown).format(it=found.about) for name in failed})
+    doubts = {name: MEANS.get(name, unknown).format(it=found.about) for name in failed}
+    return replace(found, doubts=doubts, verdict=_verdict(found, doubts))
 
 
-def one_sentence(fits: Mapping[str, Posterior], answers: Mapping[str, Answer], best: str | None, spread: str) -> str:
-    """Return the recommendation of several fits: the advice of the best one that may be acted on, with its doubts."""
+def _verdict(found: Answer, doubts: Mapping[str, str]) -> Verdict:
+    """Return the verdict of a fit that converged: green without a doubt, red where no decision follows from it."""
+    if found.verdict.colour == "red":
+        return found.verdict
+    first, *others = [*found.cautions, *doubts.values(), ""]
+    if not first:
+        return found.verdict
+    more = f" (and {counted(len(others) - 1, 'other')}, below)" if len(others) > 1 else ""
+    return Verdict("amber", "believe it with this caveat", f"{first.rstrip('.')}{more}")
+
+
+def converged(fits: Mapping[str, Posterior]) -> list[str]:
+    """Return the names of the fits that may be acted on."""
     mixed = {name: convergence(fit) for name, fit in fits.items()}
-    fit_for_use = [name for name, mixing in mixed.items() if mixing is None or not mixing.remedy]
-    if not fit_for_use:
+    return [name for name, mixing in mixed.items() if mixing is None or not mixing.remedy]
+
+
+def go_by(names: list[str], answers: Mapping[str, Answer], best: str | None) -> str | None:
+    """Return the best of the fits that may be acted on, or else the one that fails the fewest checks; None of none."""
+    return best if best in names else min(names, key=lambda name: len(answers[name].doubts), default=None)
+
+
+def one_sentence(names: list[str], answers: Mapping[str, Answer], best: str | None, spread: str) -> str:
+    """Return the recommendation of several fits: the advice of the best one that may be acted on, with its doubts."""
+    if (chosen := go_by(names, answers, best)) is None:
         return "act on none of these fits: none has converged"
-    fewest = min(fit_for_use, key=lambda name: len(answers[name].doubts))
-    chosen, why = (best, "which predicts held-out runs best") if best in fit_for_use else (fewest, "")
-    assert chosen is not None
-    left = [name for name in fits if name not in fit_for_use]
-    why = why or ("which fails the fewest checks" if len(fit_for_use) > 1 else "the only one that has converged")
-    found = answers[chosen]
+    fewest = "which fails the fewest checks" if len(names) > 1 else "the only one that has converged"
+    why, found = "which predicts held-out runs best" if chosen == best else fewest, answers[chosen]
     advice = found.actions[0].rstrip(".") if found.actions else "its predictions are above, and it answers no decision"
     doubts = f", in doubt after its failed checks ({', '.join(found.doubts)})" if found.doubts else ""
-    unmixed = f"; leave out {', '.join(left)}, not converged" if left else ""
+    left = ", ".join(name for name in answers if name not in names)
+    unmixed = f"; leave out {left}, not converged" if left else ""
     return f"go by {chosen}, {why}{doubts}: {advice}; {spread}{unmixed}"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from inspect import Parameter, signature
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,7 @@ from bayeslaw.reporting.figures import Picture
 __all__ = [
     "LEAST_PROBABILITY",
     "Answer",
+    "Verdict",
     "columns_of",
     "in_counts",
     "plain",
@@ -42,6 +43,18 @@ FARTHEST_ADVICE = 10.0
 
 LEAST_PROBABILITY = 0.005
 """A sentence leaves out probabilities below this; those above 1 minus this count as certain."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether to act on an answer: green, amber or red, in a few words, and why."""
+
+    colour: Literal["green", "amber", "red"]
+    words: str
+    why: str = ""
+
+
+BELIEVE = Verdict("green", "believe it")
 
 
 @dataclass(frozen=True)
@@ -61,7 +74,7 @@ class Answer:
     draws : dict
         Draws of the answers, by their names in words.
     pictures : list of Picture
-        Figures of the answer.
+        Figures of the answer; the first stands in the head of the report.
     cautions : tuple of str
         Reasons to doubt it.
     marks : dict
@@ -74,6 +87,12 @@ class Answer:
         What its failed checks mean for it, by their names.
     ratios : dict
         The critical ratios that it is about, by their places; the report checks whether they were measured.
+    title : str
+        The question with its subject, in a few words; by default the question.
+    headline : str
+        The answer in one plain sentence with rounded numbers; by default the first of `sentences`.
+    verdict : Verdict
+        Whether to act on it.
     """
 
     question: str
@@ -89,6 +108,19 @@ class Answer:
     planned: Mapping[str, Any] = field(default_factory=dict)
     doubts: Mapping[str, str] = field(default_factory=dict)
     ratios: Mapping[str, CriticalRatio] = field(default_factory=dict)
+    title: str = ""
+    headline: str = ""
+    verdict: Verdict = BELIEVE
+
+    @property
+    def head(self) -> list[Picture]:
+        """The figure in the head of the report: none of an answer that is not to be acted on."""
+        return self.pictures[: self.verdict.colour != "red"]
+
+    @property
+    def evidence(self) -> list[Picture]:
+        """The figures that stand below."""
+        return self.pictures[len(self.head) :]
 
 
 def question_of(name: str, question: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -137,6 +169,10 @@ def predictions(fit: Posterior) -> Answer:
         cautions=mean.cautions,
         about="the predicted loss",
         planned=sizes_of(at),
+        headline="; ".join(
+            f"the {e} loss of the largest run is about {short(mean.median().sel(eval=e))} (measured {short(seen)})"
+            for e, seen in zip(fit.evals, largest["loss"].sel(eval=list(fit.evals)).values, strict=True)
+        ),
     )
 
 
@@ -221,4 +257,7 @@ def spending(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answe
         cautions=tuple(cautions),
         about="the best size and tokens",
         planned=middles,
+        title=f"How is {spent} best spent on model size and tokens?",
+        headline=f"{short(budgets[0], 2)} FLOPs are best spent on about {amount(middles['N'][0], 2)} parameters and "
+        f"{amount(middles['D'][0], 2)} tokens",
     )

@@ -20,6 +20,9 @@ type Question = Mapping[str, Any] | None
 SEVERAL = ("N", "D", "domain_share", "domain", "labels")
 """Arguments of decisions that take several values, besides those that an answer of a report takes itself."""
 
+MOST_HEADLINES = 3
+"""Most answers in the head of a report."""
+
 
 def for_each(ask: Callable[[Posterior, Question], Answer], fit: Posterior, question: Question) -> Answer:
     """Return the answer to a question, or one for each combination of several values, joined."""
@@ -51,6 +54,7 @@ def _joined(answers: list[tuple[dict[str, Any], Answer]]) -> Answer:
     return replace(
         whole,
         question=" ".join(dict.fromkeys(found.question for _, found in named)),
+        headline="; ".join(f"{at}: {found.headline or found.sentences[0]}" for at, found in named[:MOST_HEADLINES]),
         sentences=[f"{at}: {sentence}" for at, found in named for sentence in found.sentences],
         actions=[f"{at}: {action}" for at, found in named for action in found.actions],
         table=pd.concat(tables, ignore_index=True),

@@ -40,6 +40,8 @@ TOGETHER = "all together"
 
 EVEN = "an even mixture"
 
+NO_HELP = "upsampling does not help"
+
 MOST_ROWS = 16
 """Most rows of a table of runs."""
 
@@ -115,8 +117,16 @@ def mixture(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer
         ],
         best.cautions,
         about="the recommended mixture",
+        headline=f"the mixture with the smallest expected loss is about {_rounded(taken)}",
         planned=sizes_of(best.inputs),
     )
+
+
+def _rounded(taken: pd.Series) -> str:
+    """Return the largest shares, each to two decimals."""
+    rest = len(taken) - MOST_NAMED
+    first = ", ".join(f"{share:.2f} {source}" for source, share in taken.head(MOST_NAMED).items())
+    return f"{first} and {counted(rest, 'other')}" if rest > 0 else first
 
 
 def _rivals(fit: Posterior, best: Mixture) -> dict[str, xr.DataArray]:
@@ -143,7 +153,7 @@ def durations(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answ
     best = {name: study_of(fit).ask("best_duration", goal=goal, **at) for name, goal in goals.items()}
     main, chosen = next(iter(best.items()))
     sentences = [f"{main}: the last {chosen.text().item()} of the training, in the mean law"]
-    chances = {"upsampling does not help": chosen.p_never, "a longer window is better still": chosen.p_always}
+    chances = {NO_HELP: chosen.p_never, "a longer window is better still": chosen.p_always}
     for words, chance in chances.items():
         if float(chance) > LEAST_PROBABILITY:
             sentences.append(f"with probability {probability(float(chance))} {words}")
@@ -174,6 +184,7 @@ def durations(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answ
         ],
         chosen.cautions,
         about="the best window",
+        headline=f"upsampling is best over about the last {window:.2f} of the training" if window else NO_HELP,
     )
 
 
@@ -192,7 +203,7 @@ def schedules(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answ
     kinds = [c for c in kinds if c != "run"]
     if law.path in frame:  # the last logged steps of runs are seldom the same
         frame[law.path] = [float(f"{step:.1e}") for step in frame[law.path]]
-    table, sentences, draws = [], [], {}
+    table, sentences, heads, draws = [], [], [], {}
     for labels, group in frame.groupby(kinds) if kinds else [((), frame)]:
         at, runs = dict(zip(kinds, labels, strict=True)), list(group["run"])
         for e in fit.evals:
@@ -210,6 +221,7 @@ def schedules(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answ
                 name = f"{e} loss{' at ' + place(at) if at else ''}"
                 best_of = f"of {len(runs)} schedules {runs[k]} ends lowest"
                 sentences.append(f"{name}: {best_of}, at {words[k]}, with probability {probability(p_best[k])}")
+                heads.append(f"{best_of} on the {name}, at about {short(final.median().values[k])}")
                 draws[f"{name}, {runs[k]}"] = final.draws.isel(row=k).reset_coords(drop=True)
     every, rivals = list(frame["run"]), bool(sentences)
     if not rivals:
@@ -256,6 +268,7 @@ def schedules(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answ
         ],
         tuple(cautions(fit)),
         about="the order of the schedules",
+        headline=heads[0] if heads else "",
     )
 
 

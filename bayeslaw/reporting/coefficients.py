@@ -14,7 +14,7 @@ from bayeslaw.declare.priors import Prior, central, describe
 from bayeslaw.errors import RangeError, unknown_name
 from bayeslaw.plots.style import cells
 from bayeslaw.posterior.draws import Posterior
-from bayeslaw.posterior.sensitivity import LEAST_DRAWS, contraction, in_prior_units, sensitivity
+from bayeslaw.posterior.sensitivity import LEAST_DRAWS, SENSITIVE, contraction, in_prior_units, sensitivity
 
 __all__ = ["coefficients", "in_short"]
 
@@ -23,6 +23,13 @@ MOST_CELLS = 6
 
 NAMED_CELLS = 4
 """Of more groups, those farthest from the median that still have one."""
+
+NUMBERS = ("contraction", "distance", "prior sensitivity", "data sensitivity")
+"""Columns that a report says in words, as its verdict."""
+
+HARDLY, MOSTLY, FAR = 1.15, 0.75, 2.0
+"""Narrowing below which the data add next to nothing, contraction from which they decide, and prior standard deviations
+from the middle of the prior beyond which the two disagree."""
 
 PAPER_UNITS = "in the paper's units"
 """The column of the posterior in the units of published values, where they differ."""
@@ -93,10 +100,18 @@ def coefficients(fit: Posterior, published: Mapping[str, Any] | None = None) -> 
     return table
 
 
-def in_short(fit: Posterior, table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with two digits, and of many groups or sources only those farthest from the median."""
+def in_short(fit: Posterior, table: pd.DataFrame, answers: Iterable[xr.DataArray] = ()) -> pd.DataFrame:
+    """Return the table of a report: those that the answers rest on first, each with one prior and a verdict in words.
+
+    Of many groups or sources only those farthest from the median have a row of their own. An answer rests on a
+    coefficient as far as their draws go together (the largest squared correlation over groups and answers).
+    """
     lines: list[Mapping[Any, Any]] = []
-    for name, block in table.groupby("coefficient", sort=False):
+    table = table.assign(verdict=[_verdict(row) for row in table.to_dict("records")])
+    rests = {name: _correlation(fit.posterior[name], answers) for name in table["coefficient"].unique()}
+    blocks = dict(iter(table.groupby("coefficient", sort=False)))
+    for name in sorted(blocks, key=lambda name: -rests[name]):
+        block, start = blocks[name], len(lines)
         medians = fit.posterior[name].median(SAMPLE)
         rows = medians.copy(data=np.arange(len(block)).reshape(medians.shape))
         for e in range(medians.sizes.get("eval", 1)):
@@ -110,10 +125,36 @@ def in_short(fit: Posterior, table: pd.DataFrame) -> pd.DataFrame:
             others = f"the other {len(rest)} {' x '.join(str(d) for d in medians.dims if d != 'eval')}s"
             of = f"{fit.evals[e]}, {others}" if "eval" in medians.dims else others
             lines.append(_together(block.iloc[own[rest]], of, middle[rest]))
-    short = pd.DataFrame(lines, columns=[c for c in table if c not in ("prior sensitivity", "data sensitivity")])
-    for column in ("contraction", "distance"):
-        short[column] = ["" if pd.isna(v) else f"{round(v, 2) + 0.0:.2f}" for v in short[column]]
-    return short.fillna("")
+        lines[start + 1 :] = [{**line, "prior": ""} for line in lines[start + 1 :]]
+    return pd.DataFrame(lines, columns=[c for c in table if c not in NUMBERS]).fillna("")
+
+
+def _correlation(draws: xr.DataArray, answers: Iterable[xr.DataArray]) -> float:
+    """Return the largest squared correlation of the draws of a coefficient, in any group, with those of an answer."""
+    found = [0.0]
+    for answer in answers:
+        both = xr.align(draws, answer.reset_coords(drop=True), join="inner")
+        with np.errstate(invalid="ignore", divide="ignore"):  # draws of an answer at the end of its range are alike
+            found.append(float((xr.corr(*both, dim=SAMPLE) ** 2).fillna(0.0).max()))
+    return max(found)
+
+
+def _verdict(row: Mapping[Any, Any]) -> str:
+    """Return in words what a coefficient rests on: how far the data narrowed it, and whether its prior agrees."""
+    narrowed, away, pull = (row.get(c, np.nan) for c in ("contraction", "distance", "prior sensitivity"))
+    if np.isnan(narrowed):
+        return "" if np.isnan(pull) else "its prior still moves it" if pull >= SENSITIVE else "known from the data"
+    factor = (1 - min(narrowed, 1 - 1e-6)) ** -0.5
+    if factor < HARDLY:
+        words = "its prior: the data add next to nothing"
+    else:
+        who = "the data" if narrowed >= MOSTLY else "data and prior"
+        words = f"{who}: {short(factor, 2)} times narrower than the prior"
+    if abs(away) > FAR:
+        words += f", {short(abs(away), 2)} sd {'above' if away > 0 else 'below'} its middle: they disagree"
+    elif pull >= SENSITIVE and factor >= HARDLY:
+        words += "; another prior would move it"
+    return words
 
 
 def _together(rows: pd.DataFrame, of: str, medians: np.ndarray) -> dict[Any, Any]:
@@ -122,11 +163,9 @@ def _together(rows: pd.DataFrame, of: str, medians: np.ndarray) -> dict[Any, Any
         "of": of,
         "posterior": f"medians {short(medians.min())} to {short(medians.max())}",
         "contraction": rows["contraction"].mean(),
-        "distance": rows["distance"].abs().max(),
+        "distance": max(rows["distance"], key=abs),
     }
-    if "verdict" in rows:
-        line["verdict"] = ", ".join(f"{verdict} ({n})" for verdict, n in rows["verdict"].value_counts().items())
-    return line
+    return line | {"verdict": _verdict(line)}
 
 
 def _value(published: Any, labels: Iterable[Any]) -> str:

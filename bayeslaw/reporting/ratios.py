@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayeslaw.base.numbers import amount, exact
-from bayeslaw.base.words import place
+from bayeslaw.base.intervals import CI_PROB
+from bayeslaw.base.numbers import amount, exact, percent
+from bayeslaw.base.words import counted, place
 from bayeslaw.decisions.critical_ratio import CriticalRatio, bends, of_the_study
 from bayeslaw.decisions.study import study_of
 from bayeslaw.errors import BayeslawError
-from bayeslaw.plots import plot_critical_ratio
+from bayeslaw.plots.answers import plot_critical_ratio, plot_ratios
 from bayeslaw.plots.panels import grid
 from bayeslaw.plots.style import cells
 from bayeslaw.posterior.draws import Posterior
@@ -24,6 +25,8 @@ __all__ = ["critical_ratios", "ratios"]
 
 RULES: tuple[dict[str, Any], ...] = ({"max_rise": 0.0}, {"max_rise": 0.01})
 """The limits on the general loss that a report answers by default."""
+
+NUMERALS = dict(enumerate(("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"), 1))
 
 LIMITS = ("max_rise", "max_increase", "rule")
 """Arguments of a question that replace them."""
@@ -40,6 +43,8 @@ RESULTS = ("limit", "critical ratio", "of a new run", "safe share", "p_never", "
 SAFE_PROBABILITY = 0.95
 """Probability with which a new run keeps the limit at the safe share."""
 
+PROBABLY = f"with probability {exact(SAFE_PROBABILITY)}"
+
 WIDEST = 0.2
 """Width of the interval of a ratio above which a report asks for more runs."""
 
@@ -48,8 +53,7 @@ HOW_TO_READ = (
     "smallest share of the law's range on: in the mean law, and of a single new run, with its own error. "
     f"*safe share*: the largest share at which a new run keeps the limit with probability {SAFE_PROBABILITY}. "
     "*p_never*: probability that even the smallest share breaks the limit; *p_always*: that even the largest respects "
-    "it. An end with `>=` or `<=` is a bound: it lies at the end of the range. In the figure, the strip shows where "
-    "the interval lies between 0 and 1, and in grey the searched range."
+    "it. An end with `>=` or `<=` is a bound: it lies at the end of the range. "
 )
 
 
@@ -59,6 +63,7 @@ def ratios(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
     limits = " or ".join(dict.fromkeys(table["limit"]))
     sentences, draws, found = [], {}, {}
     actions: dict[str, list[str]] = {}
+    safe: list[str] = []
     largest = table["N"].max() if "N" in table else None
     rows = [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
     for row in rows:
@@ -68,32 +73,93 @@ def ratios(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
         if row.get("N") == largest:
             sentences.append(f"{label}: {_share(ratio)}; of a new run {row['of a new run']}.")
             if row.get("eval", TOGETHER) == TOGETHER:
+                safe += [f"{row['safe share']:.2f} ({label})"] if row["safe share"] > 0 else []
                 for action in _actions(ratio, row["safe share"]):
                     actions.setdefault(action, []).append(label)
-    density = Picture(
-        "critical-ratio",
-        f"Posterior of the critical ratio, one panel per question, for example {next(iter(draws))}",
-        lambda: grid(
-            rows,
-            lambda row, ax: plot_critical_ratio(row["ratio"], ax, _title(row, _at(row, table))),
-            height=2.3,
-        ),
-    )
     over = f" over {' or '.join(dict.fromkeys(map(amount, table['D'])))} tokens" if "D" in table else ""
     return Answer(
         f"Which share of the new domain can continual pre-training take{over} before the general loss breaks its limit "
         f"({limits})?",
         sentences,
-        [f"{'; '.join(labels)}: {action}." for action, labels in actions.items()],
+        [
+            *[f"take at most {', or '.join(safe)}; a new run keeps the limit there {PROBABLY}"] * bool(safe),
+            *(f"{'; '.join(labels)}: {action}." for action, labels in actions.items()),
+        ],
         table.drop(columns=["ratio", *(["D"] if "D" in table and table["D"].nunique() == 1 else [])]),
         HOW_TO_READ,
         draws,
-        [density],
+        [_picture(rows, table)],
         tuple(dict.fromkeys(caution for ratio in table["ratio"] for caution in ratio.cautions)),
         _marks(rows),
         about="the critical ratio",
         planned={column: table[column].to_numpy() for column in ("N", "D") if column in table},
         ratios=found,
+        title=f"How much {_subject(fit)} can {_models(fit)} take?",
+        headline=_headline([row for row in rows if row.get("N") == largest], largest),
+    )
+
+
+def _subject(fit: Posterior) -> str:
+    """Return what the share is of: the domain, if all runs have the same."""
+    rows = fit.model.runs.table
+    domains = set(rows.loc[rows["domain_share"] > 0, "domain"]) if "domain" in rows else set()
+    return str(domains.pop()) if len(domains) == 1 else "of the new domain"
+
+
+def _models(fit: Posterior) -> str:
+    """Return the models that the runs train, in words."""
+    rows = fit.model.runs.table
+    sizes = rows["N"].nunique() if "N" in rows else 1
+    return "this model" if sizes == 1 else f"these {NUMERALS.get(sizes, sizes)} models"
+
+
+def _headline(rows: list[dict[str, Any]], largest: float | None) -> str:
+    """Return the answer for the largest model in one sentence, one part for each limit."""
+    parts: dict[str, list[CriticalRatio]] = {}
+    for row in rows:
+        if row.get("eval", TOGETHER) == TOGETHER:
+            parts.setdefault(row["limit"], []).append(row["ratio"])
+    said = [f"{_about(of)} ({limit})" for limit, of in parts.items()]
+    who = "the model" if largest is None else f"the largest model (N {amount(largest)})"
+    return f"{who} can take {', or '.join(said)} before the general loss breaks its limit"
+
+
+def _about(ratios: list[CriticalRatio]) -> str:
+    """Return critical ratios to two digits, or that no share, or every share, respects the limit."""
+    if all(float(r.p_never) > 0.5 for r in ratios):
+        return "no share"
+    if all(float(r.p_always) > 0.5 for r in ratios):
+        return f"any share up to {exact(ratios[0].high)}"
+    middles = sorted(float(r.median()) for r in ratios)
+    return f"about {' to '.join(dict.fromkeys(f'{m:.2f}' for m in (middles[0], middles[-1])))}"
+
+
+def _picture(rows: list[dict[str, Any]], table: pd.DataFrame) -> Picture:
+    """Return the figure of the ratios: the posterior of a single one, or all of them on one axis from 0 to 1."""
+    if len(rows) == 1:
+        return Picture(
+            "critical-ratio",
+            "Posterior of the critical ratio; the strip shows where its interval lies between 0 and 1",
+            lambda: grid(
+                rows, lambda row, ax: plot_critical_ratio(row["ratio"], ax, _title(row, _at(row, table))), height=2.8
+            ),
+        )
+    at = [_at(row, table) or "all runs" for row in rows]
+    limits, places = (list(dict.fromkeys(each)) for each in ([row["limit"] for row in rows], at))
+    by_place: dict[str, dict[str, Any]] = {limit: {} for limit in limits}
+    for row, place_ in zip(rows, at, strict=True):
+        by_place[row["limit"]][place_] = row
+    ratios = {limit: {p: row["ratio"] for p, row in of.items()} for limit, of in by_place.items()}
+    safe = {limit: {p: row["safe share"] for p, row in of.items()} for limit, of in by_place.items()}
+    return Picture(
+        "critical-ratio",
+        f"Critical ratios on one axis from 0 to 1, {counted(len(places), 'row')}: median and {percent(CI_PROB)} "
+        "interval in the mean law; the bar marks the share that is safe for a new run",
+        lambda: grid(
+            [ratios],
+            lambda each, ax: plot_ratios(each, safe, ax),
+            height=1.5 + 0.13 * len(places) * (1 + len(limits)),
+        ),
     )
 
 
@@ -176,11 +242,8 @@ def _limit(rule: Mapping[str, Any], nats: str) -> str:
 
 
 def _actions(ratio: CriticalRatio, safe: float) -> Iterator[str]:
-    probably = f"with probability {exact(SAFE_PROBABILITY)}"
     if np.isnan(safe):
-        yield f"no share of the law's range is safe for a new run {probably}; relax the limit"
-    else:
-        yield f"take at most {safe:.2f}; a new run keeps the limit there {probably}"
+        yield f"no share of the law's range is safe for a new run {PROBABLY}; relax the limit"
     low, high = (float(v) for v in ratio.interval().values())
     if high - low > WIDEST:
         yield f"the runs do not decide this ratio: add runs with shares from {low:.2f} to {high:.2f} before taking more"

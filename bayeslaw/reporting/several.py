@@ -18,8 +18,8 @@ from bayeslaw.plots.panels import grid
 from bayeslaw.plots.style import plain, quantiles
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Quantity
-from bayeslaw.reporting.advice import advised, one_sentence
-from bayeslaw.reporting.answer import Answer, in_counts
+from bayeslaw.reporting.advice import advised, converged, go_by, one_sentence
+from bayeslaw.reporting.answer import Answer, Verdict, in_counts
 from bayeslaw.reporting.content import answer, checks_of
 from bayeslaw.reporting.figures import Picture
 from bayeslaw.validation.comparison import compare
@@ -55,14 +55,23 @@ def several(fits: Mapping[str, Posterior], question: Mapping[str, Any] | None, b
             draws.setdefault(what, {})[name] = own
     passed = {name: {c.name: "pass" if c.passed else "FAIL" for c in own} for name, own in checks.items()}
     comparison, remarks = _compared(fits)
-    best, spread = None if comparison is None else str(comparison["fit"][0]), _spread(draws)
+    best, (spread, agree) = None if comparison is None else str(comparison["fit"][0]), _spread(draws)
+    usable = converged(fits)
+    chosen = go_by(usable, answers, best)
+    titles = dict.fromkeys(found.title or found.question for found in answers.values())
+    verdict = answers[chosen or next(iter(fits))].verdict
+    if chosen and not agree:
+        verdict = Verdict("amber", "believe it with this caveat", "the fits differ by more than their intervals show")
     return {
+        "title": titles.popitem()[0] if len(titles) == 1 else "Fits side by side",
+        "folded": "Equation, pooling and provenance of every fit",
+        "verdict": verdict,
         "fits": fits,
         "answers": answers,
         "questions": list(dict.fromkeys(found.question for found in answers.values())),
         "table": _side_by_side(draws, list(fits)),
         "spread": spread,
-        "advice": one_sentence(fits, answers, best, spread[:1].lower() + spread[1:].rstrip(".")),
+        "advice": one_sentence(usable, answers, best, spread[:1].lower() + spread[1:].rstrip(".")),
         "cautions": {
             c: [n for n, a in answers.items() if c in a.cautions] for a in answers.values() for c in a.cautions
         },
@@ -100,8 +109,8 @@ def _side_by_side(draws: Mapping[str, Mapping[str, xr.DataArray]], fits: list[st
     return (table if len(fits) > len(draws) else table.T.rename_axis("answer")).reset_index()
 
 
-def _spread(draws: Mapping[str, Mapping[str, xr.DataArray]]) -> str:
-    """Say how far the medians of the fits lie apart, relative to the widest interval of each answer."""
+def _spread(draws: Mapping[str, Mapping[str, xr.DataArray]]) -> tuple[str, bool]:
+    """Say how far the medians of the fits lie apart, relative to the widest interval, and whether they agree."""
     apart = {}
     for what, each in draws.items():
         low, middle, high = np.transpose([quantiles(own, CI_PROB) for own in each.values()])
@@ -109,14 +118,16 @@ def _spread(draws: Mapping[str, Mapping[str, xr.DataArray]]) -> str:
         if len(each) > 1:
             apart[what] = np.ptp(middle) / half if half else 0.0
     if not apart:
-        return "The fits answer different questions; nothing can be set side by side."
+        return "The fits answer different questions; nothing can be set side by side.", True
     where, worst = max(apart.items(), key=lambda item: item[1])
     verdict = (
         "the fits differ less than the uncertainty of each"
         if worst <= 1
         else "the fits differ more than any of their intervals shows: report the range over all of them"
     )
-    return f"The medians lie at most {worst:.1f} half-widths of the widest interval apart ({where}): {verdict}."
+    return f"The medians lie at most {worst:.1f} half-widths of the widest interval apart ({where}): {verdict}.", bool(
+        worst <= 1
+    )
 
 
 def _compared(fits: Mapping[str, Posterior]) -> tuple[pd.DataFrame | None, list[str]]:

@@ -1,6 +1,5 @@
 """Reports as files: MyST Markdown with its figures beside it, or one HTML page, from the same template."""
 
-import base64
 import io
 import re
 from collections.abc import Mapping
@@ -15,12 +14,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from bayeslaw.base.files import replacing, replacing_folder
 from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.base.progress import Bar, bar
-from bayeslaw.base.words import counted, label
+from bayeslaw.base.words import counted, label, place
 from bayeslaw.errors import StoreError
 from bayeslaw.posterior.draws import Posterior
+from bayeslaw.reporting.answer import Verdict
 from bayeslaw.reporting.content import content
 from bayeslaw.reporting.figures import Picture
-from bayeslaw.reporting.page import DPI, EQUATION, page
+from bayeslaw.reporting.page import DPI, MARK, badge, drawn, figure, fold, page
 from bayeslaw.reporting.several import several
 
 __all__ = ["write"]
@@ -42,42 +42,96 @@ def write(
         raise StoreError(f"a report is Markdown or HTML: give a path that ends in .md or .html, not {str(path)!r}")
     with replacing(path) as text, bar("report", 0, show=progress) as shown:
         if isinstance(fits, Mapping):
-            name, usual, said = "several.md.jinja", "Fits side by side", several(fits, question, shown)
+            name, said = "several.md.jinja", several(fits, question, shown)
         else:
-            name, usual = "report.md.jinja", f"{fits.model.law.title}: report of a fit"
-            said = content(fits, question, published, shown)
-        title = title or usual
-        said |= {"title": title, "about": about, "prob": CI_PROB, "today": date.today().isoformat()}
+            name, said = "report.md.jinja", content(fits, question, published, shown)
+        said |= {"about": about, "prob": CI_PROB, "today": date.today().isoformat()}
+        said["title"] = title or said["title"]
         if path.suffix == ".html":
-            equations: list[str] = []
-
-            def keep(equation: str) -> str:
-                equations.append(equation)
-                return EQUATION
-
-            written = _rendered(
-                name, said, lambda p: f"data:image/png;base64,{base64.b64encode(_png(p)).decode()}", keep, shown
-            )
-            text.write_text(page(written, title, equations), encoding="utf-8")
+            pieces = Pieces()
+            written = _rendered(name, said, pieces, shown)
+            text.write_text(page(written, said["title"], pieces.kept), encoding="utf-8")
             return path
-        with replacing_folder(path.with_name(f"{path.stem}_files")) as folder:
-
-            def beside(picture: Picture) -> str:
-                (folder / f"{picture.name}.png").write_bytes(_png(picture))
-                return quote(f"{path.stem}_files/{picture.name}.png")
-
-            text.write_text(_rendered(name, said, beside, lambda e: f"$$ {e} $$", shown), encoding="utf-8")
+        with replacing_folder(path.with_name(re.sub(r"\s+", "-", f"{path.stem}_files"))) as folder:
+            beside = re.sub(r"\s+", "-", f"{path.stem}_files")
+            text.write_text(_rendered(name, said, Beside(folder, beside), shown), encoding="utf-8")
     return path
 
 
-def _png(picture: Picture) -> bytes:
+class Beside:
+    """How Markdown says what it has no sign for, with its figures in a folder beside it."""
+
+    transparent = False
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder, self.name = folder, name
+
+    def picture(self, drawn: Picture) -> str:
+        """Return a figure below its caption."""
+        (self.folder / f"{drawn.name}.png").write_bytes(_png(drawn))
+        source = quote(f"{self.name}/{drawn.name}.png")
+        return f"{_sentence(drawn.alt)}\n\n![{_text(drawn.alt).replace(']', chr(92) + ']')}]({source})"
+
+    def equation(self, equation: str) -> str:
+        """Return an equation in LaTeX."""
+        return f"$$ {equation} $$"
+
+    def badge(self, verdict: Verdict) -> str:
+        """Return a verdict, its colour as a word."""
+        why = f": {_text(verdict.why)}" if verdict.why else ""
+        return f"> **{verdict.colour.capitalize()}: {verdict.words}**{why}."
+
+    def fold(self, summary: str) -> str:
+        """Return the start of what a reader unfolds."""
+        return fold(summary)
+
+    def unfold(self, _: str) -> str:
+        """Return its end."""
+        return "</details>"
+
+
+class Pieces(Beside):
+    """How a page of HTML says the same: in pieces, for which the Markdown has a mark each."""
+
+    def __init__(self) -> None:
+        self.kept: list[str] = []
+
+    def _keep(self, piece: str) -> str:
+        self.kept.append(piece)
+        return MARK
+
+    def picture(self, drawn: Picture) -> str:
+        """Return a figure above its caption, which follows the dark mode of the page."""
+        return self._keep(figure(_png(drawn, transparent=True), _raw_sentence(drawn.alt)))
+
+    def equation(self, equation: str) -> str:
+        """Return an equation as a drawing."""
+        return self._keep(drawn(equation))
+
+    def badge(self, verdict: Verdict) -> str:
+        """Return a verdict in its colour."""
+        return self._keep(badge(verdict.colour, verdict.words.capitalize(), verdict.why and _raw_sentence(verdict.why)))
+
+    def fold(self, summary: str) -> str:
+        """Return the start of what a reader unfolds."""
+        return self._keep(fold(summary))
+
+    def unfold(self, _: str) -> str:
+        """Return its end."""
+        return self._keep("</details>")
+
+
+def _png(picture: Picture, transparent: bool = False) -> bytes:
     figure, buffer = picture.draw(), io.BytesIO()
     figure.set_dpi(DPI)
+    if transparent:
+        for patch in (figure.patch, *(ax.patch for ax in figure.axes)):
+            patch.set_alpha(0)
     FigureCanvasAgg(figure).print_png(buffer)  # Figure.savefig would draw it once more to find its size
     return buffer.getvalue()
 
 
-def _rendered(name: str, said: Mapping[str, Any], source: Any, equation: Any, bar: Bar) -> str:
+def _rendered(name: str, said: Mapping[str, Any], face: Beside, bar: Bar) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -90,12 +144,16 @@ def _rendered(name: str, said: Mapping[str, Any], source: Any, equation: Any, ba
     )
 
     def picture(drawn: Picture) -> str:
-        written = f"![{_text(drawn.alt).replace(']', chr(92) + ']')}]({source(drawn)})"
+        written = face.picture(drawn)
         bar.step()
         return written
 
-    filters = {"text": _text, "table": _table, "sentence": _sentence, "counted": counted}
-    environment.filters |= filters | {"picture": picture, "equation": equation}
+    def section(template: str, told: Mapping[str, Any]) -> str:
+        return environment.get_template(f"sections/{template}.md.jinja").render(told).strip() + "\n"
+
+    of_words = {"text": _text, "table": _table, "sentence": _sentence, "counted": counted, "place": place}
+    of_face = {"equation": face.equation, "badge": face.badge, "fold": face.fold, "unfold": face.unfold}
+    environment.filters |= of_words | of_face | {"picture": picture, "section": section}
     return environment.get_template(name).render(said)
 
 
@@ -104,11 +162,15 @@ def _text(value: object) -> str:
 
     Underscores within a word, as in new_run, mean nothing and stay.
     """
-    return re.sub(r"([\\`*{}\[<>|$#~&]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", " ".join(str(value).split()))
+    words = " ".join(str(value).replace(MARK, "").split())
+    return re.sub(r"([\\`*{}\[<>|$#~&]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", words)
 
 
 def _sentence(value: str) -> str:
-    text = _text(value)
+    return _raw_sentence(_text(value))
+
+
+def _raw_sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "?")) else ".")
 
 

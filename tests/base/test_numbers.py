@@ -99,7 +99,7 @@ def test_ratios_and_probabilities():
         "above 0.99",
         "above 0.99",
     ]
-    assert [p_value(p) for p in (0.17, 2e-4, 1e-12)] == ["p = 0.2", "p = 0.0002", "p below 0.0001"]
+    assert [p_value(p) for p in (0.17, 2e-4, 1e-12)] == ["p = 0.17", "p = 0.0002", "p below 0.0001"]
     assert [exact(x) for x in (1e9, 0.05, 2.5e-06, 3)] == ["1e9", "0.05", "2.5e-6", "3"]
 
 

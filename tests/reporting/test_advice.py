@@ -46,6 +46,14 @@ def section(text: str, name: str) -> str:
     return text.split(f"## {name}\n")[1].split("\n## ")[0]
 
 
+def head(text: str) -> str:
+    return text.split("\n## ")[0]
+
+
+def todo(text: str) -> str:
+    return head(text).split("**What to do**")[1]
+
+
 def written(fit: Any, path: Path, **settings: Any) -> str:
     return bl.report(fit, path, progress=False, **settings).read_text(encoding="utf-8")
 
@@ -67,9 +75,10 @@ def test_every_check_of_the_package_has_its_words():
 def test_the_doubts_stand_before_the_advice(sizes, tmp_path, monkeypatch):
     failed = CheckResult("misfit by group", False, "the law is off")
     monkeypatch.setattr(content, "run_checks", lambda _: Checks((failed,)))
-    todo = section(written(sizes, tmp_path / "law.md"), "What to do")
-    doubt, then = todo.index("- **In doubt** (misfit by group): The law misses"), todo.index("Only if these doubts")
-    assert doubt < then < todo.index("- With ")
+    text = written(sizes, tmp_path / "law.md")
+    badge = "> **Amber: believe it with this caveat**: the law misses some of the runs"
+    assert head(text).index(badge) < head(text).index("- With ")
+    assert "*For this answer*: The law misses some" in section(text, "What speaks against it")
 
 
 def test_the_report_checks_its_own_advice(sizes, tmp_path):
@@ -80,7 +89,7 @@ def test_the_report_checks_its_own_advice(sizes, tmp_path):
     assert own.name == "extrapolation" and not own.passed
     assert own == list(sizes.checks(**far.planned))[-1]
     text = written(sizes, tmp_path / "law.md", question={"flops": 1e4 * largest})
-    assert "failed: extrapolation" in section(text, "What could be wrong")
+    assert "Failed: extrapolation" in section(text, "What speaks against it")
     assert content.checks_of(sizes, content.answer(sizes, {"flops": 1e18}))[-1].passed
 
 
@@ -88,31 +97,32 @@ def test_without_convergence_nothing_is_recommended(mixing, sizes, tmp_path, mon
     monkeypatch.setattr(advice, "convergence", lambda _: UNCONVERGED)
     for fit in (mixing, sizes):
         text = written(fit, tmp_path / "law.md")
-        assert [line for line in section(text, "What to do").splitlines() if line.startswith("- ")][-1:] == [
-            "- Do not act on this report before the fit has converged: draw more (draws=, tune=)."
-        ]
-        assert not re.search(r"\b(train|take|upsample) (on|at most|over|\d)", section(text, "What to do"))
-    both = section(written({"a": sizes, "b": sizes}, tmp_path / "both.md"), "What to do")
-    assert "Act on none of these fits: none has converged." in both and "train" not in both
+        assert todo(text).startswith(
+            ": Do not act on this report before the fit has converged: draw more (draws=, tune=).\n"
+        )
+        assert not re.search(r"\b(train|take|upsample) (on|at most|over|\d)", head(text)) and "![" not in head(text)
+        assert "> **Red: do not act**: the fit did not converge." in head(text)
+    both = head(written({"a": sizes, "b": sizes}, tmp_path / "both.md"))
+    assert "**Act on none of these fits: none has converged.**" in both and "train" not in both
 
 
 def test_several_fits_end_in_one_sentence(sizes, tmp_path, monkeypatch):
     monkeypatch.setattr(advice, "convergence", lambda fit: UNCONVERGED if fit.seconds == 2 else None)
     unmixed = Fit(sizes.model, sizes.idata, sizes.settings, 2.0)
-    todo = section(written({"a": sizes, "b": unmixed}, tmp_path / "both.md"), "What to do")
-    (sentence,) = [line for line in todo.splitlines() if line.startswith("- ") and "Caution" not in line]
-    assert sentence.startswith("- Go by a, ") and sentence.count("train") == 1
-    assert sentence.endswith("leave out b, not converged.")
+    text = head(written({"a": sizes, "b": unmixed}, tmp_path / "both.md"))
+    (sentence,) = [line for line in text.splitlines() if line.startswith("**")]
+    assert sentence.startswith("**Go by a, ") and sentence.count("train") == 1
+    assert sentence.endswith("leave out b, not converged.**")
 
 
 @pytest.mark.parametrize("several", [list, tuple, np.asarray, pd.Series])
 def test_a_report_takes_what_its_decision_takes(several, sizes, mixing, tmp_path):
     text = written(sizes, tmp_path / "law.md", question={"flops": several([1e18, 1e19])})
-    assert "how would 1e+18 or 1e+19 FLOPs be spent best?" in text
-    assert section(text, "What to do").count("- With ") == 2
+    assert "how would 1e18 or 1e19 FLOPs be spent best?" in text
+    assert todo(text).count("- With ") == 2
     text = written(mixing, tmp_path / "mix.md", question={"D": several([1e9, 1e10])})
     for D in ("D 1 B", "D 10 B"):
-        assert f"- {D}: " in section(text, "The answer") and f"- {D}: " in section(text, "What to do")
+        assert f"- {D}: " in section(text, "The evidence") and f"- {D}: " in todo(text)
     assert re.search(r"\| D \| source \|", text) and "mix_files/mixture-2.png" in text
 
 
@@ -126,8 +136,8 @@ def test_a_question_that_no_decision_answers_is_refused(table_for, tmp_path):
 def test_critical_ratios_at_several_tokens(table_for, tmp_path):
     fit = stand_in(models.dcpt, table_for, draws=60)
     text = written(fit, tmp_path / "law.md", question={"D": [1e9, 1e10], "N": [1e8, 5e8], "max_rise": 0.01})
-    assert "over 1 B or 10 B tokens" in section(text, "The question")
-    answer = section(text, "The answer")
+    assert "over 1 B or 10 B tokens" in head(text)
+    answer = section(text, "The evidence")
     assert "- N 500 M, D 1 B, rise of at most 1 %: " in answer and "- N 500 M, D 10 B, " in answer
     assert "| N | D | limit |" in answer and len(re.findall(r"^\| \d", answer, re.M)) == 4
 
@@ -171,7 +181,7 @@ def test_the_measured_shares_are_held_against_the_ratio_of_the_question(table_fo
         (verdicts[baseline],) = [c for c in content.checks_of(fit, found) if c.name == "boundary shares"]
     assert all("the critical ratio at N 500 M, rise of at most 2 %" in c.text for c in verdicts.values())
     safe = verdicts[5.0]
-    assert not safe.passed and safe.value == 1 and "(0.1 to 0.5) with probability 1.00" in safe.text
+    assert not safe.passed and safe.value == 1 and "(0.1 to 0.5) with probability above 0.99" in safe.text
 
 
 @pytest.fixture
@@ -204,9 +214,9 @@ def test_of_several_losses_none_is_taken_for_the_one_that_is_meant(two_sets):
 
 def test_a_report_spends_a_budget_for_every_loss_that_may_be_meant(two_sets, tmp_path):
     found = content.answer(two_sets, {"flops": 1e20})
-    assert found.question.endswith("how would 1e+20 FLOPs be spent best for each loss?")
+    assert found.question.endswith("how would 1e20 FLOPs be spent best for each loss?")
     assert ["for the c4 loss" in found.actions[0], "for the pile loss" in found.actions[1]] == [True, True]
-    assert len(found.actions) == 2 and {"best N at 1e+20 FLOPs for the pile loss"} <= set(found.draws)
+    assert len(found.actions) == 2 and {"best N at 1e20 FLOPs for the pile loss"} <= set(found.draws)
     (one,) = content.answer(two_sets, {"flops": 1e20, "eval": "pile"}).actions
     assert one.replace(")", ") for the pile loss", 1) == found.actions[1]
     assert "for the c4 loss train" in written(two_sets, tmp_path / "law.md")
@@ -233,8 +243,8 @@ def test_a_budget_written_as_text_is_read_as_the_decision_reads_it(sizes):
 
 
 def test_an_allocation_that_is_withheld_says_so_and_why(sizes, tmp_path, monkeypatch):
-    assert "withheld" not in section(written(sizes, tmp_path / "law.md"), "The answer")
+    assert "withheld" not in section(written(sizes, tmp_path / "law.md"), "The evidence")
     monkeypatch.setattr(advice, "convergence", lambda _: UNCONVERGED)
-    answer = section(written(sizes, tmp_path / "law.md"), "The answer")
+    answer = section(written(sizes, tmp_path / "law.md"), "The evidence")
     reason = f"- The advice on the best size and tokens is withheld: the fit did not converge ({UNCONVERGED})."
     assert answer.strip().splitlines()[0] == reason

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,8 @@ from bayeslaw.posterior import likelihood, sensitivity
 from bayeslaw.posterior.convergence import Convergence
 from bayeslaw.reporting import advice, content, critical_ratios, ratios, report, writing
 from bayeslaw.reporting import answer as report_answer
-from bayeslaw.reporting.coefficients import coefficients
-from bayeslaw.reporting.page import EQUATION, page
+from bayeslaw.reporting.coefficients import coefficients, in_short
+from bayeslaw.reporting.page import MARK, drawn, page
 from bayeslaw.workflow import Fit
 from tests.stand_ins import stand_in
 
@@ -81,17 +82,13 @@ def written(tmp_path: Path) -> Callable[..., str]:
 
 
 SECTIONS = [
-    "The question",
-    "The answer",
-    "What to do",
-    "What supports it",
-    "What could be wrong",
-    "The fit beside the data",
-    "Coefficients",
-    "How much the priors matter",
+    "Why believe it",
+    "What speaks against it",
+    "The evidence",
+    "How much the priors and the law matter",
     "What else this fit answers",
-    "Model and data",
-    "Provenance",
+    "Coefficients",
+    "Model, data and provenance",
 ]
 
 
@@ -104,21 +101,21 @@ def test_it_reads_like_an_analysts_note(tiny, written, tmp_path):
     for name in ("shares", "critical-ratio", "predictions", "learned", "coefficients"):
         assert f"(law_files/{name}.png)" in text and (tmp_path / "law_files" / f"{name}.png").stat().st_size > 5000
     for check in tiny.checks():
-        assert ("- **failed: " if not check.passed else "- ") + check.name in text
-    assert models.dcpt.equation in text and EQUATION not in text
+        assert ("- **Failed: " if not check.passed else "- ") + check.name in text
+    assert models.dcpt.equation in text and MARK not in text
     assert not re.search(r"\bnan\b|None|Timestamp", text)
 
 
 def test_html_is_one_file_with_the_same_content(tiny, written, tmp_path):
     text = written(tiny, "law.html")
     assert [p.name for p in tmp_path.iterdir()] == ["law.html"]
-    assert re.findall(r"<h2>(.*?)</h2>", text) == SECTIONS
+    assert re.findall(r'<h2 id="[\w-]+">(.*?)</h2>', text) == SECTIONS
     assert text.count('src="data:image/png;base64,') == text.count("<img") == 5
     assert not re.search(r"<(script|link|iframe)|(src|href)=\"(?!data:|#)|url\((?!#)|@import", text), (
         "needs nothing else"
     )
     assert "prefers-color-scheme: dark" in text and 'name="viewport"' in text
-    assert 'role="img" aria-label="L = E' in text and "currentColor" in text and EQUATION not in text
+    assert 'role="img" aria-label="L = E' in text and "currentColor" in text and MARK not in text
     assert (
         "<table>" in text and "| --- |" not in text and "**" not in re.sub(r"<svg.*?</svg>", "", text, flags=re.DOTALL)
     )
@@ -154,12 +151,12 @@ def test_names_in_a_table_are_text_and_never_commands():
 
 
 def test_an_equation_that_cannot_be_set_is_shown_as_it_is():
-    assert r"<code>\begin{x} &lt; 1</code>" in page(EQUATION, "law", [r"\begin{x} < 1"])
+    assert r"<code>\begin{x} &lt; 1</code>" in page(MARK, "law", [drawn(r"\begin{x} < 1")])
 
 
 @pytest.mark.parametrize("name", models.catalogue)
 def test_the_equation_of_every_law_can_be_set(name):
-    assert "<svg" in page(EQUATION, "law", [models.catalogue[name].equation])
+    assert "<svg" in page(MARK, "law", [drawn(models.catalogue[name].equation)])
 
 
 def test_a_law_without_a_critical_ratio_predicts_and_allocates(sizes, written):
@@ -167,21 +164,21 @@ def test_a_law_without_a_critical_ratio_predicts_and_allocates(sizes, written):
     assert "Which loss does the law predict for the largest run of the study (N 5 B, D 100 B)" in text
     assert re.search(r"- Validation loss: 2\.1\d+ \\\[.* in the mean law, .* for a new run; measured 2\.1", text)
     assert re.search(
-        r"- With 3e\+21 FLOPs \(1 x the largest run\) train .* parameters on .* tokens; .* beyond the runs\.", text
+        r"- With 3e21 FLOPs \(1 x the largest run\) train .* parameters on .* tokens; .* beyond the runs\.", text
     )
     assert "(sizes_files/predictions.png)" in text and "critical ratio" not in text
-    assert re.search(r"\| best N at 3e\+21 FLOPs \| +[\d.]", text)
+    assert re.search(r"\| best N at 3e21 FLOPs \| +[\d.]", text)
 
 
 def test_a_budget_far_from_the_runs_gets_no_advice(sizes, monkeypatch):
     monkeypatch.setattr(report_answer, "FARTHEST_ADVICE", 1e-3)
     said = report_answer.spending(sizes, None).actions[0]
-    assert said.startswith("these runs do not show how to spend 3e+21 FLOPs (1 x the largest run): the optimum of ")
+    assert said.startswith("these runs do not show how to spend 3e21 FLOPs (1 x the largest run): the optimum of ")
 
 
 def test_a_question_of_ones_own(tiny, written):
     text = written(tiny, "own.md", question={"max_increase": 0.05, "baseline": 4.0})
-    assert "rise of at most 0.05 nats" in text and "no rise" not in text
+    assert "rise of at most 0.05 nats" in text and "(no rise" not in text
 
 
 def test_without_a_baseline_it_says_why_and_predicts(tiny, written):
@@ -223,13 +220,52 @@ def test_critical_ratios_are_a_table(tiny):
 
 def test_what_to_do_follows_from_the_draws():
     for draws, words in (
-        (np.linspace(0.6, 0.64, 101), "take at most 0.60; a new run keeps the limit there with probability 0.95"),
-        (np.zeros(101), "no share of the law's range is safe for a new run"),
-        (np.linspace(0.1, 0.8, 101), "the runs do not decide this ratio: add runs with shares from 0.14 to 0.76"),
+        (np.zeros(101), ["no share of the law's range is safe for a new run"]),
+        (np.linspace(0.1, 0.8, 101), ["the runs do not decide this ratio: add runs with shares from 0.14 to 0.76"]),
+        (np.linspace(0.6, 0.64, 101), []),
     ):
         values = xr.DataArray(draws[None], dims=("chain", "draw"))
         ratio = CriticalRatio("critical_ratio", values, "1", "mean law", low=0.0, high=0.9)
-        assert any(words in action for action in ratios._actions(ratio, ratios._safe_share(ratio))), words
+        said = list(ratios._actions(ratio, ratios._safe_share(ratio)))
+        assert len(said) == len(words) and all(w in s for w, s in zip(words, said, strict=True))
+
+
+def test_the_head_is_the_answer(tiny, written):
+    head = written(tiny, "law.md").split("\n## ")[0]
+    assert head.startswith("# How much python can these two models take?\n\nWhich share of the new domain")
+    assert re.search(r"\*\*The largest model \(N 923 k\) can take about 0\.\d\d \(no rise\), or about 0\.\d\d", head)
+    assert re.search(r"^> \*\*(Green: believe it|Amber: believe it with this caveat)\*\*", head, re.M)
+    assert head.count("![") == 1 and "critical-ratio.png" in head
+    assert re.search(r"\*\*What to do\*\*: Take at most 0\.\d\d \(N 923 k, no rise\), or 0\.\d\d .* 0\.95\.", head)
+    assert not re.search(r"\d\.\d{3}", head), "rounded numbers"
+
+
+def test_model_sizes_share_one_axis_from_0_to_1(tiny):
+    (picture,) = ratios.ratios(tiny).pictures
+    (ax,) = picture.draw().axes
+    assert ax.get_xlim() == (0, 1) and [t.get_text() for t in ax.get_yticklabels()] == ["N 49.3 k", "N 923 k"]
+    (single,) = ratios.ratios(tiny, {"N": 922720.0, "max_rise": 0.01}).pictures
+    assert single.draw().axes[0].get_xlim() != (0, 1), "one answer is shown close up"
+
+
+def test_the_coefficients_that_the_answer_rests_on_come_first(tiny):
+    fit = replace(tiny, idata=tiny.idata)
+    answer = fit.posterior["gamma"].sel(eval="domain")
+    short = in_short(fit, coefficients(fit), [answer])
+    assert short["coefficient"].iloc[0] == "gamma" and "contraction" not in short
+    for _, block in short.groupby("coefficient"):
+        assert block["prior"].iloc[0] and not any(block["prior"].iloc[1:]), "one prior"
+    assert short["verdict"].str.contains("times narrower than the prior").any()
+    assert not short["verdict"].str.contains("pull").any()
+
+
+def test_a_page_has_a_list_of_contents_and_figures_with_captions(tiny, written):
+    text = written(tiny, "law.html")
+    anchors = re.findall(r'<li><a href="#([\w-]+)">', text)
+    assert anchors == re.findall(r'<h2 id="([\w-]+)">', text) and len(anchors) == len(SECTIONS)
+    assert text.count("<figure>") == text.count("<figcaption>") == text.count("<img") == 5
+    assert text.count("<details>") == text.count("</details>") == 2 and "invert(" in text and "@media print" in text
+    assert re.search(r'<p class="badge (green|amber)"><b>Believe it', text)
 
 
 def test_coefficients_have_their_prior_beside_them(tiny):
@@ -297,7 +333,7 @@ ASKED = {
 def test_every_law_has_a_report(name, table_for, written, tmp_path):
     fit = stand_in(models.catalogue[name], table_for, draws=60)
     text = written(fit, "law.md")
-    left_out = ["How much the priors matter"]
+    left_out = ["How much the priors and the law matter"]
     if {decision.name for decision in study_of(fit).decisions} <= set(content.ANSWERS):
         left_out.append("What else this fit answers")
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == [s for s in SECTIONS if s not in left_out]
@@ -320,11 +356,11 @@ def test_a_mixture_is_recommended_beside_what_was_measured(table_for, written):
 def test_published_coefficients_stand_beside_the_posterior(sizes, written):
     published = {"One et al.": {"E": 1.69, "A": {"validation": 406.4}}, "Two et al.": {"E": 1.817}}
     text = written(sizes, "sizes.md", published=published)
-    assert "| distance | One et al. | Two et al. |" in text
+    assert "| prior | One et al. | Two et al. | verdict |" in text
     assert "| 1.69 | 1.817 |" in text and "| 406.4 |  |" in text
     others = sizes.posterior.assign(A_paper=1000 * sizes.posterior["A"])
     text = written(Fit(sizes.model, xr.DataTree.from_dict({"posterior": others}), {}), "a.md", published=published)
-    assert "| in the paper's units | One et al. | Two et al. |" in text
+    assert "| in the paper's units | One et al. | Two et al. | verdict |" in text
     with pytest.raises(UnknownName, match="'Z'"):
         written(sizes, "sizes.md", published={"One et al.": {"Z": 1}})
     with pytest.raises(RangeError, match="name the paper"):
@@ -332,10 +368,11 @@ def test_published_coefficients_stand_beside_the_posterior(sizes, written):
 
 
 def test_a_report_says_what_its_runs_are(sizes, written):
-    for fits, usual in ((sizes, "Chinchilla law: report of a fit"), ({"a": sizes, "b": sizes}, "Fits side by side")):
-        assert written(fits, "usual.md").startswith(f"# {usual}\n\n20")
+    usual = "How is compute best spent on model size and tokens?"
+    for fits in (sizes, {"a": sizes, "b": sizes}):
+        assert written(fits, "usual.md").startswith(f"# {usual}\n\n")
         named = written(fits, "named.md", title="Sizes", about="Runs of [somebody](https://example.org).")
-        assert named.startswith("# Sizes\n\nRuns of [somebody](https://example.org).\n\n20")
+        assert named.startswith("# Sizes\n\n") and "\n\nRuns of [somebody](https://example.org).\n\n20" in named
 
 
 def test_many_groups_are_one_line_of_the_table(table_for, written):
@@ -351,7 +388,7 @@ def test_several_fits_side_by_side(sizes, tmp_path, ending):
     other = made_up(sizes.model, seed=1)
     path = bl.report({"first": sizes, "second <b>": other}, tmp_path / f"both.{ending}")
     text = path.read_text(encoding="utf-8")
-    for part in ("Fits side by side", "best N at 3e+21 FLOPs", "half-widths", "elpd", "What could be wrong"):
+    for part in ("best N at 3e21 FLOPs", "half-widths", "elpd", "What speaks against them"):
         assert part in text, part
     assert "<b>" not in text.replace("\\<b>", "") and ("nan" not in text.split())
     if ending == "md":
@@ -360,7 +397,7 @@ def test_several_fits_side_by_side(sizes, tmp_path, ending):
 
 def test_several_fits_that_cannot_be_compared_say_why(sizes, tiny, written):
     text = written({"sizes": sizes, "tiny": tiny}, "both.md")
-    assert "nothing can be set side by side" in text and "elpd" not in text.split("## What could be wrong")[0]
+    assert "nothing can be set side by side" in text and "elpd" not in text.split("## What speaks against them")[0]
     with pytest.raises(RangeError, match="two or more"):
         written({"sizes": sizes}, "one.md")
 
@@ -379,7 +416,7 @@ def test_a_report_shows_how_far_it_is(sizes, tiny, written, monkeypatch, capsys)
 
 def test_maximum_likelihood_has_a_report_too(sizes, written):
     text = written(sizes.model.fit(method="mle"), "sizes.md")
-    assert "How much the priors matter" not in text and "With 3e+21 FLOPs" in text
+    assert "How much the priors" not in text and "With 3e21 FLOPs" in text
 
 
 def test_nothing_is_to_be_done_with_a_fit_that_has_not_converged(tiny, monkeypatch):
