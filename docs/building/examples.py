@@ -179,7 +179,7 @@ bl.from_wandb(export)
     "grid": "bl.grid(0.1, 0.9, points=5)",
     "UNSEEN": "bl.UNSEEN",
     "decisions.critical_ratio.critical_ratio": f"fit.critical_ratio({LIMIT}, max_rise=0.02)",
-    "decisions.smallest_replay.smallest_replay": f"fit.smallest_replay({AT}, max_increase=0.5)",
+    "decisions.smallest_replay.smallest_replay": f"fit.smallest_replay({LIMIT}, max_increase=0.05)",
     "decisions.best_ratio.best_ratio": "fit.best_ratio(N=2e9, domain_tokens=5e9, domain='code')",
     "decisions.allocation.allocation": "sizes.allocation(flops=1e21)",
     "decisions.tokens_for.tokens_for": "sizes.tokens_for(loss=3.2, N=1e9)",
@@ -194,16 +194,19 @@ mixed.equivalent_compute(mixture={"web": 0.7, "code": 0.3}, than={"web": 1.0}, N
     "decisions.turning.turning_length": "continued.turning_length(fall, before=bl.schedules.constant(8000, 2e-4))",
     "decisions.turning.critical_point": "continued.critical_point()",
     "decisions.score.score": "sizes.score(stage2, N=1e9, D=5e10)",
-    "decisions.critical_ratio.CriticalRatio": f"ratio = fit.critical_ratio({LIMIT}, max_rise=0.02)\nratio.probability_safe(0.5)",
+    "decisions.critical_ratio.CriticalRatio": f"fit.critical_ratio({LIMIT}, max_rise=0.02).probability_safe(0.5)",
     "decisions.best_ratio.BestRatio": "best = fit.best_ratio(N=2e9, domain_tokens=5e9, domain='code')\nbest",
-    "decisions.smallest_replay.Replay": f"replay = fit.smallest_replay({AT}, max_increase=0.5)\nfloat(replay.enough(0.5))",
+    "decisions.smallest_replay.Replay": f"float(fit.smallest_replay({LIMIT}, max_increase=0.05).enough(0.5))",
     "decisions.optimum_shift.Shift": "mixed.optimum_shift(N=[1e8, 2e9], D=1e10).probability_above(0.05)",
     "decisions.best_mixture.Mixture": "best = mixed.best_mixture(N=1e9, D=1e10)\nbest.regret({'web': 1.0})",
     "decisions.schedule.Best": 'curves.best_schedule({"flat": flat, "fall": fall}).p_best',
     "decisions.score.Score": "float(sizes.score(stage2, N=1e9, D=5e10).probability_of(0.4).max())",
     "checks.Checks": "sizes.checks()",
     "checks.CheckResult": "next(iter(sizes.checks()))",
-    "checks.prior_decides": "sizes.checks()  # one of them asks it of every answer\nbl.checks.prior_decides.__doc__.splitlines()[0]",
+    "checks.prior_decides": f"""
+answers = {{name: fit.critical_ratio({LIMIT}, max_rise=0.02) for name in ("vague", "sure")}}
+bl.checks.prior_decides(answers)
+""",
     "checks.extrapolation": "bl.checks.extrapolation(sizes, N=2e10)",
     "posterior.sensitivity.sensitivity": """
 from bayeslaw.posterior.sensitivity import sensitivity
@@ -266,7 +269,10 @@ float(power(1.0, E=2.0, B=0.5, beta=0.3))
     "schedules.Schedule": "len(fall), float(fall.lr.max())",
     "plots.plot_along": 'bl.plots.plot_along(sizes, "D", N=1e9).get_xlabel()',
     "plots.plot_coverage": 'bl.plots.plot_coverage({"chinchilla": (57, 60), "dcpt": (50, 60)}).get_xlabel()',
-    "plots.plot_critical_ratio": f"bl.plots.plot_critical_ratio(fit.critical_ratio({LIMIT}, max_rise=0.02)).get_xlabel()",
+    "plots.plot_critical_ratio": f"""
+ratio = fit.critical_ratio({LIMIT}, max_rise=0.02)
+bl.plots.plot_critical_ratio(ratio).get_xlabel()
+""",
     "plots.plot_curve": 'rate, loss = bl.plots.plot_curve(curves, "fall 0")\nloss.get_ylabel()',
     "plots.plot_fit": "bl.plots.plot_fit(sizes).get_xlabel()",
     "plots.plot_forest": """

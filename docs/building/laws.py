@@ -1,4 +1,4 @@
-"""The pages of laws: card with symbols, what a paper is, code, a picture of what the priors say; and the law chooser."""
+"""The pages of laws: card with symbols, code, a picture of what the priors say, linked papers; the law chooser."""
 
 import html
 import re
@@ -90,8 +90,9 @@ def chooser() -> str:
 <label>I ask for <select name="answers"><option value="">any decision</option>{asked}</select></label>
 <output></output>
 </form>
-<div class="wide"><table class="table laws"><thead><tr><th>law</th><th>loss against</th><th>answers</th><th>valid for</th></tr>
-</thead><tbody>{rows}</tbody></table></div>
+<div class="wide"><table class="table laws">
+<thead><tr><th>law</th><th>loss against</th><th>answers</th><th>valid for</th></tr></thead>
+<tbody>{rows}</tbody></table></div>
 ```"""
 
 

@@ -52,7 +52,8 @@ def session() -> str:
     failed = [line.partition(":")[0] for line in others if line.startswith("  FAIL")]
     answers = [line for line in others if re.match(r"\d", line)]
     shown = "\n".join([first, *failed, "  ...", *answers])
-    return f"```python\n{code[1]}```\n\nIt prints (of the checks, those that failed and only their names):\n\n```text\n{shown}\n```"
+    about = "It prints (of the checks, those that failed and only their names):"
+    return f"```python\n{code[1]}```\n\n{about}\n\n```text\n{shown}\n```"
 
 
 MADE = {
