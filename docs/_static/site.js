@@ -22,8 +22,7 @@ for (const image of document.querySelectorAll("article img[src$='.png']")) {
   const size = () => {
     const inches = image.naturalWidth / 150;
     image.style.maxWidth = `${105 * inches}px`;
-    image.style.minWidth = `min(${72 * inches}px, ${inches > 6 ? "none" : "100%"})`;
-    if (inches > 6) image.style.minWidth = `${72 * inches}px`;
+    image.style.minWidth = `${72 * inches}px`;
     (image.closest("p, .cell_output") || image).classList.add("wide");
   };
   if (image.complete) size(); else image.addEventListener("load", size);

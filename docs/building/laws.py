@@ -22,7 +22,7 @@ from bayeslaw.plots import style
 from bayeslaw.spec.ranges import ranges
 
 HERE = Path(__file__).parents[1]
-DRAWS = 400
+DRAWS = 2000
 POINTS = 81
 
 NATS = 2.5
@@ -61,9 +61,10 @@ def with_symbols(card: str, law: Law) -> str:
 def page(name: str, law: Law, reports: dict[str, tuple[str, str, list[str]]]) -> str:
     """Return the page of a law."""
     answers = [n for n, asked in DECISIONS.items() if asked.applies(law)]
-    command = next((f"fit.{n}(...)  # {ASKED[n.replace('_', '-')]}" for n in answers), "fit.predict(...)")
+    command = next((f"fit.{n}(...)" for n in answers), "fit.predict(...)")
+    about = "".join(f"# {ASKED[n.replace('_', '-')]}\n" for n in answers[:1])
     reader = {"schedule": "read_curves", "score": "read_scores"}.get(law.kind, "read_runs")
-    code = f'model = bl.Model(bl.models.{name}, bl.{reader}("runs.csv"))\nfit = model.fit(seed=1)\n{command}'
+    code = f'model = bl.Model(bl.models.{name}, bl.{reader}("runs.csv"))\nfit = model.fit(seed=1)\n\n{about}{command}'
     title, rest = law.card().split("\n", 1)
     head, tables = linked(with_symbols(rest, law)).split("## Covariates", 1)
     parts = [title, head.strip()]
