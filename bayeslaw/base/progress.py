@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-__all__ = ["Bar", "bar", "working"]
+__all__ = ["Bar", "bar", "shows_bars", "working"]
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,21 @@ class Bar:
         """Advance by one; `what` renames the work."""
         self.display.update(self.task, advance=1, description=what)
 
+    def at(self, done: int, what: str) -> None:
+        """Set how many steps are done, and the work."""
+        self.display.update(self.task, completed=done, description=what)
+
     def more(self, number: int) -> None:
         """Add to the total."""
         self.display.update(self.task, total=(self.display.tasks[self.task].total or 0) + number)
+
+
+def shows_bars() -> bool:
+    """Return whether bars are seen: on a terminal, or in a notebook whose widgets spare it a line for every step."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    return console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
 
 
 @contextmanager
@@ -49,9 +61,9 @@ def bar(what: str, total: int, done: int = 0, *, show: bool) -> Iterator[Bar]:
     console = Console(stderr=True)
     elapsed, left = TimeElapsedColumn(), TimeRemainingColumn()
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), elapsed, "left", left)
-    widgets = console.is_jupyter and find_spec("ipywidgets") is not None  # without widgets, every step prints a line
-    shown = show and (console.is_terminal or widgets)
-    with Progress(*columns, console=console, disable=not shown, speed_estimate_period=math.inf) as display:
+    with Progress(
+        *columns, console=console, disable=not (show and shows_bars()), speed_estimate_period=math.inf
+    ) as display:
         task = display.add_task(what, total=total, completed=done)
         display.advance(task, 0)  # starts the clock of the speed
         yield Bar(display, task)
