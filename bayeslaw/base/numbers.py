@@ -147,5 +147,6 @@ def written(column: Any, value: float) -> str:
     """Write a number of a column: sizes and tokens as `amount`, shares that do not count as 0."""
     if column in COUNTED_COLUMNS:
         return amount(value)
-    share = column in SHARES or str(column).startswith(("p_", "weight_"))
-    return "0" if share and abs(value) < SMALLEST_SHARE else short(value)
+    chance = str(column).startswith("p_")
+    share = chance or column in SHARES or str(column).startswith("weight_")
+    return "0" if share and abs(value) < SMALLEST_SHARE else short(value, 2 if chance else DIGITS)

@@ -58,8 +58,8 @@ class Learnability:
         table = pd.concat(tables, axis=1)[keep].reset_index()
         return table.sort_values(["eval", "K_median"], ascending=[True, False], ignore_index=True)
 
-    def text(self) -> str:
-        """Return the direction of K, the easiest and hardest domains, and the contraction of its coefficients."""
+    def domains(self) -> list[str]:
+        """Return the direction of K, and the easiest and hardest domains, in words."""
         lines = [f"{DIRECTION[0].upper()}{DIRECTION[1:]}."]
         for name, rows in self.to_frame().groupby("eval", sort=False):
             first, last = rows.iloc[0], rows.iloc[-1]
@@ -68,6 +68,11 @@ class Learnability:
                 f"{_ends(first, 'part')} nats) and {last['domain']} least ({_ends(last, 'K')}; {_ends(last, 'part')} "
                 "nats)."
             )
+        return lines
+
+    def text(self) -> str:
+        """Return the same, and how far the data informed the coefficients of K."""
+        lines = self.domains()
         for row in self.moved.to_dict("records"):
             lines.append(
                 f"Of {row['coefficient']} ({row['eval']} loss): prior {row['prior']}, posterior {row['posterior']}; "

@@ -205,4 +205,4 @@ def _stated(priors: Mapping[str, Prior]) -> Iterator[tuple[str, Prior]]:
 def _verdict(prior: float, likelihood: float) -> str:
     if prior < SENSITIVE:
         return "the data decide" if likelihood >= SENSITIVE else "neither moves it"
-    return "prior and data pull" if likelihood >= SENSITIVE else "the prior decides"
+    return "data and prior decide" if likelihood >= SENSITIVE else "the prior decides"

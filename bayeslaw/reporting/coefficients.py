@@ -143,17 +143,16 @@ def _verdict(row: Mapping[Any, Any]) -> str:
     """Return in words what a coefficient rests on: how far the data narrowed it, and whether its prior agrees."""
     narrowed, away, pull = (row.get(c, np.nan) for c in ("contraction", "distance", "prior sensitivity"))
     if np.isnan(narrowed):
-        return "" if np.isnan(pull) else "its prior still moves it" if pull >= SENSITIVE else "known from the data"
+        return "" if np.isnan(pull) else "the data, still moved by its prior" if pull >= SENSITIVE else "the data"
     factor = (1 - min(narrowed, 1 - 1e-6)) ** -0.5
     if factor < HARDLY:
-        words = "its prior: the data add next to nothing"
+        words = "its prior"
     else:
-        who = "the data" if narrowed >= MOSTLY else "data and prior"
-        words = f"{who}: {short(factor, 2)} times narrower than the prior"
+        words = f"{'the data' if narrowed >= MOSTLY else 'data and prior'}: {short(factor, 2)} x narrower"
     if abs(away) > FAR:
-        words += f", {short(abs(away), 2)} sd {'above' if away > 0 else 'below'} its middle: they disagree"
+        words += f", {short(abs(away), 2)} sd {'above' if away > 0 else 'below'} the prior"
     elif pull >= SENSITIVE and factor >= HARDLY:
-        words += "; another prior would move it"
+        words += ", still moved by its prior"
     return words
 
 

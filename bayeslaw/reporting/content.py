@@ -65,7 +65,7 @@ def answer(fit: Posterior, question: Question = None) -> Answer:
         )
     if law.learnability is None:
         return found
-    return replace(found, sentences=[*found.sentences, *learnability(fit).text().split("\n")])
+    return replace(found, sentences=[*found.sentences, *learnability(fit).domains()])
 
 
 def checks_of(fit: Posterior, found: Answer) -> list[CheckResult]:
@@ -88,7 +88,7 @@ def content(fit: Posterior, question: Question, published: Mapping[str, Any] | N
     if fit.method not in ("mle", "prior") and not fit.sampled:
         checks.append(beside_papers_fit(fit))
     found = advised(fit, found, checks)
-    findings = Findings(fit, found, checks, published or {})
+    findings = Findings(fit, found, checks, question, published or {})
     every = ((section, section.found(findings)) for section in SECTIONS)
     sections = [(section, told) for section, told in every if told is not None]
     bar.step()

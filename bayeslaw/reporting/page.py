@@ -68,7 +68,7 @@ def figure(png: bytes, caption: str) -> str:
 def badge(colour: str, words: str, why: str) -> str:
     """Return whether to act, as a badge."""
     said = f" {html.escape(why)}" if why else ""
-    return f'<p class="badge {colour}"><b>{html.escape(words)}</b>{said}</p>'
+    return f'<p class="badge {colour}"><strong>{html.escape(words)}</strong>{said}</p>'
 
 
 def fold(summary: str) -> str:

@@ -85,7 +85,7 @@ def ratios(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
             *[f"take at most {', or '.join(safe)}; a new run keeps the limit there {PROBABLY}"] * bool(safe),
             *(f"{'; '.join(labels)}: {action}." for action, labels in actions.items()),
         ],
-        table.drop(columns=["ratio", *(["D"] if "D" in table and table["D"].nunique() == 1 else [])]),
+        table.drop(columns=["ratio", "p_interior", *(["D"] if "D" in table and table["D"].nunique() == 1 else [])]),
         HOW_TO_READ,
         draws,
         [_picture(rows, table)],

@@ -41,6 +41,8 @@ class Findings:
         Its answer, with what the failed checks mean for it.
     checks : sequence of CheckResult
         The checks of the fit and of the answer.
+    question : mapping, optional
+        The reader's own question: arguments of the decision.
     published : mapping
         Published coefficients.
     """
@@ -48,6 +50,7 @@ class Findings:
     fit: Posterior
     answer: Answer
     checks: Sequence[CheckResult]
+    question: Mapping[str, Any] | None = None
     published: Mapping[str, Any] = field(default_factory=dict)
 
 

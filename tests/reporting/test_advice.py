@@ -76,7 +76,7 @@ def test_the_doubts_stand_before_the_advice(sizes, tmp_path, monkeypatch):
     failed = CheckResult("misfit by group", False, "the law is off")
     monkeypatch.setattr(content, "run_checks", lambda _: Checks((failed,)))
     text = written(sizes, tmp_path / "law.md")
-    badge = "> **Amber: believe it with this caveat**: the law misses some of the runs"
+    badge = "> **Amber: believe it with this caveat**"
     assert head(text).index(badge) < head(text).index("- With ")
     assert "*For this answer*: The law misses some" in section(text, "What speaks against it")
 
