@@ -36,8 +36,12 @@ def short_name(dotted: str) -> str:
 
 
 def file_of(dotted: str) -> str:
-    """Return the name of the file of a page."""
-    return short_name(dotted).replace("__", "").replace(".", "-")
+    """Return the name of the file of a page, of a class by another name than that of a function spelt like it."""
+    name = short_name(dotted)
+    alike = [
+        other for section in SECTIONS.values() for other in section if short_name(other).casefold() == name.casefold()
+    ]
+    return f"{name.replace('.', '-')}{'-class' * (len(alike) > 1 and name[0].isupper())}"
 
 
 def sentence(dotted: str) -> str:
@@ -85,6 +89,10 @@ def write_pages(app: Any = None) -> None:
     """Write the page of every object, where it has changed."""
     matplotlib.use("Agg")
     HERE.mkdir(exist_ok=True)
+    known = {"index", *(file_of(dotted) for section in SECTIONS.values() for dotted in section)}
+    for old in HERE.glob("*.md"):
+        if old.stem not in known:
+            old.unlink()
     for section in SECTIONS.values():
         for dotted, members in section.items():
             target, text = HERE / f"{file_of(dotted)}.md", page(dotted, members)

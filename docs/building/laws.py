@@ -152,7 +152,8 @@ def _losses(law: Law) -> tuple[np.ndarray, np.ndarray]:
     drawn = {
         name: _drawn(c.prior, rng, ("draw", "source") if c.over else ("draw",)) for name, c in law.coefficients.items()
     }
-    losses = law(*covariates, **drawn)
+    with np.errstate(over="ignore"):  # far out in the tails of the priors
+        losses = law(*covariates, **drawn)
     return x, losses.transpose("draw", "x").values
 
 
