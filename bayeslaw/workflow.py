@@ -1,6 +1,5 @@
 """Model and Fit as analysts use them: every verb is one line here, and its work is done in the folder that it names."""
 
-import html
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -13,6 +12,8 @@ import xarray as xr
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB
+from bayeslaw.base.terminal import Shown
+from bayeslaw.base.words import facts
 from bayeslaw.checks import Checks, extrapolation, run_checks
 from bayeslaw.decisions.allocation import allocation
 from bayeslaw.decisions.best_duration import best_duration
@@ -153,7 +154,7 @@ class Model(Specification):
         return cast(Fit, inference.prior_predictive(self, draws=draws, seed=seed))
 
 
-class Fit(Posterior):
+class Fit(Shown, Posterior):
     """A model and its posterior.
 
     Attributes
@@ -300,14 +301,15 @@ class Fit(Posterior):
         """Write draws, runs and recipe to one netCDF file; see `bayeslaw.load`."""
         return store.save(self, path)
 
-    def __repr__(self) -> str:
-        lines = [provenance.title(self), repr(self.model)]
-        return "\n".join(lines if self.method == "prior" else [*lines, repr(self.checks())])
+    def __str__(self) -> str:
+        """Return what was fitted and its checks as text."""
+        said = [provenance.title(self), facts(*self.model._about())]
+        return "\n".join(said if self.method == "prior" else [*said, str(self.checks())])
 
     def _repr_html_(self) -> str:
-        checks = "" if self.method == "prior" else self.checks()._repr_html_()
-        about = f"<p><b>{html.escape(provenance.title(self))}</b></p>{self.model._repr_html_()}"
-        return f"{about}{checks}{self.summary().to_html(border=0)}"
+        from bayeslaw.reporting.notebook import as_html
+
+        return as_html(self)
 
 
 @posterior_of.register

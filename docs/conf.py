@@ -1,35 +1,42 @@
-"""Sphinx settings; `make docs` builds the site. Made at every build: pages and list of laws, list of reports."""
+"""Sphinx settings; `make docs` builds the site. What is made at every build is in `docs/building`."""
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import bayeslaw
-from bayeslaw import models
-from bayeslaw.decisions import DECISIONS
-from bayeslaw.declare.questions import QUESTIONS
-from bayeslaw.spec.ranges import ranges
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+from docs.building import api, laws, lists  # noqa: E402
+from docs.building.equations import block, inline  # noqa: E402
 
 project = "bayeslaw"
 version = release = bayeslaw.__version__
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
-exclude_patterns = ["jupyter_execute", "_build", "benchmarks_files"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["jupyter_execute", "_build", "benchmarks_files", "building"]
+templates_path = ["_templates"]
 html_theme = "pydata_sphinx_theme"
 html_title = "bayeslaw"
 html_context = {"default_mode": "auto"}  # else the theme complains on the console
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False, "header_links_before_dropdown": 4}
-html_sidebars = {"index": []}
-myst_enable_extensions = ["dollarmath"]
+html_js_files = [("site.js", {"defer": "defer"})]
+html_favicon = "_static/favicon.svg"
+html_show_sourcelink = False
+html_math_renderer = "drawn"
+html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False, "header_links_before_dropdown": 5}
+html_sidebars = {name: [] for name in ("index", "404", "tutorial", "gallery", "schema", "calibration", "benchmarks")}
+html_sidebars["architecture"] = []
+myst_enable_extensions = ["attrs_block", "dollarmath"]
 myst_heading_anchors = 3
+myst_html_meta = {"description lang=en": "Bayesian scaling laws of continual pre-training: decide with intervals."}
 nb_execution_mode = "off"  # notebooks are committed as executed; tests/whole/test_docs.py runs them
 autodoc_typehints = "none"
 add_module_names = False
 napoleon_use_rtype = False
-
-
-HERE = Path(__file__).parent
 
 
 def reports() -> dict[str, tuple[str, str, list[str]]]:
@@ -48,11 +55,8 @@ def reports() -> dict[str, tuple[str, str, list[str]]]:
 
 def write_law_pages(app: Any) -> None:
     shown = reports()
-    for name, law in models.catalogue.items():
-        page = HERE / "laws" / f"{name}.md"
-        text = f"{law.card()}\nName: `{name}`; file: `{law.function.__module__.removeprefix('bayeslaw.')}`.\n"
-        if links := [f"[{title}](../reports/{file})" for file, (title, _, laws) in shown.items() if name in laws]:
-            text += f"\nAt work in: {'; '.join(links)}.\n"
+    for name, law in bayeslaw.models.catalogue.items():
+        page, text = HERE / "laws" / f"{name}.md", laws.page(name, law, shown)
         if not page.is_file() or page.read_text(encoding="utf-8") != text:
             page.write_text(text, encoding="utf-8")
 
@@ -66,27 +70,18 @@ def list_reports(app: Any, name: str, source: list[str]) -> None:
         source[0] = source[0].replace("% the list", "\n".join(lines))
 
 
-def laws_by_question() -> str:
-    """Return a table of the laws of every question, made of their cards."""
-    parts = []
-    for kind, question in QUESTIONS.items():
-        parts += [f"## {question}", "", "| law | takes | range | answers |", "|---|---|---|---|"]
-        for name, law in models.catalogue.items():
-            if law.kind == kind:
-                answers = ", ".join(n.replace("_", " ") for n, asked in DECISIONS.items() if asked.applies(law))
-                takes = ", ".join(law.columns)
-                parts.append(f"| [{name}]({name}.md): {law.title} | {takes} | {ranges(law)} | {answers or 'losses'} |")
-        parts.append("")
-    return "\n".join(parts)
-
-
-def list_laws(app: Any, name: str, source: list[str]) -> None:
+def fill(app: Any, name: str, source: list[str]) -> None:
+    lists.fill(app, name, source)
     if name == "laws/index":
-        source[0] = source[0].replace("% the laws by question", laws_by_question())
+        source[0] = source[0].replace("% the chooser", laws.chooser())
+    if name == "reference/index":
+        source[0] = source[0].replace("% the list", api.index())
 
 
 def setup(app: Any) -> None:
+    app.add_html_math_renderer("drawn", (inline, None), (block, None))
     app.connect("builder-inited", write_law_pages)
-    app.connect("env-get-outdated", lambda *_: ["reports/index", "laws/index"])
+    app.connect("builder-inited", api.write_pages)
+    app.connect("env-get-outdated", lambda *_: ["reports/index", "laws/index", "reference/index", "index", *lists.MADE])
     app.connect("source-read", list_reports)
-    app.connect("source-read", list_laws)
+    app.connect("source-read", fill)

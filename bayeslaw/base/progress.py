@@ -1,31 +1,45 @@
-"""The progress bar of long work, on standard error."""
+"""What long work is doing, and how far it is, on standard error."""
 
 import math
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeElapsedColumn, TimeRemainingColumn
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
-__all__ = ["Bar", "bar"]
+__all__ = ["Bar", "bar", "shows_bars", "working"]
 
 
 @dataclass(frozen=True)
 class Bar:
     """A progress bar; see `bar`."""
 
-    display: Progress
-    task: TaskID
+    display: "Progress"
+    task: "TaskID"
 
     def step(self, what: str | None = None) -> None:
         """Advance by one; `what` renames the work."""
         self.display.update(self.task, advance=1, description=what)
 
+    def at(self, done: int, what: str) -> None:
+        """Set how many steps are done, and the work."""
+        self.display.update(self.task, completed=done, description=what)
+
     def more(self, number: int) -> None:
         """Add to the total."""
         self.display.update(self.task, total=(self.display.tasks[self.task].total or 0) + number)
+
+
+def shows_bars() -> bool:
+    """Return whether bars are seen: on a terminal, or in a notebook whose widgets spare it a line for every step."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    return console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
 
 
 @contextmanager
@@ -41,12 +55,27 @@ def bar(what: str, total: int, done: int = 0, *, show: bool) -> Iterator[Bar]:
     show : bool
         False hides the bar.
     """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+
     console = Console(stderr=True)
     elapsed, left = TimeElapsedColumn(), TimeRemainingColumn()
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), elapsed, "left", left)
-    widgets = console.is_jupyter and find_spec("ipywidgets") is not None  # without widgets, every step prints a line
-    shown = show and (console.is_terminal or widgets)
-    with Progress(*columns, console=console, disable=not shown, speed_estimate_period=math.inf) as display:
+    with Progress(
+        *columns, console=console, disable=not (show and shows_bars()), speed_estimate_period=math.inf
+    ) as display:
         task = display.add_task(what, total=total, completed=done)
         display.advance(task, 0)  # starts the clock of the speed
         yield Bar(display, task)
+
+
+@contextmanager
+def working(what: str, *, show: bool = True) -> Iterator[None]:
+    """Say on a terminal what is being done, as long as it takes."""
+    if not (show and sys.stderr.isatty()):
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(f"{what} ..."):
+        yield

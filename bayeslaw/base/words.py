@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bayeslaw.base.numbers import COUNTED_COLUMNS, written
+from bayeslaw.base.terminal import Shown
 
 __all__ = [
     "Described",
@@ -46,13 +47,14 @@ def facts_html(title: str, rows: Iterable[tuple[str, str]]) -> str:
     return f"<p><b>{html.escape(title)}</b></p><table>{''.join(cells)}</table>"
 
 
-class Described:
+class Described(Shown):
     """An object that shows a title and facts, as text and in a notebook."""
 
     def _about(self) -> tuple[str, list[tuple[str, str]]]:
         raise NotImplementedError
 
-    def __repr__(self) -> str:
+    def __str__(self) -> str:
+        """Return the title and the facts as text."""
         return facts(*self._about())
 
     def _repr_html_(self) -> str:

@@ -1,14 +1,15 @@
 """What a check says: the number that was judged, one sentence, and a remedy if it failed."""
 
-import html
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import pandas as pd
 
+from bayeslaw.base.notebook import Level, badge, folded, framed, lines
+from bayeslaw.base.terminal import Shown
+
 __all__ = ["CheckResult", "Checks", "by_chance", "largest"]
-from bayeslaw.base.numbers import short
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class CheckResult:
         return f"{'pass' if self.passed else 'FAIL'}  {self.name}: {self.text}"
 
 
-@dataclass(frozen=True)
-class Checks:
+@dataclass(frozen=True, repr=False)
+class Checks(Shown):
     """All checks of a fit, and the reasons why others were skipped, by their names."""
 
     results: tuple[CheckResult, ...]
@@ -58,15 +59,37 @@ class Checks:
         frame = pd.DataFrame(map(asdict, self.results), columns=["name", "passed", "value", "limit", "text"])
         return frame.astype({"value": float, "limit": float})
 
-    def __repr__(self) -> str:
-        done = sum(r.passed for r in self.results)
-        lines = [f"{done} of {len(self.results)} checks passed", *(f"  {r!r}" for r in self.results)]
-        return "\n".join([*lines, *(f"  skip  {name}: {why}" for name, why in self.skipped.items())])
+    @property
+    def failed(self) -> tuple[CheckResult, ...]:
+        """The checks that did not pass."""
+        return tuple(r for r in self.results if not r.passed)
+
+    @property
+    def verdict(self) -> tuple[Level, str]:
+        """Whether to believe the fit, in a few words: without convergence not at all."""
+        if any(r.name == "convergence" for r in self.failed):
+            return "bad", "not converged: do not act on it"
+        many = f"{len(self.results) - len(self.failed)} of {len(self.results)} checks passed"
+        return ("doubt", f"in doubt: {many}") if self.failed else ("good", many)
+
+    def __str__(self) -> str:
+        """Return all checks as text, those that failed first."""
+        passed = [r for r in self.results if r.passed]
+        done = f"{len(passed)} of {len(self.results)} checks passed"
+        said = [done, *(f"  {r!r}" for r in (*self.failed, *passed))]
+        return "\n".join([*said, *(f"  skip  {name}: {why}" for name, why in self.skipped.items())])
 
     def _repr_html_(self) -> str:
-        skipped = "; ".join(f"{name}: {why}" for name, why in self.skipped.items())
-        table = self.to_frame().to_html(index=False, border=0, float_format=short)
-        return f"{table}<p>skipped: {html.escape(skipped)}</p>" if skipped else str(table)
+        return framed(f"<p>{badge(*self.verdict)}</p>", *self._parts())
+
+    def _parts(self) -> Iterator[str]:
+        """Yield the parts of the HTML: the checks that failed, and folded the others."""
+        if self.failed:
+            yield lines(((f"FAIL {r.name}", r.text) for r in self.failed), "failed")
+        if passed := [(r.name, r.text) for r in self.results if r.passed]:
+            yield folded(f"{len(passed)} passed", lines(passed))
+        if self.skipped:
+            yield folded(f"{len(self.skipped)} skipped", lines(self.skipped.items()))
 
 
 def by_chance(count: int, least: float) -> float:

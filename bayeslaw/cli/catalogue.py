@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 import bayeslaw as bl
+from bayeslaw.base.terminal import wrapped
 from bayeslaw.base.words import counted
 from bayeslaw.cli import options
 from bayeslaw.cli.printing import write_csv
@@ -20,7 +21,9 @@ def laws(law: Annotated[str | None, typer.Argument(metavar="[LAW]")] = None) -> 
     Example: bayeslaw laws dcpt
     """
     if law is not None:
-        typer.echo(options.law_named(law).card(), nl=False)
+        from bayeslaw.cli.cards import card
+
+        typer.echo(card(options.law_named(law)))
         return
     from bayeslaw.declare.questions import QUESTIONS
 
@@ -30,7 +33,7 @@ def laws(law: Annotated[str | None, typer.Argument(metavar="[LAW]")] = None) -> 
         typer.echo(question)
         for name, entry in sorted(catalogue.items()):
             if entry.kind == kind:
-                typer.echo(f"  {name:{wide}}  {entry.title}: {', '.join(entry.columns)}; {entry.source}")
+                typer.echo(wrapped(f"  {name:{wide}}  {entry.title}: {', '.join(entry.columns)}; {entry.source}"))
 
 
 def suggest(
@@ -71,7 +74,7 @@ def data(
         catalogue = bl.datasets.catalogue()
         wide = max(map(len, catalogue["name"]))
         for entry in catalogue.itertuples():
-            typer.echo(f"{entry.name:{wide}}  {entry.rows:>7} rows  {entry.home:9}  {entry.what}")
+            typer.echo(wrapped(f"{entry.name:{wide}}  {entry.rows:>7} rows  {entry.home:9}  {entry.what}"))
     elif output is None:
         typer.echo(str(bl.datasets.card(name)))
     else:

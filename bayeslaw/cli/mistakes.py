@@ -19,7 +19,13 @@ __all__ = ["OnceEach", "OneLineErrors"]
 
 
 class OneLineErrors(TyperGroup):
-    """Commands that print an error as one line on standard error."""
+    """Commands that print an error as one line on standard error, and that are listed with their whole sentence."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of the commands; see `typer.core.TyperGroup`."""
+        commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _first_line(one.help)) for name, one in commands.items() if one is not None])
 
     def main(
         self,
@@ -63,6 +69,10 @@ class OnceEach(TyperCommand):
             raise RangeError(f"{twice[0]} is given {counted(single.count(twice[0]), 'time')}: keep one")
         rest: list[str] = super().parse_args(ctx, args)
         return rest
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().partition("\n")[0]
 
 
 def _leave(*_: object) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from bayeslaw.base.files import replacing
+from bayeslaw.base.progress import working
+from bayeslaw.base.terminal import coloured
 from bayeslaw.cli.options import probability
 
 if TYPE_CHECKING:
@@ -47,11 +49,9 @@ def _no_formula(cell: Any) -> Any:
 
 def print_checks(result: "Fit", **planned: Any) -> bool:
     """Print every check, also that of a planned prediction; return whether all passed."""
-    checks = result.checks(**planned)
-    for one in checks:
-        typer.echo(repr(one))
-    for name, why in checks.skipped.items():
-        typer.echo(f"skip  {name}: {why}")
+    with working("checks"):
+        checks = result.checks(**planned)
+    typer.echo(coloured(str(checks)))
     return bool(checks.passed)
 
 

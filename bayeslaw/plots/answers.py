@@ -11,6 +11,7 @@ from bayeslaw.base.intervals import CI_PROB
 from bayeslaw.base.numbers import percent
 from bayeslaw.decisions.critical_ratio import CriticalRatio
 from bayeslaw.plots import style
+from bayeslaw.posterior.losses import finer
 from bayeslaw.posterior.quantity import Quantity
 
 __all__ = ["plot_critical_ratio", "plot_intervals", "plot_quantity", "plot_ratios"]
@@ -32,17 +33,19 @@ def plot_quantity(q: Quantity, ax: Axes | None = None, prob: float = CI_PROB) ->
     ax = style.axes_or_new(ax)
     numeric = [d for d in style.labels(q.draws) if q.draws.sizes[d] > 1 and np.issubdtype(q.draws[d].dtype, np.number)]
     unit = f" ({q.unit})" if q.unit not in ("", "1") else ""
+    words = f"{q.name.replace('_', ' ')}{unit}"
     if not numeric:
         for colour, (label, part) in zip(style.colours(), style.each(q.draws), strict=False):
             style.density(ax, part, colour, label, prob)
-        ax.set(xlabel=f"{q.name}{unit}", ylabel="posterior density")
-        return style.finish(ax)
+        ax.set(xlabel=words, ylabel="posterior density")
+        return style.finish(ax, q.about(prob), f"dot: median, bar: {percent(prob)}")
     along = max(numeric, key=lambda d: q.draws.sizes[d])
+    q = finer(q, along)
     for colour, (label, part) in zip(style.colours(), style.each(q.draws, along), strict=False):
         style.band(ax, part, along, colour, label, prob)
     style.scale(ax, q.draws[along].values)
-    ax.set(xlabel=style.axis(along), ylabel=f"{q.name}{unit}")
-    return style.finish(ax, f"line: median, band: {percent(prob)}")
+    ax.set(xlabel=style.axis(along), ylabel=words)
+    return style.finish(ax, q.about(prob), f"line: median, band: {percent(prob)}")
 
 
 @checked
@@ -65,7 +68,7 @@ def plot_critical_ratio(ratio: CriticalRatio, ax: Axes | None = None, title: str
     ax.set(xlabel="critical domain share", ylabel="posterior density", xlim=ends)
     ax.locator_params("x", nbins=5)
     answer = str(ratio.text(prob).item()) if not style.labels(ratio.draws) else ""
-    return style.finish(ax, "\n".join(line for line in (title, answer) if line), pad=12)
+    return style.finish(ax, "\n".join(line for line in (title, answer) if line), pad=14, loc="best")
 
 
 @checked
@@ -128,4 +131,4 @@ def plot_intervals(
     ax.set_yticks(range(len(answers)), [style.plain(name) for name in answers])
     ax.set_ylim(len(answers) - 0.5, -0.5)
     ax.locator_params("x", nbins=4)
-    return style.finish(ax, title)
+    return style.finish(ax, title, f"dot: median, bar: {percent(prob)}")

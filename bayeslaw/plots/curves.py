@@ -101,17 +101,17 @@ def plot_curve(
     fitted = fit.model.runs.table
     counted = xr.DataArray(np.isin(step, fitted.loc[fitted["run"] == run, "step"]), dims="row")
     if axes is None:
-        axes = plt.subplots(2, figsize=(5, 4), sharex=True, height_ratios=[1, 3], layout="constrained")[1]
+        size = (style.COLUMN, 1.4 * style.HEIGHT)
+        axes = plt.subplots(2, figsize=size, sharex=True, height_ratios=[1, 3], layout="constrained")[1]
     above, below = style.given_axes(axes, 2, "of the rate and of the loss")
     above.fill_between(rate.index, rate, color="0.8", lw=0)
     above.plot(rate, color="0.35", lw=1)
     above.set(ylabel="rate", ylim=(0, None))
-    above.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
-    above.yaxis.get_offset_text().set_fontsize(7)
+    above.locator_params("y", nbins=2)
     style.losses(below, draws, rows, counted, "step", prob, fit.model.unit, goal=goal, size=10)
     what = "a new run" if new_run else "the mean law"
-    style.finish(above, f"{run}; band: {percent(prob)}, {what}")
-    style.finish(below)
+    style.finish(above, run)
+    style.finish(below, note=f"line: median, band: {percent(prob)}, {what}")
     return np.array([above, below])
 
 
@@ -156,7 +156,7 @@ def plot_along(
     if best is not None:
         style.mark(ax, best, prob)
     style.scale(ax, x)
-    return style.finish(ax, "; ".join(part for part in (place(at), f"band: {percent(prob)}") if part))
+    return style.finish(ax, place(at), f"line: median, band: {percent(prob)}")
 
 
 @checked

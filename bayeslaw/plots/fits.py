@@ -1,9 +1,10 @@
 """Figures of a fit beside the data and beside its prior."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import NormalDist
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -11,7 +12,8 @@ from matplotlib.axes import Axes
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB
-from bayeslaw.base.numbers import amount, percent
+from bayeslaw.base.numbers import percent
+from bayeslaw.base.words import place
 from bayeslaw.decisions.question import given
 from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import RangeError, unknown_name
@@ -73,8 +75,9 @@ def plot_shares(
     style.losses(ax, draws, rows.isel(row=near), design.measured.isel(row=near), "domain_share", prob, fit.model.unit)
     if ratio is not None:
         style.mark(ax, ratio, prob)
-    where = [f"{name} = {amount(value)}" for name, value in given(N=N, D=D, U=U).items()]
-    return style.finish(ax, ", ".join([*where, *map(str, chosen.values())]))
+    tokens = f"at {place(given(D=D))}; " if D is not None else ""
+    where = ", ".join([place(given(N=N, U=U)), *map(str, chosen.values())]).strip(", ")
+    return style.finish(ax, where, f"{tokens}line: median, band: {percent(prob)}")
 
 
 @checked
@@ -95,7 +98,7 @@ def plot_fit(fit: Posterior, ax: Axes | None = None, prob: float = CI_PROB) -> A
     ax.plot(ends, ends, color="0.6", lw=1, zorder=0)
     loss_axis = style.loss_axis(fit.model.unit)
     ax.set(xlabel=f"measured {loss_axis}", ylabel=f"predicted {loss_axis}")
-    return style.finish(ax, f"mean law, {percent(prob)} intervals")
+    return style.finish(ax, note=f"mean law, {percent(prob)} intervals")
 
 
 @checked
@@ -103,14 +106,14 @@ def plot_learned(
     fit: Posterior,
     prior: Posterior | None = None,
     eval: str | None = None,
-    ax: Axes | None = None,
+    axes: Sequence[Axes] | np.ndarray | None = None,
     prob: float = CI_PROB,
-) -> Axes:
-    """Plot the loss before the data (grey) and after them (colour), along one line of the study.
+) -> np.ndarray:
+    """Plot the loss before the data (above, grey) and after them (below, colour), along one line of the study.
 
     The line runs along the covariate that the law is about: the domain share, the source whose share varies most, the
     upsampled window, the steps of the longest run, tokens, or parameters. The other covariates are those of the largest
-    run.
+    run. Each axes has its own scale, so that both bands can be read; the upper one has the later median too.
 
     Parameters
     ----------
@@ -120,28 +123,44 @@ def plot_learned(
         Draws from its prior; by default ``fit.model.prior_predictive(draws=300)``.
     eval : str, optional
         The validation set; by default the first.
-    ax, prob
-        See `bayeslaw.plots.plot_quantity`.
+    axes : pair of matplotlib Axes, optional
+        Where to draw; by default new ones.
+    prob : float
+        Probability of the bands (equal-tailed).
+
+    Returns
+    -------
+    array of Axes
+        The axes before and after.
 
     Raises
     ------
     UnknownName
         The fit has no such validation set.
     """
-    ax, name = style.axes_or_new(ax), fit.evals[0] if eval is None else eval
+    name = fit.evals[0] if eval is None else eval
     if name not in fit.evals:
         raise unknown_name("validation set", name, fit.evals)
+    if axes is None:
+        axes = plt.subplots(2, figsize=(style.COLUMN, 1.5 * style.HEIGHT), sharex=True, layout="constrained")[1]
+    above, below = style.given_axes(axes, 2, "before and after the data")
     prior = prior_predictive(fit.model, draws=300) if prior is None else prior
     columns, along, label = _line(fit, name)
     own = style.COLOURS[fit.evals.index(name) % len(style.COLOURS)]
-    for one, colour, when in ((prior, "0.55", "before the data"), (fit, own, "after")):
-        draws = one.loss(columns).sel(eval=name)
-        style.band(ax, draws.assign_coords({along: columns[along]}), along, colour, when, prob)
-    style.scale(ax, columns[along].values)
-    low, high = ax.get_ylim()
+    before, after = (one.loss(columns).sel(eval=name).assign_coords({along: columns[along]}) for one in (prior, fit))
+    style.band(above, before, along, "0.5", "before the data", prob)
+    above.plot(columns[along], style.quantiles(after, prob)[1], color=own, lw=1.6)
+    style.band(below, after, along, own, f"{name} loss after the data", prob)
+    low, high = above.get_ylim()
     tallest = TALLEST * float(fit.model.design.rows["loss"].sel(eval=name).max())
-    ax.set(xlabel=label, ylabel=style.loss_axis(fit.model.unit), ylim=(max(low, 0), min(high, tallest)))
-    return style.finish(ax, f"{name} loss; bands: {percent(prob)}")
+    above.set_ylim(max(low, 0), min(high, tallest))
+    for ax in (above, below):
+        style.scale(ax, columns[along].values)
+        ax.set_ylabel(style.loss_axis(fit.model.unit))
+    below.set_xlabel(label)
+    style.finish(above, f"{name} loss", f"line: median, band: {percent(prob)}")
+    style.finish(below)
+    return np.array([above, below])
 
 
 def _line(fit: Posterior, name: str) -> tuple[xr.Dataset, str, str]:
@@ -214,7 +233,7 @@ def plot_forest(
         label: c.sel({dim: groups}) if dim in c.dims else c.expand_dims({dim: groups}) for label, c in draws.items()
     }
     style.coefficients(ax, next(iter(fits.values())).model.law, name, series, dim, prob)
-    return style.finish(ax, f"intervals: {percent(prob)}")
+    return style.finish(ax, note=f"intervals: {percent(prob)}")
 
 
 @checked
@@ -242,4 +261,4 @@ def plot_prior_posterior(fit: Posterior, ax: Axes | None = None, prob: float = C
     ax.set_yticks(range(len(standard)), list(standard))
     ax.invert_yaxis()
     ax.set_xlabel("standard deviations of the prior, from its middle")
-    return style.finish(ax, f"intervals: {percent(prob)}", loc="upper left", bbox_to_anchor=(1, 1))
+    return style.finish(ax, note=f"intervals: {percent(prob)}")

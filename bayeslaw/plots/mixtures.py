@@ -79,7 +79,7 @@ def plot_regret(
         mean = float(regret.mean())
         style.density(ax, regret, colour, f"{style.plain(name)}: {short(mean, 2)}", prob, bins, centre=mean)
     ax.set(xlabel=f"regret ({best.loss_unit})", ylabel="posterior density", xlim=(0, bins[-1]))
-    return style.finish(ax, f"dot: expected regret, bar: {percent(prob)}")
+    return style.finish(ax, note=f"dot: expected regret, bar: {percent(prob)}")
 
 
 @checked
@@ -114,7 +114,7 @@ def plot_sources(fit: Posterior, name: str, ax: Axes | None = None, prob: float 
     shown = draws.isel(source=farthest[np.argsort(middles.values[farthest])])
     style.coefficients(ax, fit.model.law, name, dict(style.each(shown, "source")), "source", prob)
     some = "" if len(middles) <= MOST_SOURCES else f"; {MOST_SOURCES} of {len(middles)} sources"
-    return style.finish(ax, f"intervals: {percent(prob)}{some}")
+    return style.finish(ax, note=f"intervals: {percent(prob)}{some}")
 
 
 def _triangle(draws: xr.DataArray, recommended: xr.DataArray, ax: Axes) -> Axes:
@@ -126,7 +126,7 @@ def _triangle(draws: xr.DataArray, recommended: xr.DataArray, ax: Axes) -> Axes:
             ends[0, (corner + 1) % 3] = ends[1, (corner + 2) % 3] = 1 - share
             ax.plot(*(ends @ CORNERS).T, color="0.88", lw=0.6, zorder=0)
             x, y = ends[0] @ CORNERS + 0.045 * OUTWARD[corner]
-            ax.text(x, y, f"{percent(share)}", fontsize=7, color="0.5", ha="center", va="center")
+            ax.text(x, y, percent(share), fontsize=0.8 * style.FONT, color="0.5", ha="center", va="center")
     ax.plot(*CORNERS[[0, 1, 2, 0]].T, color="0.35", lw=1, zorder=1)
     across, up = (draws.values.reshape(-1, 3) @ CORNERS).T
     ax.scatter(across, up, s=6, color=style.COLOURS[0], alpha=0.25, lw=0, label="best of a draw")
@@ -134,7 +134,7 @@ def _triangle(draws: xr.DataArray, recommended: xr.DataArray, ax: Axes) -> Axes:
     ax.scatter(x, y, s=50, marker="D", color=style.COLOURS[1], edgecolors="white", zorder=3, label="recommended")
     for name, corner, share in zip(names, CORNERS, recommended.values, strict=True):
         x, y = corner + 0.2 * (corner - CORNERS.mean(0))
-        ax.text(x, y, f"{style.plain(name)}\n{percent(share)}", ha="center", va="center", fontsize=9)
+        ax.text(x, y, f"{style.plain(name)}\n{percent(share)}", ha="center", va="center", fontsize=style.FONT)
     style.finish(ax, "shares of the tokens", loc="upper left", bbox_to_anchor=(0, 1))
     ax.set(aspect="equal", xlim=(-0.25, 1.25), ylim=(-0.2, 1.1))
     ax.set_axis_off()

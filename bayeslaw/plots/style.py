@@ -1,7 +1,12 @@
-"""The house style, and the marks that figures are made of."""
+"""The house style, and the marks that figures are made of.
+
+Figures are as wide as a column of text or, with several panels, twice that; all their letters have one size. The legend
+of axes says above them what their marks are, and its title what bands and bars mean; `panels.grid` writes both once.
+"""
 
 import re
-from collections.abc import Iterator, Mapping
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
 from typing import Any
 
@@ -9,22 +14,53 @@ import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import (
+    AutoLocator,
+    Formatter,
+    LogFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    ScalarFormatter,
+)
 
 from bayeslaw.base.intervals import SAMPLE, levels
-from bayeslaw.base.numbers import amount, percent
+from bayeslaw.base.numbers import DIGITS, amount, short
 from bayeslaw.declare.laws import Law
 from bayeslaw.errors import ArgumentError, shown
-from bayeslaw.posterior.quantity import Censored, Quantity
+from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.tables.units import ERROR_RATE
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """The colours of Okabe and Ito, which colour-blind readers can tell apart."""
 
+COLUMN, FULL = 4.9, 9.8
+"""Widths of figures in inches: of a column of text, and of two."""
+
+HEIGHT = 3.4
+"""Height of a figure of one panel, in inches."""
+
+FONT = 11
+"""Size of all letters of a figure, in points: legible where a column is as wide as a telephone."""
+
+LETTER = 0.082
+"""Mean width of a letter, in inches."""
+
+TICK = 0.75
+"""Least room for the label of a tick of the x axis, in inches."""
+
+MOST_LABELS = 6
+"""A legend of more labels stands beside the axes."""
+
 AXES = {
     "N": "N (parameters)",
     "D": "D (tokens)",
+    "U": "U (unique tokens)",
     "domain_share": "domain share (of the tokens)",
     "duration": "upsampled window (share of the training)",
+    "step": "step of the optimiser",
+    "L": "loss before (nats per token)",
 }
 """Labels of the axes of columns."""
 
@@ -34,7 +70,7 @@ LOG_RATIO = 30.0
 
 def axes_or_new(ax: Axes | None) -> Axes:
     """Return the given axes, or new ones of the usual size."""
-    return plt.subplots(figsize=(5, 3.2), layout="constrained")[1] if ax is None else ax
+    return plt.subplots(figsize=(COLUMN, HEIGHT), layout="constrained")[1] if ax is None else ax
 
 
 def given_axes(axes: Any, number: int, of: str) -> list[Axes]:
@@ -45,34 +81,93 @@ def given_axes(axes: Any, number: int, of: str) -> list[Axes]:
     return found
 
 
-def finish(ax: Axes, title: str = "", pad: float = 6, **legend: Any) -> Axes:
-    """Give axes the house style; a legend of up to three labels stands above the axes, a longer one beside them."""
-    labels = [label for label in ax.get_legend_handles_labels()[1] if label]
-    if not legend and len(labels) > 3:
+def finish(ax: Axes, title: str = "", note: str = "", pad: float = 6, **legend: Any) -> Axes:
+    """Give axes the house style: title, legend above or (of many labels) beside, ticks without offsets.
+
+    `note` says what the marks of the legend mean and stands at its head; `legend` places it elsewhere; `pad` is the
+    room below the title, in points.
+    """
+    handles, labels = ax.get_legend_handles_labels()
+    wide = width_of(ax)
+    above = 0
+    if not legend and len(labels) > MOST_LABELS:
         legend = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
     elif not legend:
-        across = _columns(ax, labels)
-        legend = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.1, "columnspacing": 1}
-        legend["ncols"] = across
-        pad += 14 * -(-len(labels) // across)
+        legend = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.1, "ncols": columns(labels, wide)}
+        note = lines(note, wide)
+        above = -(-len(labels) // legend["ncols"]) + (note.count("\n") + 1) * bool(note)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(color="0.92", lw=0.6)
     ax.set_axisbelow(True)
-    ax.set_title(plain(title), fontsize=9, loc="left", color="0.3", pad=pad)
-    texts = [ax.xaxis.label, ax.yaxis.label]
-    if labels:
-        texts += ax.legend(frameon=False, fontsize=8, handletextpad=0.5, **legend).get_texts()
-    for text in texts:
-        text.set_text(plain(text.get_text()))
+    ax.tick_params(labelsize=FONT)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.label.set(fontsize=FONT, text=plain(axis.label.get_text()))
+        if isinstance(axis.get_major_formatter(), ScalarFormatter | LogFormatter):
+            axis.set_major_formatter(Ticks())
+            axis.set_minor_formatter(NullFormatter())
+    if isinstance(ax.xaxis.get_major_locator(), AutoLocator):
+        ax.xaxis.set_major_locator(MaxNLocator(max(int(wide / TICK), 2), steps=[1, 2, 2.5, 5, 10]))
+    if labels or note:
+        write_legend(ax, handles, labels, note, **legend)
+    ax.set_title(
+        lines(plain(title), wide),
+        fontsize=FONT,
+        loc="left",
+        color="0.3",
+        pad=pad + FONT * (1.5 * above + 0.5 * bool(above)),
+    )
     return ax
 
 
-def _columns(ax: Axes, labels: list[str]) -> int:
-    """Return how many labels of a legend fit side by side above axes, at 15 letters per inch."""
-    place = ax.get_subplotspec()
-    width = ax.figure.bbox.width / ax.figure.dpi / (place.get_gridspec().ncols if place else 1) - 0.6
+def write_legend(where: Axes | Figure, handles: Any, labels: Sequence[str], note: str, **place: Any) -> None:
+    """Write a legend, with the note at its head."""
+    shown = where.legend(
+        handles,
+        [plain(label) for label in labels],
+        title=plain(note) or None,
+        alignment="left",
+        frameon=False,
+        fontsize=FONT,
+        title_fontsize=FONT,
+        handletextpad=0.5,
+        columnspacing=1,
+        borderpad=0.2,
+        **place,
+    )
+    shown.get_title().set_color("0.3")
+
+
+def width_of(ax: Axes) -> float:
+    """Return about how wide axes are, in inches."""
+    place, wide = ax.get_subplotspec(), ax.figure.bbox.width / ax.figure.dpi
+    return wide / (place.get_gridspec().ncols if place else 1) - 0.6
+
+
+def lines(text: str, wide: float) -> str:
+    """Return a text broken into lines of so many inches."""
+    return "\n".join(textwrap.fill(line, max(int(wide / LETTER), 12)) for line in text.splitlines())
+
+
+def columns(labels: Sequence[str], wide: float) -> int:
+    """Return how many labels of a legend fit side by side in so many inches."""
     longest = max(map(len, labels), default=0)
-    return next((n for n in (3, 2) if n * (longest + 5) <= 15 * width), 1)
+    return next((n for n in (4, 3, 2) if n <= len(labels) and n * (longest + 6) * LETTER <= wide), 1)
+
+
+class Ticks(Formatter):
+    """Ticks as `bayeslaw.base.numbers` writes numbers, with the digits that tell them apart."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """Return the label of one tick."""
+        return short(x)
+
+    def format_ticks(self, values: Any) -> list[str]:
+        """Return the labels of all ticks."""
+        places = np.unique(np.asarray(values, float))
+        step = np.diff(places).min() if len(places) > 1 else 0.0
+        largest = np.abs(places).max() if len(places) else 0.0
+        digits = int(np.floor(np.log10(largest)) - np.floor(np.log10(step))) + 1 if step > 0 < largest else DIGITS
+        return [short(0.0 if abs(v) < step / 1000 else v, max(digits, DIGITS)) for v in values]
 
 
 def colours() -> Iterator[str]:
@@ -97,7 +192,7 @@ def loss_axis(unit: str) -> str:
 
 def axis(name: str) -> str:
     """Return the label of the axis of a column."""
-    return AXES.get(name, name)
+    return AXES.get(name, name.replace("_", " "))
 
 
 def _wide(x: np.ndarray) -> bool:
@@ -108,6 +203,8 @@ def scale(ax: Axes, x: np.ndarray) -> None:
     """Make the x axis logarithmic if the values span more than `LOG_RATIO`."""
     if _wide(x):
         ax.set_xscale("log")
+        room, decades = int(width_of(ax) / TICK), np.log10(x.max() / x.min())
+        ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0) if 2 * decades + 1 <= room else (1.0,), numticks=room))
 
 
 def spaced(x: np.ndarray, points: int) -> np.ndarray:
@@ -145,8 +242,8 @@ def band(ax: Axes, draws: xr.DataArray, along: str, colour: str, label: str, pro
     """Draw the median as a line, and the interval as a band, along one dim; the others have one label each."""
     low, middle, high = quantiles(draws, prob).reshape(3, -1)
     x = draws[along].values
-    ax.fill_between(x, low, high, color=colour, alpha=0.25, lw=0)
-    ax.plot(x, middle, color=colour, lw=1.5, label=label)
+    ax.fill_between(x, low, high, color=colour, alpha=0.3, lw=0)
+    ax.plot(x, middle, color=colour, lw=1.6, label=label)
 
 
 def losses(
@@ -213,8 +310,5 @@ def coefficients(ax: Axes, law: Law, name: str, series: Mapping[str, xr.DataArra
 def mark(ax: Axes, q: Quantity, prob: float) -> None:
     """Mark a quantity on the x axis: a line at its median, its interval in grey."""
     low, middle, high = quantiles(q.draws, prob).ravel()
-    label = q.name.replace("_", " ")
-    if isinstance(q, Censored) and (inside := float(q.p_interior)) < 1:
-        label += f" ({percent(inside)} inside)"
     ax.axvspan(low, high, color="0.85", lw=0, zorder=0)
-    ax.axvline(middle, color="0.35", lw=1, ls="--", zorder=1, label=label)
+    ax.axvline(middle, color="0.35", lw=1, ls="--", zorder=1, label=q.name.replace("_", " "))

@@ -1,7 +1,8 @@
 """Predicted losses: draws at the values of columns, or a summary of every row of a table."""
 
 import warnings
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -26,12 +27,19 @@ from bayeslaw.tables.mixtures import PREFIX, folded, normalised, sources
 from bayeslaw.tables.reading import Table, check_named, numeric, read_table
 from bayeslaw.tables.runs import LABELS
 
-__all__ = ["by_row", "grid", "predict"]
+__all__ = ["Prediction", "by_row", "finer", "grid", "predict"]
 
 SUMMARY = ["mean", "sd", "lower", "upper"]
 
 CAUTIONED_ROWS = 100
 """Rows of a table at which it is seen whether the answers rest on a prior."""
+
+
+CURVE_POINTS = 61
+"""Points that a drawn curve has at least."""
+
+EVEN_ON_LOG = 10.0
+"""Values whose ends have a larger ratio are filled evenly on the log scale."""
 
 
 @checked
@@ -50,7 +58,45 @@ def predict(fit: Posterior, *, new_run: bool = False, seed: int = 0, **columns: 
     what = "new run" if new_run else fit.mean_name
     inputs = {str(k): (v.item() if v.ndim == 0 else counted(v.size, "value")) for k, v in named.items()}
     _check_trained(fit, named)
-    return _cautioned(fit, Quantity("loss", fit.loss(named, new_run, seed), fit.model.unit, what, inputs), named)
+
+    def between(along: str, points: np.ndarray) -> xr.DataArray:
+        return fit.loss(fit.columns(**columns | {along: points}), new_run, seed)
+
+    arrays = tuple(k for k, v in columns.items() if np.ndim(v) == 1 and not isinstance(v, xr.DataArray))
+    losses = fit.loss(named, new_run, seed)
+    found = Prediction("loss", losses, fit.model.unit, what, inputs, between=between, arrays=arrays)
+    return _cautioned(fit, found, named)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Prediction(Quantity):
+    """Predicted losses, which can be asked for between the values that they were asked for, but not from a file.
+
+    Attributes
+    ----------
+    between : callable or None
+        Returns the draws at other values of a column.
+    arrays : tuple of str
+        The columns of which that can be asked.
+    """
+
+    between: Callable[[str, np.ndarray], xr.DataArray] | None = None
+    arrays: tuple[str, ...] = ()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the fields without the fit."""
+        return self.__dict__ | {"between": None}
+
+
+def finer(answer: Quantity, along: str) -> Quantity:
+    """Return an answer at enough values along a dim to draw a curve, if it is a prediction that can be asked."""
+    x = answer.draws[along].values
+    if not isinstance(answer, Prediction) or answer.between is None or along not in answer.arrays:
+        return answer
+    if not 1 < len(x) < CURVE_POINTS:
+        return answer
+    even = np.geomspace if x.min() > 0 and x.max() / x.min() > EVEN_ON_LOG else np.linspace
+    return replace(answer, draws=answer.between(along, np.union1d(even(x.min(), x.max(), CURVE_POINTS), x)))
 
 
 @checked

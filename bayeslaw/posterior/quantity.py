@@ -14,6 +14,7 @@ from bayeslaw.base.drawing import drawn
 from bayeslaw.base.frames import Frame
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
 from bayeslaw.base.numbers import exact, with_interval, writer, written
+from bayeslaw.base.terminal import wrapped
 from bayeslaw.base.words import label, place
 
 __all__ = ["Censored", "Quantity", "elements"]
@@ -196,12 +197,11 @@ class Quantity:
     def __repr__(self) -> str:
         try:
             answer = self._answers()
-            said = (
-                f"{answer}  "
-                if isinstance(answer, str)
-                else f"{answer.to_string(max_rows=MOST_ROWS, min_rows=self._of_many)}\n"
-            )
-            return "\n".join([said + self.about(), *(f"caution: {caution}" for caution in self.cautions)])
+            cautions = [f"caution: {caution}" for caution in self.cautions]
+            if isinstance(answer, str):
+                return wrapped("\n".join([f"{answer}  {self.about()}", *cautions]))
+            table = answer.to_string(max_rows=MOST_ROWS, min_rows=self._of_many)
+            return "\n".join([table, wrapped("\n".join([self.about(), *cautions]))])
         except Exception:  # debuggers need a repr that never raises
             return f"{type(self).__name__} {self.name!r}, which cannot be shown: {type(self.draws).__name__}"
 

@@ -20,9 +20,10 @@ from bayeslaw.decisions.question import evals_asked, largest_run, named, of_larg
 from bayeslaw.decisions.study import study_of
 from bayeslaw.errors import unknown_name
 from bayeslaw.plots import plot_along
+from bayeslaw.plots.panels import grid
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.losses import predict
-from bayeslaw.reporting.figures import Picture, grid
+from bayeslaw.reporting.figures import Picture
 
 __all__ = [
     "LEAST_PROBABILITY",

@@ -19,11 +19,12 @@ from bayeslaw.declare.laws import AREAS
 from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import BayeslawError, unknown_name
 from bayeslaw.plots import plot_along, plot_mixture, plot_regret
+from bayeslaw.plots.panels import grid
 from bayeslaw.posterior.cautions import cautions
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored, Quantity
 from bayeslaw.reporting.answer import LEAST_PROBABILITY, Answer, columns_of, in_counts, question_of, sizes_of
-from bayeslaw.reporting.figures import Picture, curves, grid
+from bayeslaw.reporting.figures import Picture, curves
 from bayeslaw.tables.units import called
 
 __all__ = ["durations", "mixture", "schedules"]
@@ -106,7 +107,7 @@ def mixture(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer
             Picture(
                 "mixture",
                 f"Posterior of the best mixture; recommended: {first}",
-                lambda: grid([best], plot_mixture, width=5.2, height=max(3.6, 0.24 * len(order))),
+                lambda: grid([best], plot_mixture, height=max(4.0, 0.26 * len(order) + 1)),
             ),
             Picture(
                 "regret",

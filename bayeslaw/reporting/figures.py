@@ -9,18 +9,23 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.base.numbers import between, exact, percent, short
 from bayeslaw.base.words import place
 from bayeslaw.decisions.critical_ratio import CriticalRatio
 from bayeslaw.errors import RangeError
 from bayeslaw.plots import plot_curve, plot_fit, plot_learned, plot_prior_posterior, plot_shares, plot_sources
 from bayeslaw.plots.mixtures import MOST_SOURCES
+from bayeslaw.plots.panels import grid
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.inference import prior_predictive
+from bayeslaw.posterior.losses import predict
+from bayeslaw.posterior.prediction import at_rows
 
-__all__ = ["Picture", "curves", "grid", "of_coefficients", "of_fit"]
+__all__ = ["Picture", "curves", "of_coefficients", "of_fit"]
 
-MOST_PANELS = 12
-"""Most panels of a figure."""
+MOST_LEARNED = 6
+"""Most validation sets before and after the data."""
 
 MOST_CURVES = 6
 """Most training curves of a figure."""
@@ -45,48 +50,20 @@ class Picture:
     draw: Callable[[], Figure]
 
 
-def grid(
-    panels: Sequence[Any],
-    draw: Callable[..., Any],
-    width: float | None = None,
-    height: float = 2.5,
-    most: int = MOST_PANELS,
-    ratios: Sequence[float] = (1,),
-) -> Figure:
-    """Draw small multiples: every panel, or `most` evenly spaced ones.
-
-    A panel has one axes per height ratio, from top to bottom: ``draw(panel, *axes)``.
-    """
-    panels = [panels[i] for i in np.unique(np.linspace(0, len(panels) - 1, most).round().astype(int))]
-    across = min(len(panels), 2 if len(panels) in (2, 4) else 4 if len(panels) % 4 == 0 else 3)
-    down = -(-len(panels) // across)
-    wide = width or (6.5 if across == 1 else 3.2)
-    figure = Figure(figsize=(wide * across, height * down), layout="constrained")
-    axes = figure.subplots(len(ratios) * down, across, squeeze=False, height_ratios=[*ratios] * down)
-    own = axes.reshape(down, len(ratios), across).swapaxes(1, 2).reshape(-1, len(ratios))
-    for panel, each in zip(panels, own, strict=False):
-        draw(panel, *each)
-    for ax in own[len(panels) :].ravel():
-        ax.set_visible(False)
-    return figure
-
-
 def curves(fit: Posterior, runs: Sequence[str]) -> Figure:
     """Draw training curves, each below its learning rate."""
 
     def draw(run: str, above: Axes, below: Axes) -> None:
-        below.sharex(above)
-        above.tick_params(labelbottom=False)
         plot_curve(fit, run, (above, below))
 
-    return grid(runs, draw, width=3.6, height=3.4, most=MOST_CURVES, ratios=(1, 3))
+    return grid(runs, draw, height=3.6, most=MOST_CURVES, ratios=(1, 3))
 
 
 def of_fit(fit: Posterior, ratios: dict[tuple[Any, Any], CriticalRatio]) -> list[Picture]:
     """Return the figures of a fit beside its data and beside its prior."""
     predictions = Picture(
         "predictions",
-        "Losses of the mean law, with their intervals, against the measured ones; points on the line agree",
+        _agreement(fit),
         lambda: grid([fit], plot_fit, height=3.6),
     )
     pictures = [_over_shares(fit, ratios), predictions] if fit.model.law.kind == "share" else [predictions]
@@ -94,10 +71,15 @@ def of_fit(fit: Posterior, ratios: dict[tuple[Any, Any], CriticalRatio]) -> list
         prior = prior_predictive(fit.model, draws=300, seed=1)
     except RangeError:  # too few draws of the prior have the shape asked for
         return pictures
+
+    def learned_of(name: str, above: Axes, below: Axes) -> None:
+        plot_learned(fit, prior, name, (above, below))
+
     learned = Picture(
         "learned",
-        "Bands of the mean law before the data (grey) and after them (colour), one panel per validation set",
-        lambda: grid(fit.evals, lambda e, ax: plot_learned(fit, prior, e, ax), width=3.6, height=2.8),
+        "Above, the wide grey bands of the losses before the data; below, on scales of their own, the narrower ones "
+        "after them, one pair per validation set",
+        lambda: grid(fit.evals, learned_of, height=5.0, most=MOST_LEARNED, ratios=(1, 1)),
     )
     return [*pictures, learned]
 
@@ -113,13 +95,41 @@ def _over_shares(fit: Posterior, ratios: dict[tuple[Any, Any], CriticalRatio]) -
     at = f" at {place(most)}" if most else ""
     return Picture(
         "shares",
-        f"Bands of the mean law over the domain share{at}, with the measured losses; the fit did not use hollow points",
+        f"Bands of the mean law over the domain share{at}, with the measured losses; the fit did not use hollow points"
+        f"{_from_to(fit, most | panels[-1])}",
         lambda: grid(
             panels,
             lambda p, ax: plot_shares(fit, ax=ax, ratio=ratios.get((p.get("N"), p.get("domain"))), **most, **p),
             height=2.7,
         ),
     )
+
+
+def _agreement(fit: Posterior) -> str:
+    """Say how far the mean law lies from the measured losses."""
+    rows = fit.model.design.rows["loss"]
+    off = abs(at_rows(fit).median(SAMPLE) / rows - 1)
+    return (
+        f"Losses of the mean law against the measured ones, {between(float(rows.min()), float(rows.max()), short)}; "
+        f"half of them lie within {percent(float(off.median()))} of the line on which the two agree"
+    )
+
+
+def _from_to(fit: Posterior, at: dict[str, Any]) -> str:
+    """Say where the bands of the last panel begin and end."""
+    shares = fit.model.design.rows["domain_share"].values
+    within = shares[(shares > 0) & (shares < 1)]
+    if not len(within):
+        return ""
+    ends = [float(within.min()), float(within.max())]
+    found = predict(fit, domain_share=np.array(ends), **at).median()
+    losses = (
+        f"the {name} loss goes from {' to '.join(short(v) for v in found.sel(eval=name).values.ravel())}"
+        for name in fit.evals
+    )
+    place_of = place({k: v for k, v in at.items() if k not in ("D", "U")})
+    where = f" at {place_of}" if place_of else ""
+    return f". From a share of {exact(ends[0])} to {exact(ends[1])}{where}, {' and '.join(losses)}"
 
 
 def of_coefficients(fit: Posterior) -> list[Picture]:
@@ -138,8 +148,6 @@ def of_coefficients(fit: Posterior) -> list[Picture]:
     by_source = Picture(
         "sources",
         f"Intervals of {' and '.join(of_sources)} of every source, one row per source, the lowest first",
-        lambda: grid(
-            of_sources, lambda name, ax: plot_sources(fit, name, ax), width=4.4, height=float(0.22 * lines + 1.3)
-        ),
+        lambda: grid(of_sources, lambda name, ax: plot_sources(fit, name, ax), height=float(0.24 * lines + 1.4)),
     )
     return [by_source, prior]

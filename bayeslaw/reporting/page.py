@@ -57,7 +57,7 @@ def page(markdown: str, title: str, pieces: list[str]) -> str:
 def figure(png: bytes, caption: str) -> str:
     """Return a figure above its caption, with letters as large as the page's, and a least legible width."""
     inches = struct.unpack(">I", png[16:20])[0] / DPI
-    size = f"max-width: {110 * inches:.0f}px; min-width: {76 * inches:.0f}px"
+    size = f"max-width: {105 * inches:.0f}px; min-width: {72 * inches:.0f}px"
     source, said = base64.b64encode(png).decode(), html.escape(caption)
     return (
         f'<figure><div class="wide"><img style="{size}" src="data:image/png;base64,{source}" alt="{said}"></div>'

@@ -14,10 +14,11 @@ from bayeslaw.decisions.critical_ratio import CriticalRatio, bends, of_the_study
 from bayeslaw.decisions.study import study_of
 from bayeslaw.errors import BayeslawError
 from bayeslaw.plots.answers import plot_critical_ratio, plot_ratios
+from bayeslaw.plots.panels import grid
 from bayeslaw.plots.style import cells
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.reporting.answer import LEAST_PROBABILITY, Answer, question_of
-from bayeslaw.reporting.figures import Picture, grid
+from bayeslaw.reporting.figures import Picture
 from bayeslaw.tables.units import called
 
 __all__ = ["critical_ratios", "ratios"]
@@ -139,7 +140,9 @@ def _picture(rows: list[dict[str, Any]], table: pd.DataFrame) -> Picture:
         return Picture(
             "critical-ratio",
             "Posterior of the critical ratio; the strip shows where its interval lies between 0 and 1",
-            lambda: grid(rows, lambda row, ax: plot_critical_ratio(row["ratio"], ax, _title(row, _at(row, table)))),
+            lambda: grid(
+                rows, lambda row, ax: plot_critical_ratio(row["ratio"], ax, _title(row, _at(row, table))), height=2.8
+            ),
         )
     at = [_at(row, table) or "all runs" for row in rows]
     limits, places = (list(dict.fromkeys(each)) for each in ([row["limit"] for row in rows], at))
@@ -155,8 +158,7 @@ def _picture(rows: list[dict[str, Any]], table: pd.DataFrame) -> Picture:
         lambda: grid(
             [ratios],
             lambda each, ax: plot_ratios(each, safe, ax),
-            width=4.6,
-            height=1.1 + 0.13 * len(places) * (1 + len(limits)),
+            height=1.5 + 0.13 * len(places) * (1 + len(limits)),
         ),
     )
 

@@ -14,13 +14,14 @@ from bayeslaw.base.progress import Bar
 from bayeslaw.checks import CheckResult
 from bayeslaw.errors import BayeslawError, RangeError
 from bayeslaw.plots import plot_fit, plot_intervals
+from bayeslaw.plots.panels import grid
 from bayeslaw.plots.style import plain, quantiles
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.reporting.advice import advised, converged, go_by, one_sentence
 from bayeslaw.reporting.answer import Answer, Verdict, in_counts
 from bayeslaw.reporting.content import answer, checks_of
-from bayeslaw.reporting.figures import Picture, grid
+from bayeslaw.reporting.figures import Picture
 from bayeslaw.validation.comparison import compare
 
 __all__ = ["several"]

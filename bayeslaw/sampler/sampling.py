@@ -1,11 +1,13 @@
 """Posterior draws by NUTS (nutpie)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from threadpoolctl import threadpool_limits
 
+from bayeslaw.base.progress import bar, shows_bars, working
 from bayeslaw.errors import SamplingError
 from bayeslaw.sampler.compiled import FRAME
 from bayeslaw.sampler.density import Density
@@ -40,28 +42,46 @@ def sample(
     progress: bool,
 ) -> xr.DataTree:
     """Return posterior draws and sampler statistics, with the groups ``posterior`` and ``sample_stats``."""
-    density = Density(model)
-    frame = Frame.at_mode(density, estimate(model, regularised=True))
+    with working("compiling", show=progress):
+        density = Density(model)
+        frame = Frame.at_mode(density, estimate(model, regularised=True))
 
-    def start(seed: int | None) -> np.ndarray:
-        return np.random.default_rng(seed).uniform(-1, 1, density.size)
+        def start(seed: int | None) -> np.ndarray:
+            return np.random.default_rng(seed).uniform(-1, 1, density.size)
 
-    sampler = nutpie.sample(
-        compiled_model(frame.tables[FRAME], density.size, start),
-        draws=draws,
-        tune=tune,
-        chains=chains,
-        cores=min(cores, chains),
-        seed=seed,
-        target_accept=target_accept,
-        adaptation="low_rank" if model.processes else "diag",  # weights of a misfit trade along ridges that turn
-        progress_bar=progress,
-        save_warmup=False,
-        return_raw_trace=True,
-        blocking=False,
+        compiled = compiled_model(frame.tables[FRAME], density.size, start)
+    with bar("warm-up", chains * (tune + draws), show=progress) as shown:
+
+        def tell(of_chains: Sequence[Any]) -> None:
+            warming = any(chain.tuning for chain in of_chains)
+            shown.at(sum(chain.finished_draws for chain in of_chains), "warm-up" if warming else "sampling")
+
+        own = progress and shows_bars()
+        told = {"progress_bar": progress and not own, "progress_callback": tell if own else None}
+        q, found = _drawn(
+            compiled,
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            cores=min(cores, chains),
+            seed=seed,
+            target_accept=target_accept,
+            adaptation="low_rank" if model.processes else "diag",  # weights of a misfit trade along ridges that turn
+            **told,
+        )
+    v = np.array([[frame.parameters(x) for x in chain] for chain in q])
+    stats: dict[str, Any] = {k: (("chain", "draw"), found[k].astype(t)) for k, t in STATS.items() if k in found}
+    index = {"chain": np.arange(chains), "draw": np.arange(draws)}
+    return xr.DataTree.from_dict(
+        {"posterior": named(density, v, index), "sample_stats": xr.Dataset(stats, coords=index)}
     )
+
+
+def _drawn(compiled: Any, **settings: Any) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return the draws and statistics of nutpie."""
+    sampler = nutpie.sample(compiled, save_warmup=False, return_raw_trace=True, blocking=False, **settings)
     try:
-        q, found = traces(sampler.wait())
+        return traces(sampler.wait())
     except Exception as e:
         reason = f"{type(e).__name__}: {e}".partition("\n")[0]
         raise SamplingError(
@@ -72,12 +92,6 @@ def sample(
         raise
     finally:
         del sampler  # and its threads: garbage with threads stops a forked process for ever
-    v = np.array([[frame.parameters(x) for x in chain] for chain in q])
-    stats: dict[str, Any] = {k: (("chain", "draw"), found[k].astype(t)) for k, t in STATS.items() if k in found}
-    index = {"chain": np.arange(chains), "draw": np.arange(draws)}
-    return xr.DataTree.from_dict(
-        {"posterior": named(density, v, index), "sample_stats": xr.Dataset(stats, coords=index)}
-    )
 
 
 def named(density: Density, v: np.ndarray, index: dict[str, np.ndarray]) -> xr.Dataset:

@@ -22,7 +22,8 @@ from scipy.stats import binom
 import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.base.intervals import CI_PROB
-from bayeslaw.plots.style import finish
+from bayeslaw.plots import plot_coverage
+from bayeslaw.reporting.page import DPI
 from bayeslaw.validation.calibration import MOST_R_HAT, Calibration, calibrate
 from bayeslaw.validation.scores import scores
 from tests.calibration import designs, measured
@@ -80,27 +81,17 @@ def cells(found: Calibration) -> pd.DataFrame:
 
 
 def draw(every: dict[str, Calibration]) -> None:
-    """Draw the ranks of all quantities of every law, as differences of their distribution from the uniform one."""
-    columns = 6
-    figure, axes = plt.subplots(
-        -(-len(every) // columns), columns, figsize=(12, 1.7 * -(-len(every) // columns)), sharex=True, sharey=True
-    )
-    for ax, (name, found) in zip(axes.flat, every.items(), strict=False):
-        n, x = len(found.fits), np.linspace(0, 1, 101)
-        for ranks in found.pit.transpose("quantity", "simulation").values:
-            ax.plot(x, (ranks[:, None] <= x).mean(axis=0) - x, lw=0.5, color="C0", alpha=0.5)
-        for end in (0.055, 0.945):
-            ax.plot(x, binom.ppf(end, n, x) / n - x, color="0.3", lw=0.7)
-        ax.set_title(name, fontsize=7)
-        finish(ax)
-    for ax in axes.flat[len(every) :]:
-        ax.remove()
-    figure.supxlabel("rank of the truth among the draws", fontsize=9)
-    figure.supylabel("share of ranks below, minus uniform", fontsize=9)
-    figure.tight_layout()
+    """Draw how many intervals of every law held the truth, the laws sorted by it, and what chance explains.
+
+    The quantities of one simulation share its luck, so that the envelope counts simulations.
+    """
+    held = {
+        name: (round(found.rows["covered"].mean() * len(found.fits)), len(found.fits)) for name, found in every.items()
+    }
     figures = PAGE.with_name("calibration_files")
     figures.mkdir(exist_ok=True)
-    figure.savefig(figures / "ranks.png", dpi=80)
+    plot_coverage(held).figure.savefig(figures / "coverage.png", dpi=DPI)
+    plt.close("all")
 
 
 def left_out(name: str, where: dict[str, Any]) -> list[dict[str, Any]]:
@@ -205,8 +196,10 @@ def main() -> None:
             if len(strange)
             else []
         ),
-        "![Ranks of the truth for every law, a line for each quantity](calibration_files/ranks.png)",
-        "A line for each quantity; between the dark lines lies one of nine in ten right quantities at each rank. Every "
+        "![A dot for every law, sorted by the share of its intervals that held the truth, on grey bars of what chance "
+        "explains](calibration_files/coverage.png)",
+        "A dot for each law: the share of its 89 % intervals that held the truth. The grey bars hold 99 of 100 right "
+        "laws if the quantities of a simulation share its luck entirely; they share some of it. Every "
         "simulation is listed in `docs/calibration_files/simulations.csv`; tests refit three of them.",
         "## Real runs: when the world is",
         "The same laws fitted to public runs, some of which are left out and predicted: the share of measurements "

@@ -414,8 +414,9 @@ def test_the_command_line_exits_as_the_checks_say(good, words, code, tmp_path, c
     with pytest.raises(SystemExit) as left:
         app(["check", str(good.save(tmp_path / "fit.nc")), *words])
     lines = capsys.readouterr().out.splitlines()
-    assert left.value.code == code and lines[0].startswith("pass  convergence: R-hat at most")
-    assert lines[-1].startswith("FAIL  extrapolation: N 20 B lies 4 times" if words else "pass  papers' fit")
+    assert left.value.code == code and lines[0].endswith("checks passed")
+    assert lines[1].startswith("  FAIL  extrapolation: N 20 B lies 4 times" if words else "  pass  convergence: R-hat")
+    assert lines[-1].startswith("  pass  papers' fit")
 
 
 def test_single_measurements_have_no_shape_along_tokens():
@@ -483,7 +484,7 @@ def test_checks_are_a_table_and_a_text():
     frame = both.to_frame()
     assert frame["passed"].tolist() == [True, False]
     assert frame[["value", "limit"]].iloc[1].tolist() == [2, 1] and frame["value"].isna().tolist() == [True, False]
-    assert repr(both) == "1 of 2 checks passed\n  pass  one: all is well\n  FAIL  two: it is broken; mend it"
+    assert repr(both) == "1 of 2 checks passed\n  FAIL  two: it is broken; mend it\n  pass  one: all is well"
     assert "<table" in both._repr_html_()
 
 

@@ -35,7 +35,11 @@ def turning():
 def test_a_curve_has_its_rate_above():
     fit = annealed(0.01)
     above, below = plot_curve(fit, "fall", Figure().subplots(2, sharex=True))
-    assert (above.get_ylabel(), below.get_xlabel(), below.get_ylabel()) == ("rate", "step", "loss (nats per token)")
+    assert (above.get_ylabel(), below.get_xlabel(), below.get_ylabel()) == (
+        "rate",
+        "step of the optimiser",
+        "loss (nats per token)",
+    )
     step, rate = above.lines[0].get_data()
     rows = fit.model.runs.table.query("run == 'fall'")
     np.testing.assert_allclose(rate, rows["lr"])
@@ -51,7 +55,8 @@ def test_a_curve_that_was_not_fitted():
     plan = bl.schedules.cosine(20_000, 2e-4, warmup=500)
     held_out = bl.read_curves(pd.DataFrame({"run": "new", "step": step, "loss": 3.0}), schedule=plan)
     above, below = plot_curve(fit, "new", Figure().subplots(2), runs=held_out, new_run=True)
-    assert "a new run" in above.get_title(loc="left") and len(below.lines[0].get_xdata()) == 20
+    assert above.get_title(loc="left") == "new" and "a new run" in below.get_legend().get_title().get_text()
+    assert len(below.lines[0].get_xdata()) == 20
     assert (below.collections[-1].get_facecolors() == 1).all()  # hollow: not fitted
     above, below = plot_curve(fit, "new", Figure().subplots(2), runs=held_out, schedule=plan)
     np.testing.assert_array_equal(above.lines[0].get_ydata(), plan.lr)

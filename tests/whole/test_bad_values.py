@@ -222,6 +222,7 @@ class World:
             },
             "read_curves": {"table": LOG, "warmup": 0},
             "read_scores": {"table": SCORES},
+            "plots.plot_coverage": {"held": {"a": (9, 10)}},
             "plots.plot_intervals": {"answers": {"a": xr.DataArray(np.ones((2, 5)), dims=("chain", "draw"))}},
             "plots.plot_forest": {"fits": {"a": self.fit_of(SHARE)}},
             "plots.plot_along": {"along": "D", "N": 2e9, "domain_share": 0.5, "domain": "code"},

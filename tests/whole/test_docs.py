@@ -2,7 +2,6 @@
 
 import json
 import re
-import runpy
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ import pytest
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.declare.questions import QUESTIONS
 from tests.whole.test_house import FLOORS
 
 ROOT = Path(__file__).parents[2]
@@ -103,12 +101,3 @@ def test_readme_shows_the_numbers_of_the_report_and_the_tutorial():
     assert len(ratios) == 2
     for ratio in ratios:
         assert ratio in report and ratio in outputs
-
-
-def test_the_list_of_laws_by_question_is_made_of_their_cards():
-    conf = runpy.run_path(str(ROOT / "docs" / "conf.py"))
-    page = [(ROOT / "docs" / "laws" / "index.md").read_text(encoding="utf-8")]
-    conf["list_laws"](None, "laws/index", page)
-    assert set(re.findall(r"^\| \[(\w+)\]\(\1\.md\)", page[0], re.M)) == set(models.catalogue)
-    assert [line[3:] for line in page[0].splitlines() if line.startswith("## ")] == [*QUESTIONS.values()]
-    assert "| N, D, domain_share | share 0.1 to 1 | critical ratio, smallest replay, best ratio" in page[0]

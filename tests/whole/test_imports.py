@@ -123,6 +123,17 @@ def test_it_starts_in_less_than_the_packages_of_every_study():
     assert cpu("import bayeslaw; bayeslaw.models.dcpt.card()") < tables
 
 
+def started(words: list[str]) -> float:
+    """The CPU seconds of a command in a fresh process, less those of Python alone, the shortest of three."""
+    code = f"from bayeslaw.cli import app\ntry:\n    app({words})\nexcept SystemExit:\n    pass"
+    return min(cpu(code) for _ in range(3)) - cpu("pass")
+
+
+@pytest.mark.parametrize(("words", "seconds"), [(["--help"], 0.2), (["laws", "dcpt"], 0.5)], ids=["help", "a law"])
+def test_commands_that_compute_nothing_are_there_at_once(words, seconds):
+    assert started(words) <= seconds
+
+
 AFTER_A_FIT = """
 import sys
 from tests.benchmarks import small_tables
