@@ -335,10 +335,11 @@ def _greedily(
             short = sorted(quick, key=lambda run: -(quick[run] - weighed.quickly(chosen)) / weight[run])[:SHORTLIST]
             found = {run: weighed.value([*chosen, run]) for run in short}
         gains = {run: value.reduction[0] - before for run, value in found.items()}
-        worth = {r: g for r, g in gains.items() if g >= least and g > LEAST_ERRORS * found[r].reduction[1]}
+        sure = {run: gain - LEAST_ERRORS * found[run].reduction[1] for run, gain in gains.items()}
+        worth = {run: sure[run] / weight[run] for run, gain in gains.items() if gain >= least and sure[run] > 0}
         if not worth:
             break
-        best = max(worth, key=lambda run: worth[run] / weight[run])
+        best = max(worth, key=worth.__getitem__)
         before, left = found[best].reduction[0], left - costs[best]
         chosen.append(best)
     return chosen
