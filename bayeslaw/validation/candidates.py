@@ -78,7 +78,6 @@ class Candidates:
         if not len(table):
             raise DataError("there is no candidate: give at least one run that could be made")
         table, by = _understood(fit, table)
-        table = table.assign(**{CANDIDATE: by}) if CANDIDATE in table else table
         path = fit.model.law.path
         along = numeric(table, path) if path in table else pd.Series(0.0, table.index)
         order = np.lexsort([along, by])
@@ -137,36 +136,35 @@ def _understood(fit: Posterior, table: pd.DataFrame) -> tuple[pd.DataFrame, np.n
 def _continued(fit: Posterior, table: pd.DataFrame) -> pd.DataFrame:
     """Return the table with what it leaves out of the runs that it continues."""
     path, runs = fit.model.law.path, fit.model.runs.sorted_along(fit.model.law.path).table
-    known = runs.drop_duplicates("run", keep="last").set_index("run")
-    known.index = known.index.astype(str)
-    named = pd.Series(["" if pd.isna(run) else as_text(run).strip() for run in table["run"]], table.index)
+    last = runs.drop_duplicates("run", keep="last")
+    known: dict[str, dict[str, Any]] = dict(zip(last["run"].astype(str), last.to_dict("records"), strict=True))
     identity = (*fit.model.law.columns, *fit.model.design.groups, "N", "domain")
-    own = [c for c in known if c != path and (c in identity or c.startswith(PREFIX))]
-    table = table.assign(run=named, **{c: None for c in own if c not in table})
-    for at, run in named.items():
-        if run == "":
+    own = [c for c in map(str, runs.columns) if c != path and (c in identity or c.startswith(PREFIX))]
+    named = ["" if pd.isna(run) else as_text(run).strip() for run in table["run"]]
+    rows: list[dict[str, Any]] = table.assign(run=named).to_dict("records")
+    for number, plan in enumerate(rows):
+        if (run := plan["run"]) == "":
             continue
-        if run not in known.index:
+        if run not in known:
             raise DataError(
-                f"{unknown_name('run to continue', run, known.index)}; a new run has no name in the column run "
-                f"(the column {CANDIDATE} holds together the rows of one)"
+                f"{unknown_name('run to continue', run, known)}; a new run has no name in the column run (the column "
+                f"{CANDIDATE} holds together the rows of one)"
             )
-        before = known.loc[run]
+        before = known[run]
         for column in own:
-            if pd.isna(given := table.at[at, column]):
-                table[column] = table[column].astype(object)
-                table.at[at, column] = before[column]
+            if pd.isna(given := plan.get(column)):
+                plan[column] = before[column]
             elif not _alike(given, before[column]):
                 raise DataError(
-                    f"the candidate {at} continues {run!r} with {column} {given}, where the run has {before[column]}: "
-                    "leave it out"
+                    f"row {number} (counted from 0) continues {run!r} with {column} {given}, where the run has "
+                    f"{before[column]}: leave it out"
                 )
-        if path in table and path in known and not float(table.at[at, path]) > float(before[path]):
+        if path in before and not (further := plan.get(path, np.nan)) > before[path]:
             raise DataError(
-                f"the candidate {at} continues {run!r} to {path} {table.at[at, path]:g}, where the run is at "
+                f"row {number} (counted from 0) continues {run!r} to {path} {further:g}, where the run is at "
                 f"{before[path]:g}: give more"
             )
-    return table.infer_objects()
+    return pd.DataFrame(rows)
 
 
 def _alike(one: Any, other: Any) -> bool:
@@ -179,8 +177,8 @@ def _spread(rows: np.ndarray) -> np.ndarray:
     """Return the rows of one candidate, or some of them, the last one included."""
     if len(rows) <= MOST_CHECKPOINTS:
         return rows
-    picked = np.geomspace(1, len(rows), MOST_CHECKPOINTS).round().astype(int) - 1
-    return rows[np.unique(picked)]
+    picked: np.ndarray = rows[np.unique(np.geomspace(1, len(rows), MOST_CHECKPOINTS).round().astype(int) - 1)]
+    return picked
 
 
 def _costs(fit: Posterior, last: pd.DataFrame, continued: Sequence[str], column: str | None) -> pd.Series:
@@ -197,7 +195,7 @@ def _costs(fit: Posterior, last: pd.DataFrame, continued: Sequence[str], column:
     tokens, runs = numeric(last, "D"), fit.model.runs.table
     seen = runs.assign(run=runs["run"].astype(str)).groupby("run")["D"].max() if "D" in runs else pd.Series(dtype=float)
     tokens = tokens - np.array([seen.get(run, 0.0) if run else 0.0 for run in continued])
-    costs = FLOPS_PER_PARAMETER * numeric(last, "N") * tokens
+    costs: pd.Series = FLOPS_PER_PARAMETER * numeric(last, "N") * tokens
     if (bad := costs <= 0).any():
         raise RangeError(
             f"the candidate in {row(bad)} costs {amount(float(costs[bad].iloc[0]))} {FLOPS}: give N and D above 0"

@@ -11,7 +11,7 @@ import xarray as xr
 
 from bayeslaw.base.drawing import drawn
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
-from bayeslaw.base.words import amount, place
+from bayeslaw.base.words import amount, place, run_called
 from bayeslaw.decisions import DECISIONS
 from bayeslaw.decisions.regret import losses_of_choices
 from bayeslaw.decisions.study import study_of
@@ -20,7 +20,7 @@ from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.losses import predict
 from bayeslaw.posterior.prediction import thinned
 from bayeslaw.posterior.quantity import Censored, Quantity
-from bayeslaw.validation.candidates import FLOPS, Candidates
+from bayeslaw.validation.candidates import CANDIDATE, FLOPS, Candidates
 from bayeslaw.validation.outcomes import outcomes
 from bayeslaw.validation.worth import Answer, Surrogate, Value
 
@@ -103,8 +103,8 @@ class NextRuns:
 
         Columns: those that were given; ``cost``; the expected ``width`` of the interval after the run; its
         ``reduction``; the expected information about the answer in ``nats``; where the answer is a choice, the expected
-        ``regret`` avoided (nats per token). Each has its Monte Carlo error (``reduction_error``) and, but the width, its
-        value per unit of cost (``reduction_per_cost``).
+        ``regret`` avoided (nats per token). Each has its Monte Carlo error (``reduction_error``), and all but the width
+        their value per unit of cost (``reduction_per_cost``).
         """
         return self.table.copy()
 
@@ -126,7 +126,7 @@ class NextRuns:
 
     def _best(self) -> pd.DataFrame:
         shown = self.table if self.chosen.empty else self.chosen
-        columns = [c for c in shown if not c.endswith(("_error", "_per_cost"))]
+        columns = [c for c in map(str, shown.columns) if not c.endswith(("_error", "_per_cost"))]
         return shown.nlargest(8, "reduction")[columns] if self.chosen.empty else shown[columns]
 
     def __repr__(self) -> str:
@@ -211,8 +211,8 @@ def next_runs(
     _check_budget(budget, plans)
     answer = ask()
     few = thinned(fit, DRAWS)
-    decision = DECISIONS.get(answer.name)
-    elements, unit = _answer(few, answer, decision is not None and decision.decades, prob)
+    asks = answer.name if callable(question) else question.replace("-", "_")
+    elements, unit = _answer(few, answer, asks in DECISIONS and DECISIONS[asks].decades, prob)
     weighed = Surrogate(elements, outcomes(few, plans, seed), seed)
     values = [weighed.value([run]) for run in range(len(plans))]
     table = _framed(plans.table, values, plans.table["cost"])
@@ -393,14 +393,14 @@ def _stop(
 
 def _called(plans: Candidates, run: int) -> str:
     """Return a candidate in words."""
-    row = plans.table.iloc[run]
-    shown = {c: row[c] for c in plans.table if c in plans.columns and c != "weight"}
-    shown = {c: float(v) if isinstance(v, (int, float, np.number)) else v for c, v in shown.items()}
-    if run_name := plans.continued[run]:
-        return f"the run {run_name} continued to {place({c: v for c, v in shown.items() if c in ('D', 'step')})}"
-    if "candidate" in row:
-        return f"the candidate {row['candidate']}"
-    return f"a run at {place(shown)}" if shown else f"the candidate in row {run}"
+    row: dict[str, Any] = plans.table.iloc[[run]].to_dict("records")[0]
+    if CANDIDATE in row:
+        return f"the candidate {row[CANDIDATE]}"
+    numbers = {c: float(v) for c, v in row.items() if c in plans.columns and isinstance(v, int | float | np.number)}
+    labels = {c: v for c, v in row.items() if c in plans.columns and c not in numbers}
+    if continued := plans.continued[run]:
+        return f"{run_called(continued)} continued to {place({c: v for c, v in numbers.items() if c == 'D'})}"
+    return f"a run at {place(numbers | labels)}" if numbers or labels else f"the candidate in row {run}"
 
 
 def _amount(cost: float, unit: str) -> str:

@@ -129,7 +129,7 @@ class _Errors:
         return found
 
     def given(self, past: _Past | None, along: np.ndarray | None, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean (draw, row, eval) and correlation (draw, row, row) of a candidate's errors, given the run's past."""
+        """Return mean (draw, row, eval) and correlation (draw, row, row) of errors, given the past of their run."""
         at = np.arange(count, dtype=float) if along is None else along
         mean, within = np.zeros((len(self.sigma), count, self.sigma.shape[1])), self._correlation(at, at)
         if past is None or self.weight is None:
@@ -142,7 +142,7 @@ class _Errors:
         )
 
     def drawn(self, within: np.ndarray, size: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Return errors (draw, row, eval) of new checkpoints, and their mean covariance (row and eval, row and eval)."""
+        """Return errors (draw, row, eval) of new checkpoints, and their mean covariance, rows and evals as one."""
         count, sets = within.shape[1], self.sigma.shape[1]
         z = rng.standard_normal((len(within), count, sets))
         heavy = np.sqrt(STUDENT / rng.chisquare(STUDENT, z.shape)) if self.robust else 1.0

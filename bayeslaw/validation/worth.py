@@ -183,7 +183,7 @@ class Surrogate:
         )
 
     def _nats(self, left: np.ndarray) -> tuple[float, float]:
-        """Return the information of normal scores, as if they were jointly normal, and its error by the delta method."""
+        """Return the information, as if the scores were jointly normal, and its error by the delta method."""
         variance, directions = np.linalg.eigh(self._spread)
         kept = directions[:, variance > LEAST_VARIANCE * variance.max()]
         before, after = (np.linalg.slogdet(kept.T @ c @ kept)[1] for c in (self._spread, left))
