@@ -20,7 +20,7 @@ from bayeslaw.tables.mixtures import PREFIX
 from bayeslaw.tables.reading import Table, as_text, numeric, read_table, refuse, row
 from bayeslaw.tables.runs import LABELS
 
-__all__ = ["CANDIDATE", "FLOPS", "Candidates"]
+__all__ = ["CANDIDATE", "FLOPS", "Candidates", "spent"]
 
 CANDIDATE = "candidate"
 """The column with equal labels for the rows of one candidate: the checkpoints of one run."""
@@ -115,6 +115,15 @@ def _crossed(given: Mapping[str, Any]) -> pd.DataFrame:
     if not each:
         return pd.DataFrame()
     return pd.MultiIndex.from_product(list(each.values()), names=list(each)).to_frame(index=False)
+
+
+def spent(fit: Posterior) -> pd.Series | None:
+    """Return the FLOPs of every run of a fit, 6 N D; None where its table has no sizes or tokens."""
+    runs = fit.model.runs.table
+    if not {"N", "D"} <= set(runs):
+        return None
+    of_run: pd.Series = (FLOPS_PER_PARAMETER * runs["N"] * runs["D"]).groupby(runs["run"], sort=False).max()
+    return of_run
 
 
 def _read(fit: Posterior, given: Table) -> pd.DataFrame:
