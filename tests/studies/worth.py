@@ -160,7 +160,7 @@ def main() -> None:
         page.text(f"## {design.title}")
         page.text(
             f"The interval is {before:.4g} wide before any of them; {design.outcomes} outcomes each. Rank correlation "
-            f"of the {BEST}: **{rank:.2f}**. The estimate is {ratio.min():.2f} to {ratio.max():.2f} times that of refits."
+            f"of the {BEST}: **{rank:.2f}**. The estimate is {ratio.min():.2f} to {ratio.max():.2f} of that of refits."
         )
         page.table(table.rename(columns={"width_error": "error", "refits_error": "error "}), 4)
     page.write()
