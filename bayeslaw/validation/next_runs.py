@@ -23,13 +23,13 @@ from bayeslaw.validation.outcomes import outcomes
 from bayeslaw.validation.proposals import NextRuns, Stop
 from bayeslaw.validation.worth import Answer, Surrogate, Value
 
-__all__ = ["LEAST_DRAWS", "next_runs"]
+__all__ = ["next_runs"]
 
 DRAWS = 4000
 """Draws from which the worth of a run is estimated."""
 
-LEAST_DRAWS = 400
-"""Draws below which nothing is said."""
+LEAST_DRAWS = 64
+"""Draws below which an error cannot be told."""
 
 MOST_RUNS = 8
 """Runs in a batch."""
