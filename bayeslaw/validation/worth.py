@@ -32,7 +32,7 @@ LEAST_VARIANCE = 1e-3
 """Variance of a direction of several answers, relative to the largest, from which it counts as information."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Value:
     """What a set of runs is expected to do to an answer, each with its Monte Carlo error.
 
@@ -44,12 +44,26 @@ class Value:
         The information about the answer.
     regret : tuple of float, optional
         By how much the expected regret of the best choice falls (nats per token).
+    parts : array
+        The reduction by each part of the draws.
     """
 
     width: tuple[float, float]
     reduction: tuple[float, float]
     nats: tuple[float, float]
     regret: tuple[float, float] | None
+    parts: np.ndarray
+
+    def beyond(self, other: "Value | None") -> tuple[float, float]:
+        """Return by how much more the interval shrinks than with other runs, and its Monte Carlo error."""
+        if other is None:
+            return self.reduction
+        return self.reduction[0] - other.reduction[0], _error(self.parts - other.parts)
+
+
+def _error(parts: np.ndarray) -> float:
+    """Return the Monte Carlo error of a mean from what parts of the draws say."""
+    return float(np.std(parts, ddof=1) / np.sqrt(len(parts)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,21 +193,23 @@ class Surrogate:
         answer, at = self.answer, self._measurements(runs)
         before = float(answer.width.mean())
         if not len(at):
-            return Value((before, 0.0), (0.0, 0.0), (0.0, 0.0), None if answer.losses is None else (0.0, 0.0))
+            regret = None if answer.losses is None else (0.0, 0.0)
+            return Value((before, 0.0), (0.0, 0.0), (0.0, 0.0), regret, np.zeros(GROUPS))
         slopes, left = self._left(runs)
         expected = slopes.T @ self.outcomes.centred[:, at].T
         seen = self.outcomes.centred[:, at] + self.outcomes.errors[:, at]
         outcomes = np.quantile(slopes.T @ seen.T, (np.arange(OUTCOMES) + 0.5) / OUTCOMES, axis=1).T
-        error = np.sqrt(np.einsum("me,mn,ne->e", slopes, self._errors(runs), slopes))
-        error = np.maximum(error, LEAST_ERROR * expected.std(axis=1))
-        widths = answer.widths(expected, np.where(error > 0, error, 1), outcomes).mean(axis=1)
-        scatter = float(np.std(answer.widths_before - widths[1:], ddof=1) / np.sqrt(GROUPS))
-        width = float(widths[0])
+        around = np.sqrt(np.einsum("me,mn,ne->e", slopes, self._errors(runs), slopes))
+        around = np.maximum(around, LEAST_ERROR * expected.std(axis=1))
+        widths = answer.widths(expected, np.where(around > 0, around, 1), outcomes).mean(axis=1)
+        parts, width = answer.widths_before - widths[1:], float(widths[0])
+        error = _error(parts)
         return Value(
-            (width, scatter),
-            (before - width, scatter),
+            (width, error),
+            (before - width, error),
             self._nats(left),
             None if answer.losses is None else self._regret(at, seen),
+            parts,
         )
 
     def _errors(self, runs: Sequence[int]) -> np.ndarray:

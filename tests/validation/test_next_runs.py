@@ -38,7 +38,7 @@ def level(table_for: Any) -> Fit:
     rng, posterior = np.random.default_rng(0), fit.posterior
     like = posterior["E"]
     posterior["E"] = like.copy(data=2 * np.exp(0.02 * rng.standard_normal(like.shape)))
-    posterior |= {name: xr.full_like(like, 1e-12) for name in ("A", "B")}
+    posterior = posterior.assign({name: xr.full_like(like, 1e-12) for name in ("A", "B")})
     posterior["sigma"] = xr.full_like(posterior["sigma"], 0.01)
     noise = replace(fit.model.noise, correlated=False)
     return replace(fit, model=replace(fit.model, noise=noise), idata=xr.DataTree.from_dict({"posterior": posterior}))
@@ -100,15 +100,13 @@ def test_a_second_run_counts_what_the_first_one_tells(bent):
 
 
 def test_a_batch_keeps_its_budget(bent):
-    budget = 2e20
-    found = bent.next_runs(
-        "allocation", candidates={"N": [2e7, 1e8, 2e9], "D": [1e9, 2e10]}, budget=budget, batch=4, flops=1e21
-    )
-    assert 1 <= len(found.chosen) <= 4 and found.chosen["cost"].iloc[-1] <= budget
-    assert found.unit == "decades" and not found.stop
+    plans, budget = {"N": [2e8, 2e9, 8e9], "D": [1e9, 2e10, 8e10]}, 5e20
+    found = bent.next_runs("loss", candidates=plans, budget=budget, batch=4, **AT)
+    assert 2 <= len(found.chosen) <= 4 and found.chosen["cost"].iloc[-1] <= budget and not found.stop
     assert (found.chosen["width"].diff().dropna() < 0).all()
-    alone = bent.next_runs("allocation", candidates={"N": [2e7, 1e8, 2e9], "D": [1e9, 2e10]}, budget=budget, flops=1e21)
-    assert found.chosen["reduction"].iloc[-1] > alone.chosen["reduction"].iloc[-1]
+    table = found.frame()
+    assert found.chosen["reduction"].iloc[-1] > table.loc[table["cost"] <= budget, "reduction"].max()
+    assert bent.next_runs("allocation", candidates=plans, flops=1e21).unit == "decades"
 
 
 def test_the_regret_that_a_run_avoids(bent):
@@ -140,24 +138,21 @@ def test_a_continued_run_costs_and_tells_what_is_new(table_for):
 def test_the_errors_of_a_continued_run_are_those_of_the_likelihood(table_for):
     """The mean and scale of a further checkpoint are those that the model has one step ahead."""
     fit = stand_in(models.chinchilla, table_for, draws=40)
-    run = str(fit.model.runs.table["run"].iloc[0])
-    table = fit.model.runs.table.query("run == @run")
+    whole = fit.model.runs.table
+    run = str(whole["run"].iloc[0])
+    table = whole.query("run == @run")
     D = 2 * float(table["D"].max())
-    plan = pd.DataFrame({"run": [run], "D": [D]})
-    found = outcomes(fit, Candidates.of(fit, plan, None), 0)
-    more = replace(fit.model.runs, table=pd.concat([table, table.iloc[[-1]].assign(D=D)], ignore_index=True))
-    design = replace(fit.model, runs=more).design
+    found = outcomes(fit, Candidates.of(fit, pd.DataFrame({"run": [run], "D": [D]}), None), 0)
+    more = pd.concat([whole, table.iloc[[-1]].assign(D=D)], ignore_index=True)
+    design = replace(fit.model, runs=replace(fit.model.runs, table=more)).design
     law = np.log(fit.loss(design.rows[["N", "D"]]))
     error = (np.log(design.rows["loss"]) - law).transpose("chain", "draw", "row", "eval")
-    order = {
-        k: xr.DataArray(v, dims=("row", "eval")[: v.ndim] if k != "eval_number" else "eval")
-        for k, v in design.order().items()
-    }
-    order["previous"] = xr.DataArray(design.order()["previous"], dims=("row", "eval"))
+    dims = {"start": ("row",), "eval_number": ("eval",)}
+    order = {k: xr.DataArray(v, dims=dims.get(k, ("row", "eval"))) for k, v in design.order().items()}
     mean, scale = replace(fit.noise, joint=False).one_step_ahead(error, fit.posterior, order)
-    expected = (law + mean).isel(row=-1, eval=0).values.ravel()
-    np.testing.assert_allclose(found.expected[:, 0], expected, rtol=1e-5)
-    assert found.variances[0].item() == pytest.approx(float((scale.isel(row=-1, eval=0) ** 2).mean()), rel=1e-4)
+    at = int(np.flatnonzero((design.rows["run"].values == run) & (design.rows["D"].values == D))[0])
+    np.testing.assert_allclose(found.expected[:, 0], (law + mean).isel(row=at, eval=0).values.ravel(), rtol=1e-5)
+    assert found.variances[0].item() == pytest.approx(float((scale.isel(row=at, eval=0) ** 2).mean()), rel=1e-4)
     new = outcomes(fit, Candidates.of(fit, pd.DataFrame({"N": table["N"].iloc[:1], "D": [D]}), None), 0)
     assert found.variances[0].item() < new.variances[0].item()
 
