@@ -225,7 +225,7 @@ def _stop(
 
 def _called(plans: Candidates, run: int) -> str:
     """Return a candidate in words."""
-    row: dict[str, Any] = plans.table.iloc[[run]].to_dict("records")[0]
+    row = {str(c): plans.table[c].iloc[run] for c in plans.table}
     if CANDIDATE in row:
         return f"the candidate {row[CANDIDATE]}"
     numbers = {c: float(v) for c, v in row.items() if c in plans.columns and isinstance(v, int | float | np.number)}

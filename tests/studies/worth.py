@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -41,7 +41,7 @@ class Design:
         return pd.DataFrame(list(product(*self.candidates.values())), columns=[*self.candidates])
 
 
-def sizes_and_tokens(misfit: str | None = None) -> bl.Model:
+def sizes_and_tokens(misfit: Literal["scales"] | None = None) -> bl.Model:
     """Return nine simulated runs of three sizes with the errors of real ones."""
     table = pd.DataFrame(list(product([2e7, 1e8, 5e8], [1e9, 5e9, 2e10])), columns=["N", "D"])
     noise = np.random.default_rng(0).standard_normal(len(table))
@@ -114,7 +114,7 @@ def refitted(name: str, fit: Fit, plan: pd.DataFrame) -> np.ndarray:
     design, kept = DESIGNS[name], BUILD / "worth" / f"{name}, {place}.txt"
     if kept.is_file():
         return np.loadtxt(kept)
-    columns = fit.columns(**{c: float(plan[c].iloc[0]) for c in plan})
+    columns = fit.columns(**{str(c): float(plan[c].iloc[0]) for c in plan})
     measured = fit.loss(columns, new_run=True, seed=5).transpose("chain", "draw", "eval").values
     measured = measured.reshape(-1, len(fit.evals))
     runs, widths = fit.model.runs, []
