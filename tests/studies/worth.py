@@ -72,7 +72,7 @@ DESIGNS = {
         {"N": SIZES, "D": [1e9, 5e9, 2e10, 8e10]},
         "loss",
         {"N": 1e10, "D": 2e11},
-        outcomes=20,
+        outcomes=12,
     ),
     "allocation": Design(
         "Nine simulated runs of three sizes, the best size for 1e21 FLOPs",
