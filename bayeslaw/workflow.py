@@ -38,6 +38,7 @@ from bayeslaw.spec.specification import Specification
 from bayeslaw.tables.areas import Schedules
 from bayeslaw.tables.reading import Table
 from bayeslaw.tables.runs import Runs
+from bayeslaw.validation.next_runs import next_runs
 
 if TYPE_CHECKING:
     import pymc
@@ -278,6 +279,7 @@ class Fit(Shown, Posterior):
     turning_length = checked(turning_length)
     critical_point = checked(critical_point)
     score = checked(score)
+    next_runs = checked(next_runs)
 
     @checked
     def new_domain(self, early_runs: Runs, *, draws: int = 1000, seed: int = 0) -> "Fit":

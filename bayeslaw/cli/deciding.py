@@ -17,7 +17,7 @@ from bayeslaw.cli.printing import print_answer
 from bayeslaw.decisions import DECISIONS, Decision
 from bayeslaw.tables.areas import read_schedule
 
-__all__ = ["commands"]
+__all__ = ["commands", "keyword", "question", "question_options"]
 
 
 class Rule(StrEnum):
@@ -116,63 +116,36 @@ def commands() -> dict[str, Any]:
     return dict(typer.main.get_group(app).commands)
 
 
+def question_options(ask: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Return the arguments of a decision as options of a command."""
+    text, arguments = inspect.getdoc(ask) or "", inspect.signature(ask).parameters.values()
+    parameters = [_parameter(p, text) for p in arguments if p.name not in WITHOUT_OPTION]
+    if {p.name for p in parameters} & {"candidates", "schedule"}:
+        parameters.append(keyword("warmup", options.Warmup, None))
+    return parameters
+
+
+def question(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a decision from the values of its options."""
+    warmup = given.pop("warmup", None)
+    asked = {name: _read(name, value) for name, value in given.items() if value is not None}
+    if "candidates" in asked:
+        plans = asked["candidates"].items()
+        asked["candidates"] = {name: read_schedule(path, warmup=warmup) for name, path in plans}
+    if "schedule" in asked:
+        asked["schedule"] = read_schedule(asked["schedule"], warmup=warmup)
+    return {name: value for name, value in asked.items() if value is not None}
+
+
 def _command(decision: Decision) -> Callable[..., None]:
     """Return the command of a decision, with the arguments of its function as options."""
-    text = inspect.getdoc(decision.ask) or ""
-    arguments = inspect.signature(decision.ask).parameters.values()
-    parameters = [_parameter(p, text) for p in arguments if p.name not in WITHOUT_OPTION]
-    names = {p.name for p in parameters}
-    parameters.insert(0, _keyword("fit_file", options.FitFile))
-    if names & {"candidates", "schedule"}:
-        parameters.append(_keyword("warmup", options.Warmup, None))
-    if "max_rise" in names:
-        parameters.append(_keyword("safe", options.Safe, None))
-    parameters += [_keyword("prob", options.Prob, None), _keyword("as_json", options.AsJson, False)]
+    parameters = [keyword("fit_file", options.FitFile), *question_options(decision.ask)]
+    if "max_rise" in {p.name for p in parameters}:
+        parameters.append(keyword("safe", options.Safe, None))
+    parameters += [keyword("prob", options.Prob, None), keyword("as_json", options.AsJson, False)]
 
     def command(fit_file: Path, prob: float | None, as_json: bool, **given: Any) -> None:
-        warmup, safe = given.pop("warmup", None), given.pop("safe", None)
-        asked = {name: _read(name, value) for name, value in given.items() if value is not None}
-        if "candidates" in asked:
-            plans = asked["candidates"].items()
-            asked["candidates"] = {name: read_schedule(path, warmup=warmup) for name, path in plans}
-        if "schedule" in asked:
-            asked["schedule"] = read_schedule(asked["schedule"], warmup=warmup)
-        fit = load_fit(fit_file)
-        answer: Any = getattr(fit, decision.name)(**{name: v for name, v in asked.items() if v is not None})
+        safe = given.pop("safe", None)
+        asked = question(given)
+        answer: Any = getattr(load_fit(fit_file), decision.name)(**asked)
         also = {} if safe is None else {f"p_safe_at_{exact(safe)}": answer.probability_safe(safe).values.tolist()}
-        print_answer(answer, prob, as_json, **also)
-
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    summary = " ".join(text.split("\n\n")[0].split()).replace("Return", "Find", 1)
-    name = decision.name.replace("_", "-")
-    command.__doc__ = f"{summary}\n\nExample: bayeslaw decide {name} fit.nc {decision.example}"
-    return command
-
-
-def _read(name: str, value: Any) -> Any:
-    if name in OPTIONS:
-        return OPTIONS[name][1](value)
-    return one_or_several(value) if isinstance(value, list) else value
-
-
-def _parameter(argument: inspect.Parameter, docstring: str) -> inspect.Parameter:
-    """Return the option of an argument: one of `OPTIONS`, or a number or flag whose help is in the docstring.
-
-    A number that the function takes several of, annotated as Any, may be repeated.
-    """
-    kind = OPTIONS.get(argument.name, (None,))[0]
-    if kind is None:
-        found = re.search(rf"^(?:\w+, )*{argument.name}(?:, \w+)* : .*\n((?:    .+\n?)+)", docstring, re.M)
-        text = re.split(r"[.;](?:\s|$)", " ".join(found[1].replace("`", "").split()))[0] + "." if found else None
-        number = list[float] if argument.annotation is Any else float
-        required = argument.default is inspect.Parameter.empty
-        plain = bool if argument.annotation is bool else number if required else number | None
-        kind = Annotated[plain, typer.Option(f"--{argument.name.replace('_', '-')}", help=text)]
-    default = argument.default
-    if default is not inspect.Parameter.empty and not isinstance(default, bool):
-        default = Rule.tolerance if argument.name == "rule" else None
-    return _keyword(argument.name, kind, default)
-
-
-def _keyword(name: str, kind: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -12,6 +13,7 @@ from bayeslaw.checks import CheckResult, run_checks
 from bayeslaw.decisions.study import study_of
 from bayeslaw.declare.laws import AREAS
 from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.law_and_misfit import law_and_misfit
 from bayeslaw.posterior.provenance import provenance
 from bayeslaw.posterior.sensitivity import LEAST_DRAWS, sensitivity
 from bayeslaw.posterior.without_shape import without_shape
@@ -19,6 +21,7 @@ from bayeslaw.reporting.answer import Answer
 from bayeslaw.reporting.answers import ANSWERS
 from bayeslaw.reporting.coefficients import coefficients, in_short
 from bayeslaw.reporting.figures import of_coefficients, of_fit
+from bayeslaw.reporting.next_run import next_run
 
 __all__ = ["SECTIONS", "Findings", "Section"]
 
@@ -101,6 +104,16 @@ def _priors(findings: Findings) -> Mapping[str, Any] | None:
     return {"sensitivity": table, "shape": _shape(findings.fit, findings.answer)}
 
 
+def _misfit(findings: Findings) -> Mapping[str, Any] | None:
+    table = law_and_misfit(findings.fit)
+    return None if table.empty else {"misfit": table.replace({np.nan: ""})}
+
+
+def _next(findings: Findings) -> Mapping[str, Any] | None:
+    found = next_run(findings.fit, findings.question)
+    return None if found is None else {"head": found.sentence, "next": found}
+
+
 def _others(findings: Findings) -> Mapping[str, Any] | None:
     others = [decision for decision in study_of(findings.fit).decisions if decision.name not in ANSWERS]
     return {"others": others} if others else None
@@ -127,6 +140,8 @@ SECTIONS = [
     Section("What speaks against it", "against", _against),
     Section("The evidence", "evidence", _evidence),
     Section("How much the priors and the law matter", "priors", _priors),
+    Section("How much is the law's, and how much its misfit's", "misfit", _misfit),
+    Section("What to run next", "next", _next),
     Section("What else this fit answers", "others", _others),
     Section("Coefficients", "coefficients", _coefficients, "Every coefficient beside its prior"),
     Section("Model, data and provenance", "model", _model, "What another run of this report needs"),

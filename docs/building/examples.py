@@ -99,7 +99,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "decisions.domain_learnability.Learnability": "to_frame, text",
         **{f"splits.{name}": "" for name in ("by", "largest", "late", "segments", "runs")},
     },
-    "Laws": {"law": "", "with_misfit": "", "Law": "card, inputs", "Coefficient": "", "Covariate": ""},
+    "Laws": {"law": "", "Law": "card, inputs", "Coefficient": "", "Covariate": ""},
     "Schedules": {
         f"schedules.{name}": ""
         for name in (
@@ -250,7 +250,6 @@ def power(D, /, *, E, B, beta):
 power
 float(power(1.0, E=2.0, B=0.5, beta=0.3))
 """,
-    "with_misfit": "bl.with_misfit(models.chinchilla)",
     "Law": "models.chinchilla\nfloat(models.chinchilla(1.0, 1.0, E=1.7, A=0.4, alpha=0.3, B=0.3, beta=0.3))",
     "Coefficient": 'models.dcpt.coefficients["alpha"]',
     "Covariate": 'models.dcpt.covariates["share"]',
