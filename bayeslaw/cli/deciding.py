@@ -149,3 +149,41 @@ def _command(decision: Decision) -> Callable[..., None]:
         asked = question(given)
         answer: Any = getattr(load_fit(fit_file), decision.name)(**asked)
         also = {} if safe is None else {f"p_safe_at_{exact(safe)}": answer.probability_safe(safe).values.tolist()}
+        print_answer(answer, prob, as_json, **also)
+
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    text = inspect.getdoc(decision.ask) or ""
+    summary = " ".join(text.split("\n\n")[0].split()).replace("Return", "Find", 1)
+    name = decision.name.replace("_", "-")
+    command.__doc__ = f"{summary}\n\nExample: bayeslaw decide {name} fit.nc {decision.example}"
+    return command
+
+
+def _read(name: str, value: Any) -> Any:
+    if name in OPTIONS:
+        return OPTIONS[name][1](value)
+    return one_or_several(value) if isinstance(value, list) else value
+
+
+def _parameter(argument: inspect.Parameter, docstring: str) -> inspect.Parameter:
+    """Return the option of an argument: one of `OPTIONS`, or a number or flag whose help is in the docstring.
+
+    A number that the function takes several of, annotated as Any, may be repeated.
+    """
+    kind = OPTIONS.get(argument.name, (None,))[0]
+    if kind is None:
+        found = re.search(rf"^(?:\w+, )*{argument.name}(?:, \w+)* : .*\n((?:    .+\n?)+)", docstring, re.M)
+        text = re.split(r"[.;](?:\s|$)", " ".join(found[1].replace("`", "").split()))[0] + "." if found else None
+        number = list[float] if argument.annotation is Any else float
+        required = argument.default is inspect.Parameter.empty
+        plain = bool if argument.annotation is bool else number if required else number | None
+        kind = Annotated[plain, typer.Option(f"--{argument.name.replace('_', '-')}", help=text)]
+    default = argument.default
+    if default is not inspect.Parameter.empty and not isinstance(default, bool):
+        default = Rule.tolerance if argument.name == "rule" else None
+    return keyword(argument.name, kind, default)
+
+
+def keyword(name: str, kind: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    """Return a parameter of a command."""
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
