@@ -52,6 +52,9 @@ class Coefficient(Described):
         A dim of the covariates with one value of the coefficient per label, for example ``"source"``.
     floor : bool
         Whether the coefficient lies below every observed loss of its validation set.
+    role : str, optional
+        The role of the only validation set whose loss it shapes, for a law of several losses that differ in their form:
+        it then has one value, without a dim ``eval``.
     """
 
     prior: Prior
@@ -62,12 +65,18 @@ class Coefficient(Described):
     seen_along: str | None = None
     over: str | None = None
     floor: bool = False
+    role: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.prior, Prior):
             raise LawError(f"prior is {shown(self.prior)}: give bl.positive(...), bl.real(...) or a bl.Prior")
         if not (isinstance(self.between, Real) and 0 < self.between < np.inf):
             raise LawError(f"between={shown(self.between)} is no spread: give a number above 0")
+        if self.role and (self.seen_along or self.floor):
+            raise LawError(
+                f"{self.meaning}: a coefficient of the {self.role} loss alone has no seen_along and is no floor, which "
+                "are of all losses; leave them out"
+            )
 
     def _about(self) -> tuple[str, list[tuple[str, str]]]:
         over = f", one for each {self.over}" if self.over else ""
@@ -220,6 +229,8 @@ class Law:
         for name, coefficient in self.coefficients.items():
             if owner := owner_of_coefficient(name, self.coefficients, self.columns):
                 raise LawError(f"law {self.name}: the coefficient {name} has the name of {owner}; rename it")
+            if coefficient.role is not None and coefficient.role not in self.evals:
+                raise unknown_name(f"role of {self.name} (of its coefficient {name})", coefficient.role, self.evals)
             if coefficient.over and coefficient.over not in self.over:
                 raise LawError(
                     f"law {self.name}: {name} varies over {coefficient.over!r}, a dim that no covariate has; give the "
@@ -270,6 +281,11 @@ class Law:
         """Whether the law takes validation sets of different roles differently."""
         derived = (cov.derive for cov in self.covariates.values() if cov.derive is not None)
         return bool(self.evals) or any("eval" in inspect.signature(derive).parameters for derive in derived)
+
+    @cached_property
+    def single_roles(self) -> tuple[str, ...]:
+        """The roles with coefficients of their own, each of which exactly one validation set must have."""
+        return tuple(dict.fromkeys(c.role for c in self.coefficients.values() if c.role))
 
     @cached_property
     def columns(self) -> tuple[str, ...]:

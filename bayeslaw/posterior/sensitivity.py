@@ -166,11 +166,13 @@ def in_prior_units(fit: Posterior) -> dict[str, xr.DataArray]:
 
     Positive coefficients are on the log scale. The prior is that of the card or the user, without the shape prior; for
     a pooled coefficient it is that of one group, population and spread together. Coefficients without such a closed
-    form are left out.
+    form are left out. A coefficient of one role has a dim ``eval`` with its validation set.
     """
     model, result = fit.model, {}
     for name, coefficient in model.law.coefficients.items():
         prior, draws = model.priors.get(name, coefficient.prior), fit.posterior[name]
+        if coefficient.role:
+            draws = draws.expand_dims(eval=model.design.of_role(coefficient.role))
         spread = coefficient.between if name in model.by else 0.0
         mu, sigma = (prior.parameters.get(p) for p in ("mu", "sigma"))
         if prior.distribution == "Beta" and closed(prior):
