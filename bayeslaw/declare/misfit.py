@@ -15,8 +15,9 @@ from typing import Any
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.declare.algebra import exp, log
-from bayeslaw.declare.laws import Coefficient, Covariate, Law
+from bayeslaw.declare.laws import Law
 from bayeslaw.declare.priors import real
+from bayeslaw.declare.symbols import Coefficient, Covariate
 from bayeslaw.errors import LawError, unknown_name
 
 __all__ = ["with_misfit"]

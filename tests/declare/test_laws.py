@@ -199,7 +199,7 @@ def test_density_and_gradient_are_finite_at_prior_draws(law, outside, crossed, t
         for name, out in zip(["density", *(v.name for v in values)], evaluate(*(p[i] for p in points)), strict=True):
             assert np.isfinite(out).all(), (i, name)
 
-    middle = [np.median(p, axis=0) for p in points]
+    middle = [np.asarray(np.median(p, axis=0)) for p in points]
     gradient = evaluate(*middle)[1:]
     for k, p in enumerate(middle):
         for cell in np.ndindex(p.shape):

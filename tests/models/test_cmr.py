@@ -325,7 +325,7 @@ def test_real_runs_are_described_but_not_their_decay(law, other, pythia):
     assert errors(table["step"] <= 7000)[table["step"] > 7000].mean() < -0.004
 
 
-# ------------------------------------------------------------------------------------------------ both losses in one fit
+# ----------------------------------------------------------------------------------------------- both losses in one fit
 BOTH = dict(h=0.02, p=1.5, s=0.5, odds_ref=0.6, kappa=1.1, k_R=0.08, s_R=0.2, k_D=0.05, s_D=-0.05)
 LEVELS = {"general": 2.5, "domain": 1.5}
 
