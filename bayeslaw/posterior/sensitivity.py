@@ -32,6 +32,7 @@ __all__ = [
     "Cell",
     "contraction",
     "in_prior_units",
+    "with_loss",
     "log_prior",
     "sensitivity",
     "unit_cells",
@@ -161,18 +162,24 @@ def weighable(fit: Posterior) -> bool:
     return fit.method not in ("prior", "mle") and fit.draws >= LEAST_DRAWS
 
 
+def with_loss(fit: Posterior, name: str) -> xr.DataArray:
+    """Return the draws of a parameter; those of a coefficient of one role have a dim ``eval`` with its only loss."""
+    coefficient, draws = fit.model.law.coefficients.get(name), fit.posterior[name]
+    if coefficient is None or not coefficient.role:
+        return draws
+    return draws.expand_dims(eval=fit.model.design.of_role(coefficient.role))
+
+
 def in_prior_units(fit: Posterior) -> dict[str, xr.DataArray]:
     """Return the draws of every coefficient in standard deviations from the middle of its prior.
 
     Positive coefficients are on the log scale. The prior is that of the card or the user, without the shape prior; for
     a pooled coefficient it is that of one group, population and spread together. Coefficients without such a closed
-    form are left out. A coefficient of one role has a dim ``eval`` with its validation set.
+    form are left out.
     """
     model, result = fit.model, {}
     for name, coefficient in model.law.coefficients.items():
-        prior, draws = model.priors.get(name, coefficient.prior), fit.posterior[name]
-        if coefficient.role:
-            draws = draws.expand_dims(eval=model.design.of_role(coefficient.role))
+        prior, draws = model.priors.get(name, coefficient.prior), with_loss(fit, name)
         spread = coefficient.between if name in model.by else 0.0
         mu, sigma = (prior.parameters.get(p) for p in ("mu", "sigma"))
         if prior.distribution == "Beta" and closed(prior):
