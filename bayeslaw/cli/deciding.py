@@ -11,10 +11,21 @@ import typer
 
 from bayeslaw.cli import options
 from bayeslaw.cli.mistakes import OnceEach
-from bayeslaw.cli.options import load_fit, numbers, one_or_several, pairs, read_baseline, read_before, read_goal
-from bayeslaw.cli.printing import print_answer
+from bayeslaw.cli.options import (
+    load_fit,
+    load_fits,
+    numbers,
+    one_or_several,
+    pairs,
+    read_baseline,
+    read_before,
+    read_goal,
+)
+from bayeslaw.cli.printing import print_answer, print_stack
 from bayeslaw.decisions import DECISIONS, Decision
+from bayeslaw.errors import RangeError
 from bayeslaw.tables.areas import read_schedule
+from bayeslaw.validation.stacking import Stack
 
 __all__ = ["commands"]
 
@@ -65,6 +76,14 @@ COST = Annotated[
 EVALS = Annotated[
     list[str] | None,
     typer.Option("--eval", help="The validation set whose loss counts, or a role; of critical-ratio also several."),
+]
+ALSO = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--also",
+        metavar="FIT.nc",
+        help="Another fit of the same runs: one answer of both, by their weights in predicting runs left out.",
+    ),
 ]
 PLAN = Annotated[Path, typer.Argument(metavar="SCHEDULE.csv", help="step, lr: as long as it may get.")]
 STAGE2 = Annotated[Path, typer.Argument(metavar="STAGE2.nc", help="A fit from loss to score.")]
@@ -126,9 +145,13 @@ def _command(decision: Decision) -> Callable[..., None]:
         parameters.append(_keyword("warmup", options.Warmup, None))
     if "max_rise" in names:
         parameters.append(_keyword("safe", options.Safe, None))
-    parameters += [_keyword("prob", options.Prob, None), _keyword("as_json", options.AsJson, False)]
+    parameters += [
+        _keyword("also", ALSO, None),
+        _keyword("prob", options.Prob, None),
+        _keyword("as_json", options.AsJson, False),
+    ]
 
-    def command(fit_file: Path, prob: float | None, as_json: bool, **given: Any) -> None:
+    def command(fit_file: Path, also: list[Path] | None, prob: float | None, as_json: bool, **given: Any) -> None:
         warmup, safe = given.pop("warmup", None), given.pop("safe", None)
         asked = {name: _read(name, value) for name, value in given.items() if value is not None}
         if "candidates" in asked:
@@ -136,10 +159,17 @@ def _command(decision: Decision) -> Callable[..., None]:
             asked["candidates"] = {name: read_schedule(path, warmup=warmup) for name, path in plans}
         if "schedule" in asked:
             asked["schedule"] = read_schedule(asked["schedule"], warmup=warmup)
-        fit = load_fit(fit_file)
-        answer: Any = getattr(fit, decision.name)(**{name: v for name, v in asked.items() if v is not None})
-        also = {} if safe is None else {f"p_safe_at_{safe:g}": answer.probability_safe(safe).values.tolist()}
-        print_answer(answer, prob, as_json, **also)
+        asked = {name: v for name, v in asked.items() if v is not None}
+        if also:
+            if safe is not None:
+                raise RangeError("--safe is of one fit: leave it out, or --also")
+            print_stack(
+                Stack.of(load_fits([fit_file, *also]), lambda fit: getattr(fit, decision.name)(**asked)), prob, as_json
+            )
+            return
+        answer: Any = getattr(load_fit(fit_file), decision.name)(**asked)
+        beside = {} if safe is None else {f"p_safe_at_{safe:g}": answer.probability_safe(safe).values.tolist()}
+        print_answer(answer, prob, as_json, **beside)
 
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     summary = " ".join(text.split("\n\n")[0].split()).replace("Return", "Find", 1)
