@@ -37,6 +37,7 @@ from bayeslaw.spec.specification import Specification
 from bayeslaw.tables.areas import Schedules
 from bayeslaw.tables.reading import Table
 from bayeslaw.tables.runs import Runs
+from bayeslaw.validation.next_runs import next_runs
 
 if TYPE_CHECKING:
     import pymc
@@ -283,6 +284,7 @@ class Fit(Posterior):
     turning_length = checked(turning_length)
     critical_point = checked(critical_point)
     score = checked(score)
+    next_runs = checked(next_runs)
 
     @checked
     def new_domain(self, early_runs: Runs, *, draws: int = 1000, seed: int = 0) -> "Fit":

@@ -3,6 +3,7 @@
 Results go to standard output. An error is one line on standard error with exit code 2, and nothing is written.
 """
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -55,10 +56,31 @@ class Decisions(TyperGroup):
             formatter.write_dl(list(QUESTIONS.items()))
 
     def _make(self) -> None:
+        if not self.commands:
+            self.commands.update(self._made())
+
+    def _made(self) -> dict[str, Any]:
         from bayeslaw.cli.deciding import commands
 
-        if not self.commands:
-            self.commands.update(commands())
+        return commands()
+
+
+class Questions(Decisions):
+    """The commands of the next run, one for each decision and one for a loss."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of the commands; see `typer.core.TyperGroup`."""
+        return [*QUESTIONS, "loss"]
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of the commands; see `typer.core.TyperGroup`."""
+        with formatter.section("Questions"):
+            formatter.write_dl([*QUESTIONS.items(), ("loss", "The loss at a place.")])
+
+    def _made(self) -> dict[str, Any]:
+        from bayeslaw.cli.next_runs import questions
+
+        return questions()
 
 
 app = typer.Typer(
@@ -67,6 +89,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Bayesian scaling laws of (continual) pre-training: which mixture ratio, and how sure.",
 )
+following = typer.Typer(cls=Questions, rich_markup_mode=None)
 decide = typer.Typer(cls=Decisions, rich_markup_mode=None, help="Answer a question, with a credible interval.")
 
 
@@ -85,6 +108,18 @@ def start(
     """Bayesian scaling laws of (continual) pre-training: which mixture ratio, and how sure."""
 
 
+@following.callback()
+def planned(
+    context: typer.Context,
+    fit_file: Annotated[Path, typer.Argument(metavar="FIT.nc", help="A fit that `bayeslaw fit` wrote.")],
+) -> None:
+    """Say which run to do next for a question, and when to stop.
+
+    Example: bayeslaw next fit.nc critical-ratio --N 7e9 --D 1e11 --max-rise 0.01 --candidates grid.csv --budget 1e21
+    """
+    context.obj = fit_file
+
+
 app.command(cls=OnceEach)(laws)
 app.command(cls=OnceEach)(suggest)
 app.command(cls=OnceEach)(data)
@@ -93,6 +128,7 @@ app.command(cls=OnceEach)(evaluate)
 app.command(cls=OnceEach)(compare)
 app.command(cls=OnceEach)(predict)
 app.add_typer(decide, name="decide")
+app.add_typer(following, name="next")
 app.command(cls=OnceEach)(check)
 app.command(cls=OnceEach)(report)
 app.command(cls=OnceEach)(demo)

@@ -25,9 +25,9 @@ from bayeslaw.cli.printing import print_answer, print_stack
 from bayeslaw.decisions import DECISIONS, Decision
 from bayeslaw.errors import RangeError
 from bayeslaw.tables.areas import read_schedule
-from bayeslaw.validation.stacking import Stack
+from bayeslaw.validation.stacking import Stack, known_to
 
-__all__ = ["commands"]
+__all__ = ["commands", "keyword", "question", "question_options"]
 
 
 class Rule(StrEnum):
@@ -134,44 +134,51 @@ def commands() -> dict[str, Any]:
     return dict(typer.main.get_group(app).commands)
 
 
+def question_options(ask: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Return the arguments of a decision as options of a command."""
+    text, arguments = inspect.getdoc(ask) or "", inspect.signature(ask).parameters.values()
+    parameters = [_parameter(p, text) for p in arguments if p.name not in WITHOUT_OPTION]
+    if {p.name for p in parameters} & {"candidates", "schedule"}:
+        parameters.append(keyword("warmup", options.Warmup, None))
+    return parameters
+
+
+def question(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a decision from the values of its options."""
+    warmup = given.pop("warmup", None)
+    asked = {name: _read(name, value) for name, value in given.items() if value is not None}
+    if "candidates" in asked:
+        plans = asked["candidates"].items()
+        asked["candidates"] = {name: read_schedule(path, warmup=warmup) for name, path in plans}
+    if "schedule" in asked:
+        asked["schedule"] = read_schedule(asked["schedule"], warmup=warmup)
+    return {name: value for name, value in asked.items() if value is not None}
+
+
 def _command(decision: Decision) -> Callable[..., None]:
     """Return the command of a decision, with the arguments of its function as options."""
-    text = inspect.getdoc(decision.ask) or ""
-    arguments = inspect.signature(decision.ask).parameters.values()
-    parameters = [_parameter(p, text) for p in arguments if p.name not in WITHOUT_OPTION]
-    names = {p.name for p in parameters}
-    parameters.insert(0, _keyword("fit_file", options.FitFile))
-    if names & {"candidates", "schedule"}:
-        parameters.append(_keyword("warmup", options.Warmup, None))
-    if "max_rise" in names:
-        parameters.append(_keyword("safe", options.Safe, None))
-    parameters += [
-        _keyword("also", ALSO, None),
-        _keyword("prob", options.Prob, None),
-        _keyword("as_json", options.AsJson, False),
-    ]
+    parameters = [keyword("fit_file", options.FitFile), *question_options(decision.ask)]
+    if "max_rise" in {p.name for p in parameters}:
+        parameters.append(keyword("safe", options.Safe, None))
+    parameters += [keyword("also", ALSO, None), keyword("prob", options.Prob, None)]
+    parameters.append(keyword("as_json", options.AsJson, False))
 
     def command(fit_file: Path, also: list[Path] | None, prob: float | None, as_json: bool, **given: Any) -> None:
-        warmup, safe = given.pop("warmup", None), given.pop("safe", None)
-        asked = {name: _read(name, value) for name, value in given.items() if value is not None}
-        if "candidates" in asked:
-            plans = asked["candidates"].items()
-            asked["candidates"] = {name: read_schedule(path, warmup=warmup) for name, path in plans}
-        if "schedule" in asked:
-            asked["schedule"] = read_schedule(asked["schedule"], warmup=warmup)
-        asked = {name: v for name, v in asked.items() if v is not None}
+        safe = given.pop("safe", None)
+        asked = question(given)
         if also:
             if safe is not None:
-                raise RangeError("--safe is of one fit: leave it out, or --also")
-            print_stack(
-                Stack.of(load_fits([fit_file, *also]), lambda fit: getattr(fit, decision.name)(**asked)), prob, as_json
-            )
+                raise RangeError("--safe is asked of one fit: leave it out, or leave --also out")
+            fits = load_fits([fit_file, *also])
+            stack = Stack.of(fits, lambda fit: getattr(fit, decision.name)(**known_to(fit, asked)))
+            print_stack(stack, prob, as_json)
             return
         answer: Any = getattr(load_fit(fit_file), decision.name)(**asked)
         beside = {} if safe is None else {f"p_safe_at_{safe:g}": answer.probability_safe(safe).values.tolist()}
         print_answer(answer, prob, as_json, **beside)
 
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    text = inspect.getdoc(decision.ask) or ""
     summary = " ".join(text.split("\n\n")[0].split()).replace("Return", "Find", 1)
     name = decision.name.replace("_", "-")
     command.__doc__ = f"{summary}\n\nExample: bayeslaw decide {name} fit.nc {decision.example}"
@@ -200,8 +207,9 @@ def _parameter(argument: inspect.Parameter, docstring: str) -> inspect.Parameter
     default = argument.default
     if default is not inspect.Parameter.empty and not isinstance(default, bool):
         default = Rule.tolerance if argument.name == "rule" else None
-    return _keyword(argument.name, kind, default)
+    return keyword(argument.name, kind, default)
 
 
-def _keyword(name: str, kind: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+def keyword(name: str, kind: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    """Return a parameter of a command."""
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)

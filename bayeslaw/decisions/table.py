@@ -38,6 +38,8 @@ class Decision:
         It is a question to laws of these kinds (empty: of any) that depend on these columns.
     of_the_study : callable
         Returns the question that a study has by itself; None if there is none.
+    decades : bool
+        Its answer spans factors, so that the width of an interval is counted in factors of ten.
     """
 
     ask: Callable[..., Quantity]
@@ -45,6 +47,7 @@ class Decision:
     kinds: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     of_the_study: Callable[[Posterior], Mapping[str, Any] | None] = lambda _: None
+    decades: bool = False
 
     @property
     def name(self) -> str:
@@ -73,13 +76,20 @@ _TABLE = (
         kinds=("share", "size"),
         columns=("N", "D"),
         of_the_study=allocation.of_the_study,
+        decades=True,
     ),
-    Decision(tokens_for, "--loss 2.5 --N 1.8e9 --domain-share 0.5", columns=("D",)),
+    Decision(tokens_for, "--loss 2.5 --N 1.8e9 --domain-share 0.5", columns=("D",), decades=True),
     Decision(
         best_mixture, "--max github=0.3 --json", ("mixture",), of_the_study=lambda fit: of_largest_run(fit, WEIGHT)
     ),
     Decision(optimum_shift, "--N 1e8 --N 7e9 --D 1e11", ("mixture",), ("N", "D")),
-    Decision(equivalent_compute, "--mixture web=0.7 --mixture code=0.3 --than web=1 --D 1e10", ("mixture",), ("D",)),
+    Decision(
+        equivalent_compute,
+        "--mixture web=0.7 --mixture code=0.3 --than web=1 --D 1e10",
+        ("mixture",),
+        ("D",),
+        decades=True,
+    ),
     Decision(
         best_duration, "--goal gsm8k --longest 0.3", ("window",), of_the_study=lambda f: of_largest_run(f, "duration")
     ),

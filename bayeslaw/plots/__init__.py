@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from bayeslaw.plots.curves import plot_along, plot_curve, plot_turning_point
     from bayeslaw.plots.fits import plot_fit, plot_forest, plot_learned, plot_prior_posterior, plot_shares
     from bayeslaw.plots.mixtures import plot_mixture, plot_regret, plot_sources
+    from bayeslaw.plots.next_runs import plot_next_runs
 else:
     __getattr__, __dir__ = lazy(
         __name__,
@@ -19,6 +20,7 @@ else:
             "bayeslaw.plots.curves": ["plot_along", "plot_curve", "plot_turning_point"],
             "bayeslaw.plots.fits": ["plot_fit", "plot_forest", "plot_learned", "plot_prior_posterior", "plot_shares"],
             "bayeslaw.plots.mixtures": ["plot_mixture", "plot_regret", "plot_sources"],
+            "bayeslaw.plots.next_runs": ["plot_next_runs"],
         },
     )
 
@@ -32,6 +34,7 @@ __all__ = [
     "plot_intervals",
     "plot_learned",
     "plot_mixture",
+    "plot_next_runs",
     "plot_prior_posterior",
     "plot_quantity",
     "plot_regret",

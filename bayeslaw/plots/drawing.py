@@ -8,8 +8,10 @@ from bayeslaw.errors import ArgumentError
 from bayeslaw.plots.answers import plot_quantity
 from bayeslaw.plots.calibration import plot_calibration
 from bayeslaw.plots.mixtures import plot_mixture
+from bayeslaw.plots.next_runs import plot_next_runs
 from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.validation.calibration import Calibration
+from bayeslaw.validation.proposals import NextRuns
 
 __all__ = ["draw"]
 
@@ -17,11 +19,12 @@ __all__ = ["draw"]
 @singledispatch
 def draw(answer: Any, **options: Any) -> Any:
     """Draw an answer on the given axes, or on new ones, and return them."""
-    raise ArgumentError(f"{type(answer).__name__} has no figure: give a Quantity or a Calibration")
+    raise ArgumentError(f"{type(answer).__name__} has no figure: give a Quantity, a Calibration or NextRuns")
 
 
 draw.register(Quantity, plot_quantity)
 draw.register(Calibration, plot_calibration)
+draw.register(NextRuns, plot_next_runs)
 
 
 @draw.register

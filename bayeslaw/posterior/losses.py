@@ -26,7 +26,7 @@ from bayeslaw.tables.mixtures import PREFIX, folded, normalised, sources
 from bayeslaw.tables.reading import Table, check_named, numeric, read_table
 from bayeslaw.tables.runs import LABELS
 
-__all__ = ["by_row", "grid", "predict"]
+__all__ = ["by_row", "columns_of", "grid", "predict"]
 
 SUMMARY = ["mean", "sd", "lower", "upper"]
 
@@ -81,8 +81,7 @@ def by_row(
         assumed = [known.attrs["assumed"]]
     elif scheduled:
         raise RangeError(f"the law {law.name} has no schedule: leave schedule, before and warmup out")
-    columns = fit.columns(**_asked(fit, known))
-    _check_trained(fit, columns)
+    columns = columns_of(fit, known)
     summary = _summarised(fit, columns, levels(prob), new_run, seed)
     answers = rows.iloc[np.repeat(np.arange(len(rows)), len(fit.evals))]
     if len(fit.evals) > 1:
@@ -96,6 +95,19 @@ def by_row(
     for caution in answers.attrs["cautions"]:
         warnings.warn(caution, Caution, stacklevel=4)
     return answers
+
+
+def columns_of(fit: Posterior, table: pd.DataFrame) -> xr.Dataset:
+    """Return the columns of a fit at the rows of a table, as named arrays with the dim ``row``.
+
+    Raises
+    ------
+    DataError, RangeError, UnknownName
+        A column or label is missing, not known or not possible.
+    """
+    columns = fit.columns(**_asked(fit, table))
+    _check_trained(fit, columns)
+    return columns
 
 
 def _cautioned(fit: Posterior, answer: Quantity, columns: xr.Dataset, **path: Any) -> Quantity:

@@ -25,6 +25,7 @@ from bayeslaw.reporting.cells import for_each
 from bayeslaw.reporting.choices import durations, mixture, schedules
 from bayeslaw.reporting.coefficients import coefficients, in_short
 from bayeslaw.reporting.figures import of_coefficients, of_fit
+from bayeslaw.reporting.next_run import next_run
 from bayeslaw.reporting.ratios import ratios
 
 __all__ = ["answer", "checks_of", "content"]
@@ -109,6 +110,7 @@ def content(fit: Posterior, question: Question, published: Mapping[str, Any] | N
         "published": bool(published),
         "sensitivity": _sensitivity(fit, found) if fit.draws >= LEAST_DRAWS else None,
         "shape": _shape(fit, found),
+        "next": next_run(fit, question),
         "evidence": of_fit(fit, found.marks),
         "coefficients_pictures": of_coefficients(fit),
         "others": [decision for decision in study_of(fit).decisions if decision.name not in ANSWERS],

@@ -21,13 +21,16 @@ from bayeslaw.validation import splits
 from bayeslaw.validation.comparison import compare
 from bayeslaw.validation.evaluation import evaluate
 
-__all__ = ["Stack", "stacked", "weights_of"]
+__all__ = ["Stack", "known_to", "stacked", "weights_of"]
 
 PARTS = 10
 """Parts of the runs that are left out in turn, where single runs cannot be left out by weights."""
 
 REFIT: dict[str, Any] = {"draws": 200, "chains": 2}
 """Draws of these refits."""
+
+SETTINGS = ("N", "D", "U", "domain_share", "domain")
+"""Arguments of a question that are columns of runs."""
 
 COUNTS = 0.01
 """Weight from which on a model's answer counts as one of those that should agree."""
@@ -172,6 +175,17 @@ def weights_of(entries: Mapping[str, Posterior]) -> dict[str, float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of refits with few draws
         return dict(compare(found)["weight"])
+
+
+def known_to(fit: Posterior, question: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a question without the columns that a law does not have and all its runs share."""
+    table, law, groups = fit.model.runs.table, fit.model.law, fit.model.design.groups
+
+    def shared(name: str, value: Any) -> bool:
+        unknown = name in SETTINGS and name in table and name not in law.columns and name not in groups
+        return unknown and bool((table[name] == value).all()) if np.ndim(value) == 0 else False
+
+    return {name: value for name, value in question.items() if not shared(name, value)}
 
 
 def _cells(model: Specification) -> pd.DataFrame:
