@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bayeslaw.validation.calibration import Calibration, calibrate
     from bayeslaw.validation.comparison import compare
     from bayeslaw.validation.evaluation import Evaluation, evaluate
+    from bayeslaw.validation.first_design import Plan, plan
     from bayeslaw.validation.stacking import stacked
     from bayeslaw.workflow import Fit, Model, load
 else:
@@ -73,6 +74,7 @@ else:
             "bayeslaw.validation.calibration": ["Calibration", "calibrate"],
             "bayeslaw.validation.comparison": ["compare"],
             "bayeslaw.validation.evaluation": ["Evaluation", "evaluate"],
+            "bayeslaw.validation.first_design": ["Plan", "plan"],
             "bayeslaw.validation.splits": [],
             "bayeslaw.validation.stacking": ["stacked"],
             "bayeslaw.workflow": ["Fit", "Model", "load"],
@@ -92,6 +94,7 @@ __all__ = [
     "Misfit",
     "Model",
     "Noise",
+    "Plan",
     "Prior",
     "Quantity",
     "Runs",
@@ -107,6 +110,7 @@ __all__ = [
     "learnability",
     "load",
     "models",
+    "plan",
     "plots",
     "positive",
     "read_curves",
