@@ -90,8 +90,9 @@ class Plan:
 
         Columns: ``design``; its ``runs`` and ``rows`` (checkpoints are rows); ``cost``; the expected ``width`` of the
         interval of the answer, with its Monte Carlo error ``width_error``; by how much it lies ``behind`` that of the
-        best design, truth by truth, with ``behind_error``; ``width_per_prior``, its ratio to the width before any run; ``covered``, the share of intervals that hold the simulated truth; ``fits``, the simulated
-        tables that could be fitted; the smallest and largest value of every column of the law.
+        best design, truth by truth, with ``behind_error``; ``width_per_prior``, its ratio to the width before any
+        run; ``covered``, the share of intervals that hold the simulated truth; ``fits``, the simulated tables that
+        could be fitted; the smallest and largest value of every column of the law.
         """
         return self.table.copy()
 
@@ -301,7 +302,7 @@ def _baseline(truth: Posterior, asked: Mapping[str, Any], share: float) -> float
     if general.size != 1:
         raise RangeError("a plan asks for one critical ratio: give one N and one D, or baseline=")
     limit, rise = float(asked.get("max_increase", 0.0)), float(asked.get("max_rise", 0.0))
-    return (general.item() - limit) / (1 + rise)
+    return float((general.item() - limit) / (1 + rise))
 
 
 def _fitted(true: Posterior, rng: np.random.Generator, seed: int) -> Posterior | None:
