@@ -91,6 +91,7 @@ WANTED = {
     "Law": "a Law, one of bayeslaw.models or your own, declared with @bl.law",
     "Mapping": "a mapping, {name: value}",
     "Model": "a Model, bl.Model(law, runs) or that of a fit, fit.model",
+    "NextRuns": "NextRuns, fit.next_runs(...)",
     "Noise": "an error model, bl.Noise(...)",
     "Path": "a path",
     "Prior": "a prior, for example bl.positive(0.35, spread=0.3)",

@@ -16,13 +16,16 @@ from bayeslaw.posterior.prediction import thinned
 from bayeslaw.reporting.answer import question_of
 from bayeslaw.validation.candidates import spent
 from bayeslaw.validation.neighbourhood import neighbourhood
-from bayeslaw.validation.next_runs import LEAST_DRAWS, next_runs
+from bayeslaw.validation.next_runs import next_runs
 from bayeslaw.validation.proposals import NextRuns
 
 __all__ = ["NextRun", "next_run"]
 
 DRAWS = 1000
 """Draws of a report's estimate."""
+
+LEAST_DRAWS = 400
+"""Draws of a fit from which a report speaks of the next run."""
 
 ROWS = 4
 """Candidates that a report shows."""

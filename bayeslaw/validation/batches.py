@@ -54,7 +54,7 @@ def _greedily(
     least: float,
     per_cost: bool,
 ) -> list[int]:
-    costs, chosen, before = plans.table["cost"].to_numpy(), list[int](), 0.0
+    costs, chosen, before = plans.table["cost"].to_numpy(), list[int](), None
     left = np.inf if budget is None else budget
     alone = np.array([weighed.quickly([run]) for run in range(len(plans))])
     for _ in range(batch):
@@ -71,13 +71,13 @@ def _greedily(
             quick = {run: weighed.quickly([*chosen, run]) for run in open_ if alone[run] > 0}
             short = sorted(quick, key=lambda run: -(quick[run] - weighed.quickly(chosen)) / weight[run])[:SHORTLIST]
             found = {run: weighed.value([*chosen, run]) for run in short}
-        gains = {run: value.reduction[0] - before for run, value in found.items()}
-        sure = {run: gain - LEAST_ERRORS * found[run].reduction[1] for run, gain in gains.items()}
-        worth = {run: sure[run] / weight[run] for run, gain in gains.items() if gain >= least and sure[run] > 0}
+        gains = {run: value.beyond(before) for run, value in found.items()}
+        sure = {run: gain - LEAST_ERRORS * error for run, (gain, error) in gains.items() if gain >= least}
+        worth = {run: gain / weight[run] for run, gain in sure.items() if gain > 0}
         if not worth:
             break
         best = max(worth, key=worth.__getitem__)
-        before, left = found[best].reduction[0], left - costs[best]
+        before, left = found[best], left - costs[best]
         chosen.append(best)
     return chosen
 

@@ -146,11 +146,11 @@ def _continued(fit: Posterior, table: pd.DataFrame) -> pd.DataFrame:
     """Return the table with what it leaves out of the runs that it continues."""
     path, runs = fit.model.law.path, fit.model.runs.sorted_along(fit.model.law.path).table
     last = runs.drop_duplicates("run", keep="last")
-    known: dict[str, dict[str, Any]] = dict(zip(last["run"].astype(str), last.to_dict("records"), strict=True))
+    known = dict(zip(last["run"].astype(str), _records(last), strict=True))
     identity = (*fit.model.law.columns, *fit.model.design.groups, "N", "domain")
     own = [c for c in map(str, runs.columns) if c != path and (c in identity or c.startswith(PREFIX))]
     named = ["" if pd.isna(run) else as_text(run).strip() for run in table["run"]]
-    rows: list[dict[str, Any]] = table.assign(run=named).to_dict("records")
+    rows = _records(table.assign(run=named))
     for number, plan in enumerate(rows):
         if (run := plan["run"]) == "":
             continue
@@ -176,6 +176,10 @@ def _continued(fit: Posterior, table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(c): value for c, value in row.items()} for row in table.to_dict("records")]
+
+
 def _alike(one: Any, other: Any) -> bool:
     if isinstance(other, str):
         return as_text(one) == other
@@ -193,9 +197,9 @@ def _spread(rows: np.ndarray) -> np.ndarray:
 def _costs(fit: Posterior, last: pd.DataFrame, continued: Sequence[str], column: str | None) -> pd.Series:
     """Return what each candidate costs from now on."""
     if column is not None:
-        costs = numeric(last, column)
-        refuse(costs, costs <= 0, "give what the run costs, above 0")
-        return costs
+        named = numeric(last, column)
+        refuse(named, named <= 0, "give what the run costs, above 0")
+        return named
     if missing := [c for c in ("N", "D") if c not in last]:
         raise DataError(
             f"the candidates have no {' and no '.join(missing)} to count FLOPs by (6 N D): add it, or name a column of "

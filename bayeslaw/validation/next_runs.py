@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
 from bayeslaw.base.words import amount, place, run_called
@@ -16,7 +15,7 @@ from bayeslaw.errors import ArgumentError, LawError, RangeError, shown, unknown_
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.losses import predict
 from bayeslaw.posterior.prediction import thinned
-from bayeslaw.posterior.quantity import Censored, Quantity
+from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.validation.batches import LEAST_ERRORS, chosen_runs, up_to_each, with_values
 from bayeslaw.validation.candidates import CANDIDATE, FLOPS, Candidates
 from bayeslaw.validation.neighbourhood import neighbourhood
@@ -24,13 +23,13 @@ from bayeslaw.validation.outcomes import outcomes
 from bayeslaw.validation.proposals import NextRuns, Stop
 from bayeslaw.validation.worth import Answer, Surrogate, Value
 
-__all__ = ["LEAST_DRAWS", "next_runs"]
+__all__ = ["next_runs"]
 
 DRAWS = 4000
 """Draws from which the worth of a run is estimated."""
 
-LEAST_DRAWS = 400
-"""Draws below which nothing is said."""
+LEAST_DRAWS = 64
+"""Draws below which an error cannot be told."""
 
 MOST_RUNS = 8
 """Runs in a batch."""
@@ -114,7 +113,7 @@ def next_runs(
     few = thinned(fit, DRAWS)
     asks = _named_question(question, answer)
     elements, unit = _answer(few, answer, asks in DECISIONS and DECISIONS[asks].decades, prob)
-    weighed = Surrogate(elements, outcomes(few, plans, seed), seed)
+    weighed = Surrogate(elements, outcomes(few, plans, seed))
     values = [weighed.value([run]) for run in range(len(plans))]
     table = with_values(plans.table, values, plans.table["cost"])
     least = 0.0 if at_least is None else at_least
@@ -171,24 +170,18 @@ def _answer(fit: Posterior, answer: Quantity, decades: bool, prob: float) -> tup
         raise RangeError("the answer has fewer draws than the fit: ask a question that every draw answers")
     kept = np.searchsorted(answer.draws["draw"].values, fit.posterior["draw"].values)
     draws = answer.draws.isel(draw=kept)
-    low, high = (
-        xr.DataArray(end).broadcast_like(draws.isel(dict.fromkeys(SAMPLE, 0), drop=True))
-        for end in ((answer.low, answer.high) if isinstance(answer, Censored) else (-np.inf, np.inf))
-    )
     dims = [d for d in draws.dims if d not in SAMPLE]
     flat = draws.transpose(*dims, *SAMPLE).values.reshape(-1, fit.draws)
     if not np.isfinite(flat).all():
         raise RangeError(f"some draws of the {answer.name.replace('_', ' ')} are no finite number: ask where all are")
-    ends = [end.transpose(*dims).values.ravel().astype(float) for end in (low, high)]
     if decades:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            flat, ends = np.log10(flat), [np.log10(np.maximum(end, 0)) for end in ends]
+        flat = np.log10(flat)
     losses = losses_of_choices(fit, replace(answer, draws=draws))
     cells: np.ndarray | None = None
     if losses is not None:
         losses = losses if losses.sizes["draw"] == len(kept) else losses.isel(draw=kept)
         cells = losses.transpose(..., *SAMPLE, "choice").values.reshape(-1, fit.draws, losses.sizes["choice"])
-    return Answer(flat, ends[0], ends[1], levels(prob), cells), "decades" if decades else answer.unit
+    return Answer(flat, levels(prob), cells), "decades" if decades else answer.unit
 
 
 def _stop(
@@ -232,7 +225,7 @@ def _stop(
 
 def _called(plans: Candidates, run: int) -> str:
     """Return a candidate in words."""
-    row: dict[str, Any] = plans.table.iloc[[run]].to_dict("records")[0]
+    row = {str(c): plans.table[c].iloc[run] for c in plans.table}
     if CANDIDATE in row:
         return f"the candidate {row[CANDIDATE]}"
     numbers = {c: float(v) for c, v in row.items() if c in plans.columns and isinstance(v, int | float | np.number)}

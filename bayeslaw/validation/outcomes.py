@@ -62,16 +62,21 @@ class Outcomes:
 
 
 def outcomes(fit: Posterior, candidates: Candidates, seed: int) -> Outcomes:
-    """Return what the candidates would measure in every draw of a fit."""
+    """Return what the candidates would measure in every draw of a fit.
+
+    A loss that is not above 0 in every draw counts as not measured: the law says nothing there.
+    """
     rng = np.random.default_rng([seed, 6])
-    expected = np.log(_flat(fit.loss(candidates.columns, seed=seed), "row", "eval"))
+    losses = _flat(fit.loss(candidates.columns, seed=seed), "row", "eval")
+    possible = (np.isfinite(losses) & (losses > 0)).all(axis=0)
+    expected = np.log(np.where(possible, losses, 1.0))
     errors = _Errors.of(fit)
     size = fit.noise.at_size(fit.posterior, fit.model.design.log_size(candidates.columns))
     size = _flat(xr.DataArray(size).broadcast_like(fit.posterior["sigma"].isel(eval=0, drop=True)), "row")
     size = np.broadcast_to(size, expected.shape[:2])
     path, pasts = fit.model.law.path, _pasts(fit, candidates)
     log_path = np.log(candidates.columns[path].values.astype(float)) if path in candidates.columns else None
-    means, drawn, variances, measured = [], [], [], candidates.measured.values
+    means, drawn, variances, measured = [], [], [], candidates.measured.values & possible
     for rows, run in zip(candidates.rows, candidates.continued, strict=True):
         along = None if log_path is None else log_path[rows]
         shift, within = errors.given(pasts.get(run), along, len(rows))

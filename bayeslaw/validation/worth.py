@@ -2,9 +2,9 @@
 
 The draws of a posterior are joint draws of the answer a and of what a run would measure, y. The normal scores z of the
 answer are regressed on y, with the covariance of its errors as the model has it. The fitted values t = E[z | y] hold
-what y says of the answer, as far as a line can; draws of nearly equal t are a sample of the answer after the run.
-So the width of the interval after it is the mean width within slices of t, whatever the shape of the answer: skewed,
-or censored at an end.
+what y says of the answer, as far as a line can. Every draw expects some t, with a normal error; so for an outcome t the
+draws have importance weights, and the weighted draws are the answer after the run, whatever its shape: skewed, or
+censored at an end. The width of their interval is averaged over outcomes.
 """
 
 from collections.abc import Sequence
@@ -13,25 +13,26 @@ from functools import cached_property
 
 import numpy as np
 from scipy import stats
+from scipy.linalg import block_diag
 
 from bayeslaw.validation.outcomes import Outcomes
 
 __all__ = ["Answer", "Surrogate", "Value"]
 
-SLICE = 50
-"""Draws in a slice."""
+OUTCOMES = 32
+"""Outcomes of a set of runs, evenly taken from all that are expected."""
 
 GROUPS = 8
 """Parts of the draws whose scatter gives the Monte Carlo error."""
 
-SHUFFLES = 8
-"""Random orders of the draws that give the mean width in slices that tell nothing."""
+LEAST_ERROR = 0.02
+"""Standard deviation of the error of an outcome, relative to that of what is expected, below which weights fail."""
 
 LEAST_VARIANCE = 1e-3
 """Variance of a direction of several answers, relative to the largest, from which it counts as information."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Value:
     """What a set of runs is expected to do to an answer, each with its Monte Carlo error.
 
@@ -43,12 +44,26 @@ class Value:
         The information about the answer.
     regret : tuple of float, optional
         By how much the expected regret of the best choice falls (nats per token).
+    parts : array
+        The reduction by each part of the draws.
     """
 
     width: tuple[float, float]
     reduction: tuple[float, float]
     nats: tuple[float, float]
     regret: tuple[float, float] | None
+    parts: np.ndarray
+
+    def beyond(self, other: "Value | None") -> tuple[float, float]:
+        """Return by how much more the interval shrinks than with other runs, and its Monte Carlo error."""
+        if other is None:
+            return self.reduction
+        return self.reduction[0] - other.reduction[0], _error(self.parts - other.parts)
+
+
+def _error(parts: np.ndarray) -> float:
+    """Return the Monte Carlo error of a mean from what parts of the draws say."""
+    return float(np.std(parts, ddof=1) / np.sqrt(len(parts)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +74,6 @@ class Answer:
     ----------
     draws : array
         (element, draw), on the scale on which widths are counted.
-    low, high : array
-        Ends (element) at which draws are censored.
     levels : sequence of float
         Quantile levels of the interval.
     losses : array, optional
@@ -68,8 +81,6 @@ class Answer:
     """
 
     draws: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
     levels: Sequence[float]
     losses: np.ndarray | None = None
 
@@ -84,40 +95,62 @@ class Answer:
     @cached_property
     def width(self) -> np.ndarray:
         """The width (element) of the interval of the draws."""
-        lower, upper = np.quantile(self.draws, self.levels, axis=1)
+        lower, upper = np.quantile(self.draws, self.levels, axis=1, method="hazen")
         found: np.ndarray = upper - lower
         return found
 
-    def mean_width(self, index: np.ndarray) -> np.ndarray:
-        """Return the mean width (..., element) of the interval within slices of an index (..., element, draw)."""
-        count = max(index.shape[-1] // SLICE, 2)
-        order = np.argsort(index, axis=-1)
-        kept = np.linspace(0, index.shape[-1] - 1, count * (index.shape[-1] // count)).round().astype(int)
-        order = order[..., kept]
-        draws = np.take_along_axis(np.broadcast_to(self.draws, index.shape), order, axis=-1)
-        along = np.take_along_axis(index, order, axis=-1)
-        draws, along = (v.reshape(*v.shape[:-1], count, -1) for v in (draws, along))
-        along = along - along.mean(axis=-1, keepdims=True)
-        squares = (along**2).sum(axis=-1, keepdims=True)
-        slope = (along * draws).sum(axis=-1, keepdims=True) / np.where(squares > 0, squares, 1)
-        at_one = draws - slope * along
-        at_one = np.sort(np.clip(at_one, self.low[:, None, None], self.high[:, None, None]), axis=-1)
-        places = np.asarray(self.levels) * (at_one.shape[-1] - 1)
-        below, part = places.astype(int), places % 1
-        ends = at_one[..., below] * (1 - part) + at_one[..., below + 1] * part
-        widths: np.ndarray = (ends[..., 1] - ends[..., 0]).mean(axis=-1)
-        return widths
-
-    def uninformed(self, rng: np.random.Generator) -> np.ndarray:
-        """Return the mean width (element) within slices that tell nothing."""
-        orders = rng.standard_normal((SHUFFLES, *self.draws.shape))
-        return np.mean([self.mean_width(order) for order in orders], axis=0)
+    @cached_property
+    def parts(self) -> list[list[np.ndarray]]:
+        """Numbers of draws in the order of the answer, for every element: of all, and of each part of them."""
+        cuts = np.array_split(np.arange(self.draws.shape[1]), GROUPS)
+        return [[cut[np.argsort(draws[cut])] for cut in (np.arange(draws.size), *cuts)] for draws in self.draws]
 
     @cached_property
-    def parts(self) -> list["Answer"]:
-        """The answer at parts of the draws."""
-        cuts = np.array_split(np.arange(self.draws.shape[1]), GROUPS)
-        return [Answer(self.draws[:, cut], self.low, self.high, self.levels) for cut in cuts]
+    def widths_before(self) -> np.ndarray:
+        """The width of the interval of each part of the draws, the mean over the elements."""
+        each = [
+            np.quantile(draws[order], self.levels, method="hazen")
+            for draws, parts in zip(self.draws, self.parts, strict=True)
+            for order in parts[1:]
+        ]
+        found: np.ndarray = np.diff(each).reshape(len(self.draws), GROUPS).mean(axis=0)
+        return found
+
+    def widths(self, expected: np.ndarray, error: np.ndarray, outcomes: np.ndarray) -> np.ndarray:
+        """Return the mean width of the interval after an outcome (part, element): by all draws, then by each part.
+
+        Parameters
+        ----------
+        expected : array
+            (element, draw): the fitted value that every draw expects.
+        error : array
+            (element): the standard deviation of the fitted value around it.
+        outcomes : array
+            (element, outcome): fitted values.
+        """
+        found = np.empty((1 + GROUPS, len(self.draws)))
+        for element, (draws, parts) in enumerate(zip(self.draws, self.parts, strict=True)):
+            far = (outcomes[element][:, None] - expected[element]) / error[element]
+            weights = np.exp(-(far**2) / 2)
+            for part, order in enumerate(parts):
+                found[part, element] = _mean_width(draws[order], weights[:, order], self.levels)
+        return found
+
+
+def _mean_width(draws: np.ndarray, weights: np.ndarray, levels: Sequence[float]) -> float:
+    """Return the mean width of intervals of sorted draws, one for each row of weights."""
+    below = np.cumsum(weights, axis=1)
+    total = below[:, -1]
+    below -= weights / 2
+    ends = []
+    for level in levels:
+        above = np.clip((below < level * total[:, None]).sum(axis=1), 1, len(draws) - 1)[:, None]
+        low, high = (np.take_along_axis(below, above - step, axis=1)[:, 0] for step in (1, 0))
+        way = np.clip((level * total - low) / np.where(high > low, high - low, 1), 0, 1)
+        first, second = draws[above[:, 0] - 1], draws[above[:, 0]]
+        ends.append(first + way * (second - first))
+    lower, upper = ends
+    return float((upper - lower).mean())
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +159,6 @@ class Surrogate:
 
     answer: Answer
     outcomes: Outcomes
-    seed: int
 
     @cached_property
     def _with_answer(self) -> np.ndarray:
@@ -138,11 +170,6 @@ class Surrogate:
     def _spread(self) -> np.ndarray:
         """Covariance (element, element) of the scores."""
         return np.atleast_2d(np.cov(self.answer.scores))
-
-    @cached_property
-    def _uninformed(self) -> tuple[np.ndarray, list[np.ndarray]]:
-        rng = np.random.default_rng([self.seed, 7])
-        return self.answer.uninformed(rng), [part.uninformed(rng) for part in self.answer.parts]
 
     def _measurements(self, runs: Sequence[int]) -> np.ndarray:
         return np.concatenate([self.outcomes.of(run) for run in runs])
@@ -164,23 +191,30 @@ class Surrogate:
     def value(self, runs: Sequence[int]) -> Value:
         """Return what a set of runs is expected to do to the answer."""
         answer, at = self.answer, self._measurements(runs)
-        whole, parts = self._uninformed
+        before = float(answer.width.mean())
         if not len(at):
             regret = None if answer.losses is None else (0.0, 0.0)
-            return Value((float(answer.width.mean()), 0.0), (0.0, 0.0), (0.0, 0.0), regret)
+            return Value((before, 0.0), (0.0, 0.0), (0.0, 0.0), regret, np.zeros(GROUPS))
         slopes, left = self._left(runs)
+        expected = slopes.T @ self.outcomes.centred[:, at].T
         seen = self.outcomes.centred[:, at] + self.outcomes.errors[:, at]
-        index = (seen @ slopes).T
-        width = (answer.width * _ratio(answer.mean_width(index), whole)).mean()
-        cuts = np.array_split(index, GROUPS, axis=1)
-        ratios = [_ratio(a.mean_width(i), w) for a, i, w in zip(answer.parts, cuts, parts, strict=True)]
-        error = float(np.std([(answer.width * r).mean() for r in ratios], ddof=1) / np.sqrt(GROUPS))
+        outcomes = np.quantile(slopes.T @ seen.T, (np.arange(OUTCOMES) + 0.5) / OUTCOMES, axis=1).T
+        around = np.sqrt(np.einsum("me,mn,ne->e", slopes, self._errors(runs), slopes))
+        around = np.maximum(around, LEAST_ERROR * expected.std(axis=1))
+        widths = answer.widths(expected, np.where(around > 0, around, 1), outcomes).mean(axis=1)
+        parts, width = answer.widths_before - widths[1:], float(widths[0])
+        error = _error(parts)
         return Value(
-            (float(width), error),
-            (float(answer.width.mean() - width), error),
+            (width, error),
+            (before - width, error),
             self._nats(left),
             None if answer.losses is None else self._regret(at, seen),
+            parts,
         )
+
+    def _errors(self, runs: Sequence[int]) -> np.ndarray:
+        """Return the covariance of the errors of all measurements."""
+        return np.asarray(block_diag(*(self.outcomes.variances[run] for run in runs)))
 
     def _nats(self, left: np.ndarray) -> tuple[float, float]:
         """Return the information, as if the scores were jointly normal, and its error by the delta method."""
@@ -202,9 +236,3 @@ class Surrogate:
         best = mean.argmin(axis=-1)[..., None]
         gain = (np.take_along_axis(expected, best, axis=-1)[..., 0] - expected.min(axis=-1)).mean(axis=0)
         return float(gain.mean()), float(gain.std(ddof=1) / np.sqrt(len(gain)))
-
-
-def _ratio(width: np.ndarray, uninformed: np.ndarray) -> np.ndarray:
-    """Return how much of the width is left; all of it where there is none."""
-    ratio: np.ndarray = np.where(uninformed > 0, width / np.where(uninformed > 0, uninformed, 1), 1.0)
-    return ratio

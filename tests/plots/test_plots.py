@@ -12,6 +12,7 @@ from bayeslaw.errors import LawError, RangeError, UnknownName
 from bayeslaw.plots import plot_along, plot_curve, plot_mixture, plot_regret, plot_shares, plot_turning_point
 from tests.decisions.test_best_mixture import nested, random_mixing, stand_in, upsampling
 from tests.decisions.test_schedule_decisions import annealed, made_up
+from tests.stand_ins import stand_in as made_up_sizes
 
 
 @pytest.fixture
@@ -126,3 +127,15 @@ def test_regret(ax):
     names = ax.get_legend_handles_labels()[1]
     assert [name.split(":")[0] for name in names] == ["recommended", "even"]
     assert ax.lines[3].get_xdata()[0] == pytest.approx(float(best.regret(even).draws.mean()))
+
+
+def test_the_next_run_lies_over_the_runs_made_so_far(ax, table_for):
+    fit = made_up_sizes(models.dcpt, table_for, draws=100)
+    plans = {"N": [1e8, 1e9, 1e10], "D": [1e10], "domain_share": [0.2, 0.5, 0.8]}
+    found = fit.next_runs("loss", candidates=plans, batch=2, N=2e10, D=1e11, domain_share=0.5)
+    assert found.plot(ax=ax) is ax
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("domain share (of the tokens)", "N (parameters)")
+    places = {tuple(p) for p in ax.collections[0].get_offsets()}
+    assert places == {(share, N) for share in plans["domain_share"] for N in plans["N"]}
+    assert [t.get_text() for t in ax.texts] == [str(n + 1) for n in range(len(found.chosen))] and ax.texts
+    np.testing.assert_array_equal(ax.lines[0].get_xdata(), found.runs["domain_share"])

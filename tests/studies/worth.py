@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.workflow import Fit
-from tests.studies.page import Page
+from tests.studies.page import BUILD, Page
 
 BEST = 10
 """Candidates that are refitted: the best ones by the estimate."""
@@ -41,7 +41,7 @@ class Design:
         return pd.DataFrame(list(product(*self.candidates.values())), columns=[*self.candidates])
 
 
-def sizes_and_tokens(misfit: str | None = None) -> bl.Model:
+def sizes_and_tokens(misfit: Literal["scales"] | None = None) -> bl.Model:
     """Return nine simulated runs of three sizes with the errors of real ones."""
     table = pd.DataFrame(list(product([2e7, 1e8, 5e8], [1e9, 5e9, 2e10])), columns=["N", "D"])
     noise = np.random.default_rng(0).standard_normal(len(table))
@@ -58,13 +58,13 @@ def shares() -> bl.Model:
 
 SIZES = [2e7, 1e8, 5e8, 2e9]
 DESIGNS = {
-    "allocation": Design(
-        "Nine simulated runs of three sizes, the best size for 1e21 FLOPs",
-        sizes_and_tokens,
-        {"N": SIZES, "D": [1e9, 5e9, 2e10, 8e10]},
-        "allocation",
-        {"flops": 1e21},
-        outcomes=32,
+    "ratio": Design(
+        "The ends of 27 real runs of three sizes at nine shares, the critical ratio of the largest of them",
+        shares,
+        {"N": [12_384, 49_344, 221_664, 922_720], "D": [1.536e6], "domain_share": [0.1, 0.4, 0.7, 0.9]},
+        "critical-ratio",
+        {"N": 221_664, "D": 1.536e6, "max_rise": 0.01},
+        outcomes=24,
     ),
     "misfit": Design(
         "The same runs, a law with a misfit, the loss at N 10 B and D 200 B",
@@ -74,13 +74,13 @@ DESIGNS = {
         {"N": 1e10, "D": 2e11},
         outcomes=20,
     ),
-    "ratio": Design(
-        "The ends of 27 real runs of three sizes at nine shares, the critical ratio of the largest of them",
-        shares,
-        {"N": [12_384, 49_344, 221_664, 922_720], "D": [1.536e6], "domain_share": [0.1, 0.4, 0.7, 0.9]},
-        "critical-ratio",
-        {"N": 221_664, "D": 1.536e6, "max_rise": 0.01},
-        outcomes=24,
+    "allocation": Design(
+        "Nine simulated runs of three sizes, the best size for 1e21 FLOPs",
+        sizes_and_tokens,
+        {"N": SIZES, "D": [1e9, 5e9, 2e10, 8e10]},
+        "allocation",
+        {"flops": 1e21},
+        outcomes=32,
     ),
 }
 
@@ -105,12 +105,16 @@ def spread_out(answer: Quantity, count: int) -> np.ndarray:
     return np.argsort(flat, kind="stable")[((np.arange(count) + 0.5) / count * flat.size).astype(int)]
 
 
-def refitted(design: Design, fit: Fit, plan: pd.DataFrame) -> np.ndarray:
+def refitted(name: str, fit: Fit, plan: pd.DataFrame) -> np.ndarray:
     """Return the widths after one candidate, for outcomes that the draws of the posterior simulate.
 
-    All candidates see the same draws and the same random numbers of their errors.
+    All candidates see the same draws and the same random numbers of their errors. Finished ones are kept.
     """
-    columns = fit.columns(**{c: float(plan[c].iloc[0]) for c in plan})
+    place = " ".join(f"{c} {float(plan[c].iloc[0]):g}" for c in plan)
+    design, kept = DESIGNS[name], BUILD / "worth" / f"{name}, {place}.txt"
+    if kept.is_file():
+        return np.loadtxt(kept)
+    columns = fit.columns(**{str(c): float(plan[c].iloc[0]) for c in plan})
     measured = fit.loss(columns, new_run=True, seed=5).transpose("chain", "draw", "eval").values
     measured = measured.reshape(-1, len(fit.evals))
     runs, widths = fit.model.runs, []
@@ -120,16 +124,18 @@ def refitted(design: Design, fit: Fit, plan: pd.DataFrame) -> np.ndarray:
         more = replace(runs, table=pd.concat([runs.table, row[runs.table.columns.intersection(row.columns)]]))
         again = replace(fit.model, runs=replace(more, table=more.table.reset_index(drop=True)))
         widths.append(width(ask(design, again.fit(**REFITS))))
+    np.savetxt(kept, widths)
     return np.array(widths)
 
 
-def compared(design: Design, fit: Fit) -> pd.DataFrame:
+def compared(name: str, fit: Fit) -> pd.DataFrame:
     """Return the best candidates by the estimate, with the widths by estimate and by refits."""
+    design = DESIGNS[name]
     found = fit.next_runs(design.question, candidates=design.frame(), **design.asked)
     table = found.frame().nsmallest(BEST, "width").reset_index(drop=True)
     rows = []
     for number in range(len(table)):
-        widths = refitted(design, fit, table.loc[[number], [*design.candidates]])
+        widths = refitted(name, fit, table.loc[[number], [*design.candidates]])
         rows.append({"refits": widths.mean(), "refits_error": widths.std(ddof=1) / np.sqrt(len(widths))})
         print(number, rows[-1], flush=True)
     return table[[*design.candidates, "width", "width_error"]].join(pd.DataFrame(rows))
@@ -139,22 +145,22 @@ def main() -> None:
     """Compare the designs, and write the page."""
     page = Page("worth", "What a run is worth, without and with refits")
     page.text(
-        "[`fit.next_runs`](../how-to/next-runs.md) says how wide the interval of an answer is expected to be after a run, "
-        "from the draws of one posterior. Here the ten best candidates of three designs are simulated and refitted: each "
-        "outcome is a draw's loss with the error of a new run, the refit has 4 x 250 draws, and the width is that of its 89 "
-        "% interval, the mean over outcomes. Outcomes of all candidates come from the same draws. `error` is the Monte Carlo "
-        "error; that of refits counts how outcomes differ, which the candidates share."
+        "[`fit.next_runs`](../how-to/next-runs.md) says how wide the interval of an answer is expected to be after a "
+        "run, from the draws of one posterior. Here the ten best candidates of three designs are simulated and "
+        "refitted: each outcome is a draw's loss with the error of a new run, the refit has 4 x 250 draws, and the "
+        "width is that of its 89 % interval, the mean over outcomes. Outcomes of all candidates come from the same "
+        "draws. *error*: of the estimate by its draws, and of the refits by their outcomes, which the candidates share."
     )
     for name in sys.argv[1:] or DESIGNS:
         design = DESIGNS[name]
         fit = page.fit(name, design.model())
-        before, table = width(ask(design, fit)), compared(design, fit)
+        before, table = width(ask(design, fit)), compared(name, fit)
         rank = spearmanr(table["width"], table["refits"]).statistic
         ratio = table["width"] / table["refits"]
         page.text(f"## {design.title}")
         page.text(
-            f"The interval is {before:.4g} wide before any of them; {design.outcomes} outcomes each. Rank correlation of "
-            f"the {BEST}: **{rank:.2f}**. The estimate is {ratio.min():.2f} to {ratio.max():.2f} of the refits' width."
+            f"The interval is {before:.4g} wide before any of them; {design.outcomes} outcomes each. Rank correlation "
+            f"of the {BEST}: **{rank:.2f}**. The estimate is {ratio.min():.2f} to {ratio.max():.2f} of that of refits."
         )
         page.table(table.rename(columns={"width_error": "error", "refits_error": "error "}), 4)
     page.write()

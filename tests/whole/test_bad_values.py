@@ -96,6 +96,10 @@ AT: dict[str, dict[str, Any]] = {
     SIZE: {"N": 2e9, "D": 1e10},
     MIXED: {"N": 2e9, "D": 1e10, "mixture": {"web": 0.5, "code": 0.5}, "than": {"books": 1.0}},
 }
+NEXT: dict[str, Any] = AT[SHARE] | {
+    "question": "loss",
+    "candidates": {"N": [1e8], "D": [1e10], "domain_share": [0.5], "domain": ["code"]},
+}
 PLAN, BEFORE = schedules.wsd(400, 3e-4, 100, warmup=20), schedules.cosine(800, 3e-4, warmup=20)
 LOG = pd.DataFrame({"run": "a", "step": np.arange(10, 200, 10), "lr": 3e-4, "loss": np.geomspace(4, 3, 19)})
 TABLE = pd.DataFrame({"N": np.repeat([1e8, 1e9], 3), "D": np.tile([1e9, 1e10, 3e10], 2), "loss": np.linspace(3, 2, 6)})
@@ -187,7 +191,7 @@ class World:
 
     def owner(self, function: str) -> Any:
         """Return the object of a method."""
-        fit = self.fit_of(self.law(function))
+        fit = self.fit_of(self.law(function), 40 if function == "Fit.next_runs" else 12)
         ratio = self.once("ratio", lambda: self.fit_of(SHARE).critical_ratio(N=2e9, D=1e10, domain="code"))
         objects = {"Fit": fit, "Model": fit.model, "Quantity": ratio, "Schedule": PLAN, "Law": models.dcpt}
         return objects[function.partition(".")[0]]
@@ -209,8 +213,10 @@ class World:
             "Fit.smallest_replay": {"N": 2e9, "D": 1e10, "domain": "code"},
             "Fit.best_ratio": {"N": 2e9, "domain": "code"},
             "Fit.score": {"N": 2e9, "D": 1e10},
+            "Fit.next_runs": {"batch": 1, "budget": 1e20, **NEXT},
             "Fit.tokens_for": {"eval": "validation", "loss": 2.5, "N": 2e9},
             "plots.plot_shares": {"N": 2e9, "D": 1e10, "domain": "code"},
+            "plots.plot_next_runs": {"found": self.once("next", lambda: self.fit_of(SHARE, 40).next_runs(**NEXT))},
             "plots.plot_calibration": {"calibration": self.once("calibration", calibrated)},
             "from_wandb": {"charts": CHART},
             "load": {"path": str(self.cached["saved"])},
