@@ -20,6 +20,7 @@ from bayeslaw.declare.priors import Prior
 from bayeslaw.errors import ArgumentError, BayeslawError, LawError, RangeError, RefitError, shown, unknown_name
 from bayeslaw.posterior import inference
 from bayeslaw.posterior.draws import Posterior, posterior_of
+from bayeslaw.posterior.inference import prior_predictive
 from bayeslaw.posterior.losses import predict
 from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.spec.noise import Noise
@@ -213,7 +214,7 @@ def plan(
     tables = own if own and not _knows(law) else {**known_designs(law, of_law, budget, sources, seed), **own}
     models = {name: _model(law, table, recipe) for name, table in tables.items()}
     every = _model(law, pd.concat([t.assign(run=f"{n} " + t["run"]) for n, t in tables.items()]), recipe)
-    prior = inference.prior_predictive(every, draws=BEFORE, seed=seed)
+    prior = prior_predictive(every, draws=BEFORE, seed=seed)
     truths = [prior.posterior.isel(draw=[i]) for i in range(simulations)]
     name, decades, asks = _asker(law, question, asked)
     rng = np.random.default_rng([seed, 6])
