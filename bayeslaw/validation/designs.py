@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from numpy.typing import ArrayLike
 
 from bayeslaw.decisions.compute import FLOPS_PER_PARAMETER
@@ -26,6 +27,9 @@ CHECKPOINTS = 6
 
 EARLIEST = 0.1
 """Share of a run's tokens at its first measurement."""
+
+ROUNDING = 1e-9
+"""Of shares at the ends of a range."""
 
 MOST_RUNS, LEAST_RUNS = 256, 4
 """Runs of a swarm of mixtures."""
@@ -175,10 +179,17 @@ def _table(law: Law, points: _Points, tokens: np.ndarray, reference: Mapping[str
 
 
 def _range(law: Law) -> tuple[float, float]:
-    """Return the domain shares at which a law holds for every loss."""
-    own = [c for c in law.covariates.values() if "domain_share" in c.columns("domain_share")]
-    low, high = max([0.0, *(c.valid[0] for c in own)]), min([1.0, *(c.valid[1] for c in own)])
-    return (low, min(high, 1 - low)) if law.tells_evals_apart else (low, high)
+    """Return the ends of the domain shares at which a law holds for some loss."""
+    shares = xr.DataArray(np.linspace(0, 1, 101), dims="share")
+    columns = xr.Dataset({"domain_share": shares}, {"eval": list(law.evals) or ["any"]})
+    holds = xr.ones_like(shares, bool)
+    for name, covariate in law.covariates.items():
+        if covariate.columns(name) == ("domain_share",):
+            low, high = covariate.valid
+            value = law.value(name, columns)
+            holds = holds & (value >= low - ROUNDING) & (value <= high + ROUNDING)
+    some = shares.values[holds.any([d for d in holds.dims if d != "share"]).values]
+    return float(some[0]), float(some[-1])
 
 
 def _swarms(

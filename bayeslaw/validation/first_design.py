@@ -35,7 +35,7 @@ __all__ = ["Plan", "plan"]
 SETTINGS: dict[str, Any] = {"draws": 200, "chains": 2, "tune": 300, "target_accept": 0.95, "method": "nuts"}
 """Of the fits of simulated tables."""
 
-BEFORE = 400
+BEFORE = 200
 """Draws of the prior that say what is known before any run."""
 
 PLACEHOLDER = 2.5
@@ -218,20 +218,22 @@ def plan(
     truths = [prior.posterior.isel(draw=[i]) for i in range(simulations)]
     name, decades, asks = _asker(law, question, asked)
     rng = np.random.default_rng([seed, 6])
-    asks_of = [asks(posterior_of(every, _tree(truth), {}, 0.0), rng) for truth in truths]
+    all_true = [posterior_of(every, _tree(truth), {}, 0.0) for truth in truths]
+    asks_of = [asks(true, rng) for true in all_true]
     scale = np.log10 if decades else np.asarray
-    before, unit = _widths(asks_of[0](prior), scale, prob)
+    known = [ask(_measured(true, rng, prior)) for ask, true in zip(asks_of, all_true, strict=True)]
+    before, unit = float(np.mean([_width(answer, scale, prob) for answer in known])), known[0].unit
     widths: dict[str, pd.Series] = {}
     covered: dict[str, float] = {}
     with bar("simulated tables fitted", len(models) * simulations, show=progress) as shown_bar:
         for label, model in models.items():
             found: dict[int, tuple[float, float]] = {}
             for number, truth in enumerate(truths):
-                true = posterior_of(model, _tree(truth), {}, 0.0)
-                fit = _fitted(true, np.random.default_rng([seed, 7, number]), seed + number)
+                true = _measured(posterior_of(model, _tree(truth), {}, 0.0), np.random.default_rng([seed, 7, number]))
+                fit = _fitted(true.model, seed + number)
                 if fit is not None:
                     answer, correct = asks_of[number](fit), asks_of[number](true)
-                    found[number] = _widths(answer, scale, prob)[0], _covered(answer, correct, prob)
+                    found[number] = _width(answer, scale, prob), _covered(answer, correct, prob)
                 shown_bar.step()
             if len(found) < 2:
                 raise RefitError(f"the simulated tables of the design {label!r} cannot be fitted: it has too few runs")
@@ -306,23 +308,26 @@ def _baseline(truth: Posterior, asked: Mapping[str, Any], share: float) -> float
     return float((general.item() - limit) / (1 + rise))
 
 
-def _fitted(true: Posterior, rng: np.random.Generator, seed: int) -> Posterior | None:
-    """Return the posterior of losses that a truth gives a design; None where they cannot be fitted."""
+def _measured(true: Posterior, rng: np.random.Generator, of: Posterior | None = None) -> Posterior:
+    """Return a truth, or another posterior, with the losses that it gives its design."""
     model = true.model
-    losses = simulated(true, model.design, rng)
     runs = model.runs.sorted_along(model.law.path)
+    found = with_losses(runs, simulated(true, model.design, rng))
+    return replace(true if of is None else of, model=replace(model, runs=found))
+
+
+def _fitted(model: Specification, seed: int) -> Posterior | None:
+    """Return the posterior of a simulated table; None where it cannot be fitted."""
     try:
-        return inference.fit(
-            replace(model, runs=with_losses(runs, losses)), **SETTINGS, seed=seed, cores=1, progress=False
-        )
+        return inference.fit(model, **SETTINGS, seed=seed, cores=1, progress=False)
     except BayeslawError:
         return None
 
 
-def _widths(answer: Quantity, scale: Callable[[Any], Any], prob: float) -> tuple[float, str]:
-    """Return the mean width of the interval over the elements of an answer, and its unit."""
+def _width(answer: Quantity, scale: Callable[[Any], Any], prob: float) -> float:
+    """Return the mean width of the interval over the elements of an answer."""
     ends = answer.interval(prob)
-    return float(np.mean(scale(ends["upper"].values) - scale(ends["lower"].values))), answer.unit
+    return float(np.mean(scale(ends["upper"].values) - scale(ends["lower"].values)))
 
 
 def _covered(answer: Quantity, correct: Quantity, prob: float) -> float:
