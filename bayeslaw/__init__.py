@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bayeslaw.validation.calibration import Calibration, calibrate
     from bayeslaw.validation.comparison import compare
     from bayeslaw.validation.evaluation import Evaluation, evaluate
+    from bayeslaw.validation.first_design import Plan, plan
     from bayeslaw.validation.stacking import stacked
     from bayeslaw.workflow import Fit, Model, load
 else:
@@ -72,6 +73,7 @@ else:
             "bayeslaw.validation.calibration": ["Calibration", "calibrate"],
             "bayeslaw.validation.comparison": ["compare"],
             "bayeslaw.validation.evaluation": ["Evaluation", "evaluate"],
+            "bayeslaw.validation.first_design": ["Plan", "plan"],
             "bayeslaw.validation.splits": [],
             "bayeslaw.validation.stacking": ["stacked"],
             "bayeslaw.workflow": ["Fit", "Model", "load"],
@@ -91,6 +93,7 @@ __all__ = [
     "Misfit",
     "Model",
     "Noise",
+    "Plan",
     "Prior",
     "Quantity",
     "Runs",
@@ -106,6 +109,7 @@ __all__ = [
     "learnability",
     "load",
     "models",
+    "plan",
     "plots",
     "positive",
     "read_curves",

@@ -80,6 +80,8 @@ def stand_in(
         labels = {k: v for k, v in model.design.over.items() if k == coefficient.over}
         groups = {k: v for k, v in model.design.groups.items() if k == model.by.get(name)}
         every: dict[str, Any] = {**coords, **labels, **groups}
+        if coefficient.role:
+            del every["eval"]
         own = np.random.default_rng(number).normal(0, 0.3, [len(v) for v in list(every.values())[2:]])
         spread = own + 0.02 * rng.standard_normal([len(v) for v in every.values()])
         value = middle(coefficient.prior)

@@ -59,7 +59,7 @@ def prior_sensitivity(fit: Posterior) -> CheckResult | None:
     apart = [
         f"{name} ({', '.join(evals)})"
         for name, z in in_prior_units(fit).items()
-        if (evals := [str(e) for e in fit.evals if abs(z.sel(eval=e).mean(SAMPLE)).max() > MOST_SURPRISE])
+        if (evals := [e for e in z["eval"].values if abs(z.sel(eval=e).mean(SAMPLE)).max() > MOST_SURPRISE])
     ]
     ruled = table[(table["likelihood"] < SENSITIVE) & (table["prior"] > SENSITIVE)]
     if len(ruled):

@@ -107,5 +107,11 @@ def repetition(fit: Posterior) -> CheckResult | None:
 def laws_that_bend(law: Law) -> str:
     """Write which laws can follow runs that this one cannot."""
     shared = "domain_share" in law.columns
-    known = models.such_as(lambda other: "domain_share" in other.columns and other.path not in other.falls_in)
+
+    def bends(other: Law) -> bool:
+        same_losses = not other.evals or set(law.evals) <= set(other.evals)
+        free = "domain_share" in other.columns and other.path not in other.falls_in
+        return free and same_losses and other is not law
+
+    known = models.such_as(bends)
     return f"a law that can bend ({known})" if shared else "a law with more freedom"

@@ -62,10 +62,12 @@ def _rises(fit: Posterior) -> Iterator[tuple[int, float, str]]:
 
 
 def _covariates(fit: Posterior, e: str) -> pd.DataFrame:
-    """Return the covariates of one validation set, in reference units, and the labels of groups, row by row."""
+    """Return the covariates that vary by row of one validation set, in reference units, and the labels of groups."""
     design = fit.model.design
     columns: dict[str, np.ndarray] = {}
     for name, values in fit.model.law.inputs(design.rows, design.reference).items():
+        if "row" not in values.dims:
+            continue
         own = (values.sel(eval=e) if "eval" in values.dims else values).transpose("row", ...)
         each = own.values.reshape(len(own), -1).round(12)  # one column of each source of a mixture
         columns |= {name if each.shape[1] == 1 else f"{name} {i}": part for i, part in enumerate(each.T)}

@@ -83,6 +83,15 @@ class Questions(Decisions):
         return questions()
 
 
+class FirstQuestions(Questions):
+    """The commands of a first design, for the same questions."""
+
+    def _made(self) -> dict[str, Any]:
+        from bayeslaw.cli.planning import questions
+
+        return questions()
+
+
 app = typer.Typer(
     cls=OneLineErrors,
     add_completion=False,
@@ -90,6 +99,7 @@ app = typer.Typer(
     help="Bayesian scaling laws of (continual) pre-training: which mixture ratio, and how sure.",
 )
 following = typer.Typer(cls=Questions, rich_markup_mode=None)
+beginning = typer.Typer(cls=FirstQuestions, rich_markup_mode=None)
 decide = typer.Typer(cls=Decisions, rich_markup_mode=None, help="Answer a question, with a credible interval.")
 
 
@@ -120,6 +130,18 @@ def planned(
     context.obj = fit_file
 
 
+@beginning.callback()
+def first(
+    context: typer.Context,
+    law: Annotated[str, typer.Argument(metavar="LAW", help="A name of `bayeslaw laws`.")],
+) -> None:
+    """Compare first designs before any run: how wide the answer is expected to be after each, for a budget.
+
+    Example: bayeslaw plan dcpt critical-ratio --N 1.8e9 --D 1e10 --max-rise 0.02 --budget 1e21
+    """
+    context.obj = law
+
+
 app.command(cls=OnceEach)(laws)
 app.command(cls=OnceEach)(suggest)
 app.command(cls=OnceEach)(data)
@@ -129,6 +151,7 @@ app.command(cls=OnceEach)(compare)
 app.command(cls=OnceEach)(predict)
 app.add_typer(decide, name="decide")
 app.add_typer(following, name="next")
+app.add_typer(beginning, name="plan")
 app.command(cls=OnceEach)(check)
 app.command(cls=OnceEach)(report)
 app.command(cls=OnceEach)(demo)

@@ -12,10 +12,21 @@ import typer
 from bayeslaw.base.numbers import exact
 from bayeslaw.cli import options
 from bayeslaw.cli.mistakes import OnceEach
-from bayeslaw.cli.options import load_fit, numbers, one_or_several, pairs, read_baseline, read_before, read_goal
-from bayeslaw.cli.printing import print_answer
+from bayeslaw.cli.options import (
+    load_fit,
+    load_fits,
+    numbers,
+    one_or_several,
+    pairs,
+    read_baseline,
+    read_before,
+    read_goal,
+)
+from bayeslaw.cli.printing import print_answer, print_stack
 from bayeslaw.decisions import DECISIONS, Decision
+from bayeslaw.errors import RangeError
 from bayeslaw.tables.areas import read_schedule
+from bayeslaw.validation.stacking import Stack, known_to
 
 __all__ = ["commands", "keyword", "question", "question_options"]
 
@@ -66,6 +77,14 @@ COST = Annotated[
 EVALS = Annotated[
     list[str] | None,
     typer.Option("--eval", help="The validation set whose loss counts, or a role; of critical-ratio also several."),
+]
+ALSO = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--also",
+        metavar="FIT.nc",
+        help="Another fit of the same runs: one answer of both, by their weights in predicting runs left out.",
+    ),
 ]
 PLAN = Annotated[Path, typer.Argument(metavar="SCHEDULE.csv", help="step, lr: as long as it may get.")]
 STAGE2 = Annotated[Path, typer.Argument(metavar="STAGE2.nc", help="A fit from loss to score.")]
@@ -142,14 +161,22 @@ def _command(decision: Decision) -> Callable[..., None]:
     parameters = [keyword("fit_file", options.FitFile), *question_options(decision.ask)]
     if "max_rise" in {p.name for p in parameters}:
         parameters.append(keyword("safe", options.Safe, None))
-    parameters += [keyword("prob", options.Prob, None), keyword("as_json", options.AsJson, False)]
+    parameters += [keyword("also", ALSO, None), keyword("prob", options.Prob, None)]
+    parameters.append(keyword("as_json", options.AsJson, False))
 
-    def command(fit_file: Path, prob: float | None, as_json: bool, **given: Any) -> None:
+    def command(fit_file: Path, also: list[Path] | None, prob: float | None, as_json: bool, **given: Any) -> None:
         safe = given.pop("safe", None)
         asked = question(given)
+        if also:
+            if safe is not None:
+                raise RangeError("--safe is asked of one fit: leave it out, or leave --also out")
+            fits = load_fits([fit_file, *also])
+            stack = Stack.of(fits, lambda fit: getattr(fit, decision.name)(**known_to(fit, asked)))
+            print_stack(stack, prob, as_json)
+            return
         answer: Any = getattr(load_fit(fit_file), decision.name)(**asked)
-        also = {} if safe is None else {f"p_safe_at_{exact(safe)}": answer.probability_safe(safe).values.tolist()}
-        print_answer(answer, prob, as_json, **also)
+        beside = {} if safe is None else {f"p_safe_at_{exact(safe)}": answer.probability_safe(safe).values.tolist()}
+        print_answer(answer, prob, as_json, **beside)
 
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     text = inspect.getdoc(decision.ask) or ""

@@ -16,9 +16,10 @@ from bayeslaw.cli.options import probability
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bayeslaw.validation.stacking import Stack
     from bayeslaw.workflow import Fit
 
-__all__ = ["caution", "note", "print_answer", "print_checks", "write_csv"]
+__all__ = ["caution", "note", "print_answer", "print_checks", "print_stack", "write_csv"]
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """Beginnings of what a spreadsheet takes for a formula; the last four are wide forms of the first four."""
@@ -77,6 +78,21 @@ def print_answer(answer: Any, prob: float | None, as_json: bool, **extra: Any) -
     typer.echo(str(shown) if prob is None else f"{answer.to_frame(chosen).to_string()}\n{answer.about(chosen)}")
     for name, value in {**answer._beside(), **extra}.items():
         typer.echo(f"{name}  {_words(value)}")
+
+
+def print_stack(stack: "Stack", prob: float | None, as_json: bool) -> None:
+    """Print the answer of several fits, with the weight of each and what it says by itself."""
+    chosen = probability(prob)
+    if as_json:
+        each = {name: {"weight": stack.weights[name], **one.as_json(chosen)} for name, one in stack.answers.items()}
+        print_answer(stack.mixture, prob, as_json, agreement=stack.agreement.passed, each=each)
+        return
+    for name, answer in stack.answers.items():
+        typer.echo(f"{name}, weight {stack.weights[name]:.2f}: {replace(answer, cautions=())}")
+    if left := [name for name in stack.weights if name not in stack.answers]:
+        typer.echo(f"of no weight: {', '.join(left)}")
+    print_answer(stack.mixture, prob, as_json)
+    typer.echo(repr(stack.agreement))
 
 
 def _words(value: Any) -> str:

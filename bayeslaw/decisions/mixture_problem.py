@@ -81,7 +81,8 @@ class Problem:
         here = self.fit.model.design.with_evals(self.columns.assign({WEIGHT: xr.DataArray(0.0)})).sel(eval=evals)
         inputs = law.inputs(here, self.fit.model.reference)
         del inputs[WEIGHT]
-        coefficients = {k: c.sel(eval=evals) for k, c in self.fit.coefficients(self.columns).items()}
+        drawn = self.fit.coefficients(self.columns).items()
+        coefficients = {k: c.sel(eval=evals) if "eval" in c.dims else c for k, c in drawn}
         arrays = xr.broadcast(*inputs.values(), *coefficients.values(), exclude=["source"])
         order = ("source", "eval", ..., *SAMPLE)
         full = [a.reset_coords(drop=True).transpose(*order, missing_dims="ignore") for a in arrays]

@@ -38,7 +38,7 @@ def maximum(x: Any, y: Any) -> Any:
 
 def where(condition: Any, x: Any, y: Any) -> Any:
     """Return `x` where `condition` holds and `y` elsewhere."""
-    if type(condition).__module__.startswith("xarray."):
+    if any(type(a).__module__.startswith("xarray.") for a in (condition, x, y)):
         import xarray as xr
 
         return xr.where(condition, x, y)

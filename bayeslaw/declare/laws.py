@@ -19,9 +19,9 @@ import numpy as np
 
 from bayeslaw.base.arguments import checked_fields
 from bayeslaw.base.numbers import between, short
-from bayeslaw.base.words import Described
 from bayeslaw.declare.names import AREAS, KINDS, ROLE, WEIGHT, owner_of_coefficient, owner_of_column
-from bayeslaw.declare.priors import Prior, describe
+from bayeslaw.declare.priors import describe
+from bayeslaw.declare.symbols import Coefficient, Covariate
 from bayeslaw.errors import BayeslawError, LawError, RangeError, shown, unknown_name
 
 if TYPE_CHECKING:
@@ -30,98 +30,6 @@ if TYPE_CHECKING:
 type Kind = Literal["score", "schedule", "mixture", "window", "share", "size", "other"]
 
 __all__ = ["AREAS", "WEIGHT", "Coefficient", "Covariate", "Law", "law"]
-
-
-@checked_fields
-@dataclass(frozen=True, repr=False)
-class Coefficient(Described):
-    """One coefficient of a law: its default prior and its meaning.
-
-    Parameters
-    ----------
-    prior : Prior
-        Default prior, in `unit`, at the law's reference run.
-    unit, meaning, why : str
-        Unit; meaning; the reason for the prior.
-    between : float
-        Prior median of the standard deviation between groups of a pooled coefficient (log scale if positive).
-    seen_along : str, optional
-        For an amplitude, which enters the law linearly: the covariate along which its term changes the loss;
-        ``"level"`` for the additive constant. The sampler moves that change, or the mean loss, in its place. Of a law
-        without shares of a mixture they are found by themselves if no coefficient states one.
-    over : str, optional
-        A dim of the covariates with one value of the coefficient per label, for example ``"source"``.
-    floor : bool
-        Whether the coefficient lies below every observed loss of its validation set.
-    """
-
-    prior: Prior
-    unit: str
-    meaning: str
-    why: str
-    between: float = 0.2
-    seen_along: str | None = None
-    over: str | None = None
-    floor: bool = False
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.prior, Prior):
-            raise LawError(f"prior is {shown(self.prior)}: give bl.positive(...), bl.real(...) or a bl.Prior")
-        if not (isinstance(self.between, Real) and 0 < self.between < np.inf):
-            raise LawError(f"between={shown(self.between)} is no spread: give a number above 0")
-
-    def _about(self) -> tuple[str, list[tuple[str, str]]]:
-        over = f", one for each {self.over}" if self.over else ""
-        rows = [("prior", f"{describe(self.prior)}{over}"), ("why", self.why)]
-        return f"Coefficient: {self.meaning} ({self.unit})", rows
-
-
-@checked_fields
-@dataclass(frozen=True, repr=False)
-class Covariate(Described):
-    """One covariate of a law.
-
-    Parameters
-    ----------
-    unit, meaning : str
-        Unit and meaning.
-    reference : float
-        The law takes ``value / reference``, and the priors are stated at 1; never computed from data.
-    valid : tuple of float
-        Range in which the law holds (after `derive`, before division by `reference`).
-    derive : callable, optional
-        Computes the covariate from the columns that its arguments name (``eval`` is the role
-        of the validation set: its own name, unless the model gives it another).
-    of : str, optional
-        The column of labels that have one value of it each (``"domain"``); predictions look it up.
-    start : str, optional
-        A role of validation sets: it is their loss before training, which the rows at D = 0 give to a table without
-        the column.
-    """
-
-    unit: str
-    meaning: str
-    reference: float = 1.0
-    valid: tuple[float, float] = (0.0, np.inf)
-    derive: Callable[..., Any] | None = None
-    of: str | None = None
-    start: str | None = None
-
-    def __post_init__(self) -> None:
-        if not (isinstance(self.reference, Real) and 0 < self.reference < np.inf):
-            raise LawError(f"the reference of a covariate is {shown(self.reference)}: give a number above 0")
-        if len(self.valid) != 2 or not self.valid[0] < self.valid[1]:
-            raise LawError(f"valid={self.valid} is no range: give its lower and its upper end")
-
-    def _about(self) -> tuple[str, list[tuple[str, str]]]:
-        rows = [("reference", short(self.reference)), ("valid", between(*self.valid))]
-        return f"Covariate: {self.meaning} ({self.unit})", rows
-
-    def columns(self, name: str) -> tuple[str, ...]:
-        """Return the table columns from which the covariate is computed."""
-        if self.derive is None:
-            return (name,)
-        return tuple(p for p in inspect.signature(self.derive).parameters if p != "eval")
 
 
 @checked_fields
@@ -220,6 +128,8 @@ class Law:
         for name, coefficient in self.coefficients.items():
             if owner := owner_of_coefficient(name, self.coefficients, self.columns):
                 raise LawError(f"law {self.name}: the coefficient {name} has the name of {owner}; rename it")
+            if coefficient.role is not None and coefficient.role not in self.evals:
+                raise unknown_name(f"role of {self.name} (of its coefficient {name})", coefficient.role, self.evals)
             if coefficient.over and coefficient.over not in self.over:
                 raise LawError(
                     f"law {self.name}: {name} varies over {coefficient.over!r}, a dim that no covariate has; give the "
@@ -270,6 +180,11 @@ class Law:
         """Whether the law takes validation sets of different roles differently."""
         derived = (cov.derive for cov in self.covariates.values() if cov.derive is not None)
         return bool(self.evals) or any("eval" in inspect.signature(derive).parameters for derive in derived)
+
+    @cached_property
+    def single_roles(self) -> tuple[str, ...]:
+        """The roles with coefficients of their own, each of which exactly one validation set must have."""
+        return tuple(dict.fromkeys(c.role for c in self.coefficients.values() if c.role))
 
     @cached_property
     def columns(self) -> tuple[str, ...]:

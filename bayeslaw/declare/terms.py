@@ -11,8 +11,9 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
-from bayeslaw.declare.laws import Covariate, Law
+from bayeslaw.declare.laws import Law
 from bayeslaw.declare.priors import Prior, closed, quantile
+from bayeslaw.declare.symbols import Covariate
 from bayeslaw.errors import LawError
 
 __all__ = ["terms"]

@@ -224,7 +224,8 @@ def plot_forest(
             raise unknown_name(f"coefficient of {label}", name, known)
         if eval is not None and eval not in fit.evals:
             raise unknown_name(f"validation set of {label}", eval, fit.evals)
-        draws[label] = fit.posterior[name].sel(eval=eval or fit.evals[-1])
+        own = fit.posterior[name]
+        draws[label] = own.sel(eval=eval or fit.evals[-1]) if "eval" in own.dims else own
     dim = next((d for c in draws.values() for d in style.labels(c)), None)
     if dim is None:
         raise RangeError(f"all groups share {name} in every fit: give one in which it varies, with by=")

@@ -32,6 +32,7 @@ __all__ = [
     "Cell",
     "contraction",
     "in_prior_units",
+    "with_loss",
     "log_prior",
     "sensitivity",
     "unit_cells",
@@ -161,6 +162,14 @@ def weighable(fit: Posterior) -> bool:
     return fit.method not in ("prior", "mle") and fit.draws >= LEAST_DRAWS
 
 
+def with_loss(fit: Posterior, name: str) -> xr.DataArray:
+    """Return the draws of a parameter; those of a coefficient of one role have a dim ``eval`` with its only loss."""
+    coefficient, draws = fit.model.law.coefficients.get(name), fit.posterior[name]
+    if coefficient is None or not coefficient.role:
+        return draws
+    return draws.expand_dims(eval=fit.model.design.of_role(coefficient.role))
+
+
 def in_prior_units(fit: Posterior) -> dict[str, xr.DataArray]:
     """Return the draws of every coefficient in standard deviations from the middle of its prior.
 
@@ -170,7 +179,7 @@ def in_prior_units(fit: Posterior) -> dict[str, xr.DataArray]:
     """
     model, result = fit.model, {}
     for name, coefficient in model.law.coefficients.items():
-        prior, draws = model.priors.get(name, coefficient.prior), fit.posterior[name]
+        prior, draws = model.priors.get(name, coefficient.prior), with_loss(fit, name)
         spread = coefficient.between if name in model.by else 0.0
         mu, sigma = (prior.parameters.get(p) for p in ("mu", "sigma"))
         if prior.distribution == "Beta" and closed(prior):

@@ -182,11 +182,11 @@ def _fit(tree: xr.DataTree, recipe: Mapping[str, Any], law: Law, kind: type[Spec
     )
     groups = {k: node.to_dataset() for k, node in tree.children.items() if k not in ("runs", "baseline")}
     posterior = groups["posterior"]
-    for name in (*law.coefficients, "sigma"):
-        if (
-            not {"chain", "draw", "eval"} <= set(posterior[name].dims)
-            or list(posterior["eval"].values) != recipe["evals"]
-        ):
+    if list(posterior["eval"].values) != recipe["evals"]:
+        raise ValueError("the draws are of other validation sets than this model's")
+    dims = {name: () if c.role else ("eval",) for name, c in law.coefficients.items()} | {"sigma": ("eval",)}
+    for name, own in dims.items():
+        if not {"chain", "draw", *own} <= set(posterior[name].dims):
             raise ValueError(f"the draws of {name} are not those of this model")
     return posterior_of(model, xr.DataTree.from_dict(groups), recipe["settings"], float(recipe["seconds"]))
 
@@ -245,7 +245,10 @@ def fingerprint(law: Law) -> str:
         losses = law(*law.inputs(columns, reference).values(), **coefficients)
     about = {
         "losses": [f"{x:.9g}" for x in np.ravel(losses.values)],
-        "coefficients": {k: [_plain(c.prior), c.between, c.seen_along, c.floor] for k, c in law.coefficients.items()},
+        "coefficients": {
+            k: [_plain(c.prior), c.between, c.seen_along, c.floor, *([c.role] if c.role else [])]
+            for k, c in law.coefficients.items()
+        },
         "covariates": {k: [c.valid, c.reference, c.of] for k, c in law.covariates.items()},
         "shape": [law.evals, law.path, law.falls_in, law.falls_faster],
     }

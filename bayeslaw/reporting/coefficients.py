@@ -14,7 +14,14 @@ from bayeslaw.declare.priors import Prior, central, describe
 from bayeslaw.errors import RangeError, unknown_name
 from bayeslaw.plots.style import cells
 from bayeslaw.posterior.draws import Posterior
-from bayeslaw.posterior.sensitivity import LEAST_DRAWS, SENSITIVE, contraction, in_prior_units, sensitivity
+from bayeslaw.posterior.sensitivity import (
+    LEAST_DRAWS,
+    SENSITIVE,
+    contraction,
+    in_prior_units,
+    sensitivity,
+    with_loss,
+)
 
 __all__ = ["coefficients", "in_short"]
 
@@ -74,7 +81,7 @@ def coefficients(fit: Posterior, published: Mapping[str, Any] | None = None) -> 
     names = [name for name in [*model.law.coefficients, *errors] if name in fit.posterior]
     rows = []
     for name in names:
-        draws = fit.posterior[name]
+        draws = with_loss(fit, name)
         stated = errors[name] if name in errors else model.law.coefficients[name].prior
         prior = _interval(model.priors.get(name, stated))
         in_paper_units = fit.posterior.get(f"{name}_paper", draws)

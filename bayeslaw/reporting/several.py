@@ -22,6 +22,7 @@ from bayeslaw.reporting.advice import advised, converged, go_by, one_sentence
 from bayeslaw.reporting.answer import Answer, Verdict, in_counts
 from bayeslaw.reporting.content import answer, checks_of
 from bayeslaw.reporting.figures import Picture
+from bayeslaw.reporting.one_answer import one_answer
 from bayeslaw.validation.comparison import compare
 
 __all__ = ["several"]
@@ -75,6 +76,7 @@ def several(fits: Mapping[str, Posterior], question: Mapping[str, Any] | None, b
         "cautions": {
             c: [n for n, a in answers.items() if c in a.cautions] for a in answers.values() for c in a.cautions
         },
+        **one_answer(fits, draws, _words),
         "comparison": comparison,
         "remarks": remarks,
         "checks": pd.DataFrame(passed).fillna("").rename_axis("check").reset_index(),

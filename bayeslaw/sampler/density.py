@@ -72,7 +72,8 @@ class Density:
             block, over = self.parameters[name], self.model.law.coefficients[name].over
             own = {over: np.full_like(labels["eval"], row - self.flat.index(name))} if over else {}
             at = tuple({**labels, **own}[d] for d in block.dims)
-            found.append(block.place.start + np.ravel_multi_index(at, block.shape))
+            number = np.ravel_multi_index(at, block.shape) if at else 0
+            found.append(np.broadcast_to(block.place.start + number, labels["eval"].shape))
         return np.array(found)
 
     def by_label(self, value: xr.DataArray) -> list[xr.DataArray]:

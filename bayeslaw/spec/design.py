@@ -298,4 +298,10 @@ def _roles(law: Law, evals: tuple[str, ...], given: Mapping[str, str]) -> list[s
             f"{' or '.join(law.evals)}, for example roles={dict(given) | example} "
             f"({' '.join(f'--role {name}={role}' for name, role in example.items())})"
         )
+    for role in law.single_roles:
+        if roles.count(role) != 1:
+            raise DataError(
+                f"{law.name} describes one {role} loss, and the table has {roles.count(role)}: give it exactly one, "
+                f"read_runs(..., loss={ {e: f'{e}_loss' for e in law.evals} }), or take a law of any number of losses"
+            )
     return roles

@@ -90,10 +90,12 @@ def check_left_out(law: Law, rows: xr.Dataset, asked: bool) -> None:
     ------
     DataError
     """
-    needed = sum(rows.sizes[c.over] if c.over else 1 for c in law.coefficients.values())
+    role_of = dict(zip(rows["eval"].values, rows[ROLE].values, strict=True))
     for name, (total, outside, pure) in left_out(law, rows).iterrows():
         if not outside:
             continue
+        own = [c for c in law.coefficients.values() if c.role in (None, role_of[name])]
+        needed = sum(rows.sizes[c.over] if c.over else 1 for c in own)
         where = f"outside the range of {law.name} ({ranges(law)})"
         other = (
             f"take a law that holds there, {laws}" if (laws := holding(law, rows, str(name))) else "take another law"

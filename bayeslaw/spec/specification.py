@@ -134,13 +134,15 @@ class Specification(Described):
                     )
                 if self.by[name] in self.law.over and self.by[name] != coefficient.over:
                     raise LawError(f"{name} has one value for all {self.by[name]}s: pool it by a column of the runs")
-                within = tuple(d for d in ("eval", coefficient.over) if d and d != self.by[name])
+                eval_dim = None if coefficient.role else "eval"
+                within = tuple(d for d in (eval_dim, coefficient.over) if d and d != self.by[name])
                 prior = pooled(name, prior, (self.by[name],), within, coefficient.between)
                 if self.by[name] == "eval":
                     prior = of_roles(prior, self._role_numbers(name))
             elif "eval" not in (prior.dims or ()):
+                first = () if coefficient.role else ("eval",)
                 over = (coefficient.over,) if coefficient.over else ()
-                prior = with_dims(prior, tuple(dict.fromkeys(("eval", *(prior.dims or ()), *over))))
+                prior = with_dims(prior, tuple(dict.fromkeys((*first, *(prior.dims or ()), *over))))
             priors[name] = prior
         return priors
 

@@ -21,7 +21,7 @@ from bayeslaw.tables.runs import Runs
 from bayeslaw.validation.evaluation import convergence
 from bayeslaw.validation.refits import labels
 
-__all__ = ["RANKED_ROWS", "RANKED_DRAWS", "simulation", "with_losses"]
+__all__ = ["RANKED_DRAWS", "RANKED_ROWS", "simulated", "simulation", "with_losses"]
 
 RANKED_DRAWS = 99
 """Number of thinned, nearly independent posterior draws that a truth is ranked among."""
@@ -48,7 +48,7 @@ def simulation(
 ) -> dict[str, Any]:
     """Simulate, refit and rank, and return JSON data."""
     true = posterior_of(blank, xr.DataTree.from_dict({"posterior": truth}), {}, 0.0)
-    losses = _simulated(true, blank.design, np.random.default_rng([settings["seed"], number]))
+    losses = simulated(true, blank.design, np.random.default_rng([settings["seed"], number]))
     model = replace(blank, runs=with_losses(blank.runs, losses))
     own_seed = int(np.random.SeedSequence([settings["seed"], number]).generate_state(1)[0])
     fitted = model if fitted_noise is None else replace(model, noise=fitted_noise)
@@ -69,7 +69,7 @@ def simulation(
     return {"fold": label, "rows": rows, "fit": {**convergence(fit), "ess": ess, "seconds": fit.seconds}}
 
 
-def _simulated(true: Posterior, design: Design, rng: np.random.Generator) -> np.ndarray:
+def simulated(true: Posterior, design: Design, rng: np.random.Generator) -> np.ndarray:
     """Return losses (row, eval) of new runs of a truth, measured at the rows of the design."""
     new = true.noise.measured(new_runs(true, design, rng), design.rows, rng)
     result: np.ndarray = new.isel(chain=0, draw=0).transpose("row", "eval").values

@@ -1,20 +1,113 @@
 """One answer of several models: the draws of each, as many as its weight in the stacked prediction."""
 
+import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from bayeslaw.base.arguments import checked, named_values
-from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.base.intervals import CI_PROB, SAMPLE
+from bayeslaw.checks.result import CheckResult
 from bayeslaw.errors import ArgumentError, BayeslawError, RangeError, shown, unknown_name
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored, Quantity
+from bayeslaw.spec.specification import Specification
+from bayeslaw.validation import splits
 from bayeslaw.validation.comparison import compare
+from bayeslaw.validation.evaluation import evaluate
 
-__all__ = ["stacked"]
+__all__ = ["Stack", "known_to", "stacked", "weights_of"]
+
+PARTS = 10
+"""Parts of the runs that are left out in turn, where single runs cannot be left out by weights."""
+
+REFIT: dict[str, Any] = {"draws": 200, "chains": 2}
+"""Draws of these refits."""
+
+SETTINGS = ("N", "D", "U", "domain_share", "domain")
+"""Arguments of a question that are columns of runs."""
+
+COUNTS = 0.01
+"""Weight from which on a model's answer counts as one of those that should agree."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """What several models answer to one question, and their weights; a model of no weight is not asked.
+
+    Attributes
+    ----------
+    weights : mapping
+        Weights of the models, with a sum of 1.
+    answers : mapping
+        Their answers, within the range that all of them search.
+    """
+
+    weights: Mapping[str, float]
+    answers: Mapping[str, Quantity]
+
+    @classmethod
+    def of(
+        cls,
+        entries: Mapping[str, Posterior],
+        question: Callable[[Any], Quantity],
+        weights: Mapping[str, float] | None = None,
+    ) -> "Stack":
+        """Ask the models; the arguments are those of `stacked`."""
+        if len(entries) < 2:
+            raise RangeError("give at least two models to stack, for example bl.stacked({'a': a, 'b': b}, question)")
+        share = _shares(weights_of(entries) if weights is None else weights, entries)
+        answers = {name: _answer(name, entries[name], question) for name, weight in share.items() if weight > 0}
+        return cls.alike(share, answers)
+
+    @classmethod
+    def alike(cls, weights: Mapping[str, float], answers: Mapping[str, Quantity]) -> "Stack":
+        """Return answers with their weights; RangeError if they do not mean the same."""
+        return cls(weights, _alike({name: answer for name, answer in answers.items() if weights[name] > 0}))
+
+    @property
+    def mixture(self) -> Quantity:
+        """The answer: each model gives as many of its draws, evenly taken, as its weight says."""
+        size = max(answer.draws.sizes["chain"] * answer.draws.sizes["draw"] for answer in self.answers.values())
+        ends = np.round(np.cumsum([self.weights[name] for name in self.answers]) * size).astype(int)
+        parts = [
+            _evenly(answer.draws, int(count))
+            for answer, count in zip(self.answers.values(), np.diff(ends, prepend=0), strict=True)
+            if count
+        ]
+        draws = xr.concat(parts, "draw", join="exact", coords="minimal", compat="override").expand_dims(chain=[0])
+        first, agreement = next(iter(self.answers.values())), self.agreement
+        kind = Censored if isinstance(first, Censored) else Quantity
+        about = {field.name: getattr(first, field.name) for field in fields(kind)}
+        own = tuple(f"{name}: {caution}" for name, answer in self.answers.items() for caution in answer.cautions)
+        about |= {
+            "draws": draws.assign_coords(draw=np.arange(draws.sizes["draw"])).transpose(*SAMPLE, ...),
+            "remark": "stacked: " + ", ".join(f"{self.weights[name]:.2f} {name}" for name in self.answers),
+            "cautions": (*([] if agreement.passed else [agreement.text]), *own),
+        }
+        return kind(**about)
+
+    @property
+    def agreement(self) -> CheckResult:
+        """Whether the answers of the models that count lie within each other's intervals."""
+        counted = [name for name in self.answers if self.weights[name] >= COUNTS]
+        apart = {pair: _apart(*(self.answers[name] for name in pair)) for pair in combinations(counted, 2)}
+        (one, other), most = max(apart.items(), key=lambda item: item[1], default=(("", ""), 0.0))
+        return CheckResult.judged(
+            "agreement of laws",
+            most,
+            1.0,
+            f"the medians of {one} and {other} lie {most:.2f} times the sum of their half intervals apart"
+            if apart
+            else "one law has all the weight",
+            "the laws disagree beyond their intervals, and the mixture holds what each says: a run where they differ "
+            "would tell which is right",
+        )
 
 
 @checked
@@ -26,7 +119,8 @@ def stacked(
 ) -> Quantity:
     """Answer a question with several models at once, where none of them is clearly the best.
 
-    The answer is a mixture: each model gives as many of its draws, evenly taken, as its weight says.
+    The answer is a mixture: each model gives as many of its draws, evenly taken, as its weight says. Answers that were
+    searched in different ranges are taken within what these have in common, its ends censored.
 
     Parameters
     ----------
@@ -35,46 +129,93 @@ def stacked(
     question : callable
         Takes a fit and returns its answer, for example ``lambda fit: fit.predict(N=7e9, D=1e11)``.
     weights : mapping of str to float, optional
-        Weights of the models; by default those of `bayeslaw.compare`, which compares fits of the same measurements
-        (Yao et al. 2018). Weights found by refits are ``dict(bl.compare(evaluations)["weight"])``.
+        Weights of the models; by default those of the stacked prediction of runs that are left out (Yao et al. 2018;
+        see `weights_of`). Other weights found by refits are ``dict(bl.compare(evaluations)["weight"])``.
 
     Returns
     -------
     Quantity
-        With one chain, and the cautions of every model that counts; a `Censored` where all answers are.
+        With one chain, and the cautions of every model that counts, first among them that they disagree beyond their
+        intervals; a `Censored` where all answers are.
 
     Raises
     ------
     ArgumentError, DataError, RangeError, UnknownName
         The question is no function of a fit; as in `bayeslaw.compare`; a weight is negative, all are 0, or it belongs
-        to no model; the answers have different units, labels or searched ranges.
+        to no model; the answers have different units or labels, or searched ranges that do not meet.
 
     Examples
     --------
     >>> bl.stacked({"added": a, "joined": b}, lambda fit: fit.allocation(flops=1e21))  # doctest: +SKIP
     """
-    if len(entries) < 2:
-        raise RangeError("give at least two models to stack, for example bl.stacked({'a': a, 'b': b}, question)")
-    share = _shares(dict(compare(entries)["weight"]) if weights is None else weights, entries)
-    answers = {name: _answer(name, entries[name], question) for name, weight in share.items() if weight > 0}
-    _check_alike(answers)
-    size = max(answer.draws.sizes["chain"] * answer.draws.sizes["draw"] for answer in answers.values())
-    ends = np.round(np.cumsum([share[name] for name in answers]) * size).astype(int)
-    parts = [
-        _evenly(answer.draws, int(count))
-        for answer, count in zip(answers.values(), np.diff(ends, prepend=0), strict=True)
-        if count
-    ]
-    draws = xr.concat(parts, "draw", join="exact", coords="minimal", compat="override").expand_dims(chain=[0])
-    first = next(iter(answers.values()))
-    kind = Censored if all(isinstance(answer, Censored) for answer in answers.values()) else Quantity
-    about = {field.name: getattr(first, field.name) for field in fields(kind)}
-    about |= {
-        "draws": draws.assign_coords(draw=np.arange(draws.sizes["draw"])).transpose(*SAMPLE, ...),
-        "remark": "stacked: " + ", ".join(f"{share[name]:.2f} {name}" for name in answers),
-        "cautions": tuple(f"{name}: {caution}" for name, answer in answers.items() for caution in answer.cautions),
-    }
-    return kind(**about)
+    return Stack.of(entries, question, weights).mixture
+
+
+def weights_of(entries: Mapping[str, Posterior]) -> dict[str, float]:
+    """Return the weights of models in the stacked prediction of runs that are left out.
+
+    They are those of `bayeslaw.compare` where it can leave out every run by weights (PSIS) and all models count the
+    same measurements. Elsewhere all are refitted without each of ten parts of the runs, on the measurements that all
+    count.
+    """
+    common = _common(entries)
+    refits = all(fit.method == "nuts" for fit in entries.values())
+    alike = all(len(common) == len(fit.model.design.log_loss) for fit in entries.values())
+    if alike or not refits:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # unreliable weights are replaced, or told by `compare` itself
+            table = compare(entries)
+        if not refits or not (table["bad_runs"] > 0).any():
+            return dict(table["weight"])
+    runs = common["run"].nunique()
+    found = {}
+    for name, fit in entries.items():
+        model = _on(fit.model, common)
+        found[name] = evaluate(model, splits.runs(min(PARTS, runs)), seed=int(fit.settings.get("seed", 0)), **REFIT)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of refits with few draws
+        return dict(compare(found)["weight"])
+
+
+def known_to(fit: Posterior, question: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a question without the columns that a law does not have and all its runs share."""
+    table, law, groups = fit.model.runs.table, fit.model.law, fit.model.design.groups
+
+    def shared(name: str, value: Any) -> bool:
+        unknown = name in SETTINGS and name in table and name not in law.columns and name not in groups
+        return unknown and bool((table[name] == value).all()) if np.ndim(value) == 0 else False
+
+    return {name: value for name, value in question.items() if not shared(name, value)}
+
+
+def _cells(model: Specification) -> pd.DataFrame:
+    """Return run, place along its path, and validation set of every measurement in the likelihood."""
+    d = model.design
+    row, ev = d.cells["row"], d.cells["eval"]
+    at = d.rows[d.law.path].values[row] if d.law.path in d.rows else 0.0
+    return pd.DataFrame({"run": d.rows["run"].values[row], "at": at, "eval": np.asarray(d.evals, object)[ev]})
+
+
+def _common(entries: Mapping[str, Posterior]) -> pd.DataFrame:
+    """Return the measurements that all models count."""
+    first, *others = (_cells(fit.model) for fit in entries.values())
+    for cells in others:
+        first = first.merge(cells)
+    return first
+
+
+def _on(model: Specification, cells: pd.DataFrame) -> Specification:
+    """Return a model of some of its measurements."""
+    runs = model.runs.sorted_along(model.law.path)
+    own = _cells(model)
+    kept = own.merge(cells.assign(kept=True), how="left")["kept"].notna().to_numpy()
+    row, ev = (model.design.cells[k][kept] for k in ("row", "eval"))
+    counted = np.zeros(model.design.measured.shape, bool)
+    counted[row, ev] = True
+    table = runs.table.assign(
+        **{c: runs.table[c].where(own) for c, own in zip(runs.loss_columns, counted.T, strict=True)}
+    )
+    return replace(model, runs=replace(runs, table=table).select(counted.any(axis=1)))
 
 
 def _answer(name: str, fit: Posterior, question: Callable[[Any], Quantity]) -> Quantity:
@@ -105,20 +246,37 @@ def _shares(weights: Mapping[Any, float], entries: Mapping[str, Posterior]) -> d
     return {name: w / sum(values.values()) for name, w in values.items()}
 
 
-def _check_alike(answers: Mapping[str, Quantity]) -> None:
+def _alike(answers: Mapping[str, Quantity]) -> dict[str, Quantity]:
+    """Return the answers within the range that all of them search; they must have the same units and labels."""
     (first, one), *others = answers.items()
     for name, other in others:
         unlike = one.unit != other.unit or one.what != other.what
         here, there = (answer.draws.isel(dict.fromkeys(SAMPLE, 0), drop=True) for answer in (one, other))
-        unlike |= here.sizes != there.sizes or not here.coords.equals(there.coords)
-        if isinstance(one, Censored) and isinstance(other, Censored):
-            ends = zip((one.low, one.high), (other.low, other.high), strict=True)
-            unlike |= not all(np.array_equal(a, b) for a, b in ends)
-        if unlike:
+        if unlike or here.sizes != there.sizes or not here.coords.equals(there.coords):
             raise RangeError(
-                f"the answers of {first!r} and {name!r} have different units, labels or searched ranges: ask a "
-                "question that means the same to both"
+                f"the answers of {first!r} and {name!r} have different units or labels: ask a question that means the "
+                "same to both"
             )
+    censored = {name: answer for name, answer in answers.items() if isinstance(answer, Censored)}
+    if len(censored) < len(answers):
+        return dict(answers)
+    low, high = one.low, one.high  # type: ignore[attr-defined]
+    for answer in censored.values():
+        low, high = np.maximum(low, answer.low), np.minimum(high, answer.high)
+    if not (low < high).all() if isinstance(low < high, xr.DataArray) else not low < high:
+        raise RangeError(f"the answers of {', '.join(answers)} were searched in ranges that do not meet")
+    return {
+        name: replace(answer, draws=answer.draws.clip(low, high), low=low, high=high)
+        for name, answer in censored.items()
+    }
+
+
+def _apart(one: Quantity, other: Quantity) -> float:
+    """Return the largest distance of two medians over the sum of the halves of their intervals that face each other."""
+    (below, a), (above, b) = ((x.median(), x.interval(CI_PROB)) for x in (one, other))
+    half = xr.where(below < above, a["upper"] - below + above - b["lower"], below - a["lower"] + b["upper"] - above)
+    distance = abs(above - below)
+    return float(xr.where(distance > 0, distance / half.where(half > 0, np.nan), 0.0).fillna(np.inf).max())
 
 
 def _evenly(draws: xr.DataArray, count: int) -> xr.DataArray:

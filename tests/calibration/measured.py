@@ -56,8 +56,8 @@ def bimix(law: Law) -> Study:
 
 def cmr(law: Law) -> Study:
     """Pythia-70M on five shares of Python code."""
-    loss = f"{law.evals[0]}_loss"
-    runs = bl.read_runs(pythia_table()[["run", "D", "domain_share", loss]])
+    losses = [f"{role}_loss" for role in law.evals]
+    runs = bl.read_runs(pythia_table()[["run", "D", "domain_share", *losses]])
     priors = {"odds_ref": TURNING} if "odds_ref" in law.coefficients else {}
     return "Pythia-70M, a run at a time", bl.Model(law, runs, priors=priors, reference={"D": 1e10}), bl.splits.by("run")
 
@@ -149,7 +149,7 @@ STUDIES: dict[Callable[[Law], Study], str] = {
     chinchilla: "chinchilla",
     dcpt: "dcpt",
     bimix: "bimix",
-    cmr: "cmr_domain cmr_general",
+    cmr: "cmr cmr_domain cmr_general",
     cmr_ratio: "cmr_ratio",
     mixing: "data_mixing regmix",
     nested: "nested_data_mixing additive_mixture joint_mixture",

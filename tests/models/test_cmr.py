@@ -10,8 +10,9 @@ from scipy.optimize import brentq, curve_fit
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.errors import DataError, RangeError
-from bayeslaw.models import cmr
+from bayeslaw.errors import DataError, LawError, RangeError
+from bayeslaw.models.cmr import box_cox, critical_share
+from bayeslaw.models.cmr import turning_point as turning_tokens
 from bayeslaw.workflow import Fit
 
 TOKENS_PER_STEP = 1_048_576
@@ -98,7 +99,7 @@ def chain(size: str, weight: float = np.inf) -> float:
     tokens = np.array([critical_point(size, r, weight) for r in TABLE_4[size]])
 
     def law(T: np.ndarray, R_100: float, k: float, s: float) -> np.ndarray:
-        ratio: np.ndarray = R_100 + k * cmr.box_cox(T / 100, s)
+        ratio: np.ndarray = R_100 + k * box_cox(T / 100, s)
         return ratio
 
     return float(curve_fit(law, tokens, share, p0=[0.35, 0.2, 0.1])[0][0])
@@ -122,7 +123,7 @@ def test_odds_that_are_a_power_of_tokens_give_nearly_the_same_ratio(size):
     tokens = np.array([turning_point(*row) for row in TABLE_4[size].values()])
 
     def law(T: np.ndarray, log_odds: float, kappa: float) -> np.ndarray:
-        ratio: np.ndarray = cmr.critical_share(T / 100, odds_ref=np.exp(log_odds), kappa=kappa)
+        ratio: np.ndarray = critical_share(T / 100, odds_ref=np.exp(log_odds), kappa=kappa)
         return ratio
 
     best, _ = curve_fit(law, tokens, share, p0=[-0.5, 1.0])
@@ -149,10 +150,10 @@ def test_the_general_law_peaks_at_its_turning_point():
     c = dict(L_start=2.0, h=0.02, p=1.5, s=0.5, odds_ref=0.6, kappa=1.1)
     turn = {k: c[k] for k in ("odds_ref", "kappa")}
     for share in (0.2, 0.5, 0.8):
-        at = cmr.turning_point(share, **turn)
+        at = turning_tokens(share, **turn)
         below, peak, above = (models.cmr_general(at * f, share, **c) for f in (0.99, 1.0, 1.01))
         assert below < peak > above and peak == pytest.approx(2.0 + 0.02 * np.exp(1.5 * (2 * share - 1)))
-        assert cmr.critical_share(at, **turn) == pytest.approx(share)
+        assert critical_share(at, **turn) == pytest.approx(share)
     units = models.cmr_general.paper_units
     assert units and units(odds_ref=0.6) == {"R_ref": pytest.approx(0.375)}
 
@@ -208,7 +209,7 @@ def test_the_papers_goal_turns_where_its_derivative_is_0(weight):
     D = 0.5
 
     def slope(share: float) -> float:
-        x = D / cmr.turning_point(share, odds_ref=0.6, kappa=1.1)
+        x = D / turning_tokens(share, odds_ref=0.6, kappa=1.1)
         fall = -DOMAIN["k_D"] * D ** DOMAIN["s"]
         return float(-weight * 0.02 * np.exp(1.5 * (2 * share - 1)) * 0.25 * x**0.5 * np.log(x) + fall)
 
@@ -322,3 +323,72 @@ def test_real_runs_are_described_but_not_their_decay(law, other, pythia):
     assert np.sqrt((error[~held_out] ** 2).mean()) < 0.006
     assert abs(error[held_out].iloc[-1]) < 0.006
     assert errors(table["step"] <= 7000)[table["step"] > 7000].mean() < -0.004
+
+
+# ----------------------------------------------------------------------------------------------- both losses in one fit
+BOTH = dict(h=0.02, p=1.5, s=0.5, odds_ref=0.6, kappa=1.1, k_R=0.08, s_R=0.2, k_D=0.05, s_D=-0.05)
+LEVELS = {"general": 2.5, "domain": 1.5}
+
+
+def both_losses(noise: float = 0.001, correlation: float = 0.8) -> bl.Runs:
+    """Ten simulated runs of five checkpoints: errors of whole runs, correlated between the losses."""
+    rng = np.random.default_rng(0)
+    rows = [
+        {"run": f"run {i}", "D": D, "domain_share": share}
+        for i, share in enumerate(np.tile([0.15, 0.3, 0.5, 0.7, 0.85], 2))
+        for D in (2e9, 5e9, 1e10, 2e10, 4e10)
+    ]
+    table = pd.DataFrame(rows)
+    errors = rng.multivariate_normal([0, 0], noise**2 * np.array([[1, correlation], [correlation, 1]]), len(table))
+    x, share = (table["D"] / 2e10).to_numpy(), table["domain_share"].to_numpy()
+    for number, (role, level) in enumerate(LEVELS.items()):
+        loss = models.cmr(x, share, np.full(len(x), float(role == "general")), L=level, **BOTH)
+        table[f"{role}_loss"] = loss * np.exp(errors[:, number])
+    return bl.read_runs(table)
+
+
+def test_the_joint_law_is_the_two_laws():
+    share, D = np.array([0.1, 0.5, 0.9]), np.array([0.1, 1.0, 3.0])
+    of = {k: v for k, v in BOTH.items() if k in models.cmr_general.coefficients}
+    assert (models.cmr(D, share, np.ones(3), L=2.5, **BOTH) == models.cmr_general(D, share, L_start=2.5, **of)).all()
+    alone = models.cmr_domain(D, share, L_ref=1.5, k_R=0.08, p=0.2, k_D=0.05, s=-0.05)
+    assert (models.cmr(D, share, np.zeros(3), L=1.5, **BOTH) == alone).all()
+    for name, coefficient in models.cmr_general.coefficients.items():
+        if name in models.cmr.coefficients:
+            joint = models.cmr.coefficients[name]
+            assert (joint.prior, joint.why, joint.role) == (coefficient.prior, coefficient.why, "general")
+
+
+def test_the_joint_law_finds_what_was_simulated_and_keeps_it(tmp_path):
+    """A table with both columns needs no preparation; one fit answers the paper's goal, before and after saving."""
+    fit = bl.Model(models.cmr, both_losses()).fit(draws=300, chains=2, seed=1, progress=False)
+    assert converged(fit)
+    for name, true in BOTH.items():
+        ends = np.quantile(fit.posterior[name], [0.005, 0.995])
+        assert fit.posterior[name].dims == ("chain", "draw") and ends[0] < true < ends[1], name
+    level = fit.posterior["L"].quantile([0.005, 0.995], ["chain", "draw"])
+    for role, true in LEVELS.items():
+        assert level.sel(eval=role)[0] < true < level.sel(eval=role)[1]
+    assert fit.posterior["eval_correlation"].quantile(0.055) > 0.3, "the errors of both losses are one"
+
+    true = brentq(lambda share: turning_tokens(share, odds_ref=0.6, kappa=1.1) - 0.5, 0.06, 0.9)
+    turn = fit.critical_ratio(D=1e10, rule="turning-point")
+    assert turn.interval()["lower"] < true < turn.interval()["upper"]
+    goal = {"D": 1e10, "rule": "turning-point", "weight": 1000}
+    paper = fit.critical_ratio(**goal)
+    assert (paper.draws > turn.draws).mean() > 0.95, "the falling domain loss makes room"
+    again = bl.load(fit.save(tmp_path / "fit.nc"))
+    np.testing.assert_array_equal(again.critical_ratio(**goal).draws, paper.draws)
+    assert not [c for c in fit.checks() if "could not be checked" in c.text]
+
+
+def test_the_joint_law_needs_one_loss_of_each_role():
+    runs = both_losses()
+    with pytest.raises(DataError, match="cmr describes one domain loss, and the table has 0"):
+        bl.Model(models.cmr, bl.read_runs(runs.table.drop(columns="domain_loss")))
+    two = runs.table.assign(law_loss=runs.table["domain_loss"])
+    with pytest.raises(DataError, match="cmr describes one domain loss, and the table has 2"):
+        bl.Model(models.cmr, bl.read_runs(two), roles={"law": "domain"})
+    assert bl.suggest(runs)["cmr"].command.startswith("bl.Model(bl.models.cmr, runs")
+    with pytest.raises(LawError, match="no seen_along and is no floor"):
+        bl.Coefficient(bl.positive(1.0, 1.0), "1", "height", "a reason", seen_along="D", role="domain")

@@ -86,6 +86,15 @@ def last_losses() -> Fit:
     return _fitted("cmr_ratio", model, target_accept=0.99)
 
 
+def both_losses() -> Fit:
+    """Fit CMR of both losses to the largest of the tiny models."""
+    runs = tinycpt()
+    table = pd.concat([runs.baseline, runs.table])
+    largest = table[table["N"] == table["N"].max()].drop(columns="N")
+    priors = {"h": bl.positive(0.1, spread=0.7)}
+    return _fitted("cmr", bl.Model(models.cmr, bl.read_runs(largest), priors=priors, reference={"D": 1.5e6}))
+
+
 def own_share_and_tokens() -> Fit:
     """Fit BiMix to the largest of the tiny models: the law knows no size."""
     runs = tinycpt()
@@ -196,6 +205,13 @@ REPORTS = {
         "[study](../studies/cmr.md).",
         last_losses,
         {"question": {"baseline": cmr.BASE}},
+    ),
+    "cmr": Report(
+        "CMR of both losses: Python on a tiny model",
+        "A tiny model of 923 k parameters, continued on shares of Python code at a constant rate: the general and the "
+        "domain loss of the same runs in one fit. `cmr_general` and `cmr_domain` hold one of the two. The prior of the "
+        "height of the peak is that of tiny models.",
+        both_losses,
     ),
     "bimix": Report(
         "BiMix: Python on a tiny model",

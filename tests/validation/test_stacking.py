@@ -4,12 +4,16 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import xarray as xr
+from scipy.special import ndtri
 
 import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.errors import ArgumentError, RangeError, UnknownName
 from bayeslaw.posterior.quantity import Censored, Quantity
+from bayeslaw.validation.stacking import Stack, _cells, _common, _on, weights_of
 from bayeslaw.workflow import Fit
 from tests.stand_ins import stand_in
 
@@ -74,5 +78,62 @@ def test_what_cannot_be_stacked_is_refused_in_a_sentence(fits):
     even = {"chinchilla": 0.5, "skaling": 0.5}
     with pytest.raises(ArgumentError, match="has no answer of 'chinchilla' .TypeError: it returned 2.*give a function"):
         bl.stacked(fits, lambda _: 2.0, weights=even)  # type: ignore[arg-type,return-value]
-    with pytest.raises(RangeError, match="'chinchilla' and 'skaling' have different units, labels or searched ranges"):
+    with pytest.raises(RangeError, match="'chinchilla' and 'skaling' have different units or labels"):
         bl.stacked(fits, lambda fit: fit.predict(N=1e9, D=1e10, new_run=fit.model.law.name == "skaling"), weights=even)
+
+
+def answer(middle: float, sd: float, low: float = 0.0, high: float = 1.0) -> Censored:
+    """Return an answer whose draws are normal quantiles within the searched range."""
+    draws = np.clip(middle + sd * ndtri((np.arange(1000) + 0.5) / 1000).reshape(2, 500), low, high)
+    return Censored("r", xr.DataArray(draws, dims=("chain", "draw")), "1", "mean law", low=low, high=high)
+
+
+def test_a_stack_says_where_the_laws_disagree():
+    weights = {"a": 0.6, "b": 0.4}
+    near = Stack.alike(weights, {"a": answer(0.5, 0.05), "b": answer(0.55, 0.05)})
+    assert near.agreement.passed and near.agreement.value == pytest.approx(0.05 / (2 * 0.05 * 1.598), rel=0.01)
+    far = Stack.alike(weights, {"a": answer(0.3, 0.02), "b": answer(0.6, 0.02)})
+    assert not far.agreement.passed and "the medians of a and b lie 4.70 times" in far.agreement.text
+    assert far.mixture.cautions == (far.agreement.text,) and near.mixture.cautions == ()
+    none = Stack.alike({"a": 1.0, "b": 0.0}, {"a": answer(0.3, 0.02), "b": answer(0.6, 0.02)})
+    assert none.agreement.passed and set(none.answers) == {"a"}
+
+
+def test_answers_of_other_ranges_are_taken_within_both():
+    parts = {"a": answer(0.88, 0.05, 0.0, 0.9), "b": answer(0.9, 0.05, 0.05, 0.95)}
+    found = Stack.alike({"a": 0.5, "b": 0.5}, parts).mixture
+    assert isinstance(found, Censored) and (found.low, found.high) == (0.05, 0.9)
+    assert float(found.draws.max()) == 0.9
+    share = [float((part.draws >= 0.9).mean()) for part in parts.values()]
+    assert float(found.p_always) == pytest.approx(np.mean(share), abs=0.002)
+    with pytest.raises(RangeError, match="were searched in ranges that do not meet"):
+        Stack.alike({"a": 0.5, "b": 0.5}, {"a": answer(0.2, 0.1, 0.0, 0.4), "b": answer(0.8, 0.1, 0.5, 1.0)})
+
+
+def test_dcpt_and_cmr_need_no_preparation():
+    """One law leaves out rows that the other counts: the weights are of the measurements that both count."""
+    table = bl.datasets.load("tinycpt").query("schedule == 'constant' and set == 'grid' and step >= 300")
+    table = table[table["N"] == table["N"].max()]
+    runs = bl.read_runs(table[["run", "D", "domain_share", "general_loss", "domain_loss"]].assign(N=table["N"]))
+    reference = {"D": 1.5e6}
+    fits = {
+        "dcpt": bl.Model(models.dcpt, runs, reference={**reference, "N": 9e5}, outside="exclude"),
+        "cmr": bl.Model(models.cmr, runs, reference=reference, outside="exclude"),
+    }
+    common = _common({name: Fit(model, xr.DataTree()) for name, model in fits.items()})
+    sizes = {name: len(model.design.log_loss) for name, model in fits.items()}
+    assert len(common) == sizes["cmr"] < sizes["dcpt"], "cmr leaves out rows that dcpt counts"
+    for model in fits.values():
+        pd.testing.assert_frame_equal(
+            _cells(_on(model, common)).sort_values(["run", "at", "eval"], ignore_index=True),
+            common.sort_values(["run", "at", "eval"], ignore_index=True),
+            check_dtype=False,
+        )
+    fitted = {n: m.fit(draws=200, chains=2, seed=1, progress=False) for n, m in fits.items()}
+    weights = weights_of(fitted)
+    assert set(weights) == {"dcpt", "cmr"} and sum(weights.values()) == pytest.approx(1)
+    ask = {"D": 1.5e6, "baseline": 3.435}
+    found = bl.stacked(
+        fitted, lambda fit: fit.critical_ratio(**ask, N=None if fit.model.law.name == "cmr" else 922_720)
+    )
+    assert isinstance(found, Censored) and found.remark.startswith("stacked: ")

@@ -29,7 +29,7 @@ from bayeslaw.posterior import groups
 from bayeslaw.reporting import writing
 from bayeslaw.sampler import sampling
 from bayeslaw.tables.mixtures import as_weights
-from bayeslaw.validation import calibration, evaluation
+from bayeslaw.validation import calibration, evaluation, first_design
 from bayeslaw.workflow import Fit
 from tests.stand_ins import second_stage, stand_in
 
@@ -71,7 +71,7 @@ INTERNAL = {
 }
 """Methods that one part of the engine calls of another."""
 
-MADE = ("Calibration", "Card", "Column", "Evaluation", "Fit", "Fold", "Quantity", "Runs", "Splits")
+MADE = ("Calibration", "Card", "Column", "Evaluation", "Fit", "Fold", "Plan", "Quantity", "Runs", "Splits")
 """Classes whose objects functions make; only their methods are tried."""
 
 ELSEWHERE = ("datasets.fetch", "Calibration.plot")
@@ -218,6 +218,7 @@ class World:
             "plots.plot_shares": {"N": 2e9, "D": 1e10, "domain": "code"},
             "plots.plot_next_runs": {"found": self.once("next", lambda: self.fit_of(SHARE, 40).next_runs(**NEXT))},
             "plots.plot_calibration": {"calibration": self.once("calibration", calibrated)},
+            "plan": {"law": models.chinchilla, "question": "allocation", "budget": 1e20, "flops": 1e22},
             "from_wandb": {"charts": CHART},
             "load": {"path": str(self.cached["saved"])},
             "compare": {"entries": dict.fromkeys(("a", "b"), self.fit_of(SIZE, 60))},
@@ -297,6 +298,7 @@ def world(fit_of: Callable[[str], Fit], tmp_path_factory: pytest.TempPathFactory
         patch.setattr(calibration, "prior_predictive", enough)
         patch.setattr(evaluation, "finish", enough)
         patch.setattr(groups, "prior_predictive", enough)
+        patch.setattr(first_design, "prior_predictive", enough)
         patch.setattr(writing, "content", enough)
         patch.setattr(writing, "several", enough)
         patch.chdir(tmp_path_factory.mktemp("here"))
@@ -339,7 +341,7 @@ def test_good_values_pass_every_check(world, function):
             pyplot.close("all")
 
 
-LONG = ("Fit.extend", "Fit.report", "Model.fit", "calibrate", "evaluate", "report")
+LONG = ("Fit.extend", "Fit.report", "Model.fit", "calibrate", "evaluate", "plan", "report")
 """Functions that sample or draw many figures, which they do not here."""
 
 

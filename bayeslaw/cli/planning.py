@@ -1,0 +1,85 @@
+"""The commands of a first design before any run, one for each question."""
+
+import inspect
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bayeslaw.base.files import check_writable
+from bayeslaw.cli import options
+from bayeslaw.cli.deciding import keyword, question, question_options
+from bayeslaw.cli.mistakes import OnceEach
+from bayeslaw.cli.next_runs import loss
+from bayeslaw.cli.printing import write_csv
+from bayeslaw.decisions import DECISIONS
+
+__all__ = ["questions"]
+
+BUDGET = Annotated[float, typer.Option("--budget", help="FLOPs, tokens of a law without sizes, or a number of runs.")]
+SOURCES = Annotated[
+    list[str] | None, typer.Option("--source", metavar="SOURCE", help="A source of a mixture; once for each.")
+]
+TABLES = Annotated[int, typer.Option("--simulations", help="Simulated tables of each design.")]
+OUTPUT = Annotated[
+    Path | None, typer.Option("-o", "--output", metavar="RUNS.csv", help="Write the runs of the best design there.")
+]
+
+
+def questions() -> dict[str, Any]:
+    """Return a command for every question, by its name."""
+    app = typer.Typer(rich_markup_mode=None)
+    for ask, example in [*((d.ask, d.example) for d in DECISIONS.values()), (loss, "--N 7e9 --D 1e11")]:
+        app.command(ask.__name__.replace("_", "-"), cls=OnceEach)(_command(ask, example))
+    return dict(typer.main.get_group(app).commands)
+
+
+def _command(ask: Callable[..., Any], example: str) -> Callable[..., None]:
+    parameters = [keyword("context", typer.Context), *question_options(ask), keyword("budget", BUDGET)]
+    parameters += [keyword("prior", options.Priors, None), keyword("reference", options.References, None)]
+    parameters += [keyword("source", SOURCES, None), keyword("simulations", TABLES, 8), keyword("output", OUTPUT, None)]
+    parameters += [keyword("seed", options.Seed, 1), keyword("prob", options.Prob, None)]
+    parameters.append(keyword("as_json", options.AsJson, False))
+
+    def command(
+        context: typer.Context,
+        budget: float,
+        prior: list[str] | None,
+        reference: list[str] | None,
+        source: list[str] | None,
+        simulations: int,
+        output: Path | None,
+        seed: int,
+        prob: float | None,
+        as_json: bool,
+        **given: Any,
+    ) -> None:
+        from bayeslaw.validation.first_design import plan
+
+        if output is not None:
+            check_writable(output)
+        found = plan(
+            options.law_named(context.obj),
+            ask.__name__,
+            budget,
+            priors={k: options.read_prior(v) for k, v in options.pairs(prior, "--prior", "alpha=0.35:0.3").items()},
+            reference=options.numbers(reference, "--reference", "N=2e5"),
+            sources=source or (),
+            simulations=simulations,
+            seed=seed,
+            prob=options.probability(prob),
+            **question(given),
+        )
+        if output is not None:
+            write_csv(found.designs[found.best], output)
+        typer.echo(json.dumps(found.as_json()) if as_json else repr(found))
+
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    name = ask.__name__.replace("_", "-")
+    command.__doc__ = (
+        f"Compare first designs of a study that asks for {name}, before any run.\n\n"
+        f"Example: bayeslaw plan LAW {name} {example} --budget 1e21 -o runs.csv"
+    )
+    return command

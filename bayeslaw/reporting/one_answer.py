@@ -1,0 +1,60 @@
+"""The one answer of a report of several fits: what each law says, its weight, and the mixture."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from bayeslaw.checks import CheckResult
+from bayeslaw.errors import BayeslawError
+from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.quantity import Quantity
+from bayeslaw.validation.stacking import Stack, weights_of
+
+__all__ = ["one_answer"]
+
+
+def one_answer(
+    fits: Mapping[str, Posterior], draws: Mapping[str, Mapping[str, xr.DataArray]], words: Any
+) -> dict[str, Any]:
+    """Return the answers that all fits give, stacked, as the template of several fits names them.
+
+    Parameters
+    ----------
+    fits : mapping
+        The fits by their names.
+    draws : mapping
+        Of every answer in words, its draws by fit.
+    words : callable
+        Turns draws into median and interval in words.
+    """
+    shared = {what: each for what, each in draws.items() if len(each) == len(fits)}
+    found: dict[str, Any] = {"stacked": None, "weights": {}, "agreement": [], "unstacked": ""}
+    if not shared:
+        return found
+    try:
+        weights = weights_of(fits)
+        stacks = {what: Stack.alike(weights, _answers(what, each)) for what, each in shared.items()}
+    except BayeslawError as e:
+        return found | {"unstacked": str(e)}
+    rows = [
+        {
+            "answer": what,
+            **{name: words(each) for name, each in shared[what].items()},
+            "stacked": words(s.mixture.draws),
+        }
+        for what, s in stacks.items()
+    ]
+    agreement = [(what, s.agreement) for what, s in stacks.items()]
+    return found | {"stacked": pd.DataFrame(rows), "weights": weights, "agreement": _failed_or_first(agreement)}
+
+
+def _answers(what: str, each: Mapping[str, xr.DataArray]) -> dict[str, Quantity]:
+    return {name: Quantity("answer", draws.reset_coords(drop=True), "1", "mean law") for name, draws in each.items()}
+
+
+def _failed_or_first(found: list[tuple[str, CheckResult]]) -> list[tuple[str, CheckResult]]:
+    """Return the answers on which the laws disagree, or the one on which they differ most."""
+    failed = [one for one in found if not one[1].passed]
+    return failed or [max(found, key=lambda one: one[1].value or 0.0)]

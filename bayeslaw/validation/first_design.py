@@ -1,0 +1,349 @@
+"""A first design before any run: how wide the answer is expected to be after each, by simulation from the prior."""
+
+import html
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayeslaw.base.arguments import checked
+from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
+from bayeslaw.base.progress import bar
+from bayeslaw.base.words import amount
+from bayeslaw.decisions import DECISIONS
+from bayeslaw.decisions.question import given
+from bayeslaw.declare.laws import Law
+from bayeslaw.declare.priors import Prior
+from bayeslaw.errors import ArgumentError, BayeslawError, LawError, RangeError, RefitError, shown, unknown_name
+from bayeslaw.posterior import inference
+from bayeslaw.posterior.draws import Posterior, posterior_of
+from bayeslaw.posterior.inference import prior_predictive
+from bayeslaw.posterior.losses import predict
+from bayeslaw.posterior.quantity import Quantity
+from bayeslaw.spec.noise import Noise
+from bayeslaw.spec.specification import Specification
+from bayeslaw.tables.runs import read_runs
+from bayeslaw.validation.designs import cost_of, unit_of
+from bayeslaw.validation.designs import designs as known_designs
+from bayeslaw.validation.simulation import simulated, with_losses
+
+__all__ = ["Plan", "plan"]
+
+SETTINGS: dict[str, Any] = {"draws": 200, "chains": 2, "tune": 300, "target_accept": 0.95, "method": "nuts"}
+"""Of the fits of simulated tables."""
+
+BEFORE = 200
+"""Draws of the prior that say what is known before any run."""
+
+PLACEHOLDER = 2.5
+"""Loss of every row before losses are simulated, in nats."""
+
+CROSSINGS = (0.2, 0.8)
+"""Domain shares between which a simulated base model's loss is that of the truth, where no baseline is given."""
+
+Asks = Callable[[Posterior], Quantity]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Plan:
+    """First designs for a question, and what is expected of each.
+
+    Attributes
+    ----------
+    law : Law
+        The law.
+    question : str
+        What is asked, in words.
+    designs : mapping
+        The rows of every design by its name, ready to be filled in with losses.
+    table : pandas.DataFrame
+        One row for each design; see `frame`.
+    budget : float
+        What a design may cost, in `cost_unit`.
+    cost_unit : {"FLOPs", "tokens", "runs"}
+        Of the budget.
+    before : float
+        Width of the interval of the answer by the prior alone, the mean over its elements.
+    unit : str
+        Of widths: that of the answer, or decades of an answer in parameters or tokens.
+    prob : float
+        Probability of the interval.
+    simulations : int
+        Simulated tables of each design.
+    """
+
+    law: Law
+    question: str
+    designs: Mapping[str, pd.DataFrame]
+    table: pd.DataFrame
+    budget: float
+    cost_unit: str
+    before: float
+    unit: str
+    prob: float
+    simulations: int
+
+    def frame(self) -> pd.DataFrame:
+        """Return one row for each design, that with the narrowest answer first.
+
+        Columns: ``design``; its ``runs`` and ``rows`` (checkpoints are rows); ``cost``; the expected ``width`` of the
+        interval of the answer, with its Monte Carlo error ``width_error``; by how much it lies ``behind`` that of the
+        best design, truth by truth, with ``behind_error``; ``width_per_prior``, its ratio to the width before any
+        run; ``covered``, the share of intervals that hold the simulated truth; ``fits``, the simulated tables that
+        could be fitted; the smallest and largest value of every column of the law.
+        """
+        return self.table.copy()
+
+    @property
+    def best(self) -> str:
+        """The design with the smallest expected width."""
+        return str(self.table["design"].iloc[0])
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the designs and what is expected of them as plain numbers, texts and lists."""
+        rows = self.table.astype(object).where(self.table.notna(), None).to_dict("records")
+        about = {"law": self.law.name, "question": self.question, "budget": self.budget, "cost_unit": self.cost_unit}
+        width = {"width_before": self.before, "unit": self.unit, "prob": self.prob, "simulations": self.simulations}
+        return about | width | {"best": self.best, "designs": rows}
+
+    def _about(self) -> str:
+        unit = "" if self.unit == "1" else f" {self.unit}"
+        cost = f"{self.budget:.2g} FLOPs" if self.cost_unit == "FLOPs" else f"{amount(self.budget)} {self.cost_unit}"
+        return (
+            f"First designs of {self.law.name} for {self.question}, {cost}: expected width of the "
+            f"{self.prob * 100:g} % interval, {self.before:.3g}{unit} before any run, over {self.simulations} tables "
+            "simulated from the prior and fitted"
+        )
+
+    def _shown(self) -> pd.DataFrame:
+        return self.table[["design", "runs", "rows", "cost", "width", "width_error", "covered", "fits"]]
+
+    def _end(self) -> str:
+        near = self.table["behind"] <= 2 * self.table["behind_error"]
+        alike = [name for name in self.table.loc[near, "design"] if name != self.best]
+        close = f"; not told apart from it by so few tables: {', '.join(alike)}" if alike else ""
+        return f"narrowest: {self.best}{close}. The law is taken for true: what it misses is not simulated"
+
+    def __repr__(self) -> str:
+        table = self._shown().to_string(index=False, float_format="{:.3g}".format)
+        return "\n".join([self._about(), table, self._end()])
+
+    def _repr_html_(self) -> str:
+        table = self._shown().to_html(index=False, border=0, float_format="{:.3g}".format)
+        return f"<p>{html.escape(self._about())}</p>{table}<p>{html.escape(self._end())}</p>"
+
+
+@checked
+def plan(
+    law: Law,
+    question: str | Callable[[Any], Quantity],
+    budget: float,
+    *,
+    priors: Mapping[str, Prior] | None = None,
+    reference: Mapping[str, float] | None = None,
+    noise: Noise | None = None,
+    sources: Sequence[str] = (),
+    designs: Mapping[str, pd.DataFrame] | None = None,
+    simulations: int = 8,
+    prob: float = CI_PROB,
+    seed: int = 0,
+    progress: bool = True,
+    **asked: Any,
+) -> Plan:
+    """Compare first designs of a study before any run, by the expected width of the answer after each.
+
+    The designs of the papers (the grid of D-CPT, factorial and L-shaped grids, IsoFLOP curves, swarms of mixtures) are
+    scaled to the budget. Tables are simulated from the prior, the same truths for every design, and each is fitted in
+    few draws: no surrogate stands between a design and its width. The law counts as true; what it misses beyond its
+    runs is not simulated, so that the widths of designs of small models are too good.
+
+    Parameters
+    ----------
+    law : Law
+        A law of sizes, tokens and domain shares, or of mixtures.
+    question : str or callable
+        A decision by its name in ``bayeslaw decide`` (``"critical-ratio"``), ``"loss"`` for a prediction, or a function
+        of a fit that returns its answer.
+    budget : float
+        FLOPs (6 N D) of a law of sizes and tokens, tokens of one without sizes, the number of runs of others.
+    priors, reference, noise
+        As in `bayeslaw.Model`; the reference run is also the ratio of tokens to parameters of a design's largest run.
+    sources : sequence of str
+        Names of the sources, of a law of mixtures.
+    designs : mapping of str to DataFrame, optional
+        Your own designs beside these, as they are: the law's columns, and ``run`` where runs have checkpoints.
+    simulations : int
+        Simulated tables of each design.
+    prob : float
+        Probability of the interval.
+    seed : int
+        Of truths, losses and fits.
+    progress : bool
+        Show the number of finished fits.
+    **asked
+        The arguments of the question. Of a critical ratio without a baseline, that of every simulated study is the loss
+        of its truth at a domain share between 0.2 and 0.8, less the limit.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    ArgumentError, DataError, LawError, RangeError, UnknownName
+        No design is known for the law, or the budget is too small; the law does not answer the question; a setting has
+        no meaning.
+    RefitError
+        No simulated table of a design could be fitted.
+
+    Examples
+    --------
+    >>> bl.plan(models.dcpt, "critical-ratio", 1e21, N=1.8e9, D=1e10, max_rise=0.02)  # doctest: +SKIP
+    """
+    levels(prob)
+    if not 0 < budget < np.inf:
+        raise RangeError(f"budget is {budget:g}: give what the design may cost, above 0, in {unit_of(law)}")
+    if simulations < 2:
+        raise RangeError(f"simulations is {simulations}: give at least 2, so that their scatter is known")
+    recipe = given(priors=priors, reference=reference, noise=noise)
+    of_law = law.reference(reference)
+    own = {name: _with_runs(law, name, table) for name, table in (designs or {}).items()}
+    tables = own if own and not _knows(law) else {**known_designs(law, of_law, budget, sources, seed), **own}
+    models = {name: _model(law, table, recipe) for name, table in tables.items()}
+    every = _model(law, pd.concat([t.assign(run=f"{n} " + t["run"]) for n, t in tables.items()]), recipe)
+    prior = prior_predictive(every, draws=BEFORE, seed=seed)
+    truths = [prior.posterior.isel(draw=[i]) for i in range(simulations)]
+    name, decades, asks = _asker(law, question, asked)
+    rng = np.random.default_rng([seed, 6])
+    all_true = [posterior_of(every, _tree(truth), {}, 0.0) for truth in truths]
+    asks_of = [asks(true, rng) for true in all_true]
+    scale = np.log10 if decades else np.asarray
+    known = [ask(_measured(true, rng, prior)) for ask, true in zip(asks_of, all_true, strict=True)]
+    before, unit = float(np.mean([_width(answer, scale, prob) for answer in known])), known[0].unit
+    widths: dict[str, pd.Series] = {}
+    covered: dict[str, float] = {}
+    with bar("simulated tables fitted", len(models) * simulations, show=progress) as shown_bar:
+        for label, model in models.items():
+            found: dict[int, tuple[float, float]] = {}
+            for number, truth in enumerate(truths):
+                true = _measured(posterior_of(model, _tree(truth), {}, 0.0), np.random.default_rng([seed, 7, number]))
+                fit = _fitted(true.model, seed + number)
+                if fit is not None:
+                    answer, correct = asks_of[number](fit), asks_of[number](true)
+                    found[number] = _width(answer, scale, prob), _covered(answer, correct, prob)
+                shown_bar.step()
+            if len(found) < 2:
+                raise RefitError(f"the simulated tables of the design {label!r} cannot be fitted: it has too few runs")
+            each = pd.DataFrame.from_dict(found, orient="index", columns=["width", "covered"])
+            widths[label], covered[label] = each["width"], float(each["covered"].mean())
+    best = widths[min(widths, key=lambda label: widths[label].mean())]
+    rows = [
+        {**_about(law, label, tables[label]), **_expected(own_widths, best, before), "covered": covered[label]}
+        for label, own_widths in widths.items()
+    ]
+    table = pd.DataFrame(rows).sort_values("width", ignore_index=True)
+    words = "decades" if decades else unit
+    return Plan(law, name, tables, table, budget, unit_of(law), before, words, prob, simulations)
+
+
+def _knows(law: Law) -> bool:
+    """Return whether first designs of a law are known."""
+    return set(law.columns) <= {"N", "D", "domain_share"} or "weight" in law.columns
+
+
+def _with_runs(law: Law, name: str, table: pd.DataFrame) -> pd.DataFrame:
+    if not isinstance(table, pd.DataFrame) or not len(table):
+        raise ArgumentError(f"the design {name!r} is {shown(table)}: give a table with the law's columns")
+    return table if "run" in table else table.assign(run=[f"run {i + 1}" for i in range(len(table))])
+
+
+def _model(law: Law, table: pd.DataFrame, recipe: Mapping[str, Any]) -> Specification:
+    """Return the model of a design, its losses to come."""
+    losses = {f"{name}_loss": PLACEHOLDER for name in law.evals or ("validation",)}
+    return Specification(law, read_runs(table.assign(**losses)), outside="exclude", **recipe)
+
+
+def _tree(truth: xr.Dataset) -> xr.DataTree:
+    return xr.DataTree.from_dict({"posterior": truth})
+
+
+def _asker(
+    law: Law, question: str | Callable[[Any], Quantity], asked: Mapping[str, Any]
+) -> tuple[str, bool, Callable[[Posterior, np.random.Generator], Asks]]:
+    """Return the question in words, whether its answer spans factors, and what asks it of the fits of one truth."""
+    if callable(question):
+        if asked:
+            raise ArgumentError(f"question is a function of a fit: leave {next(iter(asked))} out, or ask there")
+        return "a question of your own", False, lambda *_: question
+    name = question.replace("-", "_")
+    if name == "loss":
+        return "the loss", False, lambda *_: lambda fit: predict(fit, **asked)
+    if name not in DECISIONS:
+        raise unknown_name("question", question, [*(n.replace("_", "-") for n in DECISIONS), "loss"])
+    decision = DECISIONS[name]
+    if not decision.applies(law):
+        known = [d.name.replace("_", "-") for d in DECISIONS.values() if d.applies(law)]
+        raise LawError(f"the law {law.name} does not answer {question}: ask {', '.join([*known, 'loss'])}")
+
+    def asks(truth: Posterior, rng: np.random.Generator) -> Asks:
+        own = dict(asked)
+        if name == "critical_ratio" and asked.get("rule") != "turning-point" and "baseline" not in asked:
+            own["baseline"] = _baseline(truth, asked, rng.uniform(*CROSSINGS))
+        return lambda fit: checked(decision.ask)(fit, **own)
+
+    return name.replace("_", " "), decision.decades, asks
+
+
+def _baseline(truth: Posterior, asked: Mapping[str, Any], share: float) -> float:
+    """Return the loss before training of a simulated study: the limit is reached at a domain share."""
+    at = {c: asked[c] for c in ("N", "D", "domain") if c in asked}
+    loss = truth.loss(truth.columns(**at, domain_share=share))
+    general = loss.sel(eval=(truth.model.design.of_role("general") or truth.evals)[0])
+    if general.size != 1:
+        raise RangeError("a plan asks for one critical ratio: give one N and one D, or baseline=")
+    limit, rise = float(asked.get("max_increase", 0.0)), float(asked.get("max_rise", 0.0))
+    return float((general.item() - limit) / (1 + rise))
+
+
+def _measured(true: Posterior, rng: np.random.Generator, of: Posterior | None = None) -> Posterior:
+    """Return a truth, or another posterior, with the losses that it gives its design."""
+    model = true.model
+    runs = model.runs.sorted_along(model.law.path)
+    found = with_losses(runs, simulated(true, model.design, rng))
+    return replace(true if of is None else of, model=replace(model, runs=found))
+
+
+def _fitted(model: Specification, seed: int) -> Posterior | None:
+    """Return the posterior of a simulated table; None where it cannot be fitted."""
+    try:
+        return inference.fit(model, **SETTINGS, seed=seed, cores=1, progress=False)
+    except BayeslawError:
+        return None
+
+
+def _width(answer: Quantity, scale: Callable[[Any], Any], prob: float) -> float:
+    """Return the mean width of the interval over the elements of an answer."""
+    ends = answer.interval(prob)
+    return float(np.mean(scale(ends["upper"].values) - scale(ends["lower"].values)))
+
+
+def _covered(answer: Quantity, correct: Quantity, prob: float) -> float:
+    ends, true = answer.interval(prob), correct.draws.isel(dict.fromkeys(SAMPLE, 0), drop=True)
+    return float(((ends["lower"] <= true) & (true <= ends["upper"])).mean())
+
+
+def _about(law: Law, name: str, table: pd.DataFrame) -> dict[str, Any]:
+    """Return name, size, cost and range of a design."""
+    ends = {f"{c}_{end}": getattr(table[c], end)() for c in law.columns if c in table for end in ("min", "max")}
+    return {"design": name, "runs": table["run"].nunique(), "rows": len(table), "cost": cost_of(law, table), **ends}
+
+
+def _expected(widths: pd.Series, best: pd.Series, before: float) -> dict[str, float]:
+    """Return the mean of the widths and how far they lie behind those of the best design, truth by truth."""
+    behind = (widths - best).dropna()
+    error, gap_error = (float(x.std() / np.sqrt(len(x))) for x in (widths, behind))
+    found = {"width": float(widths.mean()), "width_error": error, "behind": float(behind.mean())}
+    return found | {"behind_error": gap_error, "width_per_prior": float(widths.mean()) / before, "fits": len(widths)}
