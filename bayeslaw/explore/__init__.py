@@ -11,7 +11,7 @@ from bayeslaw.base.files import check_writable, replacing
 from bayeslaw.errors import RangeError, StoreError
 from bayeslaw.posterior.draws import Posterior
 
-__all__ = ["explore"]
+__all__ = ["explore", "javascript"]
 
 
 @checked
@@ -70,12 +70,17 @@ def _page(title: str, formulas: Mapping[str, Mapping[str, str]], content: Mappin
         name.replace(".", "_"): Markup((folder / name).read_text(encoding="utf-8"))
         for name in ("uPlot.LICENSE", "uPlot.iife.min.js", "uPlot.min.css", "page.css", "engine.js", "page.js")
     }
-    laws = ", ".join(
+    shown = {"title": title, "laws": Markup(javascript(formulas)), "content": Markup(_script(content))}
+    return environment.get_template("explore.html.jinja").render(parts=parts, **shown)
+
+
+def javascript(formulas: Mapping[str, Mapping[str, str]]) -> str:
+    """Return the formulas of every role as an object of functions."""
+    functions = (
         f"{_script(role)}: {{loss: (x, c) => {text['loss']}, inside: (x) => {text['inside']}}}"
         for role, text in formulas.items()
     )
-    shown = {"title": title, "laws": Markup(f"{{{laws}}}"), "content": Markup(_script(content))}
-    return environment.get_template("explore.html.jinja").render(parts=parts, **shown)
+    return f"{{{', '.join(functions)}}}"
 
 
 def _script(value: Any) -> str:

@@ -140,6 +140,8 @@ def range_of(law: Law, role: str, sources: int = 0) -> str:
     columns: Any = _columns(law, role, sources)
     for name, covariate in law.covariates.items():
         value, (low, high) = law.value(name, columns), covariate.valid
-        for end in ([value >= low - SLACK] if low > -np.inf else []) + ([value <= high + SLACK] if high < np.inf else []):
+        for end in ([value >= low - SLACK] if low > -np.inf else []) + (
+            [value <= high + SLACK] if high < np.inf else []
+        ):
             holds = holds & (end.prod("source") if getattr(end, "dims", ()) else end)
     return holds.texts[0]
