@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Hashable, Mapping
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,8 @@ from bayeslaw.decisions.question import LINE_POINTS, of_largest_run
 from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import DataError, LawError
 from bayeslaw.explore.formulas import formula_of, range_of
-from bayeslaw.posterior.cautions import VERIFIED, cautions
-from bayeslaw.posterior.draws import POSSIBLE, UNSEEN, Posterior
+from bayeslaw.posterior.cautions import ONLY_UPWARD, VERIFIED, cautions
+from bayeslaw.posterior.draws import LARGEST, POSSIBLE, UNSEEN, Posterior
 from bayeslaw.posterior.prediction import thinned
 from bayeslaw.spec.misfit import SCALES
 
@@ -141,26 +140,32 @@ def _columns(fit: Posterior, groups: list[str]) -> list[dict[str, Any]]:
         covariate = law.covariates.get(name)
         own = covariate.valid if covariate is not None and covariate.derive is None else (-np.inf, np.inf)
         low, high, log = _ends(name, levels)
-        lowest, highest = (max(a, b) for a, b in zip(own, POSSIBLE.get(name, own)[:2], strict=True))
-        highest = min(own[1], POSSIBLE.get(name, own)[1])
+        possible = POSSIBLE.get(name, own)
         value = float(start[name]) if name in start else float(design.rows[name].values[-1])
         found.append(
             {
                 "name": name,
                 "label": CALLED.get(name, covariate.meaning if covariate is not None else name),
-                "low": max(low, lowest),
-                "high": min(high, highest),
+                "low": max(low, own[0], possible[0]),
+                "high": min(high, own[1], possible[1]),
                 "log": log,
+                "ends": [_finite(max(own[0], possible[0])), _finite(min(own[1], possible[1]))],
                 "start": value,
                 "measured": [float(levels.min()), float(levels.max())],
                 "levels": levels.tolist() if len(levels) <= MOST_MARKS or name in groups else [],
                 "group": groups.index(name) if name in groups else None,
                 "counted": name in COUNTED_COLUMNS,
-                "verified": VERIFIED.get(name, 1.0) if name != "domain_share" else 1.0,
+                "upward": name in ONLY_UPWARD,
+                "verified": VERIFIED.get(name, 1.0),
                 "of": features.get(name),
             }
         )
     return found
+
+
+def _finite(end: float) -> float:
+    """Return an end of a range as a number that JSON has."""
+    return float(np.clip(end, -LARGEST, LARGEST))
 
 
 def _ends(name: str, levels: np.ndarray) -> tuple[float, float, bool]:
@@ -191,7 +196,7 @@ def _coefficients(fit: Posterior, labels: Mapping[str, list[Any]]) -> list[dict[
     at = xr.Dataset({dim: xr.DataArray(np.array(values), dims=dim) for dim, values in labels.items()})
     like = xr.zeros_like(fit.posterior["sigma"]).reset_coords(drop=True).drop_vars(SAMPLE, errors="ignore")
     found = []
-    for name, values in fit.coefficients(at).items():
+    for values in fit.coefficients(at).values():
         own = [d for d in labels if d in values.dims]
         over = [d for d in fit.model.law.over if d in values.dims]
         full = values.drop_vars([*SAMPLE, *own], errors="ignore") + like

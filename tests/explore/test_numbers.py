@@ -4,6 +4,7 @@ import base64
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from importlib import resources
 from typing import Any
 
@@ -219,9 +220,7 @@ def limits(fit: bl.Fit, content: dict[str, Any], asking: dict[str, Any], mode: s
 def test_the_critical_ratio_is_that_of_the_fit(mode, table_for):
     fit = stand_in(models.dcpt, table_for, draws=60)
     scattered = fit.model.runs.baseline.assign(general_loss=lambda t: 3.2 + 0.1 * np.arange(len(t)) / len(t))
-    runs = bl.read_runs(bl.read_runs(fit.model.runs.table).table)
-    object.__setattr__(runs, "baseline", scattered)
-    model = bl.Model(models.dcpt, runs, monotone=None)
+    model = bl.Model(models.dcpt, replace(fit.model.runs, baseline=scattered), monotone=None)
     fit = bl.Fit(model, fit.idata, fit.settings, 1.0)
     content = contents(fit)
     assert any(b["sd"] > 0 and b["errors"] for b in content["limit"]["baselines"])
