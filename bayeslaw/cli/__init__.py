@@ -13,7 +13,7 @@ from bayeslaw.cli.catalogue import data, laws, suggest
 from bayeslaw.cli.fitting import fit
 from bayeslaw.cli.mistakes import OnceEach, OneLineErrors
 from bayeslaw.cli.predicting import predict
-from bayeslaw.cli.reporting import check, demo, report
+from bayeslaw.cli.reporting import check, demo, explore, report
 from bayeslaw.cli.scoring import compare, evaluate
 
 __all__ = ["QUESTIONS", "app"]
@@ -95,4 +95,5 @@ app.command(cls=OnceEach)(predict)
 app.add_typer(decide, name="decide")
 app.command(cls=OnceEach)(check)
 app.command(cls=OnceEach)(report)
+app.command(cls=OnceEach)(explore)
 app.command(cls=OnceEach)(demo)

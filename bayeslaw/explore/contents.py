@@ -1,6 +1,7 @@
 """What a page needs to compute by itself: draws, columns, runs, baselines and errors, as JSON."""
 
 import base64
+import re
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from bayeslaw.base.words import COUNTED_COLUMNS
 from bayeslaw.decisions.baseline import NOT_LABELS, Baseline, baseline_of
 from bayeslaw.decisions.critical_ratio import BASELINES, TOKEN_STEP, bends
 from bayeslaw.decisions.question import LINE_POINTS, of_largest_run
+from bayeslaw.declare.laws import Covariate
 from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import DataError, LawError
 from bayeslaw.explore.formulas import formula_of, range_of
@@ -23,8 +25,8 @@ from bayeslaw.spec.misfit import SCALES
 
 __all__ = ["contents", "formulas", "travelling"]
 
-MOST_NUMBERS = 150_000
-"""Numbers of all draws together that a page holds, 1.6 MB; beyond that it has fewer draws."""
+MOST_NUMBERS = 300_000
+"""Numbers of all draws together that a page holds, 3.2 MB; beyond that it has fewer draws."""
 
 LEAST_DRAWS = 50
 
@@ -82,6 +84,7 @@ def contents(fit: Posterior) -> dict[str, Any]:
     return {
         "prob": CI_PROB,
         "draws": fit.draws,
+        "of": "prior" if fit.method == "prior" else "posterior",
         "unit": "error rate" if law.of_scores else "nats per token",
         "cautions": cautions(fit),
         "evals": [{"name": e, "role": role} for e, role in zip(design.evals, design.roles, strict=True)],
@@ -145,7 +148,7 @@ def _columns(fit: Posterior, groups: list[str]) -> list[dict[str, Any]]:
         found.append(
             {
                 "name": name,
-                "label": CALLED.get(name, covariate.meaning if covariate is not None else name),
+                "label": CALLED.get(name) or _called(name, covariate),
                 "low": max(low, own[0], possible[0]),
                 "high": min(high, own[1], possible[1]),
                 "log": log,
@@ -161,6 +164,11 @@ def _columns(fit: Posterior, groups: list[str]) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _called(name: str, covariate: Covariate | None) -> str:
+    """Return a name and the beginning of what it means."""
+    return name if covariate is None else f"{name}: {re.split('[:,;(] | [(]', covariate.meaning)[0]}"
 
 
 def _finite(end: float) -> float:

@@ -1,11 +1,7 @@
 """The numbers of a page: those of the fit, by every law, in JavaScript and where no program reads that, in Python."""
 
 import base64
-import json
-import shutil
-import subprocess
 from dataclasses import replace
-from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -17,33 +13,13 @@ from bayeslaw.declare import Coefficient, Covariate, law, log, positive, product
 from bayeslaw.declare.laws import Law
 from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import LawError
-from bayeslaw.explore import javascript
 from bayeslaw.explore.contents import contents, formulas, travelling
 from bayeslaw.explore.formulas import formula_of
 from bayeslaw.posterior.draws import UNSEEN, Posterior
+from tests.explore.javascript import NODE, browsed, by_javascript, needs_browser, needs_node
 from tests.stand_ins import second_stage, stand_in
 
-TEMPLATES = resources.files("bayeslaw.explore") / "templates"
-
 READ = {"exp": np.exp, "log": np.log, "abs": np.abs, "maximum": np.maximum, "minimum": np.minimum, "where": np.where}
-
-ASK = """
-const { content, laws, questions } = JSON.parse(require("fs").readFileSync(0, "utf-8"));
-const page = engine(content, eval(`(${laws})`));
-const answers = questions.map(({ x, labels, mode, limit }) => {
-  const study = page.study(labels, mode);
-  if (limit) {
-    const { draws } = study.criticalRatio(x, { ...limit, baseline: baselineOf(limit.before) });
-    return Array.from(draws);
-  }
-  return content.evals.map((_, e) => Array.from(study.losses(x, e)));
-});
-console.log(JSON.stringify(answers));
-"""
-
-NODE = shutil.which("node")
-
-needs_node = pytest.mark.skipif(NODE is None, reason="no program node, which runs JavaScript")
 
 
 def fit_of(law: Law, table_for: Any, **settings: Any) -> Posterior:
@@ -72,16 +48,6 @@ def asked(fit: Posterior, content: dict[str, Any], point: dict[str, Any], mode: 
         for g in content["groups"]
     ]
     return {"x": x, "labels": labels, "mode": mode}
-
-
-def by_javascript(fit: Posterior, content: dict[str, Any], questions: list[dict[str, Any]]) -> list[Any]:
-    """Answers of the page's own functions."""
-    given = json.dumps({"content": content, "laws": javascript(formulas(fit)), "questions": questions})
-    program = (TEMPLATES / "engine.js").read_text(encoding="utf-8") + ASK
-    done = subprocess.run(["node", "-e", program], input=given, capture_output=True, text=True, encoding="utf-8")
-    assert done.returncode == 0, done.stderr
-    answers: list[Any] = json.loads(done.stdout)
-    return answers
 
 
 def by_python(fit: Posterior, content: dict[str, Any], questions: list[dict[str, Any]]) -> list[Any]:
@@ -127,6 +93,18 @@ def test_the_losses_are_those_of_predict(name, table_for):
     agree(by_python(fit, content, questions), fit, points)
     if NODE:
         agree(by_javascript(fit, content, questions), fit, points)
+
+
+@needs_browser
+def test_a_browser_computes_the_same_losses_of_every_law(table_for):
+    asking, fits = [], []
+    for one in models.catalogue.values():
+        fit = travelling(fit_of(one, table_for, draws=5), 300)
+        points, content = points_of(fit, 2), contents(fit)
+        asking.append((fit, content, [asked(fit, content, point) for point in points]))
+        fits.append((fit, points))
+    for answers, (fit, points) in zip(browsed(asking), fits, strict=True):
+        agree(answers, fit, points)
 
 
 @pytest.mark.parametrize("reader", READERS)

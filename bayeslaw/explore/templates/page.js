@@ -8,6 +8,7 @@ const SHARE = "weight_"; // begins the name of a share of a mixture
 
 const page = engine(CONTENT, LAWS);
 const { columns, groups, sources, evals, points, limit, prob } = CONTENT;
+const unit = CONTENT.unit.split(" per ")[0];
 const byId = (id) => document.getElementById(id);
 const make = (tag, attributes = {}, ...children) => {
   const element = Object.assign(document.createElement(tag), attributes);
@@ -16,6 +17,12 @@ const make = (tag, attributes = {}, ...children) => {
 };
 const sum = (values) => values.reduce((a, b) => a + b, 0);
 const percent = (share) => `${Number((100 * share).toPrecision(3))} %`;
+// The share of the draws for which something holds, as a probability: all of them are not certainty.
+function probability(holds) {
+  const part = holds.filter(Boolean).length / holds.length;
+  if (part === 0 || part === 1) return part ? `> ${percent(1 - 1 / holds.length)}` : `< ${percent(1 / holds.length)}`;
+  return `${maximum(1, minimum(99, Math.round(100 * part)))} %`;
+}
 const rounded = (value, digits = 3) => String(Number(value.toPrecision(digits)));
 const said = (names) => names.join(", ").replace(/, ([^,]*)$/, " and $1");
 
@@ -122,9 +129,9 @@ const modes = () =>
     ? [["misfit", "the law with its misfit"], ["law", "the law alone"], ["new", "a new run"]]
     : [["law", "the mean law"], ["new", "a new run"]];
 const rules = () => [
-  ["max_rise", "at most so many percent above it"],
-  ["max_increase", "at most so much above it"],
-  ...(limit.bends ? [["turning-point", "falling again at these tokens"]] : []),
+  ["max_rise", "a rise in percent"],
+  ["max_increase", `a rise in ${unit}`],
+  ...(limit.bends ? [["turning-point", "turning point"]] : []),
 ];
 
 const possible = (column, value) =>
@@ -312,16 +319,16 @@ function bands(study) {
   const at = (i) => low + ((high - low) * i) / (POINTS - 1);
   const ratio = log(high / low);
   const x = Array.from({ length: POINTS }, (_, i) => (i === POINTS - 1 ? high : column.log ? low * exp((ratio * i) / (POINTS - 1)) : at(i)));
+  const vectors = x.map(vector);
   const found = evals.map((_, e) =>
-    x.map((along) => {
+    vectors.map((here) => {
       if (state.hidden.has(e)) return null;
-      const here = vector(along);
       if (!study.inside(here, e)) return null;
       const losses = study.losses(here, e);
       return losses.every(Number.isFinite) ? summary(losses, prob) : null;
     }),
   );
-  return { x, bands: found };
+  return { x, vectors, bands: found };
 }
 
 // Whether a run has all other columns and labels where the sliders are.
@@ -354,7 +361,7 @@ function marked() {
 // The losses that the figure shows: all means and runs, and bands up to as much again on both sides.
 function span({ bands: all, marks }) {
   const means = all.flat().filter(Boolean);
-  const core = [...means.map((one) => one.mean), ...marks.filter((one) => one.full).map((one) => one.loss)];
+  const core = [...means.map((one) => one.mean), ...marks.filter((one) => one.full && points.used[one.e][one.row]).map((one) => one.loss)];
   if (!core.length) return [0, 1];
   const [low, high] = [core.reduce((a, b) => minimum(a, b)), core.reduce((a, b) => maximum(a, b))];
   const room = maximum(high - low, 0.002 * abs(high));
@@ -363,10 +370,11 @@ function span({ bands: all, marks }) {
   return [bottom - 0.05 * (top - bottom), top + 0.05 * (top - bottom)];
 }
 
-const clipped = (u, draw) => {
+// Draw within the figure, and so far over its edges.
+const clipped = (u, over, draw) => {
   u.ctx.save();
   u.ctx.beginPath();
-  u.ctx.rect(u.bbox.left, u.bbox.top, u.bbox.width, u.bbox.height);
+  u.ctx.rect(u.bbox.left - over, u.bbox.top, u.bbox.width + 2 * over, u.bbox.height);
   u.ctx.clip();
   draw(u.ctx, devicePixelRatio);
   u.ctx.restore();
@@ -376,7 +384,7 @@ function shade(u) {
   const { beyond, quiet } = colours();
   const [low, high] = axisColumn().measured.map((value) => u.valToPos(value, "x", true));
   const { left, top, width, height } = u.bbox;
-  clipped(u, (ctx, scale) => {
+  clipped(u, 0, (ctx, scale) => {
     for (const [from, to] of [[left, low], [high, left + width]]) {
       if (to - from < 1) continue;
       ctx.fillStyle = beyond;
@@ -392,7 +400,7 @@ function shade(u) {
 
 function mark(u) {
   const { ink, paper, series } = colours();
-  clipped(u, (ctx, scale) => {
+  clipped(u, 6 * devicePixelRatio, (ctx, scale) => {
     const here = u.valToPos(axisValue(), "x", true);
     ctx.strokeStyle = ink;
     ctx.lineWidth = scale;
@@ -442,11 +450,12 @@ function newPlot() {
     height: height(),
     padding: [8, 14, 0, 0],
     legend: { show: false },
+    pxAlign: 0,
     cursor: { drag: { x: false, y: false }, points: { show: false }, y: false },
-    scales: { x: { time: false, distr: column.log ? 3 : 1 }, y: { range: () => range } },
+    scales: { x: { time: false, distr: column.log ? 3 : 1, range: () => [drawn.x[0], drawn.x[POINTS - 1]] }, y: { range: () => range } },
     axes: [
-      { ...axis, label: column.label, values: (_, values) => label(values), space: 60 },
-      { ...axis, label: `loss (${CONTENT.unit})`, values: (_, values) => values.map((value) => rounded(value, 6)), size: 58 },
+      { ...axis, ...(column.log ? { splits: decades, filter: (_, values) => values } : {}), label: column.label, values: (_, values) => label(values), space: 60, size: 34, labelSize: 20 },
+      { ...axis, label: `loss (${CONTENT.unit})`, values: (_, values) => values.map((value) => rounded(value, 6)), size: 58, labelSize: 20 },
     ],
     series: [{}, ...lines],
     bands: evals.map((_, e) => ({ series: [3 * e + 2, 3 * e + 1], fill: faded(series[e]) })),
@@ -455,6 +464,15 @@ function newPlot() {
   plot = new uPlot(options, data(), byId("plot"));
   plot.over.addEventListener("click", () => nearest(plot.cursor.left, plot.cursor.top).forEach(goTo));
   plot.over.addEventListener("mouseleave", () => tell(null));
+}
+
+// Where a logarithmic axis has its numbers: at every decade, and between them where decades are few.
+function decades(u, axis, low, high) {
+  const [first, last] = [Math.floor(log10(low)), Math.ceil(log10(high))];
+  const far = log10(high / low);
+  const within = far > 3 ? [1] : far > 1.2 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 6, 8];
+  const powers = Array.from({ length: last - first + 1 }, (_, i) => first + i);
+  return powers.flatMap((power) => within.map((n) => Number(`${n}e${power}`))).filter((x) => x >= low * 0.999 && x <= high * 1.001);
 }
 
 const data = () => [
@@ -561,10 +579,16 @@ function showBeyond() {
     const edge = above ? high : low;
     const times = bounded ? "" : `${rounded(above ? value / high : low / value, 2)} times `;
     return above || below
-      ? [`${column.label} ${shown(column, value)} lies ${times}beyond the ${above ? "largest" : "smallest"} of the runs, ${shown(column, edge)}`]
+      ? [`${column.label} ${shown(column, value)} lies ${times}beyond the ${above ? "largest" : "smallest"} of the runs (${shown(column, edge)})`]
       : [];
   });
   byId("beyond").textContent = far.length ? `${said(far)}: nothing was measured there, and on public tables intervals were too narrow beyond the runs.` : "";
+}
+
+// How much of the tokens of a mixture differs from the nearest mixture of the runs.
+function showMixture() {
+  const far = points.run.map((_, row) => sum(state.shares.map((own, i) => abs(own - points.x[columns.length + i][row]))) / 2);
+  byId("near").textContent = `In the nearest mixture of the runs, ${percent(far.reduce((a, b) => minimum(a, b)))} of the tokens differ.`;
 }
 
 function baseline(e) {
@@ -586,7 +610,7 @@ function showLimit(study) {
   byId("size-field").hidden = byId("before-field").hidden = turning;
   if (sets.length > 1) byId("before-field").hidden = true;
   const before = sets.map(baseline);
-  byId("before").placeholder = before[0] ? `${rounded(before[0].mean, 4)}, measured` : "type it (nats)";
+  byId("before").placeholder = before[0] ? `${rounded(before[0].mean, 4)}, measured` : `type it (${unit})`;
   const say = (ratio, safe = "", ends = "") => {
     byId("ratio").textContent = ratio;
     byId("safe").textContent = safe;
@@ -605,15 +629,15 @@ function showLimit(study) {
   const all = ratios[0].draws.map((_, d) => minimum(...ratios.map((one) => one.draws[d])));
   const own = summary(all, prob);
   const end = (value) => (value >= high ? `≥ ${rounded(high)}` : value <= low ? `≤ ${rounded(low)}` : rounded(value));
-  const part = (holds) => all.filter(holds).length / all.length;
+  const part = (holds) => probability(Array.from(all, holds));
   const share = state.values.domain_share;
   const safe = share >= low && share <= high
-    ? `P(${rounded(share)} is safe) = ${percent(part((r) => r >= share && r > low))}`
+    ? `P(${rounded(share)} is safe): ${part((r) => r >= share && r > low)}`
     : `The share ${rounded(share)} lies outside the law's range, ${rounded(low)} to ${rounded(high)}.`;
   say(
     `${end(own.median)} (${end(own.lower)} to ${end(own.upper)})`,
     safe,
-    `Median and ${percent(prob)} interval. No share is safe in ${percent(part((r) => r <= low))} of the draws, every share in ${percent(part((r) => r >= high))}.`,
+    `Median and ${percent(prob)} interval. P(no share is safe): ${part((r) => r <= low)}; P(every share is): ${part((r) => r >= high)}.`,
   );
 }
 
@@ -671,11 +695,12 @@ function update() {
     byId("rule").value = state.rule;
     const size = state.rule === "max_rise" ? 100 * state.size : state.size;
     if (document.activeElement !== byId("size")) byId("size").value = rounded(size, 6);
-    document.querySelector("label[for=size]").textContent = `Rise of at most (${state.rule === "max_rise" ? "%" : "nats"})`;
+    document.querySelector("label[for=size]").textContent = `Rise of at most (${state.rule === "max_rise" ? "%" : unit})`;
     if (document.activeElement !== byId("before")) byId("before").value = state.before;
   }
   showHere(study);
   showBeyond();
+  if (sources.length) showMixture();
   showLimit(study);
   const names = evals.filter((_, e) => !state.hidden.has(e)).map((one) => `${one.name} loss`);
   byId("plot").setAttribute(
@@ -698,9 +723,9 @@ function table() {
   const cell = (value) => (/[",\n]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : String(value));
   const rows = [[...names, ...labels.map((one) => one.name), "eval", "of", "mean", "sd", "lower", "upper", "measured", "run"]];
   evals.forEach((one, e) => {
-    drawn.x.forEach((along, i) => {
+    drawn.vectors.forEach((here, i) => {
       const own = drawn.bands[e][i];
-      if (own) rows.push([...vector(along), ...chosenLabels, one.name, what, own.mean, own.sd, own.lower, own.upper, "", ""]);
+      if (own) rows.push([...here, ...chosenLabels, one.name, what, own.mean, own.sd, own.lower, own.upper, "", ""]);
     });
   });
   for (const one of drawn.marks.filter((mark) => mark.full))
@@ -710,7 +735,7 @@ function table() {
 
 function start() {
   const used = points.total > points.run.length ? `; ${points.run.length} of ${points.total} rows are shown` : "";
-  byId("about").textContent = `${CONTENT.draws} draws of the posterior, computed in this page. Line: mean; band: ${percent(prob)} interval; points: measured runs${used}, pale where other values than those of the sliders were set.`;
+  byId("about").textContent = `${CONTENT.draws} draws of the ${CONTENT.of}, computed in this page. Line: mean; band: ${percent(prob)} interval; points: measured runs${used}, pale where other values than those of the sliders were set.`;
   byId("cautions").textContent = CONTENT.cautions.map((text) => `Caution: ${text}.`).join(" ");
   byId("prob").textContent = `${percent(prob)} interval`;
   byId("unit").textContent = `In ${CONTENT.unit}.`;
