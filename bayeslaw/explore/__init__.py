@@ -40,7 +40,7 @@ def explore(fit: Posterior, path: str | Path, *, title: str | None = None, draws
     StoreError
         The path cannot be written, or does not end in .html.
     LawError
-        The law has no covariate, or its body uses more than the algebra of laws.
+        The body of the law uses more than the algebra of laws.
     RangeError
         `draws` is below 1.
     """
@@ -51,9 +51,10 @@ def explore(fit: Posterior, path: str | Path, *, title: str | None = None, draws
         raise RangeError(f"draws is {draws}: give at least 1")
     check_writable(path)
     from bayeslaw.explore.contents import contents, formulas, travelling
+    from bayeslaw.posterior.cautions import cautions
 
     few = travelling(fit, draws)
-    page = _page(title or fit.model.law.title, formulas(few), contents(few))
+    page = _page(title or fit.model.law.title, formulas(few), {"cautions": cautions(fit), **contents(few)})
     with replacing(path, len(page)) as file:
         file.write_text(page, encoding="utf-8")
     return path

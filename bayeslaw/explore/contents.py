@@ -16,9 +16,9 @@ from bayeslaw.decisions.critical_ratio import BASELINES, TOKEN_STEP, bends
 from bayeslaw.decisions.question import LINE_POINTS, of_largest_run
 from bayeslaw.declare.laws import Covariate
 from bayeslaw.declare.names import WEIGHT
-from bayeslaw.errors import DataError, LawError
+from bayeslaw.errors import DataError
 from bayeslaw.explore.formulas import formula_of, range_of
-from bayeslaw.posterior.cautions import ONLY_UPWARD, VERIFIED, cautions
+from bayeslaw.posterior.cautions import ONLY_UPWARD, VERIFIED
 from bayeslaw.posterior.draws import LARGEST, POSSIBLE, UNSEEN, Posterior
 from bayeslaw.posterior.prediction import thinned
 from bayeslaw.spec.misfit import SCALES
@@ -70,23 +70,14 @@ def formulas(fit: Posterior) -> dict[str, dict[str, str]]:
 
 
 def contents(fit: Posterior) -> dict[str, Any]:
-    """Return what the page of a fit computes with; every draw of the fit travels.
-
-    Raises
-    ------
-    LawError
-        The law has no column that could be moved.
-    """
+    """Return what the page of a fit computes with; every draw of the fit travels."""
     law, design = fit.model.law, fit.model.design
-    if not law.columns:
-        raise LawError(f"the law {law.name} has no covariate, so that a page has nothing to move: use fit.summary()")
     labels = _labels(fit)
     return {
         "prob": CI_PROB,
         "draws": fit.draws,
         "of": "prior" if fit.method == "prior" else "posterior",
         "unit": "error rate" if law.of_scores else "nats per token",
-        "cautions": cautions(fit),
         "evals": [{"name": e, "role": role} for e, role in zip(design.evals, design.roles, strict=True)],
         "columns": _columns(fit, list(labels)),
         "axis": next((c for c in ("domain_share", "duration", WEIGHT, law.path) if c in law.columns), law.columns[0]),

@@ -20,7 +20,8 @@ const percent = (share) => `${Number((100 * share).toPrecision(3))} %`;
 // The share of the draws for which something holds, as a probability: all of them are not certainty.
 function probability(holds) {
   const part = holds.filter(Boolean).length / holds.length;
-  if (part === 0 || part === 1) return part ? `> ${percent(1 - 1 / holds.length)}` : `< ${percent(1 / holds.length)}`;
+  const least = Math.ceil(100 / holds.length);
+  if (part === 0 || part === 1) return part ? `> ${100 - least} %` : `< ${least} %`;
   return `${maximum(1, minimum(99, Math.round(100 * part)))} %`;
 }
 const rounded = (value, digits = 3) => String(Number(value.toPrecision(digits)));
@@ -225,7 +226,7 @@ function slider(name, label, marks, ends, taken, typed) {
 const sliders = columns.map((column) => {
   const discrete = column.group !== null;
   const ends = discrete ? { min: 0, max: column.levels.length - 1, step: 1 } : { min: 0, max: STEPS, step: 1 };
-  const marks = discrete ? [] : column.levels.map((value) => toStep(column, value));
+  const marks = column.levels.map((value, i) => (discrete ? i : toStep(column, value)));
   const made = slider(
     column.name,
     column.label,
