@@ -1,14 +1,11 @@
-"""The page's own functions, run by node or by a browser, and what a browser makes of a page."""
+"""The page's own functions, run by node or by a browser."""
 
-import html
 import json
-import re
 import shutil
 import subprocess
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -16,19 +13,16 @@ import pytest
 from bayeslaw.explore import javascript
 from bayeslaw.explore.contents import formulas
 from bayeslaw.posterior.draws import Posterior
+from tests.browser import Chromium
 
-__all__ = ["NODE", "browsed", "by_javascript", "needs_browser", "needs_node", "opened"]
+__all__ = ["NODE", "by_browser", "by_node", "needs_node"]
 
 type Asking = tuple[Posterior, dict[str, Any], list[dict[str, Any]]]
 """A fit, what its page computes with, and questions."""
 
 NODE = shutil.which("node")
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 
-needs_node = pytest.mark.skipif(NODE is None, reason="no program node, which runs JavaScript")
-needs_browser = pytest.mark.skipif(
-    BROWSER is None, reason="no browser: neither chromium nor google-chrome is installed"
-)
+needs_node = pytest.mark.skipif(NODE is None, reason="there is no program node here, which runs JavaScript")
 
 ASK = """
 const answered = ({ content, laws, questions }) => {
@@ -42,22 +36,6 @@ const answered = ({ content, laws, questions }) => {
 """
 """Losses of every validation set, or the critical ratio, for each question."""
 
-BEFORE = """<script>
-const failures = [];
-addEventListener("error", (event) => failures.push(event.message));
-window.requestAnimationFrame = (draw) => setTimeout(draw, 10); // a browser without a screen shows no frames
-console.error = console.warn = (...words) => failures.push(words.join(" "));
-</script>"""
-
-AFTER = """<script>
-const pause = () => new Promise((done) => setTimeout(done, 200));
-(async () => {
-  const found = await (async () => { SCRIPT })().catch((error) => failures.push(String(error)));
-  const textContent = JSON.stringify({ found, failures });
-  document.body.append(Object.assign(document.createElement("pre"), { id: "found", textContent }));
-})();
-</script>"""
-
 
 def _program(asking: Sequence[Asking]) -> str:
     """A script that leaves the answers in `answers`."""
@@ -69,7 +47,7 @@ def _program(asking: Sequence[Asking]) -> str:
     return f"{engine}{ASK}const answers = [{studies}].map(answered);"
 
 
-def by_javascript(fit: Posterior, content: dict[str, Any], questions: list[dict[str, Any]]) -> list[Any]:
+def by_node(fit: Posterior, content: dict[str, Any], questions: list[dict[str, Any]]) -> list[Any]:
     """Answers of the page's functions, run by node."""
     program = _program([(fit, content, questions)]) + "console.log(JSON.stringify(answers[0]));"
     done = subprocess.run([str(NODE)], input=program, capture_output=True, text=True, encoding="utf-8")
@@ -78,30 +56,10 @@ def by_javascript(fit: Posterior, content: dict[str, Any], questions: list[dict[
     return answers
 
 
-def browsed(asking: Sequence[Asking]) -> list[list[Any]]:
+def by_browser(browser: Chromium, asking: Sequence[Asking], folder: Path) -> list[list[Any]]:
     """Answers of the page's functions about several fits, run by a browser."""
-    found: list[list[Any]] = opened(f"<body><script>{_program(asking)}</script></body>", "return answers;")
+    page = folder / "asked.html"
+    page.write_text(f"<!doctype html><body><script>{_program(asking)}</script></body>", encoding="utf-8")
+    assert browser.show(page) == []
+    found: list[list[Any]] = browser.value("answers")
     return found
-
-
-def opened(page: str, script: str, fragment: str = "") -> Any:
-    """Open a page in a browser, run a script in it, and return what the script does; no error may be on its console."""
-    head, end, tail = page.partition("<style>") if "<style>" in page else ("", "", page)
-    page = head + BEFORE + end + tail.replace("</body>", AFTER.replace("SCRIPT", script) + "</body>")
-    with TemporaryDirectory() as folder:
-        file = Path(folder, "page.html")
-        file.write_text(page, encoding="utf-8")
-        words = [
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            f"--user-data-dir={folder}/profile",
-            "--window-size=1000,800",
-        ]
-        command = [str(BROWSER), *words, "--virtual-time-budget=20000", "--dump-dom", f"{file.as_uri()}{fragment}"]
-        done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=300)
-    written = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert written, done.stderr[-2000:]
-    answer = json.loads(html.unescape(written[1]))
-    assert not answer["failures"], answer["failures"]
-    return answer["found"]

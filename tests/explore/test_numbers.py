@@ -16,7 +16,7 @@ from bayeslaw.errors import LawError
 from bayeslaw.explore.contents import contents, formulas, travelling
 from bayeslaw.explore.formulas import formula_of
 from bayeslaw.posterior.draws import UNSEEN, Posterior
-from tests.explore.javascript import NODE, browsed, by_javascript, needs_browser, needs_node
+from tests.explore.javascript import NODE, by_browser, by_node, needs_node
 from tests.stand_ins import second_stage, stand_in
 
 READ = {"exp": np.exp, "log": np.log, "abs": np.abs, "maximum": np.maximum, "minimum": np.minimum, "where": np.where}
@@ -82,28 +82,30 @@ def agree(answers: list[Any], fit: Posterior, points: list[dict[str, Any]]) -> N
         np.testing.assert_allclose(np.array(answer), predicted(fit, point), rtol=1e-9)
 
 
-READERS = [by_python, pytest.param(by_javascript, marks=needs_node)]
+READERS = [by_python, pytest.param(by_node, marks=needs_node)]
 
 
 @pytest.mark.parametrize("name", models.catalogue)
-def test_the_losses_are_those_of_predict(name, table_for):
+def test_losses_are_those_of_predict_and_sliders_have_what_a_run_can_have(name, table_for):
     fit = travelling(fit_of(models.catalogue[name], table_for, draws=20), 300)
     points, content = points_of(fit), contents(fit)
+    for column in content["columns"]:
+        assert column["low"] < column["high"] and column["low"] <= column["start"] <= column["high"], column
+        assert not column["log"] or column["low"] > 0
     questions = [asked(fit, content, point) for point in points]
     agree(by_python(fit, content, questions), fit, points)
     if NODE:
-        agree(by_javascript(fit, content, questions), fit, points)
+        agree(by_node(fit, content, questions), fit, points)
 
 
-@needs_browser
-def test_a_browser_computes_the_same_losses_of_every_law(table_for):
+def test_a_browser_computes_the_same_losses_of_every_law(browser, table_for, tmp_path):
     asking, fits = [], []
     for one in models.catalogue.values():
         fit = travelling(fit_of(one, table_for, draws=5), 300)
         points, content = points_of(fit, 2), contents(fit)
         asking.append((fit, content, [asked(fit, content, point) for point in points]))
         fits.append((fit, points))
-    for answers, (fit, points) in zip(browsed(asking), fits, strict=True):
+    for answers, (fit, points) in zip(by_browser(browser, asking, tmp_path), fits, strict=True):
         agree(answers, fit, points)
 
 
@@ -172,7 +174,7 @@ def test_misfit_and_new_run_are_those_of_the_fit(table_for):
     between = [{"N": 7e9, "D": 3.3e9, "domain_share": 0.37}, {"N": 2e8, "D": 9e11, "domain_share": 0.0}]
     points = points_of(fit) + between
     questions = [asked(fit, content, point, mode) for mode in ("misfit", "law", "new") for point in points]
-    answers = by_javascript(fit, content, questions)
+    answers = by_node(fit, content, questions)
     agree(answers[: len(points)], fit, points)
     agree(answers[len(points) : 2 * len(points)], alone, points)
     for answer, point in zip(answers[2 * len(points) :], points, strict=True):
@@ -204,7 +206,7 @@ def test_the_critical_ratio_is_that_of_the_fit(mode, table_for):
     assert any(b["sd"] > 0 and b["errors"] for b in content["limit"]["baselines"])
     asks = [{"N": 5e8, "D": 1e9, "max_rise": rise} for rise in (-0.05, 0.0, 0.03, 0.5)]
     asks.append({"N": 1e8, "D": 1e9, "max_increase": 0.1})
-    answers = by_javascript(fit, content, [limits(fit, content, ask, mode) for ask in asks])
+    answers = by_node(fit, content, [limits(fit, content, ask, mode) for ask in asks])
     for answer, ask in zip(answers, asks, strict=True):
         ratio = fit.critical_ratio(**ask, new_run=mode == "new")
         np.testing.assert_allclose(answer, ratio.draws.transpose("chain", "draw").values.ravel(), atol=1e-9)
@@ -215,7 +217,7 @@ def test_the_turning_point_is_that_of_the_fit(table_for):
     fit = stand_in(models.cmr_general, table_for, draws=60)
     content = contents(fit)
     asks = [{"D": D, "rule": "turning-point"} for D in (1e8, 3e9, 5e10)]
-    answers = by_javascript(fit, content, [limits(fit, content, ask, "law") for ask in asks])
+    answers = by_node(fit, content, [limits(fit, content, ask, "law") for ask in asks])
     for answer, ask in zip(answers, asks, strict=True):
         ratio = fit.critical_ratio(**ask)
         np.testing.assert_allclose(answer, ratio.draws.transpose("chain", "draw").values.ravel(), atol=1e-9)
