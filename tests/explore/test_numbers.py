@@ -2,6 +2,7 @@
 
 import base64
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,6 @@ import pytest
 import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.declare import Coefficient, Covariate, law, log, positive, product, real, total
-from bayeslaw.declare.laws import Law
 from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import LawError
 from bayeslaw.explore.contents import contents, formulas, travelling
@@ -22,10 +22,6 @@ from tests.stand_ins import second_stage, stand_in
 READ = {"exp": np.exp, "log": np.log, "abs": np.abs, "maximum": np.maximum, "minimum": np.minimum, "where": np.where}
 
 
-def fit_of(law: Law, table_for: Any, **settings: Any) -> Posterior:
-    return second_stage() if law is models.loss_to_score else stand_in(law, table_for, **settings)
-
-
 def points_of(fit: Posterior, number: int = 5) -> list[dict[str, Any]]:
     """Columns and labels of some measured rows."""
     rows, law = fit.model.design.rows, fit.model.law
@@ -35,6 +31,14 @@ def points_of(fit: Posterior, number: int = 5) -> list[dict[str, Any]]:
     return [
         {c: rows[c].isel(row=i) if c == WEIGHT else rows[c].values[i] for c in dict.fromkeys(names)} for i in places
     ]
+
+
+@cache
+def made(name: str, table_for: Any) -> tuple[Posterior, list[dict[str, Any]], dict[str, Any]]:
+    """A fit of a law of the catalogue, points at which it is asked, and what its page computes with."""
+    law = models.catalogue[name]
+    fit = second_stage(20) if law is models.loss_to_score else stand_in(law, table_for, draws=20)
+    return fit, points_of(fit), contents(fit)
 
 
 def asked(fit: Posterior, content: dict[str, Any], point: dict[str, Any], mode: str = "misfit") -> dict[str, Any]:
@@ -87,8 +91,7 @@ READERS = [by_python, pytest.param(by_node, marks=needs_node)]
 
 @pytest.mark.parametrize("name", models.catalogue)
 def test_losses_are_those_of_predict_and_sliders_have_what_a_run_can_have(name, table_for):
-    fit = travelling(fit_of(models.catalogue[name], table_for, draws=20), 300)
-    points, content = points_of(fit), contents(fit)
+    fit, points, content = made(name, table_for)
     for column in content["columns"]:
         assert column["low"] < column["high"] and column["low"] <= column["start"] <= column["high"], column
         assert not column["log"] or column["low"] > 0
@@ -100,9 +103,8 @@ def test_losses_are_those_of_predict_and_sliders_have_what_a_run_can_have(name, 
 
 def test_a_browser_computes_the_same_losses_of_every_law(browser, table_for, tmp_path):
     asking, fits = [], []
-    for one in models.catalogue.values():
-        fit = travelling(fit_of(one, table_for, draws=5), 300)
-        points, content = points_of(fit, 2), contents(fit)
+    for name in models.catalogue:
+        fit, points, content = made(name, table_for)
         asking.append((fit, content, [asked(fit, content, point) for point in points]))
         fits.append((fit, points))
     for answers, (fit, points) in zip(by_browser(browser, asking, tmp_path), fits, strict=True):

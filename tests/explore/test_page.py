@@ -2,6 +2,8 @@
 
 import io
 import re
+from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,8 @@ from bayeslaw.errors import ArgumentError, RangeError, StoreError
 from bayeslaw.explore.contents import contents, travelling
 from tests.browser import Chromium
 from tests.stand_ins import stand_in
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 ROWS = "[...document.querySelectorAll('#here tr')].map((row) => [...row.children].map((cell) => cell.textContent))"
 
@@ -187,6 +191,14 @@ return {{ first, unseen, smallest, full: drawn.marks.filter((one) => one.full).l
     found = opened(browser, fit.explore(tmp_path / "page.html"), script)
     assert found["unseen"][1] == bl.UNSEEN and found["first"] != found["unseen"][0]
     assert found["smallest"] == 1e8 and found["full"] > 0
+
+
+def test_the_page_on_the_start_page_of_the_docs_is_made_of_what_is_here():
+    folder, page = resources.files("bayeslaw.explore") / "templates", DOCS / "_static" / "tinycpt.html"
+    written, start = page.read_text(encoding="utf-8"), (DOCS / "index.md").read_text(encoding="utf-8")
+    for part in ("engine.js", "page.js", "page.css", "uPlot.iife.min.js"):
+        assert (folder / part).read_text(encoding="utf-8") in written, f"{part} has changed since: make report"
+    assert f"_static/{page.name}" in start and page.stat().st_size < 400_000
 
 
 def test_the_command_writes_the_page(dcpt, tmp_path, monkeypatch):
