@@ -13,7 +13,7 @@ import pytest
 import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.errors import ArgumentError, RangeError, StoreError
-from bayeslaw.explore.contents import contents, travelling
+from bayeslaw.explore.contents import travelling
 from tests.browser import Chromium
 from tests.stand_ins import stand_in
 

@@ -130,8 +130,8 @@ const modes = () =>
     ? [["misfit", "the law with its misfit"], ["law", "the law alone"], ["new", "a new run"]]
     : [["law", "the mean law"], ["new", "a new run"]];
 const rules = () => [
-  ["max_rise", "a rise in percent"],
-  ["max_increase", `a rise in ${unit}`],
+  ["max_rise", "rise in percent"],
+  ["max_increase", `rise in ${unit}`],
   ...(limit.bends ? [["turning-point", "turning point"]] : []),
 ];
 
