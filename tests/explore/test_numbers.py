@@ -206,7 +206,7 @@ def test_the_critical_ratio_is_that_of_the_fit(mode, table_for):
     fit = bl.Fit(model, fit.idata, fit.settings, 1.0)
     content = contents(fit)
     assert any(b["sd"] > 0 and b["errors"] for b in content["limit"]["baselines"])
-    asks = [{"N": 5e8, "D": 1e9, "max_rise": rise} for rise in (-0.05, 0.0, 0.03, 0.5)]
+    asks: list[dict[str, Any]] = [{"N": 5e8, "D": 1e9, "max_rise": rise} for rise in (-0.05, 0.0, 0.03, 0.5)]
     asks.append({"N": 1e8, "D": 1e9, "max_increase": 0.1})
     answers = by_node(fit, content, [limits(fit, content, ask, mode) for ask in asks])
     for answer, ask in zip(answers, asks, strict=True):
@@ -218,7 +218,7 @@ def test_the_critical_ratio_is_that_of_the_fit(mode, table_for):
 def test_the_turning_point_is_that_of_the_fit(table_for):
     fit = stand_in(models.cmr_general, table_for, draws=60)
     content = contents(fit)
-    asks = [{"D": D, "rule": "turning-point"} for D in (1e8, 3e9, 5e10)]
+    asks: list[dict[str, Any]] = [{"D": D, "rule": "turning-point"} for D in (1e8, 3e9, 5e10)]
     answers = by_node(fit, content, [limits(fit, content, ask, "law") for ask in asks])
     for answer, ask in zip(answers, asks, strict=True):
         ratio = fit.critical_ratio(**ask)
