@@ -233,7 +233,7 @@ def _processes(fit: Posterior) -> list[dict[str, Any]]:
 
 def _errors(fit: Posterior) -> dict[str, Any]:
     """Return the error of one new run by validation set and draw, and how it depends on the model size."""
-    errors = {"values": _written(fit.error().transpose("eval", *SAMPLE)), "exponent": None}
+    errors: dict[str, Any] = {"values": _written(fit.error().transpose("eval", *SAMPLE)), "exponent": None}
     if fit.noise.size_exponent is not None:
         exponent = fit.posterior["size_exponent"].broadcast_like(fit.posterior["sigma"].isel(eval=0, drop=True))
         errors["exponent"] = _written(exponent.transpose(*SAMPLE))

@@ -75,11 +75,12 @@ class Formula(NDArrayOperatorsMixin):
 
     def dot(self, other: Any, dim: str) -> "Formula":
         """Return the sum of products over the dim."""
-        return (self * other).sum(dim)
+        products: Formula = self * other
+        return products.sum(dim)
 
     def clip(self, low: Any, high: Any) -> "Formula":
         """Return the expression between two ends."""
-        return np.minimum(np.maximum(self, low), high)
+        return _each(FORMS[np.minimum].format, _each(FORMS[np.maximum].format, self, low), high)
 
     def _joined(self, dim: str, form: str) -> "Formula":
         if self.dims != (dim,):
@@ -144,4 +145,5 @@ def range_of(law: Law, role: str, sources: int = 0) -> str:
             [value <= high + SLACK] if high < np.inf else []
         ):
             holds = holds & (end.prod("source") if getattr(end, "dims", ()) else end)
-    return holds.texts[0]
+    text: str = holds.texts[0]
+    return text

@@ -16,6 +16,7 @@ from bayeslaw.errors import LawError
 from bayeslaw.explore.contents import contents, formulas, travelling
 from bayeslaw.explore.formulas import formula_of
 from bayeslaw.posterior.draws import UNSEEN, Posterior
+from bayeslaw.posterior.losses import predict
 from tests.explore.javascript import NODE, by_browser, by_node, needs_node
 from tests.stand_ins import second_stage, stand_in
 
@@ -77,7 +78,7 @@ def by_python(fit: Posterior, content: dict[str, Any], questions: list[dict[str,
 
 
 def predicted(fit: Posterior, point: dict[str, Any]) -> np.ndarray:
-    losses = bl.Fit.predict(fit, **point).draws  # type: ignore[arg-type]
+    losses = predict(fit, **point).draws
     return losses.transpose("eval", "chain", "draw").values.reshape(len(fit.evals), -1)
 
 
