@@ -7,7 +7,7 @@
 #   make bench    measure the speed side by side and write docs/benchmarks.md (about 25 minutes, on a quiet machine)
 #   make calibrate  simulate, refit, and count how often intervals hold the truth: docs/calibration.md
 #   make studies  fit the laws to real and simulated runs: docs/studies (hours; make studies STUDIES=schedules for one)
-#   make report   run the demonstration and write its report to docs/reports/tinycpt.md
+#   make report   run the demonstration and write its report to docs/reports/tinycpt.md, and the page of docs/index.md
 #   make docs     build the pages of docs/ as a site in docs/_build
 #   make clean    remove everything that make and the tools made
 #
@@ -41,6 +41,7 @@ lint: .venv/.installed-test
 report: .venv/.installed
 	@$(BIN)/bayeslaw demo -o build/demo
 	@$(BIN)/bayeslaw report build/demo/fit.nc -o docs/reports/tinycpt.md
+	@$(BIN)/bayeslaw explore build/demo/fit.nc -o docs/_static/tinycpt.html --title "How much Python for four tiny models?"
 
 docs: .venv/.installed-docs
 	@$(BIN)/python -m sphinx -q -W --keep-going docs docs/_build

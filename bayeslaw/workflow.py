@@ -28,6 +28,7 @@ from bayeslaw.decisions.smallest_replay import smallest_replay
 from bayeslaw.decisions.tokens_for import tokens_for
 from bayeslaw.decisions.turning import critical_point, turning_length
 from bayeslaw.declare.laws import Law
+from bayeslaw.explore import explore
 from bayeslaw.posterior import groups as groups_of
 from bayeslaw.posterior import inference, provenance, store
 from bayeslaw.posterior.draws import Posterior, posterior_of
@@ -297,6 +298,7 @@ class Fit(Shown, Posterior):
         return replace(found, results=(*found, extrapolation(self, **planned))) if planned else found
 
     report = checked(report)
+    explore = checked(explore)
 
     @checked
     def save(self, path: str | Path) -> Path:

@@ -17,6 +17,8 @@ __all__ = ["Chromium", "find"]
 PATIENCE = 60.0
 """Seconds to wait for an answer."""
 
+KEYS = {"ArrowLeft": 37, "ArrowRight": 39, "Tab": 9}
+
 BROKEN = "[...document.images].filter(i => !i.complete || !i.naturalWidth).map(i => i.src.slice(0, 200))"
 
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -90,28 +92,46 @@ class Chromium:
         message: dict[str, Any] = json.loads(first)
         return message
 
-    def show(self, page: Path, width: int = 1280, dark: bool = False) -> list[str]:
+    def show(self, page: Path, width: int = 1280, dark: bool = False, fragment: str = "") -> list[str]:
         """Open a page and return what is wrong with it: console errors, missing images, text wider than the screen."""
         phone = width < 600
         self.events.clear()
         self.ask("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=phone)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.ask("Emulation.setEmulatedMedia", features=[scheme])
-        self.ask("Page.navigate", url=page.resolve().as_uri())
+        self.ask("Page.navigate", url=page.resolve().as_uri() + fragment)
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
             self.events.append(self._next())
         broken = self.value(BROKEN)
         wider = self.value(WIDER)
-        found = [problem for event in self.events if (problem := _problem(event))]
         return [
-            *found,
+            *self.problems(),
             *(f"missing image {image}" for image in broken),
             *([f"{wider} pixels wider than the screen of {width}"] if wider > 0 else []),
         ]
 
+    def problems(self) -> list[str]:
+        """Return the errors on the console of the page so far."""
+        return [problem for event in self.events if (problem := _problem(event))]
+
     def value(self, expression: str) -> Any:
-        """Return the value of a JavaScript expression on the page."""
-        return self.ask("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
+        """Return the value of a JavaScript expression on the page, or what it promises."""
+        answer = self.ask("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        return answer["result"].get("value")
+
+    def run(self, script: str) -> Any:
+        """Return what the statements of a script return; its errors are errors here."""
+        answer = self.ask(
+            "Runtime.evaluate", expression=f"(async () => {{{script}}})()", returnByValue=True, awaitPromise=True
+        )
+        if "exceptionDetails" in answer:
+            raise RuntimeError(answer["exceptionDetails"]["exception"]["description"])
+        return answer["result"].get("value")
+
+    def press(self, key: str) -> None:
+        """Press a key."""
+        for kind in ("keyDown", "keyUp"):
+            self.ask("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=KEYS[key])
 
     def screenshot(self, target: Path, whole: bool = False) -> None:
         """Save what is on the screen, or the whole page, as PNG."""

@@ -14,7 +14,7 @@ from bayeslaw.cli.catalogue import data, laws, suggest
 from bayeslaw.cli.fitting import fit
 from bayeslaw.cli.mistakes import OnceEach, OneLineErrors
 from bayeslaw.cli.predicting import predict
-from bayeslaw.cli.reporting import check, demo, report
+from bayeslaw.cli.reporting import check, demo, explore, report
 from bayeslaw.cli.scoring import compare, evaluate
 
 __all__ = ["QUESTIONS", "app"]
@@ -154,4 +154,5 @@ app.add_typer(following, name="next")
 app.add_typer(beginning, name="plan")
 app.command(cls=OnceEach)(check)
 app.command(cls=OnceEach)(report)
+app.command(cls=OnceEach)(explore)
 app.command(cls=OnceEach)(demo)

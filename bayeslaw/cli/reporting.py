@@ -1,4 +1,4 @@
-"""The commands that check a fit, write a report and run the demonstration."""
+"""The commands that check a fit, write a report or a page to explore, and run the demonstration."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +11,7 @@ from bayeslaw.cli import options
 from bayeslaw.cli.fitting import sampled
 from bayeslaw.cli.printing import print_checks
 
-__all__ = ["check", "demo", "report"]
+__all__ = ["check", "demo", "explore", "report"]
 
 
 def check(fit_file: options.FitFile, N: options.Size = None, D: options.Tokens = None) -> None:
@@ -38,6 +38,18 @@ def report(
     question = options.given(baseline=options.read_baseline(baseline), max_rise=max_rise, max_increase=max_increase)
     asked = options.load_fit(fits[0]) if len(fits) == 1 else options.load_fits(fits)
     typer.echo(str(bl.report(asked, output, question=question)))
+
+
+def explore(
+    fit_file: options.FitFile,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="NAME.html", help="Where the page goes.")],
+    title: Annotated[str | None, typer.Option(metavar="TEXT", help="Its heading; by default the law.")] = None,
+) -> None:
+    """Write a page with a slider for every column of the law, and the bands of all losses that move with them.
+
+    Example: bayeslaw explore fit.nc -o page.html
+    """
+    typer.echo(str(options.load_fit(fit_file).explore(output, title=title)))
 
 
 def demo(

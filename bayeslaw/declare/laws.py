@@ -101,6 +101,8 @@ class Law:
                 f"law {self.name}: {', '.join(other)} is neither positional-only (a covariate) nor keyword-only (a "
                 "coefficient); write (covariates, /, *, coefficients)"
             )
+        if not by_position:
+            raise LawError(f"law {self.name} takes no covariate: give its function at least one, (N, /, *, E)")
         if by_position != tuple(self.covariates):
             raise LawError(
                 f"law {self.name}: the function takes {by_position} by position, its card declares the covariates "

@@ -16,7 +16,7 @@ from bayeslaw.posterior.prior_share import prior_share
 from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.spec.design import Design
 
-__all__ = ["EPOCHS", "VERIFIED", "Reach", "cautioned", "cautions", "reach", "reach_of", "repeated"]
+__all__ = ["EPOCHS", "ONLY_UPWARD", "VERIFIED", "Reach", "cautioned", "cautions", "reach", "reach_of", "repeated"]
 
 EPOCHS = "epochs"
 """The covariate of laws that know how often the corpus of a loss is seen."""

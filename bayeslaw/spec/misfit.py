@@ -36,6 +36,9 @@ POINTS = 300
 
 MOST_PIVOTS = 60
 
+JITTER = 1e-10
+"""Added to the variance of pivots, so that their covariance has a Cholesky factor."""
+
 
 @dataclass(frozen=True)
 class _Scale:
@@ -196,7 +199,7 @@ class _Factor:
     def _basis(self, at: np.ndarray, pivots: np.ndarray) -> np.ndarray:
         if not len(pivots):
             return np.zeros((len(at), 0))
-        factor = np.linalg.cholesky(self._covariance(pivots, pivots) + 1e-10 * np.eye(len(pivots)))
+        factor = np.linalg.cholesky(self._covariance(pivots, pivots) + JITTER * np.eye(len(pivots)))
         return np.asarray(solve_triangular(factor, self._covariance(pivots, at), lower=True).T)
 
     def basis(self, values: np.ndarray) -> np.ndarray:
@@ -205,6 +208,23 @@ class _Factor:
         every = self._basis(SCALES[self.column](unique), self.pivots)
         small = slice(self.sampled, self.sampled + self.small)
         return np.delete(every, small, axis=-1)[place.reshape(values.shape)]
+
+    @property
+    def features(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The knots, and two matrices that make the functions of simpler ones.
+
+        The functions at a point are the first matrix (function, knot) times the Matern covariances of the point with
+        the knots, plus the second (function, power) times the powers of its distance from the mean level.
+        """
+        x, pivots = self.levels, self.pivots
+        line = self._powers(pivots) @ self._fitted
+        of_knots = np.hstack([np.eye(len(pivots)), -line])
+        of_powers = (line @ self._matern(x, x) - self._matern(pivots, x)) @ self._fitted.T
+        factor = np.linalg.cholesky(self._covariance(pivots, pivots) + JITTER * np.eye(len(pivots)))
+        both = solve_triangular(factor, np.hstack([of_knots, of_powers]), lower=True)
+        both = np.delete(both, slice(self.sampled, self.sampled + self.small), axis=0)
+        knots = np.concatenate([pivots, x])
+        return knots, both[:, : len(knots)], both[:, len(knots) :]
 
     def __len__(self) -> int:
         return len(self.pivots) - self.small
@@ -249,7 +269,7 @@ class Process:
         return prod(f.sampled for f in self.factors)
 
     @cached_property
-    def _order(self) -> np.ndarray:
+    def order(self) -> np.ndarray:
         """Products of basis functions, those of measured levels first."""
         sizes = [len(f) for f in self.factors]
         index = np.indices(sizes).reshape(len(sizes), -1)
@@ -257,7 +277,7 @@ class Process:
         return np.argsort(beyond, kind="stable")
 
     def __len__(self) -> int:
-        return len(self._order)
+        return len(self.order)
 
     def basis(self, columns: Mapping[Any, xr.DataArray]) -> xr.DataArray:
         """Return the basis functions at columns, with their dims and that of the process."""
@@ -267,7 +287,7 @@ class Process:
             own = xr.DataArray(factor.basis(column.values.astype(float)), dims=(*column.dims, "__own"))
             own = own.assign_coords({d: column[d] for d in column.dims if d in column.coords})
             found = (found * own).stack(__both=(self.dim, "__own"), create_index=False).rename(__both=self.dim)
-        return found.isel({self.dim: self._order})
+        return found.isel({self.dim: self.order})
 
     @property
     def prior(self) -> Prior:

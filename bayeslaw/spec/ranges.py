@@ -10,10 +10,13 @@ from bayeslaw.declare.laws import Law
 from bayeslaw.declare.names import ROLE
 from bayeslaw.errors import DataError
 
-__all__ = ["MOST_OUTSIDE", "check_left_out", "inside", "left_out", "nowhere_inside", "ranges"]
+__all__ = ["MOST_OUTSIDE", "SLACK", "check_left_out", "inside", "left_out", "nowhere_inside", "ranges"]
 
 MOST_OUTSIDE = 0.1
 """Share of the measurements of a loss that may stay out of the fit without being asked for, pure runs not counted."""
+
+SLACK = 1e-9
+"""Distance beyond an end of a range that is rounding."""
 
 GUIDE = "docs/how-to/small-replay.md"
 
@@ -23,7 +26,7 @@ def inside(law: Law, columns: xr.Dataset) -> xr.DataArray:
     result = xr.DataArray(True)
     for name, value in law.inputs(columns, dict.fromkeys(law.covariates, 1.0)).items():
         low, high = law.covariates[name].valid
-        holds = (value >= low - 1e-9) & (value <= high + 1e-9)
+        holds = (value >= low - SLACK) & (value <= high + SLACK)
         result = result & holds.all([d for d in law.over if d in holds.dims])
     return result
 

@@ -35,7 +35,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "positive": "",
         "real": "",
         "share": "",
-        "Fit": "summary, predict, without_misfit, new_domain, checks, report, save",
+        "Fit": "summary, predict, without_misfit, new_domain, checks, next_runs, report, explore, save",
         "load": "",
         "Quantity": "interval, median, to_frame, text, plot, to_xarray, as_json",
         "posterior.quantity.Censored": "p_never, p_interior, p_always",

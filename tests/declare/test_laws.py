@@ -294,6 +294,10 @@ def no_coefficient(N, /):
     return N
 
 
+def no_covariate(*, E):
+    return E
+
+
 def other_covariate(D, /, *, E):
     return E + D
 
@@ -307,6 +311,7 @@ def covariate_by_name(N, *, E):
     [
         (no_prior, ("no_prior", "without a prior ['A']")),
         (no_coefficient, ("no_coefficient", "priors without a coefficient ['E']")),
+        (no_covariate, ("no_covariate", "takes no covariate", "(N, /, *, E)")),
         (other_covariate, ("other_covariate", "('D',)", "('N',)", "in the same order")),
         (covariate_by_name, ("covariate_by_name", "neither positional-only")),
     ],

@@ -129,6 +129,7 @@ def commands(fit: Fit, folder: Path) -> Iterator[tuple[str, list[str]]]:
             yield name, question(fit, name, folder)
     yield "compare", ["compare", "FIT", str(folder / "other.nc")]
     yield "report", ["report", "FIT", "-o", str(folder / "report.md")]
+    yield "explore", ["explore", "FIT", "-o", str(folder / "page.html")]
     folds = 3 if fit.model.law.kind in ("schedule", "size") else 2  # what is left has two runs of everything
     yield "evaluate", ["evaluate", "FIT", f"--splits=runs:{folds}", "-o", str(folder / "scores.csv")]
 
@@ -147,6 +148,7 @@ def judged(fit: Fit, folder: Path, done: dict[str, tuple[Any, str, str]]) -> Non
         assert list(predicted["note"].iloc[::evals]) == list("abcd") and len(predicted) == 4 * evals
         assert (predicted["lower"] <= predicted["upper"]).all() and np.isfinite(predicted["mean"]).all()
     assert (folder / "report.md").stat().st_size > 2000
+    assert "const LAWS" in (folder / "page.html").read_text(encoding="utf-8")
     assert {"fold", "eval", "crps"} <= set(pd.read_csv(folder / "scores.csv"))
 
 

@@ -26,7 +26,7 @@ FLOORS = (
     ("decisions",),
     ("checks", "validation"),
     ("plots",),
-    ("reporting",),
+    ("explore", "reporting"),
     ("workflow",),
     ("__init__",),
     ("cli",),
