@@ -19,8 +19,10 @@ import numpy as np
 
 from bayeslaw.base.arguments import checked_fields
 from bayeslaw.base.words import Described
+from bayeslaw.declare.coefficient import Coefficient
 from bayeslaw.declare.names import AREAS, KINDS, ROLE, WEIGHT, owner_of_coefficient, owner_of_column
-from bayeslaw.declare.priors import Prior, describe
+from bayeslaw.declare.priors import describe
+from bayeslaw.declare.scale import NATS, TEXT, USUAL
 from bayeslaw.errors import BayeslawError, LawError, RangeError, shown, unknown_name
 
 if TYPE_CHECKING:
@@ -30,49 +32,10 @@ type Kind = Literal["score", "schedule", "mixture", "window", "share", "size", "
 
 __all__ = ["AREAS", "WEIGHT", "Coefficient", "Covariate", "Law", "law"]
 
-
-@checked_fields
-@dataclass(frozen=True, repr=False)
-class Coefficient(Described):
-    """One coefficient of a law: its default prior and its meaning.
-
-    Parameters
-    ----------
-    prior : Prior
-        Default prior, in `unit`, at the law's reference run.
-    unit, meaning, why : str
-        Unit; meaning; the reason for the prior.
-    between : float
-        Prior median of the standard deviation between groups of a pooled coefficient (log scale if positive).
-    seen_along : str, optional
-        For an amplitude, which enters the law linearly: the covariate along which its term changes the loss;
-        ``"level"`` for the additive constant. The sampler moves that change, or the mean loss, in its place. Of a law
-        without shares of a mixture they are found by themselves if no coefficient states one.
-    over : str, optional
-        A dim of the covariates with one value of the coefficient per label, for example ``"source"``.
-    floor : bool
-        Whether the coefficient lies below every observed loss of its validation set.
-    """
-
-    prior: Prior
-    unit: str
-    meaning: str
-    why: str
-    between: float = 0.2
-    seen_along: str | None = None
-    over: str | None = None
-    floor: bool = False
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.prior, Prior):
-            raise LawError(f"prior is {shown(self.prior)}: give bl.positive(...), bl.real(...) or a bl.Prior")
-        if not (isinstance(self.between, Real) and 0 < self.between < np.inf):
-            raise LawError(f"between={shown(self.between)} is no spread: give a number above 0")
-
-    def _about(self) -> tuple[str, list[tuple[str, str]]]:
-        over = f", one for each {self.over}" if self.over else ""
-        rows = [("prior", f"{describe(self.prior)}{over}"), ("why", self.why)]
-        return f"Coefficient: {self.meaning} ({self.unit})", rows
+FOLLOWS = (
+    f"Priors in nats are for losses of text. Where the median loss of the runs lies outside {USUAL[0]:g} to "
+    f"{USUAL[1]:g}, they are multiplied by that median over {TEXT:g} (`loss_scale=` states another factor)."
+)
 
 
 @checked_fields
@@ -288,6 +251,11 @@ class Law:
                 raise RangeError(f"the reference of {name} is {shown(value)}: give a number above 0")
         return {name: float(override.get(name, cov.reference)) for name, cov in self.covariates.items()}
 
+    @property
+    def in_nats(self) -> bool:
+        """Whether it has priors that follow the scale of the losses; error rates have one scale."""
+        return not self.of_scores and any(NATS in c.unit for c in self.coefficients.values())
+
     def inputs(self, columns: "xr.Dataset", reference: Mapping[str, float]) -> "dict[str, xr.DataArray]":
         """Return the covariates in reference units, from table columns (named arrays, any dims)."""
         return {name: self.value(name, columns) / reference[name] for name in self.covariates}
@@ -320,6 +288,8 @@ class Law:
         lines += ["| name | unit | default prior | meaning | why this prior |", "|---|---|---|---|---|"]
         for name, c in self.coefficients.items():
             lines.append(f"| {name} | {c.unit} | {describe(c.prior)} | {c.meaning} | {c.why} |")
+        if self.in_nats:
+            lines += ["", FOLLOWS]
         if self.notes:
             lines += ["", "## What to know", "", *(f"- {note}" for note in self.notes)]
         return "\n".join(lines) + "\n"
