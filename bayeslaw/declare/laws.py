@@ -216,7 +216,7 @@ class Law:
         for kind, columns in KINDS.items():
             if not set(columns).isdisjoint(self.columns):
                 return cast(Kind, kind)
-        return "size" if {"N", "D"} <= set(self.columns) else "other"
+        return "size" if "D" in self.columns else "other"
 
     @cached_property
     def over(self) -> tuple[str, ...]:
