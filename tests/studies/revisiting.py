@@ -20,7 +20,7 @@ SAMPLING: dict[str, Any] = {"draws": 500, "chains": 2, "tune": 500, "seed": 1}
 DOMAINS = {"NMT": "translation", "LM": "language models", "BB": "BIG-Bench"}
 
 BENT: dict[str, Any] = {"misfit": "scales", "noise": bl.Noise(correlated=False)}
-"""Of a single curve, a misfit along tokens and errors that are correlated along it are one and the same."""
+"""Where errors are correlated along a single short curve, misfit and run effect meet every point of it."""
 
 METHODS: dict[str, tuple[Law, dict[str, Any], dict[str, Any]]] = {
     "power law": (models.power_law, {}, SAMPLING),
@@ -115,8 +115,9 @@ def main() -> None:
         "*RMSLE* is the root mean square of log(predicted / measured), *log score* the mean log density of the "
         "measured loss under the prediction of a new run, both averaged over curves; coverage is that of 89 % "
         "intervals. A curve is one run: its own luck is not told from the law's level, so that intervals of a "
-        "new run are too wide for its continuation. With a misfit, the errors along it are independent: of one curve, "
-        "a misfit along tokens and correlated errors are the same."
+        "new run are too wide for its continuation. With a misfit its errors are independent ones: with correlated "
+        "errors, the posterior of a curve of ten points has a second mode, in which misfit and run effect meet every "
+        "point and chains get stuck."
     )
     page.text("## Means over curves\n\nAll of them:")
     page.table(means(found).reset_index(), digits=4)
