@@ -192,6 +192,14 @@ def summary(found: pd.DataFrame) -> pd.DataFrame:
     return middle.join(grouped[["coverage", "last inside"]].mean())[MEASURES]
 
 
+def families_better(found: pd.DataFrame) -> pd.DataFrame:
+    """Return in how many families experience has the smaller error and the smaller interval score."""
+    wide = found.pivot(index=["fitted", "model", "family"], columns="priors", values=["rms error", "interval score"])
+    better = pd.DataFrame({k: wide[k, "experience"] < wide[k, "default"] for k in ("rms error", "interval score")})
+    by = better.groupby(level=["fitted", "model"])
+    return by.sum().add_prefix("smaller ").assign(families=by.size())
+
+
 def verdict(table: pd.DataFrame) -> tuple[bool, str]:
     """Return whether experience beats the defaults in error and coverage in every pair of lines, and in words."""
     lines, better = [], []
@@ -230,11 +238,13 @@ def main() -> None:
         page.text(f"{words}:")
         page.table(summary(found[found["kind"] == kind]).reset_index(), digits=2)
     beats, lines = verdict(table)
-    page.text(f"## What it is worth\n\n{lines}")
+    page.text(f"## What it is worth\n\n{lines}\n\nIn how many families experience has the smaller one:")
+    page.table(families_better(found).reset_index())
     page.text(
         "It beats the default priors in error and coverage everywhere."
         if beats
-        else "It does not beat the default priors in both everywhere, so that the package has no such priors."
+        else "It does not beat the default priors in both everywhere, so that the package has no such priors. Numbers "
+        "of few families, and of many points of one curve each, are known roughly."
     )
     page.text("## The populations\n\nIn nats of text, from all families; the card's medians and spreads beside them:")
     card = {k: float(c.prior.parameters["sigma"]) for k, c in models.chinchilla.coefficients.items()}
