@@ -118,12 +118,13 @@ def size_and_tokens() -> dict[str, Fit]:
     }
 
 
-def one_curve() -> dict[str, Fit]:
-    """Fit the power laws in tokens to one curve of the benchmark of their study."""
-    rows = next(rows for _, name, rows in revisiting.curves() if name == "1.07e+09")
-    runs = bl.read_runs(rows[["D", "loss"]].assign(run="1.07e9 parameters"))
+def learning_curves() -> dict[str, Fit]:
+    """Fit the power laws in tokens to the curves of language models of the benchmark of their study."""
+    curves = [rows.assign(run=name, model=name) for domain, name, rows in revisiting.curves() if domain == "LM"]
+    runs = bl.read_runs(pd.concat(curves)[["run", "model", "D", "loss"]])
     laws = {"power law": models.power_law, "shifted": models.shifted_power_law}
-    return {name: _fitted(law.name, bl.Model(law, runs, reference={"D": 1e11})) for name, law in laws.items()}
+    about: dict[str, Any] = {"by": {"E": "model", "B": "model"}, "reference": {"D": 1e11}}
+    return {name: _fitted(law.name, bl.Model(law, runs, **about), draws=4000) for name, law in laws.items()}
 
 
 def repeated_tokens() -> dict[str, Fit]:
@@ -218,11 +219,11 @@ REPORTS = {
         size_and_tokens,
     ),
     "power_law": Report(
-        "Power laws in tokens: one language model",
-        "The curve of a language model of 1.07e9 parameters from a public benchmark (arXiv:2209.06640); losses are "
-        "relative to the first one, so that the priors in nats follow. What the laws say of the ends of twenty curves "
-        "is in the [study](../studies/revisiting.md).",
-        one_curve,
+        "Power laws in tokens: curves of five language models",
+        "Curves of language models of 17 M to 1.07 B parameters from a public benchmark (arXiv:2209.06640), with a "
+        "floor and an amplitude of each; losses are relative to the first one, so that the priors in nats follow. What "
+        "the laws say of the ends of twenty curves is in the [study](../studies/revisiting.md).",
+        learning_curves,
     ),
     "repetition": Report(
         "Repeated tokens: a penalty beside effective tokens",
