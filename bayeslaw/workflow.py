@@ -66,6 +66,9 @@ class Model(Specification):
         Error model; the default follows from the structure of the table.
     reference : mapping, optional
         The study's own reference run, for example ``{"N": 2e5, "D": 1e6}``; priors are read there.
+    loss_scale : float, optional
+        Factor on the default priors in nats, which are for losses of text; by default 1 where the median loss of the
+        runs lies within 2 and 4.5, and that median over 3 elsewhere.
     monotone : {"observed", "paper", None}
         Shape prior: the loss falls in the covariates the paper names over the observed range; by the paper's
         sufficient condition; or none.

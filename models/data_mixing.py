@@ -53,7 +53,7 @@ IN_SAMPLE = "Shares far above the largest ones tried, and sources that were hard
         "c": FLOOR,
         "t": Coefficient(
             real(-1.0, sd=3.0),
-            "1",
+            "log nats",
             "log of the nats above the floor after training on this source alone",
             over="source",
             between=2.0,
@@ -139,7 +139,7 @@ def data_mixing_m1(weight, /, *, c, k, t):
         ),
         "t": Coefficient(
             real(-1.5, sd=1.5),
-            "1",
+            "log nats",
             "log of the nats above c that a very large, long run on this source alone keeps",
             over="source",
             between=1.5,
@@ -147,7 +147,7 @@ def data_mixing_m1(weight, /, *, c, k, t):
         ),
         "a": Coefficient(
             real(-1.2, sd=1.0),
-            "1",
+            "log nats",
             "log of the nats that size removes, at N0, on this source alone",
             over="source",
             between=0.7,
@@ -162,7 +162,7 @@ def data_mixing_m1(weight, /, *, c, k, t):
         ),
         "b": Coefficient(
             real(-1.6, sd=1.0),
-            "1",
+            "log nats",
             "log of the nats that tokens remove, at D0, on this source alone",
             over="source",
             between=0.7,

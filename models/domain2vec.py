@@ -25,7 +25,7 @@ from bayeslaw.declare import Coefficient, Covariate, exp, law, positive, real, t
         ),
         "t": Coefficient(
             real(-1.0, sd=2.0),
-            "1",
+            "log nats",
             "log of the nats above the floor after training on this meta-domain alone",
             over="source",
             between=0.7,

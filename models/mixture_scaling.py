@@ -130,7 +130,7 @@ def additive_mixture(N, D, weight, /, *, E, C, g, A, alpha, B, beta):
         **LEVEL,
         "a": Coefficient(
             positive(1.0, spread=0.7),
-            "1",
+            "0.4 nats",
             "size term after training on this source alone: to the power g_A, in units of 0.4 nats at N0",
             over="source",
             between=0.5,
@@ -146,7 +146,7 @@ def additive_mixture(N, D, weight, /, *, E, C, g, A, alpha, B, beta):
         "alpha": ALPHA,
         "b": Coefficient(
             positive(1.0, spread=0.8),
-            "1",
+            "0.3 nats",
             "token term after training on this source alone: to the power g_B, in units of 0.3 nats at D0",
             over="source",
             between=0.5,

@@ -132,7 +132,7 @@ def learnability(fit: Posterior) -> Learnability:
 def _moved(fit: Posterior, name: str) -> list[dict[str, Any]]:
     """Return prior and posterior, a row per validation set; none for grouped coefficients and nested priors."""
     draws = fit.posterior[name]
-    before = central(fit.model.priors.get(name, fit.model.law.coefficients[name].prior), CI_PROB)
+    before = central(fit.model.coefficients[name].prior, CI_PROB)
     if before is None or set(draws.dims) != {*SAMPLE, "eval"}:
         return []
     rows = []

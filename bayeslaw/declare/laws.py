@@ -21,6 +21,7 @@ from bayeslaw.base.arguments import checked_fields
 from bayeslaw.base.numbers import between, short
 from bayeslaw.declare.names import AREAS, KINDS, ROLE, WEIGHT, owner_of_coefficient, owner_of_column
 from bayeslaw.declare.priors import describe
+from bayeslaw.declare.scale import NATS, TEXT, USUAL
 from bayeslaw.declare.symbols import Coefficient, Covariate
 from bayeslaw.errors import BayeslawError, LawError, RangeError, shown, unknown_name
 
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 type Kind = Literal["score", "schedule", "mixture", "window", "share", "size", "other"]
 
 __all__ = ["AREAS", "WEIGHT", "Coefficient", "Covariate", "Law", "law"]
+
+FOLLOWS = (
+    f"Priors in nats are for losses of text. Where the median loss of the runs lies outside {USUAL[0]:g} to "
+    f"{USUAL[1]:g}, they are multiplied by that median over {TEXT:g} (`loss_scale=` states another factor)."
+)
 
 
 @checked_fields
@@ -165,7 +171,7 @@ class Law:
         for kind, columns in KINDS.items():
             if not set(columns).isdisjoint(self.columns):
                 return cast(Kind, kind)
-        return "size" if {"N", "D"} <= set(self.columns) else "other"
+        return "size" if "D" in self.columns else "other"
 
     @cached_property
     def over(self) -> tuple[str, ...]:
@@ -205,6 +211,11 @@ class Law:
                 raise RangeError(f"the reference of {name} is {shown(value)}: give a number above 0")
         return {name: float(override.get(name, cov.reference)) for name, cov in self.covariates.items()}
 
+    @property
+    def in_nats(self) -> bool:
+        """Whether it has priors that follow the scale of the losses; error rates have one scale."""
+        return not self.of_scores and any(NATS in c.unit for c in self.coefficients.values())
+
     def inputs(self, columns: "xr.Dataset", reference: Mapping[str, float]) -> "dict[str, xr.DataArray]":
         """Return the covariates in reference units, from table columns (named arrays, any dims)."""
         return {name: self.value(name, columns) / reference[name] for name in self.covariates}
@@ -236,6 +247,8 @@ class Law:
         lines += ["| name | unit | default prior | meaning | why this prior |", "|---|---|---|---|---|"]
         for name, c in self.coefficients.items():
             lines.append(f"| {name} | {c.unit} | {describe(c.prior)} | {c.meaning} | {c.why} |")
+        if self.in_nats:
+            lines += ["", FOLLOWS]
         if self.notes:
             lines += ["", "## What to know", "", *(f"- {note}" for note in self.notes)]
         return "\n".join(lines) + "\n"

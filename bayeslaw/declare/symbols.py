@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
@@ -12,6 +12,7 @@ from bayeslaw.base.arguments import checked_fields
 from bayeslaw.base.numbers import between, short
 from bayeslaw.base.words import Described
 from bayeslaw.declare.priors import Prior, describe
+from bayeslaw.declare.scale import LOG_NATS, NATS, in_scale
 from bayeslaw.errors import LawError, shown
 
 __all__ = ["Coefficient", "Covariate"]
@@ -27,7 +28,8 @@ class Coefficient(Described):
     prior : Prior
         Default prior, in `unit`, at the law's reference run.
     unit, meaning, why : str
-        Unit; meaning; the reason for the prior.
+        Unit; meaning; the reason for the prior. Priors in ``"nats"``, ``"log nats"`` and ``"1 / nats"`` follow the
+        scale of the losses; see `bayeslaw.Model`.
     between : float
         Prior median of the standard deviation between groups of a pooled coefficient (log scale if positive).
     seen_along : str, optional
@@ -63,6 +65,12 @@ class Coefficient(Described):
                 f"{self.meaning}: a coefficient of the {self.role} loss alone has no seen_along and is no floor, which "
                 "are of all losses; leave them out"
             )
+
+    def scaled(self, scale: float, own: Prior | None = None) -> "Coefficient":
+        """Return the coefficient for losses that are `scale` times as large; `own` is a prior for these very losses."""
+        prior = in_scale(self.prior, self.unit, scale) if own is None else own
+        of_losses = prior.distribution == "Normal" and NATS in self.unit and self.unit != LOG_NATS
+        return replace(self, prior=prior, between=self.between * (scale if of_losses else 1.0))
 
     def _about(self) -> tuple[str, list[tuple[str, str]]]:
         over = f", one for each {self.over}" if self.over else ""

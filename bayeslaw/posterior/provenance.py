@@ -23,6 +23,7 @@ def provenance(fit: Posterior) -> dict[str, str]:
         "law": f"{model.law.name} ({model.law.source})",
         "data": f"{counted(len(model.runs), 'row')}, SHA-256 {model.runs.hash}",
         "reference": place(model.reference),
+        **({"priors in nats": model.describe_scale()} if model.loss_scale != 1 else {}),
         **({"roles": model.describe_roles()} if model.roles else {}),
         "pooling": ", ".join(f"{k} by {v}" for k, v in model.by.items()) or "none",
         "own priors": "; ".join(f"{k}: {describe(p)}" for k, p in model.priors.items()) or "none",

@@ -178,8 +178,8 @@ def in_prior_units(fit: Posterior) -> dict[str, xr.DataArray]:
     form are left out.
     """
     model, result = fit.model, {}
-    for name, coefficient in model.law.coefficients.items():
-        prior, draws = model.priors.get(name, coefficient.prior), with_loss(fit, name)
+    for name, coefficient in model.coefficients.items():
+        prior, draws = coefficient.prior, with_loss(fit, name)
         spread = coefficient.between if name in model.by else 0.0
         mu, sigma = (prior.parameters.get(p) for p in ("mu", "sigma"))
         if prior.distribution == "Beta" and closed(prior):

@@ -82,8 +82,7 @@ def coefficients(fit: Posterior, published: Mapping[str, Any] | None = None) -> 
     rows = []
     for name in names:
         draws = with_loss(fit, name)
-        stated = errors[name] if name in errors else model.law.coefficients[name].prior
-        prior = _interval(model.priors.get(name, stated))
+        prior = _interval(errors[name] if name in errors else model.coefficients[name].prior)
         in_paper_units = fit.posterior.get(f"{name}_paper", draws)
         for cell in cells(draws):
             own = draws.isel(cell)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -14,8 +15,10 @@ from bayeslaw.declare.laws import Law
 from bayeslaw.declare.names import ROLE, owner_of_dim
 from bayeslaw.declare.populations import of_roles, pooled
 from bayeslaw.declare.priors import Prior, describe, with_dims
+from bayeslaw.declare.scale import USUAL, default_scale
+from bayeslaw.declare.symbols import Coefficient
 from bayeslaw.declare.terms import terms
-from bayeslaw.errors import DataError, LawError, shown, unknown_name
+from bayeslaw.errors import DataError, LawError, RangeError, shown, unknown_name
 from bayeslaw.spec.design import Design
 from bayeslaw.spec.misfit import Misfit, Process
 from bayeslaw.spec.noise import Noise
@@ -39,6 +42,7 @@ class Specification(Described):
     priors: Mapping[str, Prior] = field(default_factory=dict)
     noise: Noise = field(default_factory=Noise)
     reference: Mapping[str, float] = field(default_factory=dict)
+    loss_scale: float | None = None
     monotone: Literal["observed", "paper"] | None = "observed"
     outside: Literal["exclude", "include"] | None = None
     misfit: Misfit | Literal["scales"] | None = "scales"
@@ -79,6 +83,7 @@ class Specification(Described):
             self.design.shares_orders(),
         )
         object.__setattr__(self, "noise", settled)
+        object.__setattr__(self, "loss_scale", self._settled_scale())
         _ = self.coefficient_priors
         if settled.size_exponent is not None and "N" not in (*self.law.columns, *self.design.groups):
             raise DataError(
@@ -89,6 +94,24 @@ class Specification(Described):
     def __getstate__(self) -> dict[str, Any]:
         """Return the fields, without what was computed from them."""
         return {one.name: getattr(self, one.name) for one in fields(self)}
+
+    def _settled_scale(self) -> float:
+        """Return the factor on default priors in nats, from the losses of the runs if none is given."""
+        if self.loss_scale is None:
+            return default_scale(self.runs.table[self.runs.loss_columns]) if self.law.in_nats else 1.0
+        if not (isinstance(self.loss_scale, Real) and 0 < self.loss_scale < np.inf):
+            raise RangeError(f"loss_scale is {shown(self.loss_scale)}: give a number above 0, or leave it out")
+        return float(self.loss_scale)
+
+    @cached_property
+    def coefficients(self) -> dict[str, Coefficient]:
+        """The coefficients of the law with the priors that were given, and the others in the scale of the losses."""
+        for name, prior in self.priors.items():
+            if not isinstance(prior, Prior):
+                raise LawError(
+                    f"the prior of {name} is {shown(prior)}: give bl.positive(...), bl.real(...) or a bl.Prior"
+                )
+        return {k: c.scaled(self.loss_scale or 1.0, self.priors.get(k)) for k, c in self.law.coefficients.items()}
 
     @property
     def group_dims(self) -> tuple[str, ...]:
@@ -121,12 +144,8 @@ class Specification(Described):
     def coefficient_priors(self) -> dict[str, Prior]:
         """The prior of every coefficient, with its dims."""
         priors = {}
-        for name, coefficient in self.law.coefficients.items():
-            prior = self.priors.get(name, coefficient.prior)
-            if not isinstance(prior, Prior):
-                raise LawError(
-                    f"the prior of {name} is {shown(prior)}: give bl.positive(...), bl.real(...) or a bl.Prior"
-                )
+        for name, coefficient in self.coefficients.items():
+            prior = coefficient.prior
             if name in self.by:
                 if prior.dims:
                     raise LawError(
@@ -202,8 +221,10 @@ class Specification(Described):
             how = f"separate by {', '.join(groups)}" if groups else "shared"
             if name in self.by:
                 how = f"pooled by {self.by[name]}"
-            own = self.priors.get(name, self.law.coefficients[name].prior)
-            rows.append((name, self.law.coefficients[name].unit, describe(own), how, ", ".join(prior.dims or ())))
+            own = self.coefficients[name]
+            follows = name not in self.priors and own.prior is not self.law.coefficients[name].prior
+            words = describe(own.prior) + (f", the law's x {self.loss_scale:g}" if follows else "")
+            rows.append((name, own.unit, words, how, ", ".join(prior.dims or ())))
         for name, prior in self.stated_priors.items():
             of = "misfit" if name.startswith("misfit_") else "errors"
             rows.append((name, "1", describe(prior), of, ", ".join(prior.dims or ())))
@@ -213,6 +234,11 @@ class Specification(Described):
         """Return what the law takes every validation set for, in words."""
         roles = dict.fromkeys(self.design.roles)
         return "; ".join(f"{', '.join(self.design.of_role(role))} {role}" for role in roles)
+
+    def describe_scale(self) -> str:
+        """Return what the default priors in nats are multiplied by, in words."""
+        usual = f"{USUAL[0]:g} to {USUAL[1]:g}"
+        return f"the law's x {self.loss_scale:g}, which are for losses of text (median {usual})"
 
     def describe_noise(self) -> str:
         """Return one line about the error model."""
@@ -236,6 +262,7 @@ class Specification(Described):
             *([("roles", self.describe_roles())] if self.roles else []),
             ("pooled", pooled_by + (f"; separate: {separate}" if separate else "")),
             ("reference", place(self.reference)),
+            *([("priors in nats", self.describe_scale())] if self.loss_scale != 1 else []),
             ("shape prior", self.monotone or "none"),
             ("errors", self.describe_noise()),
             *([("misfit", f"along {', '.join(self.processes)}")] if self.processes else []),

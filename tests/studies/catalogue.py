@@ -15,7 +15,7 @@ import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.workflow import Fit
 from tests.models.test_held_out_schedules import LAWS, SIZES, curves
-from tests.studies import cmr, cross_domain, data_mixing, dcpt_forms, domain_upsampling, repetition, skaling
+from tests.studies import cmr, cross_domain, data_mixing, dcpt_forms, domain_upsampling, repetition, revisiting, skaling
 from tests.studies.page import DOCS, fitted
 
 NOTEBOOK = {
@@ -127,6 +127,15 @@ def size_and_tokens() -> dict[str, Fit]:
     }
 
 
+def learning_curves() -> dict[str, Fit]:
+    """Fit the power laws in tokens to the curves of language models of the benchmark of their study."""
+    curves = [rows.assign(run=name, model=name) for domain, name, rows in revisiting.curves() if domain == "LM"]
+    runs = bl.read_runs(pd.concat(curves)[["run", "model", "D", "loss"]])
+    laws = {"power law": models.power_law, "shifted": models.shifted_power_law}
+    about: dict[str, Any] = {"by": {"E": "model", "B": "model"}, "reference": {"D": 1e11}}
+    return {name: _fitted(law.name, bl.Model(law, runs, **about), draws=4000) for name, law in laws.items()}
+
+
 def repeated_tokens() -> dict[str, Fit]:
     """Fit both rivals of repetition to public runs of up to 60 epochs, as their study does."""
     rivals, noise = (models.repetition_penalty, models.effective_tokens), bl.Noise(robust=True)
@@ -224,6 +233,13 @@ REPORTS = {
         "Losses on C4 at the end of 24 public runs of 190M to 1.3B parameters, 0.5 to 10 times the tokens of the "
         "Chinchilla optimum (arXiv:2412.04403). Larger models are predicted in the [study](../studies/skaling.md).",
         size_and_tokens,
+    ),
+    "power_law": Report(
+        "Power laws in tokens: curves of five language models",
+        "Curves of language models of 17 M to 1.07 B parameters from a public benchmark (arXiv:2209.06640), with a "
+        "floor and an amplitude of each; losses are relative to the first one, so that the priors in nats follow. What "
+        "the laws say of the ends of twenty curves is in the [study](../studies/revisiting.md).",
+        learning_curves,
     ),
     "repetition": Report(
         "Repeated tokens: a penalty beside effective tokens",
