@@ -77,7 +77,11 @@ class Noise(Described):
 
     def _about(self) -> tuple[str, list[tuple[str, str]]]:
         words = {
-            "along a run": (self.correlated, "run effect and correlation", "where runs have checkpoints and are no curves"),
+            "along a run": (
+                self.correlated,
+                "run effect and correlation",
+                "where runs have checkpoints and are no curves",
+            ),
             "between losses": (self.joint, "correlated", "where several validation sets were measured together"),
             "batch noise": (self.batch, "shared by runs of one data order", "where runs share one"),
         }
