@@ -17,6 +17,7 @@ import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.base.files import replacing
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
+from bayeslaw.declare.laws import Law
 from bayeslaw.tables.runs import Runs
 from bayeslaw.tables.schedules import MEMORY
 from bayeslaw.validation.refits import file_of
@@ -35,12 +36,20 @@ SPARSE = 10
 
 @dataclass(frozen=True)
 class Way:
-    """How the runs are fitted: `spacing` as in `bl.read_curves`."""
+    """How the runs are fitted: `spacing` as in `bl.read_curves`; `spread` of the priors in place of the card's."""
 
     noise: bl.Noise = field(default_factory=bl.Noise)
     misfit: bl.Misfit | None = None
     least_squares: bool = False
     spacing: float | None = None
+    spread: float | None = None
+
+    def priors(self, law: Law) -> dict[str, bl.Prior]:
+        """Return the priors that take the place of those of a law, all of whose coefficients are positive."""
+        if self.spread is None:
+            return {}
+        card = {name: coefficient.prior for name, coefficient in law.coefficients.items()}
+        return {name: bl.positive(np.exp(prior.parameters["mu"]), self.spread) for name, prior in card.items()}
 
 
 ALL_ROWS, SAME_ROWS, OURS = "LS, all rows", "LS, same rows", "independent"
@@ -53,6 +62,7 @@ WAYS = {
     "correlated": Way(CORRELATED),
     "run effect": Way(RUN_EFFECT),
     OURS: Way(bl.Noise(correlated=False)),
+    "wide priors": Way(bl.Noise(correlated=False), spread=2.0),
     "Student-t": Way(bl.Noise(correlated=False, robust=True)),
     "correlated, misfit": Way(CORRELATED, bl.Misfit()),
     "run effect, misfit": Way(RUN_EFFECT, bl.Misfit()),
@@ -80,7 +90,8 @@ class Case:
         if self.sparse and way.spacing is None:
             kept &= runs.table.groupby("run").cumcount() % SPARSE == SPARSE - 1
         reference = {c: PEAK for c in law.columns if c.startswith("annealed") and self.size is None}
-        return bl.Model(law, runs.select(kept.to_numpy()), noise=way.noise, misfit=way.misfit, reference=reference)
+        some, priors = runs.select(kept.to_numpy()), way.priors(law)
+        return bl.Model(law, some, noise=way.noise, misfit=way.misfit, priors=priors, reference=reference)
 
     def held(self) -> pd.DataFrame:
         """Return all rows of the other schedules, with their ``loss``."""
@@ -210,7 +221,7 @@ def main() -> None:
     page.text(
         "- *correlated*: a run effect and correlation along the run, the package's default for other laws; *run "
         "effect*: the correlation over before the next row; *independent*: the default for laws of curves; "
-        "*Student-t*: the same, robust.\n"
+        "*wide priors*: the same, with a spread of 2 for every coefficient; *Student-t*: robust.\n"
         "- *misfit*: a smooth function of S1, shared by the runs; *small*: with slopes of 0.006, not 0.02, a decade."
     )
     page.text(
@@ -230,7 +241,21 @@ def main() -> None:
     page.write()
 
 
-VERDICT = ""
+VERDICT = (
+    "## What holds, and what does not\n\n"
+    "The target is not reached: no way of fitting has an error within 2 % of least squares and the coverage in every "
+    "set. Errors that are correlated along a run are the first cause of the distance: they take what the law misses "
+    "for luck of each run. A run effect alone does so less, independent errors least: they are the default of laws "
+    "of curves. The second cause is the priors on tinycpt, made for the pre-training of models of 25M and more. Most "
+    "of what is left beside least squares of all rows is the weight of the rows: a log has more late ones than the "
+    "package keeps, and least squares of those that are kept is further off too.\n\n"
+    "A misfit along S1 helps the annealing law on some public curves and misleads on tinycpt, probably because it "
+    "takes late decays for a function of S1. It stays a choice. A chosen memory lowers most errors of least squares and "
+    "posteriors alike, but also the coverage at 100M. Student-t errors predict about as least squares, and their bands "
+    "are too narrow.\n\n"
+    "At 100M the bands of the multi-power law, and of the annealing law with a chosen memory, hold too few losses "
+    "whatever the errors, as do the residuals of least squares."
+)
 
 if __name__ == "__main__":
     main()
