@@ -41,7 +41,9 @@ class Noise(Described):
     Parameters
     ----------
     correlated : bool, optional
-        Run effect and correlation along the run's tokens; by default when some run has several checkpoints.
+        Run effect and correlation along the run's tokens; by default when some run has several checkpoints, but not
+        along training curves: what a law of schedules misses is alike along all of its runs, and taken for luck of
+        each it moves the mean away from schedules not run (docs/studies/curves.md).
     joint : bool, optional
         Correlation between the validation sets of one run; by default when several were measured together.
     robust : bool
@@ -56,6 +58,8 @@ class Noise(Described):
         Relative batch noise, per validation set; the default is smaller than that of `sigma`.
     run_weight : Prior
         Share of the run effect in the error variance.
+    correlation_length : Prior
+        Reach of the correlation along a run, in logarithms of tokens (or steps).
     size_exponent : Prior, optional
         Errors of a model of N parameters are (N / N0)^-size_exponent `sigma`, N0 that of the reference run (1e9 for
         laws without N); by default they have one scale at every size.
@@ -68,11 +72,16 @@ class Noise(Described):
     sigma: Prior = field(default_factory=lambda: positive(0.005, spread=1.0))
     batch_sd: Prior = field(default_factory=lambda: positive(0.002, spread=1.0))
     run_weight: Prior = field(default_factory=lambda: share(0.4, weight=5))
+    correlation_length: Prior = field(default_factory=lambda: positive(0.5, spread=1.0))
     size_exponent: Prior | None = None
 
     def _about(self) -> tuple[str, list[tuple[str, str]]]:
         words = {
-            "along a run": (self.correlated, "run effect and correlation", "where runs have several checkpoints"),
+            "along a run": (
+                self.correlated,
+                "run effect and correlation",
+                "where runs have checkpoints and are no curves",
+            ),
             "between losses": (self.joint, "correlated", "where several validation sets were measured together"),
             "batch noise": (self.batch, "shared by runs of one data order", "where runs share one"),
         }
@@ -90,7 +99,7 @@ class Noise(Described):
         Parameters
         ----------
         checkpoints : bool
-            Whether some run was measured more than once.
+            Whether some run was measured more than once, and is no training curve.
         evals : int
             Number of validation sets that were measured together.
         known : bool
@@ -136,7 +145,7 @@ class Noise(Described):
         """
         priors = {"sigma": with_dims(self.sigma, ("eval",))}
         if self.correlated:
-            priors |= {"run_weight": self.run_weight, "correlation_length": positive(0.5, spread=1.0)}
+            priors |= {"run_weight": self.run_weight, "correlation_length": self.correlation_length}
         if self.batch:
             sd = with_dims(self.batch_sd, ("eval",))
             priors["batch_effect"] = Prior("Normal", mu=0.0, sigma=sd, dims=("eval", "batch"))

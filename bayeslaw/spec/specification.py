@@ -77,7 +77,7 @@ class Specification(Described):
         object.__setattr__(self, "roles", dict(self.roles))
         object.__setattr__(self, "runs", with_start(self.law, self.runs, self.roles))
         settled = self.noise.settled(
-            self.design.has_checkpoints(),
+            self.design.has_checkpoints() and self.law.kind != "schedule",
             self.design.measured_together(),
             bool(self.design.known_error.any()),
             self.design.shares_orders(),

@@ -39,7 +39,8 @@ def made_up(law: Any, constants: Any, runs: Any, spread: float = 0.0) -> Fit:
     draws |= {"correlation_length": (("chain", "draw"), np.full((2, 50), 0.5))}
     if len(evals) > 1:
         draws["eval_correlation"] = (("chain", "draw"), np.zeros((2, 50)))
-    return Fit(bl.Model(law, runs), xr.DataTree.from_dict({"posterior": xr.Dataset(draws, coords)}), {"method": "nuts"})
+    model = bl.Model(law, runs, noise=bl.Noise(correlated=True))
+    return Fit(model, xr.DataTree.from_dict({"posterior": xr.Dataset(draws, coords)}), {"method": "nuts"})
 
 
 def continued(spread: float = 0.0) -> Fit:

@@ -38,7 +38,7 @@ STEP = [100, 400, 1000, 2000, 5000, 10_000, 15_000, 18_000, 20_000]
 FIRST_STEP = [1000, 2000, 5000, 10_000, 20_000, 30_000, 36_000, 40_000]
 DENSE = [100, 200, 400, 700, *range(1000, 20_001, 500)]
 FIRST_DENSE = range(1000, 40_001, 1000)
-NOISES = {"default": bl.Noise(), "independent": bl.Noise(correlated=False)}
+NOISES = {"default": bl.Noise(correlated=True), "independent": bl.Noise(correlated=False)}
 ENDS = ((1 - CI_PROB) / 2, 0.5, (1 + CI_PROB) / 2)
 POINT = "critical point"
 
