@@ -69,6 +69,17 @@ def test_a_posterior_that_is_too_sure_is_found_out(prior_as_posterior):
     assert abs(table["coverage"]["alpha[validation]"] - 0.89) < 0.2
 
 
+def test_a_truth_equal_to_its_draws_is_ranked_among_them_by_chance(prior_as_posterior):
+    """A law at the end of its values, as a score at its top: the same number in every draw says nothing wrong."""
+
+    def always(fit: Posterior) -> xr.Dataset:
+        return xr.Dataset({"top": xr.ones_like(fit.posterior["E"].isel(eval=0, drop=True))})
+
+    always.__qualname__ = "always"
+    ranks = calibrate(MODEL, 50, also=always, **CHEAP).rows.query("quantity == 'top'")["rank"]
+    assert ranks.between(0, RANKED_DRAWS).all() and 30 < ranks.mean() < 70 and ranks.nunique() > 20
+
+
 def test_every_refit_counts(prior_as_posterior):
     found = calibrate(model("general", "domain"), 3, **CHEAP)
     assert found.diverged == 3 and found.unmixed == 0
