@@ -42,8 +42,8 @@ LEVEL = {
         "how much more this source helps with more of it: the rise of its help with the log of its share, at a tenth",
         over="source",
         between=0.7,
-        why="a mixture leaves 1 / (sum of the sources' help, G / g each at a tenth) nats: ten sources with a tenth each "
-        "leave 0.05 nats (one helps much) to half a nat",
+        why="a mixture leaves 1 / (sum of the sources' help, G / g each at a tenth) nats: ten sources with a tenth "
+        "each leave 0.05 nats (one helps much) to half a nat",
     ),
     "g": Coefficient(
         positive(0.3, spread=0.8),

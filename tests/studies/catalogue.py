@@ -16,8 +16,16 @@ from bayeslaw import models
 from bayeslaw.workflow import Fit
 from tests.models import test_repetition_mixture
 from tests.models.test_held_out_schedules import LAWS, SIZES, curves
-from tests.studies import cmr, cross_domain, data_mixing, dcpt_forms, domain_upsampling, mixture_scaling
-from tests.studies import repetition, skaling
+from tests.studies import (
+    cmr,
+    cross_domain,
+    data_mixing,
+    dcpt_forms,
+    domain_upsampling,
+    mixture_scaling,
+    repetition,
+    skaling,
+)
 from tests.studies.page import DOCS, fitted
 
 NOTEBOOK = {
@@ -144,8 +152,8 @@ def with_interaction() -> Fit:
 def mixtures_of_sizes() -> dict[str, Fit]:
     """Fit both mixture laws with size and tokens to the smaller models of a grid, as their study does."""
     runs = bl.read_runs(mixture_scaling.parts(LOSS_OF_MIXTURES)[0])
-    laws = (models.additive_mixture, models.joint_mixture)
-    return {law.name: _fitted(law.name, bl.Model(law, runs)) for law in laws}
+    draws = {models.additive_mixture: 1000, models.joint_mixture: 2500}
+    return {law.name: _fitted(law.name, bl.Model(law, runs), draws=n) for law, n in draws.items()}
 
 
 def scarce_corpus() -> Fit:
