@@ -72,6 +72,25 @@ def test_the_joint_form_is_additive_where_sources_are_alike():
     assert found[0] == pytest.approx(found[1], rel=1e-12)
 
 
+def test_the_powers_of_the_joint_form_say_nothing_where_sources_are_alike():
+    """A scale that a power multiplies would trade against it: the chains of real runs did not mix for it."""
+    alike = {**JOINT, "A": over(1.5, 1.5, 1.5), "B": over(0.1, 0.1, 0.1)}
+    at = (0.3, 0.5, over(0.2, 0.5, 0.3))
+    found = [float(models.joint_mixture(*at, **alike | {"g_A": a, "g_B": b})) for a, b in ((0.5, 2.0), (1.5, 1.0))]
+    assert found[0] == pytest.approx(found[1], rel=1e-12)
+
+
+def test_help_rises_by_g_with_the_log_of_a_share_at_a_tenth():
+    """G is what a source's help, a part of 1 / (nats that the mixture leaves), gains with its share."""
+
+    def helped(share: float) -> float:
+        size_and_tokens = {"E": 0.0, "A": 0.0, "B": 0.0}
+        return 1 / float(models.additive_mixture(1.0, 1.0, over(0.4, share, 0.4), **ADDITIVE | size_and_tokens))
+
+    rise = (helped(0.1 * 1.001) - helped(0.1 / 1.001)) / (2 * np.log(1.001))
+    assert rise == pytest.approx(float(HELP["G"].sel(source="code")), rel=2e-3)
+
+
 @each
 def test_the_loss_is_finite_and_has_a_slope_where_a_source_is_left_out(law):
     at = [float(law(0.3, 0.5, over(share, 1 - share, 0.0), **TRUTH[law.name])) for share in (0.0, 1e-6, 1e-3)]
