@@ -39,6 +39,7 @@ REPEATED, SCORES = "[repeated tokens](studies/repetition.md)", "[from loss to sc
 ELSEWHERE = {
     "dcpt_l": "[the forms side by side](studies/dcpt_forms.md)",
     "data_mixing_m": "not left out here",
+    "dcpt_interaction": "not left out here",
     "skaling": "[Skaling beside Chinchilla](studies/skaling.md)",
     "effective_tokens": REPEATED,
     "repetition_penalty": REPEATED,
@@ -104,12 +105,12 @@ def on_the_page(column: str) -> pd.DataFrame:
 
 def beside(new: pd.DataFrame, kept: pd.DataFrame, laws: list[str]) -> pd.DataFrame:
     """Return the lines of some laws with those that were kept of the others, in the order of the catalogue."""
-    both = pd.concat([kept[~kept["law"].isin(laws)], new], ignore_index=True)
     order = {name: place for place, name in enumerate(models.catalogue)}
+    both = pd.concat([kept[kept["law"].isin(order.keys() - laws)], new], ignore_index=True)
     return both.sort_values("law", key=lambda names: names.map(order), kind="stable", ignore_index=True)
 
 
-def draw(every: dict[str, Calibration], name: str) -> None:
+def draw(every: dict[str, Calibration], file: str) -> None:
     """Draw the ranks of all quantities of every law, as differences of their distribution from the uniform one."""
     columns = 6
     figure, axes = plt.subplots(
@@ -129,7 +130,7 @@ def draw(every: dict[str, Calibration], name: str) -> None:
     figure.supylabel("share of ranks below, minus uniform", fontsize=9)
     figure.tight_layout()
     FILES.mkdir(exist_ok=True)
-    figure.savefig(FILES / name, dpi=80)
+    figure.savefig(FILES / file, dpi=80)
 
 
 def left_out(name: str, where: dict[str, Any]) -> list[dict[str, Any]]:
@@ -167,10 +168,15 @@ def left_out(name: str, where: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """Return a table as it stands on the page."""
+def written(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table as it stands on the page: whole numbers, and nothing where there is none."""
     whole = {c: "Int64" for c in table.select_dtypes(float) if (table[c].dropna() % 1 == 0).all()}
-    return str(table.astype(whole).astype(object).fillna("").to_markdown(index=False, disable_numparse=True))
+    return table.astype(whole).astype(object).fillna("")
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """Return a table in Markdown."""
+    return str(table.to_markdown(index=False, disable_numparse=True))
 
 
 def main() -> None:
@@ -192,7 +198,7 @@ def main() -> None:
         real += left_out(name, where)
         print(real[-1], flush=True)
     some = set(given.laws) < set(models.catalogue)
-    lines, measures = pd.DataFrame([row(found) for found in every.values()]), pd.DataFrame(real)
+    lines, measures = (written(pd.DataFrame(rows)) for rows in ([row(found) for found in every.values()], real))
     strange = pd.concat(odd(found) for found in every.values())
     strange["coverage"] = strange["coverage"].map("{:.2f}".format)
     strange["p_uniform"] = strange["p_uniform"].map("{:.2g}".format)

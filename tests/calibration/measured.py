@@ -147,7 +147,7 @@ def scores(law: Law) -> Study:
 
 STUDIES: dict[Callable[[Law], Study], str] = {
     chinchilla: "chinchilla",
-    dcpt: "dcpt dcpt_interaction",
+    dcpt: "dcpt",
     bimix: "bimix",
     cmr: "cmr_domain cmr_general",
     cmr_ratio: "cmr_ratio",
