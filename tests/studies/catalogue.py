@@ -152,8 +152,8 @@ def with_interaction() -> Fit:
 def mixtures_of_sizes() -> dict[str, Fit]:
     """Fit both mixture laws with size and tokens to the smaller models of a grid, as their study does."""
     runs = bl.read_runs(mixture_scaling.parts(LOSS_OF_MIXTURES)[0])
-    draws = {models.additive_mixture: 1000, models.joint_mixture: 2500}
-    return {law.name: _fitted(law.name, bl.Model(law, runs), draws=n) for law, n in draws.items()}
+    draws = {"additive_mixture": 1000, "joint_mixture": 2500}
+    return {name: _fitted(name, bl.Model(models.catalogue[name], runs), draws=n) for name, n in draws.items()}
 
 
 def scarce_corpus() -> Fit:
