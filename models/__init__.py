@@ -28,9 +28,11 @@ FEW = 3
 """Laws that a sentence recommends."""
 
 
-def such_as(holds: Callable[[Law], bool]) -> str:
-    """Return the names of a few laws of which something holds, for a sentence that recommends one."""
-    return ", ".join([name for name, law in catalogue.items() if holds(law)][:FEW])
+def such_as(holds: Callable[[Law], bool], first: Callable[[Law], float] = lambda law: 0.0) -> str:
+    """Return the names of a few laws of which something holds, for a sentence that recommends one; `first` is small."""
+    return ", ".join(
+        sorted([name for name, law in catalogue.items() if holds(law)], key=lambda n: first(catalogue[n]))[:FEW]
+    )
 
 
 def __getattr__(name: str) -> Law:

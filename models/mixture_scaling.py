@@ -3,26 +3,23 @@
 Source: Shukor et al. 2025, arXiv:2507.09404.
 """
 
-from bayeslaw.declare import Coefficient, Covariate, law, positive, total
+from bayeslaw.declare import Coefficient, Covariate, exp, law, log, positive, total
 
 TENTH = 0.1
-"""Share at which C is meant."""
+"""Share at which G is meant."""
 
 SMALLEST = 1e-4
 """Share that is added to every share: the slope of a power stays finite where a source is left out."""
 
-NATS_OF_SIZE, NATS_OF_TOKENS = 0.4, 0.3
-"""Size and token term of a source of importance 1, at N0 and D0."""
 
-
-def mixed(weight, /, *, C, g):
+def mixed(weight, /, *, G, g):
     """Nats that the mixture leaves."""
-    return 1 / total(C * ((weight + SMALLEST) / TENTH) ** g, "source")
+    return 1 / total(G / g * ((weight + SMALLEST) / TENTH) ** g, "source")
 
 
-def blended(weight, importance, power):
-    """Size or token term of a mixture, relative to that of a source of importance 1."""
-    return total(weight * importance, "source") ** power
+def blended(weight, alone, power):
+    """Size or token term of a mixture: the power mean of those of its sources alone, their mean at a power of 1."""
+    return total(weight * exp(1 / power * log(alone)), "source") ** power
 
 
 COVARIATES = {
@@ -39,14 +36,14 @@ LEVEL = {
         floor=True,
         why="published floors lie between 0.5 (code) and 1.9 nats",
     ),
-    "C": Coefficient(
-        positive(1.0, spread=1.2),
+    "G": Coefficient(
+        positive(0.3, spread=1.2),
         "1 / nats",
-        "how much this source helps at a share of a tenth: a mixture leaves 1 / (sum over sources) nats",
+        "how much more this source helps with more of it: the rise of its help with the log of its share, at a tenth",
         over="source",
         between=0.7,
-        why="ten sources with a tenth each then leave 0.05 nats (one helps much) to half a nat; a source next to the "
-        "predicted text helps ten times as much as a distant one",
+        why="a mixture leaves 1 / (sum of the sources' help, G / g each at a tenth) nats: ten sources with a tenth "
+        "each leave 0.05 nats (one helps much) to half a nat",
     ),
     "g": Coefficient(
         positive(0.3, spread=0.8),
@@ -69,8 +66,9 @@ BETA = Coefficient(
 )
 NOTES = (
     "One law per validation set. Only the curve in the shares is known: a source whose g is near 0 is a part of the "
-    "level, and E, C and g trade against each other.",
-    "The paper's C_i is C 10^g_i: here it is meant at a share of a tenth, which is known better than one of 1.",
+    "level.",
+    "The paper's C_i is G 10^g_i / g_i. Losses see the product C g, the rise of a source's help with its share, and "
+    "hardly C and g apart; G is that product at a share of a tenth.",
     "A share of 0 takes a source's help away and has an endless slope in the paper; here 0.0001 is added to every "
     "share.",
     "It assumes fixed mixtures and no repetition: a token that is seen again counts as a new one.",
@@ -84,7 +82,7 @@ NOTES = (
 @law(
     title="Mixture, size and tokens: the additive form",
     source="Shukor et al. 2025, arXiv:2507.09404, additive law",
-    equation=r"L = E + \frac{1}{\sum_i C_i\,(10\,h_i)^{g_i}} + A\,(N/N_0)^{-\alpha} + B\,(D/D_0)^{-\beta}",
+    equation=r"L = E + \frac{1}{\sum_i (G_i/g_i)\,(10\,h_i)^{g_i}} + A\,(N/N_0)^{-\alpha} + B\,(D/D_0)^{-\beta}",
     covariates=COVARIATES,
     coefficients={
         **LEVEL,
@@ -115,23 +113,23 @@ NOTES = (
         *NOTES,
     ),
 )
-def additive_mixture(N, D, weight, /, *, E, C, g, A, alpha, B, beta):
-    return E + mixed(weight, C=C, g=g) + A * N**-alpha + B * D**-beta
+def additive_mixture(N, D, weight, /, *, E, G, g, A, alpha, B, beta):
+    return E + mixed(weight, G=G, g=g) + A * N**-alpha + B * D**-beta
 
 
 @law(
     title="Mixture, size and tokens: the joint form",
     source="Shukor et al. 2025, arXiv:2507.09404, joint law, at second hand",
-    equation=r"L = E + \frac{1}{\sum_i C_i\,(10\,h_i)^{g_i}} "
-    r"+ 0.4\,\left(\sum_i a_i h_i\right)^{g_A} (N/N_0)^{-\alpha} "
-    r"+ 0.3\,\left(\sum_i b_i h_i\right)^{g_B} (D/D_0)^{-\beta}",
+    equation=r"L = E + \frac{1}{\sum_i (G_i/g_i)\,(10\,h_i)^{g_i}} "
+    r"+ \left(\sum_i h_i A_i^{1/g_A}\right)^{g_A} (N/N_0)^{-\alpha} "
+    r"+ \left(\sum_i h_i B_i^{1/g_B}\right)^{g_B} (D/D_0)^{-\beta}",
     covariates=COVARIATES,
     coefficients={
         **LEVEL,
-        "a": Coefficient(
-            positive(1.0, spread=0.7),
-            "0.4 nats",
-            "size term after training on this source alone: to the power g_A, in units of 0.4 nats at N0",
+        "A": Coefficient(
+            positive(0.4, spread=0.7),
+            "nats",
+            "part of the loss that size removes after training on this source alone, at N0",
             over="source",
             between=0.5,
             why="Chinchilla's term at 1e9 parameters is 0.36 nats (arXiv:2404.10102); sources differ by factors of 2",
@@ -139,15 +137,15 @@ def additive_mixture(N, D, weight, /, *, E, C, g, A, alpha, B, beta):
         "g_A": Coefficient(
             positive(1.0, spread=0.4),
             "1",
-            "exponent of the size term's mixture: at 1 it is the mean over the sources",
+            "how sources meet in the size term: the power mean of exponent 1 / g_A, at 1 the mean",
             between=0.2,
             why="no fitted value was found: a mean, bent up or down by a factor of 2 in the exponent",
         ),
         "alpha": ALPHA,
-        "b": Coefficient(
-            positive(1.0, spread=0.8),
-            "0.3 nats",
-            "token term after training on this source alone: to the power g_B, in units of 0.3 nats at D0",
+        "B": Coefficient(
+            positive(0.3, spread=0.8),
+            "nats",
+            "part of the loss that tokens remove after training on this source alone, at D0",
             over="source",
             between=0.5,
             why="1e10 tokens leave a tenth to half a nat; sources differ by factors of 2",
@@ -155,7 +153,7 @@ def additive_mixture(N, D, weight, /, *, E, C, g, A, alpha, B, beta):
         "g_B": Coefficient(
             positive(1.0, spread=0.4),
             "1",
-            "exponent of the token term's mixture: at 1 it is the mean over the sources",
+            "how sources meet in the token term: the power mean of exponent 1 / g_B, at 1 the mean",
             between=0.2,
             why="no fitted value was found: a mean, bent up or down by a factor of 2 in the exponent",
         ),
@@ -165,14 +163,14 @@ def additive_mixture(N, D, weight, /, *, E, C, g, A, alpha, B, beta):
     notes=(
         "The joint form was never seen in the paper itself: it was read in second-hand texts and agrees with the "
         "paper's count of coefficients, 4 K + 5, 37 for eight sources.",
-        "The paper's C^A_i with the power g_A have a free scale; here it is fixed by a unit of 0.4 nats, so that a_i "
-        "is 0.4^(-1/g_A) C^A_i, and so for b.",
+        "The paper's C^A_i and C^B_i are A_i^(1/g_A) and B_i^(1/g_B) at N0 and D0. In nats after a source alone, the "
+        "powers say no more than how mixtures of sources lie between them.",
         "Its best mixture moves with size and tokens: ask fit.optimum_shift with which probability it moves by how "
         "much.",
         *NOTES,
     ),
 )
-def joint_mixture(N, D, weight, /, *, E, C, g, a, g_A, alpha, b, g_B, beta):
-    size = NATS_OF_SIZE * blended(weight, a, g_A) * N**-alpha
-    tokens = NATS_OF_TOKENS * blended(weight, b, g_B) * D**-beta
-    return E + mixed(weight, C=C, g=g) + size + tokens
+def joint_mixture(N, D, weight, /, *, E, G, g, A, g_A, alpha, B, g_B, beta):
+    size = blended(weight, A, g_A) * N**-alpha
+    tokens = blended(weight, B, g_B) * D**-beta
+    return E + mixed(weight, G=G, g=g) + size + tokens

@@ -33,6 +33,8 @@ LEVELS = {
 }
 """Levels of every column a law may need, its ends included."""
 
+SMALL_REPLAY = [0.9, 0.95, 0.98, 0.99, 1.0]
+"""Domain shares in the range of laws of small replay."""
 
 PYTHIA = Path(__file__).parents[2] / "shared/data/pythia70m_cpt/ct_pythia70m_pile_python.csv"
 
@@ -59,6 +61,7 @@ def table_for() -> Callable[..., pd.DataFrame]:
         rng = np.random.default_rng(1)
         features = {c: covariate.of for c, covariate in law.covariates.items() if covariate.of}
         levels = {c: LEVELS[c] for c in law.columns if c not in ("weight", *features)}
+        levels |= {"domain_share": SMALL_REPLAY} if "replay" in law.covariates else {}
         if not levels:
             frame = pd.DataFrame({"domain": np.resize(domains, rows)})
         elif crossed:

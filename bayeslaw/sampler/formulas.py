@@ -27,9 +27,12 @@ class _Symbol(NDArrayOperatorsMixin):
     def __init__(self, *how: str) -> None:
         self.hash = hashlib.sha256("\n".join(how).encode()).hexdigest()
 
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **settings: Any) -> "_Symbol":
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **settings: Any) -> Any:
         if method != "__call__" or settings:
             raise TypeError(f"{ufunc.__name__}.{method} of a symbol")
+        if vectors := [x for x in inputs if isinstance(x, np.ndarray)]:
+            each = zip(*(x if isinstance(x, np.ndarray) else [x] * len(vectors[0]) for x in inputs), strict=True)
+            return np.array([*(ufunc(*entry) for entry in each), None], dtype=object)[:-1]
         return _Symbol(ufunc.__name__, *map(_hash, inputs))
 
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, settings: Any) -> "_Symbol":
@@ -69,7 +72,7 @@ def formula_of(law: Law, over: int) -> str | None:
         at[name] = np.array([*own, None], dtype=object)[:-1] if name in vectors else own[0]
     try:
         loss = _hash(law(*(at[k] for k in law.covariates), **{k: at[k] for k in law.coefficients}))
-    except (LawError, ValueError, ArithmeticError, LookupError):
+    except (LawError, TypeError, ValueError, ArithmeticError, LookupError):
         return None
     layout = [str(len(law.covariates)), *(str(over if name in vectors else 1) for name in at)]
     return _Symbol(*layout, loss).hash

@@ -12,7 +12,7 @@ from bayeslaw.base.numbers import exact
 from bayeslaw.declare.laws import Law
 from bayeslaw.declare.names import ROLE, WEIGHT
 from bayeslaw.errors import DataError, LawError, unknown_name
-from bayeslaw.spec.ranges import inside, ranges
+from bayeslaw.spec.ranges import elsewhere, inside, ranges
 from bayeslaw.tables.early_training import check_features
 from bayeslaw.tables.reading import row
 from bayeslaw.tables.runs import Runs
@@ -105,8 +105,10 @@ class Design:
         rows = runs.sorted_along(law.path).dataset.assign({ROLE: ("eval", role_of)})
         measured = rows["loss"].notnull() & (include_outside or inside(law, rows))
         if not measured.any():
+            seen = rows["eval"].values[rows["loss"].notnull().any("row").values]
             raise DataError(
-                f"no row lies inside the range of {law.name} ({ranges(law)}); outside='include' fits all rows"
+                f"no row lies inside the range of {law.name} ({ranges(law)}): outside='include' fits all rows; or "
+                f"{elsewhere(law, rows, str(seen[0]))}"
             )
         levels = {c: np.unique(rows[c].values) for c in law.columns if rows[c].dims == ("row",)}
         groups = {d: levels[d] if d in levels else np.asarray(pd.Series(rows[d].values).unique()) for d in group_dims}

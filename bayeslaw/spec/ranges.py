@@ -10,7 +10,16 @@ from bayeslaw.declare.laws import Law
 from bayeslaw.declare.names import ROLE
 from bayeslaw.errors import DataError
 
-__all__ = ["MOST_OUTSIDE", "SLACK", "check_left_out", "inside", "left_out", "nowhere_inside", "ranges"]
+__all__ = [
+    "MOST_OUTSIDE",
+    "SLACK",
+    "check_left_out",
+    "elsewhere",
+    "inside",
+    "left_out",
+    "nowhere_inside",
+    "ranges",
+]
 
 MOST_OUTSIDE = 0.1
 """Share of the measurements of a loss that may stay out of the fit without being asked for, pure runs not counted."""
@@ -53,7 +62,10 @@ def left_out(law: Law, rows: xr.Dataset) -> pd.DataFrame:
 
 
 def holding(law: Law, rows: xr.Dataset, name: str) -> str:
-    """Return laws of a share that hold for all measurements of a loss outside the range of another law, in words."""
+    """Return laws of a share that hold for all measurements of a loss outside the range of another law, in words.
+
+    Those with the narrowest range come first: they are made for such measurements.
+    """
     here = rows.sel(eval=[name])
     here = here.isel(row=np.flatnonzero((here["loss"].notnull() & ~inside(law, here)).any("eval")))
     role = str(here[ROLE].values[0])
@@ -65,7 +77,16 @@ def holding(law: Law, rows: xr.Dataset, name: str) -> str:
             return False
         return bool(inside(other, here.assign(started)).all())
 
-    return models.such_as(holds)
+    return models.such_as(
+        holds, first=lambda other: min(np.subtract(*c.valid[::-1]) for c in other.covariates.values())
+    )
+
+
+def elsewhere(law: Law, rows: xr.Dataset, name: str) -> str:
+    """Return what to do with a loss outside the range of a law, in words."""
+    laws = holding(law, rows, name)
+    other = f"take a law that holds there, {laws}" if laws else "take another law"
+    return f"{other} (see {GUIDE})" if law.kind == "share" else other
 
 
 def nowhere_inside(law: Law, rows: xr.Dataset) -> list[str]:
@@ -100,10 +121,7 @@ def check_left_out(law: Law, rows: xr.Dataset, asked: bool) -> None:
         own = [c for c in law.coefficients.values() if c.role in (None, role_of[name])]
         needed = sum(rows.sizes[c.over] if c.over else 1 for c in own)
         where = f"outside the range of {law.name} ({ranges(law)})"
-        other = (
-            f"take a law that holds there, {laws}" if (laws := holding(law, rows, str(name))) else "take another law"
-        )
-        guide = f"{other} (see {GUIDE})" if law.kind == "share" else other
+        guide = elsewhere(law, rows, str(name))
         if total - outside < needed:
             raise DataError(
                 f"{outside} of {total} {name} losses lie {where}, and the {total - outside} others are fewer than its "

@@ -29,6 +29,9 @@ RANKED_DRAWS = 99
 RANKED_ROWS = 4
 """Number of rows of the design whose losses are ranked, per validation set."""
 
+TIES = 1
+"""Stream of the numbers that break ties of a truth with its draws, as at the end of a law's values."""
+
 
 def with_losses(runs: Runs, losses: np.ndarray) -> Runs:
     """Return runs with other losses (row, eval) where they were measured."""
@@ -58,12 +61,13 @@ def simulation(
         found, expected = (q.drop_vars("log_likelihood") for q in (found, expected))
         common = [name for name in expected.data_vars if name in found]
         found, expected = found[common], expected[common]
-    rows = []
+    rows, ties = [], np.random.default_rng([settings["seed"], number, TIES])
     for (name, kind, of_truth), (_, _, sampled) in zip(_flat(expected, model), _flat(found, model), strict=True):
         value = float(of_truth[0])
         thinned = sampled[np.linspace(0, len(sampled) - 1, RANKED_DRAWS).round().astype(int)]
         lower, upper = np.quantile(sampled, levels(prob))
-        rank = int((thinned < value).sum())
+        equal = int((thinned == value).sum())
+        rank = int((thinned < value).sum() + (ties.integers(equal + 1) if equal else 0))
         rows.append({"quantity": name, "kind": kind, "true": value, "rank": rank, "lower": lower, "upper": upper})
     ess = min(float(v.min()) for v in arviz_stats.ess(found).data_vars.values())
     return {"fold": label, "rows": rows, "fit": {**convergence(fit), "ess": ess, "seconds": fit.seconds}}

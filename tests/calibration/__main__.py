@@ -3,9 +3,11 @@
     python -m tests.calibration [-n 60] [--jobs 2] [--laws chinchilla dcpt ...]
 
 Finished fits are kept in build/calibration, so that it can be stopped and started again, and a larger -n adds to them.
+With some laws only, the page keeps the lines of all others.
 """
 
 import argparse
+import re
 import sys
 import time
 import warnings
@@ -31,8 +33,20 @@ from tests.calibration.designs import FITS
 
 ROOT = Path(__file__).parents[2]
 PAGE, KEPT = ROOT / "docs" / "calibration.md", ROOT / "build" / "calibration"
-ELSEWHERE = {"dcpt_l": "[the forms side by side](studies/dcpt_forms.md)", "data_mixing_m": "not left out here"}
-"""Rivals, by the beginning of their names."""
+FILES = PAGE.with_name("calibration_files")
+"""Figures: of all laws, and of those that were printed since."""
+REPEATED, SCORES = "[repeated tokens](studies/repetition.md)", "[from loss to score](studies/scores.md)"
+ELSEWHERE = {
+    "dcpt_l": "[the forms side by side](studies/dcpt_forms.md)",
+    "data_mixing_m": "not left out here",
+    "dcpt_interaction": "not left out here",
+    "skaling": "[Skaling beside Chinchilla](studies/skaling.md)",
+    "effective_tokens": REPEATED,
+    "repetition_penalty": REPEATED,
+    "loss_to_score": SCORES,
+    "exponential_score": SCORES,
+}
+"""Laws with a study of their own, by the beginning of their names."""
 
 UNLIKELY = 0.05
 """Chance that any of many right quantities leaves the envelope."""
@@ -80,17 +94,31 @@ def cells(found: Calibration) -> pd.DataFrame:
     return held.join(fits).reset_index().assign(law=found.model.law.name)
 
 
-def draw(every: dict[str, Calibration]) -> None:
+def on_the_page(column: str) -> pd.DataFrame:
+    """Return the table of the page, as it stands, that has a column; empty where there is none."""
+    for block in re.findall(r"(?:^\|.*\n)+", PAGE.read_text(encoding="utf-8"), re.M):
+        names, _, *lines = ([cell.strip() for cell in line[1:-1].split("|")] for line in block.splitlines())
+        if column in names:
+            return pd.DataFrame(lines, columns=names)
+    return pd.DataFrame(columns=["law"])
+
+
+def beside(new: pd.DataFrame, kept: pd.DataFrame, laws: list[str]) -> pd.DataFrame:
+    """Return the lines of some laws with those that were kept of the others, in the order of the catalogue."""
+    order = {name: place for place, name in enumerate(models.catalogue)}
+    both = pd.concat([kept[kept["law"].isin(order.keys() - laws)], new], ignore_index=True)
+    return both.sort_values("law", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+
+
+def draw(lines: pd.DataFrame) -> None:
     """Draw how many intervals of every law held the truth, the laws sorted by it, and what chance explains.
 
     The quantities of one simulation share its luck, so that the envelope counts simulations.
     """
-    held = {
-        name: (round(found.rows["covered"].mean() * len(found.fits)), len(found.fits)) for name, found in every.items()
-    }
-    figures = PAGE.with_name("calibration_files")
-    figures.mkdir(exist_ok=True)
-    plot_coverage(held).figure.savefig(figures / "coverage.png", dpi=DPI)
+    numbers = ((law, int(n), float(coverage)) for law, n, coverage in lines[["law", "n", "coverage"]].values)
+    held = {law: (round(coverage * n), n) for law, n, coverage in numbers}
+    FILES.mkdir(exist_ok=True)
+    plot_coverage(held).figure.savefig(FILES / "coverage.png", dpi=DPI)
     plt.close("all")
 
 
@@ -129,10 +157,15 @@ def left_out(name: str, where: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """Return a table as it stands on the page."""
+def written(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table as it stands on the page: whole numbers, and nothing where there is none."""
     whole = {c: "Int64" for c in table.select_dtypes(float) if (table[c].dropna() % 1 == 0).all()}
-    return str(table.astype(whole).astype(object).fillna("").to_markdown(index=False, disable_numparse=True))
+    return table.astype(whole).astype(object).fillna("")
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """Return a table in Markdown."""
+    return str(table.to_markdown(index=False, disable_numparse=True))
 
 
 def main() -> None:
@@ -140,7 +173,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-n", type=int, default=60, help="simulations of each law")
     parser.add_argument("--jobs", type=int, default=1, help="fits at a time")
-    parser.add_argument("--laws", nargs="+", default=list(models.catalogue), help="some laws only: fits, no page")
+    parser.add_argument("--laws", nargs="+", default=list(models.catalogue), help="some laws only")
     given = parser.parse_args()
     matplotlib.use("agg")
     warnings.filterwarnings("ignore", category=UserWarning)
@@ -153,14 +186,21 @@ def main() -> None:
     for name in given.laws:
         real += left_out(name, where)
         print(real[-1], flush=True)
-    if set(given.laws) < set(models.catalogue):
-        return
-    draw(every)
+    some = set(given.laws) < set(models.catalogue)
+    lines, measures = (written(pd.DataFrame(rows)) for rows in ([row(found) for found in every.values()], real))
     strange = pd.concat(odd(found) for found in every.values())
-    pd.concat(cells(found) for found in every.values()).to_csv(
-        PAGE.with_name("calibration_files") / "simulations.csv", index=False, float_format="%.4g"
-    )
-    total = sum(len(found.summary()) for found in every.values())
+    strange["coverage"] = strange["coverage"].map("{:.2f}".format)
+    strange["p_uniform"] = strange["p_uniform"].map("{:.2g}".format)
+    simulated = pd.concat(cells(found) for found in every.values())
+    if some:
+        lines = beside(lines, on_the_page("quantities"), given.laws)
+        measures = beside(measures, on_the_page("real runs"), given.laws)
+        strange = beside(strange, on_the_page("quantity"), given.laws)
+        simulated = beside(simulated, pd.read_csv(FILES / "simulations.csv"), given.laws)
+    draw(lines)
+    simulated.to_csv(FILES / "simulations.csv", index=False, float_format="%.4g")
+    before = re.findall(r"^\*Written by .*\*$", PAGE.read_text(encoding="utf-8"), re.M) if some else []
+    total = lines["quantities"].astype(int).sum()
     low, high = envelope(given.n, 20)
     versions = ", ".join(f"{p} {version(p)}" for p in ("bayeslaw", "nutpie", "arviz", "numpy"))
     page = [
@@ -179,23 +219,12 @@ def main() -> None:
         "the number of quantities. Refits that diverged, mixed badly (R-hat above 1.05) or gave fewer than 99 "
         "effective draws of some quantity are counted and kept; *failed* ones gave nothing. *seconds*: wall time of "
         "a refit.",
-        markdown(pd.DataFrame([row(found) for found in every.values()])),
+        markdown(lines),
         f"Of {total} quantities, {len(strange)} stand out (coverage outside the envelope of their law, or ranks that "
         "are not uniform):"
         if len(strange)
         else f"Of {total} quantities, none stands out.",
-        *(
-            [
-                markdown(
-                    strange.assign(
-                        coverage=strange["coverage"].map("{:.2f}".format),
-                        p_uniform=strange["p_uniform"].map("{:.2g}".format),
-                    )
-                )
-            ]
-            if len(strange)
-            else []
-        ),
+        *([markdown(strange)] if len(strange) else []),
         "![A dot for every law, sorted by the share of its intervals that held the truth, on grey bars of what chance "
         "explains](calibration_files/coverage.png)",
         "A dot for each law: the share of its 89 % intervals that held the truth. The grey bars hold 99 of 100 right "
@@ -206,7 +235,8 @@ def main() -> None:
         "inside the 89 % interval for a new run, its half-width and the mean absolute error (nats per token; error "
         "rates for scores). The checkpoints of a run share its luck, so that few *runs* know a coverage to a tenth at "
         "best. Larger models and later tokens are [a harder question](studies/held_out.md): there intervals fail.",
-        markdown(pd.DataFrame(real)),
+        markdown(measures),
+        *before,
         f"*Written by `python -m tests.calibration {' '.join(sys.argv[1:])}` ({versions}; "
         f"{np.ceil((time.perf_counter() - began) / 60):.0f} minutes beside other work, kept fits not counted).*",
     ]

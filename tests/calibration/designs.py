@@ -21,7 +21,13 @@ LEVELS: dict[str, list[float]] = {
     "U": [1e9, 8e9],
     "domain_share": [0.1, 0.33, 0.67, 0.9],
     "duration": [0.0, 0.05, 0.1, 0.2, 0.3],
+    "L": [0.6, 0.7, 0.8, 0.95, 1.1, 1.3, 1.5, 1.8, 2.1, 2.5],
+    "chance": [0.0, 0.25],
 }
+SMALL_REPLAY = [0.95, 0.99, 0.995, 1.0]
+"""Domain shares in the range of laws of small replay."""
+
+BASES = pd.DataFrame({"N": LEVELS["N"], "L_base": [2.6, 2.3, 2.1]})
 DOMAINS = pd.DataFrame(
     {"domain": ["code", "law", "math"], "k1": [1.4, 2.2, 1.8], "k2": [0.8, 0.4, 0.55], "k3": [0.5, 0.3, 0.4]}
 )
@@ -48,9 +54,12 @@ def study(law: Law) -> bl.Model:
 
 def crossed(law: Law) -> pd.DataFrame:
     """Every level with every other; of each domain, where the law knows features of it."""
-    columns = [c for c in law.columns if c in LEVELS]
-    index = pd.MultiIndex.from_product([LEVELS[c] for c in columns], names=columns)
+    levels = LEVELS | ({"domain_share": SMALL_REPLAY} if "replay" in law.covariates else {})
+    columns = [c for c in law.columns if c in levels]
+    index = pd.MultiIndex.from_product([levels[c] for c in columns], names=columns)
     table = index.to_frame(index=False)
+    if "L_base" in law.columns:
+        table = table.merge(BASES)
     if any(covariate.of == "domain" for covariate in law.covariates.values()):
         features = ["domain", *(c for c in DOMAINS if c in law.columns)]
         table = table[table["D"] != LEVELS["D"][1]].merge(DOMAINS[features], how="cross")

@@ -21,11 +21,11 @@ def over(*values: float) -> xr.DataArray:
     return xr.DataArray(list(values), coords={"source": SOURCES})
 
 
-HELP: dict[str, Any] = {"E": 1.5, "C": over(0.5, 3.0, 1.0), "g": over(0.3, 0.5, 0.4)}
+HELP: dict[str, Any] = {"E": 1.5, "G": over(0.15, 1.5, 0.4), "g": over(0.3, 0.5, 0.4)}
 ADDITIVE: dict[str, Any] = {**HELP, "A": 0.3, "alpha": 0.35, "B": 0.25, "beta": 0.4}
 JOINT: dict[str, Any] = {
     **HELP,
-    **{"a": over(1.5, 0.3, 1.0), "g_A": 1.2, "alpha": 0.35, "b": over(1.0, 0.8, 1.2), "g_B": 0.9, "beta": 0.4},
+    **{"A": over(0.65, 0.1, 0.4), "g_A": 1.2, "alpha": 0.35, "B": over(0.3, 0.25, 0.35), "g_B": 0.9, "beta": 0.4},
 }
 TRUTH = {"additive_mixture": ADDITIVE, "joint_mixture": JOINT}
 
@@ -53,22 +53,42 @@ def test_the_joint_form_has_the_papers_count_of_coefficients():
 
 
 def test_the_additive_form_is_the_papers():
-    """E + 1 / sum(C h^g) + A / N^alpha + B / D^beta, with C of a tenth as 10^-g of that at a share of 1."""
+    """E + 1 / sum(C h^g) + A / N^alpha + B / D^beta, with C = G 10^g / g."""
     shares = over(0.2, 0.5, 0.3)
-    paper = 1.5 + 1 / float((HELP["C"] * 10 ** HELP["g"] * shares ** HELP["g"]).sum())
+    C = over(0.5, 3.0, 1.0) * 10 ** HELP["g"]
+    paper = 1.5 + 1 / float((C * shares ** HELP["g"]).sum())
     paper += 0.3 * 1e9**0.35 / 3e8**0.35 + 0.25 * 1e10**0.4 / 5e9**0.4
     assert float(models.additive_mixture(0.3, 0.5, shares, **ADDITIVE)) == pytest.approx(paper, rel=1e-4)
 
 
 def test_the_joint_form_is_additive_where_sources_are_alike():
-    alike = {**JOINT, "a": over(1.3, 1.3, 1.3), "b": over(0.9, 0.9, 0.9)}
-    same = {**ADDITIVE, "A": 0.4 * 1.3**1.2, "B": 0.3 * 0.9**0.9}
+    alike = {**JOINT, "A": over(0.5, 0.5, 0.5), "B": over(0.3, 0.3, 0.3)}
+    same = {**ADDITIVE, "A": 0.5, "B": 0.3}
     shares = over(0.2, 0.5, 0.3)
     found = [
         float(models.joint_mixture(0.3, 0.5, shares, **alike)),
         float(models.additive_mixture(0.3, 0.5, shares, **same)),
     ]
     assert found[0] == pytest.approx(found[1], rel=1e-12)
+
+
+def test_the_powers_of_the_joint_form_say_nothing_where_sources_are_alike():
+    """A scale that a power multiplies would trade against it: the chains of real runs did not mix for it."""
+    alike = {**JOINT, "A": over(1.5, 1.5, 1.5), "B": over(0.1, 0.1, 0.1)}
+    at = (0.3, 0.5, over(0.2, 0.5, 0.3))
+    found = [float(models.joint_mixture(*at, **alike | {"g_A": a, "g_B": b})) for a, b in ((0.5, 2.0), (1.5, 1.0))]
+    assert found[0] == pytest.approx(found[1], rel=1e-12)
+
+
+def test_help_rises_by_g_with_the_log_of_a_share_at_a_tenth():
+    """G is what a source's help, a part of 1 / (nats that the mixture leaves), gains with its share."""
+
+    def helped(share: float) -> float:
+        size_and_tokens = {"E": 0.0, "A": 0.0, "B": 0.0}
+        return 1 / float(models.additive_mixture(1.0, 1.0, over(0.4, share, 0.4), **ADDITIVE | size_and_tokens))
+
+    rise = (helped(0.1 * 1.001) - helped(0.1 / 1.001)) / (2 * np.log(1.001))
+    assert rise == pytest.approx(float(HELP["G"].sel(source="code")), rel=2e-3)
 
 
 @each

@@ -118,6 +118,19 @@ def test_a_study_of_small_replay_is_sent_to_the_law_that_holds_there(outside):
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("outside", [None, "exclude"])
+def test_a_table_of_the_general_loss_alone_is_sent_to_the_same_law(outside):
+    table = small_replay(0.92, 0.95, 0.98, 1.0).table.drop(columns="domain_loss")
+    with pytest.raises(DataError, match=r"no row lies inside the range of dcpt .*a law that holds there, replay \(see"):
+        bl.Model(models.dcpt, read_runs(table), outside=outside)
+
+
+def test_the_law_that_is_made_for_such_shares_is_named_first():
+    """Of four laws that hold at 5 % replay, the law of small replay was the fourth, and only three are named."""
+    with pytest.raises(DataError, match="9 of 36 general losses .*a law that holds there, replay, "):
+        bl.Model(models.dcpt, small_replay(0.3, 0.5, 0.7, 0.95)).fit()
+
+
 def test_small_domain_shares_are_sent_to_a_law_of_the_own_share():
     with pytest.raises(DataError, match=r"27 of 27 domain losses .*take a law that holds there, bimix"):
         bl.Model(models.dcpt, small_replay(0.02, 0.05, 0.08)).fit()
@@ -137,5 +150,5 @@ def test_answers_of_runs_that_lie_outside_altogether_say_so():
     fit = bl.Model(models.dcpt, small_replay(0.95, 0.98, 0.99), outside="include").fit(method="mle")
     caution = "no general loss lies in the range of dcpt (share 0.1 to 1): answers about it go beyond its claims; "
     for answer in (fit.critical_ratio(N=1e9, D=1e10), fit.predict(N=1e9, D=1e10, domain_share=0.97)):
-        assert caution + "take a law that holds there, bimix, replay" in answer.cautions
+        assert caution + "take a law that holds there, replay, bimix" in answer.cautions
     assert not bl.Model(models.dcpt, small_replay(0.5, 0.95), outside="include").beyond_the_law

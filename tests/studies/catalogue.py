@@ -14,8 +14,19 @@ import pandas as pd
 import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.workflow import Fit
+from tests.models import test_repetition_mixture
 from tests.models.test_held_out_schedules import LAWS, SIZES, curves
-from tests.studies import cmr, cross_domain, data_mixing, dcpt_forms, domain_upsampling, repetition, revisiting, skaling
+from tests.studies import (
+    cmr,
+    cross_domain,
+    data_mixing,
+    dcpt_forms,
+    domain_upsampling,
+    mixture_scaling,
+    repetition,
+    revisiting,
+    skaling,
+)
 from tests.studies.page import DOCS, fitted
 
 NOTEBOOK = {
@@ -26,6 +37,9 @@ NOTEBOOK = {
     "internet": (1.2402, -1.9510, (1.1897, 0.8697, -0.5184, 1.7122, -3.0870)),
 }
 """log c, log k and t of the five validation sets, 70M models at 30,000 steps (https://github.com/yegcjs/mixinglaws)."""
+
+LOSS_OF_MIXTURES = "openhermes"
+"""Instructions: the one validation set of the SlimPajama grid that is not of a source."""
 
 
 def _fitted(name: str, model: bl.Model, **sampling: Any) -> Fit:
@@ -154,6 +168,18 @@ def with_interaction() -> Fit:
     return _fitted("dcpt_interaction", dcpt_forms.form("dcpt_interaction", tinycpt()))
 
 
+def mixtures_of_sizes() -> dict[str, Fit]:
+    """Fit both mixture laws with size and tokens to the smaller models of a grid, as their study does."""
+    runs = bl.read_runs(mixture_scaling.parts(LOSS_OF_MIXTURES)[0])
+    draws = {"additive_mixture": 1000, "joint_mixture": 2500}
+    return {name: _fitted(name, bl.Model(models.catalogue[name], runs), draws=n) for name, n in draws.items()}
+
+
+def scarce_corpus() -> Fit:
+    """Fit the mixture law with a repeated corpus to simulated runs."""
+    return _fitted("repetition_mixture", bl.Model(models.repetition_mixture, test_repetition_mixture.simulated()))
+
+
 def small_replay() -> Fit:
     """Fit the law of small replay to published runs of two sizes."""
     table = bl.datasets.load("replay").query("domain == 'slimpajama' and (D == 0 or domain_share >= 0.9)")
@@ -267,6 +293,20 @@ REPORTS = {
         "All have the same tokens, so that the growth of forgetting with tokens is the prior's.",
         small_replay,
         {"question": {"N": [4.05e8, 1e10], "D": 3e11, "max_increase": 0.1}},
+    ),
+    "mixture_scaling": Report(
+        "Mixture, size and tokens: the additive and the joint form",
+        "Loss on OpenHermes of models of 122M and 310M parameters on mixtures of seven sources of SlimPajama "
+        "(arXiv:2507.09404), every third checkpoint. Larger models on other mixtures are predicted in the "
+        "[study](../studies/mixture_scaling.md), which also says where the laws alone miss.",
+        mixtures_of_sizes,
+    ),
+    "repetition_mixture": Report(
+        "Mixture with a repeated scarce corpus, simulated",
+        "Simulated from the law itself, since no public runs repeat a scarce corpus in a mixture: three sizes, two "
+        "budgets and four shares, on 50 and 300 M unique tokens. That the law does well here says nothing on the "
+        "world.",
+        scarce_corpus,
     ),
     "lr_annealing_size": Report(
         "Annealing law with model size: three schedules of 25M and 100M models",

@@ -18,6 +18,7 @@ from bayeslaw.posterior.draws import Posterior
 from bayeslaw.validation.calibration import Calibration, calibrate
 from bayeslaw.validation.simulation import RANKED_DRAWS
 from bayeslaw.workflow import Fit
+from tests.calibration.__main__ import beside, on_the_page
 from tests.calibration.designs import FITS, study
 
 N, D = [2e8, 1e9, 4e9], [2e9, 1e10]
@@ -67,6 +68,17 @@ def test_a_posterior_that_is_too_sure_is_found_out(prior_as_posterior):
     assert table["coverage"]["E[validation]"] < 0.7
     assert table["p_uniform"]["E[validation]"] < 0.01
     assert abs(table["coverage"]["alpha[validation]"] - 0.89) < 0.2
+
+
+def test_a_truth_equal_to_its_draws_is_ranked_among_them_by_chance(prior_as_posterior):
+    """A law at the end of its values, as a score at its top: the same number in every draw says nothing wrong."""
+
+    def always(fit: Posterior) -> xr.Dataset:
+        return xr.Dataset({"top": xr.ones_like(fit.posterior["E"].isel(eval=0, drop=True))})
+
+    always.__qualname__ = "always"
+    ranks = calibrate(MODEL, 50, also=always, **CHEAP).rows.query("quantity == 'top'")["rank"]
+    assert ranks.between(0, RANKED_DRAWS).all() and 30 < ranks.mean() < 70 and ranks.nunique() > 20
 
 
 def test_every_refit_counts(prior_as_posterior):
@@ -174,3 +186,16 @@ def test_a_refit_of_a_simulation_finds_what_the_page_counts(recorded):
     assert len(found.rows) == recorded.quantities
     assert abs(int(found.rows["covered"].sum()) - recorded.held) <= 1 + 0.1 * recorded.quantities
     assert float(found.fits["r_hat"].iloc[0]) < 1.06
+
+
+def test_laws_printed_alone_keep_the_lines_of_the_others():
+    new = pd.DataFrame({"law": ["skaling", "chinchilla"], "n": "40"})
+    kept = pd.DataFrame({"law": ["bimix", "chinchilla", "a law that is no more", "skaling"], "n": "12"})
+    found = beside(new, kept, ["skaling", "chinchilla"])
+    assert list(zip(found["law"], found["n"], strict=True)) == [
+        ("bimix", "12"),
+        ("chinchilla", "40"),
+        ("skaling", "40"),
+    ]
+    assert {"replay", "skaling", "loss_to_score"} <= set(on_the_page("quantities")["law"])
+    assert on_the_page("no such column").empty
