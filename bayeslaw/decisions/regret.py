@@ -33,7 +33,7 @@ def losses_of_choices(fit: Posterior, answer: Quantity) -> xr.DataArray | None:
         between = (optima + middle) / 2
     else:
         middle = answer.median()
-        between = np.sqrt(optima * middle)
+        between = xr.ufuncs.sqrt(optima * middle)
     choices = xr.concat([middle.expand_dims("choice"), optima, between], "choice", join="exact", coords="minimal")
     return _LOSSES[answer.name](fit, answer, choices).transpose(*SAMPLE, "choice", ...)
 

@@ -78,9 +78,9 @@ def next_run(fit: Posterior, question: Mapping[str, Any] | None = None) -> NextR
 def _said(found: NextRuns, budget: float, total: float | None, asked: Mapping[str, Any]) -> NextRun:
     name, where = found.answer.name.replace("_", " "), place({k: asked[k] for k in ("N", "D") if k in asked})
     unit = {"1": ""}.get(found.unit, f" {found.unit}")
-    dearest = "the dearest run so far" if total is not None else "one run"
+    limit = "" if total is None else ", no dearer than the dearest so far,"
     if found.stop:
-        sentence = f"one more run, no dearer than {dearest}, would hardly narrow the {name}: {found.stop.text}"
+        sentence = f"one more run{limit} would hardly narrow the {name}: {found.stop.text}"
     else:
         first = found.chosen.iloc[0]
         share = "" if total is None else f", for {100 * first['cost'] / total:.2g} % of the FLOPs spent so far"
@@ -95,6 +95,6 @@ def _said(found: NextRuns, budget: float, total: float | None, asked: Mapping[st
     return NextRun(
         sentence,
         table,
-        f"Of {len(found.table)} candidates, those that cost no more than {dearest} and narrow the {name}"
-        f"{f' ({where})' if where else ''} most; no refit was made. `bayeslaw next fit.nc` weighs your own candidates.",
+        f"Of {len(found.table)} candidates{limit} those that narrow the {name}{f' ({where})' if where else ''} most, "
+        "estimated without a refit. `bayeslaw next fit.nc` weighs your own candidates.",
     )

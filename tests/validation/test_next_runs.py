@@ -19,6 +19,7 @@ from bayeslaw.validation.outcomes import Outcomes, outcomes
 from bayeslaw.validation.worth import Answer, Surrogate
 from bayeslaw.workflow import Fit
 from tests.stand_ins import stand_in
+from tests.studies import worth
 from tests.studies.worth import sizes_and_tokens
 
 AT: dict[str, Any] = {"N": 1e10, "D": 2e11}
@@ -149,7 +150,7 @@ def test_the_errors_of_a_continued_run_are_those_of_the_likelihood(table_for):
     error = (xr.ufuncs.log(design.rows["loss"]) - law).transpose("chain", "draw", "row", "eval")
     dims = {"start": ("row",), "eval_number": ("eval",)}
     order = {k: xr.DataArray(v, dims=dims.get(k, ("row", "eval"))) for k, v in design.order().items()}
-    mean, scale = replace(fit.noise, joint=False).one_step_ahead(error, dict(fit.posterior), order)
+    mean, scale = replace(fit.noise, joint=False).one_step_ahead(error, dict(fit.posterior.items()), order)
     at = int(np.flatnonzero((design.rows["run"].values == run) & (design.rows["D"].values == D))[0])
     np.testing.assert_allclose(found.expected[:, 0], (law + mean).isel(row=at, eval=0).values.ravel(), rtol=1e-5)
     assert found.variances[0].item() == pytest.approx(float((scale.isel(row=at, eval=0) ** 2).mean()), rel=1e-4)
@@ -253,3 +254,13 @@ def test_a_run_is_not_cut_short_nor_changed(bent):
     for plan, said in (({"D": [D / 2]}, "give more"), ({"D": [2 * D], "N": [3 * N]}, "leave it out")):
         with pytest.raises(BayeslawError, match=said):
             bent.next_runs("loss", candidates=pd.DataFrame({"run": [run], **plan}), **AT)
+
+
+@pytest.mark.slow
+def test_the_best_candidates_are_those_that_refits_would_choose(monkeypatch, tmp_path):
+    monkeypatch.setattr(worth, "BUILD", tmp_path)
+    (tmp_path / "worth").mkdir()
+    monkeypatch.setitem(worth.DESIGNS, "allocation", replace(worth.DESIGNS["allocation"], outcomes=8))
+    table = worth.compared("allocation", sizes_and_tokens().fit(seed=1, progress=False))
+    assert stats.spearmanr(table["width"], table["refits"]).statistic >= 0.9
+    assert ((table["width"] / table["refits"]).between(0.9, 1.1)).all()
