@@ -69,7 +69,7 @@ def unit_of(law: Law) -> str:
 
 def cost_of(law: Law, table: pd.DataFrame) -> float:
     """Return what all runs of a table cost; the checkpoints of a run are free."""
-    last = table.groupby("run")[[c for c in ("N", "D") if c in law.columns]].max()
+    last = table.groupby("run")[[c for c in ("N", "D") if c in law.columns]].max().astype(float)
     unit = unit_of(law)
     if unit == "runs":
         return float(len(last))
