@@ -85,14 +85,14 @@ def print_stack(stack: "Stack", prob: float | None, as_json: bool) -> None:
     chosen = probability(prob)
     if as_json:
         each = {name: {"weight": stack.weights[name], **one.as_json(chosen)} for name, one in stack.answers.items()}
-        print_answer(stack.mixture, prob, as_json, agreement=stack.agreement.passed, each=each)
+        print_answer(stack.mixture, prob, as_json, agreement=stack.agree, each=each)
         return
     for name, answer in stack.answers.items():
         typer.echo(f"{name}, weight {stack.weights[name]:.2f}: {replace(answer, cautions=())}")
     if left := [name for name in stack.weights if name not in stack.answers]:
         typer.echo(f"of no weight: {', '.join(left)}")
     print_answer(stack.mixture, prob, as_json)
-    typer.echo(repr(stack.agreement))
+    typer.echo(f"{'pass' if stack.agree else 'FAIL'}  agreement of laws: {stack.agreement}")
 
 
 def _words(value: Any) -> str:

@@ -10,7 +10,7 @@ from bayeslaw.checks import CheckResult
 from bayeslaw.errors import BayeslawError
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Quantity
-from bayeslaw.validation.stacking import Stack, weights_of
+from bayeslaw.validation.stacking import MOST_APART, Stack, weights_of
 
 __all__ = ["one_answer"]
 
@@ -46,8 +46,13 @@ def one_answer(
         }
         for what, s in stacks.items()
     ]
-    agreement = [(what, s.agreement) for what, s in stacks.items()]
+    agreement = [(what, _check(s)) for what, s in stacks.items()]
     return found | {"stacked": pd.DataFrame(rows), "weights": weights, "agreement": _failed_or_first(agreement)}
+
+
+def _check(stack: Stack) -> CheckResult:
+    """Return whether the laws agree, as a check."""
+    return CheckResult("agreement of laws", stack.agree, stack.agreement, stack.farthest[0], MOST_APART)
 
 
 def _answers(what: str, each: Mapping[str, xr.DataArray]) -> dict[str, Quantity]:

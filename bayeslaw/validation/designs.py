@@ -14,7 +14,7 @@ from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import LawError, RangeError
 from bayeslaw.tables.mixtures import PREFIX
 
-__all__ = ["cost_of", "designs", "unit_of"]
+__all__ = ["cost_of", "designs", "knows", "unit_of"]
 
 SHARES = (0.0, 0.1, 0.2, 0.33, 0.5, 0.67, 0.8, 0.9, 1.0)
 """The nine shares of arXiv:2406.01375; those beyond a law's range are moved to its ends."""
@@ -54,6 +54,12 @@ class _Points:
         return _Points(*np.unique(both, axis=0).T)
 
 
+def knows(law: Law) -> bool:
+    """Return whether designs are known for laws of this kind."""
+    columns = set(law.columns)
+    return columns <= {"N", "D", WEIGHT} if WEIGHT in columns else columns <= {"N", "D", "domain_share"}
+
+
 def unit_of(law: Law) -> str:
     """Return what runs of a law cost: FLOPs if it knows sizes and tokens, tokens if it knows these, else a run each."""
     if "D" not in law.columns:
@@ -63,7 +69,7 @@ def unit_of(law: Law) -> str:
 
 def cost_of(law: Law, table: pd.DataFrame) -> float:
     """Return what all runs of a table cost; the checkpoints of a run are free."""
-    last = table.groupby("run")[[c for c in ("N", "D") if c in law.columns]].max()
+    last = table.groupby("run")[[c for c in ("N", "D") if c in law.columns]].max().astype(float)
     unit = unit_of(law)
     if unit == "runs":
         return float(len(last))
@@ -86,7 +92,7 @@ def designs(
     """
     if WEIGHT in law.columns:
         return _swarms(law, reference, budget, sources, seed)
-    if not set(law.columns) <= {"N", "D", "domain_share"} or not {"N", "D", "domain_share"} & set(law.columns):
+    if not knows(law):
         raise LawError(
             f"no first design is known for laws of {', '.join(law.columns)}: give your own, designs={{'mine': table}}"
         )

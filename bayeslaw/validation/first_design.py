@@ -26,7 +26,7 @@ from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.spec.noise import Noise
 from bayeslaw.spec.specification import Specification
 from bayeslaw.tables.runs import read_runs
-from bayeslaw.validation.designs import cost_of, unit_of
+from bayeslaw.validation.designs import cost_of, knows, unit_of
 from bayeslaw.validation.designs import designs as known_designs
 from bayeslaw.validation.simulation import simulated, with_losses
 
@@ -211,7 +211,7 @@ def plan(
     recipe = given(priors=priors, reference=reference, noise=noise)
     of_law = law.reference(reference)
     own = {name: _with_runs(law, name, table) for name, table in (designs or {}).items()}
-    tables = own if own and not _knows(law) else {**known_designs(law, of_law, budget, sources, seed), **own}
+    tables = own if own and not knows(law) else {**known_designs(law, of_law, budget, sources, seed), **own}
     models = {name: _model(law, table, recipe) for name, table in tables.items()}
     every = _model(law, pd.concat([t.assign(run=f"{n} " + t["run"]) for n, t in tables.items()]), recipe)
     prior = prior_predictive(every, draws=BEFORE, seed=seed)
@@ -247,11 +247,6 @@ def plan(
     table = pd.DataFrame(rows).sort_values("width", ignore_index=True)
     words = "decades" if decades else unit
     return Plan(law, name, tables, table, budget, unit_of(law), before, words, prob, simulations)
-
-
-def _knows(law: Law) -> bool:
-    """Return whether first designs of a law are known."""
-    return set(law.columns) <= {"N", "D", "domain_share"} or "weight" in law.columns
 
 
 def _with_runs(law: Law, name: str, table: pd.DataFrame) -> pd.DataFrame:

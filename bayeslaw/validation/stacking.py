@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from itertools import combinations
 from typing import Any
 
@@ -12,7 +13,6 @@ import xarray as xr
 
 from bayeslaw.base.arguments import checked, named_values
 from bayeslaw.base.intervals import CI_PROB, SAMPLE
-from bayeslaw.checks.result import CheckResult
 from bayeslaw.errors import ArgumentError, BayeslawError, RangeError, shown, unknown_name
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored, Quantity
@@ -28,6 +28,9 @@ PARTS = 10
 
 REFIT: dict[str, Any] = {"draws": 200, "chains": 2}
 """Draws of these refits."""
+
+MOST_APART = 1.0
+"""Sums of half intervals by which the medians of models that agree may lie apart."""
 
 SETTINGS = ("N", "D", "U", "domain_share", "domain")
 """Arguments of a question that are columns of runs."""
@@ -81,33 +84,38 @@ class Stack:
             if count
         ]
         draws = xr.concat(parts, "draw", join="exact", coords="minimal", compat="override").expand_dims(chain=[0])
-        first, agreement = next(iter(self.answers.values())), self.agreement
+        first = next(iter(self.answers.values()))
         kind = Censored if isinstance(first, Censored) else Quantity
         about = {field.name: getattr(first, field.name) for field in fields(kind)}
         own = tuple(f"{name}: {caution}" for name, answer in self.answers.items() for caution in answer.cautions)
         about |= {
             "draws": draws.assign_coords(draw=np.arange(draws.sizes["draw"])).transpose(*SAMPLE, ...),
             "remark": "stacked: " + ", ".join(f"{self.weights[name]:.2f} {name}" for name in self.answers),
-            "cautions": (*([] if agreement.passed else [agreement.text]), *own),
+            "cautions": (*([] if self.agree else [self.agreement]), *own),
         }
         return kind(**about)
 
-    @property
-    def agreement(self) -> CheckResult:
-        """Whether the answers of the models that count lie within each other's intervals."""
+    @cached_property
+    def farthest(self) -> tuple[float, str, str]:
+        """How far apart the medians of two models that count lie, over the halves of their intervals; and which two."""
         counted = [name for name in self.answers if self.weights[name] >= COUNTS]
-        apart = {pair: _apart(*(self.answers[name] for name in pair)) for pair in combinations(counted, 2)}
-        (one, other), most = max(apart.items(), key=lambda item: item[1], default=(("", ""), 0.0))
-        return CheckResult.judged(
-            "agreement of laws",
-            most,
-            1.0,
-            f"the medians of {one} and {other} lie {most:.2f} times the sum of their half intervals apart"
-            if apart
-            else "one law has all the weight",
-            "the laws disagree beyond their intervals, and the mixture holds what each says: a run where they differ "
-            "would tell which is right",
-        )
+        pairs = combinations(counted, 2)
+        return max(((_apart(self.answers[a], self.answers[b]), a, b) for a, b in pairs), default=(0.0, "", ""))
+
+    @property
+    def agree(self) -> bool:
+        """Whether the answers of the models that count lie within each other's intervals."""
+        return self.farthest[0] <= MOST_APART
+
+    @property
+    def agreement(self) -> str:
+        """How far apart the models are, in a sentence, with the remedy where that is too far."""
+        most, one, other = self.farthest
+        if not one:
+            return "one law has all the weight"
+        said = f"the medians of {one} and {other} lie {most:.2f} times the sum of their half intervals apart"
+        remedy = "; the laws disagree beyond their intervals, and the mixture holds what each says: a run where they "
+        return said if self.agree else f"{said}{remedy}differ would tell which is right"
 
 
 @checked

@@ -64,7 +64,7 @@ class Case:
     def runs(self) -> pd.DataFrame:
         """The last row of every run with its cost (6 N D), indexed by run."""
         last = self.table.sort_values(["run", "D"]).drop_duplicates("run", keep="last").set_index("run")
-        return last.assign(cost=6 * last["N"] * last["D"])
+        return last.assign(cost=6.0 * last["N"] * last["D"])
 
     def rows(self, runs: list[str]) -> pd.DataFrame:
         """The rows of some runs."""
@@ -378,6 +378,8 @@ def figure(found: pd.DataFrame, unit: str) -> Any:
         axes[1].plot(part["spent"], part["width"], marker="o", ms=3)
     for ax, what in zip(axes, ("mean error", "mean width of the interval"), strict=True):
         ax.set(xlabel="share of all FLOPs", ylabel=f"{what} ({unit})", xscale="log", ylim=(0, None))
+        ax.set_xticks(STAGES, [f"{stage:g}" for stage in STAGES])
+        ax.set_xticks([], minor=True)
     axes[0].legend(fontsize=7)
     return drawing
 
@@ -396,9 +398,10 @@ def verdict(done: pd.DataFrame, found: pd.DataFrame, reference: float) -> str:
         worse = "worse by more than its noise" if gap.mean() > 2 * noise else "not worse beyond its noise"
         lines.append(f"up to {stage:g} of the FLOPs {gap.mean():+.3f} (standard error {noise:.3f}; {worse})")
     tenth = found[(found["rule"] == "next_runs") & (found["stage"] == 0.1)].iloc[0]
+    unspent = "" if tenth["spent"] > 0.08 else f", of which it spent {tenth['spent']:.3f}"
     return (
         f"Error of `next_runs` less that of a random choice, start by start: {'; '.join(lines)}. At a tenth of the "
-        f"FLOPs {tenth['within']:.0%} of its answers lie within the interval of all runs."
+        f"FLOPs{unspent} {tenth['within']:.0%} of its answers lie within the interval of all runs."
     )
 
 
