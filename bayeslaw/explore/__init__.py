@@ -11,7 +11,13 @@ from bayeslaw.base.files import check_writable, replacing
 from bayeslaw.errors import RangeError, StoreError
 from bayeslaw.posterior.draws import Posterior
 
-__all__ = ["explore", "javascript"]
+__all__ = ["PARTS", "explore", "javascript"]
+
+PARTS = (
+    *("uPlot.LICENSE", "uPlot.iife.min.js", "uPlot.min.css", "page.css"),
+    *("engine.js", "state.js", "sliders.js", "figure.js", "page.js"),
+)
+"""Files that the page is made of, the scripts in their order."""
 
 
 @checked
@@ -63,15 +69,11 @@ def explore(fit: Posterior, path: str | Path, *, title: str | None = None, draws
 def _page(title: str, formulas: Mapping[str, Mapping[str, str]], content: Mapping[str, Any]) -> str:
     """Return the page: its parts, the formulas as functions, and what they compute with."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
 
-    environment = Environment(loader=PackageLoader("bayeslaw.explore"), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(loader=PackageLoader("bayeslaw.explore"), undefined=StrictUndefined)
     folder = resources.files("bayeslaw.explore") / "templates"
-    parts = {
-        name.replace(".", "_"): Markup((folder / name).read_text(encoding="utf-8"))
-        for name in ("uPlot.LICENSE", "uPlot.iife.min.js", "uPlot.min.css", "page.css", "engine.js", "page.js")
-    }
-    shown = {"title": title, "laws": Markup(javascript(formulas)), "content": Markup(_script(content))}
+    parts = {name: (folder / name).read_text(encoding="utf-8") for name in PARTS}
+    shown = {"title": title, "laws": javascript(formulas), "content": _script(content)}
     return environment.get_template("explore.html.jinja").render(parts=parts, **shown)
 
 

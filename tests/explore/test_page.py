@@ -13,6 +13,7 @@ import pytest
 import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.errors import ArgumentError, RangeError, StoreError
+from bayeslaw.explore import PARTS
 from bayeslaw.explore.contents import travelling
 from tests.browser import Chromium
 from tests.stand_ins import stand_in
@@ -156,9 +157,10 @@ def test_a_page_is_used_by_keyboard_and_on_a_phone(browser, dcpt, tmp_path):
         )
         assert browser.value(f"[...document.querySelectorAll('body *')].filter({SMALL}).length") == 0
     before = browser.run('byId("move-domain_share").focus(); return state.values.domain_share;')
-    for _ in range(30):
+    for _ in range(10):  # the first ones stay at the measured level
         browser.press("ArrowRight")
-    assert browser.run(f"{MOVE} await pause(); return state.values.domain_share;") > before
+        browser.run(f"{MOVE} await pause();")
+    assert browser.value("state.values.domain_share") == before + 0.01
     browser.run('byId("plot").focus();')
     browser.press("ArrowRight")
     assert re.match(r"run \d+: (general|domain) loss \d", browser.value("byId('told').textContent"))
@@ -194,7 +196,7 @@ return {{ first, unseen, smallest, full: drawn.marks.filter((one) => one.full).l
 def test_the_page_on_the_start_page_of_the_docs_is_made_of_what_is_here():
     folder, page = resources.files("bayeslaw.explore") / "templates", DOCS / "_static" / "tinycpt.html"
     written, start = page.read_text(encoding="utf-8"), (DOCS / "index.md").read_text(encoding="utf-8")
-    for part in ("engine.js", "page.js", "page.css", "uPlot.iife.min.js"):
+    for part in PARTS:
         assert (folder / part).read_text(encoding="utf-8") in written, f"{part} has changed since: make report"
     assert f"_static/{page.name}" in start and page.stat().st_size < 400_000
 
