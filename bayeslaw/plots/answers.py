@@ -105,7 +105,7 @@ def plot_ratios(
         ax.plot([safe.get(limit, {}).get(p, np.nan) for p in of], height, "|", color=colour, ms=9, mew=2)
     ax.set_yticks(range(len(places)), [style.plain(place) for place in places])
     ax.set(xlim=(0, 1), ylim=(-0.6, len(places) - 0.4), xlabel=style.axis("domain_share"))
-    return style.finish(ax)
+    return style.finish(ax, note=f"dot: median, line: {percent(prob)}, bar: safe for a new run")
 
 
 @checked
