@@ -62,6 +62,7 @@ BAD: dict[str, Any] = {
 INTERNAL = {
     "Fit": {"coefficients", "columns", "error", "errors", "loss", "misfit"},
     "Law": {"inputs", "reference", "value"},
+    "Coefficient": {"scaled"},
     "Covariate": {"columns"},
     "Noise": {"at_size", "measured", "one_step_ahead", "priors", "same_step", "sample", "scale", "settled", "spread"},
     "Misfit": {"over", "processes"},
