@@ -164,8 +164,8 @@ def main() -> None:
         page.text(f"## {design.title}")
         page.text(
             f"The interval is {before:.4g} wide before any of them; {table.pop('outcomes')[0]} of {design.outcomes} "
-            "outcomes have a refit for every candidate that converged (R-hat below "
-            f"{MOST_R_HAT}). Rank correlation of the {BEST}: **{rank:.2f}**. The estimate is {ratio.min():.2f} to "
+            "outcomes count, those of which every refit gave a width. Rank correlation of "
+            f"the {BEST}: **{rank:.2f}**. The estimate is {ratio.min():.2f} to "
             f"{ratio.max():.2f} of that of refits."
         )
         page.table(table.rename(columns={"width_error": "error", "refits_error": "error "}), 4)

@@ -150,7 +150,9 @@ def test_the_errors_of_a_continued_run_are_those_of_the_likelihood(table_for):
     error = (xr.ufuncs.log(design.rows["loss"]) - law).transpose("chain", "draw", "row", "eval")
     dims = {"start": ("row",), "eval_number": ("eval",)}
     order = {k: xr.DataArray(v, dims=dims.get(k, ("row", "eval"))) for k, v in design.order().items()}
-    mean, scale = replace(fit.noise, joint=False).one_step_ahead(error, dict(fit.posterior.items()), order)
+    mean, scale = replace(fit.noise, joint=False).one_step_ahead(
+        error, {str(k): v for k, v in fit.posterior.items()}, order
+    )
     at = int(np.flatnonzero((design.rows["run"].values == run) & (design.rows["D"].values == D))[0])
     np.testing.assert_allclose(found.expected[:, 0], (law + mean).isel(row=at, eval=0).values.ravel(), rtol=1e-5)
     assert found.variances[0].item() == pytest.approx(float((scale.isel(row=at, eval=0) ** 2).mean()), rel=1e-4)
