@@ -99,3 +99,9 @@ def test_what_cannot_be_planned_is_refused_in_a_sentence():
         bl.plan(models.chinchilla, "allocation", 1e20, flops=1e21, simulations=1)
     with pytest.raises(ArgumentError, match="is 7: give a pandas DataFrame"):
         bl.plan(models.chinchilla, "allocation", 1e20, designs={"mine": 7})  # type: ignore[dict-item]
+
+
+def test_the_cost_of_whole_numbers_is_not_cut_off():
+    """6 N D of a large run does not fit in 64 bits."""
+    table = pd.DataFrame({"run": ["a", "a", "b"], "N": [2_000_000_000] * 3, "D": [10**11, 10**12, 10**12]})
+    assert cost_of(models.chinchilla, table) == pytest.approx(2 * 6 * 2e9 * 1e12)
