@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bayeslaw import models
+from bayeslaw.base.numbers import probability
 from bayeslaw.cli import app
 from bayeslaw.errors import LawError, RangeError
 from tests.stand_ins import stand_in
@@ -31,7 +32,7 @@ def test_it_is_the_largest_change_between_two_best_mixtures(joint):
     assert shift.draws.dims == ("chain", "draw") and float(shift.draws.max()) > 0.01
     far = float(shift.draws.median())
     assert shift.probability_above(far) == pytest.approx(0.5, abs=0.05)
-    assert f"by more than 0.05 with probability {shift.probability_above():.2f}" in repr(shift)
+    assert f"by more than 0.05 with probability {probability(shift.probability_above())}" in repr(shift)
     same = joint.optimum_shift(N=[7e9, 1e8], D=[1e11, 1e9])
     np.testing.assert_allclose(same.draws, shift.draws, atol=5e-3)
 

@@ -342,6 +342,8 @@ def test_every_law_has_a_report(name, table_for, written, tmp_path):
     assert len(figures) >= 3 and all(len(alt) > 30 for alt, _ in figures)
     assert {f"law_files/{p.name}" for p in (tmp_path / "law_files").iterdir()} == {file for _, file in figures}
     assert not re.search(r"\bnan\b|\bNone,|\| None|Timestamp|DataArray", text)
+    assert name != "domain_upsampling" or "nats" not in text, "error rates have no nats"
+    assert not re.search(r"\de[+-]0|\d\.\de\+|\binf\b|\d{7}", text.split("SHA-256")[0]), "numbers as people write them"
     assert len(text.split()) < 2600, "short enough to be read"
 
 

@@ -255,6 +255,6 @@ def test_independent_errors_for_single_measurements():
 
 def test_reprs_say_what_the_model_is():
     m = model(by={"E": "domain"}, reference={"N": 2e9})
-    for words in ("dcpt", "E by domain", "N 2e+09", "observed", "run effect"):
+    for words in ("dcpt", "E by domain", "N 2 B", "observed", "run effect"):
         assert words in repr(m)
     assert "<pre>" not in m._repr_html_() and "eval_correlation" in m._repr_html_()

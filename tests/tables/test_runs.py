@@ -282,7 +282,7 @@ MODELS = {
     ),
     "two rows of a run at the same tokens": (
         lambda: model(grid().assign(run=grid()["domain"], step=range(36))),
-        ("run 'code'", "D 1e+09", "twice", "row 2", "different names"),
+        ("run 'code'", "D 1e9", "twice", "row 2", "different names"),
     ),
     "nothing in range": (
         lambda: model(grid().assign(domain_share=grid()["domain_share"] / 10).drop(columns="general_loss")),

@@ -41,6 +41,25 @@ def test_an_exact_fit_misses_by_no_number_of_standard_errors(table_for):
     assert "not even 0.1 standard errors" in misfit(same).text and " 0.0 standard" not in misfit(same).text
 
 
+def test_scores_are_error_rates_whatever_face_shows_them(table_for, tmp_path):
+    fit = stand_in(models.domain_upsampling, table_for, draws=60)
+    answer = fit.predict(duration=0.2)
+    assert answer.unit == fit.model.unit == "error rate" and "loss in error rate" in repr(answer)
+    for ax in (plots.plot_fit(fit), plots.plot_along(fit, "duration"), plots.plot_learned(fit)):
+        assert ax.get_ylabel().endswith("error rate (1 - score)")
+    plt.close("all")
+    read = bl.read_scores(pd.DataFrame({"weight_a": [0.2, 0.5, 0.8], "weight_b": [0.8, 0.5, 0.2], "quiz_score": 0.4}))
+    assert read.unit == bl.Model(models.regmix, read).unit == read.dataset["loss"].attrs["units"] == "error rate"
+    bl.Model(models.regmix, read).fit(method="mle", progress=False).save(tmp_path / "fit.nc")
+    assert bl.load(tmp_path / "fit.nc").model.unit == "error rate", "also after saving"
+
+
+def test_nats_per_byte_are_not_called_per_token():
+    table = pd.DataFrame({"N": [1e8, 1e9], "D": 1e9, "loss": [1.0, 0.9]})
+    assert bl.read_runs(table, unit="bits per byte", bytes_per_token=1).unit == "nats per byte"
+    assert bl.read_runs(table, unit="bits per byte", bytes_per_token=4.3).unit == "nats per token"
+
+
 @pytest.fixture
 def hostile(table_for):
     """A fit whose validation set and runs have names that would be code, were they not text."""
