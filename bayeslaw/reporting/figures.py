@@ -77,8 +77,7 @@ def of_fit(fit: Posterior, ratios: dict[tuple[Any, Any], CriticalRatio]) -> list
 
     learned = Picture(
         "learned",
-        "Above, the wide grey bands of the losses before the data; below, on scales of their own, the narrower ones "
-        "after them, one pair per validation set",
+        "Losses before the data (above, grey) and after them (below), each on a scale of its own",
         lambda: grid(fit.evals, learned_of, height=5.0, most=MOST_LEARNED, ratios=(1, 1)),
     )
     return [*pictures, learned]
@@ -95,7 +94,7 @@ def _over_shares(fit: Posterior, ratios: dict[tuple[Any, Any], CriticalRatio]) -
     at = f" at {place(most)}" if most else ""
     return Picture(
         "shares",
-        f"Bands of the mean law over the domain share{at}, with the measured losses; the fit did not use hollow points"
+        f"Losses over the domain share{at}, with bands; hollow points were not fitted"
         f"{_from_to(fit, most | panels[-1])}",
         lambda: grid(
             panels,
@@ -110,8 +109,8 @@ def _agreement(fit: Posterior) -> str:
     rows = fit.model.design.rows["loss"]
     off = abs(at_rows(fit).median(SAMPLE) / rows - 1)
     return (
-        f"Losses of the mean law against the measured ones, {between(float(rows.min()), float(rows.max()), short)}; "
-        f"half of them lie within {percent(float(off.median()))} of the line on which the two agree"
+        f"Predicted against measured losses, {between(float(rows.min()), float(rows.max()), short)}; half of them lie "
+        f"within {percent(float(off.median()))} of the line on which they agree"
     )
 
 
@@ -123,13 +122,9 @@ def _from_to(fit: Posterior, at: dict[str, Any]) -> str:
         return ""
     ends = [float(within.min()), float(within.max())]
     found = predict(fit, domain_share=np.array(ends), **at).median()
-    losses = (
-        f"the {name} loss goes from {' to '.join(short(v) for v in found.sel(eval=name).values.ravel())}"
-        for name in fit.evals
-    )
-    place_of = place({k: v for k, v in at.items() if k not in ("D", "U")})
-    where = f" at {place_of}" if place_of else ""
-    return f". From a share of {exact(ends[0])} to {exact(ends[1])}{where}, {' and '.join(losses)}"
+    losses = (f"{name} loss {' to '.join(short(v) for v in found.sel(eval=name).values.ravel())}" for name in fit.evals)
+    where = place({k: v for k, v in at.items() if k in ("N", "domain")})
+    return f". {f'At {where}' if where else 'There'}, shares {exact(ends[0])} to {exact(ends[1])}: {', '.join(losses)}"
 
 
 def of_coefficients(fit: Posterior) -> list[Picture]:

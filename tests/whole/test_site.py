@@ -114,8 +114,7 @@ def test_what_a_page_waits_for_before_it_is_seen_weighs_less_than_500_kb():
     for page in (p for p in SITE.rglob("*.html") if "_static" not in p.parts):
         head = page.read_text(encoding="utf-8").split("</head>")[0]
         files = {page.parent / name for pair in BLOCKING.findall(head) for name in pair if name}
-        if page.name != "404.html":
-            assert sum(file.stat().st_size for file in files) < 450_000, page
+        assert sum(file.stat().st_size for file in files) < 450_000, page
 
 
 PAGES = ("index", "laws/index", "laws/dcpt", "reference/critical_ratio", "how-to/index", "tutorial", "gallery", "404")
