@@ -84,7 +84,8 @@ def _mean(coordinates: Coordinates, modes: _Modes) -> np.ndarray:
     above = modes.rest + modes.terms.sum(axis=1)
     moved = (above[1:] - above[0]).reshape(-1, len(mean))
     against = -(modes.level[1:] - modes.level[0]).ravel()
-    return mean + _ridge(moved, against - moved @ mean)
+    found: np.ndarray = mean + _ridge(moved, against - moved @ mean)
+    return found
 
 
 def _contrasts(coordinates: Coordinates, modes: _Modes) -> np.ndarray:

@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw.base.arguments import named_values
-from bayeslaw.base.words import amount
+from bayeslaw.base.numbers import amount
 from bayeslaw.decisions.compute import FLOPS_PER_PARAMETER
 from bayeslaw.errors import DataError, RangeError, unknown_name
 from bayeslaw.posterior.draws import Posterior

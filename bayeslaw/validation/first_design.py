@@ -11,8 +11,8 @@ import xarray as xr
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
+from bayeslaw.base.numbers import amount
 from bayeslaw.base.progress import bar
-from bayeslaw.base.words import amount
 from bayeslaw.decisions import DECISIONS
 from bayeslaw.decisions.question import given
 from bayeslaw.declare.laws import Law

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
-from bayeslaw.base.words import amount, place, run_called
+from bayeslaw.base.numbers import amount
+from bayeslaw.base.words import place, run_called
 from bayeslaw.decisions import DECISIONS
 from bayeslaw.decisions.regret import losses_of_choices
 from bayeslaw.decisions.study import study_of

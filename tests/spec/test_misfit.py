@@ -11,6 +11,7 @@ import xarray as xr
 import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.errors import ArgumentError, UnknownName
+from bayeslaw.posterior.law_and_misfit import law_and_misfit
 from bayeslaw.spec.misfit import SCALES, Misfit
 from bayeslaw.workflow import Fit
 
@@ -87,7 +88,7 @@ def fits() -> dict[str, Fit]:
     """A law that cannot interact, with and without misfit, fitted to the four smaller of six sizes."""
     table = curves(3.0)
     runs = bl.read_runs(table[table["N"] < 1e9])
-    plain = bl.Model(models.chinchilla, runs)
+    plain = bl.Model(models.chinchilla, runs, misfit=None)
     settings: dict[str, Any] = {"draws": 500, "seed": 1, "progress": False}
     return {"plain": plain.fit(**settings), "scales": replace(plain, misfit="scales").fit(**settings)}
 
@@ -119,6 +120,24 @@ def test_the_law_alone_and_the_mean_with_its_misfit_are_named(fits):
     assert width[0] > width[1]
     at = fit.columns(**asked)
     np.testing.assert_allclose(whole.draws, alone.draws * np.exp(fit.misfit(at)), rtol=1e-12)
+
+
+def test_every_model_has_a_misfit_unless_it_is_told_otherwise(fits):
+    model = fits["scales"].model
+    assert isinstance(replace(model, misfit="scales").misfit, Misfit)
+    assert bl.Model(models.chinchilla, model.runs).processes.keys() == model.processes.keys()
+    assert not fits["plain"].model.processes
+
+
+def test_a_report_says_how_much_of_a_fit_is_the_misfits(fits):
+    found = law_and_misfit(fits["scales"]).set_index("along")
+    assert list(found.index) == ["N", "D", "N and D"] and law_and_misfit(fits["plain"]).empty
+    alone = fits["scales"].without_misfit()
+    sizes = fits["scales"].model.design.rows["N"].values
+    ends = alone.predict(N=[sizes.min(), sizes.max()], D=1e10).draws
+    by_hand = float(np.log(ends.isel(N=1) / ends.isel(N=0)).mean())
+    assert found.loc["N", "law"] < 0 and found.loc["N", "law"] == pytest.approx(by_hand, abs=0.05)
+    assert (found["misfit"] > 0).all() and (found["misfit"] < 0.05).all() and (found["beyond"] > found["misfit"]).all()
 
 
 def test_a_saved_fit_answers_alike(fits, tmp_path):
