@@ -150,7 +150,7 @@ def main() -> None:
     page = Page("worth", "What a run is worth, without and with refits")
     page.text(
         "[`fit.next_runs`](../how-to/next-runs.md) says how wide the interval of an answer is expected to be after a "
-        "run, from the draws of one posterior. Here the ten best candidates of three designs are simulated and "
+        "run, from the draws of one posterior. Here the ten best candidates of each design are simulated and "
         "refitted: each outcome is a draw's loss with the error of a new run, the refit has 4 x 250 draws, and the "
         "width is that of its 89 % interval, the mean over outcomes. Outcomes of all candidates come from the same "
         "draws. *error*: of the estimate by its draws, and of the refits by their outcomes, which the candidates share."
