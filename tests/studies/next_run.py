@@ -352,7 +352,8 @@ def summary(done: pd.DataFrame, reference: float, ends: tuple[float, float]) -> 
 def page_of(page: Page, name: str) -> None:
     """Add what was replayed of a table."""
     case, done = CASES[name](), finished(name)
-    full = of_all(name, case)
+    every = done.groupby("start")["rule"].transform("nunique") == done["rule"].nunique()
+    done, full = done[every], of_all(name, case)
     reference = full["median"] if case.truth is None else case.truth
     found = summary(done, reference, (full["lower"], full["upper"]))
     page.text(f"## {case.title}")
