@@ -59,7 +59,7 @@ class StubFit:
             with_evals=lambda columns: columns.assign_coords(eval=self.evals),
         )
         settings = {"law": self.law, "reference": self.law.reference(), "runs": runs, "outside": self.outside}
-        return SimpleNamespace(**settings, design=design, beyond_the_law=[])
+        return SimpleNamespace(**settings, design=design, beyond_the_law=[], unit="nats per token")
 
     def labels(self):
         return {"chain": [0], "draw": np.arange(len(self.sets)), "eval": self.evals}
@@ -409,7 +409,7 @@ def test_several_shares_at_a_time():
 def test_a_baseline_far_from_every_measured_loss_is_refused(baseline):
     N = [1.8e9, 4e9] if isinstance(baseline, list) else 1.8e9
     wrong = "0.9" if baseline == 0.9 else "17.7"
-    says = f"baseline is {wrong} nats, and the measured general losses lie between 2 and 3: give nats per token"
+    says = f"baseline is {wrong}, and the measured general losses lie between 2 and 3: give it in nats per token"
     with pytest.raises(RangeError, match=says):
         critical_ratio(stub(with_E(1.5)), N=N, D=1e10, baseline=baseline)
 
@@ -420,5 +420,5 @@ def test_a_fall_that_is_asked_for_is_said():
     assert "the general loss at least 2 % below a baseline of 2.4 nats" in repr(fall)
     assert "the general loss at least 0.1 nats below a baseline of 2.4 nats" in repr(nats)
     assert "the general loss not above a baseline of 2.4 nats" in repr(none)
-    said = [_limit(limit) for limit in LIMITS]
+    said = [_limit(limit, "nats") for limit in LIMITS]
     assert said == ["fall of at least 2 %", "fall of at least 0.1 nats", "no rise"]
