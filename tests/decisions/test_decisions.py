@@ -420,5 +420,5 @@ def test_a_fall_that_is_asked_for_is_said():
     assert "the general loss at least 2 % below a baseline of 2.4 nats" in repr(fall)
     assert "the general loss at least 0.1 nats below a baseline of 2.4 nats" in repr(nats)
     assert "the general loss not above a baseline of 2.4 nats" in repr(none)
-    said = [_limit(limit) for limit in LIMITS]
+    said = [_limit(limit, "nats") for limit in LIMITS]
     assert said == ["fall of at least 2 %", "fall of at least 0.1 nats", "no rise"]
