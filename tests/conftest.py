@@ -51,39 +51,37 @@ def pythia() -> tuple[pd.DataFrame, np.ndarray]:
     return table[columns], np.isclose(table["domain_share"], 1 - 0.28515625)
 
 
+def table_of(
+    law: Law, crossed: bool = True, rows: int = 15, domains: tuple[str, ...] = ("code", "law"), sources: int = 3
+) -> pd.DataFrame:
+    """Make a table of runs with the columns of a law: all levels crossed, or rows that cross nowhere."""
+    rng = np.random.default_rng(1)
+    features = {c: covariate.of for c, covariate in law.covariates.items() if covariate.of}
+    levels = {c: LEVELS[c] for c in law.columns if c not in ("weight", *features)}
+    levels |= {"domain_share": SMALL_REPLAY} if "replay" in law.covariates else {}
+    if not levels:
+        frame = pd.DataFrame({"domain": np.resize(domains, rows)})
+    elif crossed:
+        frame = pd.MultiIndex.from_product([*levels.values(), domains], names=[*levels, "domain"]).to_frame(index=False)
+    else:
+        frame = pd.DataFrame({c: np.quantile(v, np.linspace(0, 1, rows)) for c, v in levels.items()})
+        frame = frame.apply(lambda column: rng.permutation(column)).assign(domain=np.resize(domains, rows))
+    for c, of in features.items():  # one value for each label, and for all where levels cross
+        labels = domains if of == "domain" else frame[of].unique()
+        values = np.resize(LEVELS[c][-1:] if crossed else LEVELS[c], len(labels))
+        frame[c] = frame[of].map(dict(zip(labels, values, strict=True)))
+    if "weight" in law.columns:
+        names = ["books", "code", "web", *(f"other{i}" for i in range(sources - 3))]
+        shares = rng.dirichlet([2.0] * sources, len(frame)).round(3)
+        shares[0] = [0.0, 0.25, 0.75, *[0.0] * (sources - 3)]
+        frame[[f"weight_{name}" for name in names]] = shares
+    for name in law.evals or ("validation",):
+        frame[f"{name}_loss"] = np.exp(rng.normal(1.0, 0.1, len(frame)))
+    if law.path not in levels:
+        frame["run"] = [f"run {i}" for i in range(len(frame))]
+    return frame
+
+
 @pytest.fixture(scope="session")
 def table_for() -> Callable[..., pd.DataFrame]:
-    """Make a table of runs with the columns of a law: all levels crossed, or rows that cross nowhere."""
-
-    def make(
-        law: Law, crossed: bool = True, rows: int = 15, domains: tuple[str, ...] = ("code", "law"), sources: int = 3
-    ) -> pd.DataFrame:
-        rng = np.random.default_rng(1)
-        features = {c: covariate.of for c, covariate in law.covariates.items() if covariate.of}
-        levels = {c: LEVELS[c] for c in law.columns if c not in ("weight", *features)}
-        levels |= {"domain_share": SMALL_REPLAY} if "replay" in law.covariates else {}
-        if not levels:
-            frame = pd.DataFrame({"domain": np.resize(domains, rows)})
-        elif crossed:
-            frame = pd.MultiIndex.from_product([*levels.values(), domains], names=[*levels, "domain"]).to_frame(
-                index=False
-            )
-        else:
-            frame = pd.DataFrame({c: np.quantile(v, np.linspace(0, 1, rows)) for c, v in levels.items()})
-            frame = frame.apply(lambda column: rng.permutation(column)).assign(domain=np.resize(domains, rows))
-        for c, of in features.items():  # one value for each label, and for all where levels cross
-            labels = domains if of == "domain" else frame[of].unique()
-            values = np.resize(LEVELS[c][-1:] if crossed else LEVELS[c], len(labels))
-            frame[c] = frame[of].map(dict(zip(labels, values, strict=True)))
-        if "weight" in law.columns:
-            names = ["books", "code", "web", *(f"other{i}" for i in range(sources - 3))]
-            shares = rng.dirichlet([2.0] * sources, len(frame)).round(3)
-            shares[0] = [0.0, 0.25, 0.75, *[0.0] * (sources - 3)]
-            frame[[f"weight_{name}" for name in names]] = shares
-        for name in law.evals or ("validation",):
-            frame[f"{name}_loss"] = np.exp(rng.normal(1.0, 0.1, len(frame)))
-        if law.path not in levels:
-            frame["run"] = [f"run {i}" for i in range(len(frame))]
-        return frame
-
-    return make
+    return table_of

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,11 +16,10 @@ from bayeslaw.plots import style
 from bayeslaw.plots.panels import grid
 from bayeslaw.reporting.page import DPI
 from bayeslaw.workflow import Fit
-from tests.conftest import table_for
+from tests.conftest import table_of
 from tests.stand_ins import stand_in
 
 PAGE = Path(__file__).parents[1] / "docs" / "gallery.md"
-TABLES = table_for.__wrapped__()
 SIZES = [1e8, 5e8, 2e9]
 
 
@@ -28,7 +28,7 @@ def one(draw: Callable[[Axes], object], height: float = style.HEIGHT) -> Figure:
 
 
 def prediction() -> Figure:
-    fit = stand_in(models.chinchilla, TABLES)
+    fit = stand_in(models.chinchilla, table_of)
     return one(fit.predict(N=1e9, D=[1e8, 1e9, 1e10, 5e10]).plot)
 
 
@@ -39,36 +39,36 @@ def at_half(fit: Fit, N: float) -> CriticalRatio:
 
 
 def shares() -> Figure:
-    fit = stand_in(models.dcpt, TABLES, outside="include")
+    fit = stand_in(models.dcpt, table_of, outside="include")
     ratios = {N: at_half(fit, N) for N in SIZES}
     return grid(SIZES, lambda N, ax: plots.plot_shares(fit, N, 5e10, ax, ratio=ratios[N]))
 
 
 def ratio() -> Figure:
-    fit = stand_in(models.dcpt, TABLES, outside="include")
+    fit = stand_in(models.dcpt, table_of, outside="include")
     ratios = {N: at_half(fit, N) for N in SIZES}
     return grid(SIZES, lambda N, ax: plots.plot_critical_ratio(ratios[N], ax, place({"N": N})), height=2.8)
 
 
 def along() -> Figure:
-    fit = stand_in(models.cross_domain_dcpt, TABLES, outside="include")
-    at = {"domain_share": 0.5, "k1": 2.5, "k2": 0.5, "domain": "code"}
+    fit = stand_in(models.cross_domain_dcpt, table_of, outside="include")
+    at: dict[str, Any] = {"domain_share": 0.5, "k1": 2.5, "k2": 0.5, "domain": "code"}
     return grid(SIZES, lambda N, ax: plots.plot_along(fit, "D", ax, N=N, **at))
 
 
 def window() -> Figure:
-    fit = stand_in(models.domain_upsampling, TABLES, draws=60)
+    fit = stand_in(models.domain_upsampling, table_of, draws=60)
     goal = fit.evals[0]
     return one(lambda ax: plots.plot_along(fit, "duration", ax, best=fit.best_duration(goal=goal)))
 
 
 def turning_point() -> Figure:
-    fit = stand_in(models.cmr_general, TABLES)
+    fit = stand_in(models.cmr_general, table_of)
     return one(lambda ax: plots.plot_turning_point(fit, ax=ax, domain_share=0.5))
 
 
 def curve() -> Figure:
-    fit = stand_in(models.lr_annealing, TABLES)
+    fit = stand_in(models.lr_annealing, table_of)
 
     def draw(run: str, above: Axes, below: Axes) -> None:
         plots.plot_curve(fit, run, (above, below))
@@ -77,12 +77,12 @@ def curve() -> Figure:
 
 
 def against_measured() -> Figure:
-    return one(lambda ax: plots.plot_fit(stand_in(models.dcpt, TABLES, outside="include"), ax), 4.4)
+    return one(lambda ax: plots.plot_fit(stand_in(models.dcpt, table_of, outside="include"), ax), 4.4)
 
 
 def learned() -> Figure:
-    fit = stand_in(models.dcpt, TABLES, outside="include")
-    before = stand_in(models.dcpt, TABLES, outside="include")
+    fit = stand_in(models.dcpt, table_of, outside="include")
+    before = stand_in(models.dcpt, table_of, outside="include")
     wide = before.idata["posterior"].to_dataset()
     wide["E"] = wide["E"] * np.exp(0.5 * np.random.default_rng(0).standard_normal(wide["E"].shape))
     before.idata["posterior"] = before.idata["posterior"].assign(E=wide["E"])
@@ -90,27 +90,27 @@ def learned() -> Figure:
 
 
 def prior_posterior() -> Figure:
-    return one(lambda ax: plots.plot_prior_posterior(stand_in(models.dcpt, TABLES), ax), 4.0)
+    return one(lambda ax: plots.plot_prior_posterior(stand_in(models.dcpt, table_of), ax), 4.0)
 
 
 def mixture() -> Figure:
-    best = stand_in(models.data_mixing, TABLES).best_mixture()
+    best = stand_in(models.data_mixing, table_of).best_mixture()
     return one(lambda ax: plots.plot_mixture(best, ax), 4.6)
 
 
 def many_sources() -> Figure:
-    best = stand_in(models.additive_mixture, TABLES, sources=5).best_mixture(N=1e9, D=1e10)
+    best = stand_in(models.additive_mixture, table_of, sources=5).best_mixture(N=1e9, D=1e10)
     return one(lambda ax: plots.plot_mixture(best, ax))
 
 
 def regret() -> Figure:
-    best = stand_in(models.data_mixing, TABLES).best_mixture()
+    best = stand_in(models.data_mixing, table_of).best_mixture()
     even = dict.fromkeys(["books", "code", "web"], 1 / 3)
     return one(lambda ax: plots.plot_regret(best, {"even": even}, ax))
 
 
 def sources() -> Figure:
-    fit = stand_in(models.data_mixing, TABLES, sources=6)
+    fit = stand_in(models.data_mixing, table_of, sources=6)
     return one(lambda ax: plots.plot_sources(fit, "t", ax))
 
 

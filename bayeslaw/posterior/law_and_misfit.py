@@ -49,7 +49,8 @@ def _of_the_law(fit: Posterior, column: str) -> xr.DataArray:
     rows = fit.model.design.rows
     ends = (rows.assign({column: end.broadcast_like(rows[column])}) for end in (rows[column].min(), rows[column].max()))
     low, high = (xr.ufuncs.log(fit.loss(end) / xr.ufuncs.exp(fit.misfit(end))).mean(SAMPLE) for end in ends)
-    return (high - low).mean("row")
+    change: xr.DataArray = (high - low).mean("row")
+    return change
 
 
 def _beyond(fit: Posterior, process: Process) -> xr.DataArray | None:

@@ -25,9 +25,7 @@ OTHERWISE = {r"\le": r"\leq", r"\ge": r"\geq", r"\Big": "", r"\big": "", r"\bigl
 def drawn(latex: str) -> str:
     """Return an equation as SVG in the colour of the text, which is read aloud in plain letters."""
     figure, buffer = Figure(figsize=(0.1, 0.1)), io.StringIO()
-    known = " ".join(latex.split())
-    for name, other in OTHERWISE.items():
-        known = re.sub(re.escape(name) + r"(?![A-Za-z])", lambda _, other=other: other, known)
+    known = re.sub(r"\\[A-Za-z]+", lambda m: OTHERWISE.get(m[0], m[0]), " ".join(latex.split()))
     text = figure.text(0, 0, f"${known}$", fontsize=POINTS)
     with rc_context({"mathtext.fontset": "stix", "svg.hashsalt": "bayeslaw"}):
         figure.savefig(buffer, format="svg", bbox_inches="tight", pad_inches=0.02, transparent=True)

@@ -9,7 +9,7 @@ import pandas as pd
 
 import bayeslaw as bl
 from bayeslaw import models
-from tests.conftest import table_for
+from tests.conftest import table_of
 from tests.stand_ins import second_stage, stand_in
 
 __all__ = ["EXAMPLES", "SECTIONS", "names"]
@@ -117,8 +117,7 @@ SECTIONS: dict[str, dict[str, str]] = {
 
 def names() -> dict[str, Any]:
     """Return what examples use: fits of simulated runs with made-up draws, close to the truth behind them."""
-    table = table_for.__wrapped__()
-    fit = stand_in(models.dcpt, table, outside="include")
+    fit = stand_in(models.dcpt, table_of, outside="include")
     folder = Path(tempfile.mkdtemp())
     return {
         "bl": bl,
@@ -129,13 +128,13 @@ def names() -> dict[str, Any]:
         "fit": fit,
         "model": fit.model,
         "runs": fit.model.runs,
-        "sizes": stand_in(models.chinchilla, table, draws=500),
-        "mixed": stand_in(models.nested_data_mixing, table),
-        "windows": stand_in(models.domain_upsampling, table),
-        "curves": stand_in(models.lr_annealing, table),
-        "continued": stand_in(models.cpt_dynamics, table),
-        "domains": stand_in(models.cross_domain_dcpt, table, outside="include"),
-        "repeated": stand_in(models.dcpt_repetition, table, outside="include"),
+        "sizes": stand_in(models.chinchilla, table_of, draws=500),
+        "mixed": stand_in(models.nested_data_mixing, table_of),
+        "windows": stand_in(models.domain_upsampling, table_of),
+        "curves": stand_in(models.lr_annealing, table_of),
+        "continued": stand_in(models.cpt_dynamics, table_of),
+        "domains": stand_in(models.cross_domain_dcpt, table_of, outside="include"),
+        "repeated": stand_in(models.dcpt_repetition, table_of, outside="include"),
         "stage2": second_stage(),
         "flat": bl.schedules.constant(4000, 2e-4, warmup=100),
         "fall": bl.schedules.cosine(4000, 2e-4, warmup=100),

@@ -105,7 +105,7 @@ def test_ratios_and_probabilities():
 
 def test_a_table_shows_what_it_holds_and_keeps_it():
     frame = Frame({"N": [922720, 12384], "loss": [2.718281828, 1e-6]})
-    assert "923 k" in repr(frame) and "2.72" in repr(frame) and "1e-6" in frame._repr_html_()
+    assert "923 k" in repr(frame) and "2.72" in repr(frame) and "1e-6" in str(frame._repr_html_())
     assert frame["N"].tolist() == [922720, 12384] and frame["loss"][0] == 2.718281828
     assert isinstance(frame.query("N > 20000"), Frame) and "923 k" in repr(frame.query("N > 20000"))
     pd.testing.assert_frame_equal(

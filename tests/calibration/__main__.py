@@ -118,7 +118,8 @@ def draw(lines: pd.DataFrame) -> None:
     numbers = ((law, int(n), float(coverage)) for law, n, coverage in lines[["law", "n", "coverage"]].values)
     held = {law: (round(coverage * n), n) for law, n, coverage in numbers}
     FILES.mkdir(exist_ok=True)
-    plot_coverage(held).figure.savefig(FILES / "coverage.png", dpi=DPI)
+    plot_coverage(held)
+    plt.savefig(FILES / "coverage.png", dpi=DPI)
     plt.close("all")
 
 

@@ -15,7 +15,7 @@ from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.checks import run_checks
 from bayeslaw.checks.trends_measured import measured_rises
 from bayeslaw.posterior.without_shape import without_shape
-from bayeslaw.reporting import content
+from bayeslaw.reporting import content, sections
 from bayeslaw.spec.shape import RISE, Shape
 from bayeslaw.workflow import Fit
 from tests.stand_ins import stand_in
@@ -87,12 +87,12 @@ def test_the_answers_without_it_are_those_of_the_wider_posterior(fit, monkeypatc
 
 
 def test_the_report_says_what_it_did(fit, monkeypatch):
-    said = content._shape(fit, content.answer(fit, {"flops": 1e19}))
+    said = sections._shape(fit, content.answer(fit, {"flops": 1e19}))
     assert "without the shape prior (observed), no answer moves by more than 0.0" in said
     free = replace(fit, model=bl.Model(models.chinchilla, fit.model.runs, monotone=None))
-    assert content._shape(free, content.answer(free, {"flops": 1e19})) == ""
+    assert sections._shape(free, content.answer(free, {"flops": 1e19})) == ""
     rng = np.random.default_rng(1)
     heavy = xr.DataArray(RISE * rng.standard_t(1.5, (2, 500)), dims=SAMPLE)
     monkeypatch.setattr(Shape, "against_trends", lambda *_: [abs(heavy)])
-    said = content._shape(fit, content.answer(fit, {"flops": 1e19}))
+    said = sections._shape(fit, content.answer(fit, {"flops": 1e19}))
     assert "cannot be told from these draws (Pareto k" in said and "monotone=None" in said

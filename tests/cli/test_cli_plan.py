@@ -1,7 +1,6 @@
 """The command of a first design, and one answer of several fits."""
 
 import json
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -42,7 +41,7 @@ def test_a_mistake_is_one_line(words, said):
     assert done.exit_code == 2 and said in done.stderr and not done.stdout
 
 
-def test_one_answer_of_several_fits(table_for: Any, tmp_path, monkeypatch):
+def test_one_answer_of_several_fits(table_for, tmp_path, monkeypatch):
     """Each fit with its weight, the mixture, and whether they agree."""
     one, other = (stand_in(models.catalogue[name], table_for, draws=120) for name in ("chinchilla", "skaling"))
     other = bl.Fit(bl.Model(models.skaling, one.model.runs), other.idata, other.settings)

@@ -173,7 +173,7 @@ def test_misfit_and_new_run_are_those_of_the_fit(table_for):
     model = bl.Model(models.dcpt, runs, misfit="scales", monotone=None, outside="include", noise=noise)
     fit = travelling(model.prior_predictive(draws=60), 60)
     assert set(fit.processes) == {"N", "D", "domain_share", "domain_share_D", "N_D"}
-    content, alone = contents(fit), fit.without_misfit()  # type: ignore[attr-defined]
+    content, alone = contents(fit), fit.without_misfit()
     between = [{"N": 7e9, "D": 3.3e9, "domain_share": 0.37}, {"N": 2e8, "D": 9e11, "domain_share": 0.0}]
     points = points_of(fit) + between
     questions = [asked(fit, content, point, mode) for mode in ("misfit", "law", "new") for point in points]

@@ -11,7 +11,7 @@ from scipy.optimize import brentq, curve_fit
 import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.errors import DataError, LawError, RangeError
-from bayeslaw.models.cmr import box_cox, critical_share
+from bayeslaw.models.cmr import box_cox, cmr, critical_share
 from bayeslaw.models.cmr import turning_point as turning_tokens
 from bayeslaw.workflow import Fit
 
@@ -342,7 +342,7 @@ def both_losses(noise: float = 0.001, correlation: float = 0.8) -> bl.Runs:
     errors = rng.multivariate_normal([0, 0], noise**2 * np.array([[1, correlation], [correlation, 1]]), len(table))
     x, share = (table["D"] / 2e10).to_numpy(), table["domain_share"].to_numpy()
     for number, (role, level) in enumerate(LEVELS.items()):
-        loss = models.cmr(x, share, np.full(len(x), float(role == "general")), L=level, **BOTH)
+        loss = cmr(x, share, np.full(len(x), float(role == "general")), L=level, **BOTH)
         table[f"{role}_loss"] = loss * np.exp(errors[:, number])
     return bl.read_runs(table)
 
@@ -350,18 +350,18 @@ def both_losses(noise: float = 0.001, correlation: float = 0.8) -> bl.Runs:
 def test_the_joint_law_is_the_two_laws():
     share, D = np.array([0.1, 0.5, 0.9]), np.array([0.1, 1.0, 3.0])
     of = {k: v for k, v in BOTH.items() if k in models.cmr_general.coefficients}
-    assert (models.cmr(D, share, np.ones(3), L=2.5, **BOTH) == models.cmr_general(D, share, L_start=2.5, **of)).all()
+    assert (cmr(D, share, np.ones(3), L=2.5, **BOTH) == models.cmr_general(D, share, L_start=2.5, **of)).all()
     alone = models.cmr_domain(D, share, L_ref=1.5, k_R=0.08, p=0.2, k_D=0.05, s=-0.05)
-    assert (models.cmr(D, share, np.zeros(3), L=1.5, **BOTH) == alone).all()
+    assert (cmr(D, share, np.zeros(3), L=1.5, **BOTH) == alone).all()
     for name, coefficient in models.cmr_general.coefficients.items():
-        if name in models.cmr.coefficients:
-            joint = models.cmr.coefficients[name]
+        if name in cmr.coefficients:
+            joint = cmr.coefficients[name]
             assert (joint.prior, joint.why, joint.role) == (coefficient.prior, coefficient.why, "general")
 
 
 def test_the_joint_law_finds_what_was_simulated_and_keeps_it(tmp_path):
     """A table with both columns needs no preparation; one fit answers the paper's goal, before and after saving."""
-    fit = bl.Model(models.cmr, both_losses()).fit(draws=300, chains=2, seed=1, progress=False)
+    fit = bl.Model(cmr, both_losses()).fit(draws=300, chains=2, seed=1, progress=False)
     assert converged(fit)
     for name, true in BOTH.items():
         ends = np.quantile(fit.posterior[name], [0.005, 0.995])
@@ -374,7 +374,7 @@ def test_the_joint_law_finds_what_was_simulated_and_keeps_it(tmp_path):
     true = brentq(lambda share: turning_tokens(share, odds_ref=0.6, kappa=1.1) - 0.5, 0.06, 0.9)
     turn = fit.critical_ratio(D=1e10, rule="turning-point")
     assert turn.interval()["lower"] < true < turn.interval()["upper"]
-    goal = {"D": 1e10, "rule": "turning-point", "weight": 1000}
+    goal: dict[str, Any] = {"D": 1e10, "rule": "turning-point", "weight": 1000}
     paper = fit.critical_ratio(**goal)
     assert (paper.draws > turn.draws).mean() > 0.95, "the falling domain loss makes room"
     again = bl.load(fit.save(tmp_path / "fit.nc"))
@@ -385,10 +385,10 @@ def test_the_joint_law_finds_what_was_simulated_and_keeps_it(tmp_path):
 def test_the_joint_law_needs_one_loss_of_each_role():
     runs = both_losses()
     with pytest.raises(DataError, match="cmr describes one domain loss, and the table has 0"):
-        bl.Model(models.cmr, bl.read_runs(runs.table.drop(columns="domain_loss")))
+        bl.Model(cmr, bl.read_runs(runs.table.drop(columns="domain_loss")))
     two = runs.table.assign(law_loss=runs.table["domain_loss"])
     with pytest.raises(DataError, match="cmr describes one domain loss, and the table has 2"):
-        bl.Model(models.cmr, bl.read_runs(two), roles={"law": "domain"})
+        bl.Model(cmr, bl.read_runs(two), roles={"law": "domain"})
     assert bl.suggest(runs)["cmr"].command.startswith("bl.Model(bl.models.cmr, runs")
     with pytest.raises(LawError, match="no seen_along and is no floor"):
         bl.Coefficient(bl.positive(1.0, 1.0), "1", "height", "a reason", seen_along="D", role="domain")

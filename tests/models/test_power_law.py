@@ -32,6 +32,7 @@ def test_the_shift_is_gone_far_out_and_bends_the_start():
 
 
 def test_the_papers_unit_gives_the_same_loss():
+    assert models.power_law.paper_units is not None
     B = models.power_law.paper_units({"D": 1e10}, B=0.45, beta=0.4)["B"]
     assert models.power_law(30.0, **TRUTH) == pytest.approx(1.9 + B * 3e11**-0.4)
 

@@ -3,11 +3,13 @@
 import re
 from collections.abc import Iterator
 from itertools import combinations
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -20,7 +22,7 @@ from tests.stand_ins import stand_in
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def figure(request) -> Figure:
+def figure(request: Any) -> Figure:
     drawn = KINDS[request.param][2]()
     FigureCanvasAgg(drawn).draw()
     return drawn
@@ -41,7 +43,7 @@ def seen(figure: Figure) -> list[Text]:
     return [text for text in texts(figure) if id(text) not in hidden | gone]
 
 
-def off_scale(axis) -> Iterator[Text]:
+def off_scale(axis: Axis) -> Iterator[Text]:
     low, high = sorted(axis.get_view_interval())
     for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
         if not low <= tick.get_loc() <= high:
@@ -171,5 +173,5 @@ def test_both_bands_of_what_was_learned_fill_their_axes(table_for):
 def test_coverage_is_sorted_and_marks_what_chance_does_not_explain():
     ax = plots.plot_coverage({"good": (89, 100), "bad": (60, 100), "better": (93, 100)}, Figure().subplots())
     assert [text.get_text() for text in ax.get_yticklabels()] == ["bad", "good", "better"]
-    inside, outside = (line.get_xdata() for line in ax.lines[:2])
-    assert list(inside) == [0.89, 0.93] and list(outside) == [0.6]
+    inside, outside = (np.asarray(line.get_xdata()).tolist() for line in ax.lines[:2])
+    assert inside == [0.89, 0.93] and outside == [0.6]

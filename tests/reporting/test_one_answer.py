@@ -1,7 +1,5 @@
 """The section of a report of several fits that gives one answer."""
 
-from typing import Any
-
 import pytest
 
 import bayeslaw as bl
@@ -10,7 +8,7 @@ from tests.stand_ins import stand_in
 
 
 @pytest.mark.filterwarnings("ignore:.*cannot be trusted:UserWarning")  # draws that were not sampled
-def test_a_report_of_several_laws_gives_one_answer(table_for: Any, tmp_path):
+def test_a_report_of_several_laws_gives_one_answer(table_for, tmp_path):
     one, other = (stand_in(models.catalogue[name], table_for, draws=120) for name in ("chinchilla", "skaling"))
     other = bl.Fit(bl.Model(models.skaling, one.model.runs), other.idata, other.settings)
     text = bl.report({"added": one, "joined": other}, tmp_path / "laws.md").read_text("utf-8")
@@ -22,7 +20,7 @@ def test_a_report_of_several_laws_gives_one_answer(table_for: Any, tmp_path):
     assert "sum of their half intervals apart" in section or "one law has all the weight" in section.lower()
 
 
-def test_laws_of_other_questions_have_none(table_for: Any, tmp_path):
+def test_laws_of_other_questions_have_none(table_for, tmp_path):
     fits = {name: stand_in(models.catalogue[name], table_for, draws=60) for name in ("chinchilla", "data_mixing")}
     text = bl.report(fits, tmp_path / "laws.md").read_text("utf-8")
     assert "## One answer of all" not in text

@@ -106,7 +106,9 @@ def both_losses() -> Fit:
     table = pd.concat([runs.baseline, runs.table])
     largest = table[table["N"] == table["N"].max()].drop(columns="N")
     priors = {"h": bl.positive(0.1, spread=0.7)}
-    return _fitted("cmr", bl.Model(models.cmr, bl.read_runs(largest), priors=priors, reference={"D": 1.5e6}))
+    return _fitted(
+        "cmr", bl.Model(models.catalogue["cmr"], bl.read_runs(largest), priors=priors, reference={"D": 1.5e6})
+    )
 
 
 def own_share_and_tokens() -> Fit:

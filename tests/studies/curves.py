@@ -144,7 +144,9 @@ def kept(case: Case, way: str, make: Callable[[bl.Model], dict[str, Any]]) -> di
 
 def chosen(case: Case) -> dict[str, Any]:
     """Return the memory with which each fitted schedule is predicted best from the other fitted ones."""
-    return kept(case, "memory", lambda model: {"memory": float(bl.compare_memories(model)["mean"].idxmin())})
+    return kept(
+        case, "memory", lambda model: {"memory": float(bl.compare_memories(model)["mean"].nsmallest(1).index[0])}
+    )
 
 
 def scores(case: Case, way: str) -> dict[str, Any]:
@@ -168,8 +170,8 @@ def scores(case: Case, way: str) -> dict[str, Any]:
         y, middle = held["loss"].to_numpy(), law.mean(axis=1)
         rows = {"MAE": abs(middle - y), "coverage": (lower <= y) & (y <= upper)}
         rows["interval score"] = interval_score(lower, upper, y, CI_PROB)
-        by_run: dict[str, Any] = pd.DataFrame(rows).groupby(held["run"].to_numpy()).mean().to_dict("list")
-        return by_run
+        by_run = pd.DataFrame(rows).groupby(held["run"].to_numpy()).mean()
+        return {str(score): values for score, values in by_run.to_dict("list").items()}
 
     return kept(case, way, make)
 
@@ -185,13 +187,14 @@ def table() -> pd.DataFrame:
 
 def side_by_side(found: pd.DataFrame, score: str, relative: str | None = None) -> pd.DataFrame:
     """Return a score, the ways beside each other; if asked, relative to that of one of them."""
-    wide = found[score].unstack("way").reindex(found.index.droplevel("way").unique())[list(WAYS)]
+    wide = found[score].unstack("way").reindex(found.droplevel("way").index.unique())[list(WAYS)]
     return wide if relative is None else wide.div(wide[relative], axis=0)
 
 
 def reached(found: pd.DataFrame) -> pd.DataFrame:
     """Return in how many laws and sets each way reaches what is asked, and by how much it misses at most."""
-    coverage, rows = side_by_side(found, "coverage"), {}
+    coverage = side_by_side(found, "coverage")
+    rows: dict[str, dict[str, str]] = {}
     held = (coverage >= COVERAGE[0]) & (coverage <= COVERAGE[1])
     for way in WAYS:
         rows[way] = {}

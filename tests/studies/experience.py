@@ -259,7 +259,7 @@ def main() -> None:
     wide = found.pivot(
         index=["family", "fitted", "factor", "model"], columns="priors", values=["rms error", "coverage"]
     )
-    wide.columns = [f"{measure}, {priors}" for measure, priors in wide.columns]
+    wide.columns = wide.columns.map(", ".join)
     page.table(wide.reset_index(), digits=2)
     page.text(
         f"{len(found)} fits of 2 x 400 draws; {int((found['R-hat'] > 1.01).sum())} have an R-hat above 1.01 (largest "

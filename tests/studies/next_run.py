@@ -281,7 +281,7 @@ def replay(case: Case, rule: str, seed: int) -> Iterator[dict[str, Any]]:
 def nearest(case: Case, runs: list[str], left: list[str], budget: float) -> list[str]:
     """Return the runs nearest to what the peer suggests, of those that the budget allows, in its order."""
     cost, chosen = case.runs["cost"], list[str]()
-    at = np.log(case.runs[["N", "D"]])
+    at = case.runs[["N", "D"]].apply(np.log)
     levels_of_cost = sorted({float(f"{c:.1e}") for c in cost[left] if c <= budget})
     if not levels_of_cost:
         return []
@@ -390,12 +390,13 @@ def verdict(done: pd.DataFrame, found: pd.DataFrame, reference: float) -> str:
     wide = done.assign(error=(done["median"] - reference).abs()).pivot_table(
         index=["stage", "start"], columns="rule", values="error"
     )
-    both = (wide["next_runs"] - wide["at random"]).dropna().groupby("stage")
+    gaps = (wide["next_runs"] - wide["at random"]).dropna()
     lines = []
-    for stage, gap in both:
-        if not stage:
+    for stage in STAGES:
+        gap = gaps[gaps.index.get_level_values("stage") == stage]
+        if gap.empty:
             continue
-        noise = float(gap.sem()) if len(gap) > 1 else float("nan")
+        noise = float(gap.std() / np.sqrt(len(gap)))
         worse = "worse by more than its noise" if gap.mean() > 2 * noise else "not worse beyond its noise"
         lines.append(f"up to {stage:g} of the FLOPs {gap.mean():+.3f} (standard error {noise:.3f}; {worse})")
     tenth = found[(found["rule"] == "next_runs") & (found["stage"] == 0.1)].iloc[0]

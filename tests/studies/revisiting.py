@@ -44,7 +44,8 @@ ANCHORS = pd.DataFrame(
 def curves() -> Iterator[tuple[str, str, pd.DataFrame]]:
     """Yield the domain, the name and the rows of every curve; rows that stand there twice count once."""
     table = pd.read_csv(DATA / "revisiting" / "benchmark.lang.csv").drop_duplicates()
-    for (domain, task, model), rows in table.groupby(["Domain", "Task", "Model"]):
+    for labels, rows in table.groupby(["Domain", "Task", "Model"]):
+        domain, task, model = map(str, labels)
         name = model if domain != "BB" else task.strip("()").replace("'", "")
         yield domain, name, rows.rename(columns={"Seen Examples": "D", "Loss": "loss"}).reset_index(drop=True)
 

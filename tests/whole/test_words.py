@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
@@ -45,7 +46,7 @@ def test_scores_are_error_rates_whatever_face_shows_them(table_for, tmp_path):
     fit = stand_in(models.domain_upsampling, table_for, draws=60)
     answer = fit.predict(duration=0.2)
     assert answer.unit == fit.model.unit == "error rate" and "loss in error rate" in repr(answer)
-    for ax in (plots.plot_fit(fit), plots.plot_along(fit, "duration"), plots.plot_learned(fit)):
+    for ax in [plots.plot_fit(fit), plots.plot_along(fit, "duration"), *np.ravel(plots.plot_learned(fit))]:
         assert ax.get_ylabel().endswith("error rate (1 - score)")
     plt.close("all")
     read = bl.read_scores(pd.DataFrame({"weight_a": [0.2, 0.5, 0.8], "weight_b": [0.8, 0.5, 0.2], "quiz_score": 0.4}))
