@@ -71,8 +71,8 @@ def _law_at(coordinates: Coordinates, vectors: list[np.ndarray]) -> _Modes:
     for x in vectors:
         unit = coordinates.evaluate_units(x)
         alone(unit, terms)
-        *own, rest = unit.reshape(len(terms) + 1, terms.shape[1], -1)
-        found.append((x[level], np.exp(x[terms])[..., None] * np.array(own), rest))
+        parts = unit.reshape(len(terms) + 1, terms.shape[1], -1)
+        found.append((x[level], np.exp(x[terms])[..., None] * parts[:-1], parts[-1]))
     return _Modes(*(np.array(part) for part in zip(*found, strict=True)))
 
 
