@@ -79,10 +79,9 @@ class Model(Specification):
     roles : mapping, optional
         ``{validation set: role}``: what the law takes a set for, for example ``{"pile": "general", "code": "domain"}``.
         A set named like a role needs none, and a role may have any number of sets.
-    misfit : {"scales", None} or Misfit
+    misfit : "scales" or Misfit, optional
         Smooth random functions of what the law misses along its scales (sizes, tokens, shares), which bend within the
-        runs and grow away from them. Predictions and decisions use the law with its misfit. With None the law is taken
-        for the truth.
+        runs and grow away from them. Predictions and decisions then use the law with its misfit.
 
     Raises
     ------

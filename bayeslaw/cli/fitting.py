@@ -34,7 +34,7 @@ def fit(
     chains: options.Chains = 4,
     outside: options.Outside = None,
     robust: options.Robust = False,
-    misfit: options.Misfit = True,
+    misfit: options.Misfit = False,
     warmup: options.Warmup = None,
     before: options.Before = None,
     memory: options.Memory = None,
@@ -79,7 +79,7 @@ def model_of(
     before: str | None,
     memory: float | None,
     role: Iterable[str] | None = None,
-    misfit: bool = True,
+    misfit: bool = False,
 ) -> "bl.Model":
     """Return the model that the options of a command describe."""
     from bayeslaw.tables.readers import read_for

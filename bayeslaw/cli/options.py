@@ -112,10 +112,7 @@ Outside = Annotated[
     ),
 ]
 Misfit = Annotated[
-    bool,
-    Option(
-        help="Smooth functions of what the law misses along sizes, tokens and shares; without them it is the truth."
-    ),
+    bool, Option("--misfit", help="Add smooth functions of what the law misses along sizes, tokens and shares.")
 ]
 Robust = Annotated[bool, Option("--robust", help="Student-t errors: outliers pull less.")]
 Seed = Annotated[int, Option(help="Seed of the sampler.")]

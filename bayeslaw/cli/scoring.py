@@ -62,7 +62,7 @@ def evaluate(
     chains: Annotated[int | None, Option(min=1, help="Number of chains.  [default: 4, or the fit's]")] = None,
     outside: options.Outside = None,
     robust: options.Robust = False,
-    misfit: options.Misfit = True,
+    misfit: options.Misfit = False,
     warmup: options.Warmup = None,
     before: options.Before = None,
     memory: options.Memory = None,
@@ -83,7 +83,7 @@ def evaluate(
             "--reference": reference,
             "--outside": outside,
             "--robust": robust,
-            "--no-misfit": not misfit,
+            "--misfit": misfit,
             "--warmup": warmup,
         }
         of_model |= {"--before": before, "--memory": memory, "--unit": unit, "--bytes-per-token": bytes_per_token}

@@ -45,7 +45,7 @@ class Specification(Described):
     loss_scale: float | None = None
     monotone: Literal["observed", "paper"] | None = "observed"
     outside: Literal["exclude", "include"] | None = None
-    misfit: Misfit | Literal["scales"] | None = "scales"
+    misfit: Misfit | Literal["scales"] | None = None
     roles: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
