@@ -33,5 +33,5 @@ def run_effect(fit: Posterior) -> CheckResult | None:
         f"whole runs err by {short(largest, 2)} of the {worst} loss (standard deviation); the prior, made for "
         f"replicated runs, expects at most {short(most, 2)}",
         "the run effect may have taken a misfit of the law for chance, with the mean law far off: compare with "
-        "noise=bl.Noise(correlated=False), or use a law with more freedom",
+        "noise=bl.Noise(correlated=False), or let the law bend with misfit='scales'",
     )

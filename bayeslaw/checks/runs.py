@@ -114,4 +114,4 @@ def laws_that_bend(law: Law) -> str:
         return free and same_losses and other is not law
 
     known = models.such_as(bends)
-    return f"a law that can bend ({known})" if shared else "a law with more freedom"
+    return " or ".join([*([f"a law that can bend ({known})"] if shared else []), "misfit='scales'"])

@@ -11,6 +11,8 @@ from bayeslaw.posterior.draws import Posterior
 
 __all__ = ["slide"]
 
+BEND = "use a law that can bend there, or a misfit beside it, Model(..., misfit='scales')"
+
 DEGREES = 3
 """Of the polynomials in the logarithm of a scale that residuals may follow."""
 
@@ -28,12 +30,7 @@ def slide(fit: Posterior) -> CheckResult | None:
         score,
         limit,
         f"the law is off most along {where}; chance explains {limit:.2f} standard errors",
-        "answers beyond the runs are off by more: "
-        + (
-            "use a law that can bend there"
-            if fit.processes
-            else "fit the law with its misfit, which misfit=None left out"
-        ),
+        "answers beyond the runs are off by more: " + ("use a law that can bend there" if fit.processes else BEND),
     )
 
 

@@ -47,7 +47,8 @@ def test_a_ragged_table_is_sampled_beside_its_misfit(robust):
     scatter = rng.standard_t(4, 80) if robust else rng.standard_normal(80)
     table = pd.DataFrame({"N": N, "D": D, "loss": loss * np.exp(0.004 * scatter)})
     runs = read_runs(table.assign(run=[f"run {i}" for i in range(80)]))
-    fit = bl.Model(models.chinchilla, runs, noise=bl.Noise(robust=robust)).fit(seed=1, progress=False)
+    model = bl.Model(models.chinchilla, runs, noise=bl.Noise(robust=robust), misfit="scales")
+    fit = model.fit(seed=1, progress=False)
     found = fit.summary()
     assert found["r_hat"].astype(float).max() <= 1.01 and found["ess_bulk"].astype(float).min() >= 400
     assert int(fit.idata["sample_stats"]["diverging"].sum()) <= 1

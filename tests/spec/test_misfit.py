@@ -122,13 +122,6 @@ def test_the_law_alone_and_the_mean_with_its_misfit_are_named(fits):
     np.testing.assert_allclose(whole.draws, alone.draws * np.exp(fit.misfit(at)), rtol=1e-12)
 
 
-def test_every_model_has_a_misfit_unless_it_is_told_otherwise(fits):
-    model = fits["scales"].model
-    assert isinstance(replace(model, misfit="scales").misfit, Misfit)
-    assert bl.Model(models.chinchilla, model.runs).processes.keys() == model.processes.keys()
-    assert not fits["plain"].model.processes
-
-
 def test_a_report_says_how_much_of_a_fit_is_the_misfits(fits):
     found = law_and_misfit(fits["scales"]).set_index("along")
     assert list(found.index) == ["N", "D", "N and D"] and law_and_misfit(fits["plain"]).empty
