@@ -80,6 +80,12 @@ def against_measured() -> Figure:
     return one(lambda ax: plots.plot_fit(stand_in(models.dcpt, table_of, outside="include"), ax), 4.4)
 
 
+def next_run() -> Figure:
+    fit = stand_in(models.chinchilla, table_of)
+    found = fit.next_runs("loss", candidates={"N": [1e9, 3e9, 1e10], "D": [1e10, 1e11]}, budget=1e23, N=1e11, D=1e12)
+    return one(found.plot)
+
+
 def learned() -> Figure:
     fit = stand_in(models.dcpt, table_of, outside="include")
     before = stand_in(models.dcpt, table_of, outside="include")
@@ -170,6 +176,11 @@ KINDS: dict[str, tuple[str, str, Callable[[], Figure]]] = {
         "`plots.plot_prior_posterior`",
         "Intervals of nine coefficients, most of them narrower than the grey stripe of the prior",
         prior_posterior,
+    ),
+    "next_runs": (
+        "`plots.plot_next_runs`",
+        "Candidates by size and tokens, coloured by what each is worth for its cost, and crosses for the runs made",
+        next_run,
     ),
     "mixture": (
         "`plots.plot_mixture` of three sources",

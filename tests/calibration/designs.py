@@ -39,6 +39,8 @@ PLANS = {
 }
 LOGGED = [400, 800, 1600, 3200, 5000, 7000, 8500, 9500, 10_000]
 MIXTURES = 24
+LOSS = 3.0
+"""Stands for the losses, which are simulated; in nats, of text."""
 
 
 def study(law: Law) -> bl.Model:
@@ -49,7 +51,7 @@ def study(law: Law) -> bl.Model:
     table = next((f for column, f in make.items() if column in law.columns), crossed)(law)
     evals = law.evals or ("first", "second")
     few = evals if law is models.dcpt or "duration" in law.columns else evals[-1:]
-    return bl.Model(law, bl.read_runs(table.assign(**{f"{e}_loss": 0.5 for e in few})))
+    return bl.Model(law, bl.read_runs(table.assign(**{f"{e}_loss": LOSS for e in few})))
 
 
 def crossed(law: Law) -> pd.DataFrame:
@@ -111,4 +113,4 @@ def curves(law: Law) -> bl.Runs:
     told: dict[str, Any] = {}
     if goes_on:
         told["before"] = before if known else schedules.unknown()
-    return bl.read_curves(pd.concat(parts).assign(general_loss=2.0), schedule=plan, **told)
+    return bl.read_curves(pd.concat(parts).assign(general_loss=LOSS), schedule=plan, **told)

@@ -399,7 +399,14 @@ def test_report(run, stored, tmp_path):
     figures = {p.name for p in (tmp_path / "docs" / "law_files").iterdir()}
     assert figures == {f"{n}.png" for n in ("shares", "critical-ratio", "predictions", "learned", "coefficients")}
     assert all(f"(law_files/{name})" in text for name in figures)
-    for part in ("# D-CPT law", "No check failed", "rise of at most 1 %", bl.__version__, "| prior |"):
+    for part in (
+        "# How much python",
+        "D-CPT law",
+        "No check failed",
+        "rise of at most 1 %",
+        bl.__version__,
+        "| prior |",
+    ):
         assert part in text
     assert r"Residuals \| \{look\} fine" in text  # data are text, never a command
     assert sorted(p.name for p in (tmp_path / "docs").iterdir()) == ["law.md", "law_files"]

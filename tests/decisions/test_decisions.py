@@ -173,7 +173,7 @@ def test_limits_and_rules():
 
 def test_a_turning_point_takes_a_law_that_bends():
     ask: dict[str, Any] = {"N": 1.8e9, "D": 1e10, "baseline": 2.4, "rule": "turning-point"}
-    with pytest.raises(LawError, match="the law dcpt has no turning point.* such as cmr_general, or use rule="):
+    with pytest.raises(LawError, match="the law dcpt has no turning point.* such as cmr_general, cmr, or use rule="):
         critical_ratio(stub(with_E(1.5)), **ask)
     with pytest.raises(RangeError, match="has no tolerance"):
         critical_ratio(stub(with_E(1.5)), max_rise=0.1, **ask)

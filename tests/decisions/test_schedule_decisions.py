@@ -79,7 +79,7 @@ def test_a_report_says_in_steps_when_a_rise_returns_to_its_start():
         return schedules_answer(changed).sentences[-1]
 
     start = "if continual pre-training goes on at a constant rate, a general loss that rose returns to its start "
-    only = "only after pre-training of fewer than 8.99 k [8.99 k, 8.99 k] steps at the rate 0.0002 (these runs: "
+    only = "only after pre-training of fewer than 8.99 k steps at the rate 0.0002 (these runs: "
     assert said({}).startswith(start + only) and said({}).endswith(" k)") and "probability" not in said({})
     assert said({"shift": -0.1}) == start + "after any pre-training"
     assert said({"A": 1e-6, "shift": 0.5}) == start + "after no pre-training, however short"

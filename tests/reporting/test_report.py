@@ -86,6 +86,7 @@ SECTIONS = [
     "What speaks against it",
     "The evidence",
     "How much the priors and the law matter",
+    "What to run next",
     "What else this fit answers",
     "Coefficients",
     "Model, data and provenance",
