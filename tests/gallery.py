@@ -179,7 +179,7 @@ KINDS: dict[str, tuple[str, str, Callable[[], Figure]]] = {
     ),
     "next_runs": (
         "`plots.plot_next_runs`",
-        "Candidates by size and tokens, coloured by what each is worth for its cost, and crosses for the runs made",
+        "Candidates by size and tokens, as large as they are worth for their cost, and crosses for the runs made",
         next_run,
     ),
     "mixture": (
