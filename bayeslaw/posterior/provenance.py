@@ -3,9 +3,9 @@
 import platform
 from importlib.metadata import version
 
+from bayeslaw.base.numbers import exact
 from bayeslaw.base.version import VERSION
-from bayeslaw.base.words import counted, place
-from bayeslaw.declare.priors import describe
+from bayeslaw.base.words import counted
 from bayeslaw.posterior.draws import Posterior
 
 __all__ = ["provenance", "title"]
@@ -22,11 +22,11 @@ def provenance(fit: Posterior) -> dict[str, str]:
     return {
         "law": f"{model.law.name} ({model.law.source})",
         "data": f"{counted(len(model.runs), 'row')}, SHA-256 {model.runs.hash}",
-        "reference": place(model.reference),
+        "reference": ", ".join(f"{k} {exact(v)}" for k, v in model.reference.items()),
         **({"priors in nats": model.describe_scale()} if model.loss_scale != 1 else {}),
         **({"roles": model.describe_roles()} if model.roles else {}),
         "pooling": ", ".join(f"{k} by {v}" for k, v in model.by.items()) or "none",
-        "own priors": "; ".join(f"{k}: {describe(p)}" for k, p in model.priors.items()) or "none",
+        "own priors": ", ".join(f"{k} = {p}" for k, p in model.priors.items()) or "none",
         "errors": model.describe_noise(),
         "shape prior, range": f"{model.monotone or 'none'}, {model.outside or 'exclude'}",
         "settings": ", ".join(f"{k} {v}" for k, v in fit.settings.items()),

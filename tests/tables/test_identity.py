@@ -200,7 +200,7 @@ def test_features_are_read_where_the_loss_was_measured():
     table = pd.DataFrame(rows, columns=["domain", "N", "D", "domain_share"]).assign(general_loss=3.0)
     table["domain_loss"] = 3 - 0.2 * np.log1p(table["D"] / 1e8)
     table.loc[(table["domain"] == "law") & (table["N"] == 1e8) & (table["D"] == 5e8), "domain_loss"] = np.nan
-    with pytest.raises(DataError, match="the domain 'law' was not measured at N 1e.08, domain_share 0.5, D 5e.08"):
+    with pytest.raises(DataError, match="the domain 'law' was not measured at N 1e8, domain_share 0.5, D 5e8"):
         bl.early_features(bl.read_runs(table), N=1e8, domain_share=0.5, tokens=[1e8, 5e8])
 
 
