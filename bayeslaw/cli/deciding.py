@@ -26,7 +26,6 @@ from bayeslaw.cli.printing import print_answer, print_stack
 from bayeslaw.decisions import DECISIONS, Decision
 from bayeslaw.errors import RangeError
 from bayeslaw.tables.areas import read_schedule
-from bayeslaw.validation.stacking import Stack, known_to
 
 __all__ = ["commands", "keyword", "question", "question_options"]
 
@@ -168,6 +167,8 @@ def _command(decision: Decision) -> Callable[..., None]:
         safe = given.pop("safe", None)
         asked = question(given)
         if also:
+            from bayeslaw.validation.stacking import Stack, known_to
+
             if safe is not None:
                 raise RangeError("--safe is asked of one fit: leave it out, or leave --also out")
             fits = load_fits([fit_file, *also])
