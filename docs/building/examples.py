@@ -92,6 +92,10 @@ SECTIONS: dict[str, dict[str, str]] = {
         "Evaluation": "to_frame, summary, unconverged",
         "compare": "",
         "stacked": "",
+        "plan": "",
+        "Plan": "frame",
+        "validation.next_runs.next_runs": "",
+        "validation.proposals.NextRuns": "frame, plot, text, as_json",
         "calibrate": "",
         "Calibration": "pit, summary, plot",
         "requirements": "",
@@ -288,6 +292,17 @@ answers = {name: one.predict(N=1e9, D=1e10).draws for name, one in {"a": sizes, 
     "plots.plot_mixture": "bl.plots.plot_mixture(mixed.best_mixture(N=1e9, D=1e10)).get_title(loc='left')",
     "plots.plot_prior_posterior": "bl.plots.plot_prior_posterior(sizes).get_xlabel()",
     "plots.plot_quantity": "bl.plots.plot_quantity(sizes.predict(N=1e9, D=[1e9, 1e10])).get_ylabel()",
+    "validation.next_runs.next_runs": """
+sizes.next_runs("loss", candidates={"N": [1e9, 1e10], "D": 1e11}, budget=1e23, N=1e11, D=1e12).frame()
+""",
+    "validation.proposals.NextRuns": """
+sizes.next_runs("loss", candidates={"N": [1e9, 1e10], "D": 1e11}, budget=1e23, N=1e11, D=1e12).stop.text
+""",
+    "plots.plot_next_runs": """
+grid = {"N": [1e9, 1e10], "D": [1e10, 1e11]}
+found = sizes.next_runs("loss", candidates=grid, budget=1e23, N=1e11, D=1e12)
+bl.plots.plot_next_runs(found).get_xlabel()
+""",
     "plots.plot_regret": "bl.plots.plot_regret(mixed.best_mixture(N=1e9, D=1e10)).get_xlabel()",
     "plots.plot_shares": f"bl.plots.plot_shares(fit, {AT}).get_xlabel()",
     "plots.plot_sources": 'bl.plots.plot_sources(mixed, "t").get_xlabel()',

@@ -10,8 +10,8 @@ README = HERE.parent / "README.md"
 GUIDES = {
     "Bring runs": ("own-runs", "which-law", "validation-sets"),
     "Shape the model": ("priors", "pooling", "repeated-data", "misfit"),
-    "Decide": ("small-replay", "budget", "scores", "domain-vectors"),
-    "Judge and tell": ("comparing", "documents", "dask"),
+    "Decide": ("small-replay", "budget", "next-runs", "plan", "scores", "domain-vectors"),
+    "Judge and tell": ("comparing", "documents", "explore", "dask"),
     "Extend": ("add-a-law", "add-a-decision", "add-a-check", "add-an-error-model"),
 }
 """The guides by what they are for."""

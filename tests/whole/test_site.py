@@ -25,7 +25,7 @@ WITHOUT = {
     *("tables.power.PowerMemory", "early_features", "compare_memories", "decisions.best_duration.duration_frontier"),
     *("decisions.domain_alignment.alignment", "decisions.domain_alignment.domain_vectors"),
     *(f"tables.meta_domains.{n}" for n in ("find_meta_domains", "MetaDomains", "Classifier", "expected_counts")),
-    *("plots.plot_calibration", "stacked", "calibrate", "Calibration"),
+    *("plots.plot_calibration", "stacked", "plan", "Plan", "calibrate", "Calibration"),
     *("errors.MissingExtra", "errors.RefitError", "errors.SamplingError"),
 }
 """Objects without an example: they need texts, many refits, or a fault of the machine; how-to pages show the first."""
