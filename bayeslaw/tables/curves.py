@@ -55,10 +55,10 @@ def read_curves(
         One row per logged step: ``run``, ``step`` (steps done, from 1), ``lr`` (rate of that step), losses; other
         columns as in `read_runs`. Rows at step 0 are kept as the baseline. Where a resumed run goes back to an earlier
         step, the later rows are kept.
-    schedule : Schedule, mapping or table, optional
+    schedule : Schedule, mapping or DataFrame, optional
         The schedule of all runs, of each (``{run: Schedule}``), or a finer table of ``step, lr`` (and ``run``). Left
         out: straight lines between the logged rates, which smooth a jump between two of them.
-    before : Schedule, mapping or table, optional
+    before : Schedule, mapping or DataFrame, optional
         The schedule of pre-training, where the runs continue one; ``schedules.unknown()`` for an open model, None
         for a run that is pre-training itself.
     warmup : int, optional

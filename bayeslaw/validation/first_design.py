@@ -11,7 +11,7 @@ import xarray as xr
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
-from bayeslaw.base.numbers import amount
+from bayeslaw.base.numbers import short
 from bayeslaw.base.progress import bar
 from bayeslaw.decisions import DECISIONS
 from bayeslaw.decisions.question import given
@@ -111,7 +111,7 @@ class Plan:
 
     def _about(self) -> str:
         unit = "" if self.unit == "1" else f" {self.unit}"
-        cost = f"{self.budget:.2g} FLOPs" if self.cost_unit == "FLOPs" else f"{amount(self.budget)} {self.cost_unit}"
+        cost = f"{short(self.budget, 2)} {self.cost_unit}"
         return (
             f"First designs of {self.law.name} for {self.question}, {cost}: expected width of the "
             f"{self.prob * 100:g} % interval, {self.before:.3g}{unit} before any run, over {self.simulations} tables "
@@ -128,11 +128,11 @@ class Plan:
         return f"narrowest: {self.best}{close}. The law is taken for true: what it misses is not simulated"
 
     def __repr__(self) -> str:
-        table = self._shown().to_string(index=False, float_format="{:.3g}".format)
+        table = self._shown().to_string(index=False, float_format=short)
         return "\n".join([self._about(), table, self._end()])
 
     def _repr_html_(self) -> str:
-        table = self._shown().to_html(index=False, border=0, float_format="{:.3g}".format)
+        table = self._shown().to_html(index=False, border=0, float_format=short)
         return f"<p>{html.escape(self._about())}</p>{table}<p>{html.escape(self._end())}</p>"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
-from bayeslaw.base.numbers import amount
+from bayeslaw.base.numbers import exact, short
 from bayeslaw.base.words import place, run_called
 from bayeslaw.decisions import DECISIONS
 from bayeslaw.decisions.regret import losses_of_choices
@@ -18,7 +18,7 @@ from bayeslaw.posterior.losses import predict
 from bayeslaw.posterior.prediction import thinned
 from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.validation.batches import LEAST_ERRORS, chosen_runs, up_to_each, with_values
-from bayeslaw.validation.candidates import CANDIDATE, FLOPS, Candidates
+from bayeslaw.validation.candidates import CANDIDATE, Candidates
 from bayeslaw.validation.neighbourhood import neighbourhood
 from bayeslaw.validation.outcomes import outcomes
 from bayeslaw.validation.proposals import NextRuns, Stop
@@ -160,8 +160,8 @@ def _check_budget(budget: float | None, plans: Candidates) -> None:
     cheapest = float(plans.table["cost"].min())
     if budget is not None and budget < cheapest:
         raise RangeError(
-            f"budget is {budget:g}, below the cheapest candidate, {cheapest:g} {plans.unit}: raise it, or give smaller "
-            "candidates"
+            f"budget is {exact(budget)}, below the cheapest candidate, {short(cheapest)} {plans.unit}: raise it, or "
+            "give smaller candidates"
         )
 
 
@@ -237,4 +237,4 @@ def _called(plans: Candidates, run: int) -> str:
 
 
 def _amount(cost: float, unit: str) -> str:
-    return f"{cost:.2g} {unit}" if unit == FLOPS else f"{amount(cost)} {unit}"
+    return f"{short(cost, 2)} {unit}"

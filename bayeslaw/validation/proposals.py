@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from bayeslaw.base.drawing import drawn
+from bayeslaw.base.numbers import short
 from bayeslaw.posterior.quantity import Quantity
 
 __all__ = ["NextRuns", "Stop"]
@@ -16,7 +17,7 @@ SHOWN = 5
 
 
 def _written(table: pd.DataFrame) -> str:
-    return table.to_string(float_format="{:.4g}".format)
+    return table.to_string(float_format=short)
 
 
 @dataclass(frozen=True)
@@ -118,5 +119,5 @@ class NextRuns:
 
     def _repr_html_(self) -> str:
         best = self.table.nlargest(SHOWN, "reduction") if self.chosen.empty else self.chosen
-        table = self._shown(best).to_html(border=0, float_format="{:.4g}".format)
+        table = self._shown(best).to_html(border=0, float_format=short)
         return f"<p>{html.escape(self._about())}</p>{table}<p>{html.escape(self.stop.text)}</p>"
