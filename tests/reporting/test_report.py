@@ -86,7 +86,6 @@ SECTIONS = [
     "What speaks against it",
     "The evidence",
     "How much the priors and the law matter",
-    "What to run next",
     "What else this fit answers",
     "Coefficients",
     "Model, data and provenance",
