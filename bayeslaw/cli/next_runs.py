@@ -17,7 +17,7 @@ from bayeslaw.decisions import DECISIONS
 from bayeslaw.posterior.losses import predict
 from bayeslaw.posterior.quantity import Quantity
 
-__all__ = ["questions"]
+__all__ = ["commands_of", "questions"]
 
 GRID = Annotated[
     Path | None,
@@ -48,12 +48,17 @@ def loss(
     return predict(fit, **options.given(N=N, D=D, U=U, domain_share=domain_share, domain=domain))
 
 
-def questions() -> dict[str, Any]:
-    """Return a command for every question, by its name."""
+def commands_of(make: Callable[[Callable[..., Any], str], Callable[..., None]]) -> dict[str, Any]:
+    """Return the command that is made for every question, by its name."""
     app = typer.Typer(rich_markup_mode=None)
     for ask, example in [*((d.ask, d.example) for d in DECISIONS.values()), (loss, "--N 7e9 --D 1e11")]:
-        app.command(ask.__name__.replace("_", "-"), cls=OnceEach)(_command(ask, example))
+        app.command(ask.__name__.replace("_", "-"), cls=OnceEach)(make(ask, example))
     return dict(typer.main.get_group(app).commands)
+
+
+def questions() -> dict[str, Any]:
+    """Return a command for every question, by its name."""
+    return commands_of(_command)
 
 
 def _command(ask: Callable[..., Any], example: str) -> Callable[..., None]:

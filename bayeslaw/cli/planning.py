@@ -11,10 +11,8 @@ import typer
 from bayeslaw.base.files import check_writable
 from bayeslaw.cli import options
 from bayeslaw.cli.deciding import keyword, question, question_options
-from bayeslaw.cli.mistakes import OnceEach
-from bayeslaw.cli.next_runs import loss
+from bayeslaw.cli.next_runs import commands_of
 from bayeslaw.cli.printing import write_csv
-from bayeslaw.decisions import DECISIONS
 
 __all__ = ["questions"]
 
@@ -30,10 +28,7 @@ OUTPUT = Annotated[
 
 def questions() -> dict[str, Any]:
     """Return a command for every question, by its name."""
-    app = typer.Typer(rich_markup_mode=None)
-    for ask, example in [*((d.ask, d.example) for d in DECISIONS.values()), (loss, "--N 7e9 --D 1e11")]:
-        app.command(ask.__name__.replace("_", "-"), cls=OnceEach)(_command(ask, example))
-    return dict(typer.main.get_group(app).commands)
+    return commands_of(_command)
 
 
 def _command(ask: Callable[..., Any], example: str) -> Callable[..., None]:
