@@ -143,7 +143,7 @@ def repeated(design: Design, columns: xr.Dataset, evals: Sequence[str] | None = 
 
 
 def cautions(fit: Posterior, mixture: xr.DataArray | None = None, **planned: Any) -> list[str]:
-    """Return the reasons against any answer of a fit about planned sizes, tokens and mixtures."""
+    """Return the reasons against an answer about planned sizes, tokens and mixtures; the largest distance comes first."""
     found, mixing = [], convergence(fit)
     if fit.method == "mle":
         found.append("a point fit (method='mle') has no interval: it does not say how sure this answer is")
@@ -163,6 +163,7 @@ def cautions(fit: Posterior, mixture: xr.DataArray | None = None, **planned: Any
             )
     found += fit.model.beyond_the_law
     farthest = [reach(fit, {column: value}) for column, value in planned.items()]
+    farthest.sort(key=lambda beyond: beyond.factor / beyond.limit, reverse=True)
     found += [str(beyond) for beyond in farthest if beyond.factor > beyond.limit]
     return found if mixture is None else found + _untried(fit, mixture)
 

@@ -12,29 +12,32 @@ from bayeslaw.reporting.answer import Answer, Verdict
 __all__ = ["advised", "converged", "go_by", "one_sentence"]
 
 MEANS = {
-    "reference run": "the priors were stated for runs of another scale, so their part in {it} means little",
     "range": "many measurements lie outside the law's range: {it} is not about them",
+    "trends": "the data disagree with a trend of the law: {it} may be turned round",
     "memory": "the memory of the annealing area does not suit these curves: {it} is off on other schedules",
     "peak learning rates": "the law is made for runs of one peak learning rate: {it} is off at each of these",
-    "run effect": "the law may have left its misfit to the run effect: {it} rests on a mean law that may be far off",
-    "neighbouring runs": "the run effect has taken a misfit of the law for chance: {it} is off by about as much",
     "sources left out": "the law misses the mixtures that leave a source out: {it} is off where one is left out",
-    "fit to the data": "measurements leave their bands too often: the true interval of {it} is wider",
-    "misfit by group": "the law misses some of the runs by more than chance: {it} is off by about as much there",
-    "misfit along scales": "the law is off along a scale by more than chance: {it} is off by more beyond the runs",
-    "scatter": "some runs scatter more than the error model says: what is said of a new run is too sure",
+    "repetition": "the law counts repeated tokens as new ones: {it} is too good where tokens repeat",
     "shape along tokens": "a loss rises along a run, which the law cannot follow: {it} holds at most up to the tokens "
     "that were measured",
-    "repetition": "the law counts repeated tokens as new ones: {it} is too good where tokens repeat",
-    "shape prior": "measured losses rise where the shape prior forbids it: that prior is part of {it}",
-    "trends": "the data disagree with a trend of the law: {it} may be turned round",
-    "boundary shares": "no share was measured where the answer may lie: read {it} as a bound",
     "identification": "the runs do not determine a coefficient, and {it} may rest on its prior",
-    "prior sensitivity": "other priors that one could defend give another answer: the priors are part of {it}",
+    "boundary shares": "no share was measured where the answer may lie: read {it} as a bound",
+    "run effect": "the law may have left its misfit to the run effect: {it} rests on a mean law that may be far off",
+    "misfit by group": "the law misses some of the runs by more than chance: {it} is off by about as much there",
+    "misfit along scales": "the law is off along a scale by more than chance: {it} is off by more beyond the runs",
+    "neighbouring runs": "the run effect has taken a misfit of the law for chance: {it} is off by about as much",
     "influential runs": "one run alone moves {it}: repeat that run first",
+    "prior sensitivity": "other priors that one could defend give another answer: the priors are part of {it}",
+    "fit to the data": "measurements leave their bands too often: the true interval of {it} is wider",
+    "scatter": "some runs scatter more than the error model says: what is said of a new run is too sure",
     "papers' fit": "the papers' fit predicts other losses: priors, pooling or the error model decide {it} in part",
+    "shape prior": "measured losses rise where the shape prior forbids it: that prior is part of {it}",
+    "reference run": "the priors were stated for runs of another scale, so their part in {it} means little",
 }
-"""What a failed check means for an answer, which is named ``it``."""
+"""What a failed check means for an answer, which is named ``it``: from the worst to the mildest."""
+
+WORST = ("range", "trends", "memory", "peak learning rates")
+"""Failed checks that are worse for an answer than its own cautions: it may be about something else, or turned round."""
 
 CAUTIONED = ("convergence", "extrapolation")
 """Checks whose sentence is a caution of the answer already."""
@@ -56,19 +59,20 @@ def advised(fit: Posterior, found: Answer, checks: Iterable[CheckResult]) -> Ans
         )
     unknown = "this check of the fit failed, and {it} may hang on it"
     failed = [check.name for check in checks if not check.passed and check.name not in CAUTIONED]
+    failed.sort(key=lambda name: [*MEANS, name].index(name))
     doubts = {name: MEANS.get(name, unknown).format(it=found.about) for name in failed}
     return replace(found, doubts=doubts, verdict=_verdict(found, doubts))
 
 
 def _verdict(found: Answer, doubts: Mapping[str, str]) -> Verdict:
-    """Return the verdict of a fit that converged: green without a doubt, red where no decision follows from it."""
-    if found.verdict.colour == "red":
+    """Return the verdict of a fit that converged, with the worst reason against it; red where no decision follows."""
+    against = [doubts[name] for name in WORST if name in doubts]
+    against += [*found.cautions, *(doubt for name, doubt in doubts.items() if name not in WORST)]
+    if found.verdict.colour == "red" or not against:
         return found.verdict
-    first, *others = [*found.cautions, *doubts.values(), ""]
-    if not first:
-        return found.verdict
-    more = f" (and {counted(len(others) - 1, 'other')}, below)" if len(others) > 1 else ""
-    return Verdict("amber", "believe it with this caveat", f"{first.rstrip('.')}{more}")
+    worst, *others = against
+    more = f" (and {counted(len(others), 'other')}, below)" if others else ""
+    return Verdict("amber", "believe it with this caveat", f"{worst.rstrip('.')}{more}")
 
 
 def converged(fits: Mapping[str, Posterior]) -> list[str]:

@@ -61,7 +61,7 @@ def several(fits: Mapping[str, Posterior], question: Mapping[str, Any] | None, b
     chosen = go_by(usable, answers, best)
     titles = dict.fromkeys(found.title or found.question for found in answers.values())
     verdict = answers[chosen or next(iter(fits))].verdict
-    if chosen and not agree:
+    if verdict.colour != "red" and not agree:
         verdict = Verdict("amber", "believe it with this caveat", "the fits differ by more than their intervals show")
     return {
         "title": titles.popitem()[0] if len(titles) == 1 else "Fits side by side",

@@ -52,6 +52,11 @@ def test_a_place_beyond_the_runs_is_named_with_its_distance(fit):
     assert any("times beyond the largest run" in c for c in allocated.cautions)
 
 
+def test_of_several_distances_the_farthest_comes_first(fit):
+    far = {"N": 2 * fit.model.design.levels["N"].max(), "D": 20 * fit.model.design.levels["D"].max()}
+    assert [caution.split()[0] for caution in fit.predict(**far).cautions] == ["D", "N"]
+
+
 def test_a_fit_that_did_not_converge_says_so_in_every_answer(fit):
     rng = np.random.default_rng(0)
     for name in fit.posterior.data_vars:  # made-up errors are all the same, which no sampler finds

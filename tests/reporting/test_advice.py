@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -18,8 +19,10 @@ from bayeslaw.checks import CHECKS, CheckResult, Checks
 from bayeslaw.declare.laws import Law
 from bayeslaw.errors import ArgumentError, RangeError
 from bayeslaw.posterior.convergence import Convergence
-from bayeslaw.reporting import advice, content, writing
+from bayeslaw.reporting import advice, content, several, writing
 from bayeslaw.reporting.advice import advised
+from bayeslaw.reporting.answer import Verdict
+from bayeslaw.reporting.sections import Findings, _against
 from bayeslaw.workflow import Fit
 from tests.stand_ins import stand_in
 
@@ -70,6 +73,24 @@ def test_every_failed_check_is_said_in_words_for_the_answer(sizes):
 
 def test_every_check_of_the_package_has_its_words():
     assert set(CHECKS) <= {*advice.MEANS, *advice.CAUTIONED}
+
+
+def test_the_badge_names_the_worst_reason_against_the_answer_and_the_checks_that_failed_follow_it(sizes):
+    found = replace(content.answer(sizes, {"flops": 1e18}), cautions=("the prior decides",))
+    failed = ["reference run", "scatter", "misfit by group", "trends"]  # in this order they are checked
+    said = advised(sizes, found, [CheckResult(name, False, "it failed") for name in failed])
+    assert said.verdict.why.endswith("may be turned round (and 4 others, below)")
+    told = _against(Findings(sizes, said, [CheckResult(name, False, "") for name in failed]))
+    assert [check.name for check in told["failed"]] == list(said.doubts) == failed[::-1]
+    mild = advised(sizes, found, [CheckResult(name, False, "it failed") for name in failed[:3]])
+    assert mild.verdict.why == "the prior decides (and 3 others, below)"
+
+
+def test_a_report_of_several_fits_that_disagree_stays_red_where_its_best_has_no_answer(sizes, tmp_path, monkeypatch):
+    monkeypatch.setattr(several, "_spread", lambda _: ("They differ.", False))
+    none = Verdict("red", "do not act", "the report has no answer to the question")
+    monkeypatch.setattr(several, "advised", lambda fit, found, checks: replace(found, verdict=none))
+    assert "> **Red: do not act**" in written({"a": sizes, "b": sizes}, tmp_path / "both.md")
 
 
 def test_the_doubts_stand_before_the_advice(sizes, tmp_path, monkeypatch):
