@@ -143,7 +143,7 @@ def repeated(design: Design, columns: xr.Dataset, evals: Sequence[str] | None = 
 
 
 def cautions(fit: Posterior, mixture: xr.DataArray | None = None, **planned: Any) -> list[str]:
-    """Return the reasons against an answer about planned sizes, tokens and mixtures; the largest distance comes first."""
+    """Return the reasons against an answer about planned sizes, tokens and mixtures; of distances the largest first."""
     found, mixing = [], convergence(fit)
     if fit.method == "mle":
         found.append("a point fit (method='mle') has no interval: it does not say how sure this answer is")
