@@ -22,14 +22,14 @@ def first(page: Path) -> tuple[str, str]:
     text = page.read_text(encoding="utf-8")
     title, *others = text.removeprefix("# ").split("\n\n")
     words = " ".join(next(part for part in others if re.match(r"[A-Z*`]", part)).split())
-    return title.strip(), re.split(r"(?<=[.?:])\s+(?=[A-Z`])", words)[0].removesuffix(":")
+    return title.strip(), re.split(r"(?<=[.?:])\s+(?=[A-Z`])", words)[0].rstrip(":.") + "."
 
 
 def table(folder: str, names: list[str]) -> str:
     """Return a table of pages."""
     rows = [first(HERE / folder / f"{name}.md") for name in names]
     lines = [f"| [{title}]({name}.md) | {said} |" for name, (title, said) in zip(names, rows, strict=True)]
-    return "\n".join(["| page | |", "|---|---|", *lines])
+    return "\n".join(["| page | what it says |", "|---|---|", *lines])
 
 
 def every(folder: str) -> str:

@@ -144,7 +144,7 @@ def test_curves():
     runs = bl.read_curves(log, warmup=0)
     one = set(runs.table) - set(log) - {"validation_loss"}
     assert one == {*documented("bl.read_curves(table)`"), *documented("every curve")}
-    settings = PAGE[PAGE.index("`runs.area_settings`") : PAGE.index("With `before=`")]
+    settings = PAGE[PAGE.index("`runs.area_settings`") : PAGE.index("`bl.read_scores(table")]
     assert re.findall(r"`([^`]+)`", settings)[1:] == list(runs.area_settings)
     both = set(bl.read_curves(log, warmup=0, before=bl.schedules.unknown()).table) - set(log) - {"validation_loss"}
     assert both == one | set(documented("bl.read_curves(table, before"))
@@ -164,8 +164,8 @@ def test_evaluation_and_comparison(sampled):
 
 
 def test_columns_of_a_runs_table(fit):
-    names = re.findall(r"`([^`]+)`", PAGE[PAGE.index("Canonical columns") : PAGE.index("Predictions have")])
+    names = re.findall(r"`([^`]+)`", PAGE[PAGE.index("A table of runs has the columns") : PAGE.index("Predictions have")])
     given: dict[str, Any] = {name: "x" for name in names if "<" not in name and name != "loss"}
     table = pd.DataFrame({"x": [0.5]}).assign(loss=2.0)
-    with pytest.raises(bl.BayeslawError, match="mapped twice"):  # known names, so the door looks at their columns
+    with pytest.raises(bl.BayeslawError, match="mapped twice"):  # known names, so their columns are looked at
         bl.read_runs(table, **given)
