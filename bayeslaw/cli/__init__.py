@@ -23,16 +23,16 @@ __all__ = ["QUESTIONS", "app"]
 QUESTIONS = {
     "critical-ratio": "The largest domain share at which a loss stays within a limit.",
     "smallest-replay": "The smallest general share at which the general loss stays within a limit.",
-    "best-ratio": "The domain share with the smallest loss for so many domain tokens.",
-    "allocation": "The model size and tokens with the smallest loss for a compute.",
+    "best-ratio": "The domain share with the smallest loss for a given number of domain tokens.",
+    "allocation": "The model size and tokens with the smallest loss for a given compute.",
     "tokens-for": "The smallest number of tokens at which a loss is reached.",
     "best-mixture": "The shares of the sources with the smallest loss.",
     "optimum-shift": "How far the best mixture moves from one size or number of tokens to another.",
     "equivalent-compute": "The factor of tokens that another mixture needs.",
-    "best-duration": "The share of the training, at its end, with the smallest loss.",
+    "best-duration": "The length of upsampling, at the end of training, with the smallest loss.",
     "best-schedule": "The loss at the end of each schedule, and the best one.",
-    "turning-length": "The steps after which a loss falls again.",
-    "critical-point": "The pre-training from which on a loss only rises.",
+    "turning-length": "The number of steps after which a loss that rose is back at its start.",
+    "critical-point": "The length of pre-training from which a loss that rises does not come back.",
     "score": "The scores of benchmarks, through a second fit from loss to score.",
 }
 """The decisions in a sentence, listed without importing what they compute with."""
@@ -75,7 +75,7 @@ class Questions(Decisions):
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the list of the commands; see `typer.core.TyperGroup`."""
         with formatter.section("Questions"):
-            formatter.write_dl([*QUESTIONS.items(), ("loss", "The loss at a place.")])
+            formatter.write_dl([*QUESTIONS.items(), ("loss", "The loss at given sizes, tokens and shares.")])
 
     def _made(self) -> dict[str, Any]:
         from bayeslaw.cli.next_runs import questions
@@ -135,7 +135,7 @@ def first(
     context: typer.Context,
     law: Annotated[str, typer.Argument(metavar="LAW", help="A name of `bayeslaw laws`.")],
 ) -> None:
-    """Compare first designs before any run: how wide the answer is expected to be after each, for a budget.
+    """Compare first designs before any run: the expected width of the answer after each, within a budget.
 
     Example: bayeslaw plan dcpt critical-ratio --N 1.8e9 --D 1e10 --max-rise 0.02 --budget 1e21
     """

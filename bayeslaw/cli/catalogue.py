@@ -16,7 +16,7 @@ __all__ = ["data", "laws", "suggest"]
 
 
 def laws(law: Annotated[str | None, typer.Argument(metavar="[LAW]")] = None) -> None:
-    """List the laws by the question they answer, or show the card of one: equation, priors and why, source, validity.
+    """List the laws by the question they answer, or show the card of one: equation, priors with reasons, source, range.
 
     Example: bayeslaw laws dcpt
     """
@@ -38,14 +38,14 @@ def laws(law: Annotated[str | None, typer.Argument(metavar="[LAW]")] = None) -> 
 
 def suggest(
     table: Annotated[Path, typer.Argument(metavar="TABLE.csv", help="Runs, curves, mixtures, windows or scores.")],
-    law: Annotated[str | None, typer.Argument(metavar="[LAW]", help="Only what is to be said of this one.")] = None,
+    law: Annotated[str | None, typer.Argument(metavar="[LAW]", help="Show only this law.")] = None,
     columns: options.Columns = None,
     loss: options.Losses = None,
     unit: options.Units = None,
     bytes_per_token: options.BytesPerToken = None,
     warmup: options.Warmup = None,
 ) -> None:
-    """Say which laws apply to a table, what each answers, which rows lie outside its range, and the line to fit it.
+    """List the laws that apply to a table: what each answers, the rows outside its range, and the command to fit it.
 
     Example: bayeslaw suggest runs.csv
     """

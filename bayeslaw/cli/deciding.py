@@ -70,27 +70,28 @@ COST = Annotated[
     typer.Option(
         "--flops-per-token",
         metavar="NUMBER|COLUMN",
-        help="FLOPs of a token per parameter, or a column of the runs with those of each model size.  [default: 6]",
+        help="FLOPs per token and parameter, or a column with the FLOPs per token of each model size.  [default: 6]",
     ),
 ]
 EVALS = Annotated[
     list[str] | None,
-    typer.Option("--eval", help="The validation set whose loss counts, or a role; of critical-ratio also several."),
+    typer.Option("--eval", help="The validation set whose loss counts, or a role; critical-ratio takes several."),
 ]
 ALSO = Annotated[
     list[Path] | None,
     typer.Option(
         "--also",
         metavar="FIT.nc",
-        help="Another fit of the same runs: one answer of both, by their weights in predicting runs left out.",
+        help="Another fit of the same runs: both answer, weighted by how well they predict held-out runs.",
     ),
 ]
-PLAN = Annotated[Path, typer.Argument(metavar="SCHEDULE.csv", help="step, lr: as long as it may get.")]
+PLAN = Annotated[Path, typer.Argument(metavar="SCHEDULE.csv", help="step, lr of the longest curve to consider.")]
 STAGE2 = Annotated[Path, typer.Argument(metavar="STAGE2.nc", help="A fit from loss to score.")]
-WEIGHT = "Turning point of domain loss + this x general loss, not of the general alone."
-BESIDE = "With --weight: the fit of the domain loss, where FIT.nc has none."
+WEIGHT = "The turning point of domain loss + this x general loss, instead of the general loss."
+BESIDE = "With --weight: a fit of the domain loss, if FIT.nc has none."
+TOGETHER = "One share at which the losses of all validation sets stay within their limits."
 RULE = "tolerance: up to a limit; break-even: no rise; turning-point: falling again by --D."
-PULL = "With --near: nats to gain for a nat of Kullback-Leibler divergence from it."
+PULL = "With --near: the gain in nats that a nat of Kullback-Leibler divergence must bring."
 
 OPTIONS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "N": (options.Size, one_or_several),
@@ -105,12 +106,13 @@ OPTIONS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "max_rise": (options.MaxRise, _plain),
     "max_increase": (options.MaxIncrease, _plain),
     "new_run": (options.NewRun, _plain),
+    "together": (Annotated[bool, typer.Option("--together", help=TOGETHER)], _plain),
     "rule": (Annotated[Rule, typer.Option(help=RULE)], lambda rule: rule.value),
     "weight": (Annotated[float | None, typer.Option(help=WEIGHT)], _plain),
     "beside": (Annotated[Path | None, typer.Option(metavar="FIT.nc", help=BESIDE)], load_fit),
     "at_most": _shares("--max", "github=0.3", "at most this share of it."),
     "at_least": _shares("--min", "web=0.1", "at least this share of it."),
-    "available": _shares("--available", "github=2e9", "all there is of it; takes --D."),
+    "available": _shares("--available", "github=2e9", "the tokens of it that exist; needs --D."),
     "near": _shares("--near", "web=0.6", "a share of the mixture to stay near to."),
     "pull": (Annotated[float | None, typer.Option(help=PULL)], _plain),
     "mixture": _shares("--mixture", "web=0.7", "a share of the mixture."),

@@ -20,7 +20,7 @@ __all__ = ["fit", "model_of", "sampled"]
 def fit(
     law: Annotated[str, typer.Argument(metavar="LAW", help="A name of `bayeslaw laws`.")],
     runs: options.RunsFile,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FIT.nc", help="Where the fit goes.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FIT.nc", help="The file to write the fit to.")],
     columns: options.Columns = None,
     loss: options.Losses = None,
     unit: options.Units = None,

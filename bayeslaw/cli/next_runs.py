@@ -44,7 +44,7 @@ SHOWN = 12
 def loss(
     fit: Any, *, N: Any = None, D: Any = None, U: Any = None, domain_share: Any = None, domain: Any = None
 ) -> Quantity:
-    """Return the loss at a place."""
+    """Return the loss at given sizes, tokens and shares."""
     return predict(fit, **options.given(N=N, D=D, U=U, domain_share=domain_share, domain=domain))
 
 

@@ -36,25 +36,25 @@ Unique = Annotated[Numbers, Option("--U", help="Unique tokens, where the law cou
 Share = Annotated[Numbers, Option(min=0, max=1, help="Domain share, where the law has one; may be repeated.")]
 Goals = Annotated[
     Texts,
-    Option("--goal", metavar="EVAL[=WEIGHT]", help="general=0.3: the validation sets that count, and how much each."),
+    Option("--goal", metavar="EVAL[=WEIGHT]", help="general=0.3: a validation set that counts, and its weight."),
 ]
 Baseline = Annotated[
     Texts,
     Option(
         metavar="[EVAL=]NATS",
-        help="General loss before, or pile=2.86: that of a validation set; left out: the D = 0 rows.",
+        help="The general loss before training, or pile=2.86: of one validation set.  [default: rows at D = 0]",
     ),
 ]
 MaxRise = Annotated[float | None, Option(help="Limit relative to the baseline: 0.03 is 3 %.")]
 MaxIncrease = Annotated[float | None, Option(help="Limit in nats.")]
-Safe = Annotated[float | None, Option(min=0, max=1, help="Also say how probably this share is safe.")]
+Safe = Annotated[float | None, Option(min=0, max=1, help="Also print the probability that this share is safe.")]
 Pretraining = Annotated[
     str | None,
-    Option("--before", metavar="FILE.csv", help="step, lr of the pre-training before; 'unknown': an open model."),
+    Option("--before", metavar="FILE.csv", help="step, lr of the pre-training before; 'unknown' for an open model."),
 ]
 RunsFile = Annotated[Path, Argument(metavar="RUNS.csv", help="The measurements.")]
 Columns = Annotated[
-    Texts, Option("--map", metavar="NAME=COLUMN", help="N=params: a canonical name and the column it is in.")
+    Texts, Option("--map", metavar="NAME=COLUMN", help="N=params: a canonical name and its column in the table.")
 ]
 Losses = Annotated[
     Texts,
@@ -67,11 +67,11 @@ Losses = Annotated[
 Units = Annotated[
     Texts,
     Option(
-        "--unit", metavar="[EVAL=]UNIT", help="Unit of the losses, or of one: nats, bits, 'bits per byte', perplexity."
+        "--unit", metavar="[EVAL=]UNIT", help="Unit of all losses, or of one: nats, bits, 'bits per byte', perplexity."
     ),
 ]
 BytesPerToken = Annotated[
-    Texts, Option("--bytes-per-token", metavar="[EVAL=]BYTES", help="Of losses in bits per byte: mean bytes per token.")
+    Texts, Option("--bytes-per-token", metavar="[EVAL=]BYTES", help="Mean bytes per token of losses in bits per byte.")
 ]
 By = Annotated[
     Texts,
@@ -83,15 +83,15 @@ By = Annotated[
 ]
 Roles = Annotated[
     Texts,
-    Option("--role", metavar="EVAL=ROLE", help="pile=general: what the law takes a validation set for."),
+    Option("--role", metavar="EVAL=ROLE", help="pile=general: the role of a validation set in the law."),
 ]
 Priors = Annotated[
     Texts,
     Option("--prior", metavar="COEFFICIENT=MEDIAN:SPREAD", help="alpha=0.35:0.3: log-normal, spread on the log scale."),
 ]
-References = Annotated[Texts, Option("--reference", metavar="NAME=VALUE", help="N=2e5: the study's own reference run.")]
+References = Annotated[Texts, Option("--reference", metavar="NAME=VALUE", help="N=2e5: a reference run of your own.")]
 Warmup = Annotated[
-    int | None, Option(metavar="STEPS", help="Curves: steps of the warm-up, where the log starts after it.")
+    int | None, Option(metavar="STEPS", help="Curves: steps of the warm-up, if the log starts after it.")
 ]
 Memory = Annotated[
     float | None,
@@ -100,21 +100,21 @@ Memory = Annotated[
 Before = Annotated[
     str | None,
     Option(
-        metavar="FILE.csv", help="Curves: step, lr (and run) of the pre-training before them; 'unknown': an open model."
+        metavar="FILE.csv", help="Curves: step, lr (and run) of the pre-training before; 'unknown' for an open model."
     ),
 ]
 Outside = Annotated[
     bool | None,
     Option(
         "--outside/--inside",
-        help="Fit rows outside the law's range too, or leave them out however many they are.  [default: leave out at "
-        "most a tenth]",
+        help="Fit rows outside the law's range too, or leave all of them out.  [default: leave them out, refuse more "
+        "than a tenth]",
     ),
 ]
 Misfit = Annotated[
-    bool, Option("--misfit", help="Add smooth functions of what the law misses along sizes, tokens and shares.")
+    bool, Option("--misfit", help="Add smooth functions along sizes, tokens and shares for what the law misses.")
 ]
-Robust = Annotated[bool, Option("--robust", help="Student-t errors: outliers pull less.")]
+Robust = Annotated[bool, Option("--robust", help="Student-t errors, so that outliers count less.")]
 Seed = Annotated[int, Option(help="Seed of the sampler.")]
 Draws = Annotated[int, Option(min=10, help="Draws per chain.")]
 Chains = Annotated[int, Option(min=1, help="Number of chains.")]

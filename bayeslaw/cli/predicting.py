@@ -16,8 +16,8 @@ __all__ = ["predict"]
 
 def predict(
     fit_file: FitFile,
-    grid: Annotated[Path, typer.Argument(metavar="GRID.csv", help="Where to predict, one row each.")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="PRED.csv", help="Where the table goes.")],
+    grid: Annotated[Path, typer.Argument(metavar="GRID.csv", help="The places to predict, one in each row.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="PRED.csv", help="The file to write the table to.")],
     prob: Prob = None,
     new_run: NewRun = False,
     warmup: Warmup = None,

@@ -15,7 +15,7 @@ __all__ = ["check", "demo", "explore", "report"]
 
 
 def check(fit_file: options.FitFile, N: options.Size = None, D: options.Tokens = None) -> None:
-    """Say whether a fit can be trusted: exit code 0 if all checks pass, 1 if one fails; N, D: also a prediction there.
+    """Check whether a fit can be trusted, with --N or --D also a prediction there; exit code 1 if a check fails.
 
     Example: bayeslaw check fit.nc && bayeslaw report fit.nc -o report.md
     """
@@ -26,12 +26,12 @@ def check(fit_file: options.FitFile, N: options.Size = None, D: options.Tokens =
 
 def report(
     fits: Annotated[list[Path], typer.Argument(metavar="FIT.nc ...", help="A fit, or several to set side by side.")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="NAME.md", help="Where it goes: .md or .html.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="NAME.md", help="The file to write, .md or .html.")],
     baseline: options.Baseline = None,
     max_rise: options.MaxRise = None,
     max_increase: options.MaxIncrease = None,
 ) -> None:
-    """Write a report, MyST Markdown or one HTML file; without a limit it answers for no rise and for 1 %.
+    """Write a report, MyST Markdown or one HTML file; the default limits are no rise and 1 %.
 
     Example: bayeslaw report fit.nc -o docs/reports/law.md
     """
@@ -42,8 +42,8 @@ def report(
 
 def explore(
     fit_file: options.FitFile,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="NAME.html", help="Where the page goes.")],
-    title: Annotated[str | None, typer.Option(metavar="TEXT", help="Its heading; by default the law.")] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="NAME.html", help="The file to write the page to.")],
+    title: Annotated[str | None, typer.Option(metavar="TEXT", help="The heading.  [default: the law]")] = None,
 ) -> None:
     """Write a page with a slider for every column of the law, and the bands of all losses that move with them.
 
@@ -53,7 +53,7 @@ def explore(
 
 
 def demo(
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where fit and report go.")] = Path(
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The folder of fit and report.")] = Path(
         "bayeslaw-demo"
     ),
     seed: options.Seed = 1,

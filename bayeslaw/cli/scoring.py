@@ -25,9 +25,9 @@ __all__ = ["compare", "evaluate"]
 
 def evaluate(
     law: Annotated[
-        str, Argument(metavar="FIT.nc | LAW", help="A fit, to refit its model, or a name of `bayeslaw laws`.")
+        str, Argument(metavar="FIT.nc | LAW", help="A fit whose model is refitted, or a name of `bayeslaw laws`.")
     ],
-    runs: Annotated[Path | None, Argument(metavar="[RUNS.csv]", help="The measurements, after a LAW.")] = None,
+    runs: Annotated[Path | None, Argument(metavar="[RUNS.csv]", help="The measurements, if LAW is given.")] = None,
     splits: Annotated[
         str | None,
         Option(metavar="SPLITS", help="by:N, by:N,domain_share, largest:N, late:D:0.6, segments:D:3 or runs:5."),
@@ -37,14 +37,14 @@ def evaluate(
         Option(
             "--by",
             metavar="COLUMN",
-            help="N: short for --splits by:N. After a LAW also COEFFICIENT=COLUMN, E=domain: partial pooling.",
+            help="N: short for --splits by:N. With a LAW also E=domain: partial pooling of a coefficient.",
         ),
     ] = None,
     output: Annotated[
         Path | None, Option("-o", "--output", metavar="SCORES.csv", help="Write the scores of every fold there.")
     ] = None,
     folder: Annotated[
-        Path | None, Option(metavar="DIR", help="Keep finished folds there; do not fit those again.")
+        Path | None, Option(metavar="DIR", help="Keep finished folds there, and do not fit them again.")
     ] = None,
     jobs: Annotated[int, Option(help="Folds fitted at a time; -1: one per core.")] = 1,
     dask: Annotated[
@@ -68,7 +68,7 @@ def evaluate(
     memory: options.Memory = None,
     prob: options.Prob = None,
 ) -> None:
-    """Refit without each part of the runs and score the predictions there; exit 1 if a refit fails.
+    """Refit without each part of the runs and score the predictions of it; exit code 1 if a refit fails.
 
     Example: bayeslaw evaluate fit.nc --by N --folder folds -o scores.csv
     """

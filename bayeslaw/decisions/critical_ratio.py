@@ -148,7 +148,8 @@ def critical_ratio(
         The validation set whose loss is limited, or a role; several give the result a dim ``eval``. By default those
         with the role ``general``.
     together : bool
-        Of several validation sets, one share at which all losses stay within their limits: the smallest of every draw.
+        Answer with one share at which the losses of all validation sets stay within their limits: the smallest of every
+        draw.
     new_run, seed
         Answer for one new run with its error, not for the mean law, and the seed of its error and of an uncertain
         baseline. A turning point is the same for both: the error shifts a whole curve.

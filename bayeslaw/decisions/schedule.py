@@ -153,7 +153,7 @@ def best_schedule(
     before : Schedule or mapping, optional
         The schedule of pre-training, one or by candidate, if the fit is of continual pre-training.
     change : bool
-        Rank by the change of the loss since the end of pre-training, the goal of eq. (5) of arXiv:2505.07796. This
+        Rank by the change of the loss since the end of pre-training, the goal (5) of arXiv:2505.07796. This
         order differs only if candidates continue different pre-training, as loss potentials do: earlier annealing
         lowers the loss, but is no change.
     new_run, seed

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 import xarray as xr
 from typer.testing import CliRunner
 
@@ -380,6 +382,28 @@ def test_every_decision_is_a_command_and_a_method():
         assert inspect.unwrap(getattr(Fit, name)) is decision.ask
         shown = CliRunner().invoke(app, ["decide", name.replace("_", "-"), "--help"])
         assert shown.exit_code == 0 and "Example: bayeslaw decide" in shown.stdout
+
+
+def commands(group: Any, names: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command below a group, by the words that call it."""
+    for name in group.list_commands(None):
+        command = group.get_command(None, name)
+        if hasattr(command, "list_commands"):
+            yield from commands(command, f"{names} {name}")
+        else:
+            yield f"{names} {name}", command
+
+
+def test_every_option_of_every_command_says_what_it_does_in_a_whole_sentence():
+    every = dict(commands(typer.main.get_command(app)))
+    assert len(every) > 2 * len(DECISIONS)
+    silent = {
+        (words, option.name): option.help
+        for words, command in every.items()
+        for option in command.params
+        if option.name not in ("help", "name", "law") and not re.search(r"(?<!eq)\.$|\]$", option.help or "")
+    }
+    assert not silent
 
 
 def test_check_exits_with_its_answer(run, monkeypatch, stored):
