@@ -74,7 +74,7 @@ class MissingExtra(BayeslawError, ImportError):
 
 
 class Caution(UserWarning):
-    """A reason against an answer that does not show it itself, such as a table."""
+    """A warning: a reason against an answer that cannot show it itself, such as a table."""
 
 
 def shown(value: object) -> str:

@@ -172,7 +172,7 @@ def _untold_columns(fit: Posterior) -> list[str]:
 
 
 def prior_decides(answers: Mapping[str, Censored]) -> CheckResult:
-    """Check whether an answer is the prior's: it fires where fits under several stated priors disagree.
+    """Check whether the prior decides an answer: it fails if fits under several stated priors disagree.
 
     Parameters
     ----------

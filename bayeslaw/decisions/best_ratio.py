@@ -23,7 +23,7 @@ SMALLEST_SHARE = 1e-3
 
 @dataclass(frozen=True, eq=False, repr=False)
 class BestRatio(Censored):
-    """The best domain share of every draw, and what it means where domain tokens may be repeated.
+    """The best domain share of every draw, and its number of epochs where domain tokens may be repeated.
 
     Parameters
     ----------

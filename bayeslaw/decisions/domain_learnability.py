@@ -90,7 +90,7 @@ class Learnability:
 
 @checked
 def learnability(fit: Posterior) -> Learnability:
-    """Return K of every domain by a law with features of domains, its direction, and how far the data informed it.
+    """Return the learnability K of every domain by a law with features of domains, and what the data say of it.
 
     Parameters
     ----------

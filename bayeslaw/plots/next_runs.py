@@ -14,7 +14,7 @@ AXES = ("domain_share", "duration", "N", "D")
 
 @checked
 def plot_next_runs(found: NextRuns, ax: Axes | None = None) -> Axes:
-    """Plot the candidates over two of their columns, as large as they narrow the interval for their cost.
+    """Plot the candidates over two of their columns; the larger, the more they narrow the interval for their cost.
 
     Of candidates at one place the best is shown; hollow points tell nothing that the estimate can see. Crosses are the
     runs made so far, and the chosen ones have their number in the batch.

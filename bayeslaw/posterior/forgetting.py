@@ -35,7 +35,7 @@ def remembers(model: Specification) -> bool:
 
 @checked
 def compare_memories(model: Specification) -> pd.DataFrame:
-    """Compare memories of the annealing area by schedules left out.
+    """Compare memories of the annealing area by how well they predict schedules left out.
 
     Least squares, with the priors as residuals, without each schedule; its losses are predicted from the others. A
     schedule stays in where the others anneal less than half as much. Where fewer than two can be left out, all runs

@@ -32,7 +32,7 @@ def early_features(
     eval: str = "domain",
     k3: Literal["second difference", "simplified"] = "second difference",
 ) -> Runs:
-    """Return the runs with the columns k1, k2 (and k3) of each domain, without the rows that gave these.
+    """Add features k1, k2 (and k3) of every domain from early losses, and leave out the rows of these losses.
 
     Parameters
     ----------

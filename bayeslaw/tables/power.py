@@ -24,7 +24,7 @@ LEAST_RATE = 1e-6
 
 @dataclass(frozen=True)
 class PowerMemory:
-    """Settings of the power memory of falls of the learning rate.
+    """Settings of the power law by which the multi-power law remembers falls of the learning rate.
 
     Attributes
     ----------

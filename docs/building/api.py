@@ -5,6 +5,7 @@ import contextlib
 import importlib
 import inspect
 import io
+import re
 import warnings
 from functools import cache
 from pathlib import Path
@@ -45,8 +46,16 @@ def file_of(dotted: str) -> str:
 
 
 def sentence(dotted: str) -> str:
-    """Return the first sentence of a docstring."""
-    return " ".join((inspect.getdoc(found(dotted)) or "").split("\n\n")[0].split())
+    """Return the first sentence of what is said of an object; of a constant that stands below it in its module."""
+    thing = found(dotted)
+    said = inspect.getdoc(thing) or ""
+    if isinstance(thing, str):
+        module, _, name = f"bayeslaw.{dotted}".rpartition(".")
+        below = re.search(
+            rf'^{name} = .*\n"""(.*?)"""', inspect.getsource(importlib.import_module(module)), re.M | re.S
+        )
+        said = below[1] if below else ""
+    return " ".join(said.split("\n\n")[0].split())
 
 
 @cache
@@ -104,7 +113,7 @@ def index() -> str:
     """Return the list of all objects."""
     parts = []
     for title, section in SECTIONS.items():
-        parts += [f"## {title}", "", "| | |", "|---|---|"]
+        parts += [f"## {title}", "", "| name | what it is |", "|---|---|"]
         parts += [f"| [{short_name(name)}]({file_of(name)}.md) | {sentence(name)} |" for name in section]
         parts.append("")
     return "\n".join(parts)

@@ -9,6 +9,7 @@ import pandas as pd
 
 import bayeslaw as bl
 from bayeslaw import models
+from bayeslaw.declare.laws import Law
 from tests.conftest import table_of
 from tests.stand_ins import second_stage, stand_in
 
@@ -40,7 +41,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "Quantity": "interval, median, to_frame, text, plot, to_xarray, as_json",
         "posterior.quantity.Censored": "p_never, p_interior, p_always",
         "grid": "",
-        "UNSEEN": "",
+        "posterior.draws.UNSEEN": "",
         "compare_memories": "",
     },
     "Decisions: methods of a fit by the same name, without the first argument": {
@@ -135,6 +136,7 @@ def names() -> dict[str, Any]:
         "sizes": stand_in(models.chinchilla, table_of, draws=500),
         "mixed": stand_in(models.nested_data_mixing, table_of),
         "windows": stand_in(models.domain_upsampling, table_of),
+        "benchmarks": stand_in(models.domain_upsampling, two_benchmarks),
         "curves": stand_in(models.lr_annealing, table_of),
         "continued": stand_in(models.cpt_dynamics, table_of),
         "domains": stand_in(models.cross_domain_dcpt, table_of, outside="include"),
@@ -145,8 +147,32 @@ def names() -> dict[str, Any]:
     }
 
 
+def two_benchmarks(law: Law, **settings: Any) -> pd.DataFrame:
+    """Return a table of windows with the error rates of two benchmarks."""
+    table = table_of(law, **settings).rename(columns={"validation_loss": "gsm8k_loss"})
+    return table.assign(general_loss=table["gsm8k_loss"].values[::-1])
+
+
 AT = "N=2e9, D=5e10, domain='code'"
 LIMIT = f"{AT}, baseline=2.7"
+COUNTS = 'counts = pd.DataFrame({"web": [620, 380], "forge": [140, 860]}, index=["kitchen", "court"])'
+GROUPS = """
+from bayeslaw.tables.meta_domains import find_meta_domains
+rng = np.random.default_rng(0)
+kinds = ["flour butter onion oven".split(), "clause party liable notice".split()]
+texts = [" ".join(rng.choice(kinds[n % 2], 8)) for n in range(200)]
+found = find_meta_domains(texts, 2)
+"""
+KEYWORDS = """
+class Keywords:
+    def meta_domains(self):
+        return ["kitchen", "court"]
+
+    def probabilities(self, texts):
+        kitchen = np.array([0.9 if "butter" in text else 0.1 for text in texts])
+        return np.stack([kitchen, 1 - kitchen], axis=1)
+
+"""
 EXAMPLES: dict[str, str] = {
     "read_runs": """
 table = pd.DataFrame({"params": [1e8, 1e8, 1e9, 1e9], "D": [1e9, 1e10, 1e9, 1e10], "loss": [4.1, 3.6, 3.3, 2.9]})
@@ -164,6 +190,16 @@ bl.read_scores(table, against="loss", chance={"quiz": 0.25})
 export = pd.DataFrame({"Step": [100, 200, 300], "run 1 - val/loss": [4.1, 3.7, 3.5]})
 bl.from_wandb(export)
 """,
+    "tables.power.PowerMemory": """
+from bayeslaw.tables.power import PowerMemory
+log = pd.DataFrame({"run": "a", "step": range(100, 1100, 100), "lr": 3e-4, "loss": np.linspace(4, 3, 10)})
+bl.read_curves(log, warmup=0, power=PowerMemory(C=2.0, beta=0.6, gamma=0.65)).area_settings
+""",
+    "early_features": """
+cell = {"N": 1e9, "domain_share": 0.5}
+table = pd.DataFrame({"D": [0.0, 1.31e8, 6.55e8, 5e9], "domain_loss": [2.9, 2.5, 2.4, 2.2], "domain": "code", **cell})
+bl.early_features(bl.read_runs(table), tokens=(1.31e8, 6.55e8), **cell).table[["D", "domain_loss", "k1", "k2"]]
+""",
     "Runs": "runs\nlen(runs), runs.evals",
     "suggest": 'bl.suggest(bl.datasets.load("dcpt-table5"))',
     "decisions.suggestions.Suggestions": 'bl.suggest(bl.datasets.load("dcpt-table5")).to_frame().head(3)',
@@ -180,7 +216,8 @@ bl.from_wandb(export)
     "Quantity": "loss = sizes.predict(N=1e9, D=[1e9, 1e10])\nloss.to_frame()\nloss.interval(0.5)['upper'].values",
     "posterior.quantity.Censored": f"ratio = fit.critical_ratio({LIMIT}, max_rise=0.02)\nfloat(ratio.p_interior)",
     "grid": "bl.grid(0.1, 0.9, points=5)",
-    "UNSEEN": "bl.UNSEEN",
+    "posterior.draws.UNSEEN": "bl.UNSEEN",
+    "compare_memories": "bl.compare_memories(curves.model)",
     "decisions.critical_ratio.critical_ratio": f"fit.critical_ratio({LIMIT}, max_rise=0.02)",
     "decisions.smallest_replay.smallest_replay": f"fit.smallest_replay({LIMIT}, max_increase=0.05)",
     "decisions.best_ratio.best_ratio": "fit.best_ratio(N=2e9, domain_tokens=5e9, domain='code')",
@@ -192,11 +229,26 @@ bl.from_wandb(export)
 mixed.equivalent_compute(mixture={"web": 0.7, "code": 0.3}, than={"web": 1.0}, N=1e9, D=1e10)
 """,
     "decisions.best_duration.best_duration": "windows.best_duration()",
+    "decisions.best_duration.duration_frontier": """
+from bayeslaw.decisions.best_duration import duration_frontier
+duration_frontier(benchmarks, target="gsm8k", general="general", weights=[0.0, 0.5, 1.0])
+""",
     "decisions.schedule.curve": "curves.curve(fall, steps=[1000, 2000, 4000])",
     "decisions.schedule.best_schedule": 'curves.best_schedule({"flat": flat, "fall": fall})',
     "decisions.turning.turning_length": "continued.turning_length(fall, before=bl.schedules.constant(8000, 2e-4))",
     "decisions.turning.critical_point": "continued.critical_point()",
     "decisions.score.score": "sizes.score(stage2, N=1e9, D=5e10)",
+    "decisions.domain_alignment.alignment": f"""
+from bayeslaw.decisions import alignment, domain_vectors
+{COUNTS}
+goal = pd.DataFrame({{"goal": [400, 600]}}, index=["kitchen", "court"])
+alignment(domain_vectors(counts, seed=1), domain_vectors(goal, seed=2).sel(source="goal", drop=True))
+""",
+    "decisions.domain_alignment.domain_vectors": f"""
+from bayeslaw.decisions import domain_vectors
+{COUNTS}
+domain_vectors(counts, seed=1).mean(["chain", "draw"]).to_pandas()
+""",
     "decisions.critical_ratio.CriticalRatio": f"fit.critical_ratio({LIMIT}, max_rise=0.02).probability_safe(0.5)",
     "decisions.best_ratio.BestRatio": "best = fit.best_ratio(N=2e9, domain_tokens=5e9, domain='code')\nbest",
     "decisions.smallest_replay.Replay": f"float(fit.smallest_replay({LIMIT}, max_increase=0.05).enough(0.5))",
@@ -218,6 +270,17 @@ sensitivity(sizes, sizes.posterior[["E", "alpha"]])
     "decisions.domain_learnability.Learnability": "bl.learnability(domains).to_frame()",
     "learnability": "bl.learnability(domains)",
     "compare": 'bl.compare({"one": sizes, "other": sizes})',
+    "tables.meta_domains.find_meta_domains": f"{GROUPS}found",
+    "tables.meta_domains.MetaDomains": f"""{GROUPS}found.meta_domains()
+found.probabilities(["butter onion oven"]).round(2)
+found.calibration_error
+""",
+    "tables.meta_domains.Classifier": f"{KEYWORDS}Keywords().probabilities(['melt the butter'])",
+    "tables.meta_domains.expected_counts": f"""
+from bayeslaw.tables.meta_domains import expected_counts
+{KEYWORDS}
+expected_counts({{"web": ["melt the butter", "a clause"], "archive": ["the clause stands"]}}, Keywords())
+""",
     "tables.mixtures.through": """
 from bayeslaw.tables.mixtures import through
 table = pd.DataFrame({"weight_books": [0.5, 0.2], "weight_web": [0.5, 0.8], "loss": [3.1, 3.0]})
@@ -232,6 +295,22 @@ through(table, vectors)
     "splits.late": 'bl.splits.late("D", 0.6)',
     "splits.segments": 'bl.splits.segments("D", 3)',
     "splits.runs": "bl.splits.runs(5)",
+    "stacked": """
+weights = {"one": 0.7, "other": 0.3}
+bl.stacked({"one": sizes, "other": sizes}, lambda fit: fit.predict(N=1e9, D=1e10), weights=weights)
+""",
+    "plan": 'bl.plan(models.cmr_ratio, "loss", 6, domain_share=0.6, simulations=2, progress=False)',
+    "Plan": """
+plan = bl.plan(models.cmr_ratio, "loss", 6, domain_share=0.6, simulations=2, progress=False)
+plan.frame()[["design", "runs", "width"]]
+plan.designs[plan.best].head(3)
+""",
+    "calibrate": "bl.calibrate(sizes.model, 4, draws=50, progress=False)",
+    "Calibration": "bl.calibrate(sizes.model, 4, draws=50, progress=False).summary().head(3)",
+    "plots.plot_calibration": """
+found = bl.calibrate(sizes.model, 4, draws=50, progress=False)
+[axes.get_title(loc='left') for axes in bl.plots.plot_calibration(found)]
+""",
     "requirements": "bl.requirements(fit)",
     "law": """
 from bayeslaw.declare import Coefficient, Covariate, law, positive

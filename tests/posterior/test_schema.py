@@ -164,7 +164,9 @@ def test_evaluation_and_comparison(sampled):
 
 
 def test_columns_of_a_runs_table(fit):
-    names = re.findall(r"`([^`]+)`", PAGE[PAGE.index("A table of runs has the columns") : PAGE.index("Predictions have")])
+    names = re.findall(
+        r"`([^`]+)`", PAGE[PAGE.index("A table of runs has the columns") : PAGE.index("Predictions have")]
+    )
     given: dict[str, Any] = {name: "x" for name in names if "<" not in name and name != "loss"}
     table = pd.DataFrame({"x": [0.5]}).assign(loss=2.0)
     with pytest.raises(bl.BayeslawError, match="mapped twice"):  # known names, so their columns are looked at

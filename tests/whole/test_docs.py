@@ -59,6 +59,14 @@ def test_the_code_runs(document, tmp_path, monkeypatch):
         assert (tmp_path / "tinycpt.html").is_file() and (tmp_path / "tinycpt.nc").is_file()
 
 
+def test_domain_vectors_are_shown_as_they_are_printed(capsys):
+    text = (ROOT / "docs" / "how-to" / "domain-vectors.md").read_text(encoding="utf-8")
+    shown = re.findall(r"\n\n```\n(.*?)```", text, re.S)
+    exec("\n".join(re.findall(r"```python\n(.*?)```", text, re.S)[:3]), {})
+    printed = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert [line for block in shown for line in block.splitlines()] == printed
+
+
 def test_the_tutorial_is_committed_as_executed():
     code = cells("code")
     assert [c["execution_count"] for c in code] == list(range(1, len(code) + 1))
