@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayeslaw.base.numbers import percent, short
 from bayeslaw.base.words import place
 from bayeslaw.decisions.study import study_of
 from bayeslaw.errors import BayeslawError
@@ -83,11 +84,11 @@ def _said(found: NextRuns, budget: float, total: float | None, asked: Mapping[st
         sentence = f"one more run{limit} would hardly narrow the {name}: {found.stop.text}"
     else:
         first = found.chosen.iloc[0]
-        share = "" if total is None else f", for {100 * first['cost'] / total:.2g} % of the FLOPs spent so far"
+        share = "" if total is None else f", for {percent(first['cost'] / total)} of the FLOPs spent so far"
         run = found.stop.text.split(" would narrow")[0].removeprefix("a run")
         sentence = (
-            f"one more run{run} is expected to narrow the interval of the {name} from {found.width:.3g} to "
-            f"{first['width']:.3g}{unit}{share}"
+            f"one more run{run} is expected to narrow the interval of the {name} from {short(found.width)} to "
+            f"{short(first['width'])}{unit}{share}"
         )
     within = found.table[found.table["cost"] <= budget].nlargest(ROWS, "reduction")
     shown = [c for c in found.table if c not in ("nats", "regret") and not str(c).endswith(("_error", "_per_cost"))]

@@ -1,11 +1,14 @@
 """One way to write a number, whatever face shows it."""
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+import bayeslaw as bl
 from bayeslaw.base.frames import Frame
 from bayeslaw.base.numbers import (
     amount,
@@ -111,3 +114,12 @@ def test_a_table_shows_what_it_holds_and_keeps_it():
     pd.testing.assert_frame_equal(
         pd.DataFrame(frame), pd.DataFrame({"N": [922720, 12384], "loss": [2.718281828, 1e-6]})
     )
+
+
+@pytest.mark.parametrize("folder", ["checks", "cli", "decisions", "plots", "posterior", "reporting"])
+def test_no_sentence_rounds_to_significant_digits_by_itself(folder):
+    """Rounded values (`float(f"...")`) and keys of files are no sentences; commands take numbers without letters."""
+    keys = ("store.py", "suggestions.py")
+    for file in sorted((Path(bl.__file__).parent / folder).glob("*.py")):
+        text = re.sub(r'float\(f"[^"]*"\)|map\("[^"]*"', "", file.read_text(encoding="utf-8"))
+        assert file.name in keys or not re.search(r":\.\d[ge]\}", text), file
