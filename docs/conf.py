@@ -10,7 +10,7 @@ import bayeslaw
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from docs.building import api, laws, lists, weight  # noqa: E402
+from docs.building import api, laws, lists, notebooks, weight  # noqa: E402
 from docs.building.equations import block, inline  # noqa: E402
 
 project = "bayeslaw"
@@ -85,5 +85,6 @@ def setup(app: Any) -> None:
     app.connect("env-get-outdated", lambda *_: ["reports/index", "laws/index", "reference/index", "index", *lists.MADE])
     app.connect("source-read", list_reports)
     app.connect("source-read", fill)
+    app.connect("doctree-read", notebooks.describe)
     app.connect("html-page-context", weight.without_notebooks)
     app.connect("build-finished", weight.defer)

@@ -21,6 +21,8 @@ KEYS = {"ArrowLeft": 37, "ArrowRight": 39, "Tab": 9}
 
 BROKEN = "[...document.images].filter(i => !i.complete || !i.naturalWidth).map(i => i.src.slice(0, 200))"
 
+BARRIERS = (Path(__file__).parent / "accessible.js").read_text(encoding="utf-8").partition("*/")[2].strip()
+
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -118,6 +120,12 @@ class Chromium:
         """Return the value of a JavaScript expression on the page, or what it promises."""
         answer = self.ask("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         return answer["result"].get("value")
+
+    def barriers(self) -> list[str]:
+        """Return what keeps some readers out, on the page as it is shown; see ``accessible.js``."""
+        self.run("await new Promise(done => setTimeout(done, 100))")
+        found: list[str] = self.run(f"return {BARRIERS}")
+        return found
 
     def run(self, script: str) -> Any:
         """Return what the statements of a script return; its errors are errors here."""

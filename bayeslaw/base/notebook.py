@@ -25,9 +25,10 @@ STYLE = """<style>
 .bayeslaw table th, .bayeslaw table td { text-align: left; vertical-align: top; padding: .15rem .7rem .15rem 0;
   border: 0; white-space: normal; overflow-wrap: break-word; background: none; }
 .bayeslaw table th { font-weight: 600; white-space: nowrap; }
-.bayeslaw .failed th { color: #d1453b; }
+.bayeslaw .failed th { color: color-mix(in srgb, #d1453b 65%, currentColor); }
 .bayeslaw table td.number { text-align: right; white-space: nowrap; }
 .bayeslaw .wide { overflow-x: auto; }
+@media (max-width: 40rem) { .bayeslaw .failed :is(th, td) { display: block; } }
 </style>"""
 
 
@@ -49,7 +50,7 @@ def folded(title: str, body: str, opened: bool = False) -> str:
 def lines(rows: Iterable[Sequence[str]], kind: str = "") -> str:
     """Return a table without a head: the first cell of every row names it."""
     cells = ("".join(f"<{tag}>{html.escape(c)}</{tag}>" for tag, c in _tagged(row)) for row in rows)
-    return f"<div class='wide {kind}'><table>{''.join(f'<tr>{row}</tr>' for row in cells)}</table></div>"
+    return f"<div class='wide {kind}' tabindex='0'><table>{''.join(f'<tr>{row}</tr>' for row in cells)}</table></div>"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1) -> str:
@@ -60,7 +61,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1) ->
         for row in rows
     )
     body = "".join(f"<tr>{row}</tr>" for row in cells)
-    return f"<div class='wide'><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
+    return f"<div class='wide' tabindex='0'><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
 def _tagged(row: Sequence[str]) -> Iterable[tuple[str, str]]:

@@ -9,6 +9,8 @@ import struct
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from bayeslaw.declare.equations import plain_equation
+
 __all__ = ["DPI", "MARK", "badge", "drawn", "figure", "fold", "page"]
 
 MARK = "\ue000"
@@ -37,7 +39,7 @@ def page(markdown: str, title: str, pieces: list[str]) -> str:
     from markdown_it import MarkdownIt
 
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
-    parser.add_render_rule("table_open", lambda *_: '<div class="table"><table>')
+    parser.add_render_rule("table_open", lambda *_: '<div class="table" tabindex="0"><table>')
     parser.add_render_rule("table_close", lambda *_: "</table></div>")
     tokens, sections = parser.parse(markdown), {}
     for opening, inline in zip(tokens, tokens[1:], strict=False):
@@ -60,7 +62,8 @@ def figure(png: bytes, caption: str) -> str:
     size = f"max-width: {105 * inches:.0f}px; min-width: {72 * inches:.0f}px"
     source, said = base64.b64encode(png).decode(), html.escape(caption)
     return (
-        f'<figure><div class="wide"><img style="{size}" src="data:image/png;base64,{source}" alt="{said}"></div>'
+        '<figure><div class="wide" tabindex="0">'
+        f'<img style="{size}" src="data:image/png;base64,{source}" alt="{said}"></div>'
         f"<figcaption>{said}</figcaption></figure>"
     )
 
@@ -90,5 +93,5 @@ def drawn(equation: str) -> str:
     svg = re.sub(
         r'(width|height)="([\d.]+)pt"', lambda m: f'{m[1]}="{float(m[2]) / EQUATION_POINTS:.3f}em"', svg, count=2
     )
-    label = html.escape(equation, quote=True)
-    return f"<p>{svg.replace('<svg', f'<svg role="img" aria-label="{label}" fill="currentColor"', 1)}</p>"
+    label = html.escape(plain_equation(equation), quote=True)
+    return f'<p tabindex="0">{svg.replace("<svg", f'<svg role="img" aria-label="{label}" fill="currentColor"', 1)}</p>'

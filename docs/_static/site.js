@@ -17,13 +17,27 @@ for (const block of document.querySelectorAll("div.highlight")) {
   block.append(button);
 }
 
+/* What scrolls sideways can be reached, and scrolled, by keys. */
+const reachable = new ResizeObserver(entries => {
+  for (const { target } of entries) {
+    if (target.scrollWidth > target.clientWidth) target.tabIndex = 0; else target.removeAttribute("tabindex");
+  }
+});
+for (const region of document.querySelectorAll("div.math, .wide, .text_html")) reachable.observe(region);
+
+/* The search button is called what it shows; the empty corner of a table is no heading. */
+document.querySelector(".search-button-field")?.removeAttribute("aria-label");
+for (const corner of document.querySelectorAll("th:empty")) corner.replaceWith(document.createElement("td"));
+
 /* Figures are drawn at 150 dots an inch: letters as large as the page's, and never smaller than 11 px. */
 for (const image of document.querySelectorAll("article img[src$='.png']")) {
   const size = () => {
     const inches = image.naturalWidth / 150;
     image.style.maxWidth = `${105 * inches}px`;
     image.style.minWidth = `${72 * inches}px`;
-    (image.closest("p, .cell_output") || image).classList.add("wide");
+    const region = image.closest("p, .cell_output") || image;
+    region.classList.add("wide");
+    reachable.observe(region);
   };
   if (image.complete) size(); else image.addEventListener("load", size);
 }

@@ -149,6 +149,7 @@ def test_a_page_is_used_by_keyboard_and_on_a_phone(browser, dcpt, tmp_path):
     page = dcpt.explore(tmp_path / "page.html")
     for width, dark in ((1400, False), (1400, True), (390, False), (390, True)):
         assert browser.show(page, width, dark) == []
+        assert browser.barriers() == [], (width, dark)
         unnamed = browser.value(
             "[...document.querySelectorAll('input, select')].filter((e) => !e.labels.length).length"
         )

@@ -32,6 +32,7 @@ def test_a_report_in_one_file(browser, name, table_for, tmp_path, monkeypatch):
     page = report(stand_in(models.catalogue[name], table_for, draws=60), tmp_path / "law.html")
     for width, dark in SCREENS:
         assert browser.show(page, width, dark) == [], (width, dark)
+        assert browser.barriers() == [], (width, dark)
     assert browser.value("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)", "dark is dark"
 
 
@@ -40,6 +41,29 @@ def test_a_report_in_one_file(browser, name, table_for, tmp_path, monkeypatch):
 def test_a_report_on_the_site(browser, page):
     for width in (1280, 390):
         assert browser.show(page, width) == [], width
+
+
+def test_what_keeps_readers_out_is_found(browser, tmp_path):
+    page = tmp_path / "closed.html"
+    pixel = "data:image/gif;base64,R0lGODlhAQABAAAAACw="
+    page.write_text(
+        "<!doctype html><meta name=viewport content='width=device-width'><h1>one</h1><h3>three</h3><main>"
+        f"<p style='color:#999'>pale</p><p style='font-size:9px'>small</p><img src='{pixel}' alt='law_files/a.png'>"
+        "<a href='#x'></a><select></select><div style='overflow-x:auto'><p style='width:900px'>wide</p></div></main>"
+    )
+    browser.show(page, 390)
+    said = "\n".join(browser.barriers())
+    for part in (
+        "contrast of 2.8",
+        "9 px: p small",
+        "H3 after H1",
+        "no language",
+        "law_files",
+        "no name: <a",
+        "no label",
+    ):
+        assert part in said, said
+    assert "keys do not scroll" in said
 
 
 def test_what_is_broken_is_found(browser, tmp_path):
