@@ -10,7 +10,7 @@ import bayeslaw
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from docs.building import api, laws, lists, notebooks, weight  # noqa: E402
+from docs.building import api, laws, lists, notebooks, styles, weight  # noqa: E402
 from docs.building.equations import block, inline  # noqa: E402
 
 project = "bayeslaw"
@@ -87,4 +87,5 @@ def setup(app: Any) -> None:
     app.connect("source-read", fill)
     app.connect("doctree-read", notebooks.describe)
     app.connect("html-page-context", weight.without_notebooks)
-    app.connect("build-finished", weight.defer)
+    app.connect("build-finished", weight.lighten)
+    app.connect("build-finished", styles.prune)

@@ -19,7 +19,11 @@ PATIENCE = 60.0
 
 KEYS = {"ArrowLeft": 37, "ArrowRight": 39, "Tab": 9}
 
-BROKEN = "[...document.images].filter(i => !i.complete || !i.naturalWidth).map(i => i.src.slice(0, 200))"
+BROKEN = """Promise.all([...document.images].map(async i => {
+  i.loading = "eager";
+  return i.decode().then(() => "", () => i.src.slice(0, 200));
+})).then(found => found.filter(Boolean))"""
+"""Images that cannot be shown, those included that would come when somebody scrolls there."""
 
 BARRIERS = (Path(__file__).parent / "accessible.js").read_text(encoding="utf-8").partition("*/")[2].strip()
 
@@ -123,7 +127,7 @@ class Chromium:
 
     def barriers(self) -> list[str]:
         """Return what keeps some readers out, on the page as it is shown; see ``accessible.js``."""
-        self.run("await new Promise(done => setTimeout(done, 100))")
+        self.run("await new Promise(done => setTimeout(done, 100)); document.getAnimations().map(a => a.finish())")
         found: list[str] = self.run(f"return {BARRIERS}")
         return found
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 DOCS, SITE = ROOT / "docs", ROOT / "docs" / "_build"
 sys.path.insert(0, str(ROOT))
 
-from docs.building import api, equations, laws, lists  # noqa: E402
+from docs.building import api, equations, laws, lists, styles, weight  # noqa: E402
 from docs.building.examples import EXAMPLES, SECTIONS  # noqa: E402
 
 OBJECTS = {dotted: members for section in SECTIONS.values() for dotted, members in section.items()}
@@ -104,11 +104,26 @@ BLOCKING = re.compile(r'<link[^>]*href="([^"?]+\.css)[^"]*"|<script src="([^"?]+
 
 
 @built
-def test_what_a_page_waits_for_before_it_is_seen_weighs_less_than_500_kb():
+def test_what_a_page_waits_for_before_it_is_seen_weighs_less_than_350_kb():
     for page in (p for p in SITE.rglob("*.html") if "_static" not in p.parts):
         head = page.read_text(encoding="utf-8").split("</head>")[0]
         files = {page.parent / name for pair in BLOCKING.findall(head) for name in pair if name}
-        assert sum(file.stat().st_size for file in files) < 450_000, page
+        assert sum(file.stat().st_size for file in (page, *files)) < 350_000, page
+        assert ("searchindex.js" in page.read_text(encoding="utf-8")) == (page.name == "search.html"), page
+
+
+def test_a_style_keeps_the_rules_that_a_page_may_need():
+    style = """/* {no} */ .a{b:c}.gone{b:c}.a:not(.gone),.gone .a,[x="}"]{b:c} @media (x:y){.gone{b:c}} @charset "u";
+    @media print{.a,.bs-auto{b:c}} @font-face{src:url("a;b")}"""
+    kept = '.a{b:c}.a:not(.gone),[x="}"]{b:c}@charset "u";@media print{.a,.bs-auto{b:c}}@font-face{src:url("a;b")}'
+    assert styles.needed(style, {"a"}) == kept and styles.needed(kept, {"a"}) == kept
+
+
+def test_a_page_puts_off_what_it_can_wait_for():
+    page = '<script src="x/searchindex.js?v=1"></script><script src="doctools.js"></script><img src="a"><img src="b">'
+    lighter = '<script defer src="doctools.js"></script><img src="a"><img loading="lazy" src="b">'
+    assert weight.light(page, searches=False) == lighter == weight.light(lighter, searches=False)
+    assert "searchindex" in weight.light(page, searches=True)
 
 
 PAGES = ("index", "laws/index", "laws/dcpt", "reference/critical_ratio", "how-to/index", "tutorial", "gallery", "404")
