@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayeslaw.base.numbers import SMALLEST_SHARE, amount, exact, probability, short, written
+from bayeslaw.base.numbers import SMALLEST_SHARE, amount, between, exact, probability, short, written
 from bayeslaw.base.words import counted, place
 from bayeslaw.decisions import DECISIONS
 from bayeslaw.decisions.best_mixture import Mixture
@@ -111,7 +111,9 @@ def mixture(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer
             ),
             Picture(
                 "regret",
-                "Posterior of the regret of the recommended mixture" + "".join(f" and of {n}" for n in rivals),
+                "Posterior of the regret of the recommended mixture"
+                + "".join(f" and of {n}" for n in rivals)
+                + f"; that of the recommended one has the median {short(regret.median())}",
                 lambda: grid([best], lambda b, ax: plot_regret(b, legend, ax), height=2.8),
             ),
         ],
@@ -176,7 +178,8 @@ def durations(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answ
         [
             Picture(
                 "durations",
-                "Loss over the upsampled window, one band per benchmark, with the best window marked",
+                "Loss over the upsampled window, one band per benchmark; the best window is marked, "
+                + str(chosen.text().item()),
                 lambda: grid(
                     [chosen], lambda q, ax: plot_along(fit, "duration", ax, best=q, **columns_of(at)), height=3.4
                 ),
@@ -224,6 +227,7 @@ def schedules(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answ
                 heads.append(f"{best_of} on the {name}, at about {short(final.median().values[k])}")
                 draws[f"{name}, {runs[k]}"] = final.draws.isel(row=k).reset_coords(drop=True)
     every, rivals = list(frame["run"]), bool(sentences)
+    ends = (float(rows["loss"].sel(row=every).min()), float(rows["loss"].sel(row=every).max()))
     if not rivals:
         draws = {
             f"{e} loss at the end of {run}": losses.sel(eval=e, row=run).reset_coords(drop=True)
@@ -262,7 +266,8 @@ def schedules(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answ
         [
             Picture(
                 "curves",
-                "Measured losses of single runs on the band of the mean law, below their learning rate",
+                "Measured losses of single runs on the band of the mean law, below their learning rate; "
+                f"{counted(len(every), 'run')} end at {between(*ends, short)}",
                 lambda: curves(fit, every),
             )
         ],

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
 from bayeslaw.base.numbers import between, exact, percent, short
 from bayeslaw.base.words import place
 from bayeslaw.decisions.critical_ratio import CriticalRatio
@@ -21,6 +21,7 @@ from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.inference import prior_predictive
 from bayeslaw.posterior.losses import predict
 from bayeslaw.posterior.prediction import at_rows
+from bayeslaw.posterior.sensitivity import in_prior_units
 
 __all__ = ["Picture", "curves", "of_coefficients", "of_fit"]
 
@@ -77,10 +78,24 @@ def of_fit(fit: Posterior, ratios: dict[tuple[Any, Any], CriticalRatio]) -> list
 
     learned = Picture(
         "learned",
-        "Losses before the data (above, grey) and after them (below), each on a scale of its own",
+        "Losses before the data (above, grey) and after them (below), each on a scale of its own"
+        + _narrowed(prior, fit),
         lambda: grid(fit.evals, learned_of, height=5.0, most=MOST_LEARNED, ratios=(1, 1)),
     )
     return [*pictures, learned]
+
+
+def _narrowed(prior: Posterior, fit: Posterior) -> str:
+    """Say how much narrower the losses of a run in the middle of the table are after the data than before."""
+    rows, columns = fit.model.design.rows, [*fit.model.law.columns, *fit.model.design.groups]
+    at = rows[list(dict.fromkeys(columns))].isel(row=[rows.sizes["row"] // 2])
+    low, high = (
+        np.array([one.loss(at).quantile(level, SAMPLE).values for one in (prior, fit)]) for level in levels(CI_PROB)
+    )
+    before, after = (high - low).reshape(2, -1).mean(axis=1)
+    if not 0 < after < before:
+        return ""
+    return f", {short(before / after, 2)} times narrower in the middle of the table"
 
 
 def _over_shares(fit: Posterior, ratios: dict[tuple[Any, Any], CriticalRatio]) -> Picture:
@@ -127,13 +142,31 @@ def _from_to(fit: Posterior, at: dict[str, Any]) -> str:
     return f". {f'At {where}' if where else 'There'}, shares {exact(ends[0])} to {exact(ends[1])}: {', '.join(losses)}"
 
 
+def _left_over(fit: Posterior) -> str:
+    """Say which coefficient the data narrowed most, and which least."""
+    spreads = {name: float(z.std(SAMPLE).min()) for name, z in in_prior_units(fit).items()}
+    if len(spreads) < 2:
+        return ""
+    least, most = (pick(spreads, key=spreads.__getitem__) for pick in (min, max))
+    left, more = (f"{name} ({percent(spreads[name])})" for name in (least, most))
+    return f"; least is left of {left}, most of {more}"
+
+
+def _ends(fit: Posterior, name: str) -> str:
+    """Say which source has the lowest and which the highest coefficient."""
+    middle = fit.posterior[name].median(SAMPLE)
+    middle = middle.mean([dim for dim in middle.dims if dim != "source"])
+    low, high = (str(middle["source"].values[at]) for at in (middle.values.argmin(), middle.values.argmax()))
+    return f"{low} has the lowest {name}, {high} the highest"
+
+
 def of_coefficients(fit: Posterior) -> list[Picture]:
     """Return the figures of every coefficient beside its prior, and of the coefficients of every source."""
     coefficients = fit.model.law.coefficients
     height = float(np.clip(0.3 * len(coefficients) + 1.2, 2.2, 5.0))
     prior = Picture(
         "coefficients",
-        "Interval of every coefficient in standard deviations of its prior; the grey stripe is the prior",
+        f"Interval of every coefficient in standard deviations of its prior, the grey stripe{_left_over(fit)}",
         lambda: grid([fit], plot_prior_posterior, height=height),
     )
     of_sources = [name for name in coefficients if "source" in fit.posterior[name].dims]
@@ -142,7 +175,7 @@ def of_coefficients(fit: Posterior) -> list[Picture]:
     lines = min(fit.posterior.sizes["source"], MOST_SOURCES) * (1 + 0.15 * len(fit.evals))
     by_source = Picture(
         "sources",
-        f"Intervals of {' and '.join(of_sources)} of every source, one row per source, the lowest first",
+        f"Intervals of {' and '.join(of_sources)} of every source, one row per source; {_ends(fit, of_sources[0])}",
         lambda: grid(of_sources, lambda name, ax: plot_sources(fit, name, ax), height=float(0.24 * lines + 1.4)),
     )
     return [by_source, prior]

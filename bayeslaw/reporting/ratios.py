@@ -139,7 +139,8 @@ def _picture(rows: list[dict[str, Any]], table: pd.DataFrame) -> Picture:
     if len(rows) == 1:
         return Picture(
             "critical-ratio",
-            "Posterior of the critical ratio; the strip shows where its interval lies between 0 and 1",
+            f"Posterior of the critical ratio, {rows[0]['critical ratio']} in the mean law; the strip shows where its "
+            "interval lies between 0 and 1",
             lambda: grid(
                 rows, lambda row, ax: plot_critical_ratio(row["ratio"], ax, _title(row, _at(row, table))), height=2.8
             ),

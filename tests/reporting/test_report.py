@@ -26,6 +26,7 @@ from bayeslaw.posterior.convergence import Convergence
 from bayeslaw.reporting import advice, content, critical_ratios, ratios, report, writing
 from bayeslaw.reporting import answer as report_answer
 from bayeslaw.reporting.coefficients import coefficients, in_short
+from bayeslaw.reporting.figures import of_coefficients, of_fit
 from bayeslaw.reporting.page import MARK, drawn, page
 from bayeslaw.workflow import Fit
 from tests.stand_ins import stand_in
@@ -120,6 +121,16 @@ def test_html_is_one_file_with_the_same_content(tiny, written, tmp_path):
         "<table>" in text and "| --- |" not in text and "**" not in re.sub(r"<svg.*?</svg>", "", text, flags=re.DOTALL)
     )
     assert unbalanced(text) == []
+
+
+def test_figures_are_described_by_what_one_sees_in_them(tiny, table_for):
+    said = [picture.alt for picture in [*of_fit(tiny, {}), *of_coefficients(tiny)]]
+    assert all(re.search(r"\d", alt) for alt in said)
+    spreads = {name: float(z.std(("chain", "draw")).min()) for name, z in sensitivity.in_prior_units(tiny).items()}
+    assert f"left of {min(spreads, key=spreads.__getitem__)} " in said[-1]
+    mixed = stand_in(models.nested_data_mixing, table_for, draws=60)
+    middle = mixed.posterior["t"].median(("chain", "draw")).mean(["eval"])
+    assert f"{middle['source'].values[middle.values.argmin()]} has the lowest t" in of_coefficients(mixed)[0].alt
 
 
 def unbalanced(text: str) -> list[str]:
