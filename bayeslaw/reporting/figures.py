@@ -95,7 +95,7 @@ def _narrowed(prior: Posterior, fit: Posterior) -> str:
     before, after = (high - low).reshape(2, -1).mean(axis=1)
     if not 0 < after < before:
         return ""
-    return f", {short(before / after, 2)} times narrower in the middle of the table"
+    return f", {short(before / after, 2)} times narrower mid-table"
 
 
 def _over_shares(fit: Posterior, ratios: dict[tuple[Any, Any], CriticalRatio]) -> Picture:
@@ -143,13 +143,10 @@ def _from_to(fit: Posterior, at: dict[str, Any]) -> str:
 
 
 def _left_over(fit: Posterior) -> str:
-    """Say which coefficient the data narrowed most, and which least."""
+    """Say which coefficient the data narrowed most, and what they left of the spread of its prior."""
     spreads = {name: float(z.std(SAMPLE).min()) for name, z in in_prior_units(fit).items()}
-    if len(spreads) < 2:
-        return ""
-    least, most = (pick(spreads, key=spreads.__getitem__) for pick in (min, max))
-    left, more = (f"{name} ({percent(spreads[name])})" for name in (least, most))
-    return f"; least is left of {left}, most of {more}"
+    narrowest = min(spreads, key=spreads.__getitem__, default="")
+    return f"; narrowest: {narrowest} ({percent(spreads[narrowest])})" if spreads else ""
 
 
 def _ends(fit: Posterior, name: str) -> str:

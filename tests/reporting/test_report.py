@@ -127,7 +127,7 @@ def test_figures_are_described_by_what_one_sees_in_them(tiny, table_for):
     said = [picture.alt for picture in [*of_fit(tiny, {}), *of_coefficients(tiny)]]
     assert all(re.search(r"\d", alt) for alt in said)
     spreads = {name: float(z.std(("chain", "draw")).min()) for name, z in sensitivity.in_prior_units(tiny).items()}
-    assert f"left of {min(spreads, key=spreads.__getitem__)} " in said[-1]
+    assert f"narrowest: {min(spreads, key=spreads.__getitem__)} " in said[-1]
     mixed = stand_in(models.nested_data_mixing, table_for, draws=60)
     middle = mixed.posterior["t"].median(("chain", "draw")).mean(["eval"])
     assert f"{middle['source'].values[middle.values.argmin()]} has the lowest t" in of_coefficients(mixed)[0].alt
