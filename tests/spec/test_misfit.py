@@ -163,7 +163,7 @@ def test_the_command_line_has_a_misfit(tmp_path, capsys):
 
     curves(1.0).to_csv(tmp_path / "runs.csv", index=False)
     with pytest.raises(SystemExit) as left:
-        app(["fit", "chinchilla", str(tmp_path / "runs.csv"), "-o", str(tmp_path / "fit.nc"), "--misfit", "--draws=50"])
+        app(["fit", "chinchilla", str(tmp_path / "runs.csv"), "-o", str(tmp_path / "fit.nc"), "--draws=50"])
     assert not left.value.code
     assert "misfit_D_slope" in capsys.readouterr().out
     assert bl.load(tmp_path / "fit.nc").processes
