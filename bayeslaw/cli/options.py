@@ -111,8 +111,8 @@ Outside = Annotated[
         "than a tenth]",
     ),
 ]
-Misfit = Annotated[
-    bool, Option("--misfit", help="Add smooth functions along sizes, tokens and shares for what the law misses.")
+LawAlone = Annotated[
+    bool, Option("--law-alone", help="Leave out the misfit: smooth functions along scales for what the law misses.")
 ]
 Robust = Annotated[bool, Option("--robust", help="Student-t errors, so that outliers count less.")]
 Seed = Annotated[int, Option(help="Seed of the sampler.")]
