@@ -62,8 +62,8 @@ class Coefficient(Described):
             raise LawError(f"between={shown(self.between)} is no spread: give a number above 0")
         if self.role and (self.seen_along or self.floor):
             raise LawError(
-                f"{self.meaning}: a coefficient of the {self.role} loss alone has no seen_along and is no floor, which "
-                "are of all losses; leave them out"
+                f"{self.meaning}: seen_along and floor are for coefficients of all losses, not of the {self.role} loss "
+                "alone: leave them out"
             )
 
     def scaled(self, scale: float, own: Prior | None = None) -> "Coefficient":

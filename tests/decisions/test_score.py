@@ -98,7 +98,7 @@ def test_the_best_of_several_plans_by_a_weighted_score(table_for):
 
 def test_questions_that_cannot_be_asked(stage1, table_for):
     stage2 = second_stage()
-    with pytest.raises(LawError, match="chinchilla leads from no loss to a score"):
+    with pytest.raises(LawError, match="chinchilla is no law from loss to score"):
         stage1.score(stage1, N=2e9, D=1e10)
     with pytest.raises(DataError, match="D is missing"):
         stage1.score(stage2, N=2e9)
