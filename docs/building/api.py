@@ -52,7 +52,7 @@ def sentence(dotted: str) -> str:
     if isinstance(thing, str):
         module, _, name = f"bayeslaw.{dotted}".rpartition(".")
         below = re.search(
-            rf'^{name} = .*\n"""(.*?)"""', inspect.getsource(importlib.import_module(module)), re.M | re.S
+            rf'^{name} = [^\n]*\n"""(.*?)"""', inspect.getsource(importlib.import_module(module)), re.M | re.S
         )
         said = below[1] if below else ""
     return " ".join(said.split("\n\n")[0].split())

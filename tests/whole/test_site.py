@@ -40,6 +40,7 @@ def test_every_object_has_a_page_and_an_example():
     files = [api.file_of(dotted).casefold() for dotted in OBJECTS]
     assert len(set(files)) == len(files), "two pages have one name on systems that do not tell cases apart"
     assert all(api.sentence(dotted).endswith(".") for dotted in OBJECTS)
+    assert api.sentence("posterior.draws.UNSEEN").startswith("The label of a group that was not fitted")
 
 
 def test_every_guide_is_listed_with_its_first_sentence():
