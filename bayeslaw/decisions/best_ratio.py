@@ -40,10 +40,8 @@ class BestRatio(Censored):
     def _beside(self) -> dict[str, Any]:
         if self.epochs is None or self.p_further_epoch_hurts is None:
             return {}
-        ends = {f"epochs_{k}": v.values.tolist() for k, v in self.epochs.interval().items()}
-        known = self.p_further_epoch_hurts
-        further = known.astype(object).where(known.notnull(), None).values.tolist()
-        return {"epochs": self.epochs.median().values.tolist(), **ends, "p_further_epoch_hurts": further}
+        ends = {f"epochs_{k}": v for k, v in self.epochs.interval().items()}
+        return {"epochs": self.epochs.median(), **ends, "p_further_epoch_hurts": self.p_further_epoch_hurts}
 
 
 def best_ratio(

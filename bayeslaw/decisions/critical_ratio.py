@@ -8,7 +8,6 @@ import numpy as np
 import xarray as xr
 
 from bayeslaw import models
-from bayeslaw.base.arguments import numbers
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.base.numbers import exact, short
 from bayeslaw.decisions.baseline import baseline_of
@@ -95,12 +94,7 @@ class CriticalRatio(Censored):
         RangeError
             `share` lies outside the searched range.
         """
-        values = numbers(share, "share")
-        if (bad := ~((values >= self.low) & (values <= self.high))).any():
-            within = f"[{exact(self.low)}, {exact(self.high)}]"
-            raise RangeError(f"share is {exact(values[bad][0])}: give one in the searched range {within}")
-        asked = xr.DataArray(values, dims=["share"] * values.ndim, coords={"share": values} if values.ndim else None)
-        return ((self.draws >= asked) & (self.draws > self.low)).mean(SAMPLE)
+        return ((self.draws >= self._within(share, "share")) & (self.draws > self.low)).mean(SAMPLE)
 
 
 def critical_ratio(

@@ -12,8 +12,8 @@ from bayeslaw import models
 from bayeslaw.checks.residuals import misfit, scatter, variance_of_sum
 from bayeslaw.checks.slides import slide
 from bayeslaw.checks.trends_measured import measured_rises
-from tests.studies.checks import FITS, iso_flop
 from tests.stand_ins import second_stage
+from tests.studies.checks import FITS, iso_flop
 from tests.studies.page import DATA
 
 
