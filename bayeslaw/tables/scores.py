@@ -13,7 +13,10 @@ from bayeslaw.tables.reading import Table, numeric, read_table, refuse, texts
 from bayeslaw.tables.runs import Runs, read_labelled, read_runs
 from bayeslaw.tables.units import ERROR_RATE, BytesPerToken, Unit, in_nats, units_of
 
-__all__ = ["has_scores", "losses_of_scores", "read_scores"]
+__all__ = ["FOLLOWS", "has_scores", "losses_of_scores", "read_scores"]
+
+FOLLOWS = "follows"
+"""The column that names the loss which a score follows."""
 
 
 def has_scores(table: Table, columns: Mapping[str, str]) -> bool:
@@ -69,8 +72,8 @@ def read_scores(
         The score of a model without mistakes: 1, or 100 for percentages.
     against : str or mapping, optional
         The column of the loss that every score follows, or ``{benchmark: column}``, for the laws from loss to score.
-        Every benchmark then has rows, and runs, of its own, with that loss in the column ``L``; a score or a loss that
-        was not measured has none.
+        Every benchmark then has rows, and runs, of its own, with that loss in the column ``L`` and its name in
+        ``follows``; a score or a loss that was not measured has none.
     chance : float or mapping, optional
         With `against`: the score of guessing, or ``{benchmark: score}``, from 0 to 1; left out: the columns
         ``<benchmark>_chance``, or ``chance``.
@@ -129,7 +132,8 @@ def read_scores(
     parts = []
     for name in named:
         measured = {c: values for c, values in rates.items() if c in (f"{name}_loss", f"{name}_loss_sd")}
-        part = kept.assign(benchmark=name, L=proxies[name], chance=guessing[name], **measured)
+        follows = {FOLLOWS: loss_of[name]}
+        part = kept.assign(benchmark=name, L=proxies[name], chance=guessing[name], **follows, **measured)
         if label in part:
             part[label] = [f"{run}, {name}" for run in texts(part, label)]
         parts.append(part[part["L"].notna() & part[f"{name}_loss"].notna()])
