@@ -249,7 +249,12 @@ def _suggestion(law: Law, reading: Reading, read: Understood) -> Suggestion:
     model, choice = _model(law, reading.runs, roles)
     of_model = {"role": roles, "by": _by(model), "reference": _reference(model)}
     line = _line(law, read.file, reading.options, of_model, choice)
-    decisions = tuple(name for name, decision in DECISIONS.items() if decision.applies(law))
+    measured = {role for role in law.evals if model.design.of_role(role)}
+    decisions = tuple(
+        name
+        for name, decision in DECISIONS.items()
+        if decision.applies(law) and (not decision.role or not law.evals or decision.role in measured)
+    )
     ignores = _ignored(law, reading.runs, of_model["by"])
     return Suggestion(law, line, decisions, _outside(model), choice, ignores)
 

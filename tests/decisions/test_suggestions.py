@@ -69,7 +69,9 @@ def test_the_law_of_its_study_is_suggested_and_the_line_fits_it(name, tmp_path, 
     law = STUDIED[name]
     assert name not in FIRST or found.laws[0].law.name == law
     one = found[law]
-    assert one.answers == tuple(d for d in DECISIONS if DECISIONS[d].applies(models.catalogue[law]))
+    asked = tuple(d for d in DECISIONS if DECISIONS[d].applies(models.catalogue[law]))
+    no_general = ("critical_ratio", "smallest_replay") if name == "dcpt-table6" else ()
+    assert one.answers == tuple(d for d in asked if d not in no_general)
     program, *words = shlex.split(one.command)
     model = built(words, monkeypatch)
     assert program == "bayeslaw" and model.law.name == law
