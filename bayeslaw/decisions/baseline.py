@@ -16,7 +16,7 @@ from bayeslaw.posterior.draws import Posterior
 
 __all__ = ["Baseline", "base_models", "baseline_of"]
 
-NOT_LABELS = ("D", "step", "lr", "domain_share")
+NOT_LABELS = ("D", "U", "step", "lr", "domain_share")
 """Columns that do not tell one model before training from another."""
 
 FARTHEST = 2.0
@@ -59,7 +59,8 @@ def base_models(fit: Posterior, asked: Mapping[str, Any], given: Any) -> dict[st
     given = next(iter(given.values()), None) if isinstance(given, Mapping) else given
     found: dict[str, xr.DataArray] = {}
     for name, covariate in fit.model.law.covariates.items():
-        if covariate.start is None or name in asked or given is None or (of := covariate.of) not in asked:
+        of = str(covariate.of)
+        if covariate.start is None or name in asked or given is None or of not in asked:
             continue
         loss = numbers(given[0] if isinstance(given, tuple) else given, "baseline")
         labels = xr.DataArray(np.asarray(asked[of]), dims=[of] * np.ndim(asked[of]))

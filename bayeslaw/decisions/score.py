@@ -189,8 +189,9 @@ def _followed(fit: Posterior, stage2: Posterior, eval: str | Mapping[str, str] |
 def _fitted_to(stage2: Posterior, benchmark: str) -> str:
     """Return the loss that a benchmark was fitted to, by its column without ``_loss``; empty if it is not known."""
     table = stage2.model.runs.table
-    named = table.loc[table["benchmark"] == benchmark, FOLLOWS] if FOLLOWS in table else []
-    return str(next(iter(named), "")).removesuffix("_loss")
+    if FOLLOWS not in table:
+        return ""
+    return str(table.loc[table["benchmark"] == benchmark, FOLLOWS].iloc[0]).removesuffix("_loss")
 
 
 def _other_loss(fit: Posterior, stage2: Posterior, benchmark: str, loss: str) -> list[str]:

@@ -112,3 +112,16 @@ def test_on_the_command_line(fit, tmp_path, monkeypatch):
     assert answer["median"] == float(expected.median()) and answer["epochs"] == float(expected.epochs.median())
     assert 0 <= answer["p_further_epoch_hurts"] <= 1
     assert "p_further_epoch_hurts" in CliRunner().invoke(app, command).stdout
+
+
+def test_the_loss_before_training_has_no_unique_tokens(table_for):
+    """The rows at D = 0 are the baseline at every U, theirs or none."""
+    fit = stand_in(models.dcpt_repetition, table_for, draws=20)
+    rows = fit.model.runs.baseline
+    asked: dict[str, Any] = {"N": float(rows["N"].iloc[0]), "D": 1e10, "U": 7.7e8, "max_increase": 0.1}
+    asked |= {"domain": rows["domain"].iloc[0]} if "domain" in fit.model.design.groups else {}
+    baseline = float(rows.loc[rows["N"] == asked["N"], "general_loss"].mean())
+    for U in (3e8, np.nan):
+        runs = replace(fit.model.runs, baseline=rows.assign(U=U))
+        one = replace(fit, model=replace(fit.model, runs=runs))
+        assert one.critical_ratio(**asked).inputs["baseline"] == pytest.approx(baseline)
