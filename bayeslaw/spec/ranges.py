@@ -15,6 +15,7 @@ __all__ = [
     "SLACK",
     "check_left_out",
     "elsewhere",
+    "holding",
     "inside",
     "left_out",
     "nowhere_inside",
@@ -61,13 +62,14 @@ def left_out(law: Law, rows: xr.Dataset) -> pd.DataFrame:
     return table.reset_coords(drop=True).to_dataframe()[list(counts)].rename(index=str)
 
 
-def holding(law: Law, rows: xr.Dataset, name: str) -> str:
-    """Return laws of a share that hold for all measurements of a loss outside the range of another law, in words.
+def holding(law: Law, rows: xr.Dataset, name: str, throughout: bool = False) -> str:
+    """Return laws of a share that hold where a loss was measured outside the range of another law, or throughout.
 
     Those with the narrowest range come first: they are made for such measurements.
     """
     here = rows.sel(eval=[name])
-    here = here.isel(row=np.flatnonzero((here["loss"].notnull() & ~inside(law, here)).any("eval")))
+    wanted = here["loss"].notnull() & (throughout | ~inside(law, here))
+    here = here.isel(row=np.flatnonzero(wanted.any("eval")))
     role = str(here[ROLE].values[0])
 
     def holds(other: Law) -> bool:

@@ -132,6 +132,34 @@ def test_rows_outside_the_range_are_named_and_the_line_chooses():
     assert "4 general losses" in repr(found) and "domain share 0.05 to 0.98" in repr(found)
 
 
+def test_a_law_of_repetition_comes_last_where_nothing_is_repeated():
+    N, D = (x.ravel() for x in np.meshgrid([1e8, 1e9], [1e9, 4e9, 1e10]))
+    table = pd.DataFrame({"N": N, "D": D, "U": D, "loss": 3 - 0.1 * np.log10(N / 1e8 * D / 1e9)})
+    once = [one.law.name for one in bl.suggest(table)]
+    assert once[0] == "chinchilla" and not bl.suggest(table)["chinchilla"].ignores
+    assert once.index("effective_tokens") > once.index("skaling")
+    twice = bl.suggest(table.assign(U=D / 2))
+    assert twice.laws[0].law.name == "effective_tokens" and twice["chinchilla"].ignores == ("U",)
+
+
+def test_small_replay_is_sent_to_its_law_and_told_what_that_law_lacks():
+    """Without rows before training the law of small replay cannot be fitted, and dcpt holds nowhere."""
+    N, D, p = (x.ravel() for x in np.meshgrid([1e8, 1e9], [1e9, 4e9], [0.0, 0.01, 0.05]))
+    table = pd.DataFrame({"N": N, "D": D, "domain_share": 1 - p, "general_loss": 3 - p, "domain_loss": 2 + p})
+    found = bl.suggest(table)
+    assert found.laws[0].law.name == "dcpt" and found.laws[0].instead == ("replay",)
+    assert "all lie within the range of replay" in repr(found)
+    assert "replay: the law replay needs L_base" in repr(found) and "add such a row, or a column" in repr(found)
+        found
+    )
+    base = pd.DataFrame({"N": [1e8, 1e9], "D": 0.0, "general_loss": 2.9, "domain_loss": 2.1})
+    whole = bl.suggest(pd.concat([base, table], ignore_index=True))
+    assert whole.laws[0].law.name == "replay"
+    assert whole["replay"].answers == ("critical_ratio", "smallest_replay", "score")
+    published = bl.datasets.load("replay").query("set == 'pile-slimpajama-405M'")
+    assert bl.suggest(published[["run", "N", "D", "domain_share", "general_loss"]]).laws[0].law.name == "replay"
+
+
 def test_shares_of_sources_are_recognised_by_their_sum():
     rng = np.random.default_rng(0)
     shares = pd.DataFrame(rng.dirichlet([1, 1, 1], 12), columns=["mix/web", "mix/code", "mix/books"])
