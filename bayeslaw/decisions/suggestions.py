@@ -225,6 +225,8 @@ def suggest(
                 starts = missing and any(c.start for name, c in law.covariates.items() if name == missing[0])
                 told = starts or not missing  # the error says where such a column comes from
                 refused[law.name] = str(e) if told else f"it needs a column {_shown(missing[0])} too"
+    if (why := refused.get("loss_to_score")) and any(str(c).endswith("_score") for c in (*runs.table, *read.columns)):
+        notes.append(f"no law from loss to score: {why}")
     kinds, order = list(QUESTIONS), list(models.catalogue)
 
     def place(each: tuple[Specification, Suggestion]) -> tuple[Any, ...]:

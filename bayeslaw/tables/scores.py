@@ -67,7 +67,8 @@ def read_scores(
     score : mapping, optional
         ``{benchmark: column}``; left out: every ``<benchmark>_score``.
     items : mapping, optional
-        ``{benchmark: number of test items}``, of some or all; left out: the columns ``<benchmark>_items``, if any.
+        ``{benchmark: number of test items}``, of some or all; left out: the columns ``<benchmark>_items``, if any, but
+        of scores `against` a loss only where every run was measured once.
     full : float
         The score of a model without mistakes: 1, or 100 for percentages.
     against : str or mapping, optional
@@ -138,8 +139,12 @@ def read_scores(
             part[label] = [f"{run}, {name}" for run in texts(part, label)]
         parts.append(part[part["L"].notna() & part[f"{name}_loss"].notna()])
     runs = read_runs(pd.concat(parts, ignore_index=True), loss=losses, unit="nats", bytes_per_token=None, **columns)
-    apart = [note for note in runs.note.split("; ") if note and " was not measured in " not in note]
-    return replace(runs, note="; ".join(apart), unit=ERROR_RATE)
+    notes = [note for note in runs.note.split("; ") if note and " was not measured in " not in note]
+    known = [c for c in runs.table if c.endswith("_loss_sd")]
+    if items is None and known and runs.table["run"].duplicated().any():
+        runs = replace(runs, table=runs.table.drop(columns=known))
+        notes.append("numbers of items not used: the checkpoints of a run share its errors, and all runs the items")
+    return replace(runs, note="; ".join(notes), unit=ERROR_RATE)
 
 
 def _in_nats(
@@ -177,7 +182,9 @@ def _chances(
             )
         given = stated.get(name)
         values = numeric(frame, str(column)) if given is None else pd.Series(float(given), frame.index, name="chance")
-        refuse(values, ~values.between(0, 1, inclusive="left"), "guessing scores 0 or more, and less than 1")
+        lies = "guessing scores 0 or more, and less than 1"
+        refuse(values, values.between(1, 100, inclusive="right"), f"{lies}; divide percentages by 100")
+        refuse(values, ~values.between(0, 1, inclusive="left"), f"{lies}; correct it")
         found[name] = values
     return found
 

@@ -150,8 +150,6 @@ def test_small_replay_is_sent_to_its_law_and_told_what_that_law_lacks():
     assert found.laws[0].law.name == "dcpt" and found.laws[0].instead == ("replay",)
     assert "all lie within the range of replay" in repr(found)
     assert "replay: the law replay needs L_base" in repr(found) and "add such a row, or a column" in repr(found)
-        found
-    )
     base = pd.DataFrame({"N": [1e8, 1e9], "D": 0.0, "general_loss": 2.9, "domain_loss": 2.1})
     whole = bl.suggest(pd.concat([base, table], ignore_index=True))
     assert whole.laws[0].law.name == "replay"
@@ -180,6 +178,19 @@ def test_scores_are_no_losses_and_losses_no_scores(tmp_path, monkeypatch):
     assert model.runs.table["mmlu_loss"].tolist() == [0.6, 0.55, 0.54, 0.56]
     losses = bl.suggest(table.rename(columns={"mmlu_acc": "code_loss"}) + 1.0 * (np.arange(2) == 1))
     assert not any(one.law.of_scores for one in losses) and losses.laws[0].law.name == "upsampling_loss"
+
+
+def test_columns_that_no_option_maps_are_named_with_what_to_do():
+    N, D = (x.ravel() for x in np.meshgrid([1e8, 1e9], [1e9, 4e9, 1e10]))
+    table = pd.DataFrame({"N": N, "D": D, "c4_loss": 3 - 0.1 * np.log10(N * D / 1e17)})
+    found = bl.suggest(table.assign(replay_pct=[0, 1, 5] * 2, hella_acc=0.4, task_acc=0.5))
+    assert any(n.startswith("replay_pct looks like the share of the general corpus: add") for n in found.notes)
+    assert any("2 columns (hella_acc, ...) may be scores" in n and "hella_score=hella_acc" in n for n in found.notes)
+    assert not any("scores" in n or "replay" in n for n in bl.suggest(table).notes)
+    unknown = bl.suggest(table.assign(hella_score=np.linspace(0.3, 0.6, 6)))
+    assert any("no law from loss to score: what guessing scores in hella is not known" in n for n in unknown.notes)
+    percent = bl.suggest(table.assign(hella_score=np.linspace(0.3, 0.6, 6), hella_chance=25))
+    assert any("no law from loss to score: hella_chance is 25 in row 0" in n for n in percent.notes)
 
 
 def test_perplexities_keep_their_unit_and_bits_per_byte_ask_for_their_bytes(tmp_path, monkeypatch):
