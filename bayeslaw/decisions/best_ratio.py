@@ -110,7 +110,8 @@ def best_ratio(
     low, high = grid[0].item(), grid[-1].item()
     draws = minimise(line.loss, grid).transpose(*SAMPLE, ...)
     given = {"domain_tokens": domain_tokens, **asked, "eval": eval, "range": (low, high)}
-    ratio = BestRatio("best_ratio", draws, "1", fit.mean_name, given, low=low, high=high)
+    together = line.narrowed()
+    ratio = BestRatio("best_ratio", draws, "1", fit.mean_name, given, cautions=together, low=low, high=high)
     if budget is not None:
         ratio = _with_epochs(ratio, line, budget, tokens)
     best = at(ratio.median())

@@ -206,6 +206,7 @@ def critical_ratio(
             "new run" if new_run else fit.mean_name,
             asked | about | {"range": (low, high)},
             remark=FALLS.format(name) if fit.model.design.roles[fit.evals.index(name)] == "domain" else "",
+            cautions=line.narrowed(),
             low=low,
             high=high,
             loss_unit=fit.model.unit,

@@ -109,6 +109,7 @@ def tokens_for(
         "new run" if new_run else fit.mean_name,
         {**({"loss": target} if score is None else {"score": score}), **asked, "eval": eval},
         "p_never: fewer tokens than the searched range suffice; p_always: more are needed",
+        line.narrowed(),
         low=tokens(grid[0]).item() * (1 + END_ROUNDING),
         high=tokens(grid[-1]).item() * (1 - END_ROUNDING),
     )

@@ -14,6 +14,7 @@ __all__ = [
     "MOST_OUTSIDE",
     "SLACK",
     "check_left_out",
+    "each_inside",
     "elsewhere",
     "holding",
     "inside",
@@ -34,11 +35,19 @@ GUIDE = "docs/how-to/small-replay.md"
 def inside(law: Law, columns: xr.Dataset) -> xr.DataArray:
     """Return whether the covariates lie in the range where the law holds."""
     result = xr.DataArray(True)
+    for holds in each_inside(law, columns).values():
+        result = result & holds
+    return result
+
+
+def each_inside(law: Law, columns: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Return whether every covariate lies in its own range."""
+    found = {}
     for name, value in law.inputs(columns, dict.fromkeys(law.covariates, 1.0)).items():
         low, high = law.covariates[name].valid
         holds = (value >= low - SLACK) & (value <= high + SLACK)
-        result = result & holds.all([d for d in law.over if d in holds.dims])
-    return result
+        found[name] = holds.all([d for d in law.over if d in holds.dims])
+    return found
 
 
 def ranges(law: Law) -> str:
