@@ -243,7 +243,8 @@ def _loss_columns(frame: pd.DataFrame, loss: str | Mapping[str, str] | None) -> 
     if not losses:
         known = ", ".join(frame.columns)
         raise DataError(
-            f"no loss column: name it with loss=..., or call it 'loss' or '<validation set>_loss' (columns: {known})"
+            "no loss column: name it with loss= (--loss EVAL=COLUMN), or call it 'loss' or '<validation set>_loss' "
+            f"(columns: {known})"
         )
     for name, column in losses.items():
         if not (isinstance(name, str) and name and isinstance(column, str)):

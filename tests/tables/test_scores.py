@@ -48,6 +48,12 @@ def test_numbers_of_items_beside_checkpoints_are_left_unused_and_the_note_says_s
         bl.read_scores(LADDER.assign(quiz_chance=25), against="c4_loss", chance={"task": 0.0})
 
 
+def test_scores_read_without_their_loss_are_sent_to_it():
+    runs = bl.read_scores(LADDER.drop(columns="task_score").rename(columns={"c4_loss": "c4_bpb"}))
+    with pytest.raises(DataError, match="needs a column 'L'.*read_scores.*against='its column'.*--loss QUIZ=COLUMN"):
+        bl.Model(models.loss_to_score, runs)
+
+
 def test_each_score_may_follow_a_loss_of_its_own_in_a_unit_of_its_own():
     table = LADDER.assign(quiz_bpb=np.linspace(1.2, 0.8, 6), task_chance=0.1)
     runs = bl.read_scores(
