@@ -36,6 +36,8 @@ def determined(
     coordinates: Coordinates, v: np.ndarray, around: Iterable[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Return weights (cell) of the mean loss and (amplitude, cell) of the drops, or None where they cannot be told."""
+    if not coordinates.dropped and not coordinates.level:
+        return None
     vectors = list(_at_modes(coordinates, v, around))
     if len(vectors) < FEWEST:
         return None

@@ -76,12 +76,15 @@ class Frame:
 def _mode(density: Density, v: np.ndarray) -> np.ndarray:
     """Return the mode given the noise and the spreads of populations, and these by expectation and maximisation.
 
-    The joint mode is no guide: the density is unbounded at a spread of 0, and for small tables at a noise of 0.
+    The joint mode is no guide: the density is unbounded at a spread of 0, and for small tables, which a misfit follows
+    closely, at a noise of 0 and at losses that err alike.
     """
     coordinates, parameters = Coordinates(density), density.parameters
     scale = scales(coordinates, coordinates.inverse(v), coordinates.parts)
     spreads = parameters.parents["sigma"]
     scale[spreads[spreads >= 0]] = scale[parameters["sigma"].place] = scale[density.weights[:, 2]] = 0.0
+    if len(density.weights) and "eval_correlation" in parameters:
+        scale[parameters["eval_correlation"].place] = 0.0
     for _ in range(ROUNDS_OF_MISFIT if len(density.weights) else EM_ROUNDS):
         start = coordinates.inverse(v)
 
@@ -104,6 +107,9 @@ def _with_scales(density: Density, v: np.ndarray) -> np.ndarray:
     variance, known = c[first + ev] ** 2, density.design.known_error[density.design.cells["row"], ev] ** 2
     share = variance / (variance + known)
     squared = weight * (residual**2 * share**2 + known * share)  # expected, without the known measurement error
+    if len(density.weights):
+        covariance_of_all = _covariance(Coordinates(density), v)
+        squared = squared + np.minimum(_variance_of_residuals(density, v, covariance_of_all), variance)
     squares = {first + e: list(squared[ev == e]) for e in range(len(density.design.evals))}
     for s in sets:
         covariance = np.linalg.inv(s.precision + (s.slope.transpose(0, 2, 1) * c[s.spread] ** -2) @ s.slope)
@@ -117,13 +123,36 @@ def _with_scales(density: Density, v: np.ndarray) -> np.ndarray:
             precision = c[spread + e] ** -2 + counts[e] / len(own) * c[first + e] ** -2
             squares[spread + e] = list(own**2 + 1 / precision)
     if len(density.weights):
-        variance = np.diag(_covariance(Coordinates(density), v))
         for start, knots, slope in density.weights:
             own = slice(start, start + knots)
-            squares.setdefault(slope, []).extend(c[slope] ** 2 * (v[own] ** 2 + np.clip(variance[own], 0.0, 1.0)))
+            each = np.clip(np.diag(covariance_of_all)[own], 0.0, 1.0)
+            squares.setdefault(slope, []).extend(c[slope] ** 2 * (v[own] ** 2 + each))
     for at, found in squares.items():
         v[at] = _most_probable(parameters, v, int(at), float(np.sum(found)), len(found))
+    if len(density.weights) and "eval_correlation" in parameters:
+        v[parameters["eval_correlation"].place] = _correlation(density, ev, residual / np.exp(v[first + ev]))
     return v
+
+
+def _correlation(density: Density, ev: np.ndarray, z: np.ndarray) -> float:
+    """Return the correlation between losses of a row, given standardised residuals; what these lack errs apart."""
+    of_row = coo_array((z, (density.design.cells["row"], ev))).toarray()
+    pairs = np.bincount(density.design.cells["row"])
+    products = (of_row.sum(axis=1) ** 2 - (of_row**2).sum(axis=1)).sum() / (pairs * (pairs - 1)).sum()
+    block = density.parameters["eval_correlation"]
+    low, high = block.ends
+    return float(block.unconstrained(np.clip(products, low + 0.02 * (high - low), high - 0.1 * (high - low))))
+
+
+def _variance_of_residuals(density: Density, v: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Return the variance of every residual, as far as coefficients and weights are uncertain."""
+    weights = [np.arange(start, start + knots) for start, knots, _ in density.weights]
+    moving = np.unique(np.concatenate([density.entries(density.labels).ravel(), *weights]))
+    unit = 1e-4 * np.eye(len(v))[moving]
+    ends = [[density.residuals(density.parameters.natural(v + s * step)[0])[1] for s in (1, -1)] for step in unit]
+    slope = np.array([(up - down) / 2e-4 for up, down in ends])
+    found: np.ndarray = np.einsum("pn,pq,qn->n", slope, covariance[np.ix_(moving, moving)], slope)
+    return found
 
 
 def _covariance(coordinates: Coordinates, v: np.ndarray) -> np.ndarray:

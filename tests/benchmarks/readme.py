@@ -33,6 +33,7 @@ def model() -> Any:
         by={"B": "N", "C": "N"},
         priors={"E": bl.positive(1.5, spread=0.5, dims="N")},
         reference={"N": 2e5, "D": 1e6},
+        misfit=None,
     )
 
 
