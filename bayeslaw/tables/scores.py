@@ -140,9 +140,9 @@ def read_scores(
         parts.append(part[part["L"].notna() & part[f"{name}_loss"].notna()])
     runs = read_runs(pd.concat(parts, ignore_index=True), loss=losses, unit="nats", bytes_per_token=None, **columns)
     notes = [note for note in runs.note.split("; ") if note and " was not measured in " not in note]
-    known = [c for c in runs.table if c.endswith("_loss_sd")]
-    if items is None and known and runs.table["run"].duplicated().any():
-        runs = replace(runs, table=runs.table.drop(columns=known))
+    errors = [f"{name}_loss_sd" for name in named if f"{name}_loss_sd" in runs.table]
+    if items is None and errors and runs.table["run"].duplicated().any():
+        runs = replace(runs, table=runs.table.drop(columns=errors))
         notes.append("numbers of items not used: the checkpoints of a run share its errors, and all runs the items")
     return replace(runs, note="; ".join(notes), unit=ERROR_RATE)
 
