@@ -88,7 +88,7 @@ def standing_in(draws: int, seed: int) -> Any:
     values["sigma"] = (("chain", "draw", "eval"), np.full((4, draws, 1), 0.005))
     coords = {"chain": np.arange(4), "draw": np.arange(draws), "eval": ["domain"]}
     posterior = xr.DataTree.from_dict({"posterior": xr.Dataset(values, coords=coords)})
-    return bl.Fit(bl.Model(models.dcpt, bl.read_runs(table), misfit=None), posterior)
+    return bl.Fit(bl.Model(models.dcpt, bl.read_runs(table)), posterior)
 
 
 def goals(results: Results) -> list[Goal]:
