@@ -221,7 +221,8 @@ def scales(fit: Posterior) -> pd.DataFrame:
     found = {c: fit.model.design.rows[c].to_series() for c in ("N", "D") if c in fit.model.design.levels}
     if len(found) == 2:
         found["compute"] = 6 * found["N"] * found["D"]
-    return pd.DataFrame({c: values for c, values in found.items() if values.nunique() > 1})
+    rows = range(fit.model.design.rows.sizes["row"])
+    return pd.DataFrame({c: values for c, values in found.items() if values.nunique() > 1}, index=rows)
 
 
 def part_of(column: str, values: pd.Series) -> pd.Series:

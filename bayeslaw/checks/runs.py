@@ -8,6 +8,7 @@ from bayeslaw.checks.result import CheckResult
 from bayeslaw.declare.laws import Law
 from bayeslaw.posterior.cautions import VERIFIED
 from bayeslaw.posterior.draws import Posterior
+from bayeslaw.spec.misfit import SCALES
 from bayeslaw.spec.ranges import MOST_OUTSIDE, left_out, ranges
 
 __all__ = ["in_range", "laws_that_bend", "peaks", "reference", "repetition"]
@@ -114,5 +115,6 @@ def laws_that_bend(fit: Posterior) -> str:
         return free and same_losses and other is not law
 
     known = f" ({models.such_as(bends)})" if "domain_share" in law.columns else ""
-    beside = "" if fit.processes else ", or a misfit beside it, misfit=bl.Misfit()"
+    can_miss = not fit.processes and not set(SCALES).isdisjoint(law.columns)
+    beside = ", or a misfit beside it, misfit=bl.Misfit()" if can_miss else ""
     return f"use a law that can bend there{known}{beside}"

@@ -47,7 +47,7 @@ Baseline = Annotated[
 ]
 MaxRise = Annotated[float | None, Option(help="Limit relative to the baseline: 0.03 is 3 %.")]
 MaxIncrease = Annotated[float | None, Option(help="Limit in nats.")]
-Safe = Annotated[float | None, Option(min=0, max=1, help="Also print the probability that this share is safe.")]
+Safe = Annotated[float | None, Option(min=0, max=1, help="Also say how probably this share (or replay) is safe.")]
 Pretraining = Annotated[
     str | None,
     Option("--before", metavar="FILE.csv", help="step, lr of the pre-training before; 'unknown' for an open model."),

@@ -12,6 +12,7 @@ from bayeslaw.base.files import replacing
 from bayeslaw.base.progress import working
 from bayeslaw.base.terminal import coloured
 from bayeslaw.cli.options import probability
+from bayeslaw.posterior.quantity import plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +78,7 @@ def print_answer(answer: Any, prob: float | None, as_json: bool, **extra: Any) -
     shown = replace(answer, cautions=())
     typer.echo(str(shown) if prob is None else f"{answer.to_frame(chosen).to_string()}\n{answer.about(chosen)}")
     for name, value in {**answer._beside(), **extra}.items():
-        typer.echo(f"{name}  {_words(value)}")
+        typer.echo(f"{name}  {_words(plain(value))}")
 
 
 def print_stack(stack: "Stack", prob: float | None, as_json: bool) -> None:
@@ -100,4 +101,6 @@ def _words(value: Any) -> str:
         return ", ".join(f"{name} {_words(part)}" for name, part in value.items())
     if isinstance(value, list):
         return ", ".join(map(_words, value))
+    if value is None:
+        return "none"
     return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -115,7 +115,7 @@ def evaluate(
     if runs is not None and model.runs.note:
         note(model.runs.note)
     typer.echo(repr(found))
-    typer.echo(found.to_frame().to_string(index=False, float_format=short))
+    typer.echo(found.to_frame().to_string(index=False, float_format=short, na_rep="-"))
     for fold in found.failed.itertuples():
         typer.echo(f"FAIL  {fold.fold}: {fold.error}: {fold.reason}")
     if len(found.failed):
@@ -152,6 +152,6 @@ def compare(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         found = bl.compare(named)
-    typer.echo(found.to_string(float_format=short))
+    typer.echo(found.to_string(float_format=short, na_rep="-"))
     for warning in caught:
         typer.echo(f"note: {warning.message}")

@@ -1,5 +1,6 @@
 """The loss before training, from which a rise is measured: given, or the mean of the runs' rows at D = 0."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +14,9 @@ from bayeslaw.base.words import counted, place
 from bayeslaw.errors import ArgumentError, DataError, RangeError, shown
 from bayeslaw.posterior.draws import Posterior
 
-__all__ = ["Baseline", "baseline_of"]
+__all__ = ["Baseline", "base_models", "baseline_of"]
 
-NOT_LABELS = ("D", "step", "lr", "domain_share")
+NOT_LABELS = ("D", "U", "step", "lr", "domain_share")
 """Columns that do not tell one model before training from another."""
 
 FARTHEST = 2.0
@@ -53,8 +54,27 @@ class Baseline:
         return self.mean + self.sd * xr.DataArray(z, dims=(*like.dims, *self.sd.dims), coords=like.coords)
 
 
+def base_models(fit: Posterior, asked: Mapping[str, Any], given: Any) -> dict[str, xr.DataArray]:
+    """Return the losses that a law starts from (`L_base`) of labels that the runs do not have: the baseline given."""
+    given = next(iter(given.values()), None) if isinstance(given, Mapping) else given
+    found: dict[str, xr.DataArray] = {}
+    for name, covariate in fit.model.law.covariates.items():
+        of = str(covariate.of)
+        if covariate.start is None or name in asked or given is None or of not in asked:
+            continue
+        loss = numbers(given[0] if isinstance(given, tuple) else given, "baseline")
+        labels = xr.DataArray(np.asarray(asked[of]), dims=[of] * np.ndim(asked[of]))
+        if fit.model.design.feature(name, {of: labels}) is None and loss.shape in ((), labels.shape):
+            found[name] = labels.copy(data=np.broadcast_to(loss, labels.shape))
+    return found
+
+
 def baseline_of(fit: Posterior, given: Any, columns: xr.Dataset, eval: str) -> Baseline:
-    """Return the baseline that was given, or that of the runs."""
+    """Return the baseline that was given, or that of the runs: their rows at D = 0, or what the law starts from."""
+    rows = fit.model.runs.baseline
+    if given is None and (f"{eval}_loss" not in rows or rows[f"{eval}_loss"].isna().all()):
+        for name in (name for name, covariate in fit.model.law.covariates.items() if covariate.start):
+            return Baseline(columns[name], xr.DataArray(0.0), {"baseline": _shown(columns[name])})
     if given is None:
         return _measured(fit.model.runs.baseline, columns, eval)
     form = f"give a loss in {fit.model.unit}, a pair (value, sd), or a list with one loss per N"
@@ -124,4 +144,9 @@ def _measured(rows: pd.DataFrame, columns: xr.Dataset, eval: str) -> Baseline:
     variance = scatter.var().fillna(0.0) @ (scatter.count() - 1) / freedom if freedom else 0.0
     sd = unit * np.sqrt(variance)
     shown = {"baseline": mean, "baseline_sd": sd}
-    return Baseline(mean, sd, {k: v if v.ndim else v.item() for k, v in shown.items()}, freedom or None)
+    return Baseline(mean, sd, {k: _shown(v) for k, v in shown.items()}, freedom or None)
+
+
+def _shown(value: xr.DataArray) -> Any:
+    """Return what an answer shows of an input: a number, or an array of several."""
+    return value if value.ndim else value.item()

@@ -40,10 +40,8 @@ class BestRatio(Censored):
     def _beside(self) -> dict[str, Any]:
         if self.epochs is None or self.p_further_epoch_hurts is None:
             return {}
-        ends = {f"epochs_{k}": v.values.tolist() for k, v in self.epochs.interval().items()}
-        known = self.p_further_epoch_hurts
-        further = known.astype(object).where(known.notnull(), None).values.tolist()
-        return {"epochs": self.epochs.median().values.tolist(), **ends, "p_further_epoch_hurts": further}
+        ends = {f"epochs_{k}": v for k, v in self.epochs.interval().items()}
+        return {"epochs": self.epochs.median(), **ends, "p_further_epoch_hurts": self.p_further_epoch_hurts}
 
 
 def best_ratio(
@@ -112,7 +110,8 @@ def best_ratio(
     low, high = grid[0].item(), grid[-1].item()
     draws = minimise(line.loss, grid).transpose(*SAMPLE, ...)
     given = {"domain_tokens": domain_tokens, **asked, "eval": eval, "range": (low, high)}
-    ratio = BestRatio("best_ratio", draws, "1", fit.mean_name, given, low=low, high=high)
+    together = line.narrowed()
+    ratio = BestRatio("best_ratio", draws, "1", fit.mean_name, given, cautions=together, low=low, high=high)
     if budget is not None:
         ratio = _with_epochs(ratio, line, budget, tokens)
     best = at(ratio.median())

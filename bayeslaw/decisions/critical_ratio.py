@@ -8,10 +8,9 @@ import numpy as np
 import xarray as xr
 
 from bayeslaw import models
-from bayeslaw.base.arguments import numbers
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.base.numbers import exact, short
-from bayeslaw.decisions.baseline import baseline_of
+from bayeslaw.decisions.baseline import base_models, baseline_of
 from bayeslaw.decisions.question import Line, given, last_below, of_one_role, only_eval, open_columns, sets_named, where
 from bayeslaw.declare.laws import Law
 from bayeslaw.errors import DataError, LawError, RangeError, shown, unknown_name
@@ -95,12 +94,7 @@ class CriticalRatio(Censored):
         RangeError
             `share` lies outside the searched range.
         """
-        values = numbers(share, "share")
-        if (bad := ~((values >= self.low) & (values <= self.high))).any():
-            within = f"[{exact(self.low)}, {exact(self.high)}]"
-            raise RangeError(f"share is {exact(values[bad][0])}: give one in the searched range {within}")
-        asked = xr.DataArray(values, dims=["share"] * values.ndim, coords={"share": values} if values.ndim else None)
-        return ((self.draws >= asked) & (self.draws > self.low)).mean(SAMPLE)
+        return ((self.draws >= self._within(share, "share")) & (self.draws > self.low)).mean(SAMPLE)
 
 
 def critical_ratio(
@@ -139,7 +133,8 @@ def critical_ratio(
         Loss before training in nats: a number, a pair (value, sd), or one number per `N`; of several validation sets
         ``{validation set: baseline}``. By default the mean of the runs' rows at D = 0 for that N (and domain). Where
         these rows disagree, the mean is as uncertain as their scatter makes it, and so is a single row beside them;
-        where none has a replicate, they are exact.
+        where none has a replicate, they are exact. Of a law that starts from this loss (`replay`), the baseline of a
+        model size without runs is its base model's, and the loss that the runs started from is the default.
     max_rise : float, optional
         Largest rise relative to the baseline (0.03 is 3 %); 0 if neither limit is given.
     max_increase : float, optional
@@ -183,7 +178,7 @@ def critical_ratio(
     own tables: ask for it with ``rule="tolerance", max_increase=0.05``.
     """
     asked = where(labels, N=N, D=D, U=U, domain=domain)
-    columns = open_columns(fit, asked, "domain_share")
+    columns = open_columns(fit, asked | base_models(fit, asked, baseline), "domain_share")
     limits = _limits(fit, rule, max_rise, max_increase)
     if rule != "turning-point" and given(weight=weight, beside=beside):
         raise RangeError(f"rule {rule!r} weighs no losses: leave weight and beside out or use rule='turning-point'")
@@ -212,6 +207,7 @@ def critical_ratio(
             "new run" if new_run else fit.mean_name,
             asked | about | {"range": (low, high)},
             remark=FALLS.format(name) if fit.model.design.roles[fit.evals.index(name)] == "domain" else "",
+            cautions=line.narrowed(),
             low=low,
             high=high,
             loss_unit=fit.model.unit,

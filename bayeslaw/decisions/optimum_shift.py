@@ -7,14 +7,18 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayeslaw import models
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.base.numbers import exact, probability
 from bayeslaw.decisions.best_mixture import best_mixture
-from bayeslaw.errors import RangeError, shown
+from bayeslaw.declare.laws import Law
+from bayeslaw.declare.names import WEIGHT
+from bayeslaw.declare.priors import closed, quantile
+from bayeslaw.errors import LawError, RangeError, shown
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Quantity
 
-__all__ = ["Shift", "optimum_shift"]
+__all__ = ["Shift", "moves", "optimum_shift"]
 
 FAR = 0.05
 """Change of a share of which the answer gives the probability by itself."""
@@ -54,6 +58,19 @@ class Shift(Quantity):
         }
 
 
+def moves(law: Law) -> bool:
+    """Return whether the best mixture of a law can move with size or tokens: where it has a term of both."""
+    if not {"N", "D", WEIGHT} <= set(law.columns):
+        return False
+    unlike = xr.DataArray([1.0, 0.8], dims="source")
+    middle = {name: float(quantile(c.prior, 0.5)) if closed(c.prior) else 1.0 for name, c in law.coefficients.items()}
+    coefficients = {name: middle[name] * unlike if c.over else middle[name] for name, c in law.coefficients.items()}
+    ends: dict[str, Any] = {name: xr.DataArray([1.0, 10.0], dims=name) for name in ("N", "D")}
+    ends[WEIGHT] = xr.DataArray([[0.6, 0.4], [0.3, 0.7]], dims=("mixture", "source"))
+    loss = law(*(ends.get(name, 1.0) for name in law.covariates), **coefficients)
+    return any(float(abs(loss.diff("mixture").diff(name)).max()) > SAME for name in ("N", "D") if name in loss.dims)
+
+
 def optimum_shift(
     fit: Posterior,
     *,
@@ -67,8 +84,7 @@ def optimum_shift(
 ) -> Shift:
     """Return how far the best mixture moves from one size (or number of tokens) to another.
 
-    Every draw has a best mixture at both ends; the answer is the largest change of a source's share between them. A
-    law whose mixture term has neither size nor tokens in it answers 0: it cannot say that the optimum moves.
+    Every draw has a best mixture at both ends; the answer is the largest change of a source's share between them.
 
     Parameters
     ----------
@@ -87,8 +103,15 @@ def optimum_shift(
     Raises
     ------
     LawError, RangeError, UnknownName
-        Neither N nor D has two values, or one has more; as `best_mixture` otherwise.
+        The optimum of the law moves with neither size nor tokens; neither N nor D has two values, or one has more; as
+        `best_mixture` otherwise.
     """
+    law = fit.model.law
+    if law.kind == "mixture" and not moves(law):
+        raise LawError(
+            f"the best mixture of {law.name} is the same at every size and number of tokens by its form, whatever the "
+            f"runs say: ask a law that lets it move, such as {models.such_as(moves)}"
+        )
     ends = {name: np.asarray(value) for name, value in {"N": N, "D": D}.items() if value is not None}
     pairs = {name: value for name, value in ends.items() if value.ndim}
     if not pairs or any(value.shape != (2,) or value[0] == value[1] for value in pairs.values()):

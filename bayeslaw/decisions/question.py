@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_
 from typing import Any
 
 import numpy as np
@@ -11,11 +13,12 @@ from scipy.optimize import elementwise
 from bayeslaw import models
 from bayeslaw.base.arguments import named_values, some_numbers
 from bayeslaw.base.numbers import exact
+from bayeslaw.base.words import span
 from bayeslaw.declare.laws import Law
 from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import LawError, RangeError, unknown_name
 from bayeslaw.posterior.draws import Posterior
-from bayeslaw.spec.ranges import inside, ranges
+from bayeslaw.spec.ranges import each_inside, inside, ranges
 from bayeslaw.tables.plausible import check_count
 
 __all__ = [
@@ -189,17 +192,52 @@ class Line:
         """Return the searched positions: the part of the line inside the law's range."""
         low, high = self.ends
         if self.fit.model.outside != "include":
-            law = self.fit.model.law
-            positions = xr.DataArray([x for x in np.linspace(0, 1, 1001) if low <= x <= high], dims="grid")
-            holds = inside(law, self.fit.model.design.with_evals(self.at(positions)).sel(eval=self.eval))
-            holds = holds.all([d for d in holds.dims if d != "grid"]).broadcast_like(positions)
-            if holds.sum() < 2:
+            positions, holds = self._holds()
+            everywhere = holds.all([d for d in holds.dims if d != "grid"]).broadcast_like(positions)
+            if everywhere.sum() < 2:
+                law, why = self.fit.model.law, self._why(positions, holds)
                 raise RangeError(
-                    f"the question lies outside the range of {law.name} ({ranges(law)}); ask within it, or fit with "
-                    "outside='include'"
+                    f"the question lies outside the range of {law.name} ({ranges(law)}){why}; ask within it, or fit "
+                    "with outside='include'"
                 )
-            low, high = (float(positions[holds.values][i]) for i in (0, -1))
+            low, high = (float(positions[everywhere.values][i]) for i in (0, -1))
         return xr.DataArray(np.linspace(low, high, LINE_POINTS), dims="grid")
+
+    def narrowed(self) -> tuple[str, ...]:
+        """Say that some question of several, asked alone, would be searched further than all are together."""
+        if self.fit.model.outside == "include":
+            return ()
+        positions, holds = self._holds()
+        several = [d for d in holds.dims if d != "grid"]
+        if not (holds.any(several) & ~holds.all(several)).any():
+            return ()
+        law = self.fit.model.law
+        return (
+            f"only what lies within the range of {law.name} for all values asked about is searched: ask one by one",
+        )
+
+    def _holds(self) -> tuple[xr.DataArray, xr.DataArray]:
+        """Return the positions that may be searched, and where the question is in the law's range there."""
+        low, high = self.ends
+        positions = xr.DataArray([x for x in np.linspace(0, 1, 1001) if low <= x <= high], dims="grid")
+        return positions, inside(self.fit.model.law, self._rows(positions))
+
+    def _rows(self, positions: xr.DataArray) -> xr.Dataset:
+        rows: xr.Dataset = self.fit.model.design.with_evals(self.at(positions)).sel(eval=self.eval)
+        return rows
+
+    def _why(self, positions: xr.DataArray, holds: xr.DataArray) -> str:
+        """Return which covariate is nowhere in its range where the others are in theirs, and its values there."""
+        law, counts = self.fit.model.law, holds.sum("grid")
+        worst = counts.argmin([*counts.dims]) if counts.dims else {}
+        rows = self._rows(positions).isel(worst, missing_dims="ignore")
+        values, each = law.inputs(rows, dict.fromkeys(law.covariates, 1.0)), each_inside(law, rows)
+        for name, own in reversed(each.items()):
+            rest = reduce(and_, (other for c, other in each.items() if c != name), xr.DataArray(True))
+            there = values[name].where(rest)
+            if there.notnull().any() and not (own & rest).any():
+                return f", with {span(name, there.values[there.notnull().values])}"
+        return ""
 
     @staticmethod
     def scan(function: Callable[[xr.DataArray], xr.DataArray], grid: xr.DataArray) -> xr.DataArray:

@@ -1,6 +1,6 @@
 """Scores: what a benchmark will show, through a law of the loss and a law from loss to score."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,11 +17,12 @@ from bayeslaw.errors import LawError, RangeError, unknown_name
 from bayeslaw.posterior.cautions import cautioned, cautions
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Quantity
+from bayeslaw.tables.scores import FOLLOWS
 
 __all__ = ["Score", "score"]
 
-FAR_BELOW = 1.1
-"""Factor below the smallest loss that the second stage has seen, beyond which a score is called an extrapolation."""
+FAR = 1.1
+"""Factor beyond the losses that the second stage has seen, beyond which a score is called an extrapolation."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -79,9 +80,12 @@ class Score(Quantity):
             raise unknown_name("dim of the question", along, dims)
         wanted = Goal.of(goal, [str(name) for name in self.draws["eval"].values])
         found = wanted(self.draws).idxmax(along)
-        inputs = {k: v for k, v in self.inputs.items() if k != along} | {"goal": wanted.asked}
+        inputs = {k: v for k, v in self.inputs.items() if k not in (along, "seed")} | {"goal": wanted.asked}
         few = f"one of the {self.draws.sizes[along]} values asked about"
         return Quantity(f"best_{along}", found, "1", self.what, inputs, few, self.cautions)
+
+    def _asked(self, besides: Collection[str] = ()) -> str:
+        return super()._asked((*besides, "seed"))
 
     def _beside(self) -> dict[str, Any]:
         if self.reach is None:
@@ -127,7 +131,7 @@ def score(
         Shares by source, where the law depends on them.
     eval : str or mapping, optional
         The validation set whose loss the scores follow, or ``{benchmark: validation set}``. By default that of the
-        benchmark's name, else the only one, else that of the domain.
+        benchmark's name, else the one that the benchmark was fitted to, else the only one, else that of the domain.
     reach : float, optional
         A score to reach, a share in (0, 1): also say how probable it is.
     new_run, seed
@@ -155,24 +159,17 @@ def score(
     benchmarks = list(follows)
     loss = fit.loss(columns, new_run=new_run, seed=seed).sel(eval=list(follows.values()))
     given = loss.assign_coords(eval=benchmarks).reset_coords(drop=True)
-    rows = stage2.model.design.rows
-    chances = [_chance(stage2, name) for name in benchmarks]
+    chances = [float(_of(stage2, name)["chance"][0]) for name in benchmarks]
     at = xr.Dataset({"L": given, "chance": ("eval", chances)}, coords={"eval": benchmarks})
     paired = _paired(stage2, fit).loss(at, new_run=new_run, seed=seed + 1)
     draws = (1 - paired).transpose(*SAMPLE, "eval", ...).rename("score")
     inputs = {**asked, **where({WEIGHT: mixture}), "seed": seed}
     answer = Score("score", draws, "1", "new run" if new_run else fit.mean_name, inputs, reach=reach)
-    smallest = {
-        name: float(rows["L"].values[rows["loss"].sel(eval=name).notnull().values].min()) for name in benchmarks
-    }
-    far = [
-        f"the {follows[name]} loss is {short(smallest[name] / middle, 2)} times below the smallest that the scores "
-        f"of {name} were fitted to: there the curve is the form's and the prior's of its top"
-        for name in benchmarks
-        if smallest[name] > FAR_BELOW * (middle := float(given.sel(eval=name).median(SAMPLE).min()))
-    ]
     answer = cautioned(fit, answer, columns.get(WEIGHT), N=N, D=D, domain_share=domain_share)
-    return replace(answer, cautions=(*answer.cautions, *(f"second stage: {text}" for text in cautions(stage2)), *far))
+    beyond = [text for name in benchmarks for text in _beyond(stage2, name, follows[name], given.sel(eval=name))]
+    others = [text for name in benchmarks for text in _other_loss(fit, stage2, name, follows[name])]
+    of_stage2 = [f"second stage: {text}" for text in cautions(stage2)]
+    return replace(answer, cautions=(*answer.cautions, *of_stage2, *dict.fromkeys(others), *beyond))
 
 
 def _followed(fit: Posterior, stage2: Posterior, eval: str | Mapping[str, str] | None) -> dict[str, str]:
@@ -181,15 +178,53 @@ def _followed(fit: Posterior, stage2: Posterior, eval: str | Mapping[str, str] |
         if unknown := [name for name in eval if name not in stage2.evals]:
             raise unknown_name("benchmark (in eval=)", unknown[0], stage2.evals)
         return {name: only_eval(fit, loss) for name, loss in eval.items()}
-    if eval is None and set(stage2.evals) <= set(fit.evals):
+    if eval is not None:
+        return dict.fromkeys(stage2.evals, only_eval(fit, eval))
+    if set(stage2.evals) <= set(fit.evals):
         return {name: name for name in stage2.evals}
-    return dict.fromkeys(stage2.evals, only_eval(fit, eval))
+    fitted = {name: _fitted_to(stage2, name) for name in stage2.evals}
+    return {name: loss if loss in fit.evals else only_eval(fit, None) for name, loss in fitted.items()}
 
 
-def _chance(stage2: Posterior, benchmark: str) -> float:
-    """Return what guessing scores in a benchmark."""
+def _fitted_to(stage2: Posterior, benchmark: str) -> str:
+    """Return the loss that a benchmark was fitted to, by its column without ``_loss``; empty if it is not known."""
+    table = stage2.model.runs.table
+    if FOLLOWS not in table:
+        return ""
+    return str(table.loc[table["benchmark"] == benchmark, FOLLOWS].iloc[0]).removesuffix("_loss")
+
+
+def _other_loss(fit: Posterior, stage2: Posterior, benchmark: str, loss: str) -> list[str]:
+    """Say that a benchmark is read off another loss than it was fitted to, which the fit of the losses has too."""
+    fitted = _fitted_to(stage2, benchmark)
+    if fitted == loss or fitted not in fit.evals:
+        return []
+    return [f"the scores of {benchmark} were fitted to the {fitted} loss and are read off at the {loss} loss"]
+
+
+def _beyond(stage2: Posterior, benchmark: str, loss: str, values: xr.DataArray) -> list[str]:
+    """Say how far a loss lies beyond those that the scores of a benchmark were fitted to."""
+    seen = _of(stage2, benchmark)["L"]
+    middle = values.median(SAMPLE)
+    below, above = float(seen.min() / middle.min()), float(middle.max() / seen.max())
+    found = []
+    if below > FAR:
+        found.append(
+            f"the {loss} loss is {short(below, 2)} times below the smallest that the scores of {benchmark} were "
+            "fitted to: there the curve is the form's and the prior's of its top"
+        )
+    if above > FAR:
+        found.append(
+            f"the {loss} loss is {short(above, 2)} times above the largest that the scores of {benchmark} were "
+            "fitted to: there the curve is that of guessing, or the losses of the two stages have different units"
+        )
+    return found
+
+
+def _of(stage2: Posterior, benchmark: str) -> xr.Dataset:
+    """Return the rows of a benchmark."""
     rows = stage2.model.design.rows
-    return float(rows["chance"].values[rows["loss"].sel(eval=benchmark).notnull().values][0])
+    return rows.isel(row=np.flatnonzero(rows["loss"].sel(eval=benchmark).notnull()))
 
 
 def _paired(stage2: Posterior, fit: Posterior) -> Posterior:

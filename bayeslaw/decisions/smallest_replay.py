@@ -70,6 +70,21 @@ class Replay(Censored):
         """Return the factor on the tokens of the stream that `enough` costs, for the same tokens of the new corpus."""
         return 1 / (1 - self.enough(prob))
 
+    def probability_safe(self, replay: Any) -> xr.DataArray:
+        """Return the probability that a replay is enough.
+
+        Parameters
+        ----------
+        replay : float or 1-d array
+            One share of the general corpus, or several (the dim ``replay`` of the result).
+
+        Raises
+        ------
+        RangeError
+            `replay` lies outside the searched range.
+        """
+        return ((self.draws <= self._within(replay, "replay")) & (self.draws < self.high)).mean(SAMPLE)
+
     def _asked(self, besides: Collection[str] = ()) -> str:
         return self.ratio._asked()
 

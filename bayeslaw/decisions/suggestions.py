@@ -1,10 +1,8 @@
 """Which laws apply to a table, what each can answer, which rows lie outside its range, and the line that fits it."""
 
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,12 +10,13 @@ import pandas as pd
 from bayeslaw import models
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.words import Described, counted, facts, facts_html, span
+from bayeslaw.decisions.fitting_line import Outside, fitting_line
 from bayeslaw.decisions.table import DECISIONS
 from bayeslaw.declare.laws import Law
 from bayeslaw.declare.names import WEIGHT
 from bayeslaw.declare.questions import QUESTIONS
 from bayeslaw.errors import BayeslawError, DataError, unknown_name
-from bayeslaw.spec.ranges import inside, ranges
+from bayeslaw.spec.ranges import holding, inside, ranges
 from bayeslaw.spec.specification import Specification
 from bayeslaw.tables.lookalikes import likely_roles
 from bayeslaw.tables.mixtures import sources
@@ -31,7 +30,6 @@ __all__ = ["Suggestion", "Suggestions", "suggest"]
 SETTINGS = ("N", "D", "U", "domain_share", "duration", "domain")
 """Columns that a law leaves out at a cost where they vary."""
 
-Outside = Literal["exclude", "include"] | None
 CHOICES: tuple[Outside, ...] = (None, "exclude", "include")
 
 FAR = 100
@@ -54,6 +52,8 @@ class Suggestion(Described):
         The measurements outside its range: ``eval``, ``run``, its columns and the loss.
     outside_rows : {None, "exclude", "include"}
         What the line does with these, as `outside` of `bayeslaw.Model`.
+    instead : tuple of str
+        A few laws that hold for these measurements and all others of the loss.
     ignores : tuple of str
         Columns that vary in the table and are not in the law.
     """
@@ -63,6 +63,7 @@ class Suggestion(Described):
     answers: tuple[str, ...]
     outside: pd.DataFrame
     outside_rows: Outside
+    instead: tuple[str, ...]
     ignores: tuple[str, ...]
 
     def _about(self) -> tuple[str, list[tuple[str, str]]]:
@@ -81,7 +82,8 @@ class Suggestion(Described):
         limited = [c for c in self.law.columns if c in ("domain_share", "duration") and c in self.outside]
         where = "".join(f" at {span(c, self.outside[c])}" for c in limited)
         done = {None: "stay out of the fit", "exclude": "stay out, by --inside", "include": "are fitted, by --outside"}
-        return f"{counts}{where} outside {ranges(self.law)}; they {done[self.outside_rows]}"
+        other = f"; all lie within the range of {', '.join(self.instead)}" if self.instead else ""
+        return f"{counts}{where} outside {ranges(self.law)}; they {done[self.outside_rows]}{other}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -95,7 +97,8 @@ class Suggestions:
     notes : tuple of str
         Which columns were taken for which, and what was changed when the table was read.
     refused : mapping
-        Why laws whose columns the table has, or all but one, cannot be fitted, by their names.
+        Why laws whose columns the table has, or all but one, cannot be fitted, by their names; shown of those that hold
+        where the fittest law does not.
     about : str
         The runs in words.
     """
@@ -139,10 +142,14 @@ class Suggestions:
             first, *others = (one for one in self.laws if QUESTIONS[one.law.kind] == question)
             name, rows = first._about()
             also = [("also", ", ".join(one.law.name for one in others))] if others else []
-            blocks.append((question, [("law", name), *rows, *also]))
+            barred = [("cannot fit", f"{law}: {self.refused[law]}") for law in first.instead if law in self.refused]
+            blocks.append((question, [("law", name), *rows, *also, *barred]))
         if not self.laws:
             blocks.append(
-                ("No law applies: `bayeslaw laws` shows the columns that each takes.", [*self.refused.items()])
+                (
+                    "No law applies: `bayeslaw laws` shows the columns that each takes.",
+                    [("cannot fit", f"{law}: {why}") for law, why in self.refused.items()],
+                )
             )
         return blocks
 
@@ -199,7 +206,7 @@ def suggest(
     except DataError as e:
         curves = []
         notes.append(f"it cannot be read as curves: {e}")
-    found: list[Suggestion] = []
+    found: list[tuple[Specification, Suggestion]] = []
     refused: dict[str, str] = {}
     for law in models.catalogue.values():
         if law.of_scores and not read.scores and law.kind != "score":
@@ -215,17 +222,22 @@ def suggest(
         except BayeslawError as e:
             missing = [c for c in law.columns if have and c not in have]
             if len(missing) < 2:
-                refused[law.name] = f"it needs a column {_shown(missing[0])} too" if missing else str(e)
+                starts = missing and any(c.start for name, c in law.covariates.items() if name == missing[0])
+                told = starts or not missing  # the error says where such a column comes from
+                refused[law.name] = str(e) if told else f"it needs a column {_shown(missing[0])} too"
+    if (why := refused.get("loss_to_score")) and any(str(c).endswith("_score") for c in (*runs.table, *read.columns)):
+        notes.append(f"no law from loss to score: {why}")
     kinds, order = list(QUESTIONS), list(models.catalogue)
 
-    def place(one: Suggestion) -> tuple[Any, ...]:
-        law, unlike = one.law, read.scores != one.law.of_scores
-        amiss = len(one.ignores), CHOICES.index(one.outside_rows)
-        return kinds.index(law.kind), unlike, *amiss, -len(law.columns), order.index(law.name)
+    def place(each: tuple[Specification, Suggestion]) -> tuple[Any, ...]:
+        model, one = each
+        unlike = read.scores != one.law.of_scores
+        return kinds.index(one.law.kind), unlike, *_unfitness(model, one), order.index(one.law.name)
 
+    laws = tuple(one for _, one in sorted(found, key=place))
     about = f"{read.file or 'table'}: {counted(len(runs), 'row')} in {counted(runs.table['run'].nunique(), 'run')}"
     notes += [runs.note] * bool(runs.note)
-    return Suggestions(tuple(sorted(found, key=place)), tuple(notes), refused, f"{about}; {', '.join(runs.evals)}")
+    return Suggestions(laws, tuple(notes), refused, f"{about}; {', '.join(runs.evals)}")
 
 
 def _columns(runs: Runs) -> set[str]:
@@ -236,8 +248,8 @@ def _shown(column: str) -> str:
     return f"{WEIGHT}_<source>" if column == WEIGHT else column
 
 
-def _suggestion(law: Law, reading: Reading, read: Understood) -> Suggestion:
-    """Return a law with the line that fits it, after the model of that line was built."""
+def _suggestion(law: Law, reading: Reading, read: Understood) -> tuple[Specification, Suggestion]:
+    """Return the model of a law, and what is said of it."""
     runs = reading.runs
     likely = likely_roles(runs.table, runs.evals) if law.tells_evals_apart else {}
     kept = tuple(e for e in runs.evals if not law.evals or likely.get(e) in law.evals)
@@ -248,10 +260,38 @@ def _suggestion(law: Law, reading: Reading, read: Understood) -> Suggestion:
     roles = {e: likely[e] for e in kept if likely.get(e, e) != e}
     model, choice = _model(law, reading.runs, roles)
     of_model = {"role": roles, "by": _by(model), "reference": _reference(model)}
-    line = _line(law, read.file, reading.options, of_model, choice)
-    decisions = tuple(name for name, decision in DECISIONS.items() if decision.applies(law))
-    ignores = _ignored(law, reading.runs, of_model["by"])
-    return Suggestion(law, line, decisions, _outside(model), choice, ignores)
+    line = fitting_line(law, read.file, reading.options, of_model, choice)
+    measured = {role for role in law.evals if model.design.of_role(role)}
+    decisions = tuple(
+        name
+        for name, decision in DECISIONS.items()
+        if decision.applies(law) and (not decision.role or not law.evals or decision.role in measured)
+    )
+    out, ignores = _outside(model), _ignored(law, reading.runs, of_model["by"])
+    elsewhere = (holding(law, model.design.rows, e, throughout=True).split(", ") for e in out["eval"].unique())
+    instead = tuple(dict.fromkeys(name for names in elsewhere for name in names if name))
+    return model, Suggestion(law, line, decisions, out, choice, instead, ignores)
+
+
+def _unfitness(model: Specification, one: Suggestion) -> tuple[float, ...]:
+    """Return what speaks against a law, the weightiest first.
+
+    Varying columns that it leaves out, tenths of the measurements outside its range, a count of epochs where nothing is
+    repeated, how few of its columns vary, and how few it has.
+    """
+    law, rows = model.law, model.design.rows
+    tenths = round(10 * len(one.outside) / int(rows["loss"].notnull().sum()))
+    idle = "U" in law.columns and not _repeat(model.runs)
+    varying = sum(bool((rows[c] != rows[c][0]).any()) for c in law.columns if rows[c].dims[:1] == ("row",))
+    return len(one.ignores), tenths, idle, -varying, -len(law.columns)
+
+
+def _repeat(runs: Runs) -> bool:
+    """Return whether some run sees its unique tokens more than once."""
+    if not {"D", "U"} <= set(runs.table):
+        return False
+    seen = runs.table["D"] * runs.table.get("domain_share", 1.0)
+    return bool((seen > runs.table["U"]).any())
 
 
 def _model(law: Law, runs: Runs, roles: Mapping[str, str]) -> tuple[Specification, Outside]:
@@ -302,33 +342,6 @@ def _ignored(law: Law, runs: Runs, by: Mapping[str, str]) -> tuple[str, ...]:
         return ()
     known = {*law.columns, *by.values(), *(covariate.of for covariate in law.covariates.values())}
     known |= {"D"} if law.kind == "schedule" else set()
+    known |= set() if _repeat(runs) else {"U"}
     varying = (c for c in SETTINGS if c in runs.table and c not in known and runs.table[c].nunique() > 1)
     return (*varying, *([] if WEIGHT in known or not sources(runs.table) else ["the shares of sources"]))
-
-
-def _line(
-    law: Law, file: Path | None, reading: Mapping[str, Any], of_model: Mapping[str, Any], outside: Outside
-) -> str:
-    """Return the line that fits a law: of the command line for a file, else of Python."""
-    if file is None:
-        return _python(law, reading, of_model, outside)
-    words = ["bayeslaw", "fit", law.name, str(file), "-o", f"{law.name}.nc"]
-    for name, value in {**reading, **of_model}.items():
-        given = [f"{k}={v}" for k, v in value.items()] if isinstance(value, Mapping) else [value]
-        words += [word for one in given for word in (f"--{name.replace('_', '-')}", str(one))]
-    return shlex.join(words + {None: [], "exclude": ["--inside"], "include": ["--outside"]}[outside])
-
-
-def _python(law: Law, reading: Mapping[str, Any], of_model: Mapping[str, Any], outside: Outside) -> str:
-    read, runs = dict(reading), "runs"
-    if reading:
-        columns = read.pop("map")
-        before = ", before=bl.schedules.unknown()" if read.pop("before", None) else ""
-        given = "".join(f", {name}={value!r}" for name, value in {**read, **columns}.items() if value)
-        if law.kind == "score":
-            read["against"] = read.pop("loss", None)
-        reader = {"schedule": "read_curves"}.get(law.kind, "read_scores" if law.of_scores else "read_runs")
-        runs = f"bl.{reader}(table{given}{before})"
-    numbers = {"reference": {k: float(v) for k, v in of_model["reference"].items()}}
-    settings = {"roles": of_model["role"], "by": of_model["by"], **numbers, "outside": outside}
-    return f"bl.Model(bl.models.{law.name}, {runs}{''.join(f', {k}={v!r}' for k, v in settings.items() if v)}).fit()"

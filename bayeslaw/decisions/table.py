@@ -9,12 +9,12 @@ from bayeslaw.decisions.best_duration import best_duration
 from bayeslaw.decisions.best_mixture import best_mixture
 from bayeslaw.decisions.best_ratio import best_ratio
 from bayeslaw.decisions.equivalent_compute import equivalent_compute
-from bayeslaw.decisions.optimum_shift import optimum_shift
+from bayeslaw.decisions.optimum_shift import moves, optimum_shift
 from bayeslaw.decisions.question import of_largest_run
 from bayeslaw.decisions.schedule import best_schedule
 from bayeslaw.decisions.score import score
 from bayeslaw.decisions.smallest_replay import smallest_replay
-from bayeslaw.decisions.tokens_for import tokens_for
+from bayeslaw.decisions.tokens_for import falls, tokens_for
 from bayeslaw.decisions.turning import critical_point, turning_length
 from bayeslaw.declare.laws import Law
 from bayeslaw.declare.names import WEIGHT
@@ -36,6 +36,10 @@ class Decision:
         The arguments of an example, after ``bayeslaw decide NAME fit.nc``.
     kinds, columns : tuple of str
         It is a question to laws of these kinds (empty: of any) that depend on these columns.
+    of_laws : callable
+        Returns whether a law of these kinds and columns can answer it.
+    role : str
+        The role of the validation sets that it asks about, of laws that tell roles apart; empty: any.
     of_the_study : callable
         Returns the question that a study has by itself; None if there is none.
     decades : bool
@@ -46,6 +50,8 @@ class Decision:
     example: str
     kinds: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    of_laws: Callable[[Law], bool] = lambda _: True
+    role: str = ""
     of_the_study: Callable[[Posterior], Mapping[str, Any] | None] = lambda _: None
     decades: bool = False
 
@@ -58,7 +64,8 @@ class Decision:
         """Return whether it is a question to a law: not where a covariate is known only at some of its columns."""
         known_at = {covariate.of for covariate in law.covariates.values()}
         columns = set(self.columns) <= set(law.columns) and known_at.isdisjoint(self.columns)
-        return (not self.kinds or law.kind in self.kinds) and columns
+        about = not (self.role and law.evals) or self.role in law.evals
+        return (not self.kinds or law.kind in self.kinds) and columns and about and self.of_laws(law)
 
 
 _TABLE = (
@@ -66,10 +73,11 @@ _TABLE = (
         critical_ratio.critical_ratio,
         "--N 1.8e9 --D 1e10 --baseline 2.8602 --max-rise 0.03",
         kinds=("share",),
+        role="general",
         of_the_study=critical_ratio.of_the_study,
     ),
-    Decision(smallest_replay, "--N 1.8e9 --D 1e10 --baseline 2.8602 --max-increase 0.02", ("share",)),
-    Decision(best_ratio, "--N 1.8e9 --domain-tokens 5e9", ("share",), ("D",)),
+    Decision(smallest_replay, "--N 1.8e9 --D 1e10 --baseline 2.8602 --max-increase 0.02", ("share",), role="general"),
+    Decision(best_ratio, "--N 1.8e9 --domain-tokens 5e9", ("share",), ("D",), role="domain"),
     Decision(
         allocation.allocation,
         "--flops 1e21 --domain-share 0.5",
@@ -78,11 +86,11 @@ _TABLE = (
         of_the_study=allocation.of_the_study,
         decades=True,
     ),
-    Decision(tokens_for, "--loss 2.5 --N 1.8e9 --domain-share 0.5", columns=("D",), decades=True),
+    Decision(tokens_for, "--loss 2.5 --N 1.8e9 --domain-share 0.5", columns=("D",), of_laws=falls, decades=True),
     Decision(
         best_mixture, "--max github=0.3 --json", ("mixture",), of_the_study=lambda fit: of_largest_run(fit, WEIGHT)
     ),
-    Decision(optimum_shift, "--N 1e8 --N 7e9 --D 1e11", ("mixture",), ("N", "D")),
+    Decision(optimum_shift, "--N 1e8 --N 7e9 --D 1e11", ("mixture",), ("N", "D"), moves),
     Decision(
         equivalent_compute,
         "--mixture web=0.7 --mixture code=0.3 --than web=1 --D 1e10",

@@ -8,16 +8,22 @@ import xarray as xr
 
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.decisions.question import END_ROUNDING, Line, last_below, only_eval, open_columns, where
+from bayeslaw.declare.laws import Law
 from bayeslaw.declare.names import WEIGHT
-from bayeslaw.errors import RangeError
+from bayeslaw.errors import LawError, RangeError
 from bayeslaw.posterior.cautions import cautioned, repeated
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored
 
-__all__ = ["tokens_for"]
+__all__ = ["falls", "tokens_for"]
 
 SEARCH_FACTOR = 1000.0
 """Factor by which the search goes below the fewest and above the most tokens of the runs."""
+
+
+def falls(law: Law) -> bool:
+    """Return whether the loss of a law can fall with tokens."""
+    return "D" not in law.rises_in
 
 
 def tokens_for(
@@ -65,8 +71,8 @@ def tokens_for(
     Raises
     ------
     LawError, RangeError, UnknownName
-        The law does not depend on tokens; not exactly one of `loss` and `score` is given, or its value is impossible;
-        the validation set or a label does not exist.
+        The law does not depend on tokens, or its loss only rises with them; not exactly one of `loss` and `score` is
+        given, or its value is impossible; the validation set or a label does not exist.
     """
     if (loss is None) == (score is None):
         raise RangeError("give the loss to reach, loss=, or the score, score=: one of the two")
@@ -79,6 +85,11 @@ def tokens_for(
     target = 1 - score if score is not None else float(loss or 0)
     if not 0 < target < np.inf:
         raise RangeError(f"loss is {loss}: give a loss above 0")
+    if not falls(fit.model.law):
+        raise LawError(
+            f"the loss of {fit.model.law.name} only rises with tokens, so that fewer are always enough: ask which rise "
+            "they cost, smallest_replay or critical_ratio"
+        )
     asked = where(labels, N=N, domain_share=domain_share, U=U, domain=domain)
     columns = open_columns(fit, asked | where({WEIGHT: mixture}), "D")
     eval, measured = only_eval(fit, eval), fit.model.design.levels["D"]
@@ -98,6 +109,7 @@ def tokens_for(
         "new run" if new_run else fit.mean_name,
         {**({"loss": target} if score is None else {"score": score}), **asked, "eval": eval},
         "p_never: fewer tokens than the searched range suffice; p_always: more are needed",
+        line.narrowed(),
         low=tokens(grid[0]).item() * (1 + END_ROUNDING),
         high=tokens(grid[-1]).item() * (1 - END_ROUNDING),
     )

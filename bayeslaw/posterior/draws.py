@@ -14,6 +14,7 @@ import xarray as xr
 from bayeslaw import sampler
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.base.numbers import between, exact
+from bayeslaw.base.words import span
 from bayeslaw.declare.laws import Law
 from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import DataError, RangeError, unknown_name
@@ -136,7 +137,7 @@ class Posterior:
                 arrays[name] = value
                 continue
             if name in self.model.law.columns:
-                raise DataError(f"{name} is missing: {self.model.law.name} needs {', '.join(self.model.law.columns)}")
+                raise DataError(self._missing(name))
             if name in design.groups:
                 if len(design.groups[name]) > 1:
                     raise DataError(f"{name} is missing: say which of {', '.join(map(str, design.groups[name]))}")
@@ -152,6 +153,18 @@ class Posterior:
                     if str(label) not in known_labels and label != UNSEEN:
                         raise unknown_name(f"{name} (bl.UNSEEN stands for a new one)", label, known_labels)
         return xr.Dataset(arrays)
+
+    def _missing(self, name: str) -> str:
+        """Return a sentence on a covariate that a question does not give."""
+        law = self.model.law
+        covariate = law.covariates.get(name)
+        if covariate is None or covariate.start is None:
+            return f"{name} is missing: {law.name} needs {', '.join(law.columns)}"
+        known = span(str(covariate.of), self.model.design.rows[covariate.of].values)
+        return (
+            f"{name} is missing, the {covariate.start} loss of a base model that the runs do not have ({known}): give "
+            "it as baseline where a rise is limited, as L_base elsewhere"
+        )
 
     def coefficients(self, columns: xr.Dataset, seed: int = 0) -> dict[str, xr.DataArray]:
         """Return the coefficients that apply to those columns; an unseen group's are drawn from its population."""

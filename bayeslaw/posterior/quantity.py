@@ -9,15 +9,16 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayeslaw.base.arguments import checked
+from bayeslaw.base.arguments import checked, numbers
 from bayeslaw.base.drawing import drawn
 from bayeslaw.base.frames import Frame
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
 from bayeslaw.base.numbers import exact, with_interval, writer, written
 from bayeslaw.base.terminal import wrapped
 from bayeslaw.base.words import label, place
+from bayeslaw.errors import RangeError
 
-__all__ = ["Censored", "Quantity", "elements"]
+__all__ = ["Censored", "Quantity", "elements", "plain"]
 
 CELLS = 1_000_000
 """Draws of an answer that are summarised at once."""
@@ -156,7 +157,7 @@ class Quantity:
         labels = {str(d): self.draws[d] for d in self.draws.dims if d not in SAMPLE and d in self.draws.coords}
         about = {"name": self.name, "unit": self.unit, "what": self.what, "note": self.note, "prob": prob}
         about |= {"cautions": self.cautions, **self._beside()}
-        return {k: _plain(v) for k, v in {**about, **answer, **labels, **self.inputs}.items()}
+        return {k: plain(v) for k, v in {**about, **answer, **labels, **self.inputs}.items()}
 
     def plot(self, ax: Any = None, prob: float = CI_PROB) -> Any:
         """Draw a figure; see `bayeslaw.plots.plot_quantity`."""
@@ -244,6 +245,14 @@ class Censored(Quantity):
         """Share of the draws with a solution between the ends."""
         return ((self.draws > self.low) & (self.draws < self.high)).mean(SAMPLE)
 
+    def _within(self, value: Any, name: str) -> xr.DataArray:
+        """Return a number or a 1-d array, all in the searched range, as an array whose dim has the argument's name."""
+        values = numbers(value, name)
+        if (bad := ~((values >= self.low) & (values <= self.high))).any():
+            searched = f"[{exact(self.low)}, {exact(self.high)}]"
+            raise RangeError(f"{name} is {exact(values[bad][0])}: give one in the searched range {searched}")
+        return xr.DataArray(values, dims=[name] * values.ndim, coords={name: values} if values.ndim else None)
+
     def _ends(self) -> tuple[Any, Any]:
         return self.low, self.high
 
@@ -251,9 +260,12 @@ class Censored(Quantity):
         return {"p_never": self.p_never, "p_interior": self.p_interior, "p_always": self.p_always}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return numbers, texts and lists in place of arrays, and None in place of a missing number."""
     if isinstance(value, xr.DataArray | np.ndarray | np.generic | pd.Series | pd.Index):
-        return np.asarray(value).tolist()
+        return plain(np.asarray(value).tolist())
+    if isinstance(value, float) and np.isnan(value):
+        return None
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+        return {str(k): plain(v) for k, v in value.items()}
+    return [plain(v) for v in value] if isinstance(value, list | tuple) else value

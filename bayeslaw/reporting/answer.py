@@ -150,14 +150,14 @@ def in_counts(draws: Any) -> str:
 
 
 def predictions(fit: Posterior) -> Answer:
-    """Answer with the losses of the largest run."""
+    """Answer with the losses of the largest run that were measured there."""
     largest, at = largest_run(fit), columns_of(of_largest_run(fit))
+    measured = {e: loss for e in fit.evals if np.isfinite(loss := float(largest["loss"].sel(eval=e)))}
     mean, new = (predict(fit, **at, new_run=new_run) for new_run in (False, True))
     numbers = place({k: v for k, v in at.items() if not isinstance(v, xr.DataArray)})
     shown = f" ({numbers})" if numbers else ""
     rows = [
-        (e, short(float(largest["loss"].sel(eval=e)), 4), *(str(q.text().sel(eval=e).item()) for q in (mean, new)))
-        for e in fit.evals
+        (e, short(loss, 4), *(str(q.text().sel(eval=e).item()) for q in (mean, new))) for e, loss in measured.items()
     ]
     return Answer(
         f"Which loss does the law predict for the largest run of the study{shown}?",
@@ -165,13 +165,13 @@ def predictions(fit: Posterior) -> Answer:
         [],
         pd.DataFrame(rows, columns=["validation set", "measured", "mean law", "new run"]),
         f"Losses in {fit.model.unit}: of the mean law, and of a single new run, with its own error.",
-        {f"{e} loss{shown}": mean.draws.sel(eval=e, drop=True) for e in fit.evals},
+        {f"{e} loss{shown}": mean.draws.sel(eval=e, drop=True) for e in measured},
         cautions=mean.cautions,
         about="the predicted loss",
         planned=sizes_of(at),
         headline="; ".join(
             f"the {e} loss of the largest run is about {short(mean.median().sel(eval=e))} (measured {short(seen)})"
-            for e, seen in zip(fit.evals, largest["loss"].sel(eval=list(fit.evals)).values, strict=True)
+            for e, seen in measured.items()
         ),
     )
 

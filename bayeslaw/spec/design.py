@@ -77,10 +77,10 @@ class Design:
         for column in law.columns:
             if column not in runs.dataset:
                 shown = f"{WEIGHT}_<source>" if column == WEIGHT else column
-                raise DataError(
-                    f"the law {law.name} needs a column {shown!r}, which the table does not have; map it: "
-                    f"read_runs(..., {shown}='its name in the table')"
-                )
+                how = f"map it: read_runs(..., {shown}='its name in the table')"
+                if law.kind == "score" and column == "L":
+                    how = "name the loss of the scores: read_scores(..., against='its column') (--loss QUIZ=COLUMN)"
+                raise DataError(f"the law {law.name} needs a column {shown!r}, which the table does not have; {how}")
         role_of = _roles(law, runs.evals, roles)
         check_features(law, table)
         for dim in group_dims:

@@ -26,7 +26,7 @@ from bayeslaw.base.words import Described
 from bayeslaw.declare.priors import Prior, describe, positive
 from bayeslaw.errors import unknown_name
 
-__all__ = ["Misfit", "Process"]
+__all__ = ["SCALES", "Misfit", "Process"]
 
 REACH = 4.0
 """Decades beyond the measured levels at which a process still has functions of its own; it is straight after that."""

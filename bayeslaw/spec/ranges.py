@@ -14,7 +14,9 @@ __all__ = [
     "MOST_OUTSIDE",
     "SLACK",
     "check_left_out",
+    "each_inside",
     "elsewhere",
+    "holding",
     "inside",
     "left_out",
     "nowhere_inside",
@@ -33,11 +35,19 @@ GUIDE = "docs/how-to/small-replay.md"
 def inside(law: Law, columns: xr.Dataset) -> xr.DataArray:
     """Return whether the covariates lie in the range where the law holds."""
     result = xr.DataArray(True)
+    for holds in each_inside(law, columns).values():
+        result = result & holds
+    return result
+
+
+def each_inside(law: Law, columns: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Return whether every covariate lies in its own range."""
+    found = {}
     for name, value in law.inputs(columns, dict.fromkeys(law.covariates, 1.0)).items():
         low, high = law.covariates[name].valid
         holds = (value >= low - SLACK) & (value <= high + SLACK)
-        result = result & holds.all([d for d in law.over if d in holds.dims])
-    return result
+        found[name] = holds.all([d for d in law.over if d in holds.dims])
+    return found
 
 
 def ranges(law: Law) -> str:
@@ -61,13 +71,14 @@ def left_out(law: Law, rows: xr.Dataset) -> pd.DataFrame:
     return table.reset_coords(drop=True).to_dataframe()[list(counts)].rename(index=str)
 
 
-def holding(law: Law, rows: xr.Dataset, name: str) -> str:
-    """Return laws of a share that hold for all measurements of a loss outside the range of another law, in words.
+def holding(law: Law, rows: xr.Dataset, name: str, throughout: bool = False) -> str:
+    """Return laws of a share that hold where a loss was measured outside the range of another law, or throughout.
 
     Those with the narrowest range come first: they are made for such measurements.
     """
     here = rows.sel(eval=[name])
-    here = here.isel(row=np.flatnonzero((here["loss"].notnull() & ~inside(law, here)).any("eval")))
+    wanted = here["loss"].notnull() & (throughout | ~inside(law, here))
+    here = here.isel(row=np.flatnonzero(wanted.any("eval")))
     role = str(here[ROLE].values[0])
 
     def holds(other: Law) -> bool:

@@ -52,7 +52,7 @@ def check_ranges(frame: pd.DataFrame, losses: Mapping[str, str], known: Mapping[
     for name in (c for c in frame.columns if c in ("domain_share", "duration") or c.startswith(PREFIX)):
         values, percent = frame[name], frame[name].between(1, 100, inclusive="right")
         refuse(values, percent, "shares lie in [0, 1]; divide the column by 100 if it is in percent")
-        refuse(values, ~values.between(0, 1), "shares lie in [0, 1]; correct it")
+        refuse(values, values.notna() & ~values.between(0, 1), "shares lie in [0, 1]; correct it")
     for name in ("N", "D", "U"):
         if name in frame:
             values, (low, high, unit) = frame[name], COUNT_RANGES[name]

@@ -92,7 +92,7 @@ def _with_index(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def numeric(
-    table: pd.DataFrame, column: str, called: str | None = None, gaps: bool = False, remedy: str = FILL
+    table: pd.DataFrame, column: str, called: str | None = None, gaps: bool | pd.Series = False, remedy: str = FILL
 ) -> pd.Series:
     """Return a column as finite numbers.
 
@@ -104,8 +104,8 @@ def numeric(
         Its name in the table.
     called : str, optional
         Its name in error sentences.
-    gaps : bool
-        Whether cells may be missing; they become NaN.
+    gaps : bool or Series
+        Whether cells, or those of a row, may be missing; they become NaN.
     remedy : str
         What to do about a missing cell, in error sentences.
 
@@ -123,8 +123,9 @@ def numeric(
         given = given.astype(str)
     values = pd.to_numeric(given, errors="coerce").to_numpy(float, na_value=np.nan)
     numbers = pd.Series(values, given.index, name=column)
-    if (missing := given.isna()).any() and not gaps:
-        raise DataError(f"{called} is missing in {row(missing)}: {remedy}")
+    missing = given.isna()
+    if (bare := missing & np.logical_not(gaps)).any():
+        raise DataError(f"{called} is missing in {row(bare)}: {remedy}")
     if (bad := numbers.isna() & ~missing).any():
         raise DataError(
             f"{called} is {str(given[bad].iloc[0])[:80]!r} in {row(bad)}, which is not a number: correct it "

@@ -25,6 +25,9 @@ __all__ = ["Runs", "read_labelled", "read_runs"]
 NUMBERS = ("N", "D", "U", "step", "lr", "domain_share", "duration", "k1", "k2", "k3")
 LABELS = ("run", "domain")
 
+OF_TRAINING = ("U", "lr", "domain_share")
+"""Numbers of the training, which the row of a model before it (D = 0) need not have."""
+
 MOST_LISTED_LABELS = 8
 """A column with more labels than this is not listed."""
 
@@ -182,7 +185,10 @@ def read_runs(
     evals = tuple(losses)
     for name in (numbers := [*names, *_covariates(frame)]):
         called, remedy = (columns | names).get(name), FILL if name in names else f"{FILL}, or drop the column"
-        frame[name] = numeric(frame, name, called, gaps=name in names and len(losses) > 1, remedy=remedy)
+        remedy = f"{FILL}; where no token is repeated, as many as D will do" if name == "U" else remedy
+        untrained = frame["D"] == 0 if name in OF_TRAINING and "D" in frame else False
+        gaps = untrained if name not in names else len(losses) > 1
+        frame[name] = numeric(frame, name, called, gaps=gaps, remedy=remedy)
     for name in frame.columns.difference(numbers, sort=False):
         frame[name] = _label(frame[name], name)
     notes = [f"{columns[name]} replaces the table's own column {name}" for name in gone]
@@ -237,7 +243,8 @@ def _loss_columns(frame: pd.DataFrame, loss: str | Mapping[str, str] | None) -> 
     if not losses:
         known = ", ".join(frame.columns)
         raise DataError(
-            f"no loss column: name it with loss=..., or call it 'loss' or '<validation set>_loss' (columns: {known})"
+            "no loss column: name it with loss= (--loss EVAL=COLUMN), or call it 'loss' or '<validation set>_loss' "
+            f"(columns: {known})"
         )
     for name, column in losses.items():
         if not (isinstance(name, str) and name and isinstance(column, str)):

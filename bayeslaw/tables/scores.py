@@ -13,7 +13,10 @@ from bayeslaw.tables.reading import Table, numeric, read_table, refuse, texts
 from bayeslaw.tables.runs import Runs, read_labelled, read_runs
 from bayeslaw.tables.units import ERROR_RATE, BytesPerToken, Unit, in_nats, units_of
 
-__all__ = ["has_scores", "losses_of_scores", "read_scores"]
+__all__ = ["FOLLOWS", "has_scores", "losses_of_scores", "read_scores"]
+
+FOLLOWS = "follows"
+"""The column that names the loss which a score follows."""
 
 
 def has_scores(table: Table, columns: Mapping[str, str]) -> bool:
@@ -64,13 +67,14 @@ def read_scores(
     score : mapping, optional
         ``{benchmark: column}``; left out: every ``<benchmark>_score``.
     items : mapping, optional
-        ``{benchmark: number of test items}``, of some or all; left out: the columns ``<benchmark>_items``, if any.
+        ``{benchmark: number of test items}``, of some or all; left out: the columns ``<benchmark>_items``, if any, but
+        of scores `against` a loss only where every run was measured once.
     full : float
         The score of a model without mistakes: 1, or 100 for percentages.
     against : str or mapping, optional
         The column of the loss that every score follows, or ``{benchmark: column}``, for the laws from loss to score.
-        Every benchmark then has rows, and runs, of its own, with that loss in the column ``L``; a score or a loss that
-        was not measured has none.
+        Every benchmark then has rows, and runs, of its own, with that loss in the column ``L`` and its name in
+        ``follows``; a score or a loss that was not measured has none.
     chance : float or mapping, optional
         With `against`: the score of guessing, or ``{benchmark: score}``, from 0 to 1; left out: the columns
         ``<benchmark>_chance``, or ``chance``.
@@ -129,13 +133,18 @@ def read_scores(
     parts = []
     for name in named:
         measured = {c: values for c, values in rates.items() if c in (f"{name}_loss", f"{name}_loss_sd")}
-        part = kept.assign(benchmark=name, L=proxies[name], chance=guessing[name], **measured)
+        follows = {FOLLOWS: loss_of[name]}
+        part = kept.assign(benchmark=name, L=proxies[name], chance=guessing[name], **follows, **measured)
         if label in part:
             part[label] = [f"{run}, {name}" for run in texts(part, label)]
         parts.append(part[part["L"].notna() & part[f"{name}_loss"].notna()])
     runs = read_runs(pd.concat(parts, ignore_index=True), loss=losses, unit="nats", bytes_per_token=None, **columns)
-    apart = [note for note in runs.note.split("; ") if note and " was not measured in " not in note]
-    return replace(runs, note="; ".join(apart), unit=ERROR_RATE)
+    notes = [note for note in runs.note.split("; ") if note and " was not measured in " not in note]
+    errors = [f"{name}_loss_sd" for name in named if f"{name}_loss_sd" in runs.table]
+    if items is None and errors and runs.table["run"].duplicated().any():
+        runs = replace(runs, table=runs.table.drop(columns=errors))
+        notes.append("numbers of items not used: the checkpoints of a run share its errors, and all runs the items")
+    return replace(runs, note="; ".join(notes), unit=ERROR_RATE)
 
 
 def _in_nats(
@@ -173,7 +182,9 @@ def _chances(
             )
         given = stated.get(name)
         values = numeric(frame, str(column)) if given is None else pd.Series(float(given), frame.index, name="chance")
-        refuse(values, ~values.between(0, 1, inclusive="left"), "guessing scores 0 or more, and less than 1")
+        lies = "guessing scores 0 or more, and less than 1"
+        refuse(values, values.between(1, 100, inclusive="right"), f"{lies}; divide percentages by 100")
+        refuse(values, ~values.between(0, 1, inclusive="left"), f"{lies}; correct it")
         found[name] = values
     return found
 

@@ -8,6 +8,9 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+import pandas as pd
+
+from bayeslaw.base.words import counted
 from bayeslaw.declare.laws import Kind
 from bayeslaw.errors import DataError
 from bayeslaw.tables.lookalikes import likely_columns, likely_losses, likely_scores
@@ -131,9 +134,26 @@ def understood(table: Table | Runs, loss: Any, units: Mapping[str, Any], columns
             notes += [
                 f"{column} looks like {name}: --map {quote(f'{name}={column}')}" for name, column in scores.items()
             ]
+    notes += _untaken(unread, names)
     units = dict(units)
     if losses and "unit" not in units and (named := {e: u for e, c in losses.items() if (u := unit_named(c))}):
         units["unit"] = named
         notes += [f"{losses[e]} looks like {u}: --unit {quote(f'{e}={u}')}" for e, u in named.items()]
     scores_only = losses is None and has_scores(frame, names)
     return Understood(table, names, losses, units, tuple(notes), scores_only)
+
+
+def _untaken(frame: pd.DataFrame, names: Mapping[str, str]) -> list[str]:
+    """Return notes on columns that say what a canonical one does, which no option can map."""
+    notes = []
+    replay = [c for c in frame if "replay" in str(c).lower() and frame[c].dtype.kind in "iuf"]
+    if replay and "domain_share" not in {*frame, *names}:
+        notes.append(f"{replay[0]} looks like the share of the general corpus: add a column domain_share, 1 minus it")
+    scores = {name: c for name, c in likely_scores(frame).items() if c not in names.values()}
+    if scores and not any(c.endswith("_score") for c in [*map(str, frame), *names]):
+        name, column = next(iter(scores.items()))
+        notes.append(
+            f"{counted(len(scores), 'column')} ({column}, ...) may be scores: for a law from loss to score, "
+            f"--map {quote(f'{name}_score={column}')}, and a column {name}_chance, the score of guessing"
+        )
+    return notes

@@ -126,7 +126,7 @@ class Evaluation:
 
     def __repr__(self) -> str:
         first, *others = self._about()
-        return "\n".join([first, self.summary().to_string(float_format=short), *others])
+        return "\n".join([first, self.summary().to_string(float_format=short, na_rep="-"), *others])
 
     def _repr_html_(self) -> str:
         first, *others = self._about()

@@ -66,7 +66,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Answers": {
         "decisions.critical_ratio.CriticalRatio": "probability_safe",
         "decisions.best_ratio.BestRatio": "epochs, p_further_epoch_hurts",
-        "decisions.smallest_replay.Replay": "enough, tokens",
+        "decisions.smallest_replay.Replay": "enough, tokens, probability_safe",
         "decisions.optimum_shift.Shift": "probability_above",
         "decisions.best_mixture.Mixture": "regret, gain, probability_within",
         "decisions.schedule.Best": "p_best, p_order, recommended",

@@ -10,8 +10,10 @@ import pytest
 import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.checks.residuals import misfit, scatter, variance_of_sum
+from bayeslaw.checks.runs import laws_that_bend
 from bayeslaw.checks.slides import slide
 from bayeslaw.checks.trends_measured import measured_rises
+from tests.stand_ins import second_stage
 from tests.studies.checks import FITS, iso_flop
 from tests.studies.page import DATA
 
@@ -67,3 +69,13 @@ def test_the_variance_of_a_weighted_sum_counts_what_checkpoints_share(table_for)
     shared = 0.4 + 0.6 * np.exp(-1)
     assert variance_of_sum(fit, frame) == pytest.approx(3 + 2 * shared)
     assert variance_of_sum(fit, frame, np.array([1.0, -2.0, 3.0])) == pytest.approx(1 + 4 + 9 - 4 * shared)
+
+
+def test_runs_without_a_scale_are_checked_for_scatter_and_slide_nowhere():
+    """A law from loss to score has neither size nor tokens, and a table may have one size and one length."""
+    stage2 = second_stage()
+    assert laws_that_bend(stage2) == "use a law that can bend there", "it has no scale for a misfit either"
+    assert slide(stage2) is None and math.isfinite(scatter(stage2).value)
+    table = pd.DataFrame({"N": 1e9, "D": 1e10, "loss": np.linspace(2.9, 2.91, 6), "run": list("abcdef")})
+    fit = bl.Model(models.chinchilla, bl.read_runs(table)).fit(**FITS)
+    assert slide(fit) is None and "scatters most" in scatter(fit).text

@@ -112,3 +112,34 @@ def test_on_the_command_line(fit, tmp_path, monkeypatch):
     assert answer["median"] == float(expected.median()) and answer["epochs"] == float(expected.epochs.median())
     assert 0 <= answer["p_further_epoch_hurts"] <= 1
     assert "p_further_epoch_hurts" in CliRunner().invoke(app, command).stdout
+
+
+def test_the_loss_before_training_has_no_unique_tokens(table_for):
+    """The rows at D = 0 are the baseline at every U, theirs or none."""
+    fit = stand_in(models.dcpt_repetition, table_for, draws=20)
+    rows = fit.model.runs.baseline
+    asked: dict[str, Any] = {"N": float(rows["N"].iloc[0]), "D": 1e10, "U": 7.7e8, "max_increase": 0.1}
+    asked |= {"domain": rows["domain"].iloc[0]} if "domain" in fit.model.design.groups else {}
+    baseline = float(rows.loc[rows["N"] == asked["N"], "general_loss"].mean())
+    for U in (3e8, np.nan):
+        runs = replace(fit.model.runs, baseline=rows.assign(U=U))
+        one = replace(fit, model=replace(fit.model, runs=runs))
+        assert one.critical_ratio(**asked).inputs["baseline"] == pytest.approx(baseline)
+
+
+def test_several_questions_are_searched_together_and_the_answer_says_so(fit):
+    """A scarce domain keeps the shares of a plentiful one small, where asked alone it has another answer."""
+    both = fit.best_ratio(**AT, domain_tokens=[2e7, 1e9], D=1e10)
+    alone = fit.best_ratio(**AT, domain_tokens=1e9, D=1e10)
+    assert float(both.high) == pytest.approx(0.12, abs=2e-3) and float(alone.high) == 1
+    sentence = (
+        "only what lies within the range of dcpt_repetition for all values asked about is searched: ask one by one"
+    )
+    assert sentence in both.cautions and sentence not in alone.cautions
+
+
+def test_a_question_out_of_range_names_what_is(fit):
+    with pytest.raises(RangeError, match=r"epochs 0 to 60\), with epochs 100 to 1000; ask within it"):
+        fit.best_ratio(**AT, domain_tokens=1e7, D=1e10)
+    with pytest.raises(RangeError, match=r"epochs 0 to 60\), with epochs 100 to 1000; ask within it"):
+        fit.best_ratio(**AT, domain_tokens=[1e9, 1e7], D=[1e10, 1e9])

@@ -1,4 +1,4 @@
-"""How far the best mixture moves between two sizes: not at all by the additive law, as by hand by the joint one."""
+"""How far the best mixture moves between two sizes: as by hand by the joint law, and never by the additive one."""
 
 import json
 
@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 from bayeslaw import models
 from bayeslaw.base.numbers import probability
 from bayeslaw.cli import app
+from bayeslaw.decisions import DECISIONS
+from bayeslaw.decisions.optimum_shift import moves
 from bayeslaw.errors import LawError, RangeError
 from tests.stand_ins import stand_in
 
@@ -18,10 +20,16 @@ def joint(table_for):
     return stand_in(models.joint_mixture, table_for, draws=30)
 
 
-def test_the_additive_law_says_that_nothing_moves(table_for):
+def test_a_law_that_cannot_move_its_optimum_is_not_asked_whether_it_does(table_for):
+    """An answer of 0 with certainty would be its form's, not that of the runs."""
     fit = stand_in(models.additive_mixture, table_for, draws=20)
-    shift = fit.optimum_shift(N=[1e8, 7e9], D=1e10)
-    assert float(shift.draws.max()) == 0 and shift.probability_above(0.001) == 0
+    ends = [fit.best_mixture(N=N, D=1e10).draws for N in (1e8, 7e9)]
+    np.testing.assert_allclose(ends[0].values, ends[1].values, atol=1e-4)
+    with pytest.raises(LawError, match="best mixture of additive_mixture is the same at every size .* by its form"):
+        fit.optimum_shift(N=[1e8, 7e9], D=1e10)
+    moving = [name for name, law in models.catalogue.items() if moves(law)]
+    assert moving == ["nested_data_mixing", "joint_mixture"]
+    assert not DECISIONS["optimum_shift"].applies(models.additive_mixture)
 
 
 def test_it_is_the_largest_change_between_two_best_mixtures(joint):

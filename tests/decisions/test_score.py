@@ -122,6 +122,37 @@ def test_a_loss_below_all_that_the_second_stage_saw_is_cautioned_of(stage1):
     assert sum("times below the smallest" in text for text in far.cautions) == 2
 
 
+def test_a_loss_above_all_that_the_second_stage_saw_is_cautioned_of(stage1):
+    """As where one stage has nats a token and the other bits a byte."""
+    small = second_stage()
+    table = small.model.runs.table.assign(L=lambda t: t["L"] / 4)
+    bits = replace(small, model=replace(small.model, runs=replace(small.model.runs, table=table)))
+    found = stage1.score(bits, N=2e9, D=1e10)
+    assert sum("times above the largest" in text and "different units" in text for text in found.cautions) == 2
+    assert "seed" not in found.about() and "seed" in found.as_json()
+
+
+def test_scores_are_read_off_the_loss_that_they_were_fitted_to(table_for):
+    """Another one is asked for by name only, and the answer says so."""
+
+    def two_losses(law: Any, **settings: Any) -> pd.DataFrame:
+        table = table_for(law, **settings).rename(columns={"validation_loss": "c4_loss"})
+        return table.assign(pile_loss=table["c4_loss"] - 0.3)
+
+    stage1 = stand_in(models.chinchilla, two_losses, draws=40)
+    stage2 = second_stage()
+    assert set(stage1.evals) == {"c4", "pile"} and set(stage2.model.runs.table["follows"]) == {"loss"}
+    with pytest.raises(RangeError, match="say which loss"):
+        stage1.score(stage2, N=2e9, D=1e10)
+    table = stage2.model.runs.table.assign(follows="pile_loss")
+    fitted = replace(stage2, model=replace(stage2.model, runs=replace(stage2.model.runs, table=table)))
+    found = stage1.score(fitted, N=2e9, D=1e10)
+    assert not any("fitted to the" in text and "read off" in text for text in found.cautions)
+    np.testing.assert_array_equal(found.draws, stage1.score(fitted, N=2e9, D=1e10, eval="pile").draws)
+    other = stage1.score(fitted, N=2e9, D=1e10, eval="c4")
+    assert "the scores of quiz were fitted to the pile loss and are read off at the c4 loss" in other.cautions
+
+
 def test_suggest_sees_scores_beside_a_loss(tmp_path):
     path = tmp_path / "ladder.csv"
     LADDER.dropna().assign(quiz_chance=0.25, task_chance=0.0).to_csv(path, index=False)

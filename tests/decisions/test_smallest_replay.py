@@ -73,3 +73,26 @@ def test_the_command_line_says_the_same(fit, tmp_path):
     assert answer["median"] == pytest.approx(float(expected.median()))
     assert answer["enough_with_0.9"] == pytest.approx(float(expected.enough()))
     assert answer["times_the_tokens"] == pytest.approx(float(expected.tokens()))
+    done = CliRunner().invoke(app, [*words, f"{limit:.9g}", "--safe", "0.03"])
+    assert done.exit_code == 0, done.output
+    assert f"enough_with_0.9  {float(expected.enough()):.3f}\n" in done.stdout
+    assert f"p_safe_at_0.03  {float(expected.probability_safe(0.03)):.3f}\n" in done.stdout
+
+
+def test_a_replay_is_safe_where_the_share_beside_it_is(fit):
+    found = fit.smallest_replay(**AT, baseline=2.0, max_increase=float(np.median(rise(fit, 0.98))) - 2.0)
+    some = found.probability_safe([0.01, 0.02, 0.09])
+    assert some.dims == ("replay",) and 0 < float(some[1]) < 1 and (np.diff(some) >= 0).all()
+    assert float(found.probability_safe(float(found.enough()))) >= 0.9
+    np.testing.assert_allclose(some, found.ratio.probability_safe([0.99, 0.98, 0.91]))
+    with pytest.raises(RangeError, match=r"replay is 0.5: give one in the searched range \[0, 0.1\]"):
+        found.probability_safe(0.5)
+
+
+def test_json_has_null_where_no_replay_is_enough(fit, tmp_path):
+    path, least = fit.save(tmp_path / "fit.nc"), float(rise(fit, 0.9).min()) - 2.01
+    words = ["decide", "smallest-replay", str(path), "--N", "5e8", "--D", "1e10", "--baseline", "2"]
+    words += ["--max-increase", f"{least:.9g}"]
+    answer = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout, parse_constant=pytest.fail)
+    assert answer["enough_with_0.9"] is None and answer["times_the_tokens"] is None
+    assert "enough_with_0.9  none\n" in CliRunner().invoke(app, words).stdout

@@ -81,3 +81,9 @@ def test_on_the_command_line(fit, tmp_path, monkeypatch):
     result = CliRunner().invoke(app, ["decide", "tokens-for", str(tmp_path / "fit.nc"), *words])
     expected = fit.tokens_for(loss=2.4, N=5e8, domain_share=0.5, domain="code")
     assert json.loads(result.stdout)["median"] == float(expected.median())
+
+
+def test_a_loss_that_only_rises_with_tokens_is_reached_by_none(table_for):
+    fit = stand_in(models.replay, table_for, draws=5)
+    with pytest.raises(LawError, match="the loss of replay only rises with tokens.* smallest_replay"):
+        fit.tokens_for(loss=2.6, N=5e8, domain_share=0.95)

@@ -10,6 +10,7 @@ from scipy.optimize import least_squares
 import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.errors import DataError
+from tests.stand_ins import stand_in
 
 TRUTH = {"m": 0.02, "F": 0.5, "alpha": 0.4, "beta": 0.3, "kept": 0.3}
 BASE = {4e8: 2.3, 1e9: 2.1, 3e9: 1.9}
@@ -101,6 +102,34 @@ def test_the_rows_before_training_give_the_base_models_loss():
         bl.Model(models.replay, column, misfit=None)
     by_hand = bl.read_runs(column.table.assign(L_base=column.table["N"].map(BASE)))
     assert bl.Model(models.replay, by_hand, misfit=None).design.rows["L_base"].equals(with_rows.design.rows["L_base"])
+
+
+def test_a_baseline_is_the_base_models_loss_of_a_size_without_runs(table_for):
+    """The rise above it is the law's, whatever the base model's loss."""
+    fit = stand_in(models.replay, table_for, draws=40)
+    asked: dict[str, Any] = {"D": 1e10, "max_increase": 0.35}
+    with pytest.raises(DataError, match=r"that the runs do not have \(N .*\): give it as baseline"):
+        fit.smallest_replay(N=7e8, **asked)
+    found = [fit.smallest_replay(N=7e8, baseline=loss, **asked) for loss in (2.5, 3.0, (3.0, 0.0))]
+    np.testing.assert_allclose(found[0].draws, found[1].draws)
+    np.testing.assert_allclose(found[1].draws, found[2].draws)
+    assert float(found[0].p_interior) > 0.5
+    by_label = fit.smallest_replay(N=7e8, baseline=2.5, labels={"L_base": 2.5}, **asked)
+    np.testing.assert_array_equal(found[0].draws, by_label.draws)
+    several = fit.critical_ratio(N=[7e8, 9e8], baseline=[2.5, 3.0], **asked)
+    np.testing.assert_allclose(several.draws.sel(N=7e8), 1 - found[0].draws)
+
+
+def test_a_column_of_base_losses_is_the_baseline_where_no_row_has_it():
+    column = simulated(base=False)
+    runs = bl.read_runs(column.table.assign(L_base=column.table["N"].map(BASE)))
+    fits = [
+        bl.Model(models.replay, one).fit(draws=50, tune=200, chains=1, seed=1, progress=False)
+        for one in (runs, simulated())
+    ]
+    answers = [fit.smallest_replay(N=1e9, D=1e10, max_increase=0.1) for fit in fits]
+    np.testing.assert_allclose(answers[0].draws, answers[1].draws)
+    assert f"a baseline of {BASE[1e9]:g} nats" in answers[0].about()
 
 
 def test_a_domain_loss_is_left_out_by_name():

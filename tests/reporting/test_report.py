@@ -29,7 +29,7 @@ from bayeslaw.reporting.coefficients import coefficients, in_short
 from bayeslaw.reporting.figures import of_coefficients, of_fit
 from bayeslaw.reporting.page import MARK, drawn, page
 from bayeslaw.workflow import Fit
-from tests.stand_ins import stand_in
+from tests.stand_ins import second_stage, stand_in
 
 MIDDLES = {
     "dcpt": {"E": 2.4, "A": 0.4, "alpha": 0.3, "B": 0.15, "beta": 0.3, "eta": 1.2, "C": 0.3, "gamma": 0.35, "eps": 0.1},
@@ -469,3 +469,12 @@ def test_nothing_is_computed_twice_for_checks_a_report_and_a_decision(tiny, writ
         "left_out": 1,
         "_png": page.count(".png)"),
     }
+
+
+@pytest.mark.filterwarnings("ignore:.*cannot be trusted:UserWarning")  # draws that were not sampled
+def test_a_loss_that_the_largest_run_does_not_have_is_not_answered_for_it(tmp_path):
+    """Benchmarks have rows of their own, each with its chance: at those of another a prediction has no meaning."""
+    text = report(second_stage(draws=120), tmp_path / "scores.md", progress=False).read_text("utf-8")
+    assert "nan" not in re.split(r"\W", text)
+    evidence = next(line for line in text.splitlines() if line.startswith("- ") and "in the mean law" in line)
+    assert evidence.startswith("- Task loss: ") and "- Quiz loss: " not in text

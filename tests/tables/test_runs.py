@@ -372,6 +372,23 @@ def test_a_gap_in_a_column_that_the_law_may_not_need_says_to_drop_it():
         read_runs(grid().drop(columns="domain_loss").assign(general_loss=[np.nan] + [2.5] * 35))
 
 
+def test_a_model_before_training_needs_no_numbers_of_the_training(tmp_path):
+    """Its row at D = 0 has the loss and the size; a share, a rate or unique tokens it has none."""
+    table = grid().assign(lr=3e-4, U=1e9)
+    known = ["N", "domain", "general_loss", "domain_loss"]
+    start = table[known].drop_duplicates(["N", "domain"]).assign(D=0.0, run=lambda t: t.index)
+    both = pd.concat([start, table.assign(run="a" + table.index.astype(str))], ignore_index=True)
+    both.to_csv(tmp_path / "runs.csv", index=False)
+    for runs in (read_runs(both), read_runs(tmp_path / "runs.csv")):
+        assert len(runs.baseline) == len(start) and runs.baseline[["domain_share", "lr", "U"]].isna().all(axis=None)
+        assert runs.table.drop(columns="run").equals(read_runs(table).table.drop(columns="run"))
+    later = both.assign(domain_share=both["domain_share"].where(both.index != len(start)))
+    with pytest.raises(DataError, match=f"domain_share is missing in row {len(start)} "):
+        read_runs(later)
+    with pytest.raises(DataError, match="U is missing in row .*where no token is repeated, as many as D will do"):
+        read_runs(both.assign(U=both["U"].where(both.index != len(start) + 1)))
+
+
 def test_a_cell_that_is_measured_twice_is_written_like_other_places():
     table = pd.DataFrame({"run": "a", "N": 7e7, "D": [7e7, 7e7], "loss": [2.0, 2.1]})
     with pytest.raises(DataError, match="the run a, D 70 M"):

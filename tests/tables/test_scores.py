@@ -31,6 +31,29 @@ def test_every_benchmark_has_rows_and_runs_of_its_own():
     assert model.noise.correlated and not model.noise.joint  # no two benchmarks are in one row
 
 
+def test_numbers_of_items_beside_checkpoints_are_left_unused_and_the_note_says_so():
+    """Asked for by name they are refused by the model, whose errors are then correlated."""
+    table, chance = LADDER.assign(quiz_items=1000), {"quiz": 0.25, "task": 0.0}
+    runs = bl.read_scores(table, against="c4_loss", chance=chance)
+    assert "numbers of items not used: the checkpoints of a run share its errors" in runs.note
+    assert runs.table.equals(bl.read_scores(LADDER, against="c4_loss", chance=chance).table)
+    bl.Model(models.loss_to_score, runs)
+    once = bl.read_scores(table.drop_duplicates("run"), against="c4_loss", chance=chance)
+    np.testing.assert_allclose(once.table["quiz_loss_sd"].dropna(), np.sqrt([0.26 * 0.74 / 1000, 0.31 * 0.69 / 1000]))
+    assert "not used" not in once.note
+    asked = bl.read_scores(table, against="c4_loss", chance=chance, items={"quiz": 1000})
+    with pytest.raises(DataError, match="both together are not supported"):
+        bl.Model(models.loss_to_score, asked)
+    with pytest.raises(DataError, match="quiz_chance is 25 in row 0 .*divide percentages by 100"):
+        bl.read_scores(LADDER.assign(quiz_chance=25), against="c4_loss", chance={"task": 0.0})
+
+
+def test_scores_read_without_their_loss_are_sent_to_it():
+    runs = bl.read_scores(LADDER.drop(columns="task_score").rename(columns={"c4_loss": "c4_bpb"}))
+    with pytest.raises(DataError, match="needs a column 'L'.*read_scores.*against='its column'.*--loss QUIZ=COLUMN"):
+        bl.Model(models.loss_to_score, runs)
+
+
 def test_each_score_may_follow_a_loss_of_its_own_in_a_unit_of_its_own():
     table = LADDER.assign(quiz_bpb=np.linspace(1.2, 0.8, 6), task_chance=0.1)
     runs = bl.read_scores(
