@@ -20,7 +20,7 @@ from tests.benchmarks.simulated import SIZES, Study, study
 from tests.studies.page import BUILD, Page, convergence
 
 TOKENS = np.geomspace(1.31e9, 26.2e9, 8)
-ASKED = {"N": float(SIZES[1]), "D": float(TOKENS[4])}
+ASKED: dict[str, Any] = {"N": float(SIZES[1]), "D": float(TOKENS[4])}
 """The size and the tokens, half way along the runs, for which the critical ratio is asked."""
 HUMPS = {"the law is true": 0.0, "the general loss bends": 0.06}
 """Largest part, of a share of 1, by which the general loss may rise in the middle of a run; that of a study is uniform
@@ -92,7 +92,7 @@ def main(n: int) -> None:
     found["width of the ratio, median"] = each["width of the ratio"].median()
     page.table(found)
     wide = rows.pivot(index=["kind", "seed"], columns="model", values="width of the ratio")
-    ratio = (wide["with misfit"] / wide["law alone"]).groupby(level="kind", sort=False).quantile([0.1, 0.5, 0.9])
+    ratio = (wide["with misfit"] / wide["law alone"]).groupby(level="kind", sort=False).quantile(np.array([0.1, 0.5, 0.9]))
     page.text("Width of the critical ratio's interval with the misfit, relative to that of the law alone, by quantile:")
     page.table(ratio.unstack())
     bad = rows[(rows["R-hat"] > 1.05) | (rows["divergences"] > 0)].groupby("model").size()
