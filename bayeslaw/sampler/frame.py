@@ -29,7 +29,7 @@ EM_ROUNDS, ROUNDS_OF_MISFIT = 4, 8
 """Rounds of expectation and maximisation for noise and spreads; with the slopes of a misfit."""
 
 VECTORS = 4
-"""Parameter vectors for every coefficient of the law, by which the weights of a misfit learn to follow it."""
+"""Parameter vectors for every coefficient of the law, by which what is determined beside a misfit is learned."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,8 @@ class Frame:
         sets = conditionals(density, v)
         coordinates = Coordinates(density, sets)
         if len(density.weights):
-            around = list(_around(coordinates, v))
-            known = None if sets else determined(coordinates, v, around)
-            coordinates = Coordinates(density, sets, Weights.near(density, v, around), known)
+            known = None if sets else determined(coordinates, v, _around(coordinates, v))
+            coordinates = Coordinates(density, sets, Weights.near(density, v), known)
         center = coordinates.inverse(v)
         return cls.around(coordinates, center)
 

@@ -1,6 +1,7 @@
-"""The misfit of a law in the compiled density: the losses of cells times the exponential of its processes.
+"""The misfit of a law in the compiled density: the log losses of cells plus its processes.
 
-Its weights have coordinates of their own (`bayeslaw.sampler.weights`).
+Its weights have coordinates of their own (`bayeslaw.sampler.weights`), which follow the log law in every measured cell.
+The law is therefore evaluated on all blocks before the errors are.
 
 Models without a misfit compile nothing of this: others call the functions by their addresses, which are in the table.
 """
@@ -9,128 +10,143 @@ import math
 
 import numpy as np
 
-from bayeslaw.sampler.stored import inner, stored
+from bayeslaw.sampler.blocks import fill_law, pull_back
+from bayeslaw.sampler.elementary import log
+from bayeslaw.sampler.stored import inner, inner_sums, stored
 from bayeslaw.sampler.table import At, count, number_at, reals, table_at, whole, whole2
 
 __all__ = [
     "ADD",
-    "BY_LEVEL",
-    "COLLECT",
-    "LEVELS",
+    "LAWS",
     "PLACE_WEIGHTS",
     "PULL",
+    "PULL_LAWS",
     "PULL_WEIGHTS",
+    "law_room",
     "misfit_parts",
     "weight_room",
 ]
 
-BY_LEVEL, ADD, COLLECT, PULL, PLACE_WEIGHTS, PULL_WEIGHTS, LEVELS = range(7)
-"""Places in ``misfit_parts``: addresses of the functions below, in their order; the number of values of `by_level`."""
+LAWS, PLACE_WEIGHTS, ADD, PULL, PULL_WEIGHTS, PULL_LAWS = range(6)
+"""Places in ``misfit_parts``: addresses of the functions below, in the order in which they are called."""
 
 
 def misfit_parts(processes: np.ndarray) -> np.ndarray:
     """Return what compiled code knows of the misfit: zeros without processes."""
-    parts = (by_level, add, collect, pull, place_weights, pull_weights)
-    addresses = [stored(f).address for f in parts] if len(processes) else [0] * len(parts)
-    return np.array([*addresses, processes[:, 5].sum()], int)
+    parts = (laws, place_weights, add, pull, pull_weights, pull_laws)
+    return np.array([stored(f).address if len(processes) else 0 for f in parts], int)
 
 
-def by_level(table_address, c_address, found_address, _a, _b, _c):  # type: ignore[no-untyped-def]
-    """Fill in every process at its levels (validation set, level), one process after the other."""
+@inner
+def law_room(table):  # type: ignore[no-untyped-def]
+    """Return how many numbers `laws` fills in."""
+    cells, total = whole(table, At.misfit_at), 0
+    for b in range(len(cells) - 1):
+        total += _of_block(table, b) * (cells[b + 1] - cells[b])
+    return total
+
+
+@inner
+def _of_block(table, b):  # type: ignore[no-untyped-def]
+    """Return the numbers of a cell of a block: the law and its derivatives."""
+    at = whole(table, At.entry_at)
+    return 1 + (at[b + 1] - at[b]) // whole2(table, At.block_shape)[b, 0]
+
+
+def laws(table_address, values_address, laws_address, logs_address, _a, _b):  # type: ignore[no-untyped-def]
+    """Fill in the law and its derivatives on all blocks of measurements, and its logarithm."""
     table = table_at(table_address)
-    processes, done = whole2(table, At.misfit), 0
-    c = number_at(c_address, count(table, At.scale))
-    found = number_at(found_address, whole(table, At.misfit_parts)[LEVELS])
+    cells, first = whole(table, At.misfit_at), 0
+    values = number_at(values_address, count(table, At.scale))
+    room, logs = number_at(laws_address, law_room(table)), number_at(logs_address, cells[-1])
+    for b in range(len(cells) - 1):
+        size, rows = cells[b + 1] - cells[b], _of_block(table, b)
+        fill_law(table, b, values, room[first : first + rows * size])
+        for m in range(size):
+            logs[cells[b] + m] = log(room[first + m])
+        first += rows * size
+    return 0.0
+
+
+def add(table_address, c_address, logs_address, _a, _b, _c):  # type: ignore[no-untyped-def]
+    """Add the misfit to the log law in every cell."""
+    table = table_at(table_address)
+    processes, places = whole2(table, At.misfit), whole2(table, At.misfit_level)
+    c, logs = number_at(c_address, count(table, At.scale)), number_at(logs_address, places.shape[1])
     for p in range(processes.shape[0]):
         levels, knots, start = processes[p, 0], processes[p, 1], processes[p, 2]
-        weights, slope = processes[p, 3], processes[p, 4]
-        basis = reals(table, At.misfit_basis)[start:]
-        for e in range(processes[p, 5] // levels):
+        weights, slope, evals = processes[p, 3], processes[p, 4], processes[p, 5]
+        basis, found = reals(table, At.misfit_basis)[start:], np.empty(evals * levels)
+        for e in range(evals):
             for n in range(levels):
                 total = 0.0
                 for k in range(knots):
                     total += basis[n * knots + k] * c[weights + e * knots + k]
-                found[done + e * levels + n] = total * c[slope]
-        done += processes[p, 5]
+                found[e * levels + n] = total * c[slope]
+        for m in range(len(logs)):
+            logs[m] += found[places[p, m]]
     return 0.0
 
 
-def add(table_address, b, by_level_address, loss_address, factor_address, _a):  # type: ignore[no-untyped-def]
-    """Multiply the losses of a block by their misfit, which is filled in (0 before)."""
+def pull(table_address, c_address, chain_address, gradient_address, pull_address, _a):  # type: ignore[no-untyped-def]
+    """Add the gradient in weights and slopes, given that in the log means."""
     table = table_at(table_address)
-    levels, ev, at = whole2(table, At.misfit_level), whole(table, At.misfit_eval), whole(table, At.misfit_at)
-    processes, first, size, done = whole2(table, At.misfit), at[b], at[b + 1] - at[b], 0
-    values = number_at(by_level_address, whole(table, At.misfit_parts)[LEVELS])
-    loss, factor = number_at(loss_address, size), number_at(factor_address, size)
-    for p in range(processes.shape[0]):
-        for m in range(size):
-            factor[m] += values[done + ev[first + m] * processes[p, 0] + levels[p, first + m]]
-        done += processes[p, 5]
-    for m in range(size):
-        factor[m] = math.exp(factor[m])
-        loss[m] *= factor[m]
-    return 0.0
-
-
-def collect(table_address, b, loss_address, factor_address, pull_address, pulled_address):  # type: ignore[no-untyped-def]
-    """Add the gradient in the processes at their levels; turn that in the losses into one in the losses of the law."""
-    table = table_at(table_address)
-    levels, ev, at = whole2(table, At.misfit_level), whole(table, At.misfit_eval), whole(table, At.misfit_at)
-    processes, first, size, done = whole2(table, At.misfit), at[b], at[b + 1] - at[b], 0
-    pulled = number_at(pulled_address, whole(table, At.misfit_parts)[LEVELS])
-    loss, factor = number_at(loss_address, size), number_at(factor_address, size)
-    by_loss = number_at(pull_address, size)
-    for p in range(processes.shape[0]):
-        for m in range(size):
-            pulled[done + ev[first + m] * processes[p, 0] + levels[p, first + m]] += by_loss[m] * loss[m]
-        done += processes[p, 5]
-    for m in range(size):
-        by_loss[m] *= factor[m]
-    return 0.0
-
-
-def pull(table_address, c_address, pulled_address, chain_address, gradient_address, _a):  # type: ignore[no-untyped-def]
-    """Add the gradient in weights and slopes."""
-    table = table_at(table_address)
-    processes, size, done = whole2(table, At.misfit), count(table, At.scale), 0
-    pulled = number_at(pulled_address, whole(table, At.misfit_parts)[LEVELS])
+    processes, places, size = whole2(table, At.misfit), whole2(table, At.misfit_level), count(table, At.scale)
     c, chain, gradient = number_at(c_address, size), number_at(chain_address, size), number_at(gradient_address, size)
+    pulled = number_at(pull_address, places.shape[1])
     for p in range(processes.shape[0]):
         levels, knots, start = processes[p, 0], processes[p, 1], processes[p, 2]
-        weights, slope = processes[p, 3], processes[p, 4]
-        basis = reals(table, At.misfit_basis)[start:]
-        for e in range(processes[p, 5] // levels):
+        weights, slope, evals = processes[p, 3], processes[p, 4], processes[p, 5]
+        basis, found = reals(table, At.misfit_basis)[start:], np.zeros(evals * levels)
+        for m in range(len(pulled)):
+            found[places[p, m]] += pulled[m]
+        for e in range(evals):
             for k in range(knots):
                 total = 0.0
                 for n in range(levels):
-                    total += basis[n * knots + k] * pulled[done + e * levels + n]
+                    total += basis[n * knots + k] * found[e * levels + n]
                 i = weights + e * knots + k
                 gradient[i] += total * c[slope]
                 gradient[slope] += total * c[i] * chain[slope]
-        done += processes[p, 5]
     return 0.0
 
 
-def place_weights(table_address, u_address, v_address, values_address, law_address, room_address):  # type: ignore[no-untyped-def]
+def pull_laws(table_address, laws_address, pull_address, chain_address, gradient_address, _a):  # type: ignore[no-untyped-def]
+    """Turn the gradient in the log laws into one in the laws; add what it is in the coefficients."""
+    table = table_at(table_address)
+    cells, first, size = whole(table, At.misfit_at), 0, count(table, At.scale)
+    room, by_log = number_at(laws_address, law_room(table)), number_at(pull_address, cells[-1])
+    chain, gradient = number_at(chain_address, size), number_at(gradient_address, size)
+    for b in range(len(cells) - 1):
+        size, rows = cells[b + 1] - cells[b], _of_block(table, b)
+        law = room[first : first + rows * size].reshape(rows, size)
+        by_law = by_log[cells[b] : cells[b + 1]]
+        for m in range(size):
+            by_law[m] /= law[0, m]
+        pull_back(table, b, by_law, law, chain, gradient)
+        first += rows * size
+    return 0.0
+
+
+def place_weights(table_address, u_address, v_address, values_address, logs_address, room_address):  # type: ignore[no-untyped-def]
     """Fill in the weights at coordinates; return the log Jacobian, NaN where the law has no logarithm.
 
     The room keeps for `pull_weights`, validation set by validation set, R, its inverse, and R^-1' times k s h.
     """
     table = table_at(table_address)
-    size, cells = count(table, At.scale), count(table, At.follows) // count(table, At.still)
+    size, told, follows = count(table, At.scale), whole(table, At.weight_cells), reals(table, At.follows)
     u, v, values = number_at(u_address, size), number_at(v_address, size), number_at(values_address, size)
-    law, room = number_at(law_address, cells), number_at(room_address, weight_room(table))
+    logs, room = number_at(logs_address, whole(table, At.misfit_at)[-1]), number_at(room_address, weight_room(table))
     blocks, entries, middle = whole2(table, At.weights), whole(table, At.weight_entries), reals(table, At.sigma_at_mode)
-    information, follows, still = reals(table, At.information), reals(table, At.follows), reals(table, At.still)
-    jacobian, done, at, free = 0.0, 0, 0, 0
-    log_law = np.empty(cells)
-    for m in range(cells):
-        log_law[m] = math.log(law[m]) if law[m] > 0 else math.nan
+    information, still = reals(table, At.information), reals(table, At.still)
+    jacobian, done, at, free, from_cell, from_number = 0.0, 0, 0, 0, 0, 0
     for b in range(blocks.shape[0]):
-        n = blocks[b, 0]
+        n, cells = blocks[b, 0], blocks[b, 2]
         root, inverse = room[free : free + n * n], room[free + n * n : free + 2 * n * n]
         mean, sharper = room[free + 2 * n * n : free + 2 * n * n + n], math.exp(2 * (middle[b] - u[blocks[b, 1]]))
-        slope, moved = np.empty(n), np.zeros(n)
+        slope, moved, own = np.empty(n), np.zeros(n), np.empty(cells)
+        for m in range(cells):
+            own[m] = logs[told[from_cell + m]]
         for i in range(n):
             slope[i] = math.exp(u[entries[2 * (done + i) + 1]])
             mean[i] = 0.0
@@ -140,9 +156,7 @@ def place_weights(table_address, u_address, v_address, values_address, law_addre
             root[i * n + i] += 1.0
         jacobian -= _root(root, inverse, n)
         for i in range(n):
-            linear = still[done + i]
-            for m in range(cells):
-                linear += follows[(done + i) * cells + m] * log_law[m]
+            linear = still[done + i] + _dot(follows[from_number + i * cells :], own)
             linear *= sharper * slope[i]
             for j in range(i, n):
                 mean[j] += inverse[i * n + j] * linear
@@ -152,7 +166,16 @@ def place_weights(table_address, u_address, v_address, values_address, law_addre
             v[entries[2 * (done + i)]] = values[entries[2 * (done + i)]] = moved[i]
             jacobian += 0.0 * moved[i]
         done, at, free = done + n, at + n * n, free + 2 * n * n + n
+        from_cell, from_number = from_cell + cells, from_number + n * cells
     return jacobian
+
+
+@inner_sums
+def _dot(x, y):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for m in range(len(y)):
+        total += x[m] * y[m]
+    return total
 
 
 @inner
@@ -187,23 +210,23 @@ def _root(root, inverse, n):  # type: ignore[no-untyped-def]
     return total
 
 
-def pull_weights(table_address, u_address, g_address, law_address, pull_address, room_address):  # type: ignore[no-untyped-def]
-    """Turn the gradient in the weights into one in their coordinates, the Jacobian included; add that in the law.
+def pull_weights(table_address, u_address, g_address, pull_address, room_address, _a):  # type: ignore[no-untyped-def]
+    """Turn the gradient in the weights into one in their coordinates, the Jacobian included; add that in the log laws.
 
     With z the coordinates, g the gradient, q = R^-1' g, a = M^-1 g and m the mean, the derivative by M is that of the
     mean, -(a m' + m a') / 2, and R^-1 Q R^-1' / 2, where Q_ij = -z_i q_j for i > j, symmetric, Q_ii = -z_i q_i - 1.
     """
     table = table_at(table_address)
-    size, cells = count(table, At.scale), count(table, At.follows) // count(table, At.still)
+    size, told = count(table, At.scale), whole(table, At.weight_cells)
     u, g, room = number_at(u_address, size), number_at(g_address, size), number_at(room_address, weight_room(table))
-    law, pull = number_at(law_address, cells), number_at(pull_address, cells)
+    by_log = number_at(pull_address, whole(table, At.misfit_at)[-1])
     blocks, entries, follows = whole2(table, At.weights), whole(table, At.weight_entries), reals(table, At.follows)
-    middle, done, free = reals(table, At.sigma_at_mode), 0, 0
+    middle, done, free, from_cell, from_number = reals(table, At.sigma_at_mode), 0, 0, 0, 0
     for b in range(blocks.shape[0]):
-        n, noise = blocks[b, 0], blocks[b, 1]
+        n, noise, cells = blocks[b, 0], blocks[b, 1], blocks[b, 2]
         root, inverse = room[free : free + n * n], room[free + n * n : free + 2 * n * n]
         mean, sharper = room[free + 2 * n * n : free + 2 * n * n + n], math.exp(2 * (middle[b] - u[noise]))
-        z, q, across = np.empty(n), np.zeros(n), np.empty(n)
+        z, q, across, by_own = np.empty(n), np.zeros(n), np.empty(n), np.zeros(cells)
         for i in range(n):
             z[i], force = u[entries[2 * (done + i)]], g[entries[2 * (done + i)]]
             for j in range(i, n):
@@ -233,11 +256,12 @@ def pull_weights(table_address, u_address, g_address, law_address, pull_address,
             g[slope] += by_slope + a * linear
             g[noise] -= by_slope + 2 * a * linear
             by_linear = sharper * math.exp(u[slope]) * a
-            for k in range(cells):
-                pull[k] += by_linear * follows[(done + i) * cells + k]
+            for m in range(cells):
+                by_own[m] += by_linear * follows[from_number + i * cells + m]
+        for m in range(cells):
+            by_log[told[from_cell + m]] += by_own[m]
         for i in range(n):
             g[entries[2 * (done + i)]] = q[i]
         done, free = done + n, free + 2 * n * n + n
-    for m in range(cells):
-        pull[m] /= law[m]
+        from_cell, from_number = from_cell + cells, from_number + n * cells
     return 0.0
