@@ -103,6 +103,8 @@ def _out_of_frame(table, x, u):  # type: ignore[no-untyped-def]
             for j in range(columns):
                 total += numbers[at + i * columns + j] * across[j]
             u[entries[first + i]] = center[entries[first + i]] + total
+    for i in whole(table, At.axes_kept):
+        u[i] = center[i] + x[i]
 
 
 @inner
@@ -120,6 +122,8 @@ def _into_frame(table, g, gradient):  # type: ignore[no-untyped-def]
                 across[j] += force * numbers[at + i * columns + j]
         for j in range(columns):
             gradient[entries[first + rows + j]] += across[j]
+    for i in whole(table, At.axes_kept):
+        gradient[i] += g[i]
 
 
 def log_density(size, x_address, gradient_address, value_address, table_address):  # type: ignore[no-untyped-def]

@@ -245,6 +245,13 @@ class Coordinates:
         some: np.ndarray = (count > 0) & (count < groups)
         return some
 
+    @property
+    def of_weights(self) -> np.ndarray:
+        """Which coordinates are of weights of a misfit that follow the law."""
+        found = np.zeros(self.density.size, bool)
+        found[[i for entries in self.weights.entries for i in entries[0]]] = True
+        return found
+
     @cached_property
     def parts(self) -> np.ndarray:
         """The part of every coordinate, -1 of those that are shared: no two of different parts meet in the density.

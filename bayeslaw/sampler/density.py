@@ -213,7 +213,7 @@ class Density:
             first = [self.parameters[k].place.start for k in (process.weights, process.slope)]
             shapes.append([*basis.shape, sum(map(len, bases)), *first, evals])
             places.append(ev * len(unique) + number.reshape(-1)[row])
-            bases.append(basis.ravel())
+            bases.append(basis.T.ravel())
         processes = np.array(shapes, int).reshape(-1, 6)
         return {
             "misfit": processes,
@@ -233,7 +233,7 @@ class Density:
         """The basis functions of all processes of the misfit (cell, weight of a validation set)."""
         m, found = self._misfit, [np.empty((len(self.eval_of_cell), 0))]
         for (levels, knots, start, *_), at in zip(m["misfit"], m["misfit_level"], strict=True):
-            found.append(m["misfit_basis"][start : start + levels * knots].reshape(levels, knots)[at % levels])
+            found.append(m["misfit_basis"][start : start + levels * knots].reshape(knots, levels).T[at % levels])
         return np.hstack(found)
 
     def log_law(self, c: np.ndarray) -> np.ndarray:

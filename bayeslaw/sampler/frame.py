@@ -56,7 +56,7 @@ class Frame:
     def around(cls, coordinates: Coordinates, center: np.ndarray) -> "Frame":
         """Return the frame around a point."""
         matrix, scale = _curvature(coordinates, center)
-        return cls(coordinates, center, Axes.whitening(matrix, scale, coordinates.of_groups))
+        return cls(coordinates, center, Axes.whitening(matrix, scale, coordinates.of_groups, coordinates.of_weights))
 
     @cached_property
     def tables(self) -> Tables:

@@ -12,6 +12,7 @@ import numpy as np
 
 from bayeslaw.sampler.blocks import fill_law, pull_back
 from bayeslaw.sampler.elementary import log
+from bayeslaw.sampler.lanes import LANES, add, lanes_at, put, spread, total
 from bayeslaw.sampler.stored import inner, inner_sums, stored
 from bayeslaw.sampler.table import At, count, number_at, reals, table_at, whole, whole2
 
@@ -33,7 +34,7 @@ LAWS, PLACE_WEIGHTS, ADD, PULL, PULL_WEIGHTS, PULL_LAWS = range(6)
 
 def misfit_parts(processes: np.ndarray) -> np.ndarray:
     """Return what compiled code knows of the misfit: zeros without processes."""
-    parts = (laws, place_weights, add, pull, pull_weights, pull_laws)
+    parts = (laws, place_weights, add_misfit, pull_misfit, pull_weights, pull_laws)
     return np.array([stored(f).address if len(processes) else 0 for f in parts], int)
 
 
@@ -68,7 +69,7 @@ def laws(table_address, values_address, laws_address, logs_address, _a, _b):  # 
     return 0.0
 
 
-def add(table_address, c_address, logs_address, _a, _b, _c):  # type: ignore[no-untyped-def]
+def add_misfit(table_address, c_address, logs_address, _a, _b, _c):  # type: ignore[no-untyped-def]
     """Add the misfit to the log law in every cell."""
     table = table_at(table_address)
     processes, places = whole2(table, At.misfit), whole2(table, At.misfit_level)
@@ -76,19 +77,18 @@ def add(table_address, c_address, logs_address, _a, _b, _c):  # type: ignore[no-
     for p in range(processes.shape[0]):
         levels, knots, start = processes[p, 0], processes[p, 1], processes[p, 2]
         weights, slope, evals = processes[p, 3], processes[p, 4], processes[p, 5]
-        basis, found = reals(table, At.misfit_basis)[start:], np.empty(evals * levels)
+        basis, found = reals(table, At.misfit_basis)[start:], np.zeros(evals * levels)
         for e in range(evals):
-            for n in range(levels):
-                total = 0.0
-                for k in range(knots):
-                    total += basis[n * knots + k] * c[weights + e * knots + k]
-                found[e * levels + n] = total * c[slope]
+            for k in range(knots):
+                weight = c[weights + e * knots + k] * c[slope]
+                for n in range(levels):
+                    found[e * levels + n] += basis[k * levels + n] * weight
         for m in range(len(logs)):
             logs[m] += found[places[p, m]]
     return 0.0
 
 
-def pull(table_address, c_address, chain_address, gradient_address, pull_address, _a):  # type: ignore[no-untyped-def]
+def pull_misfit(table_address, c_address, chain_address, gradient_address, pull_address, _a):  # type: ignore[no-untyped-def]
     """Add the gradient in weights and slopes, given that in the log means."""
     table = table_at(table_address)
     processes, places, size = whole2(table, At.misfit), whole2(table, At.misfit_level), count(table, At.scale)
@@ -101,13 +101,11 @@ def pull(table_address, c_address, chain_address, gradient_address, pull_address
         for m in range(len(pulled)):
             found[places[p, m]] += pulled[m]
         for e in range(evals):
+            own = found[e * levels : (e + 1) * levels]
             for k in range(knots):
-                total = 0.0
-                for n in range(levels):
-                    total += basis[n * knots + k] * found[e * levels + n]
-                i = weights + e * knots + k
-                gradient[i] += total * c[slope]
-                gradient[slope] += total * c[i] * chain[slope]
+                force, i = _dot(basis[k * levels :], own), weights + e * knots + k
+                gradient[i] += force * c[slope]
+                gradient[slope] += force * c[i] * chain[slope]
     return 0.0
 
 
@@ -131,7 +129,7 @@ def pull_laws(table_address, laws_address, pull_address, chain_address, gradient
 def place_weights(table_address, u_address, v_address, values_address, logs_address, room_address):  # type: ignore[no-untyped-def]
     """Fill in the weights at coordinates; return the log Jacobian, NaN where the law has no logarithm.
 
-    The room keeps for `pull_weights`, validation set by validation set, R, its inverse, and R^-1' times k s h.
+    The room keeps for `pull_weights`, validation set by validation set, R'^-1, k s h, and the mean.
     """
     table = table_at(table_address)
     size, told, follows = count(table, At.scale), whole(table, At.weight_cells), reals(table, At.follows)
@@ -141,73 +139,99 @@ def place_weights(table_address, u_address, v_address, values_address, logs_addr
     information, still = reals(table, At.information), reals(table, At.still)
     jacobian, done, at, free, from_cell, from_number = 0.0, 0, 0, 0, 0, 0
     for b in range(blocks.shape[0]):
-        n, cells = blocks[b, 0], blocks[b, 2]
-        root, inverse = room[free : free + n * n], room[free + n * n : free + 2 * n * n]
-        mean, sharper = room[free + 2 * n * n : free + 2 * n * n + n], math.exp(2 * (middle[b] - u[blocks[b, 1]]))
-        slope, moved, own = np.empty(n), np.zeros(n), np.empty(cells)
+        n, cells, wide = blocks[b, 0], blocks[b, 2], _wide(blocks[b, 0])
+        inverse, linear, mean = _kept(room, free, n)
+        sharper, slope, moved, own = (
+            math.exp(2 * (middle[b] - u[blocks[b, 1]])),
+            np.zeros(wide),
+            np.zeros(wide),
+            np.empty(cells),
+        )
         for m in range(cells):
             own[m] = logs[told[from_cell + m]]
+        for i in range(wide):
+            linear[i] = mean[i] = 0.0
         for i in range(n):
             slope[i] = math.exp(u[entries[2 * (done + i) + 1]])
-            mean[i] = 0.0
+            linear[i] = sharper * slope[i] * (still[done + i] + _dot(follows[from_number + i * cells :], own))
+        jacobian -= _root(information[at:], slope, sharper, inverse, n)
         for i in range(n):
-            for j in range(i, n):
-                root[i * n + j] = sharper * slope[i] * slope[j] * information[at + i * n + j]
-            root[i * n + i] += 1.0
-        jacobian -= _root(root, inverse, n)
+            expected = spread(0.0)
+            for j in range(0, i + 1, LANES):
+                expected = expected + lanes_at(inverse, i * wide + j) * lanes_at(linear, j)
+            here = total(expected)
+            there = here + u[entries[2 * (done + i)]]
+            for j in range(0, i + 1, LANES):
+                add(mean, j, here * lanes_at(inverse, i * wide + j))
+                add(moved, j, there * lanes_at(inverse, i * wide + j))
         for i in range(n):
-            linear = still[done + i] + _dot(follows[from_number + i * cells :], own)
-            linear *= sharper * slope[i]
-            for j in range(i, n):
-                mean[j] += inverse[i * n + j] * linear
-        for i in range(n):
-            for j in range(i, n):
-                moved[i] += inverse[i * n + j] * (mean[j] + u[entries[2 * (done + j)]])
             v[entries[2 * (done + i)]] = values[entries[2 * (done + i)]] = moved[i]
             jacobian += 0.0 * moved[i]
-        done, at, free = done + n, at + n * n, free + 2 * n * n + n
+        done, at, free = done + n, at + n * wide, free + (n + 2) * wide
         from_cell, from_number = from_cell + cells, from_number + n * cells
     return jacobian
 
 
-@inner_sums
-def _dot(x, y):  # type: ignore[no-untyped-def]
-    total = 0.0
-    for m in range(len(y)):
-        total += x[m] * y[m]
-    return total
+@inner
+def _wide(n):  # type: ignore[no-untyped-def]
+    """Return the length of a row of n numbers in whole lanes."""
+    return (n + LANES - 1) // LANES * LANES
 
 
 @inner
 def weight_room(table):  # type: ignore[no-untyped-def]
     """Return how many numbers `place_weights` keeps."""
-    return 2 * count(table, At.information) + count(table, At.still)
+    blocks, size = whole2(table, At.weights), 0
+    for b in range(blocks.shape[0]):
+        size += (blocks[b, 0] + 2) * _wide(blocks[b, 0])
+    return size
 
 
 @inner
-def _root(root, inverse, n):  # type: ignore[no-untyped-def]
-    """Turn the upper half of a matrix into R, fill in the upper half of its inverse; return the sum of log R_ii."""
-    total = 0.0
+def _kept(room, free, n):  # type: ignore[no-untyped-def]
+    """Return the parts of the room for a validation set of n weights."""
+    wide = _wide(n)
+    first, last = free + n * wide, free + (n + 2) * wide
+    return room[free:first], room[first : first + wide], room[first + wide : last]
+
+
+@inner_sums
+def _dot(x, y):  # type: ignore[no-untyped-def]
+    found = 0.0
+    for m in range(len(y)):
+        found += x[m] * y[m]
+    return found
+
+
+@inner
+def _root(information, slope, sharper, inverse, n):  # type: ignore[no-untyped-def]
+    """Fill in the lower half of R'^-1, where R'R is M; return the sum of log R_ii.
+
+    Both R and the inverse follow row by row from the rows before. Rows are whole lanes, with zeros in what is left.
+    """
+    wide, found = _wide(n), 0.0
+    root = np.empty(n * wide)
     for i in range(n):
-        root[i * n + i] = math.sqrt(root[i * n + i])
-        total += math.log(root[i * n + i])
-        unit = 1.0 / root[i * n + i]
-        for j in range(i + 1, n):
-            root[i * n + j] *= unit
-        for a in range(i + 1, n):
-            factor = root[i * n + a]
-            for j in range(a, n):
-                root[a * n + j] -= factor * root[i * n + j]
-    for i in range(n - 1, -1, -1):
-        unit = 1.0 / root[i * n + i]
-        for j in range(i + 1, n):
-            inverse[i * n + j] = 0.0
-        for a in range(i + 1, n):
-            factor = root[i * n + a] * unit
-            for j in range(a, n):
-                inverse[i * n + j] -= factor * inverse[a * n + j]
-        inverse[i * n + i] = unit
-    return total
+        row, first = i * wide, i // LANES * LANES
+        for j in range(first, wide, LANES):
+            value = sharper * slope[i] * lanes_at(slope, j) * lanes_at(information, row + j)
+            for k in range(i):
+                value = value - root[k * wide + i] * lanes_at(root, k * wide + j)
+            put(root, row + j, value)
+        size = math.sqrt(1.0 + root[row + i])
+        found, unit = found + math.log(size), 1.0 / size
+        for j in range(first, wide, LANES):
+            put(root, row + j, unit * lanes_at(root, row + j))
+        root[row + i] = size
+        for j in range(first, i):
+            root[row + j] = 0.0
+        for j in range(0, wide, LANES):
+            value = spread(0.0)
+            for k in range(j, i):
+                value = value - root[k * wide + i] * lanes_at(inverse, k * wide + j)
+            put(inverse, row + j, unit * value)
+        inverse[row + i] = unit
+    return found
 
 
 def pull_weights(table_address, u_address, g_address, pull_address, room_address, _a):  # type: ignore[no-untyped-def]
@@ -215,6 +239,7 @@ def pull_weights(table_address, u_address, g_address, pull_address, room_address
 
     With z the coordinates, g the gradient, q = R^-1' g, a = M^-1 g and m the mean, the derivative by M is that of the
     mean, -(a m' + m a') / 2, and R^-1 Q R^-1' / 2, where Q_ij = -z_i q_j for i > j, symmetric, Q_ii = -z_i q_i - 1.
+    Of twice its product with M - 1 the slopes need the diagonal, that of R^-1 Q R and that of R^-1 Q R^-1'.
     """
     table = table_at(table_address)
     size, told = count(table, At.scale), whole(table, At.weight_cells)
@@ -223,45 +248,38 @@ def pull_weights(table_address, u_address, g_address, pull_address, room_address
     blocks, entries, follows = whole2(table, At.weights), whole(table, At.weight_entries), reals(table, At.follows)
     middle, done, free, from_cell, from_number = reals(table, At.sigma_at_mode), 0, 0, 0, 0
     for b in range(blocks.shape[0]):
-        n, noise, cells = blocks[b, 0], blocks[b, 1], blocks[b, 2]
-        root, inverse = room[free : free + n * n], room[free + n * n : free + 2 * n * n]
-        mean, sharper = room[free + 2 * n * n : free + 2 * n * n + n], math.exp(2 * (middle[b] - u[noise]))
-        z, q, across, by_own = np.empty(n), np.zeros(n), np.empty(n), np.zeros(cells)
+        n, noise, cells, wide = blocks[b, 0], blocks[b, 1], blocks[b, 2], _wide(blocks[b, 0])
+        inverse, linear, mean = _kept(room, free, n)
+        sharper = math.exp(2 * (middle[b] - u[noise]))
+        z, q, force, by_slope, along = np.empty(n), np.empty(n), np.zeros(wide), np.empty(wide), np.empty(wide)
         for i in range(n):
-            z[i], force = u[entries[2 * (done + i)]], g[entries[2 * (done + i)]]
-            for j in range(i, n):
-                q[j] += inverse[i * n + j] * force
+            z[i], force[i] = u[entries[2 * (done + i)]], g[entries[2 * (done + i)]]
         for i in range(n):
-            entry, slope, a, m, linear = entries[2 * (done + i)], entries[2 * (done + i) + 1], 0.0, 0.0, 0.0
-            for j in range(i, n):
-                a += inverse[i * n + j] * q[j]
-                m += inverse[i * n + j] * mean[j]
-            for j in range(i + 1):
-                linear += root[j * n + i] * mean[j]
-            above = 0.0
-            for j in range(n - 1, i - 1, -1):
-                across[j] = -q[j] * above
-                above += inverse[i * n + j] * z[j]
-            for j in range(i):
-                across[j] = -q[j] * above
-            below, diagonal, product = 0.0, 0.0, 0.0
-            for j in range(i, n):
-                own = inverse[i * n + j]
-                across[j] -= z[j] * below + own * (z[j] * q[j] + 1.0)
-                below += own * q[j]
-                diagonal += across[j] * own
-            for j in range(i + 1):
-                product += across[j] * root[j * n + i]
-            by_slope = product - diagonal - a * linear - m * g[entry] + 2 * a * m
-            g[slope] += by_slope + a * linear
-            g[noise] -= by_slope + 2 * a * linear
-            by_linear = sharper * math.exp(u[slope]) * a
+            value = spread(0.0)
+            for j in range(0, i + 1, LANES):
+                value = value + lanes_at(inverse, i * wide + j) * lanes_at(force, j)
+            q[i] = total(value)
+        for j in range(0, wide, LANES):
+            a, y, diagonal = spread(0.0), spread(0.0), spread(0.0)
+            for k in range(j, n):
+                own = lanes_at(inverse, k * wide + j)
+                by_q, by_z = own * q[k], own * z[k]
+                diagonal = diagonal + own * own + by_z * (by_q + 2.0 * a)
+                a, y = a + by_q, y + by_z
+            here, towards = lanes_at(force, j), lanes_at(mean, j)
+            put(by_slope, j, diagonal - 1.0 - y * here - a * lanes_at(linear, j) + towards * (2.0 * a - here))
+            put(along, j, a)
+        by_own = np.zeros(cells)
+        for i in range(n):
+            slope, by_linear = entries[2 * (done + i) + 1], along[i] * linear[i]
+            g[slope] += by_slope[i] + by_linear
+            g[noise] -= by_slope[i] + 2 * by_linear
+            scaled = sharper * math.exp(u[slope]) * along[i]
             for m in range(cells):
-                by_own[m] += by_linear * follows[from_number + i * cells + m]
+                by_own[m] += scaled * follows[from_number + i * cells + m]
+            g[entries[2 * (done + i)]] = q[i]
         for m in range(cells):
             by_log[told[from_cell + m]] += by_own[m]
-        for i in range(n):
-            g[entries[2 * (done + i)]] = q[i]
-        done, free = done + n, free + 2 * n * n + n
+        done, free = done + n, free + (n + 2) * wide
         from_cell, from_number = from_cell + cells, from_number + n * cells
     return 0.0

@@ -13,6 +13,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from bayeslaw.sampler.density import Density
+from bayeslaw.sampler.lanes import LANES
 
 __all__ = ["Weights"]
 
@@ -74,7 +75,7 @@ class Weights:
             "weight_entries": np.concatenate([np.empty(0, int), *(e.T.ravel() for e in self.entries)]),
             "weight_cells": np.concatenate([np.empty(0, int), *self.cells]),
             "sigma_at_mode": np.array(self.middle, float),
-            "information": np.concatenate([np.empty(0), *(x.ravel() for x in self.information)]),
+            "information": np.concatenate([np.empty(0), *(_in_lanes(x).ravel() for x in self.information)]),
             "follows": np.concatenate([np.empty(0), *(x.ravel() for x in self.follows)]),
             "still": np.concatenate([np.empty(0), *self.still]),
         }
@@ -90,6 +91,11 @@ class Weights:
             root = np.linalg.cholesky(np.eye(len(own)) + sharper * slope * information * slope[:, None]).T
             mean = solve_triangular(root, sharper * slope * (still + follows @ log_law[cells]), trans="T")
             u[own] = root @ v[own] - mean
+
+
+def _in_lanes(matrix: np.ndarray) -> np.ndarray:
+    """Return the matrix with zeros after its rows, up to whole lanes."""
+    return np.pad(matrix, ((0, 0), (0, -matrix.shape[1] % LANES)))
 
 
 def _positive(matrix: np.ndarray) -> np.ndarray:
