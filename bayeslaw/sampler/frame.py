@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -28,6 +28,9 @@ __all__ = ["Frame", "conditionals", "first_guess"]
 EM_ROUNDS, ROUNDS_OF_MISFIT = 4, 8
 """Rounds of expectation and maximisation for noise and spreads; with the slopes of a misfit."""
 
+ROUNDS_OF_LEARNING = 2
+"""Rounds in which it is learned what is determined beside a misfit: the first one's coordinates reach further."""
+
 VECTORS = 4
 """Parameter vectors for every coefficient of the law, by which what is determined beside a misfit is learned."""
 
@@ -47,8 +50,12 @@ class Frame:
         sets = conditionals(density, v)
         coordinates = Coordinates(density, sets)
         if len(density.weights):
-            known = None if sets else determined(coordinates, v, _around(coordinates, v))
-            coordinates = Coordinates(density, sets, Weights.near(density, v), known)
+            smooth = density.expected(v)
+            beside = Coordinates(smooth, (), Weights.near(smooth, v))
+            for _ in range(0 if sets else ROUNDS_OF_LEARNING):
+                known = determined(beside, beside.inverse(v), _around(beside, v))
+                beside = replace(beside, determined=known)
+            coordinates = Coordinates(density, sets, Weights.near(density, v), beside.determined)
         center = coordinates.inverse(v)
         return cls.around(coordinates, center)
 
@@ -135,7 +142,7 @@ def _covariance(coordinates: Coordinates, v: np.ndarray) -> np.ndarray:
 
 
 def _around(coordinates: Coordinates, v: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield parameter vectors near the mode that differ from it in the coefficients of the law."""
+    """Yield coordinates near the mode that differ from it in the coefficients of the law."""
     density, at = coordinates.density, coordinates.inverse(v)
     coefficients = np.unique(density.entries(density.labels))
     covariance = _covariance(coordinates, v)[np.ix_(coefficients, coefficients)]
@@ -143,7 +150,7 @@ def _around(coordinates: Coordinates, v: np.ndarray) -> Iterator[np.ndarray]:
     for z in rng.normal(size=(VECTORS * len(coefficients), len(coefficients))):
         moved = at.copy()
         moved[coefficients] += root @ z
-        yield np.where(np.isin(np.arange(len(v)), coefficients), coordinates.forward(moved)[0], v)
+        yield moved
 
 
 def _most_probable(parameters: Parameters, v: np.ndarray, at: int, total: float, count: int) -> float:
