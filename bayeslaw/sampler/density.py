@@ -241,6 +241,15 @@ class Density:
         with np.errstate(all="ignore"):
             return np.log(np.concatenate([b.evaluate(self.model.law, c)[0] for b in self._packed[0]]))
 
+    def log_mean(self, c: np.ndarray) -> np.ndarray:
+        """Return the log law with its misfit in the same cells."""
+        found, basis, evals = self.log_law(c), self.basis, len(self.design.evals)
+        for e in range(evals):
+            own, parts = self.eval_of_cell == e, self.weights[e::evals]
+            weights = np.concatenate([c[first : first + n] * c[slope] for first, n, slope in parts])
+            found[own] += basis[own] @ weights
+        return found
+
     def by_log_mean(self, c: np.ndarray, log_mean: np.ndarray) -> np.ndarray:
         """Return the gradient of the density in the log means of cells, beside a misfit."""
         return gradient_of_errors(self._table[PARAMETERS], self.arrays["likelihood"][0], c, log_mean)

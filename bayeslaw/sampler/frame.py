@@ -21,7 +21,7 @@ from bayeslaw.sampler.differences import curvature, scales
 from bayeslaw.sampler.least_squares import Estimate
 from bayeslaw.sampler.parameters import Parameters
 from bayeslaw.sampler.table import Tables
-from bayeslaw.sampler.weights import Weights
+from bayeslaw.sampler.weights import Weights, learned
 
 __all__ = ["Frame", "conditionals", "first_guess"]
 
@@ -110,7 +110,12 @@ def _with_scales(density: Density, v: np.ndarray) -> np.ndarray:
     variance, known = c[first + ev] ** 2, density.design.known_error[density.design.cells["row"], ev] ** 2
     share = variance / (variance + known)
     squared = weight * (residual**2 * share**2 + known * share)  # expected, without the known measurement error
-    squares = {first + e: list(squared[ev == e]) for e in range(len(density.design.evals))}
+    told, spread_of_weights = (
+        learned(density, v) if len(density.weights) else (np.zeros(len(density.design.evals)), None)
+    )
+    squares = {}
+    for e, count in enumerate(np.bincount(ev, minlength=len(told))):
+        squares[first + e] = list(squared[ev == e] + told[e] * c[first + e] ** 2 / max(count, 1))
     for s in sets:
         covariance = np.linalg.inv(s.precision + (s.slope.transpose(0, 2, 1) * c[s.spread] ** -2) @ s.slope)
         within = np.einsum("gri,gij,grj->gr", s.slope, covariance, s.slope)
@@ -122,11 +127,9 @@ def _with_scales(density: Density, v: np.ndarray) -> np.ndarray:
         for e, own in enumerate(effect):
             precision = c[spread + e] ** -2 + counts[e] / len(own) * c[first + e] ** -2
             squares[spread + e] = list(own**2 + 1 / precision)
-    if len(density.weights):
-        variance = np.diag(_covariance(Coordinates(density), v))
-        for start, knots, slope in density.weights:
-            own = slice(start, start + knots)
-            squares.setdefault(slope, []).extend(c[slope] ** 2 * (v[own] ** 2 + np.clip(variance[own], 0.0, 1.0)))
+    for start, knots, slope in density.weights:
+        own = slice(start, start + knots)
+        squares.setdefault(slope, []).extend(c[slope] ** 2 * (v[own] ** 2 + spread_of_weights[own]))
     for at, found in squares.items():
         v[at] = _most_probable(parameters, v, int(at), float(np.sum(found)), len(found))
     return v

@@ -15,7 +15,7 @@ from scipy.linalg import solve_triangular
 from bayeslaw.sampler.density import Density
 from bayeslaw.sampler.lanes import LANES
 
-__all__ = ["Weights"]
+__all__ = ["Weights", "learned"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +91,34 @@ class Weights:
             root = np.linalg.cholesky(np.eye(len(own)) + sharper * slope * information * slope[:, None]).T
             mean = solve_triangular(root, sharper * slope * (still + follows @ log_law[cells]), trans="T")
             u[own] = root @ v[own] - mean
+
+
+def learned(density: Density, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many coefficients and weights every validation set tells, near the mode, and the weights' variances.
+
+    Of an error's square, as many are not seen in the residuals. Variances are of the entries of the vector, 0 of what
+    is no weight.
+    """
+    parameters, normal, c = density.parameters, density.expected(v), density.parameters.natural(v)[0]
+    weights = np.concatenate([first + np.arange(n) for first, n, _ in density.weights])
+    moving = np.concatenate([np.unique(density.entries(density.labels)), weights])
+
+    def means_and_prior(x: np.ndarray) -> np.ndarray:
+        by_prior, (values, chain) = np.zeros_like(v), parameters.natural(x)
+        parameters.log_prior(x, values, chain, by_prior)
+        return np.concatenate([density.log_mean(values), by_prior[moving]])
+
+    steps = 1e-4 * np.eye(density.size)[moving]
+    both = np.array([means_and_prior(v + s) - means_and_prior(v - s) for s in steps]) / 2e-4
+    slopes, prior = np.nan_to_num(both[:, : -len(moving)]), -both[:, -len(moving) :]
+    at = density.log_mean(c)
+    here = normal.by_log_mean(c, at)
+    pulled = np.array([here - normal.by_log_mean(c, at + s) for s in slopes])
+    covariance = np.linalg.inv(_positive(pulled @ slopes.T) + _positive(prior) + 1e-6 * np.eye(len(moving)))
+    of_cell = (pulled * (covariance @ slopes)).sum(axis=0)
+    variance = np.zeros_like(v)
+    variance[weights] = np.diag(covariance)[-len(weights) :]
+    return np.bincount(density.eval_of_cell, of_cell, minlength=len(density.design.evals)), variance
 
 
 def _in_lanes(matrix: np.ndarray) -> np.ndarray:
