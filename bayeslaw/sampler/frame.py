@@ -9,6 +9,7 @@ import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from scipy.special import expit
 
 from bayeslaw.declare.populations import typical
 from bayeslaw.sampler.axes import LEAST_CURVATURE, Axes
@@ -89,15 +90,31 @@ def _mode(density: Density, v: np.ndarray) -> np.ndarray:
     spreads = parameters.parents["sigma"]
     scale[spreads[spreads >= 0]] = scale[parameters["sigma"].place] = scale[density.weights[:, 2]] = 0.0
     for _ in range(ROUNDS_OF_MISFIT if len(density.weights) else EM_ROUNDS):
-        start = coordinates.inverse(v)
+        start, (at, power) = coordinates.inverse(v), _left_open(density, v)
 
-        def minus(q: np.ndarray, start: np.ndarray = start) -> tuple[float, np.ndarray]:
-            value, gradient = coordinates(start + scale * q)
+        def minus(
+            q: np.ndarray, start: np.ndarray = start, at: np.ndarray = at, power: float = power
+        ) -> tuple[float, np.ndarray]:
+            u = start + scale * q
+            value, gradient = coordinates(u)
+            value -= power * float(np.logaddexp(0.0, u[at]).sum())
+            gradient[at] -= power * expit(u[at])
             return (-value, -gradient * scale) if math.isfinite(value) else (1e10, np.zeros_like(q))
 
         found = minimize(minus, np.zeros_like(v), jac=True, method="L-BFGS-B", options={"maxiter": 500, "maxcor": 50})
         v = _with_scales(density, coordinates.forward(start + scale * found.x)[0])
     return v
+
+
+def _left_open(density: Density, v: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return the entry of the run weight, and the power of 1 minus it that the search for a mode misses.
+
+    At a run weight of 1 no error is left to single measurements, so that a misfit that meets them all has a density
+    without bound; integrated over what is fitted, it has none.
+    """
+    if not len(density.weights) or "run_weight" not in density.parameters:
+        return np.empty(0, int), 0.0
+    return np.r_[density.parameters["run_weight"].place], 0.5 * float(learned(density, v)[0].sum())
 
 
 def _with_scales(density: Density, v: np.ndarray) -> np.ndarray:
