@@ -128,7 +128,7 @@ def _with_scales(density: Density, v: np.ndarray) -> np.ndarray:
     share = variance / (variance + known)
     squared = weight * (residual**2 * share**2 + known * share)  # expected, without the known measurement error
     told, spread_of_weights = (
-        learned(density, v) if len(density.weights) else (np.zeros(len(density.design.evals)), None)
+        learned(density, v) if len(density.weights) else (np.zeros(len(density.design.evals)), np.zeros_like(v))
     )
     squares = {}
     for e, count in enumerate(np.bincount(ev, minlength=len(told))):
