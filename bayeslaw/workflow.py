@@ -79,9 +79,10 @@ class Model(Specification):
     roles : mapping, optional
         ``{validation set: role}``: what the law takes a set for, for example ``{"pile": "general", "code": "domain"}``.
         A set named like a role needs none, and a role may have any number of sets.
-    misfit : "scales" or Misfit, optional
+    misfit : "scales", Misfit or None
         Smooth random functions of what the law misses along its scales (sizes, tokens, shares), which bend within the
-        runs and grow away from them. Predictions and decisions then use the law with its misfit.
+        runs and grow away from them; predictions and decisions use the law with its misfit. None: the law alone, which
+        "scales" is too for laws of curves and for a table of a single run.
 
     Raises
     ------

@@ -73,7 +73,7 @@ def stand_in(
     runs = (
         curve_runs(law) if law.kind == "schedule" else bl.read_runs(with_features(law, table_for(law, sources=sources)))
     )
-    model = bl.Model(law, runs, monotone=None, **settings)
+    model = bl.Model(law, runs, monotone=None, **settings, misfit=None)
     coords: dict[str, Any] = {"chain": np.arange(2), "draw": np.arange(draws), "eval": model.design.evals}
     posterior = xr.Dataset(coords=coords)
     for number, (name, coefficient) in enumerate(law.coefficients.items()):
@@ -101,7 +101,7 @@ def stand_in(
         table[f"{e}_loss"] = losses.sel(eval=e).values
     possible = (table[[f"{e}_loss" for e in runs.evals]] > 0.1).all(axis="columns")
     simulated = replace(runs, table=table[possible].reset_index(drop=True))
-    return Fit(bl.Model(law, simulated, monotone=None, **settings), fit.idata, fit.settings, 1.0)
+    return Fit(bl.Model(law, simulated, monotone=None, **settings, misfit=None), fit.idata, fit.settings, 1.0)
 
 
 def second_stage(draws: int = 60, **settings: Any) -> Fit:
@@ -113,7 +113,7 @@ def second_stage(draws: int = 60, **settings: Any) -> Fit:
         rate = models.loss_to_score(loss, chance, m=m, k=k, c=0.97)
         table[f"{name}_score"] = 1 - rate * np.exp(NOISE * rng.standard_normal(len(loss)))
     runs = bl.read_scores(table, against="loss", chance={name: chance for name, (_, _, chance) in truth.items()})
-    model = bl.Model(models.loss_to_score, runs, **settings)
+    model = bl.Model(models.loss_to_score, runs, **settings, misfit=None)
     coords: dict[str, Any] = {"chain": np.arange(2), "draw": np.arange(draws), "eval": model.design.evals}
     middles = {"m": [2.6, 3.0], "k": [10.0, 5.0], "c": [0.97, 0.97], "sigma": [NOISE, NOISE]}
     spread = {"m": 0.005, "k": 0.02, "c": 0.002, "sigma": 0.02}

@@ -63,8 +63,8 @@ def bend(fit: Posterior) -> CheckResult | None:
         -np.log10(p),
         -np.log10(LEAST_PROBABILITY),
         f"{names[worst]} by {apart(members[worst] @ rises[cells])} ({p_value(p)} if errors alone make it rise)",
-        f"{law.name} cannot follow such rises, and its losses are off at the tokens measured too: use "
-        f"{laws_that_bend(law)}",
+        f"{law.name} cannot follow such rises, and its losses are off at the tokens measured too: "
+        f"{laws_that_bend(fit)}",
     )
 
 

@@ -72,8 +72,8 @@ def alike(fit: Posterior) -> CheckResult | None:
         -np.log10(worst.probability),
         -np.log10(limit),
         text + (f", {_places(worst.rows, fit.model)}" if worst.probability < limit else ""),
-        f"the error model takes that for chance between runs, and answers there are off by about as much{off}; use "
-        f"{laws_that_bend(fit.model.law)}",
+        f"the error model takes that for chance between runs, and answers there are off by about as much{off}; "
+        f"{laws_that_bend(fit)}",
     )
 
 

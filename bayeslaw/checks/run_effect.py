@@ -5,6 +5,7 @@ import numpy as np
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.base.numbers import short
 from bayeslaw.checks.result import CheckResult
+from bayeslaw.checks.runs import laws_that_bend
 from bayeslaw.declare.priors import central
 from bayeslaw.posterior.draws import Posterior
 
@@ -33,5 +34,5 @@ def run_effect(fit: Posterior) -> CheckResult | None:
         f"whole runs err by {short(largest, 2)} of the {worst} loss (standard deviation); the prior, made for "
         f"replicated runs, expects at most {short(most, 2)}",
         "the run effect may have taken a misfit of the law for chance, with the mean law far off: compare with "
-        "noise=bl.Noise(correlated=False), or let the law bend with misfit='scales'",
+        f"noise=bl.Noise(correlated=False), or {laws_that_bend(fit)}",
     )

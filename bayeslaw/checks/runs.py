@@ -104,14 +104,15 @@ def repetition(fit: Posterior) -> CheckResult | None:
     )
 
 
-def laws_that_bend(law: Law) -> str:
-    """Write which laws can follow runs that this one cannot."""
-    shared = "domain_share" in law.columns
+def laws_that_bend(fit: Posterior) -> str:
+    """Write what can follow runs that this law, with the misfit that it has, cannot."""
+    law = fit.model.law
 
     def bends(other: Law) -> bool:
         same_losses = not other.evals or set(law.evals) <= set(other.evals)
         free = "domain_share" in other.columns and other.path not in other.falls_in
         return free and same_losses and other is not law
 
-    known = models.such_as(bends)
-    return " or ".join([*([f"a law that can bend ({known})"] if shared else []), "misfit='scales'"])
+    known = f" ({models.such_as(bends)})" if "domain_share" in law.columns else ""
+    beside = "" if fit.processes else ", or a misfit beside it, misfit=bl.Misfit()"
+    return f"use a law that can bend there{known}{beside}"

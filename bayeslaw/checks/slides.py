@@ -7,11 +7,11 @@ import numpy as np
 from bayeslaw.base.numbers import apart
 from bayeslaw.checks.residuals import MOST_MISSED, part_of, residuals, rows_of, scales, variance_of_sum
 from bayeslaw.checks.result import CheckResult, largest
+from bayeslaw.checks.runs import laws_that_bend
 from bayeslaw.posterior.draws import Posterior
 
 __all__ = ["slide"]
 
-BEND = "use a law that can bend there, or a misfit beside it, Model(..., misfit='scales')"
 
 DEGREES = 3
 """Of the polynomials in the logarithm of a scale that residuals may follow."""
@@ -30,7 +30,7 @@ def slide(fit: Posterior) -> CheckResult | None:
         score,
         limit,
         f"the law is off most along {where}; chance explains {limit:.2f} standard errors",
-        "answers beyond the runs are off by more: " + ("use a law that can bend there" if fit.processes else BEND),
+        f"answers beyond the runs are off by more: {laws_that_bend(fit)}",
     )
 
 

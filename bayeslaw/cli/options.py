@@ -111,8 +111,8 @@ Outside = Annotated[
         "most a tenth]",
     ),
 ]
-Misfit = Annotated[
-    bool, Option("--misfit", help="Add smooth functions of what the law misses along sizes, tokens and shares.")
+LawAlone = Annotated[
+    bool, Option("--law-alone", help="Leave out the misfit: smooth functions of what the law misses along its scales.")
 ]
 Robust = Annotated[bool, Option("--robust", help="Student-t errors: outliers pull less.")]
 Seed = Annotated[int, Option(help="Seed of the sampler.")]

@@ -18,7 +18,7 @@ from bayeslaw.declare.laws import Covariate
 from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import DataError
 from bayeslaw.explore.formulas import formula_of, range_of
-from bayeslaw.posterior.cautions import ONLY_UPWARD, VERIFIED
+from bayeslaw.posterior.cautions import ONLY_UPWARD, verified
 from bayeslaw.posterior.draws import LARGEST, POSSIBLE, UNSEEN, Posterior
 from bayeslaw.posterior.prediction import thinned
 from bayeslaw.spec.misfit import SCALES
@@ -150,7 +150,7 @@ def _columns(fit: Posterior, groups: list[str]) -> list[dict[str, Any]]:
                 "group": groups.index(name) if name in groups else None,
                 "counted": name in COUNTED_COLUMNS,
                 "upward": name in ONLY_UPWARD,
-                "verified": VERIFIED.get(name, 1.0),
+                "verified": verified(name, name in fit.processes),
                 "of": features.get(name),
             }
         )

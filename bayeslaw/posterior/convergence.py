@@ -28,7 +28,8 @@ class Convergence:
     Attributes
     ----------
     r_hat, ess : float
-        The largest R-hat and the smallest bulk ESS of all parameters.
+        The largest R-hat and the smallest bulk ESS of all parameters; of chains that never moved NaN, which is too
+        large and too small.
     divergences : int
         Number of divergent draws.
     bfmi : float
@@ -85,8 +86,9 @@ def convergence(fit: Posterior) -> Convergence | None:
     if not fit.sampled:
         return None
     parameters = fit.posterior[[name for name in fit.posterior.data_vars if not str(name).endswith("_paper")]]
-    r_hat = max(float(v.max()) for v in arviz_stats.rhat(parameters).data_vars.values())
-    ess = min(float(v.min()) for v in arviz_stats.ess(parameters).data_vars.values())
+    with np.errstate(divide="ignore", invalid="ignore"):  # of chains that never moved
+        r_hat = max(float(v.max()) for v in arviz_stats.rhat(parameters).data_vars.values())
+        ess = min(float(v.min()) for v in arviz_stats.ess(parameters).data_vars.values())
     stats = fit.idata["sample_stats"]
     bfmi = float(arviz_stats.bfmi(fit.idata)["energy"].min()) if "energy" in stats else float("nan")
     return Convergence(r_hat, ess, int(stats["diverging"].sum()), bfmi, fit.posterior.sizes["chain"])

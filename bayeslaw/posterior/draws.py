@@ -3,7 +3,8 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import singledispatch, wraps
+from functools import reduce, singledispatch, wraps
+from operator import add
 from typing import Any, Self
 from zlib import crc32
 
@@ -204,12 +205,17 @@ class Posterior:
 
     def misfit(self, columns: xr.Dataset, *names: str) -> xr.DataArray:
         """Return what the law misses at those columns, on the log scale: all processes, or those named."""
-        found: xr.DataArray = xr.DataArray(0.0)
+        along: dict[frozenset[Any], list[tuple[xr.DataArray, xr.DataArray]]] = {}
         for name, process in self.processes.items():
             if not names or name in names:
-                weights, slope = self.posterior[process.weights], self.posterior[process.slope]
-                found = found + slope * xr.dot(process.basis(columns), weights.drop_vars(process.dim), dim=process.dim)
-        return found
+                basis = process.basis(columns).rename({process.dim: "function"})
+                weights = self.posterior[process.slope] * self.posterior[process.weights].drop_vars(process.dim)
+                along.setdefault(frozenset(basis.dims), []).append((basis, weights.rename({process.dim: "function"})))
+        found = []
+        for parts in along.values():  # those along the same dims are one product of matrices
+            basis, weights = (xr.concat(part, "function", coords="minimal") for part in zip(*parts, strict=True))
+            found.append(xr.dot(basis, weights, dim="function", optimize=True))
+        return reduce(add, found) if found else xr.DataArray(0.0)
 
     def without_misfit(self) -> Self:
         """Return the fit with the law alone: predictions and decisions leave out what the misfit adds to it."""

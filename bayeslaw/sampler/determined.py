@@ -44,6 +44,8 @@ def determined(
     mode, around
         Coordinates at the mode, and others that differ from it in the law.
     """
+    if not coordinates.dropped and not coordinates.level:
+        return None
     vectors = list(_at_modes(coordinates, [mode, *around]))
     if len(vectors) < FEWEST:
         return None

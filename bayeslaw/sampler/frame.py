@@ -83,12 +83,15 @@ class Frame:
 def _mode(density: Density, v: np.ndarray) -> np.ndarray:
     """Return the mode given the noise and the spreads of populations, and these by expectation and maximisation.
 
-    The joint mode is no guide: the density is unbounded at a spread of 0, and for small tables at a noise of 0.
+    The joint mode is no guide: the density is unbounded at a spread of 0, and for small tables, which a misfit follows
+    closely, at a noise of 0 and at losses that err alike.
     """
     coordinates, parameters = Coordinates(density), density.parameters
     scale = scales(coordinates, coordinates.inverse(v), coordinates.parts)
     spreads = parameters.parents["sigma"]
     scale[spreads[spreads >= 0]] = scale[parameters["sigma"].place] = scale[density.weights[:, 2]] = 0.0
+    if len(density.weights) and "eval_correlation" in parameters:
+        scale[parameters["eval_correlation"].place] = 0.0
     for _ in range(ROUNDS_OF_MISFIT if len(density.weights) else EM_ROUNDS):
         start, (at, power) = coordinates.inverse(v), _left_open(density, v)
 
@@ -149,7 +152,19 @@ def _with_scales(density: Density, v: np.ndarray) -> np.ndarray:
         squares.setdefault(slope, []).extend(c[slope] ** 2 * (v[own] ** 2 + spread_of_weights[own]))
     for at, found in squares.items():
         v[at] = _most_probable(parameters, v, int(at), float(np.sum(found)), len(found))
+    if len(density.weights) and "eval_correlation" in parameters:
+        v[parameters["eval_correlation"].place] = _correlation(density, ev, residual / np.exp(v[first + ev]))
     return v
+
+
+def _correlation(density: Density, ev: np.ndarray, z: np.ndarray) -> float:
+    """Return the correlation between losses of a row, given standardised residuals; what these lack errs apart."""
+    of_row = coo_array((z, (density.design.cells["row"], ev))).toarray()
+    pairs = np.bincount(density.design.cells["row"])
+    products = (of_row.sum(axis=1) ** 2 - (of_row**2).sum(axis=1)).sum() / (pairs * (pairs - 1)).sum()
+    block = density.parameters["eval_correlation"]
+    low, high = block.ends
+    return float(block.unconstrained(np.clip(products, low + 0.02 * (high - low), high - 0.1 * (high - low))))
 
 
 def _covariance(coordinates: Coordinates, v: np.ndarray) -> np.ndarray:

@@ -45,7 +45,7 @@ class Specification(Described):
     loss_scale: float | None = None
     monotone: Literal["observed", "paper"] | None = "observed"
     outside: Literal["exclude", "include"] | None = None
-    misfit: Misfit | Literal["scales"] | None = None
+    misfit: Misfit | Literal["scales"] | None = "scales"
     roles: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -63,10 +63,8 @@ class Specification(Described):
             raise unknown_name("shape prior", self.monotone, ("observed", "paper", None))
         if self.outside is not None and str(self.outside) not in ("exclude", "include"):
             raise unknown_name("choice for outside=", self.outside, ("exclude", "include", None))
-        if self.misfit is not None and not isinstance(self.misfit, Misfit):
-            if self.misfit != "scales":
-                raise unknown_name("misfit", self.misfit, ("scales", None))
-            object.__setattr__(self, "misfit", Misfit())
+        if not (self.misfit is None or isinstance(self.misfit, Misfit) or self.misfit == "scales"):
+            raise unknown_name("misfit", self.misfit, ("scales", None))
         if self.monotone == "paper" and self.law.sufficient_shape is None:
             raise LawError(
                 f"the paper of {self.law.name} states no sufficient condition: use monotone='observed' or None"
@@ -83,6 +81,7 @@ class Specification(Described):
             self.design.shares_orders(),
         )
         object.__setattr__(self, "noise", settled)
+        object.__setattr__(self, "misfit", self._settled_misfit())
         object.__setattr__(self, "loss_scale", self._settled_scale())
         _ = self.coefficient_priors
         if settled.size_exponent is not None and "N" not in (*self.law.columns, *self.design.groups):
@@ -94,6 +93,13 @@ class Specification(Described):
     def __getstate__(self) -> dict[str, Any]:
         """Return the fields, without what was computed from them."""
         return {one.name: getattr(self, one.name) for one in fields(self)}
+
+    def _settled_misfit(self) -> Misfit | None:
+        """Return the misfit, none by default for curves and for a single run: there it does not predict better."""
+        if self.misfit is None or isinstance(self.misfit, Misfit):
+            return self.misfit
+        alone = self.law.kind == "schedule" or len(np.unique(self.design.rows["run"])) == 1
+        return None if alone else Misfit()
 
     def _settled_scale(self) -> float:
         """Return the factor on default priors in nats, from the losses of the runs if none is given."""
@@ -265,7 +271,7 @@ class Specification(Described):
             *([("priors in nats", self.describe_scale())] if self.loss_scale != 1 else []),
             ("shape prior", self.monotone or "none"),
             ("errors", self.describe_noise()),
-            *([("misfit", f"along {', '.join(self.processes)}")] if self.processes else []),
+            ("misfit", f"along {', '.join(self.processes)}" if self.processes else "none: the law alone"),
             *([("note", self.runs.note)] if self.runs.note else []),
         ]
 

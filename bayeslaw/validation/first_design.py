@@ -156,9 +156,8 @@ def plan(
     """Compare first designs of a study before any run, by the expected width of the answer after each.
 
     The designs of the papers (the grid of D-CPT, factorial and L-shaped grids, IsoFLOP curves, swarms of mixtures) are
-    scaled to the budget. Tables are simulated from the prior, the same truths for every design, and each is fitted in
-    few draws: no surrogate stands between a design and its width. The law counts as true; what it misses beyond its
-    runs is not simulated, so that the widths of designs of small models are too good.
+    scaled to the budget. Tables are simulated from the prior, the same truths (laws with their misfits) for every
+    design, and each is fitted in few draws: no surrogate stands between a design and its width.
 
     Parameters
     ----------
@@ -215,22 +214,20 @@ def plan(
     models = {name: _model(law, table, recipe) for name, table in tables.items()}
     every = _model(law, pd.concat([t.assign(run=f"{n} " + t["run"]) for n, t in tables.items()]), recipe)
     prior = prior_predictive(every, draws=BEFORE, seed=seed)
-    truths = [prior.posterior.isel(draw=[i]) for i in range(simulations)]
     name, decades, asks = _asker(law, question, asked)
     rng = np.random.default_rng([seed, 6])
-    all_true = [posterior_of(every, _tree(truth), {}, 0.0) for truth in truths]
-    asks_of = [asks(true, rng) for true in all_true]
+    truths = [posterior_of(every, _tree(prior.posterior.isel(draw=[i])), {}, 0.0) for i in range(simulations)]
+    asks_of = [asks(true, rng) for true in truths]
     scale = np.log10 if decades else np.asarray
-    known = [ask(_measured(true, rng, prior)) for ask, true in zip(asks_of, all_true, strict=True)]
+    known = [ask(replace(prior, model=_measured(every, true, rng))) for ask, true in zip(asks_of, truths, strict=True)]
     before, unit = float(np.mean([_width(answer, scale, prob) for answer in known])), known[0].unit
     widths: dict[str, pd.Series] = {}
     covered: dict[str, float] = {}
     with bar("simulated tables fitted", len(models) * simulations, show=progress) as shown_bar:
         for label, model in models.items():
             found: dict[int, tuple[float, float]] = {}
-            for number, truth in enumerate(truths):
-                true = _measured(posterior_of(model, _tree(truth), {}, 0.0), np.random.default_rng([seed, 7, number]))
-                fit = _fitted(true.model, seed + number)
+            for number, true in enumerate(truths):
+                fit = _fitted(_measured(model, true, np.random.default_rng([seed, 7, number])), seed + number)
                 if fit is not None:
                     answer, correct = asks_of[number](fit), asks_of[number](true)
                     found[number] = _width(answer, scale, prob), _covered(answer, correct, prob)
@@ -303,12 +300,10 @@ def _baseline(truth: Posterior, asked: Mapping[str, Any], share: float) -> float
     return float((general.item() - limit) / (1 + rise))
 
 
-def _measured(true: Posterior, rng: np.random.Generator, of: Posterior | None = None) -> Posterior:
-    """Return a truth, or another posterior, with the losses that it gives its design."""
-    model = true.model
+def _measured(model: Specification, true: Posterior, rng: np.random.Generator) -> Specification:
+    """Return a model with the losses that a truth gives its design."""
     runs = model.runs.sorted_along(model.law.path)
-    found = with_losses(runs, simulated(true, model.design, rng))
-    return replace(true if of is None else of, model=replace(model, runs=found))
+    return replace(model, runs=with_losses(runs, simulated(true, model.design, rng)))
 
 
 def _fitted(model: Specification, seed: int) -> Posterior | None:

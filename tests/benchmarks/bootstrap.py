@@ -62,7 +62,7 @@ def posterior(domains: int, fits: int, draws: int, tune: int | None, seed: int) 
         simulated = study(domains, seed=100 * seed + number)
         start = time.perf_counter()
         by = dict.fromkeys(START, "domain") if domains > 1 else {}
-        model = bl.Model(models.dcpt, bl.read_runs(simulated.table), by=by)
+        model = bl.Model(models.dcpt, bl.read_runs(simulated.table), by=by, misfit=None)
         fit = model.fit(draws=draws, **warm_up, seed=seed, progress=False)
         seconds = time.perf_counter() - start
         finished = finished or time.time()

@@ -73,7 +73,7 @@ def pooled(domains: list[int], seed: int) -> Row:
     for n in domains:
         simulated = study(n, seed)
         by = {k: "domain" for k in models.dcpt.coefficients}
-        model = bl.Model(models.dcpt, bl.read_runs(simulated.table), by=by)
+        model = bl.Model(models.dcpt, bl.read_runs(simulated.table), by=by, misfit=None)
         seconds.append(seconds_per_gradient(model, simulated.truth))
     return {"at": domains, "seconds": seconds, "finished": time.time()}
 
@@ -84,7 +84,9 @@ def _gradient(table: pd.DataFrame, truth: xr.Dataset) -> float:
     from tests.benchmarks.gradients import seconds_per_gradient
 
     noise = bl.Noise(correlated=False, joint=False)
-    return seconds_per_gradient(bl.Model(models.dcpt, bl.read_runs(table), noise=noise, monotone=None), truth)
+    return seconds_per_gradient(
+        bl.Model(models.dcpt, bl.read_runs(table), noise=noise, monotone=None, misfit=None), truth
+    )
 
 
 def section(results: Results, folder: Path) -> str:

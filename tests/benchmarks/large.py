@@ -85,7 +85,7 @@ def fitted(study: str, draws: int, tiny: bool, seed: int) -> Row:
         marks.append(time.perf_counter())
         return marks[-1] - marks[-2]
 
-    model = bl.Model(getattr(models, law), bl.read_runs(table), by=by)
+    model = bl.Model(getattr(models, law), bl.read_runs(table), by=by, misfit=None)
     reading = since()
     fit = model.fit(draws=draws, seed=seed, progress=False)
     fitting, peak = since(), peak_gib()

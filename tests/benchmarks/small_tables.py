@@ -57,7 +57,7 @@ def model() -> Any:
 
     measured = rows()
     table = pd.DataFrame(measured).assign(run=[f"run {i}" for i in range(len(measured["N"]))])
-    return bl.Model(models.chinchilla, bl.read_runs(table))
+    return bl.Model(models.chinchilla, bl.read_runs(table), misfit=None)
 
 
 def posterior(draws: int, seed: int) -> Row:

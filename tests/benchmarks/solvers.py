@@ -25,23 +25,26 @@ def compared() -> Iterator[tuple[str, bl.Model]]:
     domains = study(6, 0).table
     one = domains[domains["domain"] == "domain 0"].drop(columns="domain")
     general = bl.read_runs(one.drop(columns="domain_loss"))
-    yield "D-CPT, one domain, one loss", bl.Model(models.dcpt, general)
-    yield "D-CPT, one domain", bl.Model(models.dcpt, bl.read_runs(one))
+    yield "D-CPT, one domain, one loss", bl.Model(models.dcpt, general, misfit=None)
+    yield "D-CPT, one domain", bl.Model(models.dcpt, bl.read_runs(one), misfit=None)
     yield (
         "D-CPT, six domains, E and A pooled",
-        bl.Model(models.dcpt, bl.read_runs(domains), by=dict.fromkeys("EA", "domain")),
+        bl.Model(models.dcpt, bl.read_runs(domains), by=dict.fromkeys("EA", "domain"), misfit=None),
     )
     every = dict.fromkeys(models.dcpt.coefficients, "domain")
-    yield "D-CPT, six domains, all pooled", bl.Model(models.dcpt, bl.read_runs(domains), by=every)
+    yield "D-CPT, six domains, all pooled", bl.Model(models.dcpt, bl.read_runs(domains), by=every, misfit=None)
     rng = np.random.default_rng(0)
     N, D = (v.ravel() for v in np.meshgrid(np.geomspace(5e7, 1e10, 7), np.geomspace(1e9, 1e11, 4)))
     loss = (1.8 + 0.36 * (N / 1e9) ** -0.34 + 0.4 * (D / 1e10) ** -0.37) * np.exp(rng.normal(0, SIGMA, 28))
-    yield "Chinchilla, 28 rows", bl.Model(models.chinchilla, bl.read_runs(pd.DataFrame({"N": N, "D": D, "loss": loss})))
+    yield (
+        "Chinchilla, 28 rows",
+        bl.Model(models.chinchilla, bl.read_runs(pd.DataFrame({"N": N, "D": D, "loss": loss})), misfit=None),
+    )
     weights = rng.dirichlet(np.ones(17), 100)
     loss = (2.4 + 0.8 * np.exp(weights @ np.linspace(-1, 0.2, 17))) * np.exp(rng.normal(0, SIGMA, 100))
     mixtures = bl.read_runs(pd.DataFrame(weights, columns=[f"weight_{i}" for i in range(17)]).assign(loss=loss))
-    yield "data mixing, 17 sources", bl.Model(models.data_mixing, mixtures)
-    yield "data mixing M1, 17 sources", bl.Model(models.data_mixing_m1, mixtures)
+    yield "data mixing, 17 sources", bl.Model(models.data_mixing, mixtures, misfit=None)
+    yield "data mixing M1, 17 sources", bl.Model(models.data_mixing_m1, mixtures, misfit=None)
 
 
 def scipy(problem: _Problem, guesses: list[np.ndarray], noise: np.ndarray | None) -> np.ndarray:

@@ -29,7 +29,9 @@ DATA = ROOT.parent / "shared/data"
 def chinchilla() -> bl.Model:
     """Return Chinchilla's law for 28 simulated runs."""
     table = pd.DataFrame(small_tables.rows())
-    return bl.Model(models.chinchilla, bl.read_runs(table.assign(run=[f"run {i}" for i in range(len(table))])))
+    return bl.Model(
+        models.chinchilla, bl.read_runs(table.assign(run=[f"run {i}" for i in range(len(table))])), misfit=None
+    )
 
 
 def mixtures() -> bl.Model:
@@ -39,14 +41,16 @@ def mixtures() -> bl.Model:
     table = table.rename(
         columns={f"r_{s}": f"weight_{s}" for s in sources} | {f"loss_{s}": f"{s}_loss" for s in sources}
     )
-    return bl.Model(models.data_mixing, bl.read_runs(table.assign(run="run " + table.pop("id").astype(str))))
+    return bl.Model(
+        models.data_mixing, bl.read_runs(table.assign(run="run " + table.pop("id").astype(str))), misfit=None
+    )
 
 
 def forgetting() -> bl.Model:
     """Return the law of the critical mixture ratio for the general loss of Pythia-70M."""
     from tests.studies.cmr import pythia_table
 
-    return bl.Model(models.cmr_general, bl.read_runs(pythia_table().drop(columns="domain_loss")))
+    return bl.Model(models.cmr_general, bl.read_runs(pythia_table().drop(columns="domain_loss")), misfit=None)
 
 
 def hierarchical(likelihood: str) -> bl.Model:

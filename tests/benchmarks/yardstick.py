@@ -118,6 +118,7 @@ def model(module: Any, table: pd.DataFrame, likelihood: str) -> Any:
             correlated=False, joint=False, robust=likelihood == "student_t", sigma=bl.positive(0.01, spread=0.7)
         ),
         monotone=None,
+        misfit=None,
     )
 
 

@@ -46,12 +46,12 @@ LOSS = 3.0
 def study(law: Law) -> bl.Model:
     """Return the model of a few dozen measurements: plain (nothing pooled), errors as the table's structure says."""
     if law.kind == "schedule":
-        return bl.Model(law, curves(law))
+        return bl.Model(law, curves(law), misfit=None)
     make: dict[str, Callable[[Law], pd.DataFrame]] = {"weight": mixtures, "L_general": out_of_domain}
     table = next((f for column, f in make.items() if column in law.columns), crossed)(law)
     evals = law.evals or ("first", "second")
     few = evals if law is models.dcpt or "duration" in law.columns else evals[-1:]
-    return bl.Model(law, bl.read_runs(table.assign(**{f"{e}_loss": LOSS for e in few})))
+    return bl.Model(law, bl.read_runs(table.assign(**{f"{e}_loss": LOSS for e in few})), misfit=None)
 
 
 def crossed(law: Law) -> pd.DataFrame:

@@ -45,12 +45,12 @@ def python(*, largest: bool = False) -> bl.Runs:
 
 def dcpt(law: Law) -> Study:
     """Tiny models of four sizes."""
-    return "tinycpt, four parts", bl.Model(law, python(), reference=TINY), bl.splits.runs(4)
+    return "tinycpt, four parts", bl.Model(law, python(), reference=TINY, misfit=None), bl.splits.runs(4)
 
 
 def bimix(law: Law) -> Study:
     """Tiny models of the largest size."""
-    model = bl.Model(law, python(largest=True), reference={"D": TINY["D"]})
+    model = bl.Model(law, python(largest=True), reference={"D": TINY["D"]}, misfit=None)
     return "tinycpt, largest size, four parts", model, bl.splits.runs(4)
 
 
@@ -59,14 +59,22 @@ def cmr(law: Law) -> Study:
     losses = [f"{role}_loss" for role in law.evals]
     runs = bl.read_runs(pythia_table()[["run", "D", "domain_share", *losses]])
     priors = {"odds_ref": TURNING} if "odds_ref" in law.coefficients else {}
-    return "Pythia-70M, a run at a time", bl.Model(law, runs, priors=priors, reference={"D": 1e10}), bl.splits.by("run")
+    return (
+        "Pythia-70M, a run at a time",
+        bl.Model(law, runs, priors=priors, reference={"D": 1e10}, misfit=None),
+        bl.splits.by("run"),
+    )
 
 
 def cmr_ratio(law: Law) -> Study:
     """Last losses of tiny models of the largest size."""
     runs = python(largest=True)
     last = runs.select(runs.table["D"] == runs.table["D"].max())
-    return "tinycpt, largest size, last losses, a share at a time", bl.Model(law, last), bl.splits.by("domain_share")
+    return (
+        "tinycpt, largest size, last losses, a share at a time",
+        bl.Model(law, last, misfit=None),
+        bl.splits.by("domain_share"),
+    )
 
 
 def mixing(law: Law) -> Study:
@@ -75,7 +83,11 @@ def mixing(law: Law) -> Study:
     table = table.rename(columns=lambda c: c.replace("r_", "weight_", 1) if c.startswith("r_") else c)
     table = table.rename(columns=lambda c: f"{c.removeprefix('loss_')}_loss" if c.startswith("loss_") else c)
     runs = bl.read_runs(table.drop(columns=["size", "overall_loss"]))
-    return "data mixing laws' 70M runs, five parts", bl.Model(law, runs, outside="include"), bl.splits.runs(5)
+    return (
+        "data mixing laws' 70M runs, five parts",
+        bl.Model(law, runs, outside="include", misfit=None),
+        bl.splits.runs(5),
+    )
 
 
 def nested(law: Law) -> Study:
@@ -83,14 +95,14 @@ def nested(law: Law) -> Study:
     table = slimpajama().dropna(subset="github_loss").sort_values(["run", "D"])
     table = table[table.groupby("run").cumcount(ascending=False) % 8 == 0]
     kept = [c for c in map(str, table.columns) if not c.endswith("_loss")]
-    model = bl.Model(law, bl.read_runs(table[kept + ["github_loss"]]))
+    model = bl.Model(law, bl.read_runs(table[kept + ["github_loss"]]), misfit=None)
     return "SlimPajama grid, loss on GitHub, five parts", model, bl.splits.runs(5)
 
 
 def domain2vec(law: Law) -> Study:
     """RegMix's mixtures through the vectors of their sources, the loss on Pile-CC."""
     table = through(regmix("train", "1m").head(128), vectors())
-    model = bl.Model(law, bl.read_runs(table, loss={"pile_cc": "pile_cc_loss"}), outside="include")
+    model = bl.Model(law, bl.read_runs(table, loss={"pile_cc": "pile_cc_loss"}), outside="include", misfit=None)
     return "RegMix 1M, 128 mixtures, five parts", model, bl.splits.runs(5)
 
 
@@ -100,7 +112,11 @@ def annealing(law: Law) -> Study:
     settings = LAWS["multi_power" if law is models.multi_power else "lr_annealing"]
     names = ("cosine_24000", "constant_24000", "wsdcon_9", "wsd_20000_24000", "wsdcon_3")
     runs = curves(*sizes, names=names, **settings)
-    return f"MultiPowerLaw's curves, {sizes[-1]}M, a run at a time", bl.Model(law, runs), bl.splits.by("run")
+    return (
+        f"MultiPowerLaw's curves, {sizes[-1]}M, a run at a time",
+        bl.Model(law, runs, misfit=None),
+        bl.splits.by("run"),
+    )
 
 
 def dynamics(law: Law) -> Study:
@@ -120,7 +136,7 @@ def replay(law: Law) -> Study:
     """Pythia-70M on five shares of Python code."""
     own = cpt_dynamics.pythia()
     runs = own.read(own.table["run"].notna())
-    model = bl.Model(law, runs, reference=cpt_dynamics.per_rate(1e-3))
+    model = bl.Model(law, runs, reference=cpt_dynamics.per_rate(1e-3), misfit=None)
     return "Pythia-70M, a run at a time", model, bl.splits.by("run")
 
 
@@ -128,7 +144,7 @@ def forgetting(law: Law) -> Study:
     """Published runs of a 405M model continued on SlimPajama, 0 to 10 % replay."""
     table = bl.datasets.load("replay").query("set == 'pile-slimpajama-405M' and (D == 0 or domain_share >= 0.9)")
     runs = bl.read_runs(table[["run", "N", "D", "domain_share", "general_loss"]])
-    return "replay, 405M on SlimPajama, a run at a time", bl.Model(law, runs), bl.splits.by("run")
+    return "replay, 405M on SlimPajama, a run at a time", bl.Model(law, runs, misfit=None), bl.splits.by("run")
 
 
 def windows(law: Law) -> Study:
@@ -136,13 +152,17 @@ def windows(law: Law) -> Study:
     table = pd.read_csv(DATA / "marin_two_phase" / "two_phase_starcoder_143.csv").query("phase_0_starcoder == 0")
     table = table.rename(columns={"phase_1_starcoder": "duration"})
     runs = bl.read_runs(table[["duration", "code_bpb"]], loss={"code": "code_bpb"}, unit="nats")
-    return "marin's two phases, five parts", bl.Model(law, runs, reference={"duration": 0.1}), bl.splits.runs(5)
+    return (
+        "marin's two phases, five parts",
+        bl.Model(law, runs, reference={"duration": 0.1}, misfit=None),
+        bl.splits.runs(5),
+    )
 
 
 def scores(law: Law) -> Study:
     """Table 6 of arXiv:2406.03476."""
     runs = bl.read_scores(bl.datasets.load("upsampling-table6"))
-    return "published scores, a window at a time", bl.Model(law, runs), bl.splits.by("duration")
+    return "published scores, a window at a time", bl.Model(law, runs, misfit=None), bl.splits.by("duration")
 
 
 STUDIES: dict[Callable[[Law], Study], str] = {

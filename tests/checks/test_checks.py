@@ -49,7 +49,7 @@ def simulated(bump: float = 0.0, D: tuple[float, ...] = (1e9, 3e9, 1e10, 3e10, 1
 
 def model(table: pd.DataFrame | None = None, **settings: Any) -> bl.Model:
     settings = {"noise": bl.Noise(correlated=False), **settings}
-    return bl.Model(models.chinchilla, read_runs(simulated() if table is None else table), **settings)
+    return bl.Model(models.chinchilla, read_runs(simulated() if table is None else table), **settings, misfit=None)
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +177,9 @@ def test_rows_outside_the_range_are_counted():
     table = rows.to_frame(index=False).assign(general_loss=2.5, domain_loss=2.0)
     cases: tuple[Any, ...] = (("exclude", False, 2 / 10), ("include", True, 0))
     for outside, passed, value in cases:
-        found: Any = runs.in_range(Fit(bl.Model(models.dcpt, read_runs(table), outside=outside), xr.DataTree()))
+        found: Any = runs.in_range(
+            Fit(bl.Model(models.dcpt, read_runs(table), outside=outside, misfit=None), xr.DataTree())
+        )
         assert (found.passed, found.value, found.limit) == (passed, value, 0.1)
         for loss in ("general", "domain"):
             assert f"4 of 10 {loss} losses (2 of them in pure runs)" in found.text
@@ -187,7 +189,7 @@ def test_each_loss_is_counted_by_itself():
     """Where one loss is half outside and the other inside, the mean of both hides it."""
     rows = pd.MultiIndex.from_product([[1e9, 1e10], [0.5, 0.95]], names=["D", "domain_share"]).to_frame(index=False)
     table = rows.assign(N=1e9, general_loss=2.5, domain_loss=2.0)
-    found: Any = runs.in_range(Fit(bl.Model(models.dcpt, read_runs(table)), xr.DataTree()))
+    found: Any = runs.in_range(Fit(bl.Model(models.dcpt, read_runs(table), misfit=None), xr.DataTree()))
     assert not found.passed and found.value == 0.5
     assert "2 of 4 general losses lie outside" in found.text and "domain losses" not in found.text
 
@@ -382,12 +384,12 @@ def test_a_critical_ratio_beyond_the_measured_shares_is_named(ratio, passed, mon
     draws = xr.DataArray(normal(ratio, 0.02), {"chain": [0, 1], "draw": range(400)}).expand_dims(N=[1e9, 2e9])
     asked = CriticalRatio("critical_ratio", draws, "1", "mean law", low=0.1, high=0.9)
     monkeypatch.setattr(answers, "study_of", lambda fit: SimpleNamespace(critical_ratio=asked))
-    found: Any = answers.boundary(Fit(bl.Model(models.dcpt, runs_), xr.DataTree()))
+    found: Any = answers.boundary(Fit(bl.Model(models.dcpt, runs_, misfit=None), xr.DataTree()))
     assert (found.passed, found.value, found.limit) == (passed, not passed, 0.11)
     assert "lies beyond the measured shares (0.1 to 0.5)" in found.text
     at_the_end = replace(asked, draws=xr.full_like(draws.isel(N=0, drop=True), 0.5), high=0.5)  # a measured bound
     monkeypatch.setattr(answers, "study_of", lambda fit: SimpleNamespace(critical_ratio=at_the_end))
-    known: Any = answers.boundary(Fit(bl.Model(models.dcpt, runs_), xr.DataTree()))
+    known: Any = answers.boundary(Fit(bl.Model(models.dcpt, runs_, misfit=None), xr.DataTree()))
     assert known.passed
 
 

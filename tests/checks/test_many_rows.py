@@ -30,7 +30,7 @@ def study(runs: int, checkpoints: int, draws: int) -> Fit:
         share = table["domain_share"] if name == "domain" else 1 - table["domain_share"]
         loss = models.dcpt(table["N"] / 1e9, table["D"] / 1e10, share, **TRUTH)
         table[f"{name}_loss"] = loss * np.exp(rng.normal(0, 0.003, len(table)))
-    model = bl.Model(models.dcpt, bl.read_runs(table))
+    model = bl.Model(models.dcpt, bl.read_runs(table), misfit=None)
     index: dict[str, Any] = {"chain": np.arange(4), "draw": np.arange(draws // 4)}
     scattered = {k: v * np.exp(0.003 * rng.standard_normal((4, draws // 4, 2))) for k, v in TRUTH.items()}
     data: dict[str, Any] = {

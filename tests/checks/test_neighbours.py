@@ -56,7 +56,7 @@ def study(kind: str, seed: int, before: float | None = None) -> pd.DataFrame:
 
 def fitted(table: pd.DataFrame, draws: int = 300) -> Fit:
     """Draws from a normal posterior around the mode, in the coordinates of the sampler."""
-    model = bl.Model(models.dcpt, bl.read_runs(table))
+    model = bl.Model(models.dcpt, bl.read_runs(table), misfit=None)
     density, rng = Density(model), np.random.default_rng(0)
     frame = Frame.at_mode(density, estimate(model, regularised=True))
     v = np.array([frame.parameters(rng.standard_normal(density.size)) for _ in range(2 * draws)])
@@ -109,7 +109,7 @@ def test_it_says_how_far_the_critical_ratio_moves():
 
 def test_fits_withoutneighbours_or_draws_are_not_compared():
     table = study("none", 0)
-    assert alike(bl.Model(models.dcpt, bl.read_runs(table)).fit(method="mle")) is None
+    assert alike(bl.Model(models.dcpt, bl.read_runs(table), misfit=None).fit(method="mle")) is None
 
 
 def test_runs_areneighbours_of_the_next_level_and_of_their_replicates():

@@ -32,7 +32,10 @@ def simulated(seed: int, **changed: float) -> bl.Runs:
 def stand_in(name: str) -> Fit:
     """Least squares of a form on simulated studies of the D-CPT law, one draw each."""
     model_of: dict[str, Any] = {"noise": bl.Noise(correlated=False), "monotone": None}
-    fits = [bl.Model(models.catalogue[name], simulated(seed), **model_of).fit(method="mle") for seed in range(3)]
+    fits = [
+        bl.Model(models.catalogue[name], simulated(seed), **model_of, misfit=None).fit(method="mle")
+        for seed in range(3)
+    ]
     posterior = xr.concat([f.posterior.assign_coords(draw=[i]) for i, f in enumerate(fits)], "draw")
     return Fit(fits[0].model, xr.DataTree.from_dict({"posterior": posterior}))
 
@@ -42,7 +45,7 @@ def on_draws(name: str, draws: list[dict[str, float]], **range_of: tuple[float, 
     law = models.catalogue[name]
     values = {k: (("chain", "draw", "eval"), [[[d[k]] for d in draws]]) for k in law.coefficients}
     posterior = xr.Dataset(values, coords={"chain": [0], "draw": np.arange(len(draws)), "eval": ["domain"]})
-    model = bl.Model(law, simulated(0), monotone=None)
+    model = bl.Model(law, simulated(0), monotone=None, misfit=None)
     table = bl.requirements(Fit(model, xr.DataTree.from_dict({"posterior": posterior})), **range_of)
     return table.set_index(["requirement", "along"])
 
@@ -102,18 +105,18 @@ def test_both_losses_and_every_group():
     rows = simulated(0).table
     rows = pd.concat([rows.assign(domain=d, run=d + " " + rows["run"]) for d in ("code", "law")])
     rows["general_loss"] = models.dcpt(rows["N"] / 1e9, rows["D"] / 1e10, 1 - rows["domain_share"], **TRUTH)
-    fit = bl.Model(models.dcpt, bl.read_runs(rows), by={"B": "domain"}).prior_predictive(draws=30)
+    fit = bl.Model(models.dcpt, bl.read_runs(rows), by={"B": "domain"}, misfit=None).prior_predictive(draws=30)
     table = bl.requirements(fit)
     assert list(table.columns) == ["requirement", "along", "eval", "domain", "probability", "worst"]
     assert len(table) == 6 * 2 * 2
     told = table[table["requirement"] == TREND]
     assert (told["probability"] > 0.7).all(), "the shape prior asks for it, give or take a hundredth of a nat"
-    by_size = bl.Model(models.dcpt, bl.read_runs(rows), by={"E": "N"}).prior_predictive(draws=30)
+    by_size = bl.Model(models.dcpt, bl.read_runs(rows), by={"E": "N"}, misfit=None).prior_predictive(draws=30)
     assert set(bl.requirements(by_size)["along"]) == {"domain_share", "D", "share", "D, share"}
 
 
 def test_refusals():
-    fit = bl.Model(models.dcpt, simulated(0)).prior_predictive(draws=5)
+    fit = bl.Model(models.dcpt, simulated(0), misfit=None).prior_predictive(draws=5)
     for wrong in ((2e9, 1e9), (0, 1e9), 5e9, (1e9, np.nan)):
         with pytest.raises(RangeError, match="the range of D is .*: give its smallest and its largest value"):
             bl.requirements(fit, D=wrong)
@@ -123,4 +126,4 @@ def test_refusals():
         bl.requirements(fit, domain_shar=(0.1, 0.9))
     mixture = pd.DataFrame({"weight_a": [0.2, 0.5, 0.8], "weight_b": [0.8, 0.5, 0.2], "loss": [2.0, 2.1, 2.2]})
     with pytest.raises(LawError, match="many sources"):
-        bl.requirements(bl.Model(models.regmix, bl.read_runs(mixture)).prior_predictive(draws=5))
+        bl.requirements(bl.Model(models.regmix, bl.read_runs(mixture), misfit=None).prior_predictive(draws=5))

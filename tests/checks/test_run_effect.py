@@ -15,7 +15,7 @@ from bayeslaw.workflow import Fit
 def drawn() -> Fit:
     rows = [(f"{n:g}", n, d, 3.0 - 0.05 * np.log10(n * d)) for n in (1e8, 3e8, 1e9) for d in (1e9, 3e9, 1e10)]
     runs = bl.read_runs(pd.DataFrame(rows, columns=["run", "N", "D", "loss"]))
-    return bl.Model(models.chinchilla, runs).prior_predictive(draws=200)
+    return bl.Model(models.chinchilla, runs, misfit=None).prior_predictive(draws=200)
 
 
 def with_errors(fit: Fit, sigma: float) -> Fit:
@@ -32,5 +32,5 @@ def test_errors_of_replicates_pass_and_those_of_a_misfit_fail(drawn):
 
 
 def test_independent_errors_have_no_run_effect(drawn):
-    independent = bl.Model(models.chinchilla, drawn.model.runs, noise=bl.Noise(correlated=False))
+    independent = bl.Model(models.chinchilla, drawn.model.runs, noise=bl.Noise(correlated=False), misfit=None)
     assert run_effect(independent.prior_predictive(draws=50)) is None

@@ -25,13 +25,15 @@ from tests.stand_ins import stand_in
 def fit(table_for: Callable[..., pd.DataFrame]) -> Fit:
     """Losses that fall in N and D, of a model that asks for it."""
     free = stand_in(models.chinchilla, table_for, draws=500)
-    return replace(free, model=bl.Model(models.chinchilla, free.model.runs, monotone="observed"))
+    return replace(free, model=bl.Model(models.chinchilla, free.model.runs, monotone="observed", misfit=None))
 
 
 def with_losses(fit: Fit, change: Callable[[pd.DataFrame], pd.Series]) -> Fit:
     table = fit.model.runs.table.copy()
     table["validation_loss"] = change(table)
-    return replace(fit, model=bl.Model(fit.model.law, replace(fit.model.runs, table=table), monotone="observed"))
+    return replace(
+        fit, model=bl.Model(fit.model.law, replace(fit.model.runs, table=table), monotone="observed", misfit=None)
+    )
 
 
 def scattered(seed: int) -> Callable[[pd.DataFrame], pd.Series]:
@@ -44,7 +46,7 @@ def test_losses_that_fall_pass(fit):
     check = measured_rises(fit)
     assert check is not None and check.passed and "fall wherever" in check.text
     assert "shape prior" in [c.name for c in run_checks(fit)]
-    free = replace(fit, model=bl.Model(models.chinchilla, fit.model.runs, monotone=None))
+    free = replace(fit, model=bl.Model(models.chinchilla, fit.model.runs, monotone=None, misfit=None))
     assert measured_rises(free) is None, "nothing is forbidden"
 
 
@@ -89,7 +91,7 @@ def test_the_answers_without_it_are_those_of_the_wider_posterior(fit, monkeypatc
 def test_the_report_says_what_it_did(fit, monkeypatch):
     said = sections._shape(fit, content.answer(fit, {"flops": 1e19}))
     assert "without the shape prior (observed), no answer moves by more than 0.0" in said
-    free = replace(fit, model=bl.Model(models.chinchilla, fit.model.runs, monotone=None))
+    free = replace(fit, model=bl.Model(models.chinchilla, fit.model.runs, monotone=None, misfit=None))
     assert sections._shape(free, content.answer(free, {"flops": 1e19})) == ""
     rng = np.random.default_rng(1)
     heavy = xr.DataArray(RISE * rng.standard_t(1.5, (2, 500)), dims=SAMPLE)

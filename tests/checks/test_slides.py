@@ -34,7 +34,7 @@ def test_the_sizes_of_a_public_table_slide():
     table = pd.DataFrame({"N": points["Model Size"], "loss": points["loss"]})
     table["D"] = points["Training FLOP"] / (6 * table["N"])
     table["run"] = [f"run {i}" for i in table.index]
-    fit = bl.Model(models.chinchilla, bl.read_runs(table), noise=bl.Noise(robust=True)).fit(**FITS)
+    fit = bl.Model(models.chinchilla, bl.read_runs(table), noise=bl.Noise(robust=True), misfit=None).fit(**FITS)
     found: Any = slide(fit)
     assert misfit(fit).passed and scatter(fit).passed
     assert not found.passed and found.value > 5 and "off most along D, the validation loss measured 0.2" in found.text
@@ -58,6 +58,7 @@ def test_the_variance_of_a_weighted_sum_counts_what_checkpoints_share(table_for)
                 {"run": list("aab"), "N": [1e9, 1e9, 2e9], "D": [1e9, math.e * 1e9, 1e9], "loss": [3.0, 2.9, 2.8]}
             )
         ),
+        misfit=None,
     ).prior_predictive(draws=20)
     known = fit.posterior.assign(run_weight=0 * fit.posterior["run_weight"] + 0.4)
     known["correlation_length"] = 0 * known["correlation_length"] + 1.0

@@ -45,6 +45,7 @@ class StubFit:
     mean_name: str = "mean law"
     settings: dict = field(default_factory=dict)
     sampled: bool = False
+    processes: dict = field(default_factory=dict)
 
     @property
     def model(self):

@@ -115,7 +115,7 @@ def graph_losses(model: Model, draws: dict[str, np.ndarray]) -> np.ndarray:
 def test_numbers_named_arrays_and_graph_agree(law, crossed, pooled, table_for):
     by = dict.fromkeys(list(law.coefficients)[:2], "domain") if pooled else {}
     runs = read_runs(table_for(law, crossed))
-    model = Model(law, runs, by=by, noise=Noise(correlated=False, joint=False), outside="include")
+    model = Model(law, runs, by=by, noise=Noise(correlated=False, joint=False), outside="include", misfit=None)
     design = model.design
     used = [column for name, covariate in law.covariates.items() for column in covariate.columns(name)]
     one_each = all(covariate.columns(name) for name, covariate in law.covariates.items())
@@ -187,7 +187,7 @@ def test_density_and_gradient_are_finite_at_prior_draws(law, outside, crossed, t
     Shares of 0 and 1 are among the rows, or among the cells of the grid that no row picks.
     """
     table = table_for(law, crossed, domains=("code",))
-    model = Model(law, read_runs(table), noise=Noise(correlated=False, joint=False), outside=outside)
+    model = Model(law, read_runs(table), noise=Noise(correlated=False, joint=False), outside=outside, misfit=None)
     if "domain_share" in law.columns and "replay" not in law.covariates:
         assert {0.0, 1.0} <= set(model.design.levels["domain_share"])
     values = model.pymc_model.value_vars
@@ -216,7 +216,7 @@ def test_density_and_gradient_are_finite_at_prior_draws(law, outside, crossed, t
 @each_law
 def test_prior_losses_look_like_losses(law, table_for):
     """Positive and finite over the whole table, mostly between a tenth of a nat and 20 nats; error rates below 1."""
-    model = Model(law, read_runs(table_for(law)), noise=Noise(False, False), outside="include")
+    model = Model(law, read_runs(table_for(law)), noise=Noise(False, False), outside="include", misfit=None)
     losses = graph_losses(model, draws_of(model, 8 * DRAWS))  # a share of 0.951, of one law, takes that many
     assert np.isfinite(losses[:DRAWS]).all() and (losses[:DRAWS] > 0).all()
     assert (losses <= 1).all() if law.kind == "score" else ((losses > 0.1) & (losses < 20)).mean() > 0.95

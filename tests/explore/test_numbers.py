@@ -122,6 +122,7 @@ def test_groups_have_coefficients_of_their_own_and_a_new_one_those_of_the_popula
         priors={"E": bl.positive(1.5, spread=0.5, dims="N")},
         monotone=None,
         outside="include",
+        misfit=None,
     ).prior_predictive(draws=40)
     content = contents(prior)
     assert {g["name"]: g["labels"][-1] for g in content["groups"]} == {"domain": UNSEEN, "N": "2000000000.0"}
@@ -146,7 +147,7 @@ def test_a_law_of_ones_own_may_use_the_whole_algebra(reader, table_for):
         return E - -(log(N) ** 2) * 0.01 + total(var * shared, "source") * 2 ** -product(1 - weight, "source")
 
     table = table_for(models.nested_data_mixing).drop(columns="D")
-    fit = bl.Model(own, bl.read_runs(table), monotone=None).prior_predictive(draws=10)
+    fit = bl.Model(own, bl.read_runs(table), monotone=None, misfit=None).prior_predictive(draws=10)
     points, content = points_of(fit), contents(fit)
     agree(reader(fit, content, [asked(fit, content, point) for point in points]), fit, points)
 

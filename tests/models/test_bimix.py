@@ -30,7 +30,7 @@ def test_the_effect_of_the_share_is_the_same_at_any_number_of_tokens():
 
 
 def test_the_prior_says_losses_of_text():
-    model = bl.Model(models.bimix, simulated())
+    model = bl.Model(models.bimix, simulated(), misfit=None)
     losses = model.prior_predictive(draws=300).predict(D=[1e9, 1e10, 1e11], domain_share=[0.05, 0.5, 1.0]).draws
     low, high = np.quantile(losses, [0.05, 0.95])
     assert 0.8 < low < high < 12
@@ -38,7 +38,7 @@ def test_the_prior_says_losses_of_text():
 
 
 def test_recovery_from_simulated_runs():
-    fit = bl.Model(models.bimix, simulated()).fit(draws=400, tune=400, chains=2, seed=1, progress=False)
+    fit = bl.Model(models.bimix, simulated(), misfit=None).fit(draws=400, tune=400, chains=2, seed=1, progress=False)
     summary = fit.summary()
     assert summary.loc[summary.index.str.startswith(tuple(TRUTH)), "r_hat"].astype(float).max() < 1.05
     for name, value in TRUTH.items():
@@ -56,7 +56,9 @@ def test_real_runs_at_shares_left_out():
     rows = table[some & (table["size"] == "L") & (table["step"] >= 300) & table["domain_share"].between(0.05, 0.95)]
     out = rows["domain_share"].isin([0.2, 0.67])
     keep = ["run", "D", "domain_share", "general_loss", "domain_loss"]
-    fit = bl.Model(models.bimix, bl.read_runs(rows.loc[~out, keep]), reference={"D": 1e6}).fit(method="mle")
+    fit = bl.Model(models.bimix, bl.read_runs(rows.loc[~out, keep]), reference={"D": 1e6}, misfit=None).fit(
+        method="mle"
+    )
     for e in ("general", "domain"):
         at: dict[str, Any] = {c: xr.DataArray(rows.loc[out, c].to_numpy(), dims="row") for c in ("D", "domain_share")}
         error = abs(np.log(fit.predict(**at).draws.sel(eval=e).squeeze() / rows.loc[out, f"{e}_loss"].to_numpy()))

@@ -173,7 +173,7 @@ def test_the_general_law_is_the_limit_of_the_papers_two_powers():
 def test_loss_against_share_predicts_the_papers_held_out_quarter():
     """Table 2, domain loss of 460M: fitted without 25 % and without the end of 100 %, as the paper does."""
     rows = pd.DataFrame({"domain_share": [0.75, 0.5, 1 / 3], "domain_loss": [1.4844, 1.5122, 1.5387]})
-    fit = bl.Model(models.cmr_ratio, bl.read_runs(rows.assign(run=["a", "b", "c"]))).fit(method="mle")
+    fit = bl.Model(models.cmr_ratio, bl.read_runs(rows.assign(run=["a", "b", "c"])), misfit=None).fit(method="mle")
     found = fit.predict(domain_share=0.25).draws.item()
     assert found == pytest.approx(1.5567, abs=0.001)  # a plain least-squares fit
     assert found == pytest.approx(1.5561, abs=0.002)  # measured
@@ -183,7 +183,7 @@ def test_shares_of_0_and_1_stay_out_of_the_fit():
     rows = pd.DataFrame({"run": list("abcd"), "domain_share": [0.0, 0.04, 0.5, 1.0], "D": 1e10})
     for law in (models.cmr_general, models.cmr_domain, models.cmr_ratio):
         loss = {"domain_loss" if law is models.cmr_domain else "general_loss": 2.0}
-        design = bl.Model(law, bl.read_runs(rows[["run", *law.columns]].assign(**loss))).design
+        design = bl.Model(law, bl.read_runs(rows[["run", *law.columns]].assign(**loss)), misfit=None).design
         assert design.measured.values.ravel().tolist() == [False, False, True, False]
         values = law(*(np.array([0.0, 1.0]) for _ in law.covariates), **{c: 0.5 for c in law.coefficients})
         assert np.isfinite(values).all(), "rows left out still have a value, and a gradient"
@@ -196,7 +196,7 @@ def stand_in(law: Any, *draws: dict[str, float]) -> Any:
     given = {k: (("chain", "draw", "eval"), np.array([[[d[k]] for d in draws]])) for k in law.coefficients}
     posterior = xr.Dataset(given, {"chain": [0], "draw": np.arange(len(draws)), "eval": [name]})
     posterior["sigma"] = xr.full_like(posterior[next(iter(given))], 0.005)
-    return Fit(bl.Model(law, bl.read_runs(rows)), xr.DataTree.from_dict({"posterior": posterior}))
+    return Fit(bl.Model(law, bl.read_runs(rows), misfit=None), xr.DataTree.from_dict({"posterior": posterior}))
 
 
 GENERAL = dict(L_start=2.5, h=0.02, p=1.5, s=0.5, odds_ref=0.6, kappa=1.1)
@@ -263,7 +263,7 @@ def test_break_even_of_pythia_holds_what_the_fifth_run_and_the_mixing_law_say(py
     last, share = table["D"].max(), table.loc[held_out, "domain_share"].iloc[0]
     for weight in (0.4, 0.8):
         noise = bl.Noise(run_weight=bl.share(weight, weight=20))
-        model = bl.Model(models.cmr_general, runs, noise=noise, reference={"D": 1e10})
+        model = bl.Model(models.cmr_general, runs, noise=noise, reference={"D": 1e10}, misfit=None)
         fit = model.fit(draws=300, chains=2, tune=500, seed=1, progress=False)
         assert converged(fit)
         new = fit.predict(D=last, domain_share=share, new_run=True).interval().squeeze()
@@ -289,6 +289,7 @@ def test_critical_ratios_of_four_sizes_by_one_model():
         priors={"L_start": bl.positive(3.8, spread=0.3), "h": bl.positive(0.1, spread=0.7)},
         noise=bl.Noise(sigma=bl.positive(sd, spread=0.25)),
         reference={"D": 1.5e6},
+        misfit=None,
     )
     fit = model.fit(draws=300, chains=2, tune=500, seed=1, progress=False)
     assert converged(fit)
@@ -314,7 +315,7 @@ def test_real_runs_are_described_but_not_their_decay(law, other, pythia):
     (loss,) = (c for c in table if c.endswith("_loss"))
 
     def errors(fitted: Any) -> pd.Series:
-        fit = bl.Model(law, bl.read_runs(table[fitted & ~held_out].drop(columns="step"))).fit(method="mle")
+        fit = bl.Model(law, bl.read_runs(table[fitted & ~held_out].drop(columns="step")), misfit=None).fit(method="mle")
         columns = xr.Dataset({c: ("row", table[c].to_numpy()) for c in law.columns})
         error: pd.Series = fit.loss(columns).values.squeeze() - table[loss]
         return error
@@ -361,7 +362,7 @@ def test_the_joint_law_is_the_two_laws():
 
 def test_the_joint_law_finds_what_was_simulated_and_keeps_it(tmp_path):
     """A table with both columns needs no preparation; one fit answers the paper's goal, before and after saving."""
-    fit = bl.Model(cmr, both_losses()).fit(draws=300, chains=2, seed=1, progress=False)
+    fit = bl.Model(cmr, both_losses(), misfit=None).fit(draws=300, chains=2, seed=1, progress=False)
     assert converged(fit)
     for name, true in BOTH.items():
         ends = np.quantile(fit.posterior[name], [0.005, 0.995])
@@ -385,10 +386,10 @@ def test_the_joint_law_finds_what_was_simulated_and_keeps_it(tmp_path):
 def test_the_joint_law_needs_one_loss_of_each_role():
     runs = both_losses()
     with pytest.raises(DataError, match="cmr describes one domain loss, and the table has 0"):
-        bl.Model(cmr, bl.read_runs(runs.table.drop(columns="domain_loss")))
+        bl.Model(cmr, bl.read_runs(runs.table.drop(columns="domain_loss")), misfit=None)
     two = runs.table.assign(law_loss=runs.table["domain_loss"])
     with pytest.raises(DataError, match="cmr describes one domain loss, and the table has 2"):
-        bl.Model(cmr, bl.read_runs(two), roles={"law": "domain"})
+        bl.Model(cmr, bl.read_runs(two), roles={"law": "domain"}, misfit=None)
     assert bl.suggest(runs)["cmr"].command.startswith("bl.Model(bl.models.cmr, runs")
     with pytest.raises(LawError, match="no seen_along and is no floor"):
         bl.Coefficient(bl.positive(1.0, 1.0), "1", "height", "a reason", seen_along="D", role="domain")

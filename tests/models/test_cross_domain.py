@@ -81,7 +81,9 @@ def test_least_squares_recovers_the_surface_and_a_domain_from_its_features():
     """Of E, F, mu and w, four domains are the fewest that determine all."""
     rows = simulated(DOMAINS | {"prose": (1.2, 0.9), "chat": (3.1, 0.6)})
     left_out = rows["domain"] == "math"
-    model = bl.Model(models.cross_domain_dcpt, bl.read_runs(rows[~left_out]), noise=bl.Noise(correlated=False))
+    model = bl.Model(
+        models.cross_domain_dcpt, bl.read_runs(rows[~left_out]), noise=bl.Noise(correlated=False), misfit=None
+    )
     fit = model.fit(method="mle", seed=1)
     for which, columns in ((~left_out, ["domain"]), (left_out, ["k1", "k2"])):
         at: dict[str, Any] = {
@@ -92,7 +94,9 @@ def test_least_squares_recovers_the_surface_and_a_domain_from_its_features():
 
 
 def test_predictions_look_the_features_up():
-    fit = bl.Model(models.cross_domain_dcpt, bl.read_runs(simulated()), by={"E": "domain"}).prior_predictive(draws=20)
+    fit = bl.Model(
+        models.cross_domain_dcpt, bl.read_runs(simulated()), by={"E": "domain"}, misfit=None
+    ).prior_predictive(draws=20)
     ask: dict[str, Any] = {"N": 1e9, "D": 1e10, "domain_share": [0.2, 0.8]}
     looked_up = fit.predict(**ask, domain="law").draws
     np.testing.assert_array_equal(looked_up, fit.predict(**ask, domain="law", k1=2.0, k2=0.35).draws)
@@ -177,7 +181,7 @@ def test_features_that_cannot_be_read(change, ask, error, words):
 )
 def test_features_that_no_law_can_take(change, words):
     with pytest.raises(DataError, match=words) as caught:
-        _ = bl.Model(models.cross_domain_dcpt, bl.read_runs(change(simulated()))).design
+        _ = bl.Model(models.cross_domain_dcpt, bl.read_runs(change(simulated())), misfit=None).design
     assert "\n" not in str(caught.value)
 
 
@@ -185,7 +189,7 @@ def test_features_that_no_law_can_take(change, words):
 @pytest.mark.parametrize("name", ["cross_domain_dcpt", "cross_domain_dcpt_k1", "cross_domain_dcpt_k2"])
 def test_learnability_is_read_off_the_losses(name):
     law = models.catalogue[name]
-    fit = bl.Model(law, bl.read_runs(simulated()), by={"E": "domain"}).prior_predictive(draws=400)
+    fit = bl.Model(law, bl.read_runs(simulated()), by={"E": "domain"}, misfit=None).prior_predictive(draws=400)
     found = bl.learnability(fit)
     weight: Any = {"cross_domain_dcpt_k1": 1.0, "cross_domain_dcpt_k2": 0.0}.get(name, fit.posterior.get("w"))
     for domain, (k1, k2) in DOMAINS.items():
@@ -200,7 +204,7 @@ def test_learnability_is_read_off_the_losses(name):
 
 def test_learnability_that_the_data_told():
     """A posterior far narrower than its prior, and one in between."""
-    fit = bl.Model(models.cross_domain_dcpt, bl.read_runs(simulated())).prior_predictive(draws=100)
+    fit = bl.Model(models.cross_domain_dcpt, bl.read_runs(simulated()), misfit=None).prior_predictive(draws=100)
     narrow = fit.posterior.assign(mu=fit.posterior["mu"] ** 0.01, w=0.5 + 0.7 * (fit.posterior["w"] - 0.5))
     fit.idata["posterior"] = xr.DataTree(narrow)
     verdicts = bl.learnability(fit).moved.set_index("coefficient")["verdict"]
@@ -209,10 +213,10 @@ def test_learnability_that_the_data_told():
 
 def test_laws_and_tables_without_learnability():
     with pytest.raises(LawError, match="dcpt has no learnability of domains: .* such as cross_domain_dcpt"):
-        bl.learnability(bl.Model(models.dcpt, bl.read_runs(simulated())).prior_predictive(draws=2))
+        bl.learnability(bl.Model(models.dcpt, bl.read_runs(simulated()), misfit=None).prior_predictive(draws=2))
     rows = simulated().drop(columns="domain")
     with pytest.raises(LawError, match="the runs have no domains"):
-        bl.learnability(bl.Model(models.cross_domain_dcpt, bl.read_runs(rows)).prior_predictive(draws=2))
+        bl.learnability(bl.Model(models.cross_domain_dcpt, bl.read_runs(rows), misfit=None).prior_predictive(draws=2))
 
 
 # --------------------------------------------------------------------------------------------------------------- forest
@@ -220,9 +224,9 @@ def test_a_forest_has_every_fit_beside_every_domain():
     runs = bl.read_runs(simulated())
     separate = bl.positive(1.5, spread=0.5, dims="domain")
     fits = {
-        "pooled": bl.Model(models.dcpt, runs).prior_predictive(draws=20),
-        "partial": bl.Model(models.dcpt, runs, by={"E": "domain"}).prior_predictive(draws=20),
-        "separate": bl.Model(models.dcpt, runs, priors={"E": separate}).prior_predictive(draws=20),
+        "pooled": bl.Model(models.dcpt, runs, misfit=None).prior_predictive(draws=20),
+        "partial": bl.Model(models.dcpt, runs, by={"E": "domain"}, misfit=None).prior_predictive(draws=20),
+        "separate": bl.Model(models.dcpt, runs, priors={"E": separate}, misfit=None).prior_predictive(draws=20),
     }
     ax = plot_forest(fits, "E", Figure().subplots())
     assert [t.get_text() for t in ax.get_yticklabels()] == list(DOMAINS) and ax.get_xlabel() == "E (nats)"
@@ -252,7 +256,9 @@ def test_nuts_finds_the_losses_and_hardly_the_weights():
     rows = noisy(seed=1)
     left_out = rows["domain"] == "math"
     noise = bl.Noise(correlated=False)
-    model = bl.Model(models.cross_domain_dcpt, bl.read_runs(rows[~left_out]), by={"E": "domain"}, noise=noise)
+    model = bl.Model(
+        models.cross_domain_dcpt, bl.read_runs(rows[~left_out]), by={"E": "domain"}, noise=noise, misfit=None
+    )
     fit = model.fit(draws=1000, tune=500, chains=2, seed=1, progress=False)
     assert convergence(fit)["r_hat"] < 1.02 and convergence(fit)["divergences"] <= 4
     ask: dict[str, Any] = {"N": [5e8, 4e9], "D": [1e9, 2e10], "domain_share": [0.1, 0.9]}

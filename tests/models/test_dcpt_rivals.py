@@ -79,7 +79,7 @@ def test_least_squares_recovers_the_losses_of_its_own_form(name):
     seen = rows["domain_share"] != 0.5
     rows["domain_loss"] = law(rows["N"] / 1e9, rows["D"] / 1e10, rows["domain_share"], **truth)
     runs = bl.read_runs(rows[seen])
-    fit = bl.Model(law, runs, noise=bl.Noise(correlated=False)).fit(method="mle", seed=1)
+    fit = bl.Model(law, runs, noise=bl.Noise(correlated=False), misfit=None).fit(method="mle", seed=1)
     found = fit.predict(N=[1e9, 4e9, 7e9], D=[1e9, 2e10], domain_share=[0.15, 0.5, 0.9]).draws
     found = found.squeeze(["chain", "draw", "eval"], drop=True)
     at = law(found["N"] / 1e9, found["D"] / 1e10, found["domain_share"], **truth)
@@ -93,7 +93,7 @@ def test_usable_wherever_the_dcpt_law_is(name):
     for loss in ("general", "domain"):
         share = rows["domain_share"] if loss == "domain" else 1 - rows["domain_share"]
         rows[f"{loss}_loss"] = models.dcpt(rows["N"] / 1e9, rows["D"] / 1e10, share, **middle(models.dcpt))
-    fit = bl.Model(law, bl.read_runs(rows), by={"E": "domain"}).prior_predictive(draws=50)
+    fit = bl.Model(law, bl.read_runs(rows), by={"E": "domain"}, misfit=None).prior_predictive(draws=50)
     ratio = fit.critical_ratio(N=1.8e9, D=1e10, domain="law", baseline=2.5, max_rise=0.03)
     assert ratio.draws.sizes == {"chain": 1, "draw": 50}
     assert fit.best_ratio(N=1.8e9, domain_tokens=5e9, domain="code").draws.notnull().all()

@@ -65,7 +65,7 @@ def curves(*sizes: int, names: Sequence[str] = FITTED, **settings: Any) -> Runs:
 def least_squares(law: str, size: int, spacing: float | None = 1, **settings: Any) -> Fit:
     """The papers' fit of one size: to every row, or with the spacing None to those that the posterior is fitted to."""
     runs = curves(size, spacing=spacing, **(LAWS[law] | settings))
-    return bl.Model(models.catalogue[law], runs).fit(method="mle")
+    return bl.Model(models.catalogue[law], runs, misfit=None).fit(method="mle")
 
 
 def model(law: str, **settings: Any) -> bl.Model:
@@ -73,7 +73,11 @@ def model(law: str, **settings: Any) -> bl.Model:
     noise = settings.pop("noise", bl.Noise())
     form = models.catalogue[law]
     return bl.Model(
-        form, curves(*SIZES, **(LAWS[law] | settings)), by=dict.fromkeys(form.coefficients, "N"), noise=noise
+        form,
+        curves(*SIZES, **(LAWS[law] | settings)),
+        by=dict.fromkeys(form.coefficients, "N"),
+        noise=noise,
+        misfit=None,
     )
 
 
@@ -183,7 +187,7 @@ def test_errors_along_curves_are_independent_and_the_mean_predicts_as_least_squa
     """
     runs = curves(size, spacing=1)
     runs = runs.select((runs.table.groupby("run").cumcount() % 10 == 9).to_numpy())
-    own = bl.Model(models.lr_annealing, runs)
+    own = bl.Model(models.lr_annealing, runs, misfit=None)
     assert not own.noise.correlated and replace(own, noise=bl.Noise(correlated=True)).noise.correlated
     ours = mean_scores(own.fit(draws=500, chains=2, seed=1, progress=False), size)
     plain = mean_scores(own.fit(method="mle"), size, least_squares_bands)

@@ -43,7 +43,9 @@ def test_the_coefficients_of_checkpoints_come_back_pooled():
             part[f"{name}_score"] = 1 - rate * np.exp(0.006 * rng.standard_normal() + 0.004 * rng.standard_normal(12))
         parts.append(part)
     scores = bl.read_scores(pd.concat(parts), against="loss", chance=0.25)
-    fit = bl.Model(models.loss_to_score, scores, by={"k": "eval"}).fit(draws=400, chains=2, seed=1, progress=False)
+    fit = bl.Model(models.loss_to_score, scores, by={"k": "eval"}, misfit=None).fit(
+        draws=400, chains=2, seed=1, progress=False
+    )
     assert fit.model.noise.correlated and not fit.model.noise.joint
     for number, name in enumerate(("m", "k")):
         q = fit.posterior[name].quantile([0.01, 0.99], ["chain", "draw"]).sel(eval=list(truth)).values
@@ -62,8 +64,8 @@ def test_hellaswag_of_13b_follows_from_models_of_at_most_1b():
     losses = bl.read_runs(small.drop(columns="hellaswag_score"), loss="loss_of_answers", **units)
     scores = bl.read_scores(small, against="loss_of_answers", chance=0.25, **units)
     sampling: Any = {"draws": 300, "chains": 2, "seed": 1, "progress": False}
-    stage1 = bl.Model(models.chinchilla, losses, reference={"N": 5e8, "D": 3e10}).fit(**sampling)
-    stage2 = bl.Model(models.loss_to_score, scores).fit(**sampling)
+    stage1 = bl.Model(models.chinchilla, losses, reference={"N": 5e8, "D": 3e10}, misfit=None).fit(**sampling)
+    stage2 = bl.Model(models.loss_to_score, scores, misfit=None).fit(**sampling)
     for run in table.query("N > 6e9").to_dict("records"):
         found = stage1.score(stage2, N=run["N"], D=run["D"], new_run=True)
         assert found.median().item() == pytest.approx(run["hellaswag_score"], abs=0.021)

@@ -160,7 +160,7 @@ def test_the_check_names_the_source_that_was_left_out(three):
         },
         coords={"chain": [0], "draw": [0, 1], "eval": domains, "source": domains},
     )
-    found: Any = sources_left_out(Fit(bl.Model(M4, runs), xr.DataTree.from_dict({"posterior": posterior})))
+    found: Any = sources_left_out(Fit(bl.Model(M4, runs, misfit=None), xr.DataTree.from_dict({"posterior": posterior})))
     assert not found.passed and "at_least=" in found.text
     assert "the github loss without github, measured 1.04 nats above it in 6 rows" in found.text
 

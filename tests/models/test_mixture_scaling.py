@@ -99,7 +99,7 @@ def test_the_loss_is_finite_and_has_a_slope_where_a_source_is_left_out(law):
 
 @each
 def test_prior_losses_look_like_losses(law):
-    model = bl.Model(law, simulated(law))
+    model = bl.Model(law, simulated(law), misfit=None)
     even = dict.fromkeys(SOURCES, 1 / 3)
     losses = model.prior_predictive(draws=300).predict(N=[1e8, 1e9, 1e10], D=[1e9, 1e11], weight=even).draws
     low, high = np.quantile(losses, [0.05, 0.95])
@@ -110,7 +110,7 @@ def test_prior_losses_look_like_losses(law):
 @each
 def test_recovery_from_simulated_runs(law):
     """Of mixtures none of the runs had, at ten times the size; the ridges between coefficients leave those alone."""
-    fit = bl.Model(law, simulated(law)).fit(draws=300, tune=400, chains=2, seed=1, progress=False)
+    fit = bl.Model(law, simulated(law), misfit=None).fit(draws=300, tune=400, chains=2, seed=1, progress=False)
     rng = np.random.default_rng(9)
     inside = []
     for shares in rng.dirichlet([2.0] * 3, 8):
@@ -133,7 +133,9 @@ def test_public_runs_of_a_larger_size_on_unseen_mixtures():
     table["run"] = table.groupby([*shares, "N"]).ngroup().map("run {}".format)
     mixture = table.groupby(shares).ngroup()
     unseen = mixture.isin(sorted(mixture[table["N"] > 5e8].unique())[::2])
-    fit = bl.Model(models.additive_mixture, bl.read_runs(table[~unseen & (table["N"] < 5e8)])).fit(method="mle")
+    fit = bl.Model(models.additive_mixture, bl.read_runs(table[~unseen & (table["N"] < 5e8)]), misfit=None).fit(
+        method="mle"
+    )
     asked = table[unseen & (table["N"] > 5e8)]
     error = abs(fit.predict(asked)["mean"].to_numpy() / asked["c4_loss"].to_numpy() - 1)
     assert len(asked) == 220 and np.median(error) < 0.012

@@ -97,7 +97,7 @@ def test_simulated_constants_are_recovered_with_another_memory():
     rows.columns = pd.Index(["run", "step", "loss"])
     table = bl.read_curves(rows, schedule=plans, power=power, spacing=1).table
     rows["loss"] = models.multi_power(table["S1"], table["annealed_power"] / 2e-4, **truth).to_numpy()
-    fit = bl.Model(models.multi_power, bl.read_curves(rows, schedule=plans, power=power)).fit(method="mle")
+    fit = bl.Model(models.multi_power, bl.read_curves(rows, schedule=plans, power=power), misfit=None).fit(method="mle")
     assert {k: fit.posterior[k].item() for k in truth} == pytest.approx(truth, rel=1e-3)
     new, at = PLANS["wsdld_20000_24000"], np.array([24_000])
     expected = models.multi_power(new.areas()["S1"].values[-1], annealed_power(new, at, power)[0] / 2e-4, **truth)

@@ -39,7 +39,7 @@ def test_the_papers_unit_gives_the_same_loss():
 
 @pytest.mark.parametrize("law", ["power_law", "shifted_power_law"])
 def test_the_prior_says_losses_of_text(law):
-    model = bl.Model(models.catalogue[law], simulated(law))
+    model = bl.Model(models.catalogue[law], simulated(law), misfit=None)
     losses = model.prior_predictive(draws=300).predict(D=[1e9, 1e10, 1e11]).draws
     low, high = np.quantile(losses, [0.05, 0.95])
     assert 0.8 < low < high < 12
@@ -49,7 +49,9 @@ def test_the_prior_says_losses_of_text(law):
 @pytest.mark.parametrize("law", ["power_law", "shifted_power_law"])
 def test_recovery_from_simulated_curves(law):
     truth = TRUTH | (SHIFT if law.startswith("shifted") else {})
-    fit = bl.Model(models.catalogue[law], simulated(law)).fit(draws=400, tune=400, chains=2, seed=1, progress=False)
+    fit = bl.Model(models.catalogue[law], simulated(law), misfit=None).fit(
+        draws=400, tune=400, chains=2, seed=1, progress=False
+    )
     assert fit.summary()["r_hat"].astype(float).max() < 1.05
     for name, value in truth.items():
         draws = fit.posterior[name]
@@ -59,7 +61,9 @@ def test_recovery_from_simulated_curves(law):
 
 
 def test_tokens_for_a_loss():
-    fit = bl.Model(models.power_law, simulated("power_law")).fit(draws=200, tune=300, chains=2, seed=1, progress=False)
+    fit = bl.Model(models.power_law, simulated("power_law"), misfit=None).fit(
+        draws=200, tune=300, chains=2, seed=1, progress=False
+    )
     found = fit.tokens_for(loss=2.1).interval()
     assert float(found["lower"].squeeze()) < 1e10 * (0.45 / 0.2) ** (1 / 0.4) < float(found["upper"].squeeze())
 
@@ -70,6 +74,8 @@ def test_a_public_curve_is_continued():
     table = pd.read_csv(CURVES).query("Domain == 'LM' and Model == '1.07e+09'").drop_duplicates()
     table = table.rename(columns={"Seen Examples": "D", "Loss": "loss"}).assign(run="a")
     first = table["Training"] == 1
-    fit = bl.Model(models.power_law, bl.read_runs(table.loc[first, ["run", "D", "loss"]])).fit(method="mle")
+    fit = bl.Model(models.power_law, bl.read_runs(table.loc[first, ["run", "D", "loss"]]), misfit=None).fit(
+        method="mle"
+    )
     predicted = fit.predict(D=table.loc[~first, "D"].to_numpy()).draws.squeeze()
     assert abs(np.log(predicted.values / table.loc[~first, "loss"].to_numpy())).max() < 0.01

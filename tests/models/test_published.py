@@ -30,7 +30,7 @@ def without(name: str, share: float) -> tuple[bl.Runs, pd.Series]:
 @pytest.fixture(scope="module")
 def table5() -> tuple[Fit, pd.Series]:
     runs, held_out = without("dcpt-table5", 0.924)
-    return bl.Model(models.dcpt, runs, outside="include").fit(**SHORT), held_out
+    return bl.Model(models.dcpt, runs, outside="include", misfit=None).fit(**SHORT), held_out
 
 
 def test_the_critical_ratio_of_the_first_worked_example(table5):
@@ -58,7 +58,7 @@ def test_the_losses_of_the_run_that_was_left_out(table5):
 
 def test_the_best_ratio_of_the_second_worked_example_is_weakly_determined():
     runs, held_out = without("dcpt-table6", 0.732)
-    fit = bl.Model(models.dcpt, runs).fit(**SHORT)
+    fit = bl.Model(models.dcpt, runs, misfit=None).fit(**SHORT)
     ratio = fit.best_ratio(N=1.8e9, domain_tokens=5e9)
     ends = ratio.interval()
     assert float(ends["upper"] - ends["lower"]) > 0.2
@@ -78,7 +78,7 @@ def chinchilla() -> Fit:
     points = pd.read_csv(path)
     N, flops = points["Model Size"], points["Training FLOP"]
     table = pd.DataFrame({"run": points.index.astype(str), "N": N, "D": flops / (6 * N), "loss": points["loss"]})
-    return bl.Model(models.chinchilla, read_runs(table), noise=bl.Noise(robust=True)).fit(**SHORT)
+    return bl.Model(models.chinchilla, read_runs(table), noise=bl.Noise(robust=True), misfit=None).fit(**SHORT)
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def test_the_prior_says_losses_of_text(law):
 def repeated(law: Any, draws: int = 5) -> Fit:
     """A stand-in fit of the public runs of up to 60 epochs."""
     runs = bl.read_runs(datablations().drop(columns="cell"))
-    model = bl.Model(law, runs, noise=bl.Noise(robust=True, correlated=False), monotone=None)
+    model = bl.Model(law, runs, noise=bl.Noise(robust=True, correlated=False), monotone=None, misfit=None)
     return model.prior_predictive(draws=draws)
 
 
@@ -132,7 +132,7 @@ def test_epochs_beyond_those_of_the_runs_are_cautioned_and_checked():
 # ------------------------------------------------------------------------------------------------------------ real runs
 def errors_out_of_cell(law: Any) -> np.ndarray:
     """Relative errors (percent) of regularised least squares at runs of a cell of size and unique tokens left out."""
-    model = bl.Model(law, bl.read_runs(datablations()).sorted_along("D"), noise=bl.Noise(robust=True))
+    model = bl.Model(law, bl.read_runs(datablations()).sorted_along("D"), noise=bl.Noise(robust=True), misfit=None)
     cell, found = model.runs.table["cell"].to_numpy(), []
     for number in np.unique(cell):
         fitted = replace(model, runs=model.runs.select(cell != number))
@@ -164,7 +164,9 @@ def test_saturation_runs_away_beside_the_penalty():
     runs = bl.read_runs(datablations().drop(columns="cell"))
     medians, highs = [], []
     for law in (models.effective_tokens, program.both()):
-        fit = bl.Model(law, runs, noise=bl.Noise(robust=True)).fit(draws=400, chains=2, seed=1, progress=False)
+        fit = bl.Model(law, runs, noise=bl.Noise(robust=True), misfit=None).fit(
+            draws=400, chains=2, seed=1, progress=False
+        )
         draws = fit.posterior["R_star"]
         medians.append(float(draws.median()))
         highs.append(float(draws.quantile(0.945)))

@@ -39,7 +39,7 @@ def test_tokens_seen_once_are_worth_tau_generic_ones():
 
 
 def test_prior_losses_look_like_losses():
-    model = bl.Model(models.repetition_mixture, simulated())
+    model = bl.Model(models.repetition_mixture, simulated(), misfit=None)
     losses = model.prior_predictive(draws=300).predict(N=1e9, D=[1e9, 1e10], domain_share=[0.0, 0.1, 1.0], U=1e9).draws
     low, high = np.quantile(losses, [0.05, 0.95])
     assert np.isfinite(losses).all() and 0.8 < low < high < 12
@@ -47,7 +47,9 @@ def test_prior_losses_look_like_losses():
 
 def test_recovery_from_simulated_runs():
     """Worth, decay and price come back, and so does the loss at the best share of a corpus of another size."""
-    fit = bl.Model(models.repetition_mixture, simulated()).fit(draws=300, tune=400, chains=2, seed=1, progress=False)
+    fit = bl.Model(models.repetition_mixture, simulated(), misfit=None).fit(
+        draws=300, tune=400, chains=2, seed=1, progress=False
+    )
     for name, value in TRUTH.items():
         draws = fit.posterior[name]
         assert abs(float(draws.mean()) - value) < 3 * float(draws.std()), name
@@ -62,5 +64,7 @@ def test_recovery_from_simulated_runs():
 
 @pytest.mark.slow  # 20 fits
 def test_simulations_from_the_prior_are_covered():
-    found = bl.calibrate(bl.Model(models.repetition_mixture, simulated()), 20, seed=1, draws=200, progress=False)
+    found = bl.calibrate(
+        bl.Model(models.repetition_mixture, simulated(), misfit=None), 20, seed=1, draws=200, progress=False
+    )
     assert found.failed.empty and 0.82 < found.summary()["coverage"].mean() < 0.96

@@ -85,7 +85,7 @@ def test_coordinates_are_the_forgetting_and_what_one_percent_leaves_of_it():
 
 
 def test_prior_losses_lie_above_the_base_model_and_fall_with_replay():
-    model = bl.Model(models.replay, simulated())
+    model = bl.Model(models.replay, simulated(), misfit=None)
     losses = model.prior_predictive(draws=300).predict(N=1e9, D=1e10, domain_share=[0.9, 0.95, 0.99, 1.0]).draws
     assert (losses.diff("domain_share") > 0).all() and np.isfinite(losses).all()
     rise = losses.sel(domain_share=1.0) - BASE[1e9]
@@ -95,24 +95,24 @@ def test_prior_losses_lie_above_the_base_model_and_fall_with_replay():
 
 # ------------------------------------------------------------------------------------------------- loss before training
 def test_the_rows_before_training_give_the_base_models_loss():
-    with_rows, column = bl.Model(models.replay, simulated()), simulated(base=False)
+    with_rows, column = bl.Model(models.replay, simulated(), misfit=None), simulated(base=False)
     assert with_rows.runs.table.groupby("N")["L_base"].first().to_dict() == BASE
     with pytest.raises(DataError, match="no row at D = 0 has N 400 M: add such a row, or a column 'L_base'"):
-        bl.Model(models.replay, column)
+        bl.Model(models.replay, column, misfit=None)
     by_hand = bl.read_runs(column.table.assign(L_base=column.table["N"].map(BASE)))
-    assert bl.Model(models.replay, by_hand).design.rows["L_base"].equals(with_rows.design.rows["L_base"])
+    assert bl.Model(models.replay, by_hand, misfit=None).design.rows["L_base"].equals(with_rows.design.rows["L_base"])
 
 
 def test_a_domain_loss_is_left_out_by_name():
     both = bl.read_runs(bl.datasets.load("replay"))
     sentence = "replay is a law of the general loss: leave the domain loss out, .*--loss general=general_loss"
     with pytest.raises(DataError, match=sentence):
-        bl.Model(models.replay, both)
+        bl.Model(models.replay, both, misfit=None)
 
 
 # ------------------------------------------------------------------------------------------------------ simulated, real
 def test_recovery_from_simulated_runs():
-    fit = bl.Model(models.replay, simulated()).fit(draws=400, tune=400, chains=2, seed=1, progress=False)
+    fit = bl.Model(models.replay, simulated(), misfit=None).fit(draws=400, tune=400, chains=2, seed=1, progress=False)
     for name, value in TRUTH.items():
         draws = fit.posterior[name]
         assert abs(float(draws.mean()) - value) < 3 * float(draws.std()), name
@@ -127,7 +127,7 @@ def test_recovery_from_simulated_runs():
 
 @pytest.mark.slow  # 20 fits of 24 rows
 def test_simulations_from_the_prior_are_covered():
-    found = bl.calibrate(bl.Model(models.replay, simulated()), 20, seed=1, draws=200, progress=False)
+    found = bl.calibrate(bl.Model(models.replay, simulated(), misfit=None), 20, seed=1, draws=200, progress=False)
     assert found.failed.empty and 0.82 < found.summary()["coverage"].mean() < 0.96
 
 
@@ -136,7 +136,9 @@ def test_a_published_run_that_was_left_out_lies_in_its_band():
     rows = published(GERMAN)[["run", "N", "D", "domain_share", "general_loss", "L_base"]]
     rows = rows[rows["domain_share"] >= 0.9]
     left = rows["domain_share"] == 0.99
-    fit = bl.Model(models.replay, bl.read_runs(rows[~left])).fit(draws=400, tune=400, chains=2, seed=1, progress=False)
+    fit = bl.Model(models.replay, bl.read_runs(rows[~left]), misfit=None).fit(
+        draws=400, tune=400, chains=2, seed=1, progress=False
+    )
     found = fit.predict(rows[left], new_run=True).iloc[0]
     assert found["lower"] < 2.83 < found["upper"]
     assert abs(found["mean"] - 2.83) < 0.12 and found["upper"] - found["lower"] < 0.5

@@ -58,7 +58,7 @@ def test_no_power_overflows(k):
 @pytest.mark.parametrize("k", [0.01, 1.0, 20.0])
 def test_the_density_and_its_gradient_are_finite_at_any_k(k):
     """Also where both terms are equal, as at the reference run under the priors' medians."""
-    density = Density(bl.Model(models.skaling, bl.read_runs(points()), noise=bl.Noise(correlated=False)))
+    density = Density(bl.Model(models.skaling, bl.read_runs(points()), noise=bl.Noise(correlated=False), misfit=None))
     middle = np.median(density.parameters.draw(500, np.random.default_rng(1)), axis=0)
     places = density.parameters
     middle[places["k"].place] = np.log(k)
@@ -75,7 +75,7 @@ def test_the_density_and_its_gradient_are_finite_at_any_k(k):
 
 def fits_of_k() -> Fit:
     """Draws that share the inner A, alpha, B and beta, and differ in k."""
-    model = bl.Model(models.skaling, bl.read_runs(points()), monotone=None)
+    model = bl.Model(models.skaling, bl.read_runs(points()), monotone=None, misfit=None)
     k = np.array([0.2, 0.5, 1.0, 2.0, 4.0])
     A, alpha, B, beta = 0.9, 0.4, 1.3, 0.35
     drawn = {"E": 1.5 + 0 * k, "a_N": A**k, "s_N": k * alpha, "a_D": B**k, "s_D": k * beta, "k": k}
@@ -126,7 +126,7 @@ SHORT: dict[str, Any] = dict(draws=400, tune=400, chains=2, seed=1, progress=Fal
 
 def within(table: pd.DataFrame, law: Any, noise: bl.Noise) -> tuple[Fit, float]:
     """A fit, and its mean absolute error at the runs, relative to the loss, in percent."""
-    fit = bl.Model(law, bl.read_runs(table), noise=noise).fit(**SHORT)
+    fit = bl.Model(law, bl.read_runs(table), noise=noise, misfit=None).fit(**SHORT)
     mean = fit.predict(table.drop(columns="loss"))["mean"].to_numpy()
     return fit, 100 * float(np.mean(np.abs(mean / table["loss"].to_numpy() - 1)))
 

@@ -228,7 +228,9 @@ def test_scores_pooled_over_benchmarks_recover_what_made_them(tmp_path):
     scores = {f"b{i}_score": 1 - rng.binomial(20_000, rate) / 20_000 for i, rate in enumerate(made)}
     luck = bl.Noise(sigma=bl.positive(0.0005, spread=0.5))  # simulated runs have none
     runs = bl.read_scores(pd.DataFrame({"duration": window, **scores}), items={f"b{i}": 20_000 for i in range(4)})
-    model = bl.Model(models.domain_upsampling, runs, by=dict.fromkeys(("g", "tau", "c"), "eval"), noise=luck)
+    model = bl.Model(
+        models.domain_upsampling, runs, by=dict.fromkeys(("g", "tau", "c"), "eval"), noise=luck, misfit=None
+    )
     fit = model.fit(draws=300, tune=300, chains=2, seed=1, progress=False)
     assert fit.posterior["g_mu"].dims == ("chain", "draw") and fit.posterior["g"].dims == ("chain", "draw", "eval")
     assert fit.idata["sample_stats"]["diverging"].mean() < 0.01
@@ -246,7 +248,7 @@ def test_scores_pooled_over_benchmarks_recover_what_made_them(tmp_path):
 
 def test_six_benchmarks_of_five_runs_do_not_tie_each_other():
     """Were their correlation free to reach its end, 24 coefficients would meet the sums of five runs exactly."""
-    model = bl.Model(models.domain_upsampling, bl.read_scores(datasets.load("upsampling-table6")))
+    model = bl.Model(models.domain_upsampling, bl.read_scores(datasets.load("upsampling-table6")), misfit=None)
     assert model.noise.joint
     fit = model.fit(draws=150, tune=300, chains=2, seed=1, progress=False)
     assert float(fit.posterior["sigma"].min()) > 1e-4

@@ -10,7 +10,7 @@ import xarray as xr
 
 from bayeslaw import models
 from bayeslaw.declare.laws import Law
-from bayeslaw.posterior.cautions import reach
+from bayeslaw.posterior.cautions import reach, reach_of, verified
 from bayeslaw.posterior.convergence import convergence
 from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.workflow import Fit
@@ -50,6 +50,15 @@ def test_a_place_beyond_the_runs_is_named_with_its_distance(fit):
     assert found.note == caution == found.as_json()["note"]
     allocated = fit.allocation(flops=1e26)
     assert any("times beyond the largest run" in c for c in allocated.cautions)
+
+
+def test_a_misfit_counts_what_laws_miss_up_to_a_factor(fit):
+    alone = fit.model.design
+    near, far = (reach_of(alone, {"N": n}, ("N", "D")) for n in (2e10, 2e11))
+    assert near.factor <= near.limit == 15 and "laws with a misfit missed runs of public tables by 4.3 %" in str(near)
+    assert far.factor > far.limit and "verified up to a factor of 15" in str(far)
+    assert reach_of(alone, {"N": 2e10}).limit == 1
+    assert [verified(column, True) for column in ("N", "D", "domain_share", "step")] == [15, 15, 1, 1.1]
 
 
 def test_a_fit_that_did_not_converge_says_so_in_every_answer(fit):

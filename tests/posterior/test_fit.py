@@ -43,7 +43,7 @@ def simulated(N: list[float], D: list[float], domains: tuple[str, ...]) -> pd.Da
 @pytest.fixture(scope="session")
 def model() -> bl.Model:
     table = simulated([5e8, 1.8e9, 4e9], [5e8, 1e9, 2e9, 5e9, 1e10, 2e10], ("code",))
-    return bl.Model(models.dcpt, read_runs(table), noise=INDEPENDENT)
+    return bl.Model(models.dcpt, read_runs(table), noise=INDEPENDENT, misfit=None)
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +63,7 @@ def pooled() -> Fit:
     table = pd.MultiIndex.from_product(levels, names=["N", "D", "domain"]).to_frame(index=False)
     noise = np.exp(np.random.default_rng(0).normal(0, 0.003, len(table)))
     table["loss"] = chinchilla(table["N"], table["D"], table["domain"].map(FLOORS)) * noise
-    m = bl.Model(models.chinchilla, read_runs(table), by={"E": "domain"}, noise=INDEPENDENT)
+    m = bl.Model(models.chinchilla, read_runs(table), by={"E": "domain"}, noise=INDEPENDENT, misfit=None)
     return m.fit(draws=300, tune=400, chains=2, progress=False)
 
 
@@ -125,7 +125,9 @@ def test_an_unseen_domain_is_drawn_from_the_population(pooled):
 
 def test_an_unseen_group_that_is_not_pooled_is_refused(pooled):
     priors = {"E": bl.Prior("LogNormal", mu=0.4, sigma=0.5, dims="domain")}
-    separate = bl.Model(models.chinchilla, pooled.model.runs, priors=priors, noise=INDEPENDENT).fit(method="mle")
+    separate = bl.Model(models.chinchilla, pooled.model.runs, priors=priors, noise=INDEPENDENT, misfit=None).fit(
+        method="mle"
+    )
     with pytest.raises(RangeError, match="E is separate by domain and was not fitted at.*pool it with by="):
         separate.predict(N=2e9, D=5e9, domain=bl.UNSEEN)
 
@@ -316,20 +318,26 @@ def test_a_fit_says_what_it_is_and_what_made_it(fitted):
 
 
 def test_an_unseen_size_is_drawn_from_the_sizes_and_does_not_depend_on_how_it_is_written(model):
-    by_size = bl.Model(models.cmr_general, read_runs(model.runs.table.drop(columns="domain_loss")), by={"h": "N"})
+    by_size = bl.Model(
+        models.cmr_general, read_runs(model.runs.table.drop(columns="domain_loss")), by={"h": "N"}, misfit=None
+    )
     fit = by_size.prior_predictive(draws=40)
     ask: dict[str, Any] = {"D": 1e10, "domain_share": 0.5}
     of_none = fit.predict(**ask, N=bl.UNSEEN).draws
     assert np.isfinite(of_none).all() and not np.allclose(of_none, fit.predict(**ask, N=5e8).draws)
     several = fit.predict(**ask, N=[bl.UNSEEN, 5e8]).draws
     np.testing.assert_allclose(several.isel(N=0), of_none)
-    known = bl.Model(models.chinchilla, read_runs(chinchilla_table()), by={"E": "N"}).prior_predictive(draws=40)
+    known = bl.Model(models.chinchilla, read_runs(chinchilla_table()), by={"E": "N"}, misfit=None).prior_predictive(
+        draws=40
+    )
     whole, written = (known.predict(N=n, D=1e10).draws.values for n in (2_000_000, 2e6))
     np.testing.assert_array_equal(whole, written)
 
 
 def test_no_size_is_chosen_where_coefficients_are_each_sizes_own():
-    fit = bl.Model(models.chinchilla, read_runs(chinchilla_table()), by={"E": "N"}).prior_predictive(draws=20)
+    fit = bl.Model(models.chinchilla, read_runs(chinchilla_table()), by={"E": "N"}, misfit=None).prior_predictive(
+        draws=20
+    )
     with pytest.raises(LawError, match="E vary by N, so that the fit says nothing between the N of its runs"):
         fit.allocation(flops=1e21)
 
@@ -379,7 +387,7 @@ def test_a_prior_is_shown_without_checks(model):
 )
 def test_arguments_of_another_kind_are_refused(settings, words, model):
     with pytest.raises(ArgumentError, match=words):
-        bl.Model(models.dcpt, **{"runs": model.runs, **settings})
+        bl.Model(models.dcpt, **{"runs": model.runs, **settings}, misfit=None)
     with pytest.raises(ArgumentError, match="sigma is 0.01: give a prior"):
         bl.Noise(sigma=0.01)  # type: ignore[arg-type]
 

@@ -38,7 +38,7 @@ def tiny(law: Any = models.lr_annealing, **settings: Any) -> bl.Model:
         reference = {"annealed_pt": PEAK, "annealed_cpt": PEAK}
     else:
         table, reference = table.drop(columns="general_loss"), {law.columns[1]: PEAK}
-    return bl.Model(law, bl.read_curves(table, schedule=TINY, **settings), reference=reference)
+    return bl.Model(law, bl.read_curves(table, schedule=TINY, **settings), reference=reference, misfit=None)
 
 
 def simulated(truth: float, plans: dict[str, schedules.Schedule] = PLANS, spread: float = 3e-4, **read: Any) -> bl.Runs:
@@ -79,54 +79,56 @@ def test_short_real_runs_ask_for_a_shorter_memory(law, tmp_path):
 @pytest.mark.parametrize("size", [25, 100])
 @pytest.mark.parametrize("names", [FITTED, (*FITTED, "wsd_20000_24000", "wsdcon_3")], ids=["three", "five"])
 def test_the_papers_memory_stays_right_for_long_public_runs(size, names):
-    found = check(bl.Model(models.lr_annealing, curves(size, names=names)))
+    found = check(bl.Model(models.lr_annealing, curves(size, names=names), misfit=None))
     assert found.passed and found.text.startswith("memory 0.999 predicts runs left out with 0.00")
 
 
 @pytest.mark.parametrize("truth", [0.97, 0.99, 0.997])
 def test_the_memory_behind_losses_is_found(truth):
-    model = bl.Model(models.lr_annealing, simulated(truth), reference={"annealed": PEAK})
+    model = bl.Model(models.lr_annealing, simulated(truth), reference={"annealed": PEAK}, misfit=None)
     assert bl.compare_memories(model)["mean"].idxmin() == truth
     found = check(model)  # 0.997 is better than 0.999 by less than runs differ
     assert found.passed if truth == 0.997 else found.text.endswith(f"read the curves with memory={truth}")
-    right = bl.Model(models.lr_annealing, simulated(truth, memory=truth), reference={"annealed": PEAK})
+    right = bl.Model(models.lr_annealing, simulated(truth, memory=truth), reference={"annealed": PEAK}, misfit=None)
     assert check(right).passed
 
 
 def test_a_memory_between_is_compared_too():
-    model = bl.Model(models.lr_annealing, simulated(0.985, memory=0.985), reference={"annealed": PEAK})
+    model = bl.Model(models.lr_annealing, simulated(0.985, memory=0.985), reference={"annealed": PEAK}, misfit=None)
     assert bl.compare_memories(model)["mean"].idxmin() == 0.985
 
 
 def test_runs_that_no_other_can_teach_stay_in():
     """With a single decay its runs stay in; only all together can be compared."""
     two = {name: PLANS[name] for name in ("constant", "wsd")}
-    found = bl.compare_memories(bl.Model(models.lr_annealing, simulated(0.99, two)))
+    found = bl.compare_memories(bl.Model(models.lr_annealing, simulated(0.99, two), misfit=None))
     assert list(found) == ["all runs", "mean"]
     three = two | {"low": schedules.multi_step(1500, PEAK, {1400: 1.9e-3}, warmup=50)}
-    found = bl.compare_memories(bl.Model(models.lr_annealing, simulated(0.99, three)))
+    found = bl.compare_memories(bl.Model(models.lr_annealing, simulated(0.99, three), misfit=None))
     assert list(found) == ["constant", "low", "mean"]
     many = {f"at {step}": schedules.multi_step(1500, PEAK, {step: 5e-4}, warmup=50) for step in range(400, 1000, 90)}
     many |= {"again": many["at 400"]}
-    found = bl.compare_memories(bl.Model(models.lr_annealing, simulated(0.99, many)))
+    found = bl.compare_memories(bl.Model(models.lr_annealing, simulated(0.99, many), misfit=None))
     assert len(found.columns) == 7 and found.columns[0] == "again and 2 runs more"  # at 400, and at 940
 
 
 def test_short_runs_of_one_schedule_fail_whatever_they_say():
     steps = 20_000
     plans = {"a": schedules.constant(1500, PEAK, warmup=50), "b": schedules.wsd(1500, PEAK, 300, 2e-4, warmup=50)}
-    found = check(bl.Model(models.lr_annealing, simulated(0.995, plans, spread=0.01)))
+    found = check(bl.Model(models.lr_annealing, simulated(0.995, plans, spread=0.01), misfit=None))
     assert not found.passed and "none can be left out to compare them; memory 0.999 spans 1,000 steps" in found.text
-    assert check(bl.Model(models.lr_annealing, simulated(0.99, plans, memory=0.99))).passed
+    assert check(bl.Model(models.lr_annealing, simulated(0.99, plans, memory=0.99), misfit=None)).passed
     long = {"a": schedules.constant(steps, 2e-4, warmup=50), "b": schedules.cosine(steps, 2e-4, warmup=50)}
-    found = check(bl.Model(models.lr_annealing, simulated(0.999, long)))
+    found = check(bl.Model(models.lr_annealing, simulated(0.999, long), misfit=None))
     assert found.passed and found.text.startswith("memory 0.999 fits its runs with")
 
 
 def test_a_label_of_the_runs_left_out_alone_cannot_be_predicted():
     runs = simulated(0.99)
     pooled = runs.table.assign(size=np.where(runs.table["run"] == "cosine", "large", "small"))
-    model = bl.Model(models.lr_annealing, bl.read_curves(_losses(pooled), schedule=PLANS), by={"L0": "size"})
+    model = bl.Model(
+        models.lr_annealing, bl.read_curves(_losses(pooled), schedule=PLANS), by={"L0": "size"}, misfit=None
+    )
     assert list(bl.compare_memories(model)) == ["constant", "multistep", "wsd", "mean"]
 
 
@@ -142,4 +144,4 @@ def test_a_law_without_that_memory_has_nothing_to_compare():
     old = tiny().runs
     kept = [c for c in old.table.columns if "@" not in c]
     old = bl.Runs(old.table[kept], old.evals, old.baseline, "", old.area_settings)
-    assert memory(Fit(bl.Model(models.lr_annealing, old), xr.DataTree())) is None
+    assert memory(Fit(bl.Model(models.lr_annealing, old, misfit=None), xr.DataTree())) is None

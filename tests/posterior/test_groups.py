@@ -22,7 +22,9 @@ def fit() -> Fit:
     law = 1.8 + 0.35 * (rows["N"] / 1e9) ** -0.35 + 0.4 * (rows["D"] / 1e10) ** -0.37
     rows["web_loss"] = law * (1 + 0.004 * ((rows.index * 7) % 5 - 2))
     rows["code_loss"] = 0.8 * law * (1 + 0.004 * ((rows.index * 3) % 5 - 2))
-    return bl.Model(models.chinchilla, bl.read_runs(rows)).fit(draws=60, tune=80, chains=2, seed=1, progress=False)
+    return bl.Model(models.chinchilla, bl.read_runs(rows), misfit=None).fit(
+        draws=60, tune=80, chains=2, seed=1, progress=False
+    )
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +95,8 @@ def test_predictions_are_those_of_new_runs_with_their_errors(fit, whole):
 def test_known_errors_of_measuring_are_in_the_predictions(fit):
     rows = fit.model.runs.table.drop(columns="run").assign(web_loss_sd=0.1)
     alone = bl.Noise(correlated=False, joint=False)
-    known = bl.Model(models.chinchilla, bl.read_runs(rows), noise=alone).prior_predictive(draws=400)
-    exact = bl.Model(models.chinchilla, bl.read_runs(rows.drop(columns="web_loss_sd")), noise=alone)
+    known = bl.Model(models.chinchilla, bl.read_runs(rows), noise=alone, misfit=None).prior_predictive(draws=400)
+    exact = bl.Model(models.chinchilla, bl.read_runs(rows.drop(columns="web_loss_sd")), noise=alone, misfit=None)
     parameters = known.posterior.assign(sigma=0 * known.posterior["sigma"] + 1e-3)
     of_web = known.idata["constant_data"]["eval"].values == "web"
     spreads = []
@@ -128,7 +130,7 @@ def test_a_mixture_has_its_shares_there():
     rng = np.random.default_rng(1)
     rows = pd.DataFrame(rng.dirichlet([2.0, 2.0, 2.0], 20), columns=["weight_web", "weight_code", "weight_books"])
     rows["loss"] = 3.0 + rng.normal(0, 0.01, 20)
-    fit = bl.Model(models.regmix, bl.read_runs(rows)).prior_predictive(draws=20)
+    fit = bl.Model(models.regmix, bl.read_runs(rows), misfit=None).prior_predictive(draws=20)
     assert fit.idata["constant_data"]["weight"].dims == ("measurement", "source")
     whole = fit.extend("posterior_predictive", "log_likelihood").idata
     assert whole["posterior_predictive"].sizes["measurement"] == 20 == whole["log_likelihood"].sizes["run"]

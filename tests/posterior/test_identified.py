@@ -27,7 +27,11 @@ def fit_of(shares: np.ndarray, **settings: Any) -> Fit:
     posterior = xr.Dataset({"w": (("chain", "draw", "eval", "source"), draws)})
     posterior["sigma"] = (("chain", "draw", "eval"), np.full((2, 60, 1), 0.01))
     posterior = posterior.assign_coords(chain=[0, 1], draw=np.arange(60), eval=["validation"], source=names)
-    return Fit(bl.Model(models.regmix, read_runs(table)), xr.DataTree.from_dict({"posterior": posterior}), settings)
+    return Fit(
+        bl.Model(models.regmix, read_runs(table), misfit=None),
+        xr.DataTree.from_dict({"posterior": posterior}),
+        settings,
+    )
 
 
 UNTOLD = {
@@ -85,7 +89,7 @@ def test_a_factor_of_tokens_says_it_too():
     """equivalent_compute compares two mixtures, of which one was never near a run."""
     table = pd.DataFrame(UNTOLD["a source in no run"][0], columns=[f"weight_s{i}" for i in range(4)])
     table = table.assign(N=1e9, D=np.tile([1e9, 1e10], 7), loss=3.0, run=[f"r{i}" for i in range(14)])
-    fit = bl.Model(models.nested_data_mixing, read_runs(table)).prior_predictive(draws=20)
+    fit = bl.Model(models.nested_data_mixing, read_runs(table), misfit=None).prior_predictive(draws=20)
     known, unknown = {"s0": 0.5, "s1": 0.5}, {"s3": 1.0}
     answer = fit.equivalent_compute(mixture=known, than=unknown, D=1e10, N=1e9)
     assert any("s3 is in no run" in caution for caution in answer.cautions)
@@ -98,10 +102,12 @@ def test_a_column_with_one_value_and_the_coefficients_of_its_slope():
     sizes = [5.3e7, 6.4e7, 1.6e8, 2.1e8, 3.2e8, 4.8e8]
     table = pd.DataFrame({"N": sizes, "D": 4.4e9, "loss": 2.6 + 400 / np.array(sizes) ** 0.34})
     table["loss"] *= np.exp(rng.normal(0, 0.003, 6))
-    fit = bl.Model(models.chinchilla, read_runs(table)).fit(draws=150, tune=150, chains=2, seed=1, progress=False)
+    fit = bl.Model(models.chinchilla, read_runs(table), misfit=None).fit(
+        draws=150, tune=150, chains=2, seed=1, progress=False
+    )
     assert columns_without_variation(fit) == {"D": 4.4e9}
     assert untold_coefficients(fit) == {"one D 4.4 B": ("B", "beta")}
     check: Any = identification(fit)
     assert not check.passed and "all runs have one D 4.4 B" in check.text and "beta" in check.text
-    by_tokens = bl.Model(models.chinchilla, read_runs(table), by={"E": "D"}).prior_predictive(draws=5)
+    by_tokens = bl.Model(models.chinchilla, read_runs(table), by={"E": "D"}, misfit=None).prior_predictive(draws=5)
     assert columns_without_variation(by_tokens) == {}

@@ -26,7 +26,7 @@ def ragged(joint: bool, robust: bool, size_exponent: bl.Prior | None = None) -> 
     table.loc[[1, 5], "y_loss"] = np.nan
     table.loc[0, "x_loss"] = np.nan
     noise = bl.Noise(correlated=True, joint=joint, robust=robust, size_exponent=size_exponent)
-    model = bl.Model(models.chinchilla, bl.read_runs(table), noise=noise, monotone=None)
+    model = bl.Model(models.chinchilla, bl.read_runs(table), noise=noise, monotone=None, misfit=None)
     made: Fit = model.prior_predictive(draws=50)
     return made
 

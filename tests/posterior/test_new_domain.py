@@ -32,7 +32,7 @@ def chinchilla() -> pd.DataFrame:
 
 
 def fitted(rows: pd.DataFrame, seed: int) -> Fit:
-    model = bl.Model(models.chinchilla, bl.read_runs(rows), by={"E": "domain"}, noise=INDEPENDENT)
+    model = bl.Model(models.chinchilla, bl.read_runs(rows), by={"E": "domain"}, noise=INDEPENDENT, misfit=None)
     return model.fit(draws=1500, tune=500, chains=2, seed=seed, progress=False)
 
 
@@ -86,7 +86,7 @@ def test_it_is_the_posterior_of_all_runs_where_several_coefficients_are_the_doma
 
     def fit(which: pd.Series, seed: int) -> Fit:
         by = dict.fromkeys(("E", "B", "C"), "domain")
-        model = bl.Model(models.dcpt, bl.read_runs(rows[which]), by=by, noise=INDEPENDENT)
+        model = bl.Model(models.dcpt, bl.read_runs(rows[which]), by=by, noise=INDEPENDENT, misfit=None)
         return model.fit(draws=1000, tune=500, chains=4, seed=seed, progress=False)
 
     ask: dict[str, Any] = {"N": [0.5e9, 4e9], "D": [1e9, 1e11], "domain_share": [0.1, 0.5, 0.9], "domain": "chemistry"}
@@ -136,24 +136,26 @@ def test_what_is_refused(three):
             three.new_domain(bl.read_runs(table))
     with pytest.raises(DataError, match="areas of the early runs were computed otherwise"):
         three.new_domain(replace(bl.read_runs(early), area_settings={"memory": 0.9}))
-    by_size = bl.Model(models.chinchilla, three.model.runs, by={"E": "domain", "B": "N"}).prior_predictive(draws=5)
+    by_size = bl.Model(models.chinchilla, three.model.runs, by={"E": "domain", "B": "N"}, misfit=None).prior_predictive(
+        draws=5
+    )
     with pytest.raises(DataError, match="N 7000000.*is not among those that were fitted"):
         by_size.new_domain(bl.read_runs(early.assign(N=7e9)))
     with pytest.raises(RangeError, match="draws is 0"):
         three.new_domain(bl.read_runs(early), draws=0)
     runs, some = bl.read_runs(ROWS[ROWS["domain"] != "music"]), bl.read_runs(early)
-    shared = bl.Model(models.chinchilla, runs).prior_predictive(draws=5)
+    shared = bl.Model(models.chinchilla, runs, misfit=None).prior_predictive(draws=5)
     with pytest.raises(LawError, match="a new domain has none of its own"):
         shared.new_domain(some)
     separate = bl.positive(1.5, spread=0.5, dims="domain")
-    model = bl.Model(models.chinchilla, runs, by={"A": "domain"}, priors={"E": separate})
+    model = bl.Model(models.chinchilla, runs, by={"A": "domain"}, priors={"E": separate}, misfit=None)
     with pytest.raises(LawError, match="E is separate for each domain"):
         model.prior_predictive(draws=5).new_domain(some)
     with pytest.raises(LawError, match="least squares knows no populations"):
-        bl.Model(models.chinchilla, runs, by={"E": "domain"}).fit(method="mle").new_domain(some)
+        bl.Model(models.chinchilla, runs, by={"E": "domain"}, misfit=None).fit(method="mle").new_domain(some)
 
     with pytest.raises(LawError, match="draws of the prior know none of the runs"):
-        bl.Model(models.chinchilla, runs, by={"E": "domain"}).prior_predictive(draws=5).new_domain(some)
+        bl.Model(models.chinchilla, runs, by={"E": "domain"}, misfit=None).prior_predictive(draws=5).new_domain(some)
 
 
 # ------------------------------------------------------------------------------------------------------------ the refit
@@ -185,7 +187,7 @@ def test_runs_that_say_too_much_for_weights_are_fitted_with_all_others(tmp_path)
 def test_runs_that_may_share_batch_noise_are_fitted_with_all_others():
     rows = ROWS.assign(run=ROWS["domain"] + ROWS["N"].astype(str), data_order=ROWS["N"].astype(str))
     new = rows["domain"] == "music"
-    model = bl.Model(models.chinchilla, bl.read_runs(rows[~new]), by={"E": "domain"}, noise=INDEPENDENT)
+    model = bl.Model(models.chinchilla, bl.read_runs(rows[~new]), by={"E": "domain"}, noise=INDEPENDENT, misfit=None)
     before = model.fit(draws=20, tune=100, chains=1, progress=False)
     with told("'music' may share batch noise with the others: all runs are fitted together"):
         found = before.new_domain(bl.read_runs(rows[new]))

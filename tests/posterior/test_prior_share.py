@@ -25,7 +25,7 @@ def chinchilla(sizes: list[float], tokens: list[float]) -> Fit:
     table = pd.DataFrame(rows, columns=["N", "D"]).assign(run=[f"{n:g} {d:g}" for n, d in rows])
     law = 1.8 + 0.4 * (table["N"] / 1e8) ** -0.34 + 0.4 * (table["D"] / 1e9) ** -0.28
     runs = bl.read_runs(table.assign(loss=law * np.exp(rng.normal(0, 0.003, len(table)))))
-    return bl.Model(models.chinchilla, runs).fit(**QUICK)
+    return bl.Model(models.chinchilla, runs, misfit=None).fit(**QUICK)
 
 
 def with_posterior(fit: Fit, **draws: np.ndarray) -> Fit:

@@ -35,7 +35,9 @@ def fit() -> Fit:
     rows["general_loss"] = 2.0 + 0.2 * rows["domain_share"] + 0.3 * (rows["N"] / 1e9) ** -0.3
     rows["domain_loss"] = 2.2 - 0.3 * rows["domain_share"] + 0.1 * (rows["D"] / 1e10) ** -0.3
     before = rows[rows["D"] == 1e9].assign(D=0.0, general_loss=2.4, domain_loss=3.0)
-    model = bl.Model(models.dcpt, bl.read_runs(pd.concat([before, rows])), by={"E": "domain"}, monotone=None)
+    model = bl.Model(
+        models.dcpt, bl.read_runs(pd.concat([before, rows])), by={"E": "domain"}, monotone=None, misfit=None
+    )
     return model.prior_predictive(draws=250)
 
 
@@ -43,7 +45,7 @@ def fit() -> Fit:
 def sampled() -> Fit:
     rows = pd.MultiIndex.from_product([[1e8, 1e9, 1e10], [1e9, 1e10]], names=["N", "D"]).to_frame(index=False)
     rows["loss"] = 2.5 - 0.1 * np.log10(rows["N"] / 1e9) - 0.05 * np.log10(rows["D"] / 1e9)
-    model = bl.Model(models.chinchilla, bl.read_runs(rows), noise=bl.Noise(correlated=False))
+    model = bl.Model(models.chinchilla, bl.read_runs(rows), noise=bl.Noise(correlated=False), misfit=None)
     return model.fit(draws=20, tune=60, chains=2, cores=1, progress=False)
 
 
@@ -127,7 +129,7 @@ def mixtures() -> Fit:
     rng = np.random.default_rng(1)
     rows = pd.DataFrame(rng.dirichlet([2.0, 2.0, 2.0], 20), columns=["weight_web", "weight_code", "weight_books"])
     rows["loss"] = 3.0 + rng.normal(0, 0.01, 20)
-    return bl.Model(models.regmix, bl.read_runs(rows)).prior_predictive(draws=50)
+    return bl.Model(models.regmix, bl.read_runs(rows), misfit=None).prior_predictive(draws=50)
 
 
 def test_mixtures(mixtures):

@@ -20,7 +20,7 @@ def fit(draws: int = 250) -> Fit:
     """Prior draws of a law pooled over two domains."""
     rows = pd.MultiIndex.from_product([["code", "law"], [1e8, 1e9], [1e9, 1e10]], names=["domain", "N", "D"])
     table = rows.to_frame(index=False).assign(loss=np.linspace(2.0, 3.0, 8))
-    model = bl.Model(models.chinchilla, bl.read_runs(table), by={"E": "domain"}, monotone=None)
+    model = bl.Model(models.chinchilla, bl.read_runs(table), by={"E": "domain"}, monotone=None, misfit=None)
     made: Fit = model.prior_predictive(draws=draws)
     return made
 

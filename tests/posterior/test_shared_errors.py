@@ -41,7 +41,9 @@ def runs(shared: bool, seed: int = 5) -> pd.DataFrame:
 def fitted(rows: pd.DataFrame, draws: int = 200) -> Fit:
     """The fit of one domain."""
     rows = rows[rows["domain"] == "code"]
-    model = bl.Model(models.chinchilla, bl.read_runs(rows), by={"E": "domain"}, noise=bl.Noise(correlated=False))
+    model = bl.Model(
+        models.chinchilla, bl.read_runs(rows), by={"E": "domain"}, noise=bl.Noise(correlated=False), misfit=None
+    )
     return model.fit(draws=draws, tune=draws, chains=2, seed=1, progress=False)
 
 
@@ -62,12 +64,12 @@ def alike() -> tuple[pd.DataFrame, Fit]:
 def early_design(rows: pd.DataFrame) -> Design:
     """The early runs of the other domain."""
     early = bl.read_runs(rows.query("domain == 'music' and D <= @EARLY"))
-    return bl.Model(models.chinchilla, early, by={"E": "domain"}).design
+    return bl.Model(models.chinchilla, early, by={"E": "domain"}, misfit=None).design
 
 
 def test_errors_that_domains_share_are_taken_off_the_early_runs_of_one(alike):
     rows, fit = alike
-    design = bl.Model(models.chinchilla, bl.read_runs(rows), by={"E": "domain"}).design
+    design = bl.Model(models.chinchilla, bl.read_runs(rows), by={"E": "domain"}, misfit=None).design
     shared = shared_errors(fit, "music", early_design(rows))
     less, own = shared.without(design).rows["loss"] / design.rows["loss"], design.rows["domain"] == "music"
     np.testing.assert_array_equal(less.where(~own, drop=True), 1.0)

@@ -52,7 +52,7 @@ def domains() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def pooled() -> Fit:
-    model = bl.Model(models.dcpt, bl.read_runs(domains()), by={"E": "domain"})
+    model = bl.Model(models.dcpt, bl.read_runs(domains()), by={"E": "domain"}, misfit=None)
     return model.fit(draws=60, tune=60, chains=2, seed=1, progress=False)
 
 
@@ -105,7 +105,7 @@ def test_tables_have_the_types_they_had(pooled, again):
 def quick() -> Fit:
     rows = pd.MultiIndex.from_product([[2e8, 1e9, 5e9], [1e9, 1e10, 1e11]], names=["N", "D"]).to_frame(index=False)
     rows["loss"] = 1.8 + 0.35 * (rows["N"] / 1e9) ** -0.35 + 0.4 * (rows["D"] / 1e10) ** -0.37
-    return bl.Model(models.chinchilla, bl.read_runs(rows)).fit(method="mle")
+    return bl.Model(models.chinchilla, bl.read_runs(rows), misfit=None).fit(method="mle")
 
 
 ODD: dict[str, Any] = {

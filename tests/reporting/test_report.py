@@ -37,7 +37,8 @@ MIDDLES = {
 
 
 def made_up(model: bl.Model, draws: int = 100, seed: int = 0) -> Fit:
-    """A fit whose posterior lies around the middles of the law's coefficients."""
+    """A fit of the law alone, whose posterior lies around the middles of its coefficients."""
+    model = replace(model, misfit=None)
     rng = np.random.default_rng(seed)
     dims: dict[str, Any] = {"chain": np.arange(2), "draw": np.arange(draws), "eval": model.design.evals}
     shape = tuple(len(v) for v in dims.values())
@@ -183,7 +184,7 @@ def test_a_question_of_ones_own(tiny, written):
 
 def test_without_a_baseline_it_says_why_and_predicts(tiny, written):
     runs = bl.Runs(tiny.model.runs.table, tiny.model.runs.evals, tiny.model.runs.baseline.iloc[:0])
-    fit = Fit(bl.Model(models.dcpt, runs, reference={"N": 2e5, "D": 1e6}), tiny.idata, tiny.settings)
+    fit = Fit(bl.Model(models.dcpt, runs, reference={"N": 2e5, "D": 1e6}, misfit=None), tiny.idata, tiny.settings)
     text = written(fit, "law.md")
     assert "No critical ratio: the runs have no row at D = 0" in text and "critical-ratio.png" not in text
     assert "- General loss: " in text

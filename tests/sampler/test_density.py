@@ -72,24 +72,29 @@ def spreads_that_may_be_0() -> dict[str, bl.Prior]:
 BY_SIZE = bl.real(0.3, sd=0.4)
 MODELS: dict[str, Callable[[], bl.Model]] = {
     "scale by size": lambda: bl.Model(
-        models.dcpt, read_runs(table()), noise=bl.Noise(size_exponent=BY_SIZE), by={"E": "domain"}
+        models.dcpt, read_runs(table()), noise=bl.Noise(size_exponent=BY_SIZE), by={"E": "domain"}, misfit=None
     ),
     "scale by size, robust, known errors": lambda: bl.Model(
         models.dcpt,
         read_runs(measured()),
         noise=bl.Noise(correlated=False, robust=True, size_exponent=BY_SIZE),
+        misfit=None,
     ),
     "scale by size, joint only": lambda: bl.Model(
-        models.dcpt, read_runs(table()), noise=bl.Noise(correlated=False, joint=True, size_exponent=BY_SIZE)
+        models.dcpt,
+        read_runs(table()),
+        noise=bl.Noise(correlated=False, joint=True, size_exponent=BY_SIZE),
+        misfit=None,
     ),
-    "batch noise": lambda: bl.Model(models.dcpt, read_runs(in_order(table())), by={"E": "domain"}),
+    "batch noise": lambda: bl.Model(models.dcpt, read_runs(in_order(table())), by={"E": "domain"}, misfit=None),
     "batch noise, independent, robust, scale by size, known errors": lambda: bl.Model(
         models.dcpt,
         read_runs(in_order(measured())),
         noise=bl.Noise(correlated=False, robust=True, size_exponent=BY_SIZE),
+        misfit=None,
     ),
     "batch noise, scale by size, joint": lambda: bl.Model(
-        models.dcpt, read_runs(in_order(table())), noise=bl.Noise(size_exponent=BY_SIZE)
+        models.dcpt, read_runs(in_order(table())), noise=bl.Noise(size_exponent=BY_SIZE), misfit=None
     ),
     "misfit, ragged": lambda: bl.Model(models.dcpt, read_runs(table()), by={"E": "domain"}, misfit="scales"),
     "misfit, grid": lambda: bl.Model(
@@ -101,23 +106,42 @@ MODELS: dict[str, Callable[[], bl.Model]] = {
         by={"C": "domain"},
         monotone="paper",
         priors={"eta": bl.real(0.9, sd=0.3), "B": bl.positive(1.0, spread=0.5)},
+        misfit=None,
     ),
-    "known errors": lambda: bl.Model(models.dcpt, read_runs(measured()), noise=bl.Noise(correlated=False)),
+    "known errors": lambda: bl.Model(models.dcpt, read_runs(measured()), noise=bl.Noise(correlated=False), misfit=None),
     "known errors, robust": lambda: bl.Model(
-        models.dcpt, read_runs(measured()), noise=bl.Noise(correlated=False, robust=True), by={"E": "domain"}
+        models.dcpt,
+        read_runs(measured()),
+        noise=bl.Noise(correlated=False, robust=True),
+        by={"E": "domain"},
+        misfit=None,
     ),
     "correlated, joint, pooled, shape": lambda: bl.Model(
-        models.dcpt, read_runs(table()), by={"E": "domain", "C": "domain", "alpha": "domain"}, outside="include"
+        models.dcpt,
+        read_runs(table()),
+        by={"E": "domain", "C": "domain", "alpha": "domain"},
+        outside="include",
+        misfit=None,
     ),
     "bent groups": lambda: bl.Model(
-        models.dcpt, read_runs(table()), by=dict.fromkeys(("E", "C", "gamma", "eps"), "domain"), monotone=None
+        models.dcpt,
+        read_runs(table()),
+        by=dict.fromkeys(("E", "C", "gamma", "eps"), "domain"),
+        monotone=None,
+        misfit=None,
     ),
     "groups by a covariate": lambda: bl.Model(
-        models.dcpt, read_runs(table()), by={"B": "N", "C": "N"}, priors={"E": bl.positive(1.5, spread=0.5, dims="N")}
+        models.dcpt,
+        read_runs(table()),
+        by={"B": "N", "C": "N"},
+        priors={"E": bl.positive(1.5, spread=0.5, dims="N")},
+        misfit=None,
     ),
-    "robust": lambda: bl.Model(models.dcpt, read_runs(table()), noise=bl.Noise(robust=True), by={"eta": "domain"}),
+    "robust": lambda: bl.Model(
+        models.dcpt, read_runs(table()), noise=bl.Noise(robust=True), by={"eta": "domain"}, misfit=None
+    ),
     "independent, no shape": lambda: bl.Model(
-        models.dcpt, read_runs(table()), noise=bl.Noise(correlated=False, joint=False), monotone=None
+        models.dcpt, read_runs(table()), noise=bl.Noise(correlated=False, joint=False), monotone=None, misfit=None
     ),
     "joint only, real population": lambda: bl.Model(
         models.dcpt,
@@ -125,9 +149,10 @@ MODELS: dict[str, Callable[[], bl.Model]] = {
         noise=bl.Noise(correlated=False, joint=True),
         priors={"eta": bl.real(1.2, 0.3)},
         by={"eta": "domain"},
+        misfit=None,
     ),
     "spreads that may be 0": lambda: bl.Model(
-        models.dcpt, read_runs(table()), priors=spreads_that_may_be_0(), monotone=None
+        models.dcpt, read_runs(table()), priors=spreads_that_may_be_0(), monotone=None, misfit=None
     ),
     "Gamma, Beta, Exponential, Uniform": lambda: bl.Model(
         models.dcpt,
@@ -142,6 +167,7 @@ MODELS: dict[str, Callable[[], bl.Model]] = {
             "eta": bl.real(1.2, 0.3),
             "C": bl.Prior("LogNormal", mu=-1.0, sigma=0.5, dims="domain"),
         },
+        misfit=None,
     ),
 }
 
@@ -157,7 +183,7 @@ def mixtures() -> pd.DataFrame:
 
 
 MODELS["shares of a mixture, floors"] = lambda: bl.Model(
-    models.data_mixing, read_runs(mixtures(), loss={"a": "a_loss", "b": "b_loss"}), by={"t": "source"}
+    models.data_mixing, read_runs(mixtures(), loss={"a": "a_loss", "b": "b_loss"}), by={"t": "source"}, misfit=None
 )
 
 
@@ -169,7 +195,7 @@ def four_sets() -> pd.DataFrame:
 
 GENERAL = {"pile": "general", "web": "general"}
 MODELS["pooled over validation sets, another by domain, joint, correlated"] = lambda: bl.Model(
-    models.dcpt, read_runs(four_sets()), roles=GENERAL, by={"E": "eval", "gamma": "eval", "C": "domain"}
+    models.dcpt, read_runs(four_sets()), roles=GENERAL, by={"E": "eval", "gamma": "eval", "C": "domain"}, misfit=None
 )
 MODELS["pooled over sets of one role"] = lambda: bl.Model(
     models.dcpt,
@@ -178,6 +204,7 @@ MODELS["pooled over sets of one role"] = lambda: bl.Model(
     by={"eta": "eval"},
     noise=bl.Noise(correlated=False, joint=False),
     priors={"eta": bl.real(1.2, 0.3)},
+    misfit=None,
 )
 
 
@@ -195,7 +222,7 @@ def mixed(weight, /, *, c, t):
     return c + t * product(weight, "source")
 
 
-MODELS["a product over the sources"] = lambda: bl.Model(mixed, read_runs(mixtures(), loss={"a": "a_loss"}))
+MODELS["a product over the sources"] = lambda: bl.Model(mixed, read_runs(mixtures(), loss={"a": "a_loss"}), misfit=None)
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -276,7 +303,7 @@ def test_vectors_without_a_loss_have_no_density(density):
     "prior", [bl.Prior("StudentT", nu=4, mu=0, sigma=1), bl.Prior("Normal", mu=0, sigma=1, transform="exp")], ids=str
 )
 def test_priors_it_has_no_derivative_for_are_refused(prior):
-    m = bl.Model(models.dcpt, read_runs(table()), priors={"eta": prior})
+    m = bl.Model(models.dcpt, read_runs(table()), priors={"eta": prior}, misfit=None)
     with pytest.raises(LawError, match="cannot sample eta.*LogNormal.*pymc_model"):
         _ = Density(m).size
 
@@ -307,7 +334,7 @@ def test_below_the_bend_the_prior_of_a_level_goes_on_smoothly_and_falls():
 
 def test_a_level_may_have_a_population_of_known_location():
     prior = bl.Prior("LogNormal", mu=0.4, sigma=bl.Prior("HalfNormal", sigma=0.5), dims="domain")
-    parameters = Density(bl.Model(models.dcpt, read_runs(table()), priors={"E": prior})).parameters
+    parameters = Density(bl.Model(models.dcpt, read_runs(table()), priors={"E": prior}, misfit=None)).parameters
     assert parameters["E"].bend == pytest.approx(np.exp(0.4 - 4 * 0.67 * 0.5))
 
 

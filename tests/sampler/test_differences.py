@@ -24,7 +24,7 @@ OWN = bl.positive(0.3, spread=0.3, dims="domain")
 def pooled(**settings: Any) -> Callable[[], bl.Model]:
     """A model of three domains."""
     more = table()[lambda t: t["domain"] == "code"].assign(domain="news")
-    return lambda: bl.Model(models.dcpt, bl.read_runs(pd.concat([table(), more])), **settings)
+    return lambda: bl.Model(models.dcpt, bl.read_runs(pd.concat([table(), more])), **settings, misfit=None)
 
 
 SEVERAL = {
@@ -96,7 +96,7 @@ def test_the_frame_of_two_hundred_domains_takes_as_many_gradients_as_that_of_two
     monkeypatch.setattr(Coordinates, "__call__", counted)
     counts = []
     for number in (2, 200):
-        model = bl.Model(models.dcpt, bl.read_runs(domains(number)), by=ALL)
+        model = bl.Model(models.dcpt, bl.read_runs(domains(number)), by=ALL, misfit=None)
         density = Density(model)
         v = first_guess(density, estimate(model, regularised=True, starts=1))
         coordinates = Coordinates(density, conditionals(density, v))
@@ -108,6 +108,6 @@ def test_the_frame_of_two_hundred_domains_takes_as_many_gradients_as_that_of_two
 
 def test_the_locations_of_a_population_are_placed_once_for_all_groups_alike():
     for number in (2, 20):
-        coordinates = Coordinates(Density(bl.Model(models.dcpt, bl.read_runs(domains(number)), by=ALL)))
+        coordinates = Coordinates(Density(bl.Model(models.dcpt, bl.read_runs(domains(number)), by=ALL, misfit=None)))
         terms = len(coordinates.amplitudes) + 1
         assert coordinates.arrays["block_shape"][-1, 0] == terms * (number + 1)

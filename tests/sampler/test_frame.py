@@ -59,7 +59,7 @@ def test_the_density_in_the_frame_is_that_in_the_coordinates(name):
 
 def test_every_pooled_group_has_a_block_of_its_own():
     by = dict.fromkeys(models.dcpt.coefficients, "domain")
-    density = Density(bl.Model(models.dcpt, read_runs(table()), by=by))
+    density = Density(bl.Model(models.dcpt, read_runs(table()), by=by, misfit=None))
     v = vectors(density, 1, 0.03)[0]
     coordinates = Coordinates(density, conditionals(density, v))
     _, *groups = Frame.around(coordinates, coordinates.inverse(v)).axes.blocks

@@ -29,7 +29,7 @@ def test_one_model_size_is_fitted_though_the_level_and_the_effect_of_size_are_on
     rng, D = np.random.default_rng(0), np.geomspace(1e9, 1e11, 200)
     loss = (2.16 + 0.4 * (D / 1e10) ** -0.37) * np.exp(rng.normal(0, 0.003, len(D)))
     table = pd.DataFrame({"run": [f"run {i}" for i in range(len(D))], "N": 1e9, "D": D, "loss": loss})
-    model = bl.Model(models.chinchilla, bl.read_runs(table))
+    model = bl.Model(models.chinchilla, bl.read_runs(table), misfit=None)
     for seed in range(10):
         assert 0.0025 < float(estimate(model, regularised=False, starts=12, seed=seed).sigma[0]) < 0.0035
 
@@ -37,7 +37,9 @@ def test_one_model_size_is_fitted_though_the_level_and_the_effect_of_size_are_on
 def test_no_curvature_is_kept_between_parts() -> None:
     """Thirty domains with two validation sets are sixty problems of nine coefficients, not one matrix of 540."""
     table = study(30, 0, *LEVELS).table
-    model = bl.Model(models.dcpt, bl.read_runs(table), by=dict.fromkeys(models.dcpt.coefficients, "domain"))
+    model = bl.Model(
+        models.dcpt, bl.read_runs(table), by=dict.fromkeys(models.dcpt.coefficients, "domain"), misfit=None
+    )
     problem, noise = _Problem.of(Density(model)), np.full(2, SIGMA)
     _, gradient, curvature = problem._terms(problem.center, noise)
     assert len(curvature) == 60 * 9**2

@@ -103,7 +103,7 @@ def test_a_law_that_cannot_be_compiled_answers_all_the_same(monkeypatch):
         RNG.normal(1, 0.1, (2, 30, 1)), dims=("chain", "draw", "eval"), coords={"eval": ["validation"]}
     )
     fit = Fit(
-        bl.Model(odd, bl.read_runs(table), monotone=None),
+        bl.Model(odd, bl.read_runs(table), monotone=None, misfit=None),
         xr.DataTree.from_dict({"posterior": xr.Dataset({"E": level})}),
     )
     monkeypatch.setattr(draws, "MANY", 1)

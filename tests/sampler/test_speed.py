@@ -26,7 +26,7 @@ def study(sizes: int, tokens: int, shares: int, seed: int = 0) -> bl.Runs:
 
 def model(runs: bl.Runs, robust: bool = False) -> bl.Model:
     """Return the model with independent errors."""
-    return bl.Model(models.dcpt, runs, noise=bl.Noise(correlated=False, robust=robust))
+    return bl.Model(models.dcpt, runs, noise=bl.Noise(correlated=False, robust=robust), misfit=None)
 
 
 def gradient(runs: bl.Runs, robust: bool = False) -> Callable[[], object]:

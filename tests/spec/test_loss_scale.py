@@ -26,7 +26,7 @@ def table(factor: float = 1.0) -> pd.DataFrame:
 
 
 def model(factor: float = 1.0, **settings: Any) -> bl.Model:
-    return bl.Model(models.chinchilla, bl.read_runs(table(factor)), **settings)
+    return bl.Model(models.chinchilla, bl.read_runs(table(factor)), **settings, misfit=None)
 
 
 def half(prior: bl.Prior) -> np.ndarray:
@@ -89,7 +89,7 @@ def test_a_prior_of_the_users_is_meant_as_it_is_written():
 def test_a_part_of_the_runs_has_the_scale_of_all(tmp_path):
     own = model(0.3)
     late = own.runs.select(own.runs.table["D"] > 1e10)
-    assert bl.Model(models.chinchilla, late).loss_scale != own.loss_scale
+    assert bl.Model(models.chinchilla, late, misfit=None).loss_scale != own.loss_scale
     assert replace(own, runs=late).loss_scale == own.loss_scale
     fit = own.fit(draws=20, chains=1, tune=50, seed=1, progress=False)
     fit.save(tmp_path / "fit.nc")
@@ -130,7 +130,7 @@ def test_a_law_at_scaled_priors_is_the_law_times_the_scale(law):
 
 def test_laws_of_scores_have_one_scale():
     rows = pd.DataFrame({"run": list("abcdef"), "duration": np.linspace(0, 0.5, 6), "x_score": 0.5})
-    assert bl.Model(models.domain_upsampling, bl.read_scores(rows)).loss_scale == 1
+    assert bl.Model(models.domain_upsampling, bl.read_scores(rows), misfit=None).loss_scale == 1
 
 
 @pytest.mark.parametrize(
@@ -154,10 +154,10 @@ def test_other_distributions_follow_too(prior, median):
 def test_a_distribution_of_unknown_scale_is_refused():
     wide = replace(models.chinchilla.coefficients["E"], prior=bl.Prior("StudentT", nu=3, mu=2.0, sigma=1.0))
     law = replace(models.chinchilla, coefficients={**models.chinchilla.coefficients, "E": wide})
-    assert bl.Model(law, bl.read_runs(table())).loss_scale == 1
+    assert bl.Model(law, bl.read_runs(table()), misfit=None).loss_scale == 1
     with pytest.raises(LawError, match=r"cannot be multiplied by 0\.\d+ .* give a prior of your own"):
-        bl.Model(law, bl.read_runs(table(0.3)))
-    assert bl.Model(law, bl.read_runs(table(0.3)), loss_scale=1).loss_scale == 1
+        bl.Model(law, bl.read_runs(table(0.3)), misfit=None)
+    assert bl.Model(law, bl.read_runs(table(0.3)), loss_scale=1, misfit=None).loss_scale == 1
 
 
 def test_the_spread_between_groups_of_a_real_coefficient_is_in_nats_too():

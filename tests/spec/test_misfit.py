@@ -72,6 +72,20 @@ def test_a_misfit_is_stated_in_words():
         bl.Model(models.chinchilla, bl.read_runs(curves(1.0)), misfit="polynomial")  # type: ignore[arg-type]
 
 
+def test_a_model_has_a_misfit_unless_its_runs_are_one_or_its_law_is_of_curves():
+    table = curves(1.0)
+    several = bl.Model(models.chinchilla, bl.read_runs(table))
+    single = bl.Model(models.power_law, bl.read_runs(table[table["N"] == 1e8]))
+    assert list(several.processes) == ["N", "D", "N_D"] and "along N, D, N_D" in repr(several)
+    assert single.misfit is None and "none: the law alone" in repr(single)
+    assert bl.Model(models.power_law, single.runs, misfit=bl.Misfit()).processes
+    assert not bl.Model(models.chinchilla, several.runs, misfit=None).processes
+    plans = {run: bl.schedules.constant(300, 1e-3) for run in "ab"}
+    rows = [(run, step, 3.0) for run in plans for step in range(20, 300, 40)]
+    logged = bl.read_curves(pd.DataFrame(rows, columns=["run", "step", "loss"]), schedule=plans)
+    assert bl.Model(models.lr_annealing, logged).misfit is None
+
+
 def curves(k: float, seed: int = 0) -> pd.DataFrame:
     """Curves of six sizes in which sizes and tokens interact, as the power k says; 1 is the Chinchilla law."""
     levels: list[Any] = [np.geomspace(1e8, 3e9, 6), np.geomspace(2e9, 1e11, 12)]
@@ -158,12 +172,14 @@ def test_the_density_knows_the_residuals_of_the_posterior(fits):
     np.testing.assert_allclose(density.residuals(c)[1], expected, atol=left_out)
 
 
-def test_the_command_line_has_a_misfit(tmp_path, capsys):
+@pytest.mark.parametrize("options", [[], ["--law-alone"]], ids=["default", "law alone"])
+def test_the_command_line_has_a_misfit_and_leaves_it_out(options, tmp_path, capsys):
     from bayeslaw.cli import app
 
     curves(1.0).to_csv(tmp_path / "runs.csv", index=False)
+    asked = ["fit", "chinchilla", str(tmp_path / "runs.csv"), "-o", str(tmp_path / "fit.nc"), "--draws=50", *options]
     with pytest.raises(SystemExit) as left:
-        app(["fit", "chinchilla", str(tmp_path / "runs.csv"), "-o", str(tmp_path / "fit.nc"), "--misfit", "--draws=50"])
+        app(asked)
     assert not left.value.code
-    assert "misfit_D_slope" in capsys.readouterr().out
-    assert bl.load(tmp_path / "fit.nc").processes
+    assert ("misfit_D_slope" in capsys.readouterr().out) != bool(options)
+    assert bool(bl.load(tmp_path / "fit.nc").processes) != bool(options)

@@ -40,7 +40,7 @@ def table(
 
 
 def model(rows: pd.DataFrame | None = None, **settings: Any) -> bl.Model:
-    return bl.Model(models.dcpt, read_runs(table() if rows is None else rows), **settings)
+    return bl.Model(models.dcpt, read_runs(table() if rows is None else rows), **settings, misfit=None)
 
 
 def coefficients(**changed: float) -> dict[str, xr.DataArray]:

@@ -184,7 +184,7 @@ def known(**settings: Any) -> bl.Model:
     sd = np.resize([0.002, 0.2], 8)
     loss = (1.7 + 0.4 * (N / 1e9) ** -0.3) * np.exp(rng.normal(0, 0.003, 8)) + rng.normal(0, sd)
     table = pd.DataFrame({"N": N, "D": 1e10, "loss": loss, "loss_sd": sd})
-    return bl.Model(models.chinchilla, bl.read_runs(table), **settings)
+    return bl.Model(models.chinchilla, bl.read_runs(table), **settings, misfit=None)
 
 
 def test_known_errors_of_measuring_are_part_of_the_scale():
@@ -205,7 +205,9 @@ def test_known_errors_and_correlated_ones_exclude_each_other():
     table = known().runs.table.assign(run="one", D=np.geomspace(1e9, 1e10, 8), N=1e9)
     table = pd.concat([table, table.assign(run="other", N=2e9)])
     with pytest.raises(DataError, match=r"some measurement errors are known .*bl\.Noise\(correlated=False"):
-        bl.Model(models.chinchilla, bl.read_runs(table, loss="validation_loss", loss_sd="validation_loss_sd"))
+        bl.Model(
+            models.chinchilla, bl.read_runs(table, loss="validation_loss", loss_sd="validation_loss_sd"), misfit=None
+        )
     with pytest.raises(DataError, match="joint=True"):
         Noise(joint=True).settled(checkpoints=False, evals=2, known=True)
     assert not Noise().settled(checkpoints=False, evals=2, known=True).joint
@@ -213,7 +215,9 @@ def test_known_errors_and_correlated_ones_exclude_each_other():
 
 def test_exactly_measured_runs_say_more_than_others():
     fit = known().fit(draws=300, tune=400, chains=2, seed=1, progress=False)
-    without = bl.Model(models.chinchilla, bl.read_runs(fit.model.runs.table.drop(columns="validation_loss_sd")))
+    without = bl.Model(
+        models.chinchilla, bl.read_runs(fit.model.runs.table.drop(columns="validation_loss_sd")), misfit=None
+    )
     plain = without.fit(draws=300, tune=400, chains=2, seed=1, progress=False)
     N = np.geomspace(1e8, 1e10, 5)
     truth = 1.7 + 0.4 * (N / 1e9) ** -0.3
@@ -236,7 +240,9 @@ def by_size(noise: Noise, runs: int = 40) -> tuple[bl.Model, pd.DataFrame]:
     law = 1.7 + 0.4 * (table["N"] / 1e9) ** -0.3 + 0.3 * (table["D"] / 1e10) ** -0.3
     luck = pd.Series(rng.normal(0, 0.01, runs), [f"r{i}" for i in range(runs)])
     error = size * (table["run"].map(luck) + rng.normal(0, 0.01, len(table)))
-    return bl.Model(models.chinchilla, bl.read_runs(table.assign(loss=law * np.exp(error))), noise=noise), table
+    return bl.Model(
+        models.chinchilla, bl.read_runs(table.assign(loss=law * np.exp(error))), noise=noise, misfit=None
+    ), table
 
 
 def test_errors_that_shrink_with_size_are_found_and_predicted(tmp_path):
@@ -274,7 +280,7 @@ def test_the_density_of_errors_that_shrink_is_that_of_the_rescaled_ones():
 def test_errors_by_size_take_sizes():
     table = pd.DataFrame({"domain_share": [0.1, 0.5, 0.9], "loss": [2.0, 1.9, 1.8]})
     with pytest.raises(DataError, match="size_exponent needs model sizes, and neither cmr_ratio nor by= has N"):
-        bl.Model(models.cmr_ratio, bl.read_runs(table), noise=SHRINKS)
+        bl.Model(models.cmr_ratio, bl.read_runs(table), noise=SHRINKS, misfit=None)
 
 
 def test_defaults_follow_from_the_table():
@@ -310,7 +316,7 @@ def similar(rho: float, sets: int = 4, sigma: float = 0.015, seed: int = 0) -> p
 @pytest.mark.parametrize("rho", [0.99, *(pytest.param(r, marks=pytest.mark.slow) for r in (0.0, 0.5, 0.95, 0.999))])
 def test_similar_validation_sets_keep_their_errors(rho):
     """Were the correlation kept below its value, sigma would shrink to what tells the sets apart."""
-    fit = bl.Model(models.chinchilla, bl.read_runs(similar(rho))).fit(
+    fit = bl.Model(models.chinchilla, bl.read_runs(similar(rho)), misfit=None).fit(
         draws=200, tune=300, chains=2, seed=1, progress=False
     )
     share, own = fit.posterior["eval_correlation"], fit.posterior["sigma"].mean(["chain", "draw"])
@@ -340,7 +346,7 @@ SMALL = (("chain", "draw", "eval"), np.full((1, 1, 2), 1e-6))
 
 def test_bands_too_narrow_for_several_sets_name_errors_of_their_own():
     """The way out where one correlation for all pairs of sets is too simple."""
-    model = bl.Model(models.chinchilla, bl.read_runs(similar(0.5, sets=2)))
+    model = bl.Model(models.chinchilla, bl.read_runs(similar(0.5, sets=2)), misfit=None)
     one = model.prior_predictive(draws=1)
     found = coverage(replace(one, idata=xr.DataTree.from_dict({"posterior": one.posterior.assign(sigma=SMALL)})))
     assert not found.passed and "bl.Noise(joint=False)" in found.text
@@ -361,7 +367,7 @@ def in_orders(noise: Noise | None = None, runs: int = 24, orders: int = 2) -> tu
     luck = pd.Series(rng.normal(0, 0.002, runs), [f"r{i}" for i in range(runs)])
     error = table["batch"] + table["run"].map(luck) + rng.normal(0, 0.002, len(table))
     rows = table.drop(columns="batch").assign(loss=law * np.exp(error))
-    return bl.Model(models.chinchilla, bl.read_runs(rows), noise=noise or Noise()), table
+    return bl.Model(models.chinchilla, bl.read_runs(rows), noise=noise or Noise(), misfit=None), table
 
 
 @pytest.fixture(scope="module")
@@ -403,15 +409,15 @@ def test_losses_after_known_batches_are_less_of_a_surprise(ordered):
 
 def test_who_shares_a_data_order_is_read_from_the_table():
     rows = in_orders()[0].runs.table
-    assert not bl.Model(models.chinchilla, bl.read_runs(rows.drop(columns="data_order"))).noise.batch
+    assert not bl.Model(models.chinchilla, bl.read_runs(rows.drop(columns="data_order")), misfit=None).noise.batch
     alone = rows.assign(data_order=rows["run"])
-    assert not bl.Model(models.chinchilla, bl.read_runs(alone)).noise.batch
+    assert not bl.Model(models.chinchilla, bl.read_runs(alone), misfit=None).noise.batch
     some = rows.assign(data_order=rows["run"].map({"r0": "shared", "r1": "shared"}))
-    labels, number = bl.Model(models.chinchilla, bl.read_runs(some)).design.batches
+    labels, number = bl.Model(models.chinchilla, bl.read_runs(some), misfit=None).design.batches
     assert sum(label.startswith("shared, D ") for label in labels) == 8
     assert len(labels) == len(rows) - 8 == number.max() + 1
     with pytest.raises(DataError, match="the table has no column data_order: add it, or leave batch out"):
-        bl.Model(models.chinchilla, bl.read_runs(rows.drop(columns="data_order")), noise=Noise(batch=True))
+        bl.Model(models.chinchilla, bl.read_runs(rows.drop(columns="data_order")), noise=Noise(batch=True), misfit=None)
 
 
 # ----------------------------------------------------------------------------------------------------- simulated errors

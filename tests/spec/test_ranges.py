@@ -34,7 +34,7 @@ def runs(*shares: float) -> bl.Runs:
 
 
 def model(*shares: float, **settings: Any) -> bl.Model:
-    return bl.Model(models.dcpt, runs(*shares), noise=bl.Noise(correlated=False, joint=False), **settings)
+    return bl.Model(models.dcpt, runs(*shares), noise=bl.Noise(correlated=False, joint=False), **settings, misfit=None)
 
 
 def test_measurements_outside_are_counted_for_every_loss():
@@ -114,7 +114,7 @@ def test_a_study_of_small_replay_is_sent_to_the_law_that_holds_there(outside):
     with pytest.raises(
         DataError, match=r"36 of 36 general losses .*take a law that holds there, replay \(see"
     ) as refused:
-        bl.Model(models.dcpt, small_replay(0.92, 0.95, 0.98, 1.0), outside=outside).fit()
+        bl.Model(models.dcpt, small_replay(0.92, 0.95, 0.98, 1.0), outside=outside, misfit=None).fit()
     assert "\n" not in str(refused.value)
 
 
@@ -122,33 +122,33 @@ def test_a_study_of_small_replay_is_sent_to_the_law_that_holds_there(outside):
 def test_a_table_of_the_general_loss_alone_is_sent_to_the_same_law(outside):
     table = small_replay(0.92, 0.95, 0.98, 1.0).table.drop(columns="domain_loss")
     with pytest.raises(DataError, match=r"no row lies inside the range of dcpt .*a law that holds there, replay \(see"):
-        bl.Model(models.dcpt, read_runs(table), outside=outside)
+        bl.Model(models.dcpt, read_runs(table), outside=outside, misfit=None)
 
 
 def test_the_law_that_is_made_for_such_shares_is_named_first():
     """Of four laws that hold at 5 % replay, the law of small replay was the fourth, and only three are named."""
     with pytest.raises(DataError, match="9 of 36 general losses .*a law that holds there, replay, "):
-        bl.Model(models.dcpt, small_replay(0.3, 0.5, 0.7, 0.95)).fit()
+        bl.Model(models.dcpt, small_replay(0.3, 0.5, 0.7, 0.95), misfit=None).fit()
 
 
 def test_small_domain_shares_are_sent_to_a_law_of_the_own_share():
     with pytest.raises(DataError, match=r"27 of 27 domain losses .*take a law that holds there, bimix"):
-        bl.Model(models.dcpt, small_replay(0.02, 0.05, 0.08)).fit()
+        bl.Model(models.dcpt, small_replay(0.02, 0.05, 0.08), misfit=None).fit()
 
 
 def test_one_share_within_the_range_says_nothing_of_the_share():
     """0.9 and 1: without this a critical ratio was '<= 0, never', for sure, from a general loss at one share."""
     sentence = "all general losses within the range of dcpt .* the domain share 0.9, .*a law that holds there, replay"
     with pytest.raises(DataError, match=sentence):
-        bl.Model(models.dcpt, small_replay(0.9, 1.0)).fit()
-    bl.Model(models.dcpt, small_replay(0.9, 1.0), outside="exclude").check_range()
-    bl.Model(models.dcpt, small_replay(0.0, 1.0)).check_range()
+        bl.Model(models.dcpt, small_replay(0.9, 1.0), misfit=None).fit()
+    bl.Model(models.dcpt, small_replay(0.9, 1.0), outside="exclude", misfit=None).check_range()
+    bl.Model(models.dcpt, small_replay(0.0, 1.0), misfit=None).check_range()
 
 
 def test_answers_of_runs_that_lie_outside_altogether_say_so():
     """Fitted because it was asked for: every answer names the law that holds there."""
-    fit = bl.Model(models.dcpt, small_replay(0.95, 0.98, 0.99), outside="include").fit(method="mle")
+    fit = bl.Model(models.dcpt, small_replay(0.95, 0.98, 0.99), outside="include", misfit=None).fit(method="mle")
     caution = "no general loss lies in the range of dcpt (share 0.1 to 1): answers about it go beyond its claims; "
     for answer in (fit.critical_ratio(N=1e9, D=1e10), fit.predict(N=1e9, D=1e10, domain_share=0.97)):
         assert caution + "take a law that holds there, replay, bimix" in answer.cautions
-    assert not bl.Model(models.dcpt, small_replay(0.5, 0.95), outside="include").beyond_the_law
+    assert not bl.Model(models.dcpt, small_replay(0.5, 0.95), outside="include", misfit=None).beyond_the_law

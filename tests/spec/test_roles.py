@@ -41,7 +41,7 @@ def table(sets: tuple[str, ...] = tuple(TRUTH), error: float = 0.002) -> pd.Data
 
 
 def model(**settings: Any) -> bl.Model:
-    return bl.Model(models.dcpt, bl.read_runs(table()), **{"roles": ROLES, **settings})
+    return bl.Model(models.dcpt, bl.read_runs(table()), **{"roles": ROLES, **settings}, misfit=None)
 
 
 QUESTION: dict[str, Any] = {
@@ -163,13 +163,15 @@ def test_roles_that_make_no_sense_are_refused(changed, error, sentence):
 def test_pooling_over_sets_takes_two_of_a_role():
     two = bl.read_runs(table(("pile", "code")))
     with pytest.raises(LawError, match="E is to be pooled over validation sets, and no two of pile, code"):
-        bl.Model(models.dcpt, two, roles={"pile": "general", "code": "domain"}, by={"E": "eval"})
+        bl.Model(models.dcpt, two, roles={"pile": "general", "code": "domain"}, by={"E": "eval"}, misfit=None)
 
 
 def test_names_that_are_roles_need_none():
     renamed = table(("pile", "code")).rename(columns={"pile_loss": "general_loss", "code_loss": "domain_loss"})
-    named = bl.Model(models.dcpt, bl.read_runs(renamed))
-    mapped = bl.Model(models.dcpt, bl.read_runs(table(("pile", "code"))), roles={"pile": "general", "code": "domain"})
+    named = bl.Model(models.dcpt, bl.read_runs(renamed), misfit=None)
+    mapped = bl.Model(
+        models.dcpt, bl.read_runs(table(("pile", "code"))), roles={"pile": "general", "code": "domain"}, misfit=None
+    )
     for one, other in zip(named.design.inputs().values(), mapped.design.inputs().values(), strict=True):
         np.testing.assert_array_equal(one.values, other.values)
     assert named.design.roles == mapped.design.roles == ["general", "domain"]

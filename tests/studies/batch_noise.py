@@ -15,7 +15,7 @@ from tests.studies.page import BUILD, Page
 def in_order() -> bl.Model:
     """The study of `error_models`, all runs with one data order."""
     model = study()
-    return bl.Model(model.law, replace(model.runs, table=model.runs.table.assign(data_order="the same")))
+    return bl.Model(model.law, replace(model.runs, table=model.runs.table.assign(data_order="the same")), misfit=None)
 
 
 def main() -> None:

@@ -41,7 +41,7 @@ def continual(seed: int, hump: float = 0.0, sigma: float = 0.006) -> bl.Model:
         law = models.dcpt(rows["N"] / 1e9, rows["D"] / 1e10, own, **truth)
         bend = hump * rows["domain_share"] * 4 * path * (1 - path) if name == "general" else 0.0
         rows[f"{name}_loss"] = law * np.exp(bend + along_runs(rng, run, log_tokens, sigma))
-    return bl.Model(models.dcpt, bl.read_runs(rows.assign(run=run.astype(str))))
+    return bl.Model(models.dcpt, bl.read_runs(rows.assign(run=run.astype(str))), misfit=None)
 
 
 def iso_flop(seed: int, bend: float = 0.0, robust: bool = False, outlier: float = 1.0) -> bl.Model:
@@ -54,7 +54,7 @@ def iso_flop(seed: int, bend: float = 0.0, robust: bool = False, outlier: float 
     law = models.chinchilla(rows["N"] / 1e9, rows["D"] / 1e10, **FLOOR)
     rows["loss"] = law * np.exp(bend * (20 * path**3 - 30 * path**2 + 12 * path - 1) + 0.004 * rng.standard_normal(42))
     rows["loss"] = rows["loss"].where(rows.index != 20, outlier * rows["loss"])
-    return bl.Model(models.chinchilla, bl.read_runs(rows), noise=bl.Noise(robust=robust))
+    return bl.Model(models.chinchilla, bl.read_runs(rows), noise=bl.Noise(robust=robust), misfit=None)
 
 
 STUDIES: dict[str, Callable[[int], bl.Model]] = {

@@ -152,7 +152,10 @@ def pythia(page: Page) -> Verdicts:
     runs = bl.read_runs(kept[["run", "D", "domain_share", "general_loss"]])
     fits = {
         name: page.fit(
-            name, bl.Model(models.cmr_general, runs, priors={"odds_ref": TURNING}, noise=noise, reference={"D": 1e10})
+            name,
+            bl.Model(
+                models.cmr_general, runs, priors={"odds_ref": TURNING}, noise=noise, reference={"D": 1e10}, misfit=None
+            ),
         )
         for name, noise in RUN_EFFECTS.items()
     }
@@ -206,7 +209,7 @@ def pythia(page: Page) -> Verdicts:
         "falls by the end:"
     )
     domain_runs = bl.read_runs(kept[["run", "D", "domain_share", "domain_loss"]])
-    domain = page.fit("domain", bl.Model(models.cmr_domain, domain_runs, reference={"D": 1e10}))
+    domain = page.fit("domain", bl.Model(models.cmr_domain, domain_runs, reference={"D": 1e10}, misfit=None))
     domain.report(
         DOCS / "reports" / "cmr_domain.md",
         title="CMR, domain loss: Python on Pythia-70M",
@@ -262,6 +265,7 @@ def beside_the_mixing_law(page: Page, final: pd.DataFrame, held_out: Any, even: 
             models.data_mixing,
             bl.read_runs(weights[["run", "weight_pile", "weight_python", "general_loss"]]),
             noise=noise,
+            misfit=None,
         ),
         **careful,
     )
@@ -272,6 +276,7 @@ def beside_the_mixing_law(page: Page, final: pd.DataFrame, held_out: Any, even: 
             bl.read_runs(four[["run", "domain_share", "general_loss"]]),
             noise=noise,
             priors={"s": bl.real(1.0, sd=1.5)},
+            misfit=None,
         ),
         **careful,
     )
@@ -349,7 +354,7 @@ def tiny(page: Page) -> Verdicts:
         "reference": {"D": 1.5e6},
     }
     known = bl.Noise(sigma=bl.positive(sd, spread=0.25))
-    fit = page.fit("tiny", bl.Model(models.cmr_general, runs, noise=known, **model))
+    fit = page.fit("tiny", bl.Model(models.cmr_general, runs, noise=known, **model, misfit=None))
     fit.report(
         DOCS / "reports" / "cmr_general.md",
         title="CMR, general loss: tiny models of four sizes",

@@ -107,7 +107,7 @@ def continue_pythia(page: Page) -> Fit:
         "What is learned in a decay refers to 1e-3 (`reference=`)."
     )
     runs = study.read(~new & ~late)
-    fit = page.fit("pythia", bl.Model(models.cpt_dynamics_replay, runs, reference=per_rate(1e-3)))
+    fit = page.fit("pythia", bl.Model(models.cpt_dynamics_replay, runs, reference=per_rate(1e-3), misfit=None))
     page.table(table_of({"Pythia-70M": convergence(fit)}, "fit"))
     found: dict[Any, dict[str, float]] = {}
     for what, rows in {"later steps, four shares": ~new & late, f"fifth share ({fifth})": new}.items():
@@ -175,7 +175,7 @@ def per_rate(peak: float) -> dict[str, float]:
 
 def tiny_model(study: Study, rows: Any, memory: float = MEMORY) -> bl.Model:
     """Return the model of some of the rows."""
-    return bl.Model(models.cpt_dynamics, study.read(rows, memory=memory), reference=per_rate(2e-3))
+    return bl.Model(models.cpt_dynamics, study.read(rows, memory=memory), reference=per_rate(2e-3), misfit=None)
 
 
 def leave_out_each(page: Page) -> Fit:

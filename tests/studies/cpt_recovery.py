@@ -165,7 +165,7 @@ def out_of_domain(page: Page, found: Found, setting: Setting) -> Fit:
     held = found.held[["law", "run"]].mean()
     page.text(f"Of the run left out, {held['run']:.3f} of the measured losses lie in the band of a new run.")
     page.table(mixing({"out of domain": found}))
-    return page.fit("out of domain", bl.Model(setting.law, setting.study(1)[0]))
+    return page.fit("out of domain", bl.Model(setting.law, setting.study(1)[0], misfit=None))
 
 
 def verdict(found: Mapping[str, Found], dense: Found, some: Mapping[str, Found]) -> str:

@@ -133,7 +133,7 @@ def inside(bands: pd.DataFrame, losses: np.ndarray) -> pd.Series:
 def work(label: str, setting: Setting, seed: int, noise: bl.Noise) -> dict[str, Any]:
     """Fit one simulated study; where the truth lies, as plain numbers."""
     known, held = setting.study(seed)
-    fit = bl.Model(setting.law, known, noise=noise).fit(**FEW, draws=setting.draws, seed=seed)
+    fit = bl.Model(setting.law, known, noise=noise, misfit=None).fit(**FEW, draws=setting.draws, seed=seed)
     standard = in_prior_units(fit)
     rows = []
     for name, truth in setting.truth.items():
@@ -193,7 +193,7 @@ class Found:
 def refitted(name: str, setting: Setting, n: int, noise: str) -> Found:
     """Refit the simulations of a setting, those kept from an earlier start left out."""
     label = {f"{name}, {noise} errors, study {i + 1}": i + 1 for i in range(n)}
-    blank = bl.Model(setting.law, setting.runs, noise=NOISES[noise])
+    blank = bl.Model(setting.law, setting.runs, noise=NOISES[noise], misfit=None)
     recipe = {**FEW, "draws": setting.draws, "error": ERROR, "truth": setting.truth, "held_runs": setting.held}
     files = {k: file_of(BUILD / "cpt_recovery", k, blank, blank.design, CI_PROB, recipe) for k in label}
     tasks = {k: (setting, seed, NOISES[noise]) for k, seed in label.items()}

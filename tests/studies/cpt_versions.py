@@ -45,7 +45,7 @@ def by_size() -> Study:
 def sized(study: Study, rows: Any) -> bl.Model:
     """Return the model of some of the rows."""
     runs = study.read(rows, memory=MEMORY)
-    return bl.Model(models.cpt_dynamics_size, runs, reference={**REFERENCE, "N": 1e5})
+    return bl.Model(models.cpt_dynamics_size, runs, reference={**REFERENCE, "N": 1e5}, misfit=None)
 
 
 def leave_sizes_out(page: Page) -> Fit:
@@ -86,7 +86,7 @@ def opened(study: Study, rows: Any, **settings: Any) -> bl.Model:
     runs = bl.read_curves(
         study.table.loc[rows].drop(columns="N"), schedule=plans, before=schedules.unknown(), memory=MEMORY
     )
-    return bl.Model(models.cpt_dynamics_open, runs, reference={"annealed_cpt": 2e-3}, **settings)
+    return bl.Model(models.cpt_dynamics_open, runs, reference={"annealed_cpt": 2e-3}, **settings, misfit=None)
 
 
 def forget_pretraining(page: Page) -> Fit:
@@ -139,7 +139,7 @@ def third_loss(page: Page) -> None:
     table = base.rename(columns=names)[["run", "size", "step", *names.values()]]
     large = table["size"] == "L"
     runs = bl.read_runs(table[~large].drop(columns="size"))
-    fit = page.fit("headers", bl.Model(models.cpt_out_of_domain, runs), **SHORT)
+    fit = page.fit("headers", bl.Model(models.cpt_out_of_domain, runs, misfit=None), **SHORT)
     bands = fit.predict(table[large], new_run=True).assign(observed=table.loc[large, "headers_loss"])
     both = {c: interval(fit.posterior[c].squeeze("eval"), 3) for c in models.cpt_out_of_domain.coefficients}
     page.text(

@@ -72,7 +72,7 @@ def by_domain(name: str, runs: bl.Runs) -> bl.Model:
     """Return the model of a form whose floor and amplitudes are pooled by domain, or of the cross-domain law."""
     law = models.catalogue[name]
     pooled = ["E"] if name in CROSS.values() else [c for c in ("E", "B", "C") if c in law.coefficients]
-    return bl.Model(law, runs, by=dict.fromkeys(pooled, "domain"), noise=bl.Noise(correlated=False))
+    return bl.Model(law, runs, by=dict.fromkeys(pooled, "domain"), noise=bl.Noise(correlated=False), misfit=None)
 
 
 def domains_left_out(runs: bl.Runs, number: int | None, minutes: float) -> dict[str, Evaluation]:
@@ -96,7 +96,9 @@ def side_by_side(runs: bl.Runs) -> dict[str, Fit]:
         "separate": {"priors": apart},
     }
     return {
-        label: kept(BUILD / "forest" / f"{label}.nc", bl.Model(models.dcpt, runs, noise=noise, **recipe), CHAINS)
+        label: kept(
+            BUILD / "forest" / f"{label}.nc", bl.Model(models.dcpt, runs, noise=noise, **recipe, misfit=None), CHAINS
+        )
         for label, recipe in recipes.items()
     }
 

@@ -50,7 +50,7 @@ def three() -> bl.Runs:
 
 def mixture_of_three(page: Page) -> Fit:
     """Fit M4 to the runs with all sources, score it on runs left out, and ask for the best mixture."""
-    model = bl.Model(models.data_mixing, three())
+    model = bl.Model(models.data_mixing, three(), misfit=None)
     fit = page.fit("three", model)
     folds = bl.evaluate(model, bl.splits.runs(5), progress=False, cores=1, **SHORT)
     page.text(
@@ -176,7 +176,7 @@ def hidden_domains(page: Page) -> None:
             held = held_out_rows(number)
             evals = list(FIVE) if name == "explicit" else ["overall"]
             runs = bl.read_runs(table[~held], loss={e: f"{e}_loss" for e in evals})
-            model = bl.Model(form, runs, outside="include")
+            model = bl.Model(form, runs, outside="include", misfit=None)
             fit = (
                 page.fit(f"explicit_{number}", model, **SHORT)
                 if name == "explicit"
@@ -215,8 +215,8 @@ def forgetting(page: Page) -> None:
     noise = bl.Noise(sigma=bl.positive(0.001, spread=0.7))
     mixing = rows[~check].drop(columns="domain_share")
     cmr = rows[~check].filter(regex="run|share|loss")
-    by_mixing = page.fit("forgetting", bl.Model(models.data_mixing, bl.read_runs(mixing), noise=noise))
-    by_cmr = page.fit("forgetting_cmr", bl.Model(models.cmr_ratio, bl.read_runs(cmr), noise=noise))
+    by_mixing = page.fit("forgetting", bl.Model(models.data_mixing, bl.read_runs(mixing), noise=noise, misfit=None))
+    by_cmr = page.fit("forgetting_cmr", bl.Model(models.cmr_ratio, bl.read_runs(cmr), noise=noise, misfit=None))
     c, t = by_mixing.posterior["c"].squeeze("eval"), by_mixing.posterior["t"].squeeze("eval")
     left = xr.ufuncs.log((BEFORE - c).clip(1e-9)) - t.sel(source="python")
     share = Quantity("pile", left / (t.sel(source="pile") - t.sel(source="python")), "1", "mean law")

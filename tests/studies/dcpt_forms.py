@@ -117,7 +117,7 @@ def form(name: str, runs: bl.Runs, monotone: str | None = "observed") -> bl.Mode
     """Return the model of a form; those that say so scale their priors to tiny models."""
     tiny = runs.table["N"].max() < 1e7
     reference = {"reference": {"N": 2e5, "D": 1e6}} if tiny else {}
-    return bl.Model(models.catalogue[name], runs, monotone=monotone, **reference)  # type: ignore[arg-type]
+    return bl.Model(models.catalogue[name], runs, monotone=monotone, **reference, misfit=None)  # type: ignore[arg-type]
 
 
 def kept(path: Path, model: bl.Model, settings: dict[str, Any]) -> Fit:

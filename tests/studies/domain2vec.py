@@ -67,9 +67,13 @@ def new_source(page: Page, name: str, goal: str) -> tuple[Fit, str]:
     seen = train[train[column] == 0].reset_index(drop=True)
     unseen = every[every[column] >= ENOUGH].reset_index(drop=True)
     losses = {goal: f"{goal}_loss"}
-    blended = bl.Model(models.domain2vec, bl.read_runs(through(seen, known), loss=losses), outside="include")
+    blended = bl.Model(
+        models.domain2vec, bl.read_runs(through(seen, known), loss=losses), outside="include", misfit=None
+    )
     fit = page.fit(f"without_{name}", blended)
-    plain = bl.Model(models.data_mixing, bl.read_runs(seen.drop(columns=column), loss=losses), outside="include")
+    plain = bl.Model(
+        models.data_mixing, bl.read_runs(seen.drop(columns=column), loss=losses), outside="include", misfit=None
+    )
     ignorant = page.fit(f"ignoring_{name}", plain)
     left = [c for c in map(str, unseen.columns) if c.startswith(PREFIX) and c != column]
     dropped = unseen.drop(columns=column).assign(**{c: unseen[c] / unseen[left].sum(axis=1) for c in left})

@@ -167,7 +167,7 @@ def table_6() -> bl.Runs:
 
 def of_table_6(prior: str) -> Fit:
     """Fit the law to the published scores, under one of the stated priors."""
-    model = bl.Model(models.domain_upsampling, table_6(), by=POOLED, noise=LUCK, priors=STATED[prior])
+    model = bl.Model(models.domain_upsampling, table_6(), by=POOLED, noise=LUCK, priors=STATED[prior], misfit=None)
     number = list(STATED).index(prior)
     return fitted("domain_upsampling", f"table6-{number}", model, **(CAREFUL if number == 1 else SAMPLING))
 
@@ -176,7 +176,7 @@ def rival(name: str) -> Fit:
     """Fit another form to them."""
     law, by = RIVALS[name]
     sampling = CAREFUL if "points" in name else {"tune": 700}
-    model = bl.Model(law, table_6(), by=by, noise=LUCK)
+    model = bl.Model(law, table_6(), by=by, noise=LUCK, misfit=None)
     return fitted("domain_upsampling", f"table6-{name.split()[-1]}", model, **sampling)
 
 
@@ -288,7 +288,7 @@ def removal(page: Page) -> None:
     table = datasets.load("upsampling-table7")
     items = items_of(c.removesuffix("_score") for c in map(str, table) if c.endswith("_score"))
     runs = bl.read_scores(table, items=items)
-    fit = bl.Model(upsampled_parts, runs, noise=LUCK).fit(seed=1, progress=False)
+    fit = bl.Model(upsampled_parts, runs, noise=LUCK, misfit=None).fit(seed=1, progress=False)
     page.text(
         "## Which data carry the gain?\n\nTable 7 removes the math-heavy data from a window of 10 %. Three runs give "
         "two differences per benchmark: what the rest of the mix does alone, and what math adds to it (logit scale, "
@@ -319,7 +319,9 @@ def tiny(page: Page) -> None:
     """The runs of tinycpt: losses, not scores."""
     table = datasets.load("tinycpt-upsampling")
     table = table[table["step"] == table["step"].max()]
-    model = bl.Model(models.upsampling_loss, bl.read_runs(table[["run", "duration", "general_loss", "domain_loss"]]))
+    model = bl.Model(
+        models.upsampling_loss, bl.read_runs(table[["run", "duration", "general_loss", "domain_loss"]]), misfit=None
+    )
     fit = page.fit("tinycpt", model, **CAREFUL)
     page.text(
         "## Tiny runs\n\nSix runs of tinycpt (size S, Python upsampled from 10 to 50 % at the end), general and domain "
@@ -368,7 +370,9 @@ def loss_forms() -> dict[str, Fit]:
     }
     runs, *_ = marin()
     return {
-        k: fitted("domain_upsampling", f"marin-{entry.name}", bl.Model(entry, runs, reference={"duration": 0.1}))
+        k: fitted(
+            "domain_upsampling", f"marin-{entry.name}", bl.Model(entry, runs, reference={"duration": 0.1}, misfit=None)
+        )
         for k, entry in entries.items()
     }
 

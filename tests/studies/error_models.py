@@ -33,7 +33,7 @@ def study() -> bl.Model:
     """12 runs of 6 checkpoints, both losses, the default errors; what was measured there does not matter."""
     rows = pd.MultiIndex.from_product(list(LEVELS.values()), names=list(LEVELS)).to_frame(index=False)
     rows["run"] = rows.groupby(["N", "domain_share"]).ngroup().map("run {}".format)
-    return bl.Model(models.dcpt, bl.read_runs(rows.assign(general_loss=2.0, domain_loss=2.0)))
+    return bl.Model(models.dcpt, bl.read_runs(rows.assign(general_loss=2.0, domain_loss=2.0)), misfit=None)
 
 
 def critical_ratio(fit: Fit) -> xr.Dataset:

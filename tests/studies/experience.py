@@ -47,7 +47,7 @@ CARD = {name: float(np.exp(c.prior.parameters["mu"])) for name, c in models.chin
 
 def _ladder() -> bl.Model:
     """Return the law of the ends of the OLMo ladder's runs."""
-    return bl.Model(models.chinchilla, bl.read_runs(olmo_ladder()))
+    return bl.Model(models.chinchilla, bl.read_runs(olmo_ladder()), misfit=None)
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def cases(family: Family) -> dict[str, Case]:
         if few["run"].nunique() == 1:
             few, noise = few.assign(run=[f"point {i}" for i in few.index]), bl.Noise(correlated=False)
         runs = replace(whole.runs, table=few)
-        model = bl.Model(whole.law, runs, noise=noise, reference=whole.reference)
+        model = bl.Model(whole.law, runs, noise=noise, reference=whole.reference, misfit=None)
         _, held = split(whole, (near == sizes[-1]).to_numpy())
         factor = np.full(len(held.log_loss), sizes[-1] / kept[-1])
         found[words] = Case(Study(family.name, family.lineage, family.model, ()), nothing, words, model, held, factor)

@@ -55,7 +55,7 @@ def chinchilla() -> bl.Model:
     points = pd.read_csv(DATA / "chinchilla_epoch" / "svg_extracted_data.csv")
     table = pd.DataFrame({"N": points["Model Size"], "D": points["Training FLOP"] / (6 * points["Model Size"])})
     table = table.assign(loss=points["loss"], run=[f"point {i}" for i in points.index])
-    return bl.Model(models.chinchilla, bl.read_runs(table), noise=bl.Noise(robust=True))
+    return bl.Model(models.chinchilla, bl.read_runs(table), noise=bl.Noise(robust=True), misfit=None)
 
 
 def datablations() -> bl.Model:
@@ -67,6 +67,7 @@ def datablations() -> bl.Model:
         bl.read_runs(table.assign(run=[f"run {i}" for i in table.index])),
         noise=bl.Noise(robust=True),
         reference={"N": 1e9, "D": 2e10},
+        misfit=None,
     )
 
 
@@ -75,7 +76,7 @@ def tinycpt() -> bl.Model:
     table = bl.datasets.load("tinycpt")
     python = table["set"].isin(["grid", "rep"]) & (table["schedule"] == "constant") & (table["domain"] == "python")
     settled = (table["step"] == 0) | (table["step"] >= 300)
-    return bl.Model(models.dcpt, bl.read_runs(table[python & settled]), reference={"N": 2e5, "D": 1e6})
+    return bl.Model(models.dcpt, bl.read_runs(table[python & settled]), reference={"N": 2e5, "D": 1e6}, misfit=None)
 
 
 def pythia() -> bl.Model:
@@ -85,7 +86,7 @@ def pythia() -> bl.Model:
     runs = runs.assign(
         domain_share=table["r_domain"], general_loss=table["pile_loss"], domain_loss=table["python_loss"]
     )
-    return bl.Model(models.dcpt, bl.read_runs(runs), reference={"N": 7e7, "D": 1e10})
+    return bl.Model(models.dcpt, bl.read_runs(runs), reference={"N": 7e7, "D": 1e10}, misfit=None)
 
 
 STUDIES: dict[str, tuple[Any, str, dict[str, tuple[Splits, ...]]]] = {

@@ -100,7 +100,7 @@ def simulated(study: int) -> tuple[pd.DataFrame, dict[str, float]]:
 def model(rows: pd.DataFrame) -> bl.Model:
     """Return the model: E, B and C pooled by domain where there are several."""
     by = dict.fromkeys(AMONG_DOMAINS, "domain") if rows["domain"].nunique() > 1 else {}
-    return bl.Model(models.dcpt, bl.read_runs(rows), by=by, noise=bl.Noise(correlated=False))
+    return bl.Model(models.dcpt, bl.read_runs(rows), by=by, noise=bl.Noise(correlated=False), misfit=None)
 
 
 def early(rows: pd.DataFrame, percent: float) -> pd.Series:

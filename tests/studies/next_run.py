@@ -149,7 +149,7 @@ def simulated() -> Case:
     return Case(
         "Simulated from the Chinchilla law, 28 runs: the model size for 1e22 FLOPs, whose truth is known",
         table,
-        lambda rows: bl.Model(models.chinchilla, bl.read_runs(rows)),
+        lambda rows: bl.Model(models.chinchilla, bl.read_runs(rows), misfit=None),
         allocated,
         np.log10,
         "decades",

@@ -81,7 +81,7 @@ def validation_sets() -> list[str]:
 def model(law: str, evals: Sequence[str] = (GOAL,)) -> bl.Model:
     """Return the model of some of the losses of the 512 mixtures, nearly half of whose shares are 0."""
     runs = bl.read_runs(regmix("train", "1m"), loss={e: f"{e}_loss" for e in evals})
-    return bl.Model(getattr(models, law), runs, outside="include")
+    return bl.Model(getattr(models, law), runs, outside="include", misfit=None)
 
 
 def ranks(fit: Fit, evals: Sequence[str]) -> pd.DataFrame:
@@ -289,7 +289,7 @@ def _simulated(count: int) -> bl.Model:
     table = pd.DataFrame(shares, columns=[f"weight_s{i}" for i in range(count)])
     t = rng.normal(-1, 1, (count, 1))
     table["loss"] = models.data_mixing(shares.T, c=2.0, t=t) * np.exp(rng.normal(0, 0.005, 512))
-    return bl.Model(models.data_mixing, bl.read_runs(table))
+    return bl.Model(models.data_mixing, bl.read_runs(table), misfit=None)
 
 
 def _timed(of: bl.Model) -> tuple[int, float, float, float]:

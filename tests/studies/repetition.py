@@ -74,7 +74,7 @@ def out_of_cell(law: Any, most_epochs: float, partition: int) -> Evaluation:
     table = datablations(most_epochs)
     part = np.random.default_rng(partition).permutation(table["cell"].max() + 1) % PARTS
     runs = bl.read_runs(table.drop(columns="cell").assign(part=[f"part {part[c] + 1}" for c in table["cell"]]))
-    model = bl.Model(law, runs, noise=bl.Noise(robust=True), outside="include")
+    model = bl.Model(law, runs, noise=bl.Noise(robust=True), outside="include", misfit=None)
     folder = BUILD / "repetition" / f"{law.name}-{most_epochs:g}-{partition}"
     return bl.evaluate(model, bl.splits.by("part"), folder=folder, progress=False, **REFITS)
 
@@ -107,7 +107,7 @@ def coefficients(page: Page) -> pd.DataFrame:
     """Fit both rivals, and the law with both terms, to all runs of up to 60 epochs."""
     runs, rows = fitted_runs(), []
     for law in (models.effective_tokens, models.repetition_penalty, both()):
-        model = bl.Model(law, runs, noise=bl.Noise(robust=True))
+        model = bl.Model(law, runs, noise=bl.Noise(robust=True), misfit=None)
         fit = model.fit(progress=False, seed=1) if law.name not in models.catalogue else page.fit(law.name, model)
         draws = fit.posterior.squeeze("eval")
         named = ("R_star", "P", "delta", "kappa")
@@ -131,7 +131,7 @@ def bands(page: Page) -> Any:
         own = scarce[np.isclose(scarce["N"], N, rtol=0.01)]
         D = np.geomspace(2e8, 6e9, 40)
         for name, colour in (("effective_tokens", "C0"), ("repetition_penalty", "C1")):
-            model = bl.Model(models.catalogue[name], fitted_runs(), noise=bl.Noise(robust=True))
+            model = bl.Model(models.catalogue[name], fitted_runs(), noise=bl.Noise(robust=True), misfit=None)
             found = page.fit(name, model).predict(N=N, D=D, U=1e8)
             ends = found.interval()
             ax.fill_between(
@@ -187,7 +187,9 @@ DESIGNS = {
 def answers(page: Page) -> Iterator[dict[str, Any]]:
     """Ask for the best share after proxies whose epochs match the target's, and others."""
     for design, unique in DESIGNS.items():
-        fit = page.fit(f"simulated-{len(unique)}-{unique[0]:g}", bl.Model(models.dcpt_repetition, proxies(unique)))
+        fit = page.fit(
+            f"simulated-{len(unique)}-{unique[0]:g}", bl.Model(models.dcpt_repetition, proxies(unique), misfit=None)
+        )
         best = fit.best_ratio(**TARGET)
         assert best.epochs is not None and best.p_further_epoch_hurts is not None
         warned = any("epochs" in caution for caution in best.cautions)
@@ -199,7 +201,7 @@ def answers(page: Page) -> Iterator[dict[str, Any]]:
             "warned": "yes" if warned else "no",
             "R-hat": convergence(fit)["R-hat"],
         }
-    fresh = page.fit("simulated-fresh", bl.Model(models.dcpt, proxies([1e9])))
+    fresh = page.fit("simulated-fresh", bl.Model(models.dcpt, proxies([1e9]), misfit=None))
     once = fresh.best_ratio(N=TARGET["N"], domain_tokens=TARGET["domain_tokens"])
     yield {"proxies": "dcpt, each token seen once, in fewer tokens", "best share": once.text().item(), "epochs": "1"}
 

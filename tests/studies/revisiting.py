@@ -19,7 +19,7 @@ SAMPLING: dict[str, Any] = {"draws": 500, "chains": 2, "tune": 500, "seed": 1}
 
 DOMAINS = {"NMT": "translation", "LM": "language models", "BB": "BIG-Bench"}
 
-BENT: dict[str, Any] = {"misfit": "scales", "noise": bl.Noise(correlated=False)}
+BENT: dict[str, Any] = {"misfit": bl.Misfit(), "noise": bl.Noise(correlated=False)}
 """Where errors are correlated along a single short curve, misfit and run effect meet every point of it."""
 
 METHODS: dict[str, tuple[Law, dict[str, Any], dict[str, Any]]] = {

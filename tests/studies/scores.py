@@ -115,7 +115,7 @@ def second_stage(variant: str, below: float) -> Fit:
         unit="bits per byte",
         bytes_per_token=1,
     )
-    model = bl.Model(law, runs, by={"k": "eval"})
+    model = bl.Model(law, runs, by={"k": "eval"}, misfit=None)
     return fitted("scores", f"{law.name}-{share}-{below:.0e}", model, **SAMPLING)
 
 

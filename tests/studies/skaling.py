@@ -95,7 +95,7 @@ def main() -> None:
     rows, answers, shapes, went = [], [], [], []
     for name, (near, far, noise) in studies().items():
         fits = {
-            law: page.fit(f"{name}-{law}", bl.Model(body, bl.read_runs(near), noise=noise))
+            law: page.fit(f"{name}-{law}", bl.Model(body, bl.read_runs(near), noise=noise, misfit=None))
             for law, body in LAWS.items()
         }
         compared = weights(name, fits)
@@ -160,7 +160,7 @@ def residuals(page: Page) -> Any:
     near = ladder[ladder["N"] < LARGEST_FITTED]
     figure, axes = plt.subplots(1, len(LAWS), figsize=(8, 3.2), sharey=True, layout="constrained")
     for ax, (law, body) in zip(axes, LAWS.items(), strict=True):
-        fit = page.fit(f"OLMo ladder-{law}", bl.Model(body, bl.read_runs(near), noise=bl.Noise()))
+        fit = page.fit(f"OLMo ladder-{law}", bl.Model(body, bl.read_runs(near), noise=bl.Noise(), misfit=None))
         mean = fit.predict(ladder.drop(columns="loss"))["mean"].to_numpy()
         for _, own in ladder.assign(error=100 * (ladder["loss"] / mean - 1)).groupby("N"):
             size = float(own["N"].iloc[0])

@@ -47,7 +47,7 @@ def fitted(page: Page, what: str, loss: str, prior: str = "card") -> Fit:
     """Return the posterior of the nested law of one loss."""
     median, spread = PRIORS[prior]
     priors = {} if prior == "card" else {"alpha": bl.positive(median, spread=spread)}
-    model = bl.Model(models.nested_data_mixing, bl.read_runs(parts(what, loss)[0]), priors=priors)
+    model = bl.Model(models.nested_data_mixing, bl.read_runs(parts(what, loss)[0]), priors=priors, misfit=None)
     return page.fit(f"{what}_{loss}" + ("" if prior == "card" else f"_{prior}"), model, **SAMPLING)
 
 

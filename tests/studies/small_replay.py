@@ -41,7 +41,7 @@ def one_percent() -> None:
         losses = [f"{e}_loss" for e in law.evals or ("general", "domain")]
         left_out = table["domain_share"] == LEFT_OUT
         runs = bl.read_runs(table.loc[~left_out, ["run", *own, *losses]])
-        fit = bl.Model(law, runs, outside="include").fit(**SETTINGS)
+        fit = bl.Model(law, runs, outside="include", misfit=None).fit(**SETTINGS)
         found = fit.predict(table.loc[left_out, own], new_run=True)
         row = (found.query("eval == 'general'") if "eval" in found else found).iloc[0]
         print(f"| `{law.name}` | {row['mean']:.2f} [{row['lower']:.2f}, {row['upper']:.2f}] |", flush=True)
@@ -53,11 +53,11 @@ def sets() -> Iterator[tuple[str, bl.Model]]:
     columns = ["run", "N", "D", "domain_share", "general_loss", "L_base"]
     for name in ("pile-german-405M", "pile-slimpajama-405M"):
         rows = table[table["set"] == name].assign(L_base=BASES[name])
-        yield f"{name}, {len(rows)} runs", bl.Model(models.replay, bl.read_runs(rows[columns]))
+        yield f"{name}, {len(rows)} runs", bl.Model(models.replay, bl.read_runs(rows[columns]), misfit=None)
     tiny = bl.datasets.load("tinycpt").query("schedule == 'constant' and (step == 0 or step >= 300)")
     tiny = tiny[((tiny["D"] == 0) | (tiny["domain_share"] >= 0.9)) & (tiny["domain"] == "python")]
     runs = bl.read_runs(tiny[["run", "N", "D", "domain_share", "general_loss"]])
-    yield "tinycpt, shares of 0.9 and 1", bl.Model(models.replay, runs, reference={"N": 2e5, "D": 1e6})
+    yield "tinycpt, shares of 0.9 and 1", bl.Model(models.replay, runs, reference={"N": 2e5, "D": 1e6}, misfit=None)
 
 
 def smallest(fit: Fit) -> str:

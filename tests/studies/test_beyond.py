@@ -22,7 +22,7 @@ def model(sd: float) -> bl.Model:
     N, D = (np.ravel(x) for x in np.meshgrid(np.geomspace(5e7, 5e9, 7), np.geomspace(1e9, 1e11, 6)))
     loss = TRUTH["E"] + TRUTH["A"] * (N / 1e9) ** -TRUTH["alpha"] + TRUTH["B"] * (D / 1e10) ** -TRUTH["beta"]
     loss *= np.exp(np.random.default_rng(0).normal(0, sd, len(N)))
-    return bl.Model(models.chinchilla, bl.read_runs(pd.DataFrame({"N": N, "D": D, "loss": loss})))
+    return bl.Model(models.chinchilla, bl.read_runs(pd.DataFrame({"N": N, "D": D, "loss": loss})), misfit=None)
 
 
 def kept_out(sd: float) -> list[Case]:

@@ -56,7 +56,7 @@ def shares() -> bl.Model:
     """Return the ends of the real runs of the three smaller sizes."""
     table = bl.datasets.load("tinycpt").query("set == 'grid' and schedule == 'constant' and domain == 'python'")
     ends = table["step"].isin([0, table["step"].max()]) & (table["N"] < table["N"].max())
-    return bl.Model(models.dcpt, bl.read_runs(table[ends]), reference={"N": 2e5, "D": 1e6})
+    return bl.Model(models.dcpt, bl.read_runs(table[ends]), reference={"N": 2e5, "D": 1e6}, misfit=None)
 
 
 SIZES = [2e7, 1e8, 5e8, 2e9]

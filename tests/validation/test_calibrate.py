@@ -28,7 +28,7 @@ CHEAP: dict[str, Any] = {"draws": 100, "chains": 2}
 def model(*evals: str, **settings: Any) -> bl.Model:
     rows = pd.MultiIndex.from_product([N, D], names=["N", "D"]).to_frame(index=False)
     table = rows.assign(**{f"{e}_loss": 2.0 for e in evals or ("validation",)})
-    return bl.Model(models.chinchilla, bl.read_runs(table.sample(frac=1, random_state=0)), **settings)
+    return bl.Model(models.chinchilla, bl.read_runs(table.sample(frac=1, random_state=0)), **settings, misfit=None)
 
 
 MODEL = model(noise=bl.Noise(correlated=False))
@@ -127,7 +127,7 @@ def test_a_refit_that_fails_does_not_stop_the_others(prior_as_posterior, monkeyp
 
 def test_measured_losses_play_no_part(prior_as_posterior):
     table = MODEL.runs.table.assign(validation_loss=lambda t: 3 - 0.1 * np.log10(t["N"]))
-    other = bl.Model(models.chinchilla, bl.read_runs(table), noise=MODEL.noise)
+    other = bl.Model(models.chinchilla, bl.read_runs(table), noise=MODEL.noise, misfit=None)
     one, two = (calibrate(m, 1, **CHEAP).rows["true"] for m in (MODEL, other))
     np.testing.assert_array_equal(one, two)
 

@@ -87,7 +87,7 @@ def by_hand(fit: Fit, run: str, draw: int) -> float:
     ],
 )
 def test_the_density_of_a_run_is_the_dense_one_with_its_constants(evals, noise):
-    fit = stand_in(bl.Model(models.chinchilla, bl.read_runs(table(evals)), noise=noise))
+    fit = stand_in(bl.Model(models.chinchilla, bl.read_runs(table(evals)), noise=noise, misfit=None))
     density = log_likelihood(fit)
     assert dict(density.sizes) == {"chain": 2, "draw": 50, "run": 4} and density.dims == ("chain", "draw", "run")
     for run in density["run"].values:
@@ -98,7 +98,7 @@ def test_the_density_of_a_run_is_the_dense_one_with_its_constants(evals, noise):
 
 def test_the_densities_of_the_runs_add_up_to_pymcs():
     """PyMC has the same likelihood by measurement, each given the earlier ones of its run; robust innovations too."""
-    model = bl.Model(models.chinchilla, bl.read_runs(table()), noise=bl.Noise(robust=True))
+    model = bl.Model(models.chinchilla, bl.read_runs(table()), noise=bl.Noise(robust=True), misfit=None)
     fit = stand_in(model, draws=2)
     measured = fit.model.design.cells["row"]
     with pytensor.config.change_flags(mode="FAST_COMPILE"):
@@ -124,7 +124,7 @@ def test_rows_outside_the_range_do_not_count():
     }
     alone = rows["run"].iloc[0]
     rows["run"] = [alone + "-outside", *rows["run"].iloc[1:]]
-    model = bl.Model(models.dcpt, bl.read_runs(rows), noise=bl.Noise(correlated=False, joint=False))
+    model = bl.Model(models.dcpt, bl.read_runs(rows), noise=bl.Noise(correlated=False, joint=False), misfit=None)
     fit = stand_in(model, **middles)
     counted = fit.model.design.measured.sum("row")
     assert (int(counted.sel(eval="general")), int(counted.sel(eval="domain"))) == (10, 9)
@@ -143,7 +143,7 @@ INDEPENDENT = bl.Noise(correlated=False, joint=False)
 @pytest.fixture(scope="module")
 def rivals() -> dict[str, Fit]:
     """A posterior around the truth and one around a wrong floor, of the same runs."""
-    model = bl.Model(models.chinchilla, bl.read_runs(table(replicas=4)), noise=INDEPENDENT)
+    model = bl.Model(models.chinchilla, bl.read_runs(table(replicas=4)), noise=INDEPENDENT, misfit=None)
     return {"wrong": stand_in(model, 400, 0.001, E=1.75), "right": stand_in(model, 400, 0.001)}
 
 
@@ -164,7 +164,7 @@ def test_weights_do_not_overflow_for_long_runs(rivals):
     model = rivals["right"].model
     one = table()
     rows = pd.concat([one.assign(D=one["D"] * 1.001**k) for k in range(200)])
-    long = bl.Model(models.chinchilla, bl.read_runs(rows), noise=model.noise)
+    long = bl.Model(models.chinchilla, bl.read_runs(rows), noise=model.noise, misfit=None)
     fits = {"a": stand_in(long, 60, 0.0005, sigma=0.03), "b": stand_in(long, 60, 0.0005, E=1.75, sigma=0.03)}
     assert log_likelihood(fits["a"]).max() > np.log(np.finfo(float).max)
     with warnings.catch_warnings():
@@ -187,12 +187,12 @@ def test_what_cannot_be_compared_is_refused(rivals):
     right, model = rivals["right"], rivals["right"].model
     with pytest.raises(RangeError, match="at least two"):
         compare({"right": right})
-    fewer = stand_in(bl.Model(models.chinchilla, bl.read_runs(table(replicas=3)), noise=INDEPENDENT))
+    fewer = stand_in(bl.Model(models.chinchilla, bl.read_runs(table(replicas=3)), noise=INDEPENDENT, misfit=None))
     with pytest.raises(DataError, match="'right' and 'fewer' were not made of the same measurements .80 and 60 "):
         compare({"right": right, "fewer": fewer})
     changed = table(replicas=4)
     changed.loc[changed["run"] == "c2", "domain_loss"] *= 1.01
-    other = stand_in(bl.Model(models.chinchilla, bl.read_runs(changed), noise=INDEPENDENT))
+    other = stand_in(bl.Model(models.chinchilla, bl.read_runs(changed), noise=INDEPENDENT, misfit=None))
     with pytest.raises(DataError, match="another observed in the run c2"):
         compare({"right": right, "other": other})
     with pytest.raises(RangeError, match="'least squares' is a maximum-likelihood fit"):
@@ -231,7 +231,7 @@ def test_leaving_runs_out_without_refits_agrees_with_refits():
     own = rows["run"].map({run: rng.normal(0, 0.004) for run in rows["run"].unique()})
     mean = models.chinchilla(rows["N"] / 1e9, rows["D"] / 1e10, **TRUTH)
     rows["loss"] = mean * np.exp(own + rng.normal(0, 0.004, len(rows)))
-    model = bl.Model(models.chinchilla, bl.read_runs(rows.drop(columns="copy")))
+    model = bl.Model(models.chinchilla, bl.read_runs(rows.drop(columns="copy")), misfit=None)
     settings: dict[str, Any] = {"draws": 500, "tune": 500, "chains": 2, "seed": 1}
     fit = model.fit(**settings, progress=False)
     tree = xr.DataTree.from_dict({"posterior": fit.posterior, "log_likelihood": log_likelihood(fit).to_dataset()})

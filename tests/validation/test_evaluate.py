@@ -40,7 +40,7 @@ def table(domains: tuple[str, ...] = ("code",), seed: int = 0) -> pd.DataFrame:
 
 RUNS = bl.read_runs(table())
 INDEPENDENT = bl.Noise(correlated=False)
-MODEL = bl.Model(models.chinchilla, RUNS, noise=INDEPENDENT)
+MODEL = bl.Model(models.chinchilla, RUNS, noise=INDEPENDENT, misfit=None)
 
 
 def around_the_truth(model: bl.Model, draws: int = 500, **settings: Any) -> Fit:
@@ -256,7 +256,7 @@ def test_predictions_are_those_of_a_new_run(made_up):
 
 
 def test_the_joint_density_of_held_out_runs(made_up):
-    model = bl.Model(models.chinchilla, RUNS, noise=INDEPENDENT)
+    model = bl.Model(models.chinchilla, RUNS, noise=INDEPENDENT, misfit=None)
     found = bl.evaluate(model, bl.splits.runs(2, seed=1))
     assert sorted(found.runs["run"]) == sorted(RUNS.table["run"].unique()) and (found.runs["n"] == 4).all()
     whole = log_likelihood(around_the_truth(model, seed=0))
@@ -273,7 +273,7 @@ def test_late_rows_are_predicted_from_the_early_ones(made_up):
 
 def test_a_held_out_domain_is_drawn_from_its_population(made_up):
     runs = bl.read_runs(table(("code", "law")))
-    model = bl.Model(models.chinchilla, runs, by={"E": "domain"}, noise=INDEPENDENT)
+    model = bl.Model(models.chinchilla, runs, by={"E": "domain"}, noise=INDEPENDENT, misfit=None)
     unknown = bl.evaluate(model, bl.splits.by("domain")).rows
     known = bl.evaluate(model, bl.splits.by("run")).rows
     assert set(unknown["domain"]) == {"code", "law"}
@@ -283,13 +283,15 @@ def test_a_held_out_domain_is_drawn_from_its_population(made_up):
 
 def test_what_cannot_be_known_is_refused_before_any_fit(made_up):
     runs = bl.read_runs(table(("code", "law")))
-    separate = bl.Model(models.chinchilla, runs, priors={"E": bl.Prior("LogNormal", mu=0.4, sigma=0.5, dims="domain")})
+    separate = bl.Model(
+        models.chinchilla, runs, priors={"E": bl.Prior("LogNormal", mu=0.4, sigma=0.5, dims="domain")}, misfit=None
+    )
     with pytest.raises(RangeError, match=r"E is separate by domain.*at domain code.*pool it with by={'E': 'domain'}"):
         bl.evaluate(separate, bl.splits.by("domain"))
-    pooled = bl.Model(models.chinchilla, runs, by={"E": "domain"})
+    pooled = bl.Model(models.chinchilla, runs, by={"E": "domain"}, misfit=None)
     with pytest.raises(RangeError, match="no population to draw E at domain code"):
         bl.evaluate(pooled, bl.splits.by("domain"), method="mle")
-    two = bl.Model(models.chinchilla, RUNS.select(RUNS.table["N"] <= 5e8))
+    two = bl.Model(models.chinchilla, RUNS.select(RUNS.table["N"] <= 5e8), misfit=None)
     with pytest.raises(DataError, match="without the fold 'N 200000000' too little is left: there is a single run"):
         bl.evaluate(two, bl.splits.by("N"))
     with pytest.raises(RangeError, match="prob is 89"):
@@ -302,7 +304,7 @@ def test_what_cannot_be_known_is_refused_before_any_fit(made_up):
 def test_rows_outside_the_laws_range_are_not_scored(made_up):
     rows = table().assign(domain_share=lambda f: f["N"].map(dict(zip(SIZES, [0.0, 0.3, 0.6, 1.0], strict=True))))
     rows = rows.rename(columns={"loss": "general_loss"}).assign(domain_loss=lambda f: f["general_loss"])
-    model = bl.Model(models.dcpt, bl.read_runs(rows), noise=bl.Noise(correlated=False, joint=False))
+    model = bl.Model(models.dcpt, bl.read_runs(rows), noise=bl.Noise(correlated=False, joint=False), misfit=None)
     found = bl.evaluate(model, bl.splits.by("domain_share"))
     assert found.rows.groupby(["fold", "eval"]).size().to_dict() == {
         ("domain_share 0", "general"): 4,
@@ -327,7 +329,9 @@ def test_finished_folds_are_kept_and_not_fitted_again(made_up, tmp_path):
     files[0].unlink()
     bl.evaluate(MODEL, bl.splits.by("N"), folder=folder)
     assert len(made_up) == 5, "an interrupted evaluation goes on where it was"
-    other = bl.Model(models.chinchilla, RUNS, noise=INDEPENDENT, priors={"alpha": bl.positive(0.3, spread=0.1)})
+    other = bl.Model(
+        models.chinchilla, RUNS, noise=INDEPENDENT, priors={"alpha": bl.positive(0.3, spread=0.1)}, misfit=None
+    )
     for changed in ({"seed": 1}, {"draws": 40}, {"prob": 0.5}):
         bl.evaluate(MODEL, bl.splits.largest("N"), folder=folder, **changed)
     bl.evaluate(other, bl.splits.largest("N"), folder=folder)
@@ -432,6 +436,7 @@ def test_a_share_left_out_at_one_size_of_the_real_runs():
         by={"B": "N", "C": "N"},
         priors={"E": bl.positive(1.5, spread=0.5, dims="N")},
         reference={"N": 2e5, "D": 1e6},
+        misfit=None,
     )
     whole = bl.splits.by("N", "domain_share")
     assert len(whole(model.runs)) == 36

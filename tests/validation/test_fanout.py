@@ -56,7 +56,7 @@ def study(law: bl.Law = models.chinchilla) -> bl.Model:
     rows = pd.MultiIndex.from_product([[2e8, 1e9, 4e9], [1e9, 1e10, 4e10]], names=["N", "D"]).to_frame(index=False)
     noise = np.exp(0.004 * np.random.default_rng(0).standard_normal(len(rows)))
     rows["loss"] = models.chinchilla(rows["N"] / 1e9, rows["D"] / 1e10, **TRUTH) * noise
-    return bl.Model(law, bl.read_runs(rows), noise=bl.Noise(correlated=False))
+    return bl.Model(law, bl.read_runs(rows), noise=bl.Noise(correlated=False), misfit=None)
 
 
 def waiting(folder: Path) -> Callable[..., dict[str, Any]]:
@@ -164,7 +164,9 @@ def test_the_page_on_dask_shows_what_works(cluster, tmp_path, monkeypatch):
     page = (Path(__file__).parents[2] / "docs/how-to/dask.md").read_text(encoding="utf-8")
     page = page.replace("tcp://127.0.0.1:8786", cluster.scheduler_address)
     monkeypatch.chdir(tmp_path)
-    bl.Model(models.cmr_ratio, bl.read_runs(bl.datasets.load("cmr-table2"))).fit(method="mle").save("fit.nc")
+    bl.Model(models.cmr_ratio, bl.read_runs(bl.datasets.load("cmr-table2")), misfit=None).fit(method="mle").save(
+        "fit.nc"
+    )
     (command,) = re.findall(r"^bayeslaw (evaluate .*)$", page, re.M)
     result = CliRunner().invoke(app, command.split())
     assert result.exit_code == 0, result.output

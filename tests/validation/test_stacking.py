@@ -117,8 +117,8 @@ def test_dcpt_and_cmr_need_no_preparation():
     runs = bl.read_runs(table[["run", "D", "domain_share", "general_loss", "domain_loss"]].assign(N=table["N"]))
     reference = {"D": 1.5e6}
     fits = {
-        "dcpt": bl.Model(models.dcpt, runs, reference={**reference, "N": 9e5}, outside="exclude"),
-        "cmr": bl.Model(models.cmr, runs, reference=reference, outside="exclude"),
+        "dcpt": bl.Model(models.dcpt, runs, reference={**reference, "N": 9e5}, outside="exclude", misfit=None),
+        "cmr": bl.Model(models.cmr, runs, reference=reference, outside="exclude", misfit=None),
     }
     common = _common({name: Fit(model, xr.DataTree()) for name, model in fits.items()})
     sizes = {name: len(model.design.log_loss) for name, model in fits.items()}
