@@ -23,20 +23,26 @@ APART = 1e-3
 
 @dataclass(frozen=True)
 class Axes:
-    """A matrix of blocks: entries of its rows and columns, and the numbers of each block; 0 elsewhere."""
+    """A matrix of blocks: entries of its rows and columns, and the numbers of each; and entries with a 1 of their own.
+
+    It is 0 elsewhere.
+    """
 
     blocks: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]
+    kept: np.ndarray
 
     @classmethod
-    def whitening(cls, curvature: np.ndarray, scale: np.ndarray, own: np.ndarray) -> "Axes":
+    def whitening(cls, curvature: np.ndarray, scale: np.ndarray, own: np.ndarray, kept: np.ndarray) -> "Axes":
         """Return axes in which the curvature, which is in units of the scale, is about the identity.
 
         Parameters
         ----------
         own : array of bool
             Coordinates of groups; the others are shared.
+        kept : array of bool
+            Coordinates that are standard normal whatever the others, and are axes as they are.
         """
-        entries, shared = np.flatnonzero(own), np.flatnonzero(~own)
+        entries, shared = np.flatnonzero(own & ~kept), np.flatnonzero(~own & ~kept)
         size = np.sqrt(np.maximum(np.abs(np.diag(curvature)), 1e-12))
         meets = np.abs(curvature / size / size[:, None])[np.ix_(entries, entries)] > APART
         label = connected_components(coo_array(meets), directed=False)[1]
@@ -52,7 +58,7 @@ class Axes:
         for group, axes, follows in found:
             rows = scale[group, None] * np.hstack([axes, -follows @ common])
             blocks.append((group, np.concatenate([group, shared]), rows))
-        return cls(blocks)
+        return cls(blocks, np.flatnonzero(kept))
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
@@ -61,7 +67,8 @@ class Axes:
         numbers = [matrix.ravel() for *_, matrix in self.blocks]
         starts = (np.cumsum([0, *map(len, x)])[:-1] for x in (entries, numbers))
         shape = np.column_stack([[m.shape for *_, m in self.blocks], *starts])
-        return {"axes": np.concatenate(numbers), "axes_entries": np.concatenate(entries), "axes_shape": shape}
+        found = {"axes": np.concatenate(numbers), "axes_entries": np.concatenate(entries), "axes_shape": shape}
+        return {**found, "axes_kept": self.kept}
 
 
 def _white(curvature: np.ndarray) -> np.ndarray:

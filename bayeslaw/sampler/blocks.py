@@ -16,7 +16,7 @@ from bayeslaw.sampler.kernels import kernel
 from bayeslaw.sampler.stored import address_of, call_law, inner, inner_sums, kept
 from bayeslaw.sampler.table import At, reals, whole, whole2
 
-__all__ = ["Block", "block_arrays", "law_on_block", "pull_back"]
+__all__ = ["Block", "block_arrays", "fill_law", "law_on_block", "pull_back"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,11 +90,19 @@ def law_on_block(table, b, values):  # type: ignore[no-untyped-def]
     cells = 1
     for n in range(shapes.shape[1]):
         cells *= shapes[b, n]
+    out = np.empty((1 + (at[b + 1] - at[b]) // shapes[b, 0], cells))
+    fill_law(table, b, values, out)
+    return out
+
+
+@inner
+def fill_law(table, b, values, out):  # type: ignore[no-untyped-def]
+    """Fill in the loss and its derivatives in the coefficients (1 + coefficient, cell) on a block."""
+    shapes, at = whole2(table, At.block_shape), whole(table, At.entry_at)
     entry, first = whole(table, At.entry), at[b]
     coefficients = np.empty(at[b + 1] - first)
     for i in range(len(coefficients)):
         coefficients[i] = values[entry[first + i]]
-    out = np.empty((1 + len(coefficients) // shapes[b, 0], cells))
     call_law(
         whole(table, At.block_law)[b],
         address_of(shapes) + 8 * shapes.shape[1] * b,
@@ -102,7 +110,6 @@ def law_on_block(table, b, values):  # type: ignore[no-untyped-def]
         coefficients,
         out,
     )
-    return out
 
 
 @inner_sums

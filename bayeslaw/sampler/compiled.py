@@ -19,10 +19,10 @@ from bayeslaw.sampler.bends import bend, pull_back_bend
 from bayeslaw.sampler.blocks import law_on_block, pull_back
 from bayeslaw.sampler.likelihood import MARGINS, MEASURED, SHAPES
 from bayeslaw.sampler.maps import alone, log_falls, place_terms, pull_alone, pull_log_falls, pull_terms
-from bayeslaw.sampler.misfit import PLACE_WEIGHTS, PULL_WEIGHTS, weight_room
+from bayeslaw.sampler.misfit import ADD, LAWS, PLACE_WEIGHTS, PULL, PULL_LAWS, PULL_WEIGHTS, law_room, weight_room
 from bayeslaw.sampler.parameters import log_prior, natural
 from bayeslaw.sampler.spreads import place_spreads, pull_spreads, pull_totals
-from bayeslaw.sampler.stored import call_part, inner, inner_sums, stored
+from bayeslaw.sampler.stored import ARGUMENTS, call_part, inner, inner_sums, stored
 from bayeslaw.sampler.table import PLACES, At, count, number_at, reals, reals2, table_at, whole, whole2
 from bayeslaw.spec.shape import RISE
 
@@ -36,6 +36,7 @@ __all__ = [
     "TO_PARAMETERS",
     "address",
     "evaluate",
+    "gradient_of_errors",
 ]
 
 PARAMETERS, COORDINATES, LIKELIHOOD, FRAME, TO_PARAMETERS, FROM_FRAME = range(6)
@@ -77,7 +78,7 @@ def _constraints(table, c, chain, gradient):  # type: ignore[no-untyped-def]
 
 @inner
 def _units(table):  # type: ignore[no-untyped-def]
-    """Return the number of the block of the terms; that beside which the weights of a misfit lie comes after it."""
+    """Return the number of the block of the terms."""
     option = whole(table, At.options)
     return option[MEASURED] + option[SHAPES] + option[MARGINS]
 
@@ -102,6 +103,8 @@ def _out_of_frame(table, x, u):  # type: ignore[no-untyped-def]
             for j in range(columns):
                 total += numbers[at + i * columns + j] * across[j]
             u[entries[first + i]] = center[entries[first + i]] + total
+    for i in whole(table, At.axes_kept):
+        u[i] = center[i] + x[i]
 
 
 @inner
@@ -119,6 +122,8 @@ def _into_frame(table, g, gradient):  # type: ignore[no-untyped-def]
                 across[j] += force * numbers[at + i * columns + j]
         for j in range(columns):
             gradient[entries[first + rows + j]] += across[j]
+    for i in whole(table, At.axes_kept):
+        gradient[i] += g[i]
 
 
 def log_density(size, x_address, gradient_address, value_address, table_address):  # type: ignore[no-untyped-def]
@@ -132,10 +137,12 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
     framed, mapped = what in (FRAME, FROM_FRAME), what != PARAMETERS
     locations, terms, unit = whole(table, At.locations), whole2(table, At.terms), _units(table)
     scale, low, high = whole(table, At.scale), reals(table, At.low), reals(table, At.high)
-    extra, follows = size + 2 + len(locations), mapped and count(table, At.follows) > 0
+    extra, beside = size + 2 + len(locations), count(table, At.misfit) > 0
+    follows = mapped and count(table, At.still) > 0
     u, v, g = np.empty(size), np.empty(size), np.zeros(extra)
     values, chain = np.empty(extra), np.zeros(extra)
-    law, beside, jacobian = np.empty((0, 0)), np.empty((0, 0)), 0.0
+    law, jacobian, cells = np.empty((0, 0)), 0.0, whole(table, At.misfit_at)[-1] if beside else 0
+    laws, logs, pulled = np.empty(law_room(table) if beside else 0), np.empty(cells), np.zeros(cells)
     room = np.empty(weight_room(table) if follows else 0)
     if framed:
         _out_of_frame(table, x, u)
@@ -168,9 +175,10 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
             reals2(table, At.contrasts), whole(table, At.logs), reals(table, At.log_bend), reals(table, At.mean),
         )  # fmt: skip
         natural(v, scale, low, high, values, chain)
+    if beside:
+        call_part(misfit[LAWS], table_address, values, laws, logs, 0, 0)
         if follows:
-            beside = law_on_block(table, unit + 1, values)
-            jacobian += call_part(misfit[PLACE_WEIGHTS], table_address, u, v, values, beside[0], room)
+            jacobian += call_part(misfit[PLACE_WEIGHTS], table_address, u, v, values, logs, room)
     if what in (TO_PARAMETERS, FROM_FRAME):
         value[0] = jacobian
         _copy(v, out)
@@ -186,15 +194,18 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
             v, values, chain, whole(table, At.kind), reals(table, At.a), reals(table, At.b), whole(table, At.mu_at),
             whole(table, At.sd_at), reals(table, At.bend), g,
         )  # fmt: skip
-    density += call_part(whole(table, At.likelihood)[0], table_address, values, chain, g, 0, 0)
+    if beside:
+        call_part(misfit[ADD], table_address, values, logs, 0, 0, 0)
+    density += call_part(whole(table, At.likelihood)[0], table_address, values, chain, g, logs, pulled)
     if what != LIKELIHOOD and math.isfinite(density):
         density += _constraints(table, values, chain, g)
     if not math.isfinite(density):
         return 1
-    if follows:
-        pull = np.zeros(beside.shape[1])
-        call_part(misfit[PULL_WEIGHTS], table_address, u, g, beside[0], pull, room)
-        pull_back(table, unit + 1, pull, beside, chain, g)
+    if beside:
+        call_part(misfit[PULL], table_address, values, chain, g, pulled, 0)
+        if follows:
+            call_part(misfit[PULL_WEIGHTS], table_address, u, g, pulled, room, 0)
+        call_part(misfit[PULL_LAWS], table_address, laws, pulled, chain, g, 0)
     if mapped:
         pull = np.zeros(law.shape[1])
         pull_terms(
@@ -242,6 +253,14 @@ def address() -> int:
 def _called() -> Any:
     number = ctypes.c_void_p
     return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_uint64, *(number,) * 4)(address())
+
+
+def gradient_of_errors(table: np.ndarray, errors: int, c: np.ndarray, log_mean: np.ndarray) -> np.ndarray:
+    """Return the gradient of the density of errors, a part with this address, in the log means of cells."""
+    chain, gradient, found = np.zeros_like(c), np.zeros_like(c), np.zeros_like(log_mean)
+    part = ctypes.CFUNCTYPE(ctypes.c_double, *(ctypes.c_void_p,) * ARGUMENTS)(int(errors))
+    part(*(x.ctypes.data for x in (table, c, chain, gradient, np.ascontiguousarray(log_mean), found)))
+    return found
 
 
 def evaluate(x: np.ndarray, table: np.ndarray) -> tuple[float, np.ndarray]:

@@ -245,6 +245,13 @@ class Coordinates:
         some: np.ndarray = (count > 0) & (count < groups)
         return some
 
+    @property
+    def of_weights(self) -> np.ndarray:
+        """Which coordinates are of weights of a misfit that follow the law."""
+        found = np.zeros(self.density.size, bool)
+        found[[i for entries in self.weights.entries for i in entries[0]]] = True
+        return found
+
     @cached_property
     def parts(self) -> np.ndarray:
         """The part of every coordinate, -1 of those that are shared: no two of different parts meet in the density.
@@ -253,7 +260,7 @@ class Coordinates:
         several groups (a level or an amplitude that these share), and in the deviations from one conditional mean. All
         meet in the weights of a misfit that follow the law.
         """
-        if self.weights.block is not None:
+        if self.weights.entries:
             return np.full(self.density.size, -1)
         d, homes = self.density, self._homes[0][:, self._distinct[0]]
         terms, term_weight, level, level_weight, contrasts, *_ = self.plan
@@ -298,8 +305,7 @@ class Coordinates:
         d, law = self.density, self.density.model.law
         names = ("terms", "term_weight", "level", "level_weight", "contrasts", "logs", "log_bend", "mean")
         own = dict(zip(names, self.plan, strict=True))
-        beside = [self.weights.block] if self.weights.block else []
-        blocks = block_arrays([*d.blocks, *((law, block) for block in (self.units, *beside))])
+        blocks = block_arrays([*d.blocks, (law, self.units)])
         groups = {**family_arrays(self.conditionals), **self._spreads.arrays}
         return {**d.arrays, **blocks, **own, "locations": self._locations, **self.weights.arrays(), **groups}
 

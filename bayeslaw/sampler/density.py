@@ -16,7 +16,7 @@ import xarray as xr
 
 from bayeslaw.declare.laws import Law
 from bayeslaw.sampler.blocks import Block, block_arrays
-from bayeslaw.sampler.compiled import PARAMETERS, evaluate
+from bayeslaw.sampler.compiled import PARAMETERS, evaluate, gradient_of_errors
 from bayeslaw.sampler.likelihood import correlated, independent
 from bayeslaw.sampler.misfit import misfit_parts
 from bayeslaw.sampler.packs import packed
@@ -175,6 +175,7 @@ class Density:
         batches = len(self.design.batches[0]) if noise.batch else 0
         numbers = (batches, len(self.design.evals), len(measured), len(self.shape), len(self.margins))
         varied = noise.batch or names[4] in at or bool(self.design.known_error.any())
+        losses = np.log(data["loss"]) if self.model.processes else data["loss"]
         return {
             **at.arrays,
             **block_arrays(self.blocks),
@@ -186,6 +187,7 @@ class Density:
             "likelihood": np.array([stored(correlated if noise.correlated or noise.joint else independent).address]),
             "parameter_at": np.array([at[k].place.start if k in at else -1 for k in names]),
             **data,
+            "loss": losses,
             **self._misfit,
         }
 
@@ -202,25 +204,55 @@ class Density:
     def _misfit(self) -> dict[str, np.ndarray]:
         """The misfit (`bayeslaw.sampler.misfit`): the level of every cell along each process, and the basis there."""
         rows, (row, ev, at), evals = self.design.rows, self._packed[2], len(self.design.evals)
-        shapes, levels, bases = [], [], [np.empty(0)]
+        shapes, places, bases = [], [], [np.empty(0)]
         for process in self.model.processes.values():
             values = np.column_stack([rows[c].values.astype(float) for c in process.columns])
             unique, number = np.unique(values, axis=0, return_inverse=True)
             columns = {c: xr.DataArray(unique[:, i], dims="level") for i, c in enumerate(process.columns)}
             basis = process.basis(columns).transpose("level", process.dim).values[:, : process.sampled]
-            places = [self.parameters[k].place.start for k in (process.weights, process.slope)]
-            shapes.append([*basis.shape, sum(map(len, bases)), *places, len(unique) * evals])
-            levels.append(number.reshape(-1)[row])
-            bases.append(basis.ravel())
+            first = [self.parameters[k].place.start for k in (process.weights, process.slope)]
+            shapes.append([*basis.shape, sum(map(len, bases)), *first, evals])
+            places.append(ev * len(unique) + number.reshape(-1)[row])
+            bases.append(basis.T.ravel())
         processes = np.array(shapes, int).reshape(-1, 6)
         return {
             "misfit": processes,
             "misfit_parts": misfit_parts(processes),
-            "misfit_level": np.array(levels, int).reshape(-1, len(row)),
-            "misfit_eval": ev,
+            "misfit_level": np.array(places, int).reshape(-1, len(row)),
             "misfit_at": at,
             "misfit_basis": np.concatenate(bases),
         }
+
+    @property
+    def eval_of_cell(self) -> np.ndarray:
+        """The validation set of every cell of the blocks of measurements."""
+        return self._packed[2][1]
+
+    @property
+    def basis(self) -> np.ndarray:
+        """The basis functions of all processes of the misfit (cell, weight of a validation set)."""
+        m, found = self._misfit, [np.empty((len(self.eval_of_cell), 0))]
+        for (levels, knots, start, *_), at in zip(m["misfit"], m["misfit_level"], strict=True):
+            found.append(m["misfit_basis"][start : start + levels * knots].reshape(knots, levels).T[at % levels])
+        return np.hstack(found)
+
+    def log_law(self, c: np.ndarray) -> np.ndarray:
+        """Return the log law in the cells of all blocks of measurements, in a vector of natural values."""
+        with np.errstate(all="ignore"):
+            return np.log(np.concatenate([b.evaluate(self.model.law, c)[0] for b in self._packed[0]]))
+
+    def log_mean(self, c: np.ndarray) -> np.ndarray:
+        """Return the log law with its misfit in the same cells."""
+        found, basis, evals = self.log_law(c), self.basis, len(self.design.evals)
+        for e in range(evals):
+            own, parts = self.eval_of_cell == e, self.weights[e::evals]
+            weights = np.concatenate([c[first : first + n] * c[slope] for first, n, slope in parts])
+            found[own] += basis[own] @ weights
+        return found
+
+    def by_log_mean(self, c: np.ndarray, log_mean: np.ndarray) -> np.ndarray:
+        """Return the gradient of the density in the log means of cells, beside a misfit."""
+        return gradient_of_errors(self._table[PARAMETERS], self.arrays["likelihood"][0], c, log_mean)
 
     def misfit(self, c: np.ndarray) -> np.ndarray:
         """Return what the law misses (row, eval), on the log scale, in a vector of natural values."""

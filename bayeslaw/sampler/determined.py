@@ -2,7 +2,7 @@
 
 A law alone is told by its mean over the design and by the drop of each term across it. A misfit takes over what the
 terms do within the runs, in part, and other means and drops stay where exponents move. They are learned from modes of
-level, amplitudes and weights of the misfit, given exponents around the mode.
+level and amplitudes, given exponents around the mode, where the weights of the misfit follow the law.
 """
 
 from collections.abc import Iterable
@@ -16,8 +16,8 @@ from bayeslaw.sampler.maps import alone
 
 __all__ = ["determined"]
 
-STEPS, NEAR, FEWEST = 8, 0.3, 5
-"""Steps of a search for a mode; how far from it, in standard deviations, it may end; how many have to be found."""
+STEPS, NEAR, FEWEST = 8, 0.1, 5
+"""Steps of a search for a mode; the last step, in standard deviations; how many have to be found."""
 
 RIDGE = 1e-3
 """Of the regression of levels and drops, as a share of the largest singular value."""
@@ -33,38 +33,52 @@ class _Modes:
 
 
 def determined(
-    coordinates: Coordinates, v: np.ndarray, around: Iterable[np.ndarray]
+    coordinates: Coordinates, mode: np.ndarray, around: Iterable[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return weights (cell) of the mean loss and (amplitude, cell) of the drops, or None where they cannot be told."""
+    """Return weights (cell) of the mean loss and (amplitude, cell) of the drops, or None where they cannot be told.
+
+    Parameters
+    ----------
+    coordinates
+        In which the weights of the misfit follow the law, of a density without outliers.
+    mode, around
+        Coordinates at the mode, and others that differ from it in the law.
+    """
     if not coordinates.dropped and not coordinates.level:
         return None
-    vectors = list(_at_modes(coordinates, v, around))
+    vectors = list(_at_modes(coordinates, [mode, *around]))
     if len(vectors) < FEWEST:
         return None
     modes = _law_at(coordinates, vectors)
     return _mean(coordinates, modes), _contrasts(coordinates, modes)
 
 
-def _at_modes(coordinates: Coordinates, v: np.ndarray, around: Iterable[np.ndarray]) -> Iterable[np.ndarray]:
-    """Yield the vectors with level, amplitudes and weights of the misfit at their mode, the one at the mode first."""
-    density = coordinates.density.expected(v)
+def _at_modes(coordinates: Coordinates, vectors: Iterable[np.ndarray]) -> Iterable[np.ndarray]:
+    """Yield parameter vectors with level and amplitudes at their mode, given the other coordinates."""
+    parameters = coordinates.density.parameters
     names = [*coordinates.dropped, *([coordinates.level] if coordinates.level else [])]
-    places = [np.arange(density.size)[density.parameters[name].place] for name in names]
-    moving = np.concatenate([*places, *(first + np.arange(n) for first, n, _ in density.weights)])
-    law = sum(map(len, places))
-    steps = 1e-4 * np.eye(density.size)[moving]
-    precision = np.array([(density(v - step)[1] - density(v + step)[1])[moving] / 2e-4 for step in steps])
-    values, axes = np.linalg.eigh((precision + precision.T) / 2)
-    covariance = (axes / np.maximum(np.abs(values), 1.0)) @ axes.T
-    for x in (v, *around):
-        x = x.copy()
+    moving = np.concatenate([np.empty(0, int), *(np.r_[parameters[name].place] for name in names)])
+    differences = 1e-4 * np.eye(len(parameters.parents["mu"]))[moving]
+    for u in vectors:
+        u = u.copy()
         for _ in range(STEPS):
-            step = covariance @ density(x)[1][moving]
+            rows = [(coordinates(u - d)[1] - coordinates(u + d)[1])[moving] / 2e-4 for d in differences]
+            step, width = _newton(np.array(rows), coordinates(u)[1][moving])
             if not np.isfinite(step).all():
                 break
-            x[moving] += step / max(1.0, 2 * np.abs(step[:law]).max())
-        if np.isfinite(step).all() and np.abs(covariance @ density(x)[1][moving]).max() < NEAR:
-            yield x
+            u[moving] += step / max(1.0, 2 * np.abs(step).max())
+            if np.abs(step / width).max() < NEAR:
+                yield coordinates.forward(u)[0]
+                break
+
+
+def _newton(curvature: np.ndarray, gradient: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the step to a mode, and the standard deviations there; NaN where the density has no value."""
+    if not np.isfinite(curvature).all():
+        return np.full_like(gradient, np.nan), np.ones_like(gradient)
+    values, axes = np.linalg.eigh((curvature + curvature.T) / 2)
+    covariance = (axes / np.maximum(np.abs(values), 1.0)) @ axes.T
+    return covariance @ gradient, np.sqrt(np.diag(covariance))
 
 
 def _law_at(coordinates: Coordinates, vectors: list[np.ndarray]) -> _Modes:

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from scipy.special import expit
 
 from bayeslaw.declare.populations import typical
 from bayeslaw.sampler.axes import LEAST_CURVATURE, Axes
@@ -21,15 +22,18 @@ from bayeslaw.sampler.differences import curvature, scales
 from bayeslaw.sampler.least_squares import Estimate
 from bayeslaw.sampler.parameters import Parameters
 from bayeslaw.sampler.table import Tables
-from bayeslaw.sampler.weights import Weights
+from bayeslaw.sampler.weights import Weights, learned
 
 __all__ = ["Frame", "conditionals", "first_guess"]
 
 EM_ROUNDS, ROUNDS_OF_MISFIT = 4, 8
 """Rounds of expectation and maximisation for noise and spreads; with the slopes of a misfit."""
 
+ROUNDS_OF_LEARNING = 2
+"""Rounds in which it is learned what is determined beside a misfit: the first one's coordinates reach further."""
+
 VECTORS = 4
-"""Parameter vectors for every coefficient of the law, by which the weights of a misfit learn to follow it."""
+"""Parameter vectors for every coefficient of the law, by which what is determined beside a misfit is learned."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,12 @@ class Frame:
         sets = conditionals(density, v)
         coordinates = Coordinates(density, sets)
         if len(density.weights):
-            around = list(_around(coordinates, v))
-            known = None if sets else determined(coordinates, v, around)
-            coordinates = Coordinates(density, sets, Weights.near(density, v, around), known)
+            smooth = density.expected(v)
+            beside = Coordinates(smooth, (), Weights.near(smooth, v))
+            for _ in range(0 if sets else ROUNDS_OF_LEARNING):
+                known = determined(beside, beside.inverse(v), _around(beside, v))
+                beside = replace(beside, determined=known)
+            coordinates = Coordinates(density, sets, Weights.near(density, v), beside.determined)
         center = coordinates.inverse(v)
         return cls.around(coordinates, center)
 
@@ -57,7 +64,7 @@ class Frame:
     def around(cls, coordinates: Coordinates, center: np.ndarray) -> "Frame":
         """Return the frame around a point."""
         matrix, scale = _curvature(coordinates, center)
-        return cls(coordinates, center, Axes.whitening(matrix, scale, coordinates.of_groups))
+        return cls(coordinates, center, Axes.whitening(matrix, scale, coordinates.of_groups, coordinates.of_weights))
 
     @cached_property
     def tables(self) -> Tables:
@@ -86,15 +93,31 @@ def _mode(density: Density, v: np.ndarray) -> np.ndarray:
     if len(density.weights) and "eval_correlation" in parameters:
         scale[parameters["eval_correlation"].place] = 0.0
     for _ in range(ROUNDS_OF_MISFIT if len(density.weights) else EM_ROUNDS):
-        start = coordinates.inverse(v)
+        start, (at, power) = coordinates.inverse(v), _left_open(density, v)
 
-        def minus(q: np.ndarray, start: np.ndarray = start) -> tuple[float, np.ndarray]:
-            value, gradient = coordinates(start + scale * q)
+        def minus(
+            q: np.ndarray, start: np.ndarray = start, at: np.ndarray = at, power: float = power
+        ) -> tuple[float, np.ndarray]:
+            u = start + scale * q
+            value, gradient = coordinates(u)
+            value -= power * float(np.logaddexp(0.0, u[at]).sum())
+            gradient[at] -= power * expit(u[at])
             return (-value, -gradient * scale) if math.isfinite(value) else (1e10, np.zeros_like(q))
 
         found = minimize(minus, np.zeros_like(v), jac=True, method="L-BFGS-B", options={"maxiter": 500, "maxcor": 50})
         v = _with_scales(density, coordinates.forward(start + scale * found.x)[0])
     return v
+
+
+def _left_open(density: Density, v: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return the entry of the run weight, and the power of 1 minus it that the search for a mode misses.
+
+    At a run weight of 1 no error is left to single measurements, so that a misfit that meets them all has a density
+    without bound; integrated over what is fitted, it has none.
+    """
+    if not len(density.weights) or "run_weight" not in density.parameters:
+        return np.empty(0, int), 0.0
+    return np.r_[density.parameters["run_weight"].place], 0.5 * float(learned(density, v)[0].sum())
 
 
 def _with_scales(density: Density, v: np.ndarray) -> np.ndarray:
@@ -107,10 +130,12 @@ def _with_scales(density: Density, v: np.ndarray) -> np.ndarray:
     variance, known = c[first + ev] ** 2, density.design.known_error[density.design.cells["row"], ev] ** 2
     share = variance / (variance + known)
     squared = weight * (residual**2 * share**2 + known * share)  # expected, without the known measurement error
-    if len(density.weights):
-        covariance_of_all = _covariance(Coordinates(density), v)
-        squared = squared + np.minimum(_variance_of_residuals(density, v, covariance_of_all), variance)
-    squares = {first + e: list(squared[ev == e]) for e in range(len(density.design.evals))}
+    told, spread_of_weights = (
+        learned(density, v) if len(density.weights) else (np.zeros(len(density.design.evals)), np.zeros_like(v))
+    )
+    squares = {}
+    for e, count in enumerate(np.bincount(ev, minlength=len(told))):
+        squares[first + e] = list(squared[ev == e] + told[e] * c[first + e] ** 2 / max(count, 1))
     for s in sets:
         covariance = np.linalg.inv(s.precision + (s.slope.transpose(0, 2, 1) * c[s.spread] ** -2) @ s.slope)
         within = np.einsum("gri,gij,grj->gr", s.slope, covariance, s.slope)
@@ -122,11 +147,9 @@ def _with_scales(density: Density, v: np.ndarray) -> np.ndarray:
         for e, own in enumerate(effect):
             precision = c[spread + e] ** -2 + counts[e] / len(own) * c[first + e] ** -2
             squares[spread + e] = list(own**2 + 1 / precision)
-    if len(density.weights):
-        for start, knots, slope in density.weights:
-            own = slice(start, start + knots)
-            each = np.clip(np.diag(covariance_of_all)[own], 0.0, 1.0)
-            squares.setdefault(slope, []).extend(c[slope] ** 2 * (v[own] ** 2 + each))
+    for start, knots, slope in density.weights:
+        own = slice(start, start + knots)
+        squares.setdefault(slope, []).extend(c[slope] ** 2 * (v[own] ** 2 + spread_of_weights[own]))
     for at, found in squares.items():
         v[at] = _most_probable(parameters, v, int(at), float(np.sum(found)), len(found))
     if len(density.weights) and "eval_correlation" in parameters:
@@ -144,17 +167,6 @@ def _correlation(density: Density, ev: np.ndarray, z: np.ndarray) -> float:
     return float(block.unconstrained(np.clip(products, low + 0.02 * (high - low), high - 0.1 * (high - low))))
 
 
-def _variance_of_residuals(density: Density, v: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    """Return the variance of every residual, as far as coefficients and weights are uncertain."""
-    weights = [np.arange(start, start + knots) for start, knots, _ in density.weights]
-    moving = np.unique(np.concatenate([density.entries(density.labels).ravel(), *weights]))
-    unit = 1e-4 * np.eye(len(v))[moving]
-    ends = [[density.residuals(density.parameters.natural(v + s * step)[0])[1] for s in (1, -1)] for step in unit]
-    slope = np.array([(up - down) / 2e-4 for up, down in ends])
-    found: np.ndarray = np.einsum("pn,pq,qn->n", slope, covariance[np.ix_(moving, moving)], slope)
-    return found
-
-
 def _covariance(coordinates: Coordinates, v: np.ndarray) -> np.ndarray:
     """Return the covariance of the coordinates near the mode, from the curvature there."""
     at = coordinates.inverse(v)
@@ -165,7 +177,7 @@ def _covariance(coordinates: Coordinates, v: np.ndarray) -> np.ndarray:
 
 
 def _around(coordinates: Coordinates, v: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield parameter vectors near the mode that differ from it in the coefficients of the law."""
+    """Yield coordinates near the mode that differ from it in the coefficients of the law."""
     density, at = coordinates.density, coordinates.inverse(v)
     coefficients = np.unique(density.entries(density.labels))
     covariance = _covariance(coordinates, v)[np.ix_(coefficients, coefficients)]
@@ -173,7 +185,7 @@ def _around(coordinates: Coordinates, v: np.ndarray) -> Iterator[np.ndarray]:
     for z in rng.normal(size=(VECTORS * len(coefficients), len(coefficients))):
         moved = at.copy()
         moved[coefficients] += root @ z
-        yield np.where(np.isin(np.arange(len(v)), coefficients), coordinates.forward(moved)[0], v)
+        yield moved
 
 
 def _most_probable(parameters: Parameters, v: np.ndarray, at: int, total: float, count: int) -> float:

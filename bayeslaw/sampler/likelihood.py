@@ -3,6 +3,8 @@
 Blocks of measurements are worked at one after the other, law and errors, so that what is computed of one stays in the
 processor's cache. Within a block eight measurements or runs are a *pack* (see `bayeslaw.sampler.lanes`); lanes that are
 left over have a cell like the others and an error of 0.
+
+Beside a misfit the log means of all cells are given, and the gradient in them is added; the losses are logarithms then.
 """
 
 import math
@@ -12,8 +14,7 @@ import numpy as np
 from bayeslaw.sampler.blocks import law_on_block, pull_back
 from bayeslaw.sampler.error_density import CELL, KEPT, SUMS, begin, close, collect, evaluate_pack
 from bayeslaw.sampler.lanes import LANES, gather, lanes_at, log_ratio, log_total, put, take_from, total
-from bayeslaw.sampler.misfit import ADD, BY_LEVEL, COLLECT, LEVELS, PULL
-from bayeslaw.sampler.stored import call_part, inner
+from bayeslaw.sampler.stored import inner
 from bayeslaw.sampler.table import At, count, number_at, reals, reals2, table_at, whole, whole2
 
 __all__ = ["MARGINS", "MEASURED", "SHAPES", "correlated", "independent"]
@@ -39,7 +40,7 @@ def _pull(table, which, by, chain, gradient):  # type: ignore[no-untyped-def]
         gradient[at] += by * chain[at]
 
 
-def independent(table_address, c_address, chain_address, gradient_address, _a, _b):  # type: ignore[no-untyped-def]
+def independent(table_address, c_address, chain_address, gradient_address, logs_address, pull_address):  # type: ignore[no-untyped-def]
     """Return the log density of measurements with independent errors on the log scale; add its gradient.
 
     The scale of errors and batch effects (eval, batch) is exp(-shrink size) times that of the reference size; known
@@ -57,16 +58,14 @@ def independent(table_address, c_address, chain_address, gradient_address, _a, _
     for r in range(LANES):
         ones[r] = 1.0
     density = g_shrink = 0.0
-    misfit = whole(table, At.misfit_parts)
-    by_level, pulled = np.zeros(misfit[LEVELS]), np.zeros(misfit[LEVELS])
-    if misfit[LEVELS]:
-        call_part(misfit[BY_LEVEL], table_address, c, by_level, 0, 0, 0)
+    given, begins, nothing = count(table, At.misfit) > 0, whole(table, At.misfit_at), np.empty((0, 0))
+    logs, by_log = number_at(logs_address, begins[-1]), number_at(pull_address, begins[-1])
     for b in range(option[MEASURED]):
-        law = law_on_block(table, b, c)
-        loss, pull = law[0], np.zeros(law.shape[1])
-        beside = np.zeros(len(loss) if misfit[LEVELS] else 0)
-        if misfit[LEVELS]:
-            call_part(misfit[ADD], table_address, b, by_level, loss, beside, 0)
+        if given:
+            law, loss, pull = nothing, logs[begins[b] : begins[b + 1]], by_log[begins[b] : begins[b + 1]]
+        else:
+            law = law_on_block(table, b, c)
+            loss, pull = law[0], np.zeros(law.shape[1])
         for n in range(starts[b], starts[b + 1]):
             ev, lanes, at = packs[n, 0], packs[n, 2], packs[n, 3]
             live = lanes_at(ones, LANES - lanes)
@@ -86,7 +85,8 @@ def independent(table_address, c_address, chain_address, gradient_address, _a, _
             else:
                 density -= lanes * math.log(sigma)
             precision = 1.0 / variance
-            error = (log_ratio(lanes_at(losses, at), value, memory) - effect) * live
+            ratio = lanes_at(losses, at) - value if given else log_ratio(lanes_at(losses, at), value, memory)
+            error = (ratio - effect) * live
             square = error * error * precision
             force = error * precision
             if option[ROBUST]:
@@ -103,17 +103,14 @@ def independent(table_address, c_address, chain_address, gradient_address, _a, _
                 for r in range(lanes):
                     if batches and numbers[at + r] >= 0:
                         gradient[first + numbers[at + r]] += memory[r]
-            take_from(pull, cells, at, 0.0 - force / value)
-        if misfit[LEVELS]:
-            call_part(misfit[COLLECT], table_address, b, loss, beside, pull, pulled)
-        pull_back(table, b, pull, law, chain, gradient)
+            take_from(pull, cells, at, 0.0 - (force if given else force / value))
+        if not given:
+            pull_back(table, b, pull, law, chain, gradient)
     _pull(table, SIZE_EXPONENT, g_shrink, chain, gradient)
-    if misfit[LEVELS]:
-        call_part(misfit[PULL], table_address, c, pulled, chain, gradient, 0)
     return density
 
 
-def correlated(table_address, c_address, chain_address, gradient_address, _a, _b):  # type: ignore[no-untyped-def]
+def correlated(table_address, c_address, chain_address, gradient_address, logs_address, pull_address):  # type: ignore[no-untyped-def]
     """Return the log density of measurements (row, eval) with correlated errors; add its gradient.
 
     The scale of errors and batch effects (eval, batch) is exp(-shrink size) times that of the reference size.
@@ -142,16 +139,14 @@ def correlated(table_address, c_address, chain_address, gradient_address, _a, _b
     for r in range(LANES):
         ones[r] = 1.0
     g_shrink, last, length = 0.0, -1, 0
-    misfit = whole(table, At.misfit_parts)
-    by_level, pulled = np.zeros(misfit[LEVELS]), np.zeros(misfit[LEVELS])
-    if misfit[LEVELS]:
-        call_part(misfit[BY_LEVEL], table_address, c, by_level, 0, 0, 0)
+    given, begins, nothing = count(table, At.misfit) > 0, whole(table, At.misfit_at), np.empty((0, 0))
+    logs, by_log = number_at(logs_address, begins[-1]), number_at(pull_address, begins[-1])
     for b in range(option[MEASURED]):
-        law = law_on_block(table, b, c)
-        loss, pull = law[0], np.zeros(law.shape[1])
-        beside = np.zeros(len(loss) if misfit[LEVELS] else 0)
-        if misfit[LEVELS]:
-            call_part(misfit[ADD], table_address, b, by_level, loss, beside, 0)
+        if given:
+            law, loss, pull = nothing, logs[begins[b] : begins[b + 1]], by_log[begins[b] : begins[b + 1]]
+        else:
+            law = law_on_block(table, b, c)
+            loss, pull = law[0], np.zeros(law.shape[1])
         for n in range(starts[b], starts[b + 1]):
             first, rows, lanes, start = packs[n, 0], packs[n, 1], packs[n, 2], packs[n, 3]
             if first != last:
@@ -163,7 +158,8 @@ def correlated(table_address, c_address, chain_address, gradient_address, _a, _b
                     continue
                 at, m = start + i * LANES, i * LANES
                 value = gather(loss, cells, at)
-                put(error, m, log_ratio(lanes_at(losses, at), value, g_error) * live)
+                ratio = lanes_at(losses, at) - value if given else log_ratio(lanes_at(losses, at), value, g_error)
+                put(error, m, ratio * live)
                 if option[VARIED]:
                     for r in range(lanes):
                         row = start // evals + i // evals * LANES + r
@@ -190,10 +186,10 @@ def correlated(table_address, c_address, chain_address, gradient_address, _a, _b
                             gradient[effect] -= g_error[m + r]
                         g_shrink += g_error[m + r] * whole_error * sizes[row]
                         g_error[m + r] *= math.exp(shrink * sizes[row])
-                take_from(pull, cells, at, lanes_at(g_error, m) / gather(loss, cells, at))
-        if misfit[LEVELS]:
-            call_part(misfit[COLLECT], table_address, b, loss, beside, pull, pulled)
-        pull_back(table, b, pull, law, chain, gradient)
+                force = lanes_at(g_error, m)
+                take_from(pull, cells, at, force if given else force / gather(loss, cells, at))
+        if not given:
+            pull_back(table, b, pull, law, chain, gradient)
     collect(of_pattern, last, length, by)
     g_w, g_ell, g_rho = close(measured, gap, times, before, kept, by, by_own, sigma, w, ell, rho, g_sigma)
     for e in range(evals):
@@ -202,6 +198,4 @@ def correlated(table_address, c_address, chain_address, gradient_address, _a, _b
     _pull(table, LENGTH, g_ell, chain, gradient)
     _pull(table, CORRELATION, g_rho, chain, gradient)
     _pull(table, SIZE_EXPONENT, g_shrink, chain, gradient)
-    if misfit[LEVELS]:
-        call_part(misfit[PULL], table_address, c, pulled, chain, gradient, 0)
     return density

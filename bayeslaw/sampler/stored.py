@@ -23,6 +23,7 @@ from bayeslaw.errors import StoreError
 from bayeslaw.spec.shape import RISE
 
 __all__ = [
+    "ARGUMENTS",
     "PART",
     "address_of",
     "call_law",

@@ -23,9 +23,9 @@ At = IntEnum(
     "measured gap start times deviations "
     "terms term_weight level level_weight contrasts logs log_bend mean locations "
     "bent_shape bent_entries bent_numbers spreads spread_unit leader effect "
-    "misfit misfit_parts misfit_level misfit_eval misfit_at misfit_basis "
-    "weights weight_entries sigma_at_mode information follows still "
-    "family_shape family_entries family_numbers center axes axes_shape axes_entries",
+    "misfit misfit_parts misfit_level misfit_at misfit_basis "
+    "weights weight_entries weight_cells sigma_at_mode information follows still "
+    "family_shape family_entries family_numbers center axes axes_shape axes_entries axes_kept",
     start=0,
 )
 """The arrays by their places in the table; those that a model does not have are empty."""

@@ -37,7 +37,7 @@ def arrow(groups: int, k: int, shared: int) -> tuple[np.ndarray, np.ndarray]:
 def test_the_axes_whiten_an_arrow_and_hold_no_zeros(groups, k, shared):
     curvature, own = arrow(groups, k, shared)
     scale = np.exp(RNG.normal(size=len(own)))
-    axes = Axes.whitening(curvature, scale, own)
+    axes = Axes.whitening(curvature, scale, own, np.zeros_like(own))
     whitened = dense(axes).T / scale @ curvature / scale @ dense(axes)
     np.testing.assert_allclose(whitened, np.eye(len(own)), atol=1e-9)
     assert sum(block.size for *_, block in axes.blocks) == groups * k * (k + shared) + shared**2
