@@ -15,7 +15,7 @@ def prune(app: Any, error: Exception | None) -> None:
     """Write the style of the theme with the rules that some page, or a program on it, may need."""
     if error is not None or app.builder.format != "html":
         return
-    import pydata_sphinx_theme
+    import pydata_sphinx_theme  # type: ignore[import-untyped]
 
     out = Path(app.outdir)
     pages = (p for p in out.rglob("*") if p.suffix in (".html", ".js") and p.stem not in ("tinycpt", "searchindex"))
@@ -30,7 +30,7 @@ def needed(style: str, words: set[str]) -> str:
     kept = []
     for head, body in rules(style):
         if re.match(r"@(media|supports|layer|container)", head):
-            body = needed(body, words)
+            body = needed(body or "", words)
         elif body is not None and not head.startswith("@"):
             head = ",".join(one for one in re.split(r",(?![^(]*\))", head) if _needed(one, words))
         if head and body != "":
