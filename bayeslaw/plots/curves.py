@@ -109,7 +109,7 @@ def plot_curve(
     above.set(ylabel="rate", ylim=(0, None))
     above.locator_params("y", nbins=2)
     style.losses(below, draws, rows, counted, "step", prob, fit.model.unit, goal=goal, size=10)
-    what = "a new run" if new_run else "the mean law"
+    what = "a new run" if new_run else f"the {fit.mean_name}"
     style.finish(above, run)
     style.finish(below, note=f"line: median, band: {percent(prob)}, {what}")
     return np.array([above, below])
@@ -195,7 +195,7 @@ def plot_turning_point(
     line = predict(fit, **{along: x, **at}).draws.sel(eval=goal, drop=True)
     if several := [str(dim) for dim in line.dims if dim not in (*SAMPLE, along)]:
         raise RangeError(f"{several[0]} has several values: give one, a figure has one line")
-    peak = Censored("turning_point", line.idxmax(along), along, "mean law", low=x[0], high=x[-1])
+    peak = Censored("turning_point", line.idxmax(along), along, fit.mean_name, low=x[0], high=x[-1])
     return plot_along(fit, along, ax, best=peak, prob=prob, **at)
 
 

@@ -98,7 +98,7 @@ def plot_fit(fit: Posterior, ax: Axes | None = None, prob: float = CI_PROB) -> A
     ax.plot(ends, ends, color="0.6", lw=1, zorder=0)
     loss_axis = style.loss_axis(fit.model.unit)
     ax.set(xlabel=f"measured {loss_axis}", ylabel=f"predicted {loss_axis}")
-    return style.finish(ax, note=f"mean law, {percent(prob)} intervals")
+    return style.finish(ax, note=f"{fit.mean_name}, {percent(prob)} intervals")
 
 
 @checked

@@ -161,10 +161,10 @@ def predictions(fit: Posterior) -> Answer:
     ]
     return Answer(
         f"Which loss does the law predict for the largest run of the study{shown}?",
-        [f"{e} loss: {m} in the mean law, {n} for a new run; measured {seen}." for e, seen, m, n in rows],
+        [f"{e} loss: {m} in the {fit.mean_name}, {n} for a new run; measured {seen}." for e, seen, m, n in rows],
         [],
-        pd.DataFrame(rows, columns=["validation set", "measured", "mean law", "new run"]),
-        f"Losses in {fit.model.unit}: of the mean law, and of a single new run, with its own error.",
+        pd.DataFrame(rows, columns=["validation set", "measured", fit.mean_name, "new run"]),
+        f"Losses in {fit.model.unit}: of the {fit.mean_name}, and of a single new run, with its own error.",
         {f"{e} loss{shown}": mean.draws.sel(eval=e, drop=True) for e in measured},
         cautions=mean.cautions,
         about="the predicted loss",
@@ -245,7 +245,7 @@ def spending(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answe
     at = columns_of(of_largest_run(fit, "N", "D"))
     losses = Picture(
         "tokens",
-        "Bands of the mean law over tokens, one panel per model size, with the measured losses",
+        f"Bands of the {fit.mean_name} over tokens, one panel per model size, with the measured losses",
         lambda: grid(list(sizes["N"]), lambda N, ax: plot_along(fit, "D", ax, **at, N=N)),
     )
     return replace(

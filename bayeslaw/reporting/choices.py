@@ -154,7 +154,7 @@ def durations(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answ
     at = of_largest_run(fit, "duration") | asked
     best = {name: study_of(fit).ask("best_duration", goal=goal, **at) for name, goal in goals.items()}
     main, chosen = next(iter(best.items()))
-    sentences = [f"{main}: the last {chosen.text().item()} of the training, in the mean law"]
+    sentences = [f"{main}: the last {chosen.text().item()} of the training, in the {chosen.what}"]
     chances = {NO_HELP: chosen.p_never, "a longer window is better still": chosen.p_always}
     for words, chance in chances.items():
         if float(chance) > LEAST_PROBABILITY:
@@ -210,13 +210,13 @@ def schedules(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answ
     for labels, group in frame.groupby(kinds) if kinds else [((), frame)]:
         at, runs = dict(zip(kinds, labels, strict=True)), list(group["run"])
         for e in fit.evals:
-            final = Quantity("loss", losses.sel(eval=e, row=runs, drop=True), fit.model.unit, "mean law")
+            final = Quantity("loss", losses.sel(eval=e, row=runs, drop=True), fit.model.unit, fit.mean_name)
             words, best = final.text().values, final.draws.argmin("row")
             p_best = [float((best == k).mean()) if len(runs) > 1 else np.nan for k in range(len(runs))]
             measured = rows["loss"].sel(eval=e, row=runs).values
             seen = [f"{short(loss, 4)}" if np.isfinite(loss) else "not measured" for loss in measured]
             table += [
-                {"run": run, **at, "loss of": e, "measured": m, "mean law": w, "p_best": p}
+                {"run": run, **at, "loss of": e, "measured": m, fit.mean_name: w, "p_best": p}
                 for run, m, w, p in zip(runs, seen, words, p_best, strict=True)
             ]
             if len(runs) > 1:
@@ -235,7 +235,7 @@ def schedules(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answ
             for run in every[:MOST_NAMED]
         }
         sentences = [
-            f"{r['run']}, {r['loss of']} loss: {r['mean law']} in the mean law; measured {r['measured']}"
+            f"{r['run']}, {r['loss of']} loss: {r[fit.mean_name]} in the {fit.mean_name}; measured {r['measured']}"
             for r in table[:MOST_NAMED]
         ]
     if DECISIONS["critical_point"].applies(law):
@@ -249,8 +249,8 @@ def schedules(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answ
     how_to_read = f"Losses in {fit.model.unit} at the last measured step of each run."
     if rivals:
         how_to_read += (
-            " *p_best*: probability, in the mean law, that this schedule ends lowest of those with the same number of "
-            "steps (to two digits) and the same other columns."
+            f" *p_best*: probability, in the {fit.mean_name}, that this schedule ends lowest of those with the same "
+            "number of steps (to two digits) and the same other columns."
         )
     if len(found) > MOST_ROWS:
         how_to_read += f" {MOST_ROWS} of {len(found)} rows are shown."
@@ -266,7 +266,7 @@ def schedules(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answ
         [
             Picture(
                 "curves",
-                "Measured losses of single runs on the band of the mean law, below their learning rate; "
+                f"Measured losses of single runs on the band of the {fit.mean_name}, below their learning rate; "
                 f"{counted(len(every), 'run')} end at {between(*ends, short)}",
                 lambda: curves(fit, every),
             )

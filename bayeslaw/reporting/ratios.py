@@ -50,7 +50,8 @@ WIDEST = 0.2
 
 HOW_TO_READ = (
     "The **critical ratio** is the largest domain share up to which the general loss respects the limit, from the "
-    "smallest share of the law's range on: in the mean law, and of a single new run, with its own error. "
+    "smallest share of the law's range on: in the mean law, with its misfit if the model has one, and of a single new "
+    "run, with its own error. "
     f"*safe share*: the largest share at which a new run keeps the limit with probability {SAFE_PROBABILITY}. "
     "*p_never*: probability that even the smallest share breaks the limit; *p_always*: that even the largest respects "
     "it. An end with `>=` or `<=` is a bound: it lies at the end of the range. "
@@ -139,8 +140,8 @@ def _picture(rows: list[dict[str, Any]], table: pd.DataFrame) -> Picture:
     if len(rows) == 1:
         return Picture(
             "critical-ratio",
-            f"Posterior of the critical ratio, {rows[0]['critical ratio']} in the mean law; the strip shows where its "
-            "interval lies between 0 and 1",
+            f"Posterior of the critical ratio, {rows[0]['critical ratio']} in the {rows[0]['ratio'].what}; the strip "
+            "shows where its interval lies between 0 and 1",
             lambda: grid(
                 rows, lambda row, ax: plot_critical_ratio(row["ratio"], ax, _title(row, _at(row, table))), height=2.8
             ),
@@ -155,7 +156,7 @@ def _picture(rows: list[dict[str, Any]], table: pd.DataFrame) -> Picture:
     return Picture(
         "critical-ratio",
         f"Critical ratios on one axis from 0 to 1, {counted(len(places), 'row')}: median and {percent(CI_PROB)} "
-        "interval in the mean law; the bar marks the share that is safe for a new run",
+        f"interval in the {rows[0]['ratio'].what}; the bar marks the share that is safe for a new run",
         lambda: grid(
             [ratios],
             lambda each, ax: plot_ratios(each, safe, ax),
@@ -251,7 +252,7 @@ def _actions(ratio: CriticalRatio, safe: float) -> Iterator[str]:
 
 
 def _share(ratio: CriticalRatio) -> str:
-    text = f"{ratio.text().item()} in the mean law"
+    text = f"{ratio.text().item()} in the {ratio.what}"
     for chance, end, does in ((ratio.p_never, ratio.low, "breaks"), (ratio.p_always, ratio.high, "respects")):
         if float(chance) > LEAST_PROBABILITY:
             probably = "" if float(chance) > 1 - LEAST_PROBABILITY else f"with probability {float(chance):.2f} "
