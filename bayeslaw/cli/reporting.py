@@ -44,12 +44,15 @@ def explore(
     fit_file: options.FitFile,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="NAME.html", help="The file to write the page to.")],
     title: Annotated[str | None, typer.Option(metavar="TEXT", help="The heading.  [default: the law]")] = None,
+    draws: Annotated[
+        int, typer.Option(min=1, help="Draws that travel in the page, at most: fewer make it smaller.")
+    ] = 300,
 ) -> None:
     """Write a page with a slider for every column of the law, and the bands of all losses that move with them.
 
     Example: bayeslaw explore fit.nc -o page.html
     """
-    typer.echo(str(options.load_fit(fit_file).explore(output, title=title)))
+    typer.echo(str(options.load_fit(fit_file).explore(output, title=title, draws=draws)))
 
 
 def demo(
