@@ -7,7 +7,7 @@ import argparse
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -36,14 +36,14 @@ class Method:
     """A column of the page: how a case is predicted, after its law was given a misfit or none."""
 
     predict: Predict
-    misfit: Callable[[Case], bl.Misfit | None] = lambda case: None
+    misfit: Callable[[Case], bl.Misfit | Literal["scales"] | None] = lambda case: None
 
 
 ALONE, WITH, DEFAULT = "law alone", "with misfit", "default slopes"
 METHODS = {
     ALONE: Method(rivals.posterior),
     WITH: Method(rivals.posterior, lambda case: bl.Misfit(slopes.priors(case.study.family))),
-    DEFAULT: Method(rivals.posterior, lambda case: bl.Misfit()),
+    DEFAULT: Method(rivals.posterior, lambda case: "scales"),
     "bootstrap": Method(rivals.bootstrap),
     "conformal": Method(rivals.conformal),
     "separable": Method(rivals.peer("separable-power")),
@@ -58,6 +58,8 @@ def predicted(name: str, case: Case) -> pd.DataFrame | str:
     """Return what a method predicts, or why it does not; kept from an earlier run, if nothing has changed."""
     method = METHODS[name]
     case = replace(case, model=replace(case.model, misfit=method.misfit(case)))
+    if name == DEFAULT and case.model.misfit is None:
+        return "by default the law is alone"
     folder = BUILD / "beyond" / case.study.name / name.replace(" ", "_")
     file = file_of(folder, f"{case.axis.name} {case.label}", case.model, case.held, INTERVAL, {"method": name})
     assert file is not None
