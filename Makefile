@@ -41,7 +41,7 @@ lint: .venv/.installed-test
 report: .venv/.installed
 	@$(BIN)/bayeslaw demo -o build/demo
 	@$(BIN)/bayeslaw report build/demo/fit.nc -o docs/reports/tinycpt.md
-	@$(BIN)/bayeslaw explore build/demo/fit.nc -o docs/_static/tinycpt.html --title "How much Python for four tiny models?" --draws 90
+	@$(BIN)/bayeslaw explore build/demo/fit.nc -o docs/_static/tinycpt.html --title "How much Python for four tiny models?" --draws 85
 
 docs: .venv/.installed-docs
 	@$(BIN)/python -m sphinx -q -W --keep-going docs docs/_build

@@ -12,7 +12,6 @@ from bayeslaw.base.files import replacing
 from bayeslaw.base.progress import working
 from bayeslaw.base.terminal import coloured
 from bayeslaw.cli.options import probability
-from bayeslaw.posterior.quantity import plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,6 +69,8 @@ def caution(cautions: Iterable[str]) -> None:
 
 def print_answer(answer: Any, prob: float | None, as_json: bool, **extra: Any) -> None:
     """Print a Quantity as text or JSON, with further values about it."""
+    from bayeslaw.posterior.quantity import plain
+
     caution(answer.cautions)
     chosen = probability(prob)
     if as_json:

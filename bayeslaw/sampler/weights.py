@@ -117,7 +117,7 @@ def learned(density: Density, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     covariance = np.linalg.inv(_positive(pulled @ slopes.T) + _positive(prior) + 1e-6 * np.eye(len(moving)))
     of_cell = (pulled * (covariance @ slopes)).sum(axis=0)
     variance = np.zeros_like(v)
-    variance[weights] = np.diag(covariance)[-len(weights) :]
+    variance[weights] = np.diag(covariance)[len(moving) - len(weights) :]
     return np.bincount(density.eval_of_cell, of_cell, minlength=len(density.design.evals)), variance
 
 

@@ -391,5 +391,5 @@ def test_the_joint_law_needs_one_loss_of_each_role():
     with pytest.raises(DataError, match="cmr describes one domain loss, and the table has 2"):
         bl.Model(cmr, bl.read_runs(two), roles={"law": "domain"}, misfit=None)
     assert bl.suggest(runs)["cmr"].command.startswith("bl.Model(bl.models.cmr, runs")
-    with pytest.raises(LawError, match="no seen_along and is no floor"):
+    with pytest.raises(LawError, match="seen_along and floor are for coefficients of all losses"):
         bl.Coefficient(bl.positive(1.0, 1.0), "1", "height", "a reason", seen_along="D", role="domain")

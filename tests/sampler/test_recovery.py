@@ -52,7 +52,8 @@ def recovered() -> tuple[xr.Dataset, Fit]:
         priors={"B": bl.positive(0.5, spread=0.7)},  # at 1e9 tokens
         noise=bl.Noise(correlated=False),
         reference=REFERENCE,
-        monotone=None,  # this truth rises in its own share where tokens are few, misfit=None
+        monotone=None,  # this truth rises in its own share where tokens are few
+        misfit=None,
     )
     return truth, model.fit(draws=1200, tune=600, chains=4, seed=1, progress=False)
 

@@ -92,7 +92,9 @@ def main(n: int) -> None:
     found["width of the ratio, median"] = each["width of the ratio"].median()
     page.table(found)
     wide = rows.pivot(index=["kind", "seed"], columns="model", values="width of the ratio")
-    ratio = (wide["with misfit"] / wide["law alone"]).groupby(level="kind", sort=False).quantile(np.array([0.1, 0.5, 0.9]))
+    ratio = (
+        (wide["with misfit"] / wide["law alone"]).groupby(level="kind", sort=False).quantile(np.array([0.1, 0.5, 0.9]))
+    )
     page.text("Width of the critical ratio's interval with the misfit, relative to that of the law alone, by quantile:")
     page.table(ratio.unstack())
     bad = rows[(rows["R-hat"] > 1.05) | (rows["divergences"] > 0)].groupby("model").size()
