@@ -193,9 +193,9 @@ class Density:
 
     @cached_property
     def weights(self) -> np.ndarray:
-        """First entry, number and slope of the weights of every process of the misfit and every validation set."""
+        """First entry, number and slope of the weights of every process that measurements meet and validation set."""
         found = []
-        for process in self.model.processes.values():
+        for process in (p for p in self.model.processes.values() if p.sampled):
             start, slope = (self.parameters[k].place.start for k in (process.weights, process.slope))
             found += [(start + e * process.sampled, process.sampled, slope) for e in range(len(self.design.evals))]
         return np.array(found, int).reshape(-1, 3)
