@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,7 +12,7 @@ import xarray as xr
 
 from bayeslaw import models
 from bayeslaw.declare.laws import Law
-from bayeslaw.posterior.cautions import reach, reach_of, verified
+from bayeslaw.posterior.cautions import MISSED, reach, reach_of, verified
 from bayeslaw.posterior.convergence import convergence
 from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.workflow import Fit
@@ -60,9 +62,17 @@ def test_of_several_distances_the_farthest_comes_first(fit):
 def test_a_misfit_counts_what_laws_miss_up_to_a_factor(fit):
     alone = fit.model.design
     near, far = (reach_of(alone, {"N": n}, ("N", "D")) for n in (2e10, 2e11))
-    assert near.factor <= near.limit == 15 and "laws with a misfit missed runs of public tables by 4.3 %" in str(near)
+    assert near.factor <= near.limit == 15 and "laws with a misfit missed runs of public tables by 4.4 %" in str(near)
     assert far.factor > far.limit and "verified up to a factor of 15" in str(far)
     assert reach_of(alone, {"N": 2e10}).limit == 1
+    page = (Path(__file__).parents[2] / "docs/studies/beyond.md").read_text(encoding="utf-8")
+    rows = page.split("Rms error:\n")[1].split("\n\n")[1].splitlines()
+    head, *rest = ([cell.strip() for cell in row.strip("|").split("|")] for row in rows)
+    printed = {(r[0], r[1]): float(r[head.index("default slopes")]) for r in rest[1:]}
+    for axis, column in (("larger models", "N"), ("more tokens", "D")):
+        ends = [1.0, *MISSED[column]]
+        for low, high in pairwise(ends):
+            assert MISSED[column][high] == round(printed[axis, f"{low:g} to {high:g}"] / 100, 3)
     assert [verified(column, True) for column in ("N", "D", "domain_share", "step")] == [15, 15, 1, 1.1]
 
 
