@@ -12,7 +12,9 @@ from tests.benchmarks.readme import model as readme
 @pytest.mark.parametrize(
     ("settings", "ess", "steps"), [({"misfit": None}, 800, 26), ({}, 600, 32)], ids=["the law alone", "with its misfit"]
 )
-def test_a_posterior_of_real_runs_converges_after_the_default_warm_up(settings: dict[str, Any], ess: int, steps: int):
+def test_a_posterior_of_real_runs_converges_after_the_default_warm_up(
+    settings: dict[str, Any], ess: int, steps: int
+) -> None:
     fit = readme(**settings).fit(seed=1, progress=False)
     stats = fit.idata["sample_stats"].to_dataset()
     assert fit.settings["tune"] <= 300
