@@ -83,18 +83,20 @@ def _without_zeros(text: str) -> str:
     return f"{digits}e{int(exponent)}" if e else digits
 
 
-def with_interval(middle: float, low: float, high: float, write: Callable[[float, int], str] = short) -> str:
+def with_interval(
+    middle: float, low: float, high: float, write: Callable[[float, int], str] = short, least: float = 1e-3
+) -> str:
     """Write a number and its interval with the digits that the width of the interval deserves.
 
     Three significant digits, and more where the width, to two digits, needs them: 0.618 [0.608, 0.628], and 2.7185
-    [2.7179, 2.7191]. What lies below a thousandth of the width is 0.
+    [2.7179, 2.7191]. What lies below the part `least` of the width is 0.
     """
     width = high - low
 
     def of_width(number: float) -> str:
         if not (number and 0 < width < math.inf and math.isfinite(number)):
             return write(number, DIGITS)
-        if abs(number) < width / 1000:
+        if abs(number) < least * width:
             return write(0.0, DIGITS)
         seen = math.floor(math.log10(abs(number))) - math.floor(math.log10(width)) + 2
         return write(number, min(max(seen, DIGITS), MOST_DIGITS))

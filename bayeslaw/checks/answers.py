@@ -90,8 +90,7 @@ def boundary(fit: Posterior, ratios: Mapping[str, CriticalRatio] | None = None) 
         MOST_BEYOND,
         f"the critical ratio{f' at {at}' if at else ''} lies beyond the measured shares ({short(low, 2)} to "
         f"{short(high, 2)}) with probability {probability(chance[at])}",
-        "no run measured shares there, so the law alone decides: measure a share beyond them, or read the ratio as a "
-        "bound",
+        "no run measured shares there: measure a share beyond them, or read the ratio as a bound",
     )
 
 

@@ -36,7 +36,7 @@ AMOUNTS = ("N", "D")
 
 @checked
 def requirements(fit: Posterior, **ranges: Any) -> pd.DataFrame:
-    """Return how probable it is that a fitted law meets the four requirements of the D-CPT paper.
+    """Return how probable it is that a fitted law, without its misfit, meets the four requirements of the D-CPT paper.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def requirements(fit: Posterior, **ranges: Any) -> pd.DataFrame:
         if name not in free:
             raise unknown_name(f"column of {law.name} with a range", name, free)
     grid = {c: _levels(fit, c, ranges.get(c)) for c in free}
-    some, found = thinned(fit), []
+    some, found = thinned(fit.without_misfit()), []
     for labels in product(*design.groups.values()):
         group = dict(zip(design.groups, labels, strict=True))
         for (requirement, along), worst in _worst(some, grid, group).items():

@@ -104,7 +104,7 @@ class Reach:
             )
             return (
                 f"the domain share {short(self.asked)} lies {'above' if self.end == 'largest' else 'below'} "
-                f"{measured}: no run shows the losses there, and the law alone decides"
+                f"{measured}: no run shows the losses there"
             )
         edge = self.span[self.end == "largest"]
         asked, last = (amount(v) if self.column in COUNTED_COLUMNS else f"{short(v)}" for v in (self.asked, edge))
@@ -120,7 +120,9 @@ class Reach:
         if self.factor > self.limit:
             return f"on public tables the intervals of laws with a misfit are verified up to a factor of {self.limit:g}"
         error = next(error for end, error in missed.items() if self.factor <= end)
-        return f"there laws with a misfit missed runs of public tables by {percent(error)}, which the interval counts"
+        return (
+            f"so far beyond, laws with a misfit were off by {percent(error)} on public tables: the interval counts that"
+        )
 
 
 def verified(column: str, bends: bool) -> float:

@@ -13,7 +13,7 @@ from bayeslaw.base.arguments import checked, numbers
 from bayeslaw.base.drawing import drawn
 from bayeslaw.base.frames import Frame
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
-from bayeslaw.base.numbers import exact, with_interval, writer, written
+from bayeslaw.base.numbers import amount, exact, with_interval, writer, written
 from bayeslaw.base.terminal import wrapped
 from bayeslaw.base.words import label, place
 from bayeslaw.errors import RangeError
@@ -136,13 +136,14 @@ class Quantity:
         """Return median and interval in words, for every element."""
         low, high = self._ends()
         write = writer(self.unit)
+        least = 0.0 if write is amount else 1e-3  # sizes and tokens span factors, of which none is 0
 
         def words(median: float, lower: float, upper: float, low: float, high: float) -> str:
             def within(value: float, digits: int) -> str:
                 sign, edge = (">= ", high) if value >= high else ("<= ", low) if value <= low else ("", value)
                 return sign + write(edge, digits)
 
-            return with_interval(median, lower, upper, within)
+            return with_interval(median, lower, upper, within, least)
 
         ends = self.interval(prob)
         text: xr.DataArray = xr.apply_ufunc(

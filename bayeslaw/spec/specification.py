@@ -18,7 +18,7 @@ from bayeslaw.declare.priors import Prior, describe, with_dims
 from bayeslaw.declare.scale import USUAL, default_scale
 from bayeslaw.declare.symbols import Coefficient
 from bayeslaw.declare.terms import terms
-from bayeslaw.errors import DataError, LawError, RangeError, shown, unknown_name
+from bayeslaw.errors import DataError, LawError, RangeError, UnknownName, shown, unknown_name
 from bayeslaw.spec.design import Design
 from bayeslaw.spec.misfit import Misfit, Process
 from bayeslaw.spec.noise import Noise
@@ -64,7 +64,9 @@ class Specification(Described):
         if self.outside is not None and str(self.outside) not in ("exclude", "include"):
             raise unknown_name("choice for outside=", self.outside, ("exclude", "include", None))
         if not (self.misfit is None or isinstance(self.misfit, Misfit) or self.misfit == "scales"):
-            raise unknown_name("misfit", self.misfit, ("scales", None))
+            raise UnknownName(
+                f"misfit is {shown(self.misfit)}: give 'scales', a bl.Misfit(...), or None, the law alone"
+            )
         if self.monotone == "paper" and self.law.sufficient_shape is None:
             raise LawError(
                 f"the paper of {self.law.name} states no sufficient condition: use monotone='observed' or None"

@@ -125,3 +125,9 @@ def test_a_large_answer_is_summarised_in_little_memory():
     assert list(frame) == ["eval", "D", "run", "mean", "sd", "median", "lower", "upper"]
     few = Quantity("loss", draws.isel(D=[0, 9999]), "nats", "mean law").to_frame()
     pd.testing.assert_frame_equal(frame[frame["D"].isin([0, 9999])].reset_index(drop=True), few)
+
+
+def test_the_small_end_of_a_size_that_spans_factors_is_no_bound():
+    draws = xr.DataArray(np.geomspace(2e9, 1e14, 200).reshape(2, 100), dims=("chain", "draw"))
+    text = str(Censored("N", draws, "parameters", "mean law", low=1e3, high=1.7e17).text().item())
+    assert "<=" not in text and ">=" not in text and " B, " in text

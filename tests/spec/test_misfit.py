@@ -68,7 +68,7 @@ def test_a_misfit_is_stated_in_words():
         Misfit({"tokens": bl.positive(0.05, spread=0.6)})
     with pytest.raises(ArgumentError, match=r"0\.05: give a prior"):
         Misfit({"N": 0.05})  # type: ignore[dict-item]
-    with pytest.raises(UnknownName, match="polynomial"):
+    with pytest.raises(UnknownName, match="misfit is 'polynomial': give 'scales'"):
         bl.Model(models.chinchilla, bl.read_runs(curves(1.0)), misfit="polynomial")  # type: ignore[arg-type]
 
 
@@ -123,6 +123,11 @@ def test_larger_models_lie_in_the_intervals_and_the_run_effect_does_not_take_the
     assert covered["scales"] >= 0.85
     sigma = {name: float(fit.posterior["sigma"].mean()) for name, fit in fits.items()}
     assert sigma["scales"] < 0.5 * sigma["plain"]
+
+
+def test_the_requirements_of_the_paper_are_asked_of_the_law_alone(fits):
+    whole, alone = (bl.requirements(f) for f in (fits["scales"], fits["scales"].without_misfit()))
+    pd.testing.assert_frame_equal(whole, alone)
 
 
 def test_the_law_alone_and_the_mean_with_its_misfit_are_named(fits):
