@@ -120,9 +120,7 @@ class Reach:
         if self.factor > self.limit:
             return f"on public tables the intervals of laws with a misfit are verified up to a factor of {self.limit:g}"
         error = next(error for end, error in missed.items() if self.factor <= end)
-        return (
-            f"so far beyond, laws with a misfit were off by {percent(error)} on public tables: the interval counts that"
-        )
+        return f"there laws with a misfit were off by {percent(error)} on public tables: the interval counts that"
 
 
 def verified(column: str, bends: bool) -> float:
