@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,10 @@ def prune(app: Any, error: Exception | None) -> None:
     """Write the style of the theme with the rules that some page, or a program on it, may need."""
     if error is not None or app.builder.format != "html":
         return
-    import pydata_sphinx_theme  # type: ignore[import-untyped]
-
     out = Path(app.outdir)
     pages = (p for p in out.rglob("*") if p.suffix in (".html", ".js") and p.stem not in ("tinycpt", "searchindex"))
     words = set(re.findall(r"[\w-]+", " ".join(p.read_text(encoding="utf-8") for p in pages)))
-    theme = Path(pydata_sphinx_theme.__file__).parent / "theme" / "pydata_sphinx_theme" / "static"
+    theme = Path(str(files("pydata_sphinx_theme"))) / "theme" / "pydata_sphinx_theme" / "static"
     style = (theme / STYLE).read_text(encoding="utf-8")
     (out / "_static" / STYLE).write_text(needed(style, words), encoding="utf-8")
 
