@@ -99,7 +99,7 @@ def main(n: int) -> None:
     page.table(ratio.unstack())
     bad = rows[(rows["R-hat"] > 1.05) | (rows["divergences"] > 0)].groupby("model").size()
     page.text(
-        f"Posteriors of 2 x 500 draws. Of {len(rows) // len(MODELS)} each, with an R-hat above 1.01 or divergences:"
+        f"Posteriors of 2 x 500 draws. Of {len(rows) // len(MODELS)} each, with an R-hat above 1.05 or divergences:"
     )
     page.table(bad.rename("posteriors").reindex(list(MODELS), fill_value=0).to_frame(), 0)
     page.write()
