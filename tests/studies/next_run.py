@@ -8,7 +8,7 @@ import argparse
 import json
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,12 @@ from tests.studies.next_run_cases import CASES, TARGET, Case
 from tests.studies.page import BUILD, Page
 
 FOLDER = BUILD / "next_run"
-SAMPLING: dict[str, Any] = {"draws": 300, "chains": 2, "tune": 300, "cores": 1, "progress": False}
+SAMPLING: dict[str, Any] = {"draws": 500, "chains": 2, "tune": 300, "cores": 1, "progress": False}
 FULL: dict[str, Any] = {"draws": 1000, "chains": 4, "tune": 300, "cores": 1, "progress": False, "seed": 1}
 """Draws of a refit, and of the fit of all runs."""
 
-BATCH, REFITS = 8, 3
-"""Runs that our rule chooses at once, and how often it refits and chooses again before an answer."""
+BATCH = 8
+"""Runs that are chosen at once."""
 
 TENTH = 0.1
 """The share of FLOPs at which an answer is aimed at that lies within the interval of all runs."""
@@ -101,22 +101,41 @@ def suggestions(rows: pd.DataFrame, budgets: list[float]) -> pd.DataFrame:
         return pd.read_csv(found).rename(columns={new: old for old, new in columns.items()})
 
 
+def nearest(case: Case, _: Fit | None, left: list[str], budget: float, __: np.random.Generator) -> list[str]:
+    """Return the runs nearest to what the peer suggests, of those that the budget allows, in its order."""
+    cost, chosen = case.runs["cost"], list[str]()
+    at = case.runs[["N", "D"]].apply(np.log)
+    levels_of_cost = sorted({float(f"{c:.1e}") for c in cost[left] if c <= budget})
+    some = [levels_of_cost[i] for i in np.unique(np.linspace(0, len(levels_of_cost) - 1, 5).round().astype(int))]
+    for _, wanted in suggestions(case.table[~case.table["run"].isin(left)], some).iterrows():
+        open_ = [run for run in left if run not in chosen and cost[run] <= budget]
+        if not open_:
+            break
+        far = (at.loc[open_] - np.log([wanted["N"], wanted["D"]])).pow(2).sum(axis=1)
+        chosen.append(str(far.idxmin()))
+        budget -= cost[chosen[-1]]
+    return chosen
+
+
+PEER = "suggest of simple-scaling-laws"
 RULES: dict[str, Choose] = {
     "next_runs": ours,
     "at random": at_random,
     "cheapest first": cheapest,
     "size by size": of_the_paper,
+    PEER: nearest,
 }
 RANDOM = ("next_runs", "at random")
 """Rules that are left where all runs cost the same: the others are random there."""
 
-PEER = "suggest of simple-scaling-laws"
+ADVISED = {"next_runs": 3, PEER: 1}
+"""Rules that name a few runs or none, and how often they are asked in a stage; what they leave is spent at random."""
 
 
 def rules_of(case: Case) -> list[str]:
     """Return the rules that differ on a table."""
-    peer = [PEER] if case.peer and installed() else []
-    return [*(RULES if case.order else RANDOM), *peer]
+    asked = [rule for rule in RULES if rule != PEER or (case.peer and installed())]
+    return asked if case.order else [*RANDOM]
 
 
 # -------------------------------------------------------------------------------------------------------------- replay
@@ -132,43 +151,24 @@ def fitted(case: Case, runs: list[str], seed: int) -> Fit | None:
 def replay(case: Case, rule: str, seed: int, fit: Fit | None) -> Iterator[dict[str, Any]]:
     """Spend by a rule, from the fit of the start, and answer after every stage."""
     rng, runs, cost = np.random.default_rng([seed, 1]), case.start(seed), case.runs["cost"]
-    total = float(cost.sum())
+    total, turns = float(cost.sum()), [rule] * ADVISED.get(rule, 1) + ["at random"] * (rule in ADVISED)
     for stage in (0.0, *case.stages):
-        refused = False
-        for _ in range(REFITS if rule == "next_runs" else 1):
+        silent, filled, before = "", 0, len(runs)
+        for by in turns:
             left = [str(run) for run in case.runs.index if run not in runs]
             budget = stage * total - float(cost[runs].sum())
-            if not left or cost[left].min() > budget:
-                break
-            if rule == PEER:
-                chosen = nearest(case, runs, left, budget)
-                refused = not chosen
-                chosen = chosen or at_random(case, fit, left, budget, rng)
-            else:
-                chosen = RULES[rule](case, fit, left, budget, rng)
+            if by == silent or not left or cost[left].min() > budget:
+                continue
+            chosen = RULES[by](case, fit, left, budget, rng)
             if not chosen:
-                break
+                silent = by
+                continue
+            filled += len(chosen) * (by != rule)
             runs = [*runs, *chosen]
             fit = fitted(case, runs, seed)
         answer = {"median": None, "lower": None, "upper": None} if fit is None else case.answer(fit)
-        spent = float(cost[runs].sum()) / total
-        yield {"stage": stage, "runs": len(runs), "spent": spent, "refused": refused, **answer}
-
-
-def nearest(case: Case, runs: list[str], left: list[str], budget: float) -> list[str]:
-    """Return the runs nearest to what the peer suggests, of those that the budget allows, in its order."""
-    cost, chosen = case.runs["cost"], list[str]()
-    at = case.runs[["N", "D"]].apply(np.log)
-    levels_of_cost = sorted({float(f"{c:.1e}") for c in cost[left] if c <= budget})
-    some = [levels_of_cost[i] for i in np.unique(np.linspace(0, len(levels_of_cost) - 1, 5).round().astype(int))]
-    for _, wanted in suggestions(case.rows(runs), some).iterrows():
-        open_ = [run for run in left if run not in chosen and cost[run] <= budget]
-        if not open_:
-            break
-        far = (at.loc[open_] - np.log([wanted["N"], wanted["D"]])).pow(2).sum(axis=1)
-        chosen.append(str(far.idxmin()))
-        budget -= cost[chosen[-1]]
-    return chosen
+        spent, added = float(cost[runs].sum()) / total, len(runs) - before
+        yield {"stage": stage, "runs": len(runs), "spent": spent, "added": added, "filled": filled, **answer}
 
 
 def kept(name: str) -> Path:
@@ -185,9 +185,8 @@ def finished(name: str) -> pd.DataFrame:
 
 def of_all(name: str, case: Case) -> dict[str, float]:
     """The answer of all runs."""
-    path = FOLDER / f"{name}-all.json"
+    path = kept(name).with_name(f"{name}-all.json")
     if not path.is_file():
-        FOLDER.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(case.answer(case.model(case.table).fit(**FULL))), "utf-8")
     return dict(json.loads(path.read_text("utf-8")))
 
@@ -253,9 +252,12 @@ def page_of(page: Page, name: str) -> str:
     page.figure(name, figure(found, case), f"Error of the answer of {name} by the share of FLOPs spent, by rule")
     gaps = compared(done, reference)
     page.text(f"Error of `next_runs` less that of a random choice, start by start: {'; '.join(by_stage(gaps))}.")
-    if PEER in set(done["rule"]):
-        asked = done[(done["rule"] == PEER) & (done["stage"] > 0)]
-        page.text(f"`suggest` refused in {asked['refused'].sum()} of {len(asked)} stages.")
+    named = done[done["rule"].isin(ADVISED)].groupby("rule", sort=False)[["added", "filled"]].sum()
+    page.text(
+        "Of the runs that they were credited with, "
+        + " and ".join(f"{rule} named {n - by_chance} of {n}" for rule, n, by_chance in named.itertuples())
+        + "; the others are random."
+    )
     return verdict(name, found, gaps)
 
 
@@ -304,11 +306,12 @@ cheapest fifth (four runs at least; 36 of the 512 of regmix, as its law has 35 c
 `fit.next_runs` within the budget of each stage, at random, the cheapest first, size by size as a grid is written down,
 and, where size and tokens are all, the runs nearest to what `suggest` of simple-scaling-laws names. All rules answer by
 the same law and priors, with the misfit along its scales for real tables, so that only the choice of runs differs.
-`next_runs` chooses up to 8 runs at once, and refits up to 3 times in a stage, so that it may spend less than the
-others. Where `suggest` refuses, as it does of few runs, a stage is spent at random. A run costs the same whether its
-checkpoints are used or not. Each stage is fitted with 2 chains of 300 draws: enough for medians and widths, not for
-tails. *coverage* is the share of 89 % intervals that hold the reference; of a reference that is itself an estimate it
-says less. *its error* is the standard error over the starts, which share the runs of the table and are no independent
+`next_runs` names up to 8 runs at once, three times in a stage with a refit between, `suggest` up to 8 runs once. Both
+may name none: `next_runs` where no run narrows the interval by more than its Monte Carlo error, `suggest` where its fit
+has no optimum. What they leave of a stage is spent at random, and counted. A run costs the same whether its checkpoints
+are used or not. Each stage is fitted with 2 chains of 500 draws: enough for medians and widths, not for tails.
+*coverage* is the share of 89 % intervals that hold the reference; of a reference that is itself an estimate it says
+less. *its error* is the standard error over the starts, which share the runs of the table and are no independent
 tables. Where all runs cost the same, *cheapest first* and *size by size* are random choices and left out."""
 
 AIMS = """\
@@ -316,13 +319,6 @@ AIMS = """\
 
 Aims: an answer within the 89 % interval of all runs at a tenth of the FLOPs; at no budget a larger error than that of
 runs chosen at random, by more than its noise (here twice the standard error over starts)."""
-
-
-def replayed(page: Page, names: Sequence[str]) -> None:
-    """Add the tables that were replayed, and what holds of the aims."""
-    found = [page_of(page, name) for name in names]
-    page.text(AIMS)
-    page.text("\n".join(f"- {line}" for line in found))
 
 
 def main() -> None:
@@ -340,7 +336,9 @@ def main() -> None:
     page.text(ABOUT)
     left = [name for name in CASES if name not in done]
     page.text(f"Replayed here: {', '.join(done)}." + (f" Not replayed: {', '.join(left)}." if left else ""))
-    replayed(page, done)
+    found = [page_of(page, name) for name in done]
+    page.text(AIMS)
+    page.text("\n".join(f"- {line}" for line in found))
     page.write()
 
 

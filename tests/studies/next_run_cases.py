@@ -131,6 +131,7 @@ def slimpajama_grid() -> Case:
         partial(saving, at_most=shares, N=N, D=D),
         "nats",
         ("N",),
+        stages=(0.05, 0.1, 0.2),
     )
 
 
