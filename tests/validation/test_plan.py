@@ -81,10 +81,13 @@ def test_a_plan_says_what_it_does_from_the_start_on(monkeypatch):
 
     monkeypatch.setattr(first_design, "working", spoken)
     monkeypatch.setattr(first_design, "bar", spoken)
-    drawn = first_design.prior_predictive
-    monkeypatch.setattr(
-        first_design, "prior_predictive", lambda *a, **k: said.append(("drawn", True)) or drawn(*a, **k)
-    )
+    draw = first_design.prior_predictive
+
+    def drawn(*args: Any, **settings: Any) -> Any:
+        said.append(("drawn", True))
+        return draw(*args, **settings)
+
+    monkeypatch.setattr(first_design, "prior_predictive", drawn)
     monkeypatch.setattr(first_design, "_fitted", lambda *_: None)
     for progress in (True, False):
         said.clear()
