@@ -13,6 +13,7 @@ from bayeslaw.checks.run_effect import PRIOR_PROB
 from bayeslaw.checks.runs import laws_that_bend
 from bayeslaw.declare.priors import central
 from bayeslaw.posterior.draws import Posterior
+from bayeslaw.posterior.prediction import thinned
 from bayeslaw.spec.misfit import Process
 
 __all__ = ["slide"]
@@ -63,13 +64,14 @@ def _steepest(fit: Posterior) -> CheckResult | None:
     if not found:
         return None
     _, slope, middle, _, high, process = max(found, key=lambda one: one[0])
+    largest_at = f", and the misfit is largest at {_runs(fit, process)}" if slope > high else ""
     robust = "" if fit.noise.robust else "let outliers count less with noise=bl.Noise(robust=True), "
     return CheckResult.judged(
         NAME,
         slope / middle,
         high / middle,
         f"the slope of the misfit along {' and '.join(process.columns)} is {short(slope, 2)}, "
-        f"{short(slope / middle, 2)} times the median of its prior, and the misfit is largest at {_runs(fit, process)}",
+        f"{short(slope / middle, 2)} times the median of its prior{largest_at}",
         f"the prior expects at most {short(high / middle, 2)} times, and a few runs may account for it: look at these, "
         f"{robust}or {laws_that_bend(fit)}",
     )
@@ -78,7 +80,9 @@ def _steepest(fit: Posterior) -> CheckResult | None:
 def _runs(fit: Posterior, process: Process) -> str:
     """Write the runs at which a process is more than half as large as anywhere, the largest first."""
     design = fit.model.design
-    off = abs(fit.misfit(design.rows, process.name).mean(SAMPLE)).where(design.measured).max("eval").to_series()
+    off = (
+        abs(thinned(fit).misfit(design.rows, process.name).mean(SAMPLE)).where(design.measured).max("eval").to_series()
+    )
     by_run = off.groupby(design.rows["run"].values).max().sort_values(ascending=False, kind="stable")
     there = by_run.index[by_run > by_run.max() / 2]
     more = len(there) - MOST_NAMED
