@@ -80,10 +80,8 @@ def _steepest(fit: Posterior) -> CheckResult | None:
 def _runs(fit: Posterior, process: Process) -> str:
     """Write the runs at which a process is more than half as large as anywhere, the largest first."""
     design = fit.model.design
-    off = (
-        abs(thinned(fit).misfit(design.rows, process.name).mean(SAMPLE)).where(design.measured).max("eval").to_series()
-    )
-    by_run = off.groupby(design.rows["run"].values).max().sort_values(ascending=False, kind="stable")
+    off = abs(thinned(fit).misfit(design.rows, process.name).mean(SAMPLE)).where(design.measured).max("eval")
+    by_run = off.to_series().groupby(design.rows["run"].values).max().sort_values(ascending=False, kind="stable")
     there = by_run.index[by_run > by_run.max() / 2]
     more = len(there) - MOST_NAMED
     return ", ".join(map(run_called, there[:MOST_NAMED])) + (f" and {counted(more, 'other')}" if more > 0 else "")
