@@ -45,7 +45,7 @@ def bend(fit: Posterior) -> CheckResult | None:
     cells = np.add.reduceat(measured, starts) > 2
     if not cells.any():
         return None
-    names, members, losses = _groups(rows.iloc[starts], columns, cells, design.evals)
+    names, members, evals = _groups(rows.iloc[starts], columns, cells, design.evals)
     pairs = _pairs(rows, rows.iloc[starts], columns, labels, law.path)
     unit = _error_unit(error_of(fit).values[None], measured, starts, pairs)[0]
     rises, chance = _rises(design.rows["loss"].values, measured, starts), []
@@ -67,7 +67,7 @@ def bend(fit: Posterior) -> CheckResult | None:
         f"{names[worst]} by {apart(members[worst] @ rises[cells])} ({p_value(p)} if errors alone make it rise)",
         f"{law.name} cannot follow such rises, and its losses are off at the tokens measured too: "
         f"{laws_that_bend(fit)}",
-        dict.fromkeys(losses[i] for i in (worst, *beyond)),
+        dict.fromkeys(evals[i] for i in (worst, *beyond)),
     )
 
 

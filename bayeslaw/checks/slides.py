@@ -58,7 +58,8 @@ def _steepest(fit: Posterior) -> CheckResult | None:
     """Hold the posterior median of every slope of the misfit against the upper end of its prior."""
     found = []
     for process in fit.processes.values():
-        if (ends := central(fit.model.stated_priors[process.slope], PRIOR_PROB)) is not None:
+        ends = central(fit.model.stated_priors[process.slope], PRIOR_PROB)
+        if process.sampled and ends is not None:
             slope = float(fit.posterior[process.slope].median(SAMPLE).max())
             found.append((slope / ends[2], slope, *ends, process))
     if not found:

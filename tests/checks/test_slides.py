@@ -1,7 +1,6 @@
 """Residuals along sizes, tokens and compute, where every run is a single measurement, and robust errors."""
 
 import math
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -68,9 +67,8 @@ def test_a_misfit_that_a_few_outliers_make_steep_is_named():
     found: Any = slide(fit)
     assert not found.passed and 8 < found.value < 40 and found.limit == pytest.approx(np.exp(0.6 * 2.326), rel=1e-3)
     assert "the slope of the misfit along D is " in found.text and "times the median of its prior" in found.text
-    named = re.findall("run [0-9]+", found.text)
-    fewest = table.nsmallest(20, "D")["run"]
-    assert len(named) == 5 and set(named) <= set(fewest) and "noise=bl.Noise(robust=True)" in found.text
+    assert "largest at run 0, run 1, run 2;" in found.text and "noise=bl.Noise(robust=True)" in found.text
+    assert set(table.nsmallest(5, "D")["run"]) >= {"run 0", "run 1", "run 2"}
     robust: Any = slide(bl.Model(models.chinchilla, fit.model.runs, noise=bl.Noise(robust=True)).fit(**FITS))
     assert robust.passed
 

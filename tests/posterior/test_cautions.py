@@ -60,6 +60,7 @@ def test_a_place_beyond_the_runs_is_named_with_its_distance(fit):
 def test_a_loss_below_0_is_named(table_for):
     """A law that subtracts a power of tokens ends below 0 where they are many, in a row of a long table too."""
     fit = stand_in(models.cmr_domain, table_for, draws=200)
+    fit = with_draws(fit, "s", np.random.default_rng(0).normal(0, 0.03, (2, 200, 1)))
     far = fit.predict(D=1e30, domain_share=0.5)
     below = float((far.draws < 0).mean())
     assert below > 0.01
