@@ -1,5 +1,7 @@
 """The range in which a law holds, and the measurements outside it."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -132,24 +134,24 @@ def check_left_out(law: Law, rows: xr.Dataset, asked: bool) -> None:
         own = [c for c in law.coefficients.values() if c.role in (None, role_of[name])]
         needed = sum(rows.sizes[c.over] if c.over else 1 for c in own)
         where = f"outside the range of {law.name} ({ranges(law)})"
-        guide = elsewhere(law, rows, str(name))
+        guide = partial(elsewhere, law, rows, str(name))
         if total - outside < needed:
             raise DataError(
                 f"{outside} of {total} {name} losses lie {where}, and the {total - outside} others are fewer than its "
-                f"{needed} coefficients: outside='include' fits them all; or leave the {name} loss out, or {guide}"
+                f"{needed} coefficients: outside='include' fits them all; or leave the {name} loss out, or {guide()}"
             )
         if asked:
             continue
         if outside - pure > MOST_OUTSIDE * total:
             raise DataError(
                 f"{outside} of {total} {name} losses lie {where} and would not count, which is more than a tenth: "
-                f"choose outside='include' to fit them too, or outside='exclude' to leave them out, or {guide}"
+                f"choose outside='include' to fit them too, or outside='exclude' to leave them out, or {guide()}"
             )
         if (only := _only_share(law, rows, str(name))) is not None:
             raise DataError(
                 f"all {name} losses within the range of {law.name} ({ranges(law)}) were measured at the domain share "
                 f"{exact(only)}, so that nothing says how they depend on it; choose outside='include' to fit the "
-                f"{outside} others too, or outside='exclude' to do without, or {guide}"
+                f"{outside} others too, or outside='exclude' to do without, or {guide()}"
             )
 
 
