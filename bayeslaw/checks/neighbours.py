@@ -74,6 +74,7 @@ def alike(fit: Posterior) -> CheckResult | None:
         text + (f", {_places(worst.rows, fit.model)}" if worst.probability < limit else ""),
         f"the error model takes that for chance between runs, and answers there are off by about as much{off}; "
         f"{laws_that_bend(fit)}",
+        [one.eval for one in found if one.probability < limit],
     )
 
 

@@ -10,7 +10,7 @@ from scipy import stats
 from bayeslaw.base.intervals import CI_PROB, SAMPLE
 from bayeslaw.base.numbers import apart, exact, p_value, percent, short
 from bayeslaw.base.words import place
-from bayeslaw.checks.result import CheckResult, largest
+from bayeslaw.checks.result import CheckResult, Group, largest
 from bayeslaw.posterior.draws import Posterior, kept
 from bayeslaw.posterior.likelihood import errors, standardised
 from bayeslaw.posterior.prediction import at_rows, batch_noise, enough, of_new_runs, pieces, thinned
@@ -71,17 +71,18 @@ def coverage(fit: Posterior) -> CheckResult:
 
 def misfit(fit: Posterior) -> CheckResult:
     """Systematic residuals: of every combination of size, share and the like, and of every part of the runs."""
-    score, limit, where = largest(_groups(fit), MOST_MISSED)
+    score, limit, where, losses = largest(_groups(fit), MOST_MISSED)
     return CheckResult.judged(
         "misfit by group",
         score,
         limit,
         f"the law is off most in {where}; chance explains {limit:.2f} standard errors",
         "answers there are off by about as much: pool more coefficients, or use a law that can bend there",
+        losses,
     )
 
 
-def _groups(fit: Posterior) -> Iterator[tuple[float, str]]:
+def _groups(fit: Posterior) -> Iterator[Group]:
     """Mean residual of every group of measurements, in standard errors of runs that share errors, and in words."""
     law, design = fit.model.law, fit.model.design
     z, scale = residuals(fit)
@@ -102,7 +103,7 @@ def _groups(fit: Posterior) -> Iterator[tuple[float, str]]:
                 score = float(abs(group["z"].sum()) / np.sqrt(variance_of_sum(fit, group)))
                 side = f"measured {'above' if miss > 0 else 'below'} it"
                 far = f"{score:.2f}" if score >= LEAST_SCORE else f"not even {exact(LEAST_SCORE)}"
-                yield score, f"{where} by {apart(miss)} ({side}, {far} standard errors)"
+                yield Group(score, f"{where} by {apart(miss)} ({side}, {far} standard errors)", e)
 
 
 @kept

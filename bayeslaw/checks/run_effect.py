@@ -35,4 +35,5 @@ def run_effect(fit: Posterior) -> CheckResult | None:
         f"replicated runs, expects at most {short(most, 2)}",
         "the run effect may have taken a misfit of the law for chance, with the mean law far off: compare with "
         f"noise=bl.Noise(correlated=False), or {laws_that_bend(fit)}",
+        spread["eval"].values[spread.values > most].tolist(),
     )

@@ -55,6 +55,7 @@ def in_range(fit: Posterior) -> CheckResult:
         + ("" if not each else " and were included on request" if included else " and stayed out of the fit"),
         f"what the fit says of the {share.idxmax()} loss there rests on the law alone: fit all rows with "
         "outside='include', or take a law that holds there",
+        share.index[share > MOST_OUTSIDE],
     )
 
 

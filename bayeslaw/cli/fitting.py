@@ -34,7 +34,7 @@ def fit(
     chains: options.Chains = 4,
     outside: options.Outside = None,
     robust: options.Robust = False,
-    law_alone: options.LawAlone = False,
+    misfit: options.Misfit = None,
     warmup: options.Warmup = None,
     before: options.Before = None,
     memory: options.Memory = None,
@@ -45,7 +45,7 @@ def fit(
     """
     units = options.read_units(unit, bytes_per_token)
     model = model_of(
-        law, runs, columns, loss, units, by, prior, reference, outside, robust, warmup, before, memory, role, law_alone
+        law, runs, columns, loss, units, by, prior, reference, outside, robust, warmup, before, memory, role, misfit
     )
     result = sampled(model, output, draws=draws, chains=chains, seed=seed)
     typer.echo(repr(model))
@@ -79,7 +79,7 @@ def model_of(
     before: str | None,
     memory: float | None,
     role: Iterable[str] | None = None,
-    law_alone: bool = False,
+    misfit: bool | None = None,
 ) -> "bl.Model":
     """Return the model that the options of a command describe."""
     from bayeslaw.tables.readers import read_for
@@ -99,6 +99,6 @@ def model_of(
         priors={k: options.read_prior(v) for k, v in options.pairs(prior, "--prior", "alpha=0.35:0.3").items()},
         reference=options.numbers(reference, "--reference", "N=2e5"),
         noise=bl.Noise(robust=robust),
-        misfit=None if law_alone else "scales",
+        misfit="scales" if misfit is None else bl.Misfit() if misfit else None,
         outside=None if outside is None else "include" if outside else "exclude",
     )

@@ -62,7 +62,7 @@ def evaluate(
     chains: Annotated[int | None, Option(min=1, help="Number of chains.  [default: 4, or the fit's]")] = None,
     outside: options.Outside = None,
     robust: options.Robust = False,
-    law_alone: options.LawAlone = False,
+    misfit: options.Misfit = None,
     warmup: options.Warmup = None,
     before: options.Before = None,
     memory: options.Memory = None,
@@ -83,7 +83,8 @@ def evaluate(
             "--reference": reference,
             "--outside": outside,
             "--robust": robust,
-            "--law-alone": law_alone,
+            "--misfit": misfit,
+            "--law-alone": misfit is False,
             "--warmup": warmup,
         }
         of_model |= {"--before": before, "--memory": memory, "--unit": unit, "--bytes-per-token": bytes_per_token}
@@ -99,7 +100,7 @@ def evaluate(
     else:
         units = options.read_units(unit, bytes_per_token)
         of_curves = (warmup, before, memory)
-        more = (*of_curves, role, law_alone)
+        more = (*of_curves, role, misfit)
         model = model_of(law, runs, columns, loss, units, pooled, prior, reference, outside, robust, *more)
     settings = {"seed": 1, **settings}
     asked = options.read_splits(splits or f"by:{','.join(held_out)}", settings["seed"])

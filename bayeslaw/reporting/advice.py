@@ -1,6 +1,6 @@
 """What to do about an answer: nothing without convergence, and nothing without what its failed checks mean for it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from bayeslaw.base.words import counted
@@ -23,10 +23,12 @@ MEANS = {
     "identification": "the runs do not determine a coefficient, and {it} may rest on its prior",
     "boundary shares": "no share was measured where the answer may lie: read {it} as a bound",
     "run effect": "the law may have left its misfit to the run effect: {it} rests on a mean law that may be far off",
-    "misfit by group": "the law misses some of the runs by more than chance: {it} is off by about as much there",
-    "misfit along scales": "the law is off along a scale by more than chance: {it} is off by more beyond the runs",
-    "neighbouring runs": "the run effect has taken a misfit of the law for chance: {it} is off by about as much",
-    "influential runs": "one run alone moves {it}: repeat that run first",
+    "misfit by group": "the law misses some of the runs by more than chance: {it} is less sure than its interval says",
+    "misfit along scales": "the law misses its runs along a scale by more than expected: {it} is less sure than its "
+    "interval says, most of all beyond the runs",
+    "neighbouring runs": "the run effect has taken a misfit of the law for chance: {it} is less sure than its "
+    "interval says",
+    "influential runs": "one run alone may move {it}: repeat that run first",
     "prior sensitivity": "other priors that one could defend give another answer: the priors are part of {it}",
     "fit to the data": "measurements leave their bands too often: the true interval of {it} is wider",
     "scatter": "some runs scatter more than the error model says: what is said of a new run is too sure",
@@ -36,6 +38,9 @@ MEANS = {
 }
 """What a failed check means for an answer, which is named ``it``: from the worst to the mildest."""
 
+BESIDE = "this is about the {losses}, and {it} rests on the {own} alone"
+"""What a failed check means for an answer that rests on other losses."""
+
 WORST = ("range", "trends", "memory", "peak learning rates")
 """Failed checks that are worse for an answer than its own cautions: it may be about something else, or turned round."""
 
@@ -44,7 +49,10 @@ CAUTIONED = ("convergence", "extrapolation")
 
 
 def advised(fit: Posterior, found: Answer, checks: Iterable[CheckResult]) -> Answer:
-    """Return an answer that says what its failed checks mean for it, and recommends nothing without convergence."""
+    """Return an answer that says what its failed checks mean for it, and recommends nothing without convergence.
+
+    A check that failed for losses on which the answer does not rest is no doubt about it.
+    """
     mixing = convergence(fit)
     if mixing is not None and mixing.remedy:
         actions = [f"do not act on this report before the fit has converged: {mixing.remedy}"]
@@ -58,10 +66,21 @@ def advised(fit: Posterior, found: Answer, checks: Iterable[CheckResult]) -> Ans
             verdict=Verdict("red", "do not act", "the fit did not converge"),
         )
     unknown = "this check of the fit failed, and {it} may hang on it"
-    failed = [check.name for check in checks if not check.passed and check.name not in CAUTIONED]
-    failed.sort(key=lambda name: [*MEANS, name].index(name))
-    doubts = {name: MEANS.get(name, unknown).format(it=found.about) for name in failed}
-    return replace(found, doubts=doubts, verdict=_verdict(found, doubts))
+    failed = [check for check in checks if not check.passed and check.name not in CAUTIONED]
+    failed.sort(key=lambda check: [*MEANS, check.name].index(check.name))
+    doubts: dict[str, str] = {}
+    beside: dict[str, str] = {}
+    for check in failed:
+        if check.evals and found.evals and set(check.evals).isdisjoint(found.evals):
+            named = {"losses": _losses(check.evals), "own": _losses(found.evals)}
+            beside[check.name] = BESIDE.format(it=found.about, **named)
+        else:
+            doubts[check.name] = MEANS.get(check.name, unknown).format(it=found.about)
+    return replace(found, doubts=doubts, beside=beside, verdict=_verdict(found, doubts))
+
+
+def _losses(evals: Sequence[str]) -> str:
+    return f"{', '.join(evals)} loss{'es' if len(evals) > 1 else ''}"
 
 
 def _verdict(found: Answer, doubts: Mapping[str, str]) -> Verdict:

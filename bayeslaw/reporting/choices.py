@@ -23,7 +23,15 @@ from bayeslaw.plots.panels import grid
 from bayeslaw.posterior.cautions import cautions
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored, Quantity
-from bayeslaw.reporting.answer import LEAST_PROBABILITY, Answer, columns_of, in_counts, question_of, sizes_of
+from bayeslaw.reporting.answer import (
+    LEAST_PROBABILITY,
+    Answer,
+    columns_of,
+    in_counts,
+    losses_of,
+    question_of,
+    sizes_of,
+)
 from bayeslaw.reporting.figures import Picture, curves
 from bayeslaw.tables.units import called
 
@@ -119,6 +127,7 @@ def mixture(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer
         ],
         best.cautions,
         about="the recommended mixture",
+        evals=losses_of(best),
         headline=f"the mixture with the smallest expected loss is about {_rounded(taken)}",
         planned=sizes_of(best.inputs),
     )
@@ -187,6 +196,7 @@ def durations(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answ
         ],
         chosen.cautions,
         about="the best window",
+        evals=losses_of(chosen),
         headline=f"upsampling is best over about the last {window:.2f} of the training" if window else NO_HELP,
     )
 

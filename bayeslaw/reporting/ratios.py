@@ -17,7 +17,7 @@ from bayeslaw.plots.answers import plot_critical_ratio, plot_ratios
 from bayeslaw.plots.panels import grid
 from bayeslaw.plots.style import cells
 from bayeslaw.posterior.draws import Posterior
-from bayeslaw.reporting.answer import LEAST_PROBABILITY, Answer, question_of
+from bayeslaw.reporting.answer import LEAST_PROBABILITY, Answer, losses_of, question_of
 from bayeslaw.reporting.figures import Picture
 from bayeslaw.tables.units import called
 
@@ -94,6 +94,7 @@ def ratios(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
         _marks(rows),
         about="the critical ratio",
         planned={column: table[column].to_numpy() for column in ("N", "D") if column in table},
+        evals=losses_of(table["ratio"].iloc[0]),
         ratios=found,
         title=f"How much {_subject(fit)} can {_models(fit)} take?",
         headline=_headline([row for row in rows if row.get("N") == largest], largest),

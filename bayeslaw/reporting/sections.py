@@ -86,7 +86,7 @@ def _for(findings: Findings) -> Mapping[str, Any]:
 
 
 def _against(findings: Findings) -> Mapping[str, Any]:
-    order = list(findings.answer.doubts)
+    order = [*findings.answer.doubts, *findings.answer.beside]
     failed = [c for c in findings.checks if not c.passed]
     failed.sort(key=lambda c: order.index(c.name) if c.name in order else -1)
     return {"failed": failed, "answer": findings.answer, "law": findings.fit.model.law}

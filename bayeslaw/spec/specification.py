@@ -64,9 +64,7 @@ class Specification(Described):
         if self.outside is not None and str(self.outside) not in ("exclude", "include"):
             raise unknown_name("choice for outside=", self.outside, ("exclude", "include", None))
         if not (self.misfit is None or isinstance(self.misfit, Misfit) or self.misfit == "scales"):
-            raise UnknownName(
-                f"misfit is {shown(self.misfit)}: give 'scales', a bl.Misfit(...), or None, the law alone"
-            )
+            raise UnknownName(f"misfit is {shown(self.misfit)}: give a misfit, bl.Misfit(...), 'scales' or None")
         if self.monotone == "paper" and self.law.sufficient_shape is None:
             raise LawError(
                 f"the paper of {self.law.name} states no sufficient condition: use monotone='observed' or None"
@@ -98,10 +96,15 @@ class Specification(Described):
 
     def _settled_misfit(self) -> Misfit | None:
         """Return the misfit, none by default for curves and for a single run: there it does not predict better."""
+        if isinstance(self.misfit, Misfit) and not self.misfit.along(self.law.columns):
+            raise LawError(
+                f"{self.law.name} has none of the scales of this misfit ({', '.join(self.misfit.slopes)}): leave it "
+                "out, or give misfit=None (--law-alone)"
+            )
         if self.misfit is None or isinstance(self.misfit, Misfit):
             return self.misfit
         alone = self.law.kind == "schedule" or len(np.unique(self.design.rows["run"])) == 1
-        return None if alone else Misfit()
+        return None if alone or not Misfit().along(self.law.columns) else Misfit()
 
     def _settled_scale(self) -> float:
         """Return the factor on default priors in nats, from the losses of the runs if none is given."""

@@ -12,7 +12,7 @@ import xarray as xr
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
 from bayeslaw.base.numbers import short
-from bayeslaw.base.progress import bar
+from bayeslaw.base.progress import bar, working
 from bayeslaw.decisions import DECISIONS
 from bayeslaw.decisions.question import given
 from bayeslaw.declare.laws import Law
@@ -213,13 +213,14 @@ def plan(
     tables = own if own and not knows(law) else {**known_designs(law, of_law, budget, sources, seed), **own}
     models = {name: _model(law, table, recipe) for name, table in tables.items()}
     every = _model(law, pd.concat([t.assign(run=f"{n} " + t["run"]) for n, t in tables.items()]), recipe)
-    prior = prior_predictive(every, draws=BEFORE, seed=seed)
     name, decades, asks = _asker(law, question, asked)
-    rng = np.random.default_rng([seed, 6])
-    truths = [posterior_of(every, _tree(prior.posterior.isel(draw=[i])), {}, 0.0) for i in range(simulations)]
-    asks_of = [asks(true, rng) for true in truths]
-    scale = np.log10 if decades else np.asarray
-    known = [ask(replace(prior, model=_measured(every, true, rng))) for ask, true in zip(asks_of, truths, strict=True)]
+    rng, scale = np.random.default_rng([seed, 6]), np.log10 if decades else np.asarray
+    with working("drawing truths from the prior", show=progress):
+        prior = prior_predictive(every, draws=BEFORE, seed=seed)
+        truths = [posterior_of(every, _tree(prior.posterior.isel(draw=[i])), {}, 0.0) for i in range(simulations)]
+        asks_of = [asks(true, rng) for true in truths]
+        measured = [_measured(every, true, rng) for true in truths]
+        known = [ask(replace(prior, model=model)) for ask, model in zip(asks_of, measured, strict=True)]
     before, unit = float(np.mean([_width(answer, scale, prob) for answer in known])), known[0].unit
     widths: dict[str, pd.Series] = {}
     covered: dict[str, float] = {}

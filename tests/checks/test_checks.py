@@ -217,7 +217,7 @@ def test_a_size_that_the_law_misses_is_named():
     found = missing(1e9, 1.01, (1e9, 3e9, 1e10, 2e10, 3e10, 1e11))
     assert not found.passed and found.value == pytest.approx(5.3, abs=0.05) and found.limit == 3
     assert "the validation loss at N 1 B in between by 0.79 % (measured above it, 5.26 standard errors)" in found.text
-    assert "the validation loss at N 1 B at the end of the runs" in found.text
+    assert "the validation loss at N 1 B at the end of the runs" in found.text and found.evals == ("validation",)
 
 
 def test_a_large_misfit_is_a_true_percentage():
@@ -329,6 +329,21 @@ def test_a_run_is_left_out_and_not_counted_twice(good, monkeypatch):
     assert few.passed and 1 < few.value < few.limit
 
 
+def test_of_runs_too_heavy_for_weights_only_their_number_is_told_where_none_stands_out(good, monkeypatch):
+    some: Any = answers.influence(good)
+    assert some.passed and re.search(
+        r"the most of \d+ runs; of \d+ others? that cannot be told from these draws", some.text
+    )
+    monkeypatch.setattr(answers, "MOST_PARETO_K", np.inf)
+    none: Any = answers.influence(good)
+    assert none.passed and none.text.endswith("the most of all runs")
+    monkeypatch.setattr(answers, "MOST_PARETO_K", -np.inf)
+    every: Any = answers.influence(good)
+    assert every.passed and every.text.startswith(
+        "how far an answer would move without a run cannot be told from these"
+    )
+
+
 @pytest.mark.parametrize(("robust", "part"), [(False, 1 / 4), (True, 1 / 3)])
 def test_runs_too_heavy_for_weights_are_left_out_as_in_a_linear_law(robust, part):
     """The shift of every answer is that of a fit of the other runs, to a part of the largest."""
@@ -339,7 +354,10 @@ def test_runs_too_heavy_for_weights_are_left_out_as_in_a_linear_law(robust, part
         for t in (table, table[table["N"] != 2e9])
     ]
     found: Any = answers.influence(fits[0])
-    assert "Pareto k above 0.7), as in a linear law" in found.text and not found.passed
+    assert not found.passed and found.text.endswith("look at that run, or repeat it")
+    assert "may move by more than chance explains, and how far cannot be told from these draws" in found.text
+    assert "(Pareto k above 0.7): bl.evaluate(fit.model" in found.text and "standard deviations" not in found.text
+    assert found.value is found.limit is None, "no number is told that weights cannot give"
     sizes = [2e8, 5e8, 1e9, 5e9]
     whole, others = (fit.predict(N=sizes, D=1e11).draws.squeeze("eval") for fit in fits)
     asked = whole.rename(N="answer")

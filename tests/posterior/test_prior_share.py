@@ -68,7 +68,10 @@ def test_correlated_draws_are_no_share(table_for: Callable[..., pd.DataFrame]) -
 @pytest.mark.parametrize("misfit", [None, "scales"])
 @pytest.mark.parametrize(
     ("sizes", "tokens", "constant", "named"),
-    [([5e7, 1e8, 2e8, 4e8], [4.4e9], "D 4.4 B", {"B", "beta"}), ([2e8], [1e9, 3e9, 9e9, 2e10], "N 200 M", {"A", "alpha"})],
+    [
+        ([5e7, 1e8, 2e8, 4e8], [4.4e9], "D 4.4 B", {"B", "beta"}),
+        ([2e8], [1e9, 3e9, 9e9, 2e10], "N 200 M", {"A", "alpha"}),
+    ],
 )
 def test_what_never_varied_in_the_runs_is_the_priors(sizes, tokens, constant, named, misfit):
     fit = chinchilla(sizes, tokens, misfit)

@@ -16,15 +16,17 @@ from markdown_it import MarkdownIt
 import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.checks import CHECKS, CheckResult, Checks
+from bayeslaw.decisions import DECISIONS
 from bayeslaw.declare.laws import Law
 from bayeslaw.errors import ArgumentError, RangeError
 from bayeslaw.posterior.convergence import Convergence
 from bayeslaw.reporting import advice, content, several, writing
 from bayeslaw.reporting.advice import advised
-from bayeslaw.reporting.answer import Verdict
+from bayeslaw.reporting.answer import Verdict, losses_of
 from bayeslaw.reporting.sections import Findings, _against
 from bayeslaw.workflow import Fit
 from tests.stand_ins import stand_in
+from tests.whole.test_cautions_everywhere import ASKED
 
 UNCONVERGED = Convergence(r_hat=1.3, ess=40, divergences=0)
 AGREE = CheckResult("papers' fit", True, "the two agree")
@@ -91,6 +93,40 @@ def test_a_report_of_several_fits_that_disagree_stays_red_where_its_best_has_no_
     none = Verdict("red", "do not act", "the report has no answer to the question")
     monkeypatch.setattr(several, "advised", lambda fit, found, checks: replace(found, verdict=none))
     assert "> **Red: do not act**" in written({"a": sizes, "b": sizes}, tmp_path / "both.md")
+
+
+def test_a_check_that_failed_for_another_loss_is_no_doubt_about_the_answer(table_for, tmp_path, monkeypatch):
+    """A critical ratio rests on the general loss alone, so that what the law misses of the domain loss moves it not."""
+    fit, question = stand_in(models.dcpt, table_for, draws=60), {"N": 5e8, "D": 1e9, "max_rise": 0.02, "baseline": 2.5}
+    found = replace(content.answer(fit, question), cautions=())
+    of_domain, of_general, of_both = (
+        CheckResult("misfit by group", False, "the law is off", evals=evals)
+        for evals in (("domain",), ("general",), ("domain", "general"))
+    )
+    said = advised(fit, found, [of_domain])
+    assert not said.doubts and said.verdict == found.verdict
+    assert said.beside == {
+        "misfit by group": "this is about the domain loss, and the critical ratio rests on the general loss alone"
+    }
+    for failed in (of_general, of_both):
+        said = advised(fit, found, [failed])
+        assert not said.beside and said.verdict.why == said.doubts["misfit by group"] and "loss" not in said.verdict.why
+    monkeypatch.setattr(content, "run_checks", lambda _: Checks((of_domain,)))
+    against = section(written(fit, tmp_path / "dcpt.md", question=question), "What speaks against it")
+    assert "*For this answer*: This is about the domain loss, and the critical ratio rests on the general" in against
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_every_decision_names_the_losses_that_it_rests_on(name, table_for):
+    law, asked, words = ASKED[name]
+    fit = stand_in(models.catalogue[law], table_for, draws=60)
+    if "SOURCE" in words:
+        first, second, *_ = fit.model.design.over["source"]
+        asked = asked | {"mixture": {first: 1.0}, "than": {second: 1.0}}
+    losses = losses_of(getattr(fit, name)(**asked))
+    assert set(losses) <= set(fit.evals) and bool(losses) == (name != "score")
+    if DECISIONS[name].role:
+        assert losses == tuple(fit.model.design.of_role(DECISIONS[name].role))
 
 
 def test_the_doubts_stand_before_the_advice(sizes, tmp_path, monkeypatch):

@@ -1,5 +1,8 @@
 """First designs: what they cost, what is expected of them, and what cannot be planned."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -8,7 +11,7 @@ import pytest
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.errors import ArgumentError, LawError, RangeError, UnknownName
+from bayeslaw.errors import ArgumentError, LawError, RangeError, RefitError, UnknownName
 from bayeslaw.posterior.draws import posterior_of
 from bayeslaw.validation import first_design
 from bayeslaw.validation.designs import cost_of, designs, unit_of
@@ -65,6 +68,34 @@ def test_your_own_design_stands_beside_the_others(monkeypatch):
     found = bl.plan(models.cmr_ratio, "loss", 5, designs=own, domain_share=0.6, simulations=3, progress=False)
     assert found.best == "near" and list(found.table["design"]) == ["near", "far"]
     assert found.table["behind"].tolist()[0] == 0 and found.table["behind"].tolist()[1] > 0
+
+
+def test_a_plan_says_what_it_does_from_the_start_on(monkeypatch):
+    """Drawing truths from the prior and asking them takes a while, before the first simulated table is fitted."""
+    said: list[tuple[str, bool]] = []
+
+    @contextmanager
+    def spoken(what: str, *_: Any, show: bool) -> Iterator[Any]:
+        said.append((what, show))
+        yield SimpleNamespace(step=lambda: None)
+
+    monkeypatch.setattr(first_design, "working", spoken)
+    monkeypatch.setattr(first_design, "bar", spoken)
+    draw = first_design.prior_predictive
+
+    def drawn(*args: Any, **settings: Any) -> Any:
+        said.append(("drawn", True))
+        return draw(*args, **settings)
+
+    monkeypatch.setattr(first_design, "prior_predictive", drawn)
+    monkeypatch.setattr(first_design, "_fitted", lambda *_: None)
+    for progress in (True, False):
+        said.clear()
+        with pytest.raises(RefitError, match="it has too few runs"):
+            bl.plan(models.cmr_ratio, "loss", 4, domain_share=0.6, simulations=2, progress=progress)
+        first, *others = said
+        assert first == ("drawing truths from the prior", progress) and others[0] == ("drawn", True)
+        assert others[1] == ("simulated tables fitted", progress)
 
 
 def test_the_baseline_of_a_simulated_study_is_crossed_inside():
