@@ -63,7 +63,7 @@ def bend(fit: Posterior) -> CheckResult | None:
         -np.log10(p),
         -np.log10(LEAST_PROBABILITY),
         f"{names[worst]} by {apart(members[worst] @ rises[cells])} ({p_value(p)} if errors alone make it rise)",
-        f"{law.name} cannot follow such rises, and its losses are off at the tokens measured too: "
+        f"{law.name} cannot follow such rises, and its predictions are off at the measured tokens too: "
         f"{laws_that_bend(fit)}",
     )
 

@@ -54,9 +54,9 @@ def trends(fit: Posterior) -> CheckResult | None:
         for name in levels
     }
     falls = {name: float(xr.concat(each, "draw").mean()) for name, each in fell.items()}
-    parts = ", ".join(f"{name} {probability(p)}" for name, p in falls.items())
-    text = f"probability that the loss falls over the observed range in {parts}"
-    remedy = "the data disagree with the law's shape"
+    parts = ", ".join(f"{probability(p)} in {name}" for name, p in falls.items())
+    text = f"the loss falls over the observed range with probability {parts}"
+    remedy = f"the data contradict {fit.model.law.name}: check these losses for errors, or use another law"
     return CheckResult.judged("trends", 1 - min(falls.values()), MOST_RISING, text, remedy)
 
 
@@ -90,7 +90,7 @@ def boundary(fit: Posterior, ratios: Mapping[str, CriticalRatio] | None = None) 
         MOST_BEYOND,
         f"the critical ratio{f' at {at}' if at else ''} lies beyond the measured shares ({short(low, 2)} to "
         f"{short(high, 2)}) with probability {probability(chance[at])}",
-        "no run measured shares there: measure a share beyond them, or read the ratio as a bound",
+        "measure a share beyond them, or read the ratio as a bound",
     )
 
 
@@ -122,16 +122,16 @@ def influence(fit: Posterior) -> CheckResult | None:
     beyond = moved > allowed
     at: Any = (moved.where(beyond, -1.0) if beyond.any() else moved).argmax(["run", "answer"])
     most, limit, heavy = moved.isel(at), float(allowed.isel(at)), int((k > MOST_PARETO_K).sum())
-    refit = "bl.evaluate(fit.model, bl.splits.by('run')) refits without each"
-    how = f"; for {heavy} of {k.size} runs, too heavy for weights (Pareto k above {MOST_PARETO_K}), as in a linear law"
+    refit = "bl.evaluate(fit.model, bl.splits.by('run')) refits without each run"
+    how = f"; {heavy} of {k.size} runs need a linear approximation (Pareto k of their weights above {MOST_PARETO_K})"
     return CheckResult.judged(
         "influential runs",
         float(most),
         limit,
-        f"without {run_called(most['run'].item())}, {most['answer'].item()} would move by {float(most):.2f} posterior "
-        f"standard deviations, {'more than chance explains' if beyond.any() else 'the most of all runs'}"
+        f"without {run_called(most['run'].item())}, {most['answer'].item()} would move by {short(float(most), 2)} "
+        f"posterior standard deviations, {'more than chance explains' if beyond.any() else 'the most of all runs'}"
         + (f"{how}: {refit}" if heavy else ""),
-        "look at that run, or repeat it" + ("" if heavy else f"; {refit}"),
+        "check that run for errors, or repeat it" + ("" if heavy else f"; {refit}"),
     )
 
 
@@ -207,9 +207,9 @@ def extrapolation(fit: Posterior, **planned: Any) -> CheckResult:
         columns = xr.Dataset({c: xr.DataArray(np.atleast_1d(v), dims=c) for c, v in numbers.items()})
         numbers |= repeated(design, columns)
     beyond = reach(fit, numbers)
-    remedy = "run something in between, or see how well "
+    remedy = "measure a run in between, or test how well "
     if beyond.column == EPOCHS:
-        remedy = "give the runs as many unique tokens, U, as make their epochs those of the prediction"
+        remedy = "train runs with fewer unique tokens (U), so that their epochs reach those of the prediction"
     elif beyond.column == "domain_share":
         remedy += "each of your shares is predicted without its runs with bl.evaluate(fit.model, "
         remedy += "bl.splits.by('domain_share'))"

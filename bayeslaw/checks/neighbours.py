@@ -63,8 +63,8 @@ def alike(fit: Posterior) -> CheckResult | None:
     worst = min(found, key=lambda one: (one.probability, -one.correlation))
     limit = max(LEAST_PROBABILITY / len(found), 2 / SIMULATIONS)
     text = (
-        f"errors of the {worst.eval} loss correlate by {worst.correlation:.2f} between neighbouring runs "
-        f"({p_value(worst.probability)} if runs err independently)"
+        f"the errors of the {worst.eval} loss have a correlation of {short(worst.correlation, 2)} between neighbouring "
+        f"runs ({p_value(worst.probability)} if runs err independently)"
     )
     off = _ratio_off(fit, {one.eval: one.rows for one in found})
     return CheckResult.judged(
@@ -72,7 +72,7 @@ def alike(fit: Posterior) -> CheckResult | None:
         -np.log10(worst.probability),
         -np.log10(limit),
         text + (f", {_places(worst.rows, fit.model)}" if worst.probability < limit else ""),
-        f"the error model takes that for chance between runs, and answers there are off by about as much{off}; "
+        f"the error model counts that as chance, and predictions there are off by about as much{off}; "
         f"{laws_that_bend(fit)}",
     )
 

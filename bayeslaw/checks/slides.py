@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bayeslaw.base.numbers import apart
+from bayeslaw.base.numbers import apart, short
 from bayeslaw.checks.residuals import MOST_MISSED, part_of, residuals, rows_of, scales, variance_of_sum
 from bayeslaw.checks.result import CheckResult, largest
 from bayeslaw.checks.runs import laws_that_bend
@@ -29,8 +29,8 @@ def slide(fit: Posterior) -> CheckResult | None:
         "misfit along scales",
         score,
         limit,
-        f"the law is off most along {where}; chance explains {limit:.2f} standard errors",
-        f"answers beyond the runs are off by more: {laws_that_bend(fit)}",
+        f"the law is off most along {where}; chance explains {short(limit)} standard errors",
+        f"predictions beyond the runs are off by more: {laws_that_bend(fit)}",
     )
 
 
@@ -50,4 +50,4 @@ def _slides(fit: Posterior) -> Iterator[tuple[float, str]]:
             off = sums["z"] / sums["unit"]
             sides = {"above": str(off.idxmax()), "below": str(off.idxmin())}
             places = " and ".join(f"{apart(off[at])} {side} it at {at}" for side, at in sides.items())
-            yield max(scores), f"{column}, the {e} loss measured {places} ({max(scores):.2f} standard errors)"
+            yield max(scores), f"{column}, the {e} loss measured {places} ({short(max(scores))} standard errors)"

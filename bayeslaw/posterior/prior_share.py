@@ -53,7 +53,7 @@ class PriorShare:
             of.setdefault(where, []).append(name)
         whose = " and ".join(f"{' and '.join(names)} {where}" for where, names in of.items())
         why = f", which have {self.constant}" if self.constant else ""
-        return f"the answer rests more on the prior of {whose} than on the runs{why}"
+        return f"the answer depends more on the prior of {whose} than on the runs{why}"
 
 
 def prior_share(fit: Posterior, draws: xr.DataArray) -> PriorShare:

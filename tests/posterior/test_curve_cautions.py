@@ -162,10 +162,11 @@ def test_runs_of_several_peaks_are_missed_and_fail_a_check(tmp_path):
     assert not mixed.passed and mixed.value == pytest.approx(2) and mixed.limit == VERIFIED["peak"]
     assert usual < 0.01 and missed > 0.05
     assert (
-        "of runs that share L0, the peak learning rates lie between 0.001 and 0.002; lr_annealing holds" in mixed.text
+        "runs that share the coefficient L0 have peak learning rates between 0.001 and 0.002; lr_annealing is valid"
+        in mixed.text
     )
     some, _ = fitted(rows, "L0", "A", "C")
-    assert not some.passed and "that share alpha" in some.text
+    assert not some.passed and "that share the coefficient alpha" in some.text
     each, left = fitted(rows, *models.lr_annealing.coefficients)
     assert each.passed and left < 0.01
 

@@ -79,7 +79,7 @@ def test_the_badge_names_the_worst_reason_against_the_answer_and_the_checks_that
     found = replace(content.answer(sizes, {"flops": 1e18}), cautions=("the prior decides",))
     failed = ["reference run", "scatter", "misfit by group", "trends"]  # in this order they are checked
     said = advised(sizes, found, [CheckResult(name, False, "it failed") for name in failed])
-    assert said.verdict.why.endswith("may be turned round (and 4 others, below)")
+    assert said.verdict.why.endswith("may have the wrong direction (and 4 others, below)")
     told = _against(Findings(sizes, said, [CheckResult(name, False, "") for name in failed]))
     assert [check.name for check in told["failed"]] == list(said.doubts) == failed[::-1]
     mild = advised(sizes, found, [CheckResult(name, False, "it failed") for name in failed[:3]])
