@@ -37,7 +37,7 @@ MEANS = {
 """What a failed check means for an answer, which is named ``it``: from the worst to the mildest."""
 
 WORST = ("range", "trends", "memory", "peak learning rates")
-"""Failed checks that are worse for an answer than its own cautions: it may be about something else, or wrong in direction."""
+"""Failed checks that are worse for an answer than its own cautions: its place or its direction may be wrong."""
 
 CAUTIONED = ("convergence", "extrapolation")
 """Checks whose sentence is a caution of the answer already."""
