@@ -191,7 +191,9 @@ def prior_decides(answers: Mapping[str, Censored]) -> CheckResult:
         There are fewer than two answers, or one has several elements.
     """
     if len(answers) < 2 or any(set(r.draws.dims) != {"chain", "draw"} for r in answers.values()):
-        raise RangeError("give the same single question to at least two fits that differ in their priors")
+        raise RangeError(
+            f"answers has {len(answers)} or several elements each: give at least two, one number from each prior"
+        )
     medians = {name: float(r.median()) for name, r in answers.items()}
     low, high = (pick(medians, key=medians.__getitem__) for pick in (min, max))
     spread = min(float(r.sd()) for r in answers.values())

@@ -172,7 +172,7 @@ def _command(decision: Decision) -> Callable[..., None]:
             from bayeslaw.validation.stacking import Stack, known_to
 
             if safe is not None:
-                raise RangeError("--safe is asked of one fit: leave it out, or leave --also out")
+                raise RangeError("--safe needs a single fit: leave --safe out, or leave --also out")
             fits = load_fits([fit_file, *also])
             stack = Stack.of(fits, lambda fit: getattr(fit, decision.name)(**known_to(fit, asked)))
             print_stack(stack, prob, as_json)

@@ -226,10 +226,10 @@ def _at_most(
     most = dict(at_most or {})
     if available is None:
         if repetitions is not None:
-            raise RangeError("repetitions is a limit on available tokens: give available too")
+            raise RangeError("repetitions limits the use of available tokens: give available too")
         return most
     if D is None or np.ndim(D):
-        raise RangeError("available tokens limit the shares of one run: give one D, its tokens")
+        raise RangeError("available limits the shares of a single run: give one D, its tokens")
     often = 1.0 if repetitions is None else repetitions
     for name, value in {"D": D, "repetitions": often}.items():
         if not 0 < value < np.inf:

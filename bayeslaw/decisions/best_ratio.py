@@ -94,8 +94,8 @@ def best_ratio(
     if D is not None and not counts_epochs:
         known = models.such_as(lambda law: {"domain_share", "D", "U"} <= set(law.columns))
         raise LawError(
-            f"the law {law.name} takes a repeated token for a fresh one: leave D out, which sees each once, or fit a "
-            f"law that counts epochs, such as {known}"
+            f"the law {law.name} counts a repeated token as a new one: leave D out, so that each is seen once, or fit "
+            f"a law that counts epochs, such as {known}"
         )
     asked = where(labels, N=N, domain=domain)
     unique = {"U": tokens} if counts_epochs else {}

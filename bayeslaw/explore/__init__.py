@@ -52,7 +52,7 @@ def explore(fit: Posterior, path: str | Path, *, title: str | None = None, draws
     """
     path = Path(path)
     if path.suffix != ".html":
-        raise StoreError(f"a page to explore is HTML: give a path that ends in .html, not {str(path)!r}")
+        raise StoreError(f"the page {str(path)!r} is no HTML file: give a path that ends in .html")
     if draws < 1:
         raise RangeError(f"draws is {draws}: give at least 1")
     check_writable(path)

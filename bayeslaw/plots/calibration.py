@@ -72,7 +72,7 @@ def plot_coverage(held: Mapping[str, tuple[int, int]], ax: Axes | None = None, p
         if len(numbers) != 2 or not 0 <= numbers[0] <= numbers[1] or numbers[1] < 1:
             raise RangeError(f"held[{name!r}] is {numbers}: give how many intervals held the truth, and of how many")
     if not held:
-        raise RangeError("held names nothing: give at least one row, for example {'dcpt': (57, 60)}")
+        raise RangeError("held is empty: give at least one row, for example {'dcpt': (57, 60)}")
     if ax is None:
         size = (style.COLUMN, 1.2 + 0.2 * len(held))
         ax = plt.subplots(figsize=size, layout="constrained")[1]

@@ -194,7 +194,7 @@ def plot_turning_point(
     x = _line(fit, along)
     line = predict(fit, **{along: x, **at}).draws.sel(eval=goal, drop=True)
     if several := [str(dim) for dim in line.dims if dim not in (*SAMPLE, along)]:
-        raise RangeError(f"{several[0]} has several values: give one, a figure has one line")
+        raise RangeError(f"{several[0]} has several values: give one, since a figure has one line")
     peak = Censored("turning_point", line.idxmax(along), along, fit.mean_name, low=x[0], high=x[-1])
     return plot_along(fit, along, ax, best=peak, prob=prob, **at)
 

@@ -228,7 +228,7 @@ def plot_forest(
         draws[label] = own.sel(eval=eval or fit.evals[-1]) if "eval" in own.dims else own
     dim = next((d for c in draws.values() for d in style.labels(c)), None)
     if dim is None:
-        raise RangeError(f"all groups share {name} in every fit: give one in which it varies, with by=")
+        raise RangeError(f"{name} is the same for all groups in every fit: give a fit in which it varies, with by=")
     groups = next(c for c in draws.values() if dim in c.dims)[dim]
     series = {
         label: c.sel({dim: groups}) if dim in c.dims else c.expand_dims({dim: groups}) for label, c in draws.items()

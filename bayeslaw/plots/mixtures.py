@@ -47,7 +47,7 @@ def plot_mixture(best: Mixture, ax: Axes | None = None, prob: float = CI_PROB) -
         The answer has a mixture for each of several sizes or labels.
     """
     if extra := [str(d) for d in best.recommended.dims if d != "source"]:
-        raise RangeError(f"best has one mixture for every {extra[0]}: ask for a single {extra[0]} to draw it")
+        raise RangeError(f"best has one mixture for every {extra[0]}: ask for a single {extra[0]} to draw one")
     draws = best.draws.transpose("chain", "draw", "source")
     if draws.sizes["source"] == 3:
         return _triangle(draws, best.recommended, style.axes_or_new(ax))
@@ -108,7 +108,7 @@ def plot_sources(fit: Posterior, name: str, ax: Axes | None = None, prob: float 
         raise unknown_name(f"coefficient of {fit.model.law.name}", name, known)
     ax, draws = style.axes_or_new(ax), fit.posterior[name]
     if "source" not in draws.dims:
-        raise RangeError(f"{name} is one number for all sources: plot_prior_posterior shows it")
+        raise RangeError(f"{name} has one value for all sources: draw it with plot_prior_posterior")
     middles = draws.median([d for d in draws.dims if d != "source"])
     farthest = np.argsort(-abs(middles - middles.median()).values)[:MOST_SOURCES]
     shown = draws.isel(source=farthest[np.argsort(middles.values[farthest])])

@@ -149,12 +149,14 @@ def _label(fit: Posterior, early_runs: Runs) -> str:
     """Return the name of the new domain, after all checks."""
     model = fit.model
     if DOMAIN not in model.by.values():
-        raise LawError("no coefficient is pooled by domain, so that a new domain has none of its own: fit with by=")
+        raise LawError("no coefficient is pooled by domain, and a new domain needs one of its own: fit with by=")
     for name, prior in model.coefficient_priors.items():
         if DOMAIN in (prior.dims or ()) and name not in model.by:
-            raise LawError(f"{name} is separate for each domain, so that the others say nothing about it: pool it")
+            raise LawError(
+                f"{name} is separate for each domain, so the other domains do not inform it: pool it with by="
+            )
     if not all(f"{name}_mu" in fit.posterior for name in model.by):
-        raise LawError("least squares knows no populations: fit with method='nuts'")
+        raise LawError("a fit by least squares has no populations: fit with method='nuts'")
     names = list(early_runs.table[DOMAIN].unique()) if DOMAIN in early_runs.table else []
     if len(names) != 1:
         raise DataError(f"the early runs are of {len(names)} domains: give those of one, named in the column 'domain'")
@@ -174,9 +176,11 @@ def _label(fit: Posterior, early_runs: Runs) -> str:
             "give the same"
         )
     if early_runs.area_settings != model.runs.area_settings:
-        raise DataError("the areas of the early runs were computed otherwise than those of the fit: read them alike")
+        raise DataError(
+            "the areas of the early runs have other settings than those of the fit: read both with the same settings"
+        )
     if fit.method == "prior":
-        raise LawError("draws of the prior know none of the runs: fit with method='nuts'")
+        raise LawError("draws from the prior do not depend on the runs: fit with method='nuts'")
     return str(names[0])
 
 

@@ -40,7 +40,9 @@ def several(fits: Mapping[str, Posterior], question: Mapping[str, Any] | None, b
         There are fewer than two.
     """
     if len(fits) < 2:
-        raise RangeError("a report of several fits needs two or more, by name: give the fit itself for a report of one")
+        raise RangeError(
+            "a report of several fits needs at least two, by name: give the fit itself for a report of one"
+        )
     bar.more(2 * len(fits) + 2)
     answers: dict[str, Answer] = {}
     checks: dict[str, list[CheckResult]] = {}

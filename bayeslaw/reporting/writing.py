@@ -39,7 +39,9 @@ def write(
     """Write a report; see `bayeslaw.report`."""
     path = Path(path)
     if path.suffix not in (".md", ".html"):
-        raise StoreError(f"a report is Markdown or HTML: give a path that ends in .md or .html, not {str(path)!r}")
+        raise StoreError(
+            f"the report {str(path)!r} is neither Markdown nor HTML: give a path that ends in .md or .html"
+        )
     with replacing(path) as text, bar("report", 0, show=progress) as shown:
         if isinstance(fits, Mapping):
             name, said = "several.md.jinja", several(fits, question, shown)

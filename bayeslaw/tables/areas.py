@@ -53,7 +53,7 @@ def area_settings(runs: Runs) -> Mapping[str, Any]:
         The runs are no curves.
     """
     if not runs.area_settings:
-        raise DataError("these runs are no curves and have no settings of areas: read them with read_curves")
+        raise DataError("these runs have no settings of areas, since they are no curves: read them with read_curves")
     return runs.area_settings
 
 
@@ -127,7 +127,7 @@ def with_areas(
     """
     names = list(frame["run"].unique())
     if schedule is not None and warmup is not None:
-        raise DataError("warmup= was given beside schedule=, which holds the warm-up: leave warmup= out")
+        raise DataError("warmup= is part of schedule=, which is given too: leave warmup= out")
     if schedule is None and "lr" not in frame:
         raise DataError("a curve needs a column 'lr' with the learning rate, or schedule= with the whole schedule")
     own = logged_schedules(frame, warmup) if schedule is None else _schedules("schedule", schedule, names)

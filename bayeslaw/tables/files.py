@@ -77,7 +77,9 @@ def _read_csv(path: Path, labels: Iterable[str]) -> pd.DataFrame:
         raise ValueError(f"its header names {names[twice].iloc[0]!r} twice")
     frame = read(sep=separator)
     if not isinstance(frame.index, pd.RangeIndex):  # pandas takes the first cells of such rows for an index
-        raise ValueError("its rows have more cells than its header: is there a thousands separator or a last comma")
+        raise ValueError(
+            "its rows have more cells than its header, as with a thousands separator or a comma at their end"
+        )
     if written := [c for c in dict.fromkeys(labels) if c in frame]:
         texts: dict[str, Any] = {"sep": separator, "dtype": str, "keep_default_na": False}
         stripped, exact = read(**texts), read(**texts, skipinitialspace=False).set_axis(frame.columns, axis="columns")

@@ -72,7 +72,7 @@ class Understood:
         """Return it as laws of a kind take it, with some of its validation sets or all."""
         if isinstance(self.table, Runs):
             if evals is not None:
-                raise DataError(f"it takes the {' and '.join(evals)} loss alone: read the runs with that one")
+                raise DataError(f"it uses the {' and '.join(evals)} loss only: read the runs with that loss alone")
             return Reading(self.table, {})
         loss = self.loss
         if evals is not None:

@@ -198,11 +198,11 @@ def calibrate(
         raise RangeError(f"n is {n}: give how many simulations, for example 100")
     levels(prob)  # an error here comes before any fit
     if also is not None and not hasattr(also, "__qualname__"):
-        raise ArgumentError(f"also is {shown(also)}: give a function with a name, by which a folder knows it again")
+        raise ArgumentError(f"also is {shown(also)}: give a function with a name, which identifies it in a folder")
     if draws * chains < RANKED_DRAWS:
-        raise RangeError(f"{chains} x {draws} draws are too few to rank a truth among: ask for {RANKED_DRAWS} at least")
+        raise RangeError(f"{chains} x {draws} draws are too few for the rank of a truth: give at least {RANKED_DRAWS}")
     if settings.get("method", "nuts") != "nuts":
-        raise RangeError("maximum likelihood has no posterior to rank the truth in: leave method= out")
+        raise RangeError("maximum likelihood has no posterior, and a truth has no rank without one: leave method= out")
     settings = refit_settings(jobs, executor, draws=draws, chains=chains, seed=seed, **settings)
     runs = model.runs.sorted_along(model.law.path)
     blank = replace(model, runs=with_losses(runs, np.full((len(runs), len(runs.evals)), HUGE_LOSS)))

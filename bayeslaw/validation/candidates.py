@@ -76,7 +76,7 @@ class Candidates:
         """
         table = _crossed(given) if isinstance(given, Mapping) else _read(fit, given)
         if not len(table):
-            raise DataError("there is no candidate: give at least one run that could be made")
+            raise DataError("candidates is empty: give at least one run that could be made")
         table, by = _understood(fit, table)
         path = fit.model.law.path
         along = numeric(table, path) if path in table else pd.Series(0.0, table.index)

@@ -121,12 +121,12 @@ def _close(one: pd.Series, other: pd.Series) -> "pd.Series[bool]":
 def _psis(name: str, fit: Posterior) -> ELPDData:
     if fit.method == "mle":
         raise RangeError(
-            f"{name!r} is a maximum-likelihood fit, which has no posterior to leave runs out of: compare "
+            f"{name!r} is a maximum-likelihood fit, which has no posterior: compare "
             "bl.evaluate(fit.model, ..., method='mle')"
         )
     if fit.draws < LEAST_PSIS_DRAWS:
         raise RangeError(
-            f"{name!r} has {fit.draws} draws: to leave runs out by weights takes {LEAST_PSIS_DRAWS} or more"
+            f"{name!r} has {fit.draws} draws, too few to leave runs out by weights: sample at least {LEAST_PSIS_DRAWS}"
         )
     tree = xr.DataTree.from_dict({"posterior": fit.posterior, "log_likelihood": log_likelihood(fit).to_dataset()})
     with warnings.catch_warnings():

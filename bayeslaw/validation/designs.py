@@ -8,6 +8,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike
 
+from bayeslaw.base.numbers import exact
 from bayeslaw.decisions.compute import FLOPS_PER_PARAMETER
 from bayeslaw.declare.laws import Law
 from bayeslaw.declare.names import WEIGHT
@@ -102,7 +103,7 @@ def designs(
     if unit_of(law) == "runs":
         count = int(budget)
         if count < 2:
-            raise RangeError(f"budget is {budget:g} runs: give at least 2")
+            raise RangeError(f"budget is {exact(budget)} runs: give at least 2")
         return {f"{count} shares, evenly": _table(law, _Points.crossed([1], [1], _even(count)), tokens, reference)}
     found = _with_share() if "domain_share" in law.columns else _of_size()
     if "N" not in law.columns:
@@ -165,7 +166,7 @@ def _scaled(
     by = {"N": factor**0.5, "D": factor**0.5} if "N" in law.columns else {"D": factor}
     scaled = table.assign(**{c: table[c] * by[c] for c in by})
     if (scaled[list(by)] < 1).any(axis=None):
-        raise RangeError(f"budget is {budget:g} {unit_of(law)}, too little for a single run: give more")
+        raise RangeError(f"budget is {exact(budget)} {unit_of(law)}, too little for a single run: give more")
     return scaled
 
 
@@ -213,8 +214,8 @@ def _swarms(
     count = min(MOST_RUNS, int(budget / each[unit_of(law)]))
     if count < LEAST_RUNS:
         raise RangeError(
-            f"budget is {budget:g} {unit_of(law)}, less than {LEAST_RUNS} runs of the reference run: give more, or a "
-            "smaller reference="
+            f"budget is {exact(budget)} {unit_of(law)}, less than {LEAST_RUNS} runs of the reference run: give more, "
+            "or a smaller reference="
         )
     even, ends = np.full(k, 1 / k), np.eye(k)
     mostly = np.resize(np.vstack([even, 0.6 * ends + 0.4 * even]), (count, k))

@@ -218,11 +218,13 @@ def _tasks(
         try:
             trained = replace(model, runs=runs.select(~fold.test))
         except DataError as e:
-            raise DataError(f"without the fold {fold.label!r} too little is left: {e}") from None
+            raise DataError(f"the runs without the fold {fold.label!r} cannot be fitted: {e}") from None
         _check_labels(trained, held, fold.label, settings.get("method", "nuts"))
         tasks[fold.label] = trained, held
     if not tasks:
-        raise DataError(f"{splits.name} holds out rows outside the law's range only: outside='include' scores them")
+        raise DataError(
+            f"{splits.name} holds out rows outside the law's range only: fit with outside='include' to score them"
+        )
     return tasks
 
 

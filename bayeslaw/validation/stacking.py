@@ -262,8 +262,7 @@ def _alike(answers: Mapping[str, Quantity]) -> dict[str, Quantity]:
         here, there = (answer.draws.isel(dict.fromkeys(SAMPLE, 0), drop=True) for answer in (one, other))
         if unlike or here.sizes != there.sizes or not here.coords.equals(there.coords):
             raise RangeError(
-                f"the answers of {first!r} and {name!r} have different units or labels: ask a question that means the "
-                "same to both"
+                f"the answers of {first!r} and {name!r} have different units or labels: ask both the same question"
             )
     censored = {name: answer for name, answer in answers.items() if isinstance(answer, Censored)}
     if len(censored) < len(answers):
@@ -272,7 +271,10 @@ def _alike(answers: Mapping[str, Quantity]) -> dict[str, Quantity]:
     for answer in censored.values():
         low, high = np.maximum(low, answer.low), np.minimum(high, answer.high)
     if not (low < high).all() if isinstance(low < high, xr.DataArray) else not low < high:
-        raise RangeError(f"the answers of {', '.join(answers)} were searched in ranges that do not meet")
+        raise RangeError(
+            f"the answers of {', '.join(answers)} were searched in ranges without overlap: give each "
+            "fit a question that searches the same range"
+        )
     return {
         name: replace(answer, draws=answer.draws.clip(low, high), low=low, high=high)
         for name, answer in censored.items()

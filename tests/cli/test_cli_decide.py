@@ -102,7 +102,7 @@ def test_a_turning_point_of_both_losses(decide, tmp_path, monkeypatch):
     found = answer(result)
     assert found["median"] == expected.median().item() and found["weight"] == 1000
     alone = CliRunner().invoke(app, ["decide", "critical-ratio", "fit.nc", *words[:2], words[3]])
-    assert alone.exit_code == 2 and "beside is the fit of the domain loss that weight adds to" in alone.stderr
+    assert alone.exit_code == 2 and "beside, the fit of the domain loss, needs the weight of that loss" in alone.stderr
 
 
 def test_equivalent_compute(decide):

@@ -228,7 +228,7 @@ def test_of_several_losses_none_is_taken_for_the_one_that_is_meant(two_sets):
         lambda **k: two_sets.allocation(flops=1e20, **k),
         lambda **k: two_sets.tokens_for(loss=2.5, N=1e9, **k),
     ):
-        with pytest.raises(RangeError, match="^say which loss: eval='c4' or 'pile'$"):
+        with pytest.raises(RangeError, match="^the fit has several losses: name one, eval='c4' or 'pile'$"):
             ask()
         assert ask(eval="pile").inputs["eval"] == "pile"
 

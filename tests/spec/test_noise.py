@@ -416,7 +416,9 @@ def test_who_shares_a_data_order_is_read_from_the_table():
     labels, number = bl.Model(models.chinchilla, bl.read_runs(some), misfit=None).design.batches
     assert sum(label.startswith("shared, D ") for label in labels) == 8
     assert len(labels) == len(rows) - 8 == number.max() + 1
-    with pytest.raises(DataError, match="the table has no column data_order: add it, or leave batch out"):
+    with pytest.raises(
+        DataError, match="needs a column data_order, .* and the table has none: add it, or leave batch out"
+    ):
         bl.Model(models.chinchilla, bl.read_runs(rows.drop(columns="data_order")), noise=Noise(batch=True), misfit=None)
 
 

@@ -244,7 +244,7 @@ def test_a_grid_of_other_columns_is_answered_row_by_row():
             "lr is 'x' in row 1 .counted from 0., which is not a number",
         ),
         (log(S1=1.0), {"warmup": 200}, "column 'S1', which read_curves computes: rename or drop it"),
-        (log(), {"schedule": pd.DataFrame({"lr": [1.0]})}, "table given for schedule: no column 'step'"),
+        (log(), {"schedule": pd.DataFrame({"lr": [1.0]})}, "table given for schedule: there is no column 'step'"),
     ],
 )
 def test_unusable_logs_are_refused_in_one_sentence(rows: pd.DataFrame, settings: Any, words: str) -> None:

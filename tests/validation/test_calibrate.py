@@ -137,8 +137,8 @@ def test_measured_losses_play_no_part(prior_as_posterior):
     [
         (dict(n=0), "n is 0: give how many simulations"),
         (dict(prob=1.2), "give a probability between 0 and 1"),
-        (dict(draws=20), "too few to rank a truth among: ask for 99"),
-        (dict(method="mle"), "no posterior to rank the truth in"),
+        (dict(draws=20), "too few for the rank of a truth: give at least 99"),
+        (dict(method="mle"), "no posterior, and a truth has no rank without one"),
         (dict(jobs=0), "jobs is 0"),
     ],
 )

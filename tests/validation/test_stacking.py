@@ -106,7 +106,7 @@ def test_answers_of_other_ranges_are_taken_within_both():
     assert float(found.draws.max()) == 0.9
     share = [float((part.draws >= 0.9).mean()) for part in parts.values()]
     assert float(found.p_always) == pytest.approx(np.mean(share), abs=0.002)
-    with pytest.raises(RangeError, match="were searched in ranges that do not meet"):
+    with pytest.raises(RangeError, match="were searched in ranges without overlap: give each"):
         Stack.alike({"a": 0.5, "b": 0.5}, {"a": answer(0.2, 0.1, 0.0, 0.4), "b": answer(0.8, 0.1, 0.5, 1.0)})
 
 
