@@ -30,7 +30,7 @@ LEAST_SPREAD = 1e-6
 
 
 def bend(fit: Posterior) -> CheckResult | None:
-    """U-shape alarm: losses that first rise and then fall along runs, held against tables simulated from the fit.
+    """U-shape alarm: losses that first rise and then fall along runs, compared with tables simulated from the fit.
 
     The rise of a run is that of its largest loss above its first. It counts in the errors that differ between runs next
     to each other, since the error model takes rises that these share for large errors. The rise of every run, and the

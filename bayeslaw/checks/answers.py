@@ -1,4 +1,4 @@
-"""Whether the answers hang on little, or lie where nothing was measured."""
+"""Whether the answers depend on a single run, or lie where nothing was measured."""
 
 import warnings
 from collections.abc import Iterator, Mapping
@@ -95,7 +95,7 @@ def boundary(fit: Posterior, ratios: Mapping[str, CriticalRatio] | None = None) 
 
 
 def influence(fit: Posterior) -> CheckResult | None:
-    """Which run moves an answer most when it is left out: by weights (PSIS), or as in a linear law where these fail.
+    """Which run moves an answer most when it is left out: by weights (PSIS), or by a linear law where these fail.
 
     Where runs are few, every one of them moves the answers; what is looked for is one that does so more than by chance.
     """

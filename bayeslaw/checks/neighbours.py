@@ -1,4 +1,4 @@
-"""Whether runs near each other err alike, which the error model takes for chance.
+"""Whether runs near each other err alike, which the error model counts as chance.
 
 Errors of different runs are independent in the model. Where a law cannot follow the losses, runs that are next to each
 other in share or size err to the same side at the same tokens, and the run effect grows until it explains that.

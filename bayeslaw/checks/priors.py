@@ -1,4 +1,4 @@
-"""What the priors decide, and what the data do."""
+"""What the priors decide, and what the data decide."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -83,7 +83,7 @@ def prior_sensitivity(fit: Posterior) -> CheckResult | None:
 
 
 def identification(fit: Posterior) -> CheckResult | None:
-    """Whether an answer of the study rests on its priors, and whether predictions at the runs hang on what stays open.
+    """Whether an answer of the study, or a prediction at the runs, depends on coefficients that the data leave open.
 
     It fails where mixtures leave a source or a direction out, which the best mixture cannot do without, and where the
     answer to the study's own question rests more on a prior than on the runs. What the runs say nothing of (one size,

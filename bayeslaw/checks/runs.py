@@ -39,7 +39,7 @@ def reference(fit: Posterior) -> CheckResult:
 
 
 def in_range(fit: Posterior) -> CheckResult:
-    """Whether the law is claimed to hold where each loss was measured; pure runs (`left_out`) are told, not judged."""
+    """Whether the law is claimed to hold where each loss was measured; pure runs (`left_out`) do not count."""
     law, counts = fit.model.law, left_out(fit.model.law, fit.model.design.rows)
     share = (counts["outside"] - counts["pure"]) / counts["total"]
     each = ", ".join(

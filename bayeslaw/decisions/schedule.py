@@ -67,8 +67,8 @@ class Best(Quantity):
     def _beside(self) -> dict[str, Any]:
         return {"recommended": self.recommended} if self.draws.ndim == 3 else {}
 
-    def _answers(self) -> pd.DataFrame:
-        table = xr.Dataset({"median [interval]": self.text(), "p_best": self.p_best})
+    def _answers(self, prob: float) -> pd.DataFrame:
+        table = xr.Dataset({"median [interval]": self.text(prob), "p_best": self.p_best})
         return table.reset_coords(drop=True).to_dataframe()
 
 

@@ -1,4 +1,4 @@
-"""Scores: what a benchmark will show, through a law of the loss and a law from loss to score."""
+"""Scores of benchmarks, predicted by a law of the loss and a law from loss to score."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB, SAMPLE
-from bayeslaw.base.numbers import percent
+from bayeslaw.base.numbers import level
 from bayeslaw.base.words import place
 from bayeslaw.decisions.schedule import check_law, curve
 from bayeslaw.declare.laws import AREAS
@@ -111,7 +111,7 @@ def plot_curve(
     style.losses(below, draws, rows, counted, "step", prob, fit.model.unit, goal=goal, size=10)
     what = "a new run" if new_run else f"the {fit.mean_name}"
     style.finish(above, run)
-    style.finish(below, note=f"line: median, band: {percent(prob)}, {what}")
+    style.finish(below, note=f"line: median, band: {level(prob)}, {what}")
     return np.array([above, below])
 
 
@@ -156,7 +156,7 @@ def plot_along(
     if best is not None:
         style.mark(ax, best, prob)
     style.scale(ax, x)
-    return style.finish(ax, place(at), f"line: median, band: {percent(prob)}")
+    return style.finish(ax, place(at), f"line: median, band: {level(prob)}")
 
 
 @checked

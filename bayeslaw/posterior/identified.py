@@ -1,4 +1,4 @@
-"""What the runs cannot tell, whatever was measured: sources that never vary apart, columns with a single value."""
+"""What the runs do not determine, whatever was measured: sources that never vary apart, columns with a single value."""
 
 from dataclasses import dataclass
 
@@ -30,7 +30,7 @@ MOST_NAMED = 6
 
 @dataclass(frozen=True)
 class Untold:
-    """Something that the runs cannot tell, in words, and the sources that it is about."""
+    """Something that the runs do not determine, in words, and the sources that it is about."""
 
     text: str
     sources: tuple[str, ...]

@@ -18,6 +18,7 @@ import pandas as pd
 import xarray as xr
 from arviz_stats.base import array_stats
 
+from bayeslaw.base.numbers import short
 from bayeslaw.errors import DataError, LawError, RangeError
 from bayeslaw.posterior.convergence import MOST_PARETO_K
 from bayeslaw.posterior.draws import Posterior, posterior_of
@@ -109,7 +110,8 @@ def new_domain(fit: Posterior, early_runs: Runs, *, draws: int = 1000, seed: int
     reliability = {"pareto_k": round(k, 2), "weighted_draws": log_weight.size}
     reliability["effective_weighted_draws"] = round(effective)
     if not k <= MOST_PARETO_K or effective < LEAST_EFFECTIVE_DRAWS:
-        why = f"inform the coefficients of all domains too much (Pareto's k {k:.2f}, {effective:.0f} effective draws)"
+        told = f"Pareto's k {short(k, 2)}, {short(effective)} effective draws"
+        why = f"inform the coefficients of all domains too much ({told})"
         return _refit(fit, joint, shared, seed, start, why, **reliability)
     position = (rng.random() + np.arange(draws)) / draws
     chosen = rng.permutation(np.minimum(np.searchsorted(np.cumsum(weight), position), weight.size - 1))
@@ -124,7 +126,7 @@ def _refit(
     fit: Posterior, joint: Specification, shared: SharedErrors, seed: int, start: float, why: str, **reliability: float
 ) -> Posterior:
     """Return the fit of all runs together, announced with the time that the fit took."""
-    took = f", which took {fit.seconds:.0f} s without them" if fit.sampled else ""
+    took = f", which took {short(fit.seconds, 2)} s without them" if fit.sampled else ""
     warnings.warn(f"the runs of {shared.domain!r} {why}: all runs are fitted together{took}", stacklevel=5)
     settings = {k: fit.settings[k] for k in OF_SAMPLER if k in fit.settings}
     found = refit(_Compared.of(joint, shared), **settings, seed=seed)

@@ -1,4 +1,4 @@
-"""How much of what a fit knows of an answer is its prior's, and which coefficients bring it in.
+"""The prior's share of the information on an answer, and the coefficients whose priors contribute it.
 
 Power scaling (arXiv:2107.14054) of the answer itself: where the priors of coefficients count a little more, the
 variance of an answer y falls by cov(y, z)^2 for each coefficient z in prior units. Relative to that variance it is

@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from bayeslaw.base.intervals import CI_PROB
+from bayeslaw.base.numbers import short
 from bayeslaw.base.progress import Bar
 from bayeslaw.checks import CheckResult
 from bayeslaw.errors import BayeslawError, RangeError
@@ -129,8 +130,9 @@ def _spread(draws: Mapping[str, Mapping[str, xr.DataArray]]) -> tuple[str, bool]
         if worst <= 1
         else "the fits differ more than any of their intervals shows: report the range over all of them"
     )
-    return f"The medians lie at most {worst:.1f} half-widths of the widest interval apart ({where}): {verdict}.", bool(
-        worst <= 1
+    return (
+        f"The medians lie at most {short(worst, 2)} half-widths of the widest interval apart ({where}): {verdict}.",
+        bool(worst <= 1),
     )
 
 

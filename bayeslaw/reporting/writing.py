@@ -61,7 +61,7 @@ def write(
 
 
 class Beside:
-    """How Markdown says what it has no sign for, with its figures in a folder beside it."""
+    """The parts of a Markdown report that need HTML or a folder of figures."""
 
     transparent = False
 
@@ -93,7 +93,7 @@ class Beside:
 
 
 class Pieces(Beside):
-    """How a page of HTML says the same: in pieces, for which the Markdown has a mark each."""
+    """The same parts of an HTML report, each of which the Markdown holds a mark for."""
 
     def __init__(self) -> None:
         self.kept: list[str] = []

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.base.arguments import checked
-from bayeslaw.base.numbers import exact, short
+from bayeslaw.base.numbers import amount, exact, short
 from bayeslaw.errors import BayeslawError, DataError, unknown_name
 from bayeslaw.tables.power import PowerMemory, annealed_power
 from bayeslaw.tables.reading import Table, as_text, numeric, read_table, texts
@@ -88,7 +88,7 @@ def short_for(table: pd.DataFrame, memory: float) -> str:
     longest, steps = table["step"].max(), 1 / (1 - memory)
     if longest >= FEWEST_MEMORIES * steps or not table["annealed"].any():
         return ""
-    return f"memory {exact(memory)} spans {steps:,.0f} steps, and the longest run has {longest:,.0f}"
+    return f"memory {exact(memory)} spans {amount(steps)} steps, and the longest run has {amount(longest)}"
 
 
 def at_memory(runs: Runs, memory: float) -> Runs:
@@ -173,9 +173,9 @@ def assumed(frame: pd.DataFrame, warmup: int | None) -> str:
         return ""
     latest = late.iloc[-1]
     others = f" (the latest of {len(late)} runs that start late)" if len(late) > 1 else ""
-    rising = f"a linear warm-up over {warmup:,} steps and then " if warmup else ""
+    rising = f"a linear warm-up over {exact(warmup)} steps and then " if warmup else ""
     return (
-        f"before the first row of {latest['run']!r}, step {latest['step']:,.0f}{others}, {rising}its rate of "
+        f"before the first row of {latest['run']!r}, step {exact(latest['step'])}{others}, {rising}its rate of "
         f"{short(latest['lr'])} is assumed: give schedule= if it was another"
     )
 

@@ -1,4 +1,4 @@
-"""What a table is taken for: which columns look like canonical ones, and the runs that it is read as."""
+"""How a table is read: which columns look like canonical ones, and the runs that follow."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -37,7 +37,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Understood:
-    """A table and what it is taken for.
+    """A table and how it is read.
 
     Attributes
     ----------

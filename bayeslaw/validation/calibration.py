@@ -20,7 +20,7 @@ import xarray as xr
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.drawing import drawn
 from bayeslaw.base.intervals import CI_PROB, levels
-from bayeslaw.base.numbers import percent, short
+from bayeslaw.base.numbers import level, percent, short
 from bayeslaw.base.words import counted
 from bayeslaw.errors import ArgumentError, RangeError, shown
 from bayeslaw.posterior.inference import prior_predictive
@@ -116,9 +116,9 @@ class Calibration:
         pooled = float(self.rows["covered"].mean())
         return [
             f"Calibration of {self.model.law.name}: {counted(n, 'simulation')}, {counted(len(table), 'quantity')}",
-            f"{percent(self.prob)} intervals hold the truth in {pooled:.1%} of all cases, by quantity in "
-            f"{table['coverage'].min():.1%} to {table['coverage'].max():.1%} (Monte Carlo standard deviation "
-            f"{table['mc_error'].iloc[0]:.1%})",
+            f"{level(self.prob)} intervals hold the truth in {percent(pooled)} of all cases, by quantity in "
+            f"{percent(table['coverage'].min())} to {percent(table['coverage'].max())} (Monte Carlo standard deviation "
+            f"{percent(table['mc_error'].iloc[0])})",
             f"ranks: p below 0.05 for {low} of {len(table)} quantities, smallest {short(smallest, 2)}, times their "
             f"number {short(min(1.0, smallest * len(table)), 2)}",
             f"refits: {self.diverged} with divergences, {self.unmixed} with R-hat above {MOST_R_HAT}, "

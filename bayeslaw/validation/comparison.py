@@ -15,6 +15,7 @@ import xarray as xr
 from arviz_stats.utils import ELPDData
 
 from bayeslaw.base.arguments import checked
+from bayeslaw.base.numbers import short
 from bayeslaw.base.words import counted, run_called
 from bayeslaw.errors import Caution, DataError, RangeError
 from bayeslaw.posterior.cautions import cautions
@@ -161,7 +162,7 @@ def _table(found: Mapping[str, ELPDData]) -> pd.DataFrame:
         if (number := _bad(e)) > 0:
             warnings.warn(
                 f"the score of {name!r} cannot be trusted: {number} of {e.n_data_points} runs weigh so much that "
-                f"leaving them out needs a refit (Pareto k above {e.good_k:.2f}); compare bl.evaluate(fit.model, "
+                f"leaving them out needs a refit (Pareto k above {short(e.good_k, 2)}); compare bl.evaluate(fit.model, "
                 "bl.splits.by('run')) of each model",
                 stacklevel=3,
             )

@@ -15,7 +15,7 @@ from scipy.special import logsumexp
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
-from bayeslaw.base.numbers import exact, short
+from bayeslaw.base.numbers import level, short
 from bayeslaw.base.words import counted
 from bayeslaw.errors import DataError, RangeError
 from bayeslaw.posterior import inference
@@ -116,8 +116,8 @@ class Evaluation:
         n, runs = len(self.folds), len(self.runs)
         lines = [
             f"Evaluation of {self.model.law.name}: {counted(n, 'refit')}, {self.splits.name}, {self.splits.unit}; "
-            f"{exact(self.prob * 100)} % intervals for a new run",
-            f"joint log predictive density {self.runs['elpd'].sum():.1f} nats over {counted(runs, 'run')}",
+            f"{level(self.prob)} intervals for a new run",
+            f"joint log predictive density {short(self.runs['elpd'].sum(), 4)} nats over {counted(runs, 'run')}",
         ]
         if far := self.beyond:
             label, how_far = next(iter(far.items()))

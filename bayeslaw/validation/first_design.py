@@ -11,7 +11,7 @@ import xarray as xr
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
-from bayeslaw.base.numbers import exact, percent, short
+from bayeslaw.base.numbers import exact, level, short
 from bayeslaw.base.progress import bar
 from bayeslaw.decisions import DECISIONS
 from bayeslaw.decisions.question import given
@@ -114,7 +114,7 @@ class Plan:
         cost = f"{short(self.budget, 2)} {self.cost_unit}"
         return (
             f"First designs of {self.law.name} for {self.question}, {cost}: expected width of the "
-            f"{percent(self.prob)} interval, {short(self.before)}{unit} before any run, over {self.simulations} tables "
+            f"{level(self.prob)} interval, {short(self.before)}{unit} before any run, over {self.simulations} tables "
             "simulated from the prior and fitted"
         )
 

@@ -210,19 +210,19 @@ def _stop(
         gain, _ = values[first].reduction
         return Stop(
             False,
-            f"{_called(plans, first)} would narrow the interval from {width:.3g} to "
-            f"{width - gain:.3g}{unit}, for {_amount(costs[first], plans.unit)}",
+            f"{_called(plans, first)} would narrow the interval from {short(width)} to "
+            f"{short(width - gain)}{unit}, for {_amount(costs[first], plans.unit)}",
         )
     if at_least is not None:
         return Stop(
             True,
-            f"no run{within} narrows the interval, {width:.3g} wide, by {at_least:g}{unit}: the best one "
-            f"by {max(gain, 0):.2g} ({error:.1g})",
+            f"no run{within} narrows the interval, {short(width)} wide, by {exact(at_least)}{unit}: the best one "
+            f"narrows it by {short(max(gain, 0), 2)} (error {short(error, 1)})",
         )
     return Stop(
         True,
-        f"no run{within} narrows the interval, {width:.3g}{unit} wide, by more than the error of the "
-        f"estimate, {LEAST_ERRORS * error:.1g}",
+        f"no run{within} narrows the interval, {short(width)}{unit} wide, by more than the error of the "
+        f"estimate, {short(LEAST_ERRORS * error, 1)}",
     )
 
 

@@ -13,6 +13,7 @@ import xarray as xr
 
 from bayeslaw.base.arguments import checked, named_values
 from bayeslaw.base.intervals import CI_PROB, SAMPLE
+from bayeslaw.base.numbers import as_share, short
 from bayeslaw.errors import ArgumentError, BayeslawError, RangeError, shown, unknown_name
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored, Quantity
@@ -41,7 +42,7 @@ COUNTS = 0.01
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """What several models answer to one question, and their weights; a model of no weight is not asked.
+    """The answers of several models to one question, and their weights; a model without weight gives none.
 
     Attributes
     ----------
@@ -90,7 +91,7 @@ class Stack:
         own = tuple(f"{name}: {caution}" for name, answer in self.answers.items() for caution in answer.cautions)
         about |= {
             "draws": draws.assign_coords(draw=np.arange(draws.sizes["draw"])).transpose(*SAMPLE, ...),
-            "remark": "stacked: " + ", ".join(f"{self.weights[name]:.2f} {name}" for name in self.answers),
+            "remark": "stacked: " + ", ".join(f"{as_share(self.weights[name])} {name}" for name in self.answers),
             "cautions": (*([] if self.agree else [self.agreement]), *own),
         }
         return kind(**about)
@@ -113,7 +114,7 @@ class Stack:
         most, one, other = self.farthest
         if not one:
             return "one law has all the weight"
-        said = f"the medians of {one} and {other} lie {most:.2f} times the sum of their half intervals apart"
+        said = f"the medians of {one} and {other} lie {short(most, 2)} times the sum of their half intervals apart"
         remedy = "; the laws disagree beyond their intervals, and the mixture holds what each says: a run where they "
         return said if self.agree else f"{said}{remedy}differ would tell which is right"
 

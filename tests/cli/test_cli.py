@@ -368,7 +368,9 @@ def test_decide_with_scarce_tokens_or_compute(run, stored):
     best = json.loads(run("decide", "allocation", path, *words, "--json").stdout)
     assert (best["quantity"], best["domain_share"]) == (["N", "D"], 0.5)
     assert best["median"] == fit.allocation(flops=1e12, domain_share=0.5).median().values.tolist()
-    assert "quantity" in run("decide", "allocation", path, *words, "--prob=0.5").stdout
+    printed = run("decide", "allocation", path, *words, "--prob=0.5").stdout
+    assert all(text in printed for text in fit.allocation(flops=1e12, domain_share=0.5).text(0.5).values)
+    assert "50 % interval" in printed and "quantity" in printed
     dear = json.loads(run("decide", "allocation", path, *words, "--flops-per-token=8", "--json").stdout)
     assert (
         dear["flops_per_token"] == 8

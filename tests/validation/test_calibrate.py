@@ -1,6 +1,7 @@
 """Calibration with posteriors that are known: the prior is right where nothing is learned, a narrowed one is not."""
 
 import json
+import re
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,9 @@ def test_every_refit_counts(prior_as_posterior):
     assert list(dict.fromkeys(found.rows["kind"])) == ["coefficient", "error", "loss", "likelihood"]
     assert {"alpha[general]", "sigma[domain]", "eval_correlation", "log_likelihood"} < set(found.rows["quantity"])
     assert "3 with divergences" in repr(found) and "<table" in found._repr_html_()
+    assert re.search(
+        r"89 % intervals hold the truth in \d+ % of all cases, by quantity in \d+ % to \d+ % ", repr(found)
+    )
     assert len(found.plot()) == 4
 
 

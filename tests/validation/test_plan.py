@@ -18,6 +18,7 @@ PLANNED: dict[str, tuple[float, str, list[str]]] = {
     "chinchilla": (1e19, "FLOPs", []),
     "cmr": (3e11, "tokens", []),
     "cmr_ratio": (7, "runs", []),
+    "power_law": (3e11, "tokens", []),
     "data_mixing": (20, "runs", ["web", "code", "books"]),
     "nested_data_mixing": (1e21, "FLOPs", ["web", "code", "books"]),
 }
@@ -43,6 +44,24 @@ def test_the_grid_of_the_paper_has_its_sizes_and_shares():
     np.testing.assert_allclose(sizes / sizes[-1], [0.125, 0.45, 1.0])
     assert grid["run"].nunique() == 27 and grid["domain_share"].nunique() == 9
     assert grid["D"].max() / grid["N"].max() == pytest.approx(1e10 / 1e9), "the ratio of the reference run"
+
+
+def test_a_design_names_only_what_the_law_has():
+    """The power law in tokens has neither shares nor sizes; a law of sizes alone has no shares."""
+    tokens = designs(models.power_law, models.power_law.reference(), 1e12, [], 0)
+    assert list(tokens) == ["one run", "4 runs of one length", "4 lengths, one run each"]
+    lengths = {name: table.groupby("run")["D"].max().nunique() for name, table in tokens.items()}
+    assert list(lengths.values()) == [1, 1, 4] and tokens["4 runs of one length"]["run"].nunique() == 4
+
+    sizes = {"N": bl.Covariate("parameters", "model size", reference=1e9)}
+    floor = {"E": bl.Coefficient(bl.positive(2, spread=0.5), "nats", "floor", why="a test")}
+
+    @bl.law(title="of sizes", source="a test", equation="E", covariates=sizes, coefficients=floor)
+    def of_size(N, /, *, E):
+        return E + 0 * N
+
+    (name, table), *others = designs(of_size, of_size.reference(), 5, [], 0).items()
+    assert name == "5 sizes, one run each" and table["N"].nunique() == 5 and not others
 
 
 def test_more_runs_are_expected_to_narrow_the_answer():
