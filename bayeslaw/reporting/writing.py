@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from bayeslaw.base.files import replacing, replacing_folder
 from bayeslaw.base.intervals import CI_PROB
+from bayeslaw.base.numbers import as_share, level
 from bayeslaw.base.progress import Bar, bar
 from bayeslaw.base.words import counted, label, place
 from bayeslaw.errors import StoreError
@@ -154,6 +155,7 @@ def _rendered(name: str, said: Mapping[str, Any], face: Beside, bar: Bar) -> str
         return environment.get_template(f"sections/{template}.md.jinja").render(told).strip() + "\n"
 
     of_words = {"text": _text, "table": _table, "sentence": _sentence, "counted": counted, "place": place}
+    of_words |= {"level": level, "as_share": as_share}
     of_face = {"equation": face.equation, "badge": face.badge, "fold": face.fold, "unfold": face.unfold}
     environment.filters |= of_words | of_face | {"picture": picture, "section": section}
     return environment.get_template(name).render(said)

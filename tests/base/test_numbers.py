@@ -139,6 +139,7 @@ def test_one_module_formats_the_numbers():
             ):
                 found.add(str(file.relative_to(home)))
     assert found == {"base/numbers.py", *FORMATS_OF_THEIR_OWN}
+    assert not [file for file in home.rglob("*.jinja") if "| format" in file.read_text(encoding="utf-8")]
 
 
 def test_a_table_shows_what_it_holds_and_keeps_it():
