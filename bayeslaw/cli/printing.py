@@ -63,7 +63,7 @@ def note(text: Any) -> None:
 
 
 def caution(cautions: Iterable[str]) -> None:
-    """Print what speaks against an answer on standard error."""
+    """Print the cautions of an answer on standard error."""
     for text in cautions:
         typer.echo(f"bayeslaw: caution: {text}", err=True)
 

@@ -127,7 +127,7 @@ def _with_epochs(ratio: BestRatio, line: Line, budget: xr.DataArray, tokens: xr.
     fits = further <= ratio.high
     rises = line.loss(further.where(fits, ratio.high)) > line.loss(best)
     hurts = rises.mean(SAMPLE).where(fits)
-    remark = "the epochs of each best share, and how probably a further one hurts, stand beside it"
+    remark = "the answer also has the epochs of each best share, and the probability that a further epoch hurts"
     if not hurts.ndim:
         more = (
             f"raises the loss with probability {probability(hurts.item())}" if fits else "has no room in these tokens"

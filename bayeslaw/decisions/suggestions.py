@@ -274,7 +274,7 @@ def _suggestion(law: Law, reading: Reading, read: Understood) -> tuple[Specifica
 
 
 def _unfitness(model: Specification, one: Suggestion) -> tuple[float, ...]:
-    """Return what speaks against a law, the weightiest first.
+    """Return the reasons against a law, the weightiest first.
 
     Varying columns that it leaves out, tenths of the measurements outside its range, a count of epochs where nothing is
     repeated, how few of its columns vary, and how few it has.

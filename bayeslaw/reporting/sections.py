@@ -139,7 +139,7 @@ def _model(findings: Findings) -> Mapping[str, Any]:
 
 SECTIONS = [
     Section("Why believe it", "why", _for),
-    Section("What speaks against it", "against", _against),
+    Section("Why doubt it", "against", _against),
     Section("The evidence", "evidence", _evidence),
     Section("How much the priors and the law matter", "priors", _priors),
     Section("How much is the law's, and how much its misfit's", "misfit", _misfit),

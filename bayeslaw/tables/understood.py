@@ -111,7 +111,7 @@ def understood(table: Table | Runs, loss: Any, units: Mapping[str, Any], columns
     """Return what a table is taken for; `loss`, `units` and `columns` as far as the user has said it."""
     if isinstance(table, Runs):
         below = bool((table.table[table.loss_columns].fillna(0) < 1).all(axis=None))
-        taken = ("every loss is below 1: taken for error rates, 1 - score",) * below
+        taken = ("every loss is below 1 and is read as an error rate, 1 - score",) * below
         return Understood(table, notes=taken, scores=below)
     frame = read_labelled(table, columns)
     unread = frame.drop(columns=[c for c in columns.values() if c in frame])

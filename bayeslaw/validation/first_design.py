@@ -124,8 +124,8 @@ class Plan:
     def _end(self) -> str:
         near = self.table["behind"] <= 2 * self.table["behind_error"]
         alike = [name for name in self.table.loc[near, "design"] if name != self.best]
-        close = f"; not told apart from it by so few tables: {', '.join(alike)}" if alike else ""
-        return f"narrowest: {self.best}{close}. The law is taken for true: what it misses is not simulated"
+        close = f"; so few tables do not separate it from {', '.join(alike)}" if alike else ""
+        return f"narrowest: {self.best}{close}. The simulations assume that the law is true"
 
     def __repr__(self) -> str:
         table = self._shown().to_string(index=False, float_format=short)

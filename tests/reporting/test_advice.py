@@ -99,7 +99,7 @@ def test_the_doubts_stand_before_the_advice(sizes, tmp_path, monkeypatch):
     text = written(sizes, tmp_path / "law.md")
     badge = "> **Amber: believe it with this caveat**"
     assert head(text).index(badge) < head(text).index("- With ")
-    assert "*For this answer*: The law misses some" in section(text, "What speaks against it")
+    assert "*For this answer*: The law misses some" in section(text, "Why doubt it")
 
 
 def test_the_report_checks_its_own_advice(sizes, tmp_path):
@@ -110,7 +110,7 @@ def test_the_report_checks_its_own_advice(sizes, tmp_path):
     assert own.name == "extrapolation" and not own.passed
     assert own == list(sizes.checks(**far.planned))[-1]
     text = written(sizes, tmp_path / "law.md", question={"flops": 1e4 * largest})
-    assert "Failed: extrapolation" in section(text, "What speaks against it")
+    assert "Failed: extrapolation" in section(text, "Why doubt it")
     assert content.checks_of(sizes, content.answer(sizes, {"flops": 1e18}))[-1].passed
 
 
