@@ -11,7 +11,6 @@ from bayeslaw.base.numbers import percent, short
 from bayeslaw.checks.result import CheckResult
 from bayeslaw.decisions.study import study_of
 from bayeslaw.errors import BayeslawError, RangeError
-from bayeslaw.posterior.cautions import MOST_PRIOR
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.identified import untold_coefficients, untold_mixtures
 from bayeslaw.posterior.prediction import at_rows, pieces, thinned
@@ -98,10 +97,10 @@ def identification(fit: Posterior) -> CheckResult | None:
     if mixtures or (untold and decided is None):
         remedy = "the priors decide there: add runs in which these vary, or do not ask for such answers"
         return CheckResult.judged("identification", len(untold), 0, "; ".join(untold), remedy)
-    if decided and decided[1].share > MOST_PRIOR:
+    if decided and decided[1].share > decided[1].limit:
         name, by = decided
         remedy = "; ".join(["add runs that determine it, or do not act on the answer", *untold])
-        return CheckResult.judged("identification", by.share, MOST_PRIOR, f"of the {name}, {by}", remedy)
+        return CheckResult.judged("identification", by.share, by.limit, f"of the {name}, {by}", remedy)
     if not weighable(fit):
         return None
     some, design = thinned(fit), fit.model.design

@@ -111,8 +111,8 @@ def curve(
     """
     check_law(fit)
     columns = where(labels, N=N, domain_share=domain_share, domain=domain)
-    first = schedule.warmups[0][1] if schedule.warmups and schedule.warmups[0][0] == 0 else 0
     if steps is None:
+        first = schedule.warmup
         steps = np.unique(np.linspace(first + 1, len(schedule), min(LINE_POINTS, len(schedule) - first)).round())
     rows = pd.DataFrame({"step": np.atleast_1d(some_numbers(steps, "steps"))})
     areas = curve_columns(rows, fit.model.runs, schedule=schedule, before=before)
@@ -249,6 +249,7 @@ def beyond(fit: Posterior, plans: Mapping[str, Schedule], areas: pd.DataFrame) -
     table, notes = fit.model.runs.table, []
     peaks = table.get("peak", table["lr"])  # older fits have no peaks
     lowest, highest = peaks.min(), peaks.max()
+    least = table.loc[table["step"] > table.get("warmup", 0), "lr"].min()
     for name, plan in plans.items():
         parts = []
         if plan.lr.max() > (1 + RANGE_SLACK) * highest:
@@ -257,6 +258,9 @@ def beyond(fit: Posterior, plans: Mapping[str, Schedule], areas: pd.DataFrame) -
             )
         if plan.lr.max() < (1 - RANGE_SLACK) * lowest:
             parts.append(f"a peak rate of {short(plan.lr.max())}, below the {short(lowest)} of the runs")
+        settled = plan.lr[min(plan.warmup, len(plan) - 1) :].min()
+        if settled < least - RANGE_SLACK * highest:
+            parts.append(f"a rate of {short(settled)}, below the lowest of the runs, {short(least)}")
         if (idle := int((plan.lr == 0).sum())) > 1:
             parts.append(f"{counted(idle, 'step')} at rate 0, which help in the law only")
         own = areas[areas["run"] == name]

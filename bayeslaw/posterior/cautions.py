@@ -65,9 +65,6 @@ WHY = {
 SHARE_SLACK = 0.01
 """Part of the tokens by which a mixture, or a domain share, may lie farther away than any of the runs."""
 
-MOST_PRIOR = 0.5
-"""Share of the prior in the information on an answer above which the answer rests on it."""
-
 MOST_MISSED = 0.005
 """Mean error, relative to the loss, up to which a law fits the runs at their end."""
 
@@ -210,7 +207,7 @@ def cautioned[Q: Quantity](fit: Posterior, answer: Q, mixture: Any = None, **pla
     `mixture` holds the shares that it is about, by the sources of the runs (dim ``source``).
     """
     found = cautions(fit, mixture, **planned)
-    if (prior := prior_share(fit, answer.draws)).share > MOST_PRIOR:
+    if (prior := prior_share(fit, answer.draws)).share > prior.limit:
         found.append(str(prior))
     return replace(answer, cautions=(*answer.cautions, *found))
 

@@ -160,8 +160,7 @@ def with_areas(
         columns = {name: area[done - 1] for name, area in areas.items()}
         columns["annealed_power"] = annealed_power(whole, done, power, settings["warmup_counted"])
         lr = rows["lr"] if "lr" in frame else planned.lr[at - 1]
-        length = planned.warmups[0][1] if planned.warmups and planned.warmups[0][0] == 0 else 0
-        parts.append(rows.assign(lr=lr, **columns, warmup=length, peak=planned.lr.max()))
+        parts.append(rows.assign(lr=lr, **columns, warmup=planned.warmup, peak=planned.lr.max()))
     return pd.concat(parts).loc[frame.index]
 
 

@@ -79,6 +79,11 @@ class Schedule:
     def __len__(self) -> int:
         return len(self.lr)
 
+    @property
+    def warmup(self) -> int:
+        """Steps of the warm-up at the start."""
+        return self.warmups[0][1] if self.warmups and self.warmups[0][0] == 0 else 0
+
     def __add__(self, other: "Schedule") -> "Schedule":
         if not isinstance(other, Schedule):
             return NotImplemented
