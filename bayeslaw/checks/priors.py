@@ -190,9 +190,7 @@ def prior_decides(answers: Mapping[str, Censored]) -> CheckResult:
         There are fewer than two answers, or one has several elements.
     """
     if len(answers) < 2 or any(set(r.draws.dims) != {"chain", "draw"} for r in answers.values()):
-        raise RangeError(
-            f"answers has {len(answers)} or several elements each: give at least two, one number from each prior"
-        )
+        raise RangeError("answers needs two or more single answers: give one without labels for each prior")
     medians = {name: float(r.median()) for name, r in answers.items()}
     low, high = (pick(medians, key=medians.__getitem__) for pick in (min, max))
     spread = min(float(r.sd()) for r in answers.values())

@@ -132,7 +132,7 @@ def load(path: str | Path, law: Law | None = None, kind: type[Specification] = S
 def _read(path: Path) -> tuple[xr.DataTree, dict[str, Any]]:
     """Return what a file holds, after its seal was found whole."""
     if not os.path.isfile(path):
-        raise StoreError(f"no file {str(path)[:80]!r}: check the path")
+        raise StoreError(f"there is no file {str(path)[:80]!r}: check the path")
     try:
         if _is_damaged(path):
             raise StoreError(f"{path} was damaged after fit.save wrote it: restore a copy, or fit again")

@@ -30,7 +30,7 @@ def read_file(path: Path, labels: Iterable[str]) -> pd.DataFrame:
     suffix = written.suffix.lower()
     try:
         if not path.is_file():
-            raise DataError(f"no file {str(path)!r}: check the path")
+            raise DataError(f"there is no file {str(path)!r}: check the path")
         if not path.stat().st_size:
             raise DataError(f"{path} is empty; give a file of {FORMATS} with rows")
         if suffix in ARROW:

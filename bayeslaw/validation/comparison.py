@@ -66,7 +66,9 @@ def compare(entries: Mapping[str, Posterior] | Mapping[str, Evaluation]) -> pd.D
         Some Pareto k are unreliable, or a fit did not converge.
     """
     if len(entries) < 2:
-        raise RangeError("give at least two models to compare, for example bl.compare({'pooled': a, 'by domain': b})")
+        raise RangeError(
+            "compare needs at least two models: give them by name, bl.compare({'pooled': a, 'by domain': b})"
+        )
     exact = {name: e for name, e in entries.items() if isinstance(e, Evaluation)}
     fits = {name: cast(Posterior, e) for name, e in entries.items() if name not in exact}
     if exact and fits:

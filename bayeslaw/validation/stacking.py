@@ -64,7 +64,9 @@ class Stack:
     ) -> "Stack":
         """Ask the models; the arguments are those of `stacked`."""
         if len(entries) < 2:
-            raise RangeError("give at least two models to stack, for example bl.stacked({'a': a, 'b': b}, question)")
+            raise RangeError(
+                "stacked needs at least two models: give them by name, bl.stacked({'a': a, 'b': b}, question)"
+            )
         share = _shares(weights_of(entries) if weights is None else weights, entries)
         answers = {name: _answer(name, entries[name], question) for name, weight in share.items() if weight > 0}
         return cls.alike(share, answers)

@@ -69,7 +69,7 @@ def test_a_model_of_no_weight_is_not_asked(fits):
 
 
 def test_what_cannot_be_stacked_is_refused_in_a_sentence(fits):
-    with pytest.raises(RangeError, match="give at least two models to stack"):
+    with pytest.raises(RangeError, match="stacked needs at least two models"):
         bl.stacked({"one": fits["skaling"]}, lambda fit: fit.predict(**AT))
     with pytest.raises(UnknownName, match="no model .in weights=. 'skalling'; did you mean 'skaling'"):
         bl.stacked(fits, lambda fit: fit.predict(**AT), weights={"skalling": 1.0})
