@@ -63,8 +63,8 @@ def alike(fit: Posterior) -> CheckResult | None:
     worst = min(found, key=lambda one: (one.probability, -one.correlation))
     limit = max(LEAST_PROBABILITY / len(found), 2 / SIMULATIONS)
     text = (
-        f"the errors of the {worst.eval} loss have a correlation of {short(worst.correlation, 2)} between neighbouring "
-        f"runs ({p_value(worst.probability)} if runs err independently)"
+        f"errors of the {worst.eval} loss have correlation {short(worst.correlation, 2)} between neighbouring runs "
+        f"({p_value(worst.probability)} if runs err independently)"
     )
     off = _ratio_off(fit, {one.eval: one.rows for one in found})
     return CheckResult.judged(

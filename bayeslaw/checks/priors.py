@@ -118,11 +118,11 @@ def identification(fit: Posterior) -> CheckResult | None:
     value = hangs[0][0] if hangs else 0.0
     more = f" and {len(unknown) - MOST_NAMED} more" if len(unknown) > MOST_NAMED else ""
     text = (
-        f"the data do not identify {', '.join(unknown[:MOST_NAMED])}{more}; one posterior standard deviation moves "
-        f"predictions inside the design by at most {short(value, 2)} measurement errors, and may move others by more"
+        f"the data do not identify {', '.join(unknown[:MOST_NAMED])}{more}; one posterior sd moves predictions inside "
+        f"the design by at most {short(value, 2)} measurement errors, and others perhaps by more"
         if unknown
-        else f"the data narrow every coefficient ({least[1]} least, by {percent(least[0])} of its prior variance); the "
-        "check of prior sensitivity says how far the answers depend on the priors"
+        else f"the data narrow every coefficient ({least[1]} least, by {percent(least[0])} of its prior variance); see "
+        "prior sensitivity for the answers"
     )
     text = "; ".join([*untold, text])
     worst = "; ".join(text for effect, text in hangs[:3] if effect > MOST_EFFECT)

@@ -31,8 +31,8 @@ def run_effect(fit: Posterior) -> CheckResult | None:
         "run effect",
         largest,
         most,
-        f"the errors of whole runs have a standard deviation of {percent(largest)} of the {worst} loss; the prior, "
-        f"made for replicated runs, expects at most {percent(most)}",
+        f"whole runs have errors of {percent(largest)} of the {worst} loss (standard deviation); the prior, from "
+        f"replicated runs, expects at most {percent(most)}",
         "the run effect may hide a misfit of the law, and the mean law may be far off: compare with "
         f"noise=bl.Noise(correlated=False), or {laws_that_bend(fit)}",
     )

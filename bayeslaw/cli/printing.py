@@ -10,6 +10,7 @@ import typer
 
 from bayeslaw.base.files import replacing
 from bayeslaw.base.numbers import as_share, written
+from bayeslaw.base.numbers import probability as chance
 from bayeslaw.base.progress import working
 from bayeslaw.base.terminal import coloured
 from bayeslaw.cli.options import probability
@@ -106,4 +107,6 @@ def _words(name: str, value: Any) -> str:
         return ", ".join(_words(name, part) for part in value)
     if value is None:
         return "none"
-    return written(name, value) if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return chance(value) if name.startswith("p_") else written(name, value)

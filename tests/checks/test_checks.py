@@ -13,6 +13,7 @@ from scipy import stats
 
 import bayeslaw as bl
 from bayeslaw import models
+from bayeslaw.base.numbers import short
 from bayeslaw.checks import (
     CHECKS,
     CheckResult,
@@ -229,7 +230,7 @@ def test_a_large_misfit_is_a_true_percentage():
 
 def test_a_score_is_shown_with_the_digits_that_decide():
     found = missing(1e9, 1.01, (1e9, 3e9, 1e10, 2e10, 3e10, 1e11))
-    assert f"{found.value:.2f} standard errors" in found.text and "chance explains 3.00 standard" in found.text
+    assert f"{short(found.value)} standard errors" in found.text and "chance explains 3 standard" in found.text
 
 
 def test_the_end_of_runs_that_the_law_misses_is_named():

@@ -562,7 +562,7 @@ def test_evaluate_a_fit(run, fitted, tmp_path):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ("fit.nc", "what to hold out: --by N, or other splits such as --splits largest:N"),
+        ("fit.nc", "what to hold out: give --by N, or other splits such as --splits largest:N"),
         ("fit.nc --by N --splits by:N", "evaluate needs one choice of what to hold out"),
         ("fit.nc --by M", "no column to split by 'M'"),
         ("fit.nc runs.csv --by N", "fit.nc has its own runs and model: leave RUNS.csv out"),

@@ -149,7 +149,7 @@ def test_a_report_takes_what_its_decision_takes(several, sizes, mixing, tmp_path
 
 def test_a_question_that_no_decision_answers_is_refused(table_for, tmp_path):
     fit = stand_in(models.bimix, table_for, draws=60)
-    with pytest.raises(RangeError, match="a report of bimix answers no decision"):
+    with pytest.raises(RangeError, match="bimix answers no decision, so its report takes no question"):
         bl.report(fit, tmp_path / "law.md", question={"D": 1e9}, progress=False)
     assert not list(tmp_path.iterdir())
 

@@ -204,7 +204,7 @@ def test_known_errors_of_measuring_are_part_of_the_scale():
 def test_known_errors_and_correlated_ones_exclude_each_other():
     table = known().runs.table.assign(run="one", D=np.geomspace(1e9, 1e10, 8), N=1e9)
     table = pd.concat([table, table.assign(run="other", N=2e9)])
-    with pytest.raises(DataError, match=r"some measurement errors are known .*bl\.Noise\(correlated=False"):
+    with pytest.raises(DataError, match=r"known measurement errors .*bl\.Noise\(correlated=False"):
         bl.Model(
             models.chinchilla, bl.read_runs(table, loss="validation_loss", loss_sd="validation_loss_sd"), misfit=None
         )

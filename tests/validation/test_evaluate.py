@@ -12,6 +12,7 @@ from scipy.stats import norm
 
 import bayeslaw as bl
 from bayeslaw import models, splits
+from bayeslaw.base.numbers import short
 from bayeslaw.cli.options import read_splits
 from bayeslaw.errors import BayeslawError, DataError, RangeError, RefitError, StoreError, UnknownName
 from bayeslaw.posterior import inference
@@ -263,7 +264,7 @@ def test_the_joint_density_of_held_out_runs(made_up):
     for row in found.runs.itertuples():  # the made-up draws are the same with and without a run
         density = np.exp(whole.sel(run=row.run) - whole.sel(run=row.run).max()).mean()
         assert row.elpd == pytest.approx(float(np.log(density) + whole.sel(run=row.run).max()))
-    assert f"{found.runs['elpd'].sum():.1f} nats over 4 runs" in repr(found)
+    assert f"{short(found.runs['elpd'].sum(), 4)} nats over 4 runs" in repr(found)
 
 
 def test_late_rows_are_predicted_from_the_early_ones(made_up):

@@ -11,6 +11,7 @@ from scipy.special import ndtri
 
 import bayeslaw as bl
 from bayeslaw import models
+from bayeslaw.base.numbers import as_share
 from bayeslaw.errors import ArgumentError, RangeError, UnknownName
 from bayeslaw.posterior.quantity import Censored, Quantity
 from bayeslaw.validation.stacking import Stack, _cells, _common, _on, weights_of
@@ -46,7 +47,7 @@ def test_each_model_gives_as_many_draws_as_its_weight(fits):
 def test_the_weights_are_those_of_the_comparison(fits):
     weight = bl.compare(fits)["weight"]
     found = bl.stacked(fits, lambda fit: fit.predict(**AT))
-    told = {name: f"{weight[name]:.2f} {name}" for name in fits if weight[name] > 0}
+    told = {name: f"{as_share(weight[name])} {name}" for name in fits if weight[name] > 0}
     assert found.remark == "stacked: " + ", ".join(told.values())
 
 
