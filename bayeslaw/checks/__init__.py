@@ -87,5 +87,5 @@ def _cannot(fit: Posterior, name: str) -> str:
     if name in OF_SAMPLES and not fit.sampled:
         return "the draws were not sampled"
     if name in OF_POSTERIORS and not weighable(fit):
-        return f"{counted(fit.draws, 'draw')} are too few for importance weights: sample at least {LEAST_DRAWS}"
+        return f"{counted(fit.draws, 'draw')} are too few for weights: sample {LEAST_DRAWS}"
     return ""

@@ -184,8 +184,8 @@ def scatter(fit: Posterior) -> CheckResult:
         -np.log10(max(p, 1e-300)),
         -np.log10(limit),
         f"{where} scatters most, {short(factor, 2)} times as far as the error model expects ({p_value(p)} among "
-        f"{len(found)} groups of measurements)" + (f", and {others} more scatter beyond chance" if others > 0 else ""),
-        "check these measurements for errors, and the law for a misfit"
+        f"{len(found)} groups of measurements)" + (f", and {others} more beyond chance" if others > 0 else ""),
+        "check these measurements for errors"
         + ("" if fit.noise.robust else ", or give outliers less weight with bl.Noise(robust=True)"),
     )
 

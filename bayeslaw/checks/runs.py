@@ -32,8 +32,7 @@ def reference(fit: Posterior) -> CheckResult:
         "reference run",
         factor,
         MOST_FACTOR,
-        f"the mean of the runs differs from the reference run by a factor of {short(factor, 2)}"
-        + (f" in {name}" if name else ""),
+        f"the runs differ from the reference run by a factor of {short(factor, 2)}" + (f" in {name}" if name else ""),
         f"the priors were stated for runs of its scale: give a reference run of your own, reference={{{name!r}: ...}}",
     )
 

@@ -94,7 +94,7 @@ def test_a_stack_says_where_the_laws_disagree():
     near = Stack.alike(weights, {"a": answer(0.5, 0.05), "b": answer(0.55, 0.05)})
     assert near.agree and near.farthest[0] == pytest.approx(0.05 / (2 * 0.05 * 1.598), rel=0.01)
     far = Stack.alike(weights, {"a": answer(0.3, 0.02), "b": answer(0.6, 0.02)})
-    assert not far.agree and "the medians of a and b lie 4.70 times" in far.agreement
+    assert not far.agree and "the medians of a and b lie 4.7 times" in far.agreement
     assert far.mixture.cautions == (far.agreement,) and near.mixture.cautions == ()
     none = Stack.alike({"a": 1.0, "b": 0.0}, {"a": answer(0.3, 0.02), "b": answer(0.6, 0.02)})
     assert none.agree and set(none.answers) == {"a"}
