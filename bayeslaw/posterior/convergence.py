@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import arviz_stats
 import numpy as np
 
-from bayeslaw.base.numbers import exact, short
+from bayeslaw.base.numbers import exact
 from bayeslaw.base.words import counted
 from bayeslaw.posterior.draws import Posterior, kept
 
@@ -75,7 +75,7 @@ class Convergence:
         mixed = "one chain: R-hat is not known" if self.chains == 1 else f"R-hat at most {r_hat:.3f}"
         mixed += f", {exact(MOST_RHAT)} allowed" if self.r_hat > MOST_RHAT else ""
         many = f"ESS at least {math.floor(self.ess)}" + (f", {LEAST_ESS} needed" if self.ess < LEAST_ESS else "")
-        energy = f", E-BFMI at least {short(self.bfmi, 2)}" if self.bfmi == self.bfmi else ""
+        energy = f", E-BFMI at least {self.bfmi:.2f}" if self.bfmi == self.bfmi else ""
         energy += f", {exact(LEAST_BFMI)} needed" if self.bfmi < LEAST_BFMI else ""
         return f"{mixed}, {many}, {counted(self.divergences, 'divergence')}{energy}"
 

@@ -114,7 +114,7 @@ def test_ratios_and_probabilities():
 FORMATS_OF_THEIR_OWN = {
     "decisions/suggestions.py": "a number of a command line",
     "declare/scale.py": "a value is rounded",
-    "posterior/convergence.py": "R-hat has three decimals everywhere",
+    "posterior/convergence.py": "R-hat has three decimals and E-BFMI two, as everywhere",
     "posterior/shared_errors.py": "a label",
     "posterior/store.py": "a fingerprint",
     "reporting/choices.py": "a value is rounded",

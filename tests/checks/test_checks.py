@@ -450,7 +450,7 @@ def test_single_measurements_have_no_shape_along_tokens():
 def test_a_law_that_rises_is_found(good):
     found: Any = answers.trends(shifted(good, B=lambda b: -b))
     assert (found.passed, found.value, found.limit) == (False, 1.0, 0.5)
-    assert "D below 0.01" in found.text and "N above 0.99" in found.text
+    assert "below 0.01 in D" in found.text and "above 0.99 in N" in found.text
 
 
 def judged(fit: Fit, monkeypatch: pytest.MonkeyPatch, **row: Any) -> Any:
