@@ -31,7 +31,7 @@ def beside_papers_fit(fit: Posterior) -> CheckResult:
         Group(
             by := float(group["apart"].median()),
             f"the {e} loss" + (f" at {place({c: level})}" if c else "") + f" by {short(by, 2)}",
-            e,
+            str(e),
         )
         for c in levels or [""]
         for (e, level), group in frame.groupby(["eval", c or "eval"])

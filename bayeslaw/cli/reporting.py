@@ -1,7 +1,7 @@
 """The commands that check a fit, write a report or a page to explore, and run the demonstration."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -84,7 +84,7 @@ def demo(
     ratios = critical_ratios(fit)
     ratios["0.3 safe"] = [float(ratio.probability_safe(0.3)) for ratio in ratios["ratio"]]
     shown = ratios[["N", "limit", "critical ratio", "of a new run", "0.3 safe"]]
-    formats = {"N": amount, "0.3 safe": probability}
+    formats: dict[str, Any] = {"N": amount, "0.3 safe": probability}
     typer.echo(
         f"\nCritical ratio at {amount(ratios['D'].iloc[0])} tokens: the largest share of Python that keeps the\n"
         f"general loss within the limit, with its {percent(options.probability(None))} interval: in the mean law, and "
