@@ -15,7 +15,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import numpy as np
 
-from bayeslaw.base.numbers import short
+from bayeslaw.base.numbers import amount, short
 from bayeslaw.errors import ArgumentError, RangeError, shown, unknown_name
 
 __all__ = [
@@ -48,15 +48,15 @@ MOST_DRAWS, MOST_CHAINS, MOST_SEED = 1_000_000, 1_000, 2**128
 MOST_STEPS = 10_000_000
 """A schedule holds one rate per step, and no run has more steps; tokens taken for steps have more."""
 
-COUNT = Range(1, MOST_DRAWS, f"at least 1 and at most {MOST_DRAWS:,}")
+COUNT = Range(1, MOST_DRAWS, f"at least 1 and at most {amount(MOST_DRAWS)}")
 
 RANGES = {
     "seed": Range(0, MOST_SEED, "a whole number of 0 or above"),
     "draws": COUNT,
     "tune": COUNT,
     "points": COUNT,
-    "steps": Range(1, MOST_STEPS, f"steps of the optimiser, not tokens: at least 1 and at most {MOST_STEPS:,}"),
-    "chains": Range(1, MOST_CHAINS, f"at least 1 and at most {MOST_CHAINS:,}"),
+    "steps": Range(1, MOST_STEPS, f"steps of the optimiser, not tokens: at least 1 and at most {amount(MOST_STEPS)}"),
+    "chains": Range(1, MOST_CHAINS, f"at least 1 and at most {amount(MOST_CHAINS)}"),
     "cores": Range(1, math.inf, "at least 1"),
     "prob": Range(0, 1, "a probability between 0 and 1, for example 0.89", open=True),
     "target_accept": Range(0, 1, "a probability between 0 and 1, for example 0.95", open=True),

@@ -30,7 +30,7 @@ LEAST_SPREAD = 1e-6
 
 
 def bend(fit: Posterior) -> CheckResult | None:
-    """U-shape alarm: losses that first rise and then fall along runs, held against tables simulated from the fit.
+    """U-shape alarm: losses that first rise and then fall along runs, compared with tables simulated from the fit.
 
     The rise of a run is that of its largest loss above its first. It counts in the errors that differ between runs next
     to each other, since the error model takes rises that these share for large errors. The rise of every run, and the
@@ -65,7 +65,7 @@ def bend(fit: Posterior) -> CheckResult | None:
         -np.log10(p),
         -np.log10(LEAST_PROBABILITY),
         f"{names[worst]} by {apart(members[worst] @ rises[cells])} ({p_value(p)} if errors alone make it rise)",
-        f"{law.name} cannot follow such rises, and its losses are off at the tokens measured too: "
+        f"{law.name} cannot follow such rises, and its predictions are off at the measured tokens too: "
         f"{laws_that_bend(fit)}",
         dict.fromkeys(evals[i] for i in (worst, *beyond)),
     )

@@ -1,4 +1,4 @@
-"""Whether the answers hang on little, or lie where nothing was measured."""
+"""Whether the answers depend on a single run, or lie where nothing was measured."""
 
 import warnings
 from collections.abc import Iterator, Mapping
@@ -52,9 +52,9 @@ def trends(fit: Posterior) -> CheckResult | None:
     fell = {name: xr.concat([_fell(part[name]) for part in pieces_of_draws], "draw") for name in levels}
     falls = {name: float(each.all("eval").mean()) for name, each in fell.items()}
     rising = {e for each in fell.values() for e in fit.evals if float(each.sel(eval=e).mean()) < 1 - MOST_RISING}
-    parts = ", ".join(f"{name} {probability(p)}" for name, p in falls.items())
-    text = f"probability that the loss falls over the observed range in {parts}"
-    remedy = "the data disagree with the law's shape"
+    parts = ", ".join(f"{probability(p)} in {name}" for name, p in falls.items())
+    text = f"the loss falls over the observed range with probability {parts}"
+    remedy = f"the data contradict {fit.model.law.name}: check these losses for errors, or use another law"
     return CheckResult.judged("trends", 1 - min(falls.values()), MOST_RISING, text, remedy, sorted(rising))
 
 
@@ -93,7 +93,7 @@ def boundary(fit: Posterior, ratios: Mapping[str, CriticalRatio] | None = None) 
         MOST_BEYOND,
         f"the critical ratio{f' at {at}' if at else ''} lies beyond the measured shares ({short(low, 2)} to "
         f"{short(high, 2)}) with probability {probability(chance[at])}",
-        "no run measured shares there: measure a share beyond them, or read the ratio as a bound",
+        "measure a share beyond them, or read the ratio as a bound",
     )
 
 
@@ -129,13 +129,13 @@ def influence(fit: Posterior) -> CheckResult | None:
     at: Any = moved.where(among, -1.0).argmax(["run", "answer"])
     most, count = moved.isel(at), int(heavy.sum())
     run, answer = run_called(most["run"].item()), most["answer"].item()
-    refit = "bl.evaluate(fit.model, bl.splits.by('run')) refits without each"
+    refit = "bl.evaluate(fit.model, bl.splits.by('run')) refits without each run"
     untold = f"cannot be told from these draws (Pareto k above {MOST_PARETO_K})"
-    remedy = "look at that run, or repeat it"
+    remedy = "check that run for errors, or repeat it"
     if heavy.isel(run=at["run"]) and beyond.any():
         text = f"without {run}, {answer} may move by more than chance explains, and how far {untold}: {refit}"
         return CheckResult("influential runs", False, f"{text}; {remedy}")
-    far = f"without {run}, {answer} would move by {float(most):.2f} posterior standard deviations"
+    far = f"without {run}, {answer} would move by {short(float(most), 2)} posterior standard deviations"
     if heavy.all():
         text = f"how far an answer would move without a run {untold}"
     elif beyond.any():
@@ -225,9 +225,9 @@ def extrapolation(fit: Posterior, **planned: Any) -> CheckResult:
         columns = xr.Dataset({c: xr.DataArray(np.atleast_1d(v), dims=c) for c, v in numbers.items()})
         numbers |= repeated(design, columns)
     beyond = reach(fit, numbers)
-    remedy = "run something in between, or see how well "
+    remedy = "measure a run in between, or test how well "
     if beyond.column == EPOCHS:
-        remedy = "give the runs as many unique tokens, U, as make their epochs those of the prediction"
+        remedy = "train runs with fewer unique tokens (U), so that their epochs reach those of the prediction"
     elif beyond.column == "domain_share":
         remedy += "each of your shares is predicted without its runs with bl.evaluate(fit.model, "
         remedy += "bl.splits.by('domain_share'))"

@@ -30,8 +30,8 @@ def sources_left_out(fit: Posterior) -> CheckResult | None:
         "sources left out",
         score,
         limit,
-        f"where sources are left out the law is off most in {where}; chance explains {limit:.2f} standard errors",
-        "answers that leave them out are off by about as much: keep some of them with at_least=, or leave those runs "
+        f"where sources are left out the law is off most in {where}; chance explains {short(limit)} standard errors",
+        "predictions without them are off by about as much: keep some of them with at_least=, or leave those runs "
         "out of the table",
         losses,
     )
@@ -55,7 +55,7 @@ def _groups(fit: Posterior) -> Iterator[Group]:
                 yield Group(
                     score,
                     f"the {name} loss without {' and '.join(group)}, measured {short(abs(jump))} {nats} "
-                    f"{'above' if jump > 0 else 'below'} it in {counted(int(rows.sum()), 'row')} ({score:.2f} standard "
-                    "errors)",
+                    f"{'above' if jump > 0 else 'below'} it in {counted(int(rows.sum()), 'row')} ({short(score)} "
+                    "standard errors)",
                     name,
                 )

@@ -76,8 +76,8 @@ def misfit(fit: Posterior) -> CheckResult:
         "misfit by group",
         score,
         limit,
-        f"the law is off most in {where}; chance explains {limit:.2f} standard errors",
-        "answers there are off by about as much: pool more coefficients, or use a law that can bend there",
+        f"the law is off most in {where}; chance explains {short(limit)} standard errors",
+        "predictions there are off by about as much: pool more coefficients, or use a more flexible law",
         losses,
     )
 
@@ -102,7 +102,7 @@ def _groups(fit: Posterior) -> Iterator[Group]:
                 miss = float(group["z"].sum() / (1 / group["scale"]).sum())
                 score = float(abs(group["z"].sum()) / np.sqrt(variance_of_sum(fit, group)))
                 side = f"measured {'above' if miss > 0 else 'below'} it"
-                far = f"{score:.2f}" if score >= LEAST_SCORE else f"not even {exact(LEAST_SCORE)}"
+                far = short(score) if score >= LEAST_SCORE else f"below {exact(LEAST_SCORE)}"
                 yield Group(score, f"{where} by {apart(miss)} ({side}, {far} standard errors)", e)
 
 
@@ -186,8 +186,8 @@ def scatter(fit: Posterior) -> CheckResult:
         -np.log10(limit),
         f"{where} scatters most, {short(factor, 2)} times as far as the error model expects ({p_value(p)} among "
         f"{len(found)} groups of measurements)" + (f", and {others} more beyond chance" if others > 0 else ""),
-        "look there for a fault or a misfit"
-        + ("" if fit.noise.robust else ", or let outliers pull less with bl.Noise(robust=True)"),
+        "check these measurements for errors"
+        + ("" if fit.noise.robust else ", or give outliers less weight with bl.Noise(robust=True)"),
     )
 
 

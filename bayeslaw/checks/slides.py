@@ -48,8 +48,8 @@ def _residual(fit: Posterior) -> CheckResult | None:
         NAME,
         score,
         limit,
-        f"the law is off most along {where}; chance explains {limit:.2f} standard errors",
-        f"answers beyond the runs are off by more: {laws_that_bend(fit)}",
+        f"the law is off most along {where}; chance explains {short(limit)} standard errors",
+        f"predictions beyond the runs are off by more: {laws_that_bend(fit)}",
         losses,
     )
 
@@ -104,5 +104,5 @@ def _slides(fit: Posterior) -> Iterator[Group]:
             off = sums["z"] / sums["unit"]
             sides = {"above": str(off.idxmax()), "below": str(off.idxmin())}
             places = " and ".join(f"{apart(off[at])} {side} it at {at}" for side, at in sides.items())
-            where = f"{column}, the {e} loss measured {places} ({max(scores):.2f} standard errors)"
+            where = f"{column}, the {e} loss measured {places} ({short(max(scores))} standard errors)"
             yield Group(float(max(scores)), where, e)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from bayeslaw.base.numbers import apart
+from bayeslaw.base.numbers import apart, short
 from bayeslaw.base.words import place
 from bayeslaw.checks.residuals import error_scale
 from bayeslaw.checks.result import CheckResult, Group, by_chance, losses_beyond
@@ -28,10 +28,10 @@ def measured_rises(fit: Posterior) -> CheckResult | None:
         "shape prior",
         score,
         limit,
-        f"of the measured losses that the shape prior lets only fall, {where} ({score:.2f} standard errors), the most"
+        f"{where} ({short(score)} standard errors), the largest measured rise where the shape prior forbids one"
         if score > 0
-        else "the measured losses fall wherever the shape prior lets them only fall",
-        "the prior bends the law there: see what the answers are with Model(..., monotone=None)",
+        else "no measured loss rises where the shape prior forbids it",
+        "the prior changes the law there: compare the answers with those of Model(..., monotone=None)",
         losses_beyond(groups, limit),
     )
 

@@ -51,7 +51,7 @@ def fit(
     typer.echo(repr(model))
     typer.echo(result.summary().to_string(float_format=short))
     print_checks(result)
-    typer.echo(f"{output}: {counted(chains, 'chain')} of {counted(draws, 'draw')} in {result.seconds:.0f} s")
+    typer.echo(f"{output}: {counted(chains, 'chain')} of {counted(draws, 'draw')} in {short(result.seconds, 2)} s")
 
 
 def sampled(model: "bl.Model", output: Path, *, draws: int, chains: int, seed: int) -> "bl.Fit":

@@ -138,7 +138,7 @@ def load_fit(path: Path) -> "bl.Fit":
     from bayeslaw import workflow
 
     if not path.is_file():
-        raise StoreError(f"no file {str(path)!r}: give a fit that `bayeslaw fit` wrote")
+        raise StoreError(f"there is no file {str(path)!r}: give a fit that `bayeslaw fit` wrote")
     return workflow.load(path)
 
 

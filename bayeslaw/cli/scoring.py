@@ -75,7 +75,9 @@ def evaluate(
     held_out = [column for column in by or () if "=" not in column]
     pooled = [pair for pair in by or () if "=" in pair]
     if (splits is None) != bool(held_out):
-        raise RangeError("say once what to hold out: --by N, or other splits such as --splits largest:N")
+        raise RangeError(
+            "evaluate needs one choice of what to hold out: give --by N, or other splits such as --splits largest:N"
+        )
     settings: dict[str, Any] = options.given(seed=seed, draws=draws, chains=chains)
     if law.endswith(".nc"):
         of_model: dict[str, Any] = {"--map": columns, "--loss": loss, "--role": role, "--by": pooled, "--prior": prior}
@@ -96,7 +98,9 @@ def evaluate(
         if result.settings.get("method", "nuts") in ("nuts", "mle"):  # refits know no other method
             settings = {**result.settings, **settings}
     elif runs is None:
-        raise RangeError(f"name the measurements after the law, as in: bayeslaw evaluate {law} runs.csv --by N")
+        raise RangeError(
+            f"the law {law} needs measurements: name their file, as in bayeslaw evaluate {law} runs.csv --by N"
+        )
     else:
         units = options.read_units(unit, bytes_per_token)
         of_curves = (warmup, before, memory)

@@ -289,11 +289,11 @@ def _limits(fit: Posterior, rule: str, max_rise: float | None, max_increase: flo
         if bends(fit.model.law):
             return {}
         raise LawError(
-            f"the law {fit.model.law.name} has no turning point: ask a law whose loss rises, then falls with tokens, "
+            f"the law {fit.model.law.name} has no turning point: use a law whose loss rises, then falls with tokens, "
             f"such as {models.such_as(bends)}, or use rule='tolerance' or 'break-even'"
         )
     if len(limits) == 2:
-        raise RangeError("give max_rise (relative, 0.03 is 3 %) or max_increase (nats), not both")
+        raise RangeError("max_rise (relative, 0.03 is 3 %) and max_increase (nats) are two limits: give one of them")
     if max_increase is not None and not np.isfinite(max_increase):
         raise RangeError(f"max_increase is {max_increase}: give a finite number")
     if max_rise is not None and not -1 < max_rise < 1:
@@ -313,7 +313,9 @@ def _turning(
     rise = _rise(fit, eval, columns)
     if weight is None:
         if beside is not None:
-            raise RangeError("beside is the fit of the domain loss that weight adds to: give both or leave beside out")
+            raise RangeError(
+                "beside, the fit of the domain loss, needs the weight of that loss: give weight, or leave beside out"
+            )
         return rise
     if not 0 < weight < np.inf:
         raise RangeError(
@@ -321,7 +323,7 @@ def _turning(
         )
     domain = beside or fit
     if not domain.model.design.of_role("domain"):
-        raise DataError("weight= needs the domain loss: give its fit as beside=, or fit both losses by one law")
+        raise DataError("weight= needs the domain loss: give its fit as beside=, or fit both losses with one law")
     own = only_eval(domain, None)
     wanted, got = (f.posterior.sizes for f in (fit, domain))
     if any(wanted[d] != got[d] for d in SAMPLE):

@@ -92,7 +92,7 @@ def only_eval(fit: Posterior, eval: str | None) -> str:
     """
     first, *others = evals_asked(fit, eval)
     if others:
-        raise RangeError(f"say which loss: eval={' or '.join(map(repr, (first, *others)))}")
+        raise RangeError(f"the fit has several losses: name one, eval={' or '.join(map(repr, (first, *others)))}")
     return first
 
 
@@ -139,15 +139,15 @@ def open_columns(fit: Posterior, asked: Mapping[str, Any], *sought: str) -> xr.D
     if column := next((name for name in sought if name in groups), None):
         varying = [c for c, prior in fit.model.coefficient_priors.items() if column in (prior.dims or ())]
         raise LawError(
-            f"{' and '.join(varying)} vary by {column}, so that the fit says nothing between the {column} of its "
-            f"runs: fit without by={column!r} to choose {column}"
+            f"{' and '.join(varying)} have one value for each {column}, and the fit knows no other {column} than "
+            f"those of its runs: fit without by={column!r} to choose {column}"
         )
     require(law, *sought)
     sources = fit.model.design.over["source"] if WEIGHT in sought else ()
     even = dict.fromkeys(sources, 1 / max(len(sources), 1))
     placeholders = {name: even if name == WEIGHT else OPEN[name] for name in sought}
     if twice := [name for name in sought if name in asked]:
-        raise RangeError(f"{twice[0]} is what the question seeks: leave it out of labels")
+        raise RangeError(f"{twice[0]} is the answer of the question: leave it out of labels")
     columns: xr.Dataset = fit.columns(**placeholders, **asked).drop_vars(sought)
     return columns
 
@@ -157,7 +157,7 @@ def require(law: Law, *columns: str) -> None:
     if missing := [name for name in columns if name not in law.columns]:
         known = models.such_as(lambda law: set(columns) <= set(law.columns))
         raise LawError(
-            f"the law {law.name} does not depend on {' and '.join(missing)}: ask a law that does, such as {known}"
+            f"the law {law.name} does not depend on {' and '.join(missing)}: use a law that does, such as {known}"
         )
 
 

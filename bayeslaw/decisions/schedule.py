@@ -55,7 +55,9 @@ class Best(Quantity):
         """
         expected = self.mean()
         if expected.ndim > 1:
-            raise RangeError("recommended has one candidate per label: choose with .mean().idxmin('candidate')")
+            raise RangeError(
+                "recommended needs an answer without labels: choose for each label with .mean().idxmin('candidate')"
+            )
         label: Hashable = expected["candidate"].values[expected.argmin("candidate")].item()
         return label
 
@@ -65,8 +67,8 @@ class Best(Quantity):
     def _beside(self) -> dict[str, Any]:
         return {"recommended": self.recommended} if self.draws.ndim == 3 else {}
 
-    def _answers(self) -> pd.DataFrame:
-        table = xr.Dataset({"median [interval]": self.text(), "p_best": self.p_best})
+    def _answers(self, prob: float) -> pd.DataFrame:
+        table = xr.Dataset({"median [interval]": self.text(prob), "p_best": self.p_best})
         return table.reset_coords(drop=True).to_dataframe()
 
 
@@ -218,7 +220,7 @@ def check_law(fit: Posterior, *columns: str) -> None:
     law = fit.model.law
     if law.kind != "schedule":
         known = models.such_as(lambda law: law.kind == "schedule")
-        raise LawError(f"the law {law.name} has no schedule: ask a law of training curves, such as {known}")
+        raise LawError(f"the law {law.name} has no schedule: use a law of training curves, such as {known}")
     require(law, *columns)
 
 

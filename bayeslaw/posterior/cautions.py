@@ -119,7 +119,9 @@ class Reach:
         if not missed:
             return WHY[self.column]
         if self.factor > self.limit:
-            return f"on public tables the intervals of laws with a misfit are verified up to a factor of {self.limit:g}"
+            return (
+                f"on public tables intervals of laws with a misfit are verified up to a factor of {exact(self.limit)}"
+            )
         error = next(error for end, error in missed.items() if self.factor <= end)
         return f"there laws with a misfit were off by {percent(error)} on public tables: the interval counts that"
 

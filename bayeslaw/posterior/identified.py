@@ -1,4 +1,4 @@
-"""What the runs cannot tell, whatever was measured: sources that never vary apart, columns with a single value."""
+"""What the runs do not determine, whatever was measured: sources that never vary apart, columns with a single value."""
 
 from dataclasses import dataclass
 
@@ -37,7 +37,7 @@ MOST_NAMED = 6
 
 @dataclass(frozen=True)
 class Untold:
-    """Something that the runs cannot tell, in words, and the sources that it is about."""
+    """Something that the runs do not determine, in words, and the sources that it is about."""
 
     text: str
     sources: tuple[str, ...]
@@ -66,7 +66,7 @@ def _untold_mixtures(fit: Posterior) -> list[Untold]:
     tried = _tried(fit)
     shares, names = tried.values, [str(s) for s in tried["source"].values]
     if len(shares) == 1:
-        return [Untold("all runs have the same mixture: they say nothing of any other", tuple(names))]
+        return [Untold("all runs have the same mixture and say nothing about any other", tuple(names))]
     found, used = [], shares.max(axis=0) > 0
     if absent := [n for n, is_used in zip(names, used, strict=True) if not is_used]:
         found.append(Untold(f"{_listed(absent)} {'is' if len(absent) == 1 else 'are'} in no run", tuple(absent)))
@@ -104,7 +104,7 @@ def mixture_cautions(fit: Posterior, shares: xr.DataArray) -> tuple[str, ...]:
     beyond = (abs(values - values @ axes.T @ axes) > FAR_SHARE).any(axis=-1)
     taken = set(shares["source"].values[(values[beyond] > SAME_SHARE).any(axis=0)])
     reasons = [u.text for u in untold if taken & set(u.sources)]
-    return (f"{'; '.join(reasons)}: of such mixtures the priors decide, not the runs",) if reasons else ()
+    return (f"{'; '.join(reasons)}: the priors decide about such mixtures, not the runs",) if reasons else ()
 
 
 def columns_without_variation(fit: Posterior) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""How much of what a fit knows of an answer is its prior's, and which coefficients bring it in.
+"""The prior's share of the information on an answer, and the coefficients whose priors contribute it.
 
 Power scaling (arXiv:2107.14054) of the answer itself: where the priors of coefficients count a little more, the
 variance of an answer y falls by cov(y, z)^2 for each coefficient z in prior units. Relative to that variance it is
@@ -62,8 +62,8 @@ class PriorShare:
             of.setdefault(where, []).append(name)
         whose = " and ".join(f"{' and '.join(names)} {where}" for where, names in of.items())
         if self.constant:
-            return f"the answer rests on the prior of {whose}: the runs have {self.constant}"
-        return f"the answer rests more on the prior of {whose} than on the runs"
+            return f"the answer depends on the prior of {whose}: the runs have {self.constant}"
+        return f"the answer depends more on the prior of {whose} than on the runs"
 
 
 def prior_share(fit: Posterior, draws: xr.DataArray) -> PriorShare:

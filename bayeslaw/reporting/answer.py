@@ -262,7 +262,7 @@ def spending(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answe
     at = columns_of(of_largest_run(fit, "N", "D"))
     losses = Picture(
         "tokens",
-        f"Bands of the {fit.mean_name} over tokens, one panel per model size, with the measured losses",
+        f"Losses over tokens in the {fit.mean_name}, one panel per model size, with bands and the measured losses",
         lambda: grid(list(sizes["N"]), lambda N, ax: plot_along(fit, "D", ax, **at, N=N)),
     )
     return replace(

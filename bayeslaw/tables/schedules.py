@@ -306,7 +306,7 @@ def from_table(step: ArrayLike, lr: ArrayLike, *, warmup: int | None = None) -> 
         i = int(np.argmax(bad))
         raise RangeError(f"the learning rate is {exact(rate[i])} at step {exact(at[i])}: give rates of 0 or above")
     if at[-1] not in RANGES["steps"]:
-        raise RangeError(f"step is {at[-1]:.0f}: give {RANGES['steps'].wanted}")
+        raise RangeError(f"step is {int(at[-1])}: give {RANGES['steps'].wanted}")
     if warmup is None:
         rises = int(np.argmin(np.append(np.diff(rate) > 0, False)))
         warmup = int(at[rises]) if at[0] == 1 and rises else 0

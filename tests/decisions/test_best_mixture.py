@@ -138,7 +138,7 @@ def test_a_pull_to_a_prior_mixture_has_a_closed_form():
     np.testing.assert_allclose(strong.recommended, [0.1, 0.2, 0.7, 0.0], atol=1e-3)
     gain = best.gain(prior).draws
     np.testing.assert_allclose(gain[0], w[:, 0] @ ([0.1, 0.2, 0.7, 0.0] - best.recommended.values), atol=1e-9)
-    with pytest.raises(RangeError, match="s3 is to have at least 0.1"):
+    with pytest.raises(RangeError, match="the bounds of s3 exclude each other, at least 0.1"):
         fit.best_mixture(near=prior, pull=0.5, at_least={"s3": 0.1})
     for asked in ({"near": prior}, {"pull": 0.1}, {"near": prior, "pull": 0.0}):
         with pytest.raises(RangeError, match="pull"):

@@ -123,7 +123,7 @@ def test_an_answer_that_rests_on_a_prior_names_the_coefficient(fit):
     drawn = np.exp(np.random.default_rng(7).normal(prior["mu"], prior["sigma"], (2, 200, 1)))
     open_ = with_draws(fit, "beta", drawn)
     assert open_.allocation(flops=1e19).cautions == (
-        "the answer rests more on the prior of beta of the validation loss than on the runs",
+        "the answer depends more on the prior of beta of the validation loss than on the runs",
     )
     assert fit.allocation(flops=1e19).cautions == ()
     assert open_.predict(N=5e8, D=fit.model.reference["D"]).cautions == ()  # where beta does not matter

@@ -126,5 +126,5 @@ def test_what_one_share_leaves_open_is_not_what_few_tokens_do():
     fit = bl.Model(law, runs).fit(draws=200, tune=300, chains=2, seed=1, progress=False)
     assert untold_coefficients(fit) == {"one domain share 0.5": ("B", "eta", "C", "gamma", "eps")}
     check: Any = identification(fit)
-    assert not check.passed and "all runs have one domain share 0.5, so that the data hardly narrow eta, " in check.text
+    assert not check.passed and "all runs have one domain share 0.5, so the data hardly narrow eta, " in check.text
     assert "beta" not in check.text.split(";")[0]

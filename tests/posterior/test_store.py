@@ -344,7 +344,7 @@ def test_a_file_that_reaches_out_or_swells_is_refused_before_its_data_are_read(q
     monkeypatch.setattr(xr, "open_datatree", lambda *_, **__: pytest.fail("data were read"))
     with pytest.raises(StoreError, match="give a file written by fit.save") as caught:
         bl.load(path)
-    assert f"holds {FAULTS[spoil]}, as no fit does" in str(caught.value)
+    assert f"holds {FAULTS[spoil]}, which no fit holds" in str(caught.value)
 
 
 def test_one_long_text_in_every_cell_is_refused(quick, tmp_path):

@@ -81,7 +81,7 @@ def test_the_badge_names_the_worst_reason_against_the_answer_and_the_checks_that
     found = replace(content.answer(sizes, {"flops": 1e18}), cautions=("the prior decides",))
     failed = ["reference run", "scatter", "misfit by group", "trends"]  # in this order they are checked
     said = advised(sizes, found, [CheckResult(name, False, "it failed") for name in failed])
-    assert said.verdict.why.endswith("may be turned round (and 4 others, below)")
+    assert said.verdict.why.endswith("may have the wrong direction (and 4 others, below)")
     told = _against(Findings(sizes, said, [CheckResult(name, False, "") for name in failed]))
     assert [check.name for check in told["failed"]] == list(said.doubts) == failed[::-1]
     mild = advised(sizes, found, [CheckResult(name, False, "it failed") for name in failed[:3]])
@@ -135,7 +135,7 @@ def test_the_doubts_stand_before_the_advice(sizes, tmp_path, monkeypatch):
     text = written(sizes, tmp_path / "law.md")
     badge = "> **Amber: believe it with this caveat**"
     assert head(text).index(badge) < head(text).index("- With ")
-    assert "*For this answer*: The law misses some" in section(text, "What speaks against it")
+    assert "*For this answer*: The law misses some" in section(text, "Why doubt it")
 
 
 def test_the_report_checks_its_own_advice(sizes, tmp_path):
@@ -146,7 +146,7 @@ def test_the_report_checks_its_own_advice(sizes, tmp_path):
     assert own.name == "extrapolation" and not own.passed
     assert own == list(sizes.checks(**far.planned))[-1]
     text = written(sizes, tmp_path / "law.md", question={"flops": 1e4 * largest})
-    assert "Failed: extrapolation" in section(text, "What speaks against it")
+    assert "Failed: extrapolation" in section(text, "Why doubt it")
     assert content.checks_of(sizes, content.answer(sizes, {"flops": 1e18}))[-1].passed
 
 
@@ -185,7 +185,7 @@ def test_a_report_takes_what_its_decision_takes(several, sizes, mixing, tmp_path
 
 def test_a_question_that_no_decision_answers_is_refused(table_for, tmp_path):
     fit = stand_in(models.bimix, table_for, draws=60)
-    with pytest.raises(RangeError, match="a report of bimix answers no decision"):
+    with pytest.raises(RangeError, match="bimix answers no decision, so its report takes no question"):
         bl.report(fit, tmp_path / "law.md", question={"D": 1e9}, progress=False)
     assert not list(tmp_path.iterdir())
 
@@ -264,7 +264,7 @@ def test_of_several_losses_none_is_taken_for_the_one_that_is_meant(two_sets):
         lambda **k: two_sets.allocation(flops=1e20, **k),
         lambda **k: two_sets.tokens_for(loss=2.5, N=1e9, **k),
     ):
-        with pytest.raises(RangeError, match="^say which loss: eval='c4' or 'pile'$"):
+        with pytest.raises(RangeError, match="^the fit has several losses: name one, eval='c4' or 'pile'$"):
             ask()
         assert ask(eval="pile").inputs["eval"] == "pile"
 

@@ -73,7 +73,7 @@ def test_a_misfit_is_stated_in_words():
     for kind, value in ((UnknownName, "polynomial"), (ArgumentError, False), (ArgumentError, True)):
         wanted = re.escape(f"misfit is {value!r}: give a misfit, bl.Misfit(...), 'scales' or None") + "$"
         with pytest.raises(kind, match=wanted):
-            bl.Model(models.chinchilla, bl.read_runs(curves(1.0)), misfit=value)
+            bl.Model(models.chinchilla, bl.read_runs(curves(1.0)), misfit=value)  # type: ignore[arg-type]
 
 
 def test_a_misfit_without_a_scale_of_the_law_is_refused():
