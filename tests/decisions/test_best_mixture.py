@@ -114,7 +114,7 @@ def test_tokens_at_hand_and_their_repetitions_are_largest_shares():
         ({"available": {"s0": 1e9}, "D": 1e9, "repetitions": -1}, "repetitions is -1"),
         ({"available": {"s0": -1}, "D": 1e9}, "available of s0 is -1"),
         ({"available": {"s9": 1e9}, "D": 1e9}, r"available=\)"),
-        ({"available": dict.fromkeys(["s0", "s1", "s2", "s3"], 1e9), "D": 1e10}, "the bounds leave no mixture"),
+        ({"available": dict.fromkeys(["s0", "s1", "s2", "s3"], 1e9), "D": 1e10}, "no mixture lies within the bounds"),
         ({"D": 1e9}, "'D'"),
     ],
 )

@@ -285,7 +285,8 @@ def test_a_law_that_has_changed_is_said(file, fitted, monkeypatch):
 
 def test_a_law_that_left_the_catalogue_is_passed_to_load(file, fitted, monkeypatch):
     law = models.catalogue["dcpt"]
-    monkeypatch.delitem(models.catalogue, "dcpt")
+    others = {name: law for name, law in models.catalogue.items() if name != "dcpt"}
+    monkeypatch.setattr(models, "catalogue", others)
     with pytest.raises(
         UnknownName,
         match=r"the law 'dcpt' of .*fit.nc is not in the catalogue of this version: give it, load\(path, law=...\)",

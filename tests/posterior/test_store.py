@@ -220,7 +220,7 @@ def test_a_disk_without_room_is_said_before_sampling(quick, words, tmp_path, mon
         app(words.format("out").split())
     told = capsys.readouterr()
     assert left.value.code == 2 and told.err.startswith(f"bayeslaw: cannot write out{os.sep}fit.nc (")
-    assert "MB are needed and 0.0 MB are free): free some space, or choose another disk" in told.err
+    assert "MB are needed and 0.01 MB are free): free some space, or choose another disk" in told.err
     assert not list((tmp_path / "out").iterdir())
 
 
