@@ -110,7 +110,7 @@ def test_a_plan_says_what_it_does_from_the_start_on(monkeypatch):
     monkeypatch.setattr(first_design, "_fitted", lambda *_: None)
     for progress in (True, False):
         said.clear()
-        with pytest.raises(RefitError, match="it has too few runs"):
+        with pytest.raises(RefitError, match="cannot be fitted: give it more runs"):
             bl.plan(models.cmr_ratio, "loss", 4, domain_share=0.6, simulations=2, progress=progress)
         first, *others = said
         assert first == ("drawing truths from the prior", progress) and others[0] == ("drawn", True)
