@@ -159,14 +159,21 @@ def _decided_by_priors(fit: Posterior) -> tuple[str, PriorShare] | None:
 
 
 def _untold_columns(fit: Posterior) -> list[str]:
-    """Return what columns with a single value leave open: coefficients that the data did not narrow either."""
-    learned: dict[str, float] = {}
-    for name, z in in_prior_units(fit).items() if weighable(fit) else ():
-        learned[name] = float(contraction(z).min())
+    """Return what columns with a single value leave open: coefficients that the data did not narrow either.
+
+    A coefficient that the data of some losses did narrow is named with the others.
+    """
+    narrowed: dict[str, list[Cell]] = {}
+    wide: dict[str, list[Cell]] = {}
+    for cell in unit_cells(fit) if weighable(fit) else ():
+        learned = contraction(cell.draws) >= LEAST_CONTRACTION
+        (narrowed if learned else wide).setdefault(cell.coefficient, []).append(cell)
     found = []
     for one, coefficients in untold_coefficients(fit).items():
-        if theirs := [c for c in coefficients if learned.get(c, 0.0) < LEAST_CONTRACTION]:
-            found.append(f"all runs have {one}, so the data say nothing about {', '.join(theirs)}")
+        theirs = [c for c in coefficients if c not in narrowed]
+        theirs += [cell.label for c in coefficients if c in narrowed for cell in wide.get(c, ())]
+        if theirs:
+            found.append(f"all runs have {one}, so the data hardly narrow {', '.join(theirs)}")
     return found
 
 

@@ -12,7 +12,7 @@ from bayeslaw.base.numbers import short
 from bayeslaw.base.words import counted
 from bayeslaw.cli import options
 from bayeslaw.cli.printing import print_checks
-from bayeslaw.errors import RangeError
+from bayeslaw.errors import LawError, RangeError
 
 __all__ = ["fit", "model_of", "sampled"]
 
@@ -82,6 +82,7 @@ def model_of(
     misfit: bool | None = None,
 ) -> "bl.Model":
     """Return the model that the options of a command describe."""
+    from bayeslaw.spec.misfit import SCALES
     from bayeslaw.tables.readers import read_for
 
     entry = options.law_named(law)
@@ -91,7 +92,7 @@ def model_of(
         raise RangeError(f"the law {law} has no schedule: leave --{' and --'.join(curves)} out")
     names = options.pairs(columns, "--map", "N=params")
     table = read_for(entry.kind, runs, loss=losses, units=units, curves=curves, columns=names)
-    return bl.Model(
+    model = bl.Model(
         entry,
         table,
         by=options.pairs(by, "--by", "E=domain"),
@@ -102,3 +103,8 @@ def model_of(
         misfit="scales" if misfit is None else bl.Misfit() if misfit else None,
         outside=None if outside is None else "include" if outside else "exclude",
     )
+    if misfit and not model.processes:
+        raise LawError(
+            f"{law} has none of the scales of a misfit ({', '.join(SCALES)}): give --law-alone, or leave --misfit out"
+        )
+    return model

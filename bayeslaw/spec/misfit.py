@@ -11,7 +11,7 @@ covariance. The first pivots are measured levels; only their weights meet the me
 other pivots, between and beyond the levels, are drawn from their prior.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
@@ -104,11 +104,6 @@ class Misfit(Described):
     def _about(self) -> tuple[str, list[tuple[str, str]]]:
         return "Misfit: slope of what the law misses", [(k, describe(p)) for k, p in self.slopes.items()]
 
-    def along(self, columns: Collection[str]) -> dict[str, tuple[str, ...]]:
-        """Return the scales that a law's columns have, each with its columns."""
-        every = {name: PRODUCTS.get(name, (name,)) for name in self.slopes}
-        return {name: along for name, along in every.items() if set(along) <= set(columns)}
-
     def over(self, rows: xr.Dataset) -> "Misfit":
         """Return the misfit over the levels of these rows, also for a model of other rows."""
         return replace(self, levels={c: np.unique(rows[c].values) for c in SCALES if c in rows} | dict(self.levels))
@@ -116,11 +111,13 @@ class Misfit(Described):
     def processes(self, rows: xr.Dataset, columns: tuple[str, ...]) -> dict[str, "Process"]:
         """Return the processes along the scales that a law's columns have, for the rows of a design."""
         found = {}
-        for name, along in self.along(columns).items():
-            levels = {c: self.levels.get(c, np.unique(rows[c].values)) for c in along}
-            factors = tuple(_Factor.of(c, x, alone=len(along) == 1) for c, x in levels.items())
-            if len(factors) == 1 or all(f.sampled for f in factors):
-                found[name] = Process(name, factors)
+        for name in self.slopes:
+            along = PRODUCTS.get(name, (name,))
+            if set(along) <= set(columns):
+                levels = {c: self.levels.get(c, np.unique(rows[c].values)) for c in along}
+                factors = tuple(_Factor.of(c, x, alone=len(along) == 1) for c, x in levels.items())
+                if len(factors) == 1 or all(f.sampled for f in factors):
+                    found[name] = Process(name, factors)
         return found
 
 

@@ -97,15 +97,10 @@ class Specification(Described):
 
     def _settled_misfit(self) -> Misfit | None:
         """Return the misfit, none by default for curves and for a single run: there it does not predict better."""
-        if isinstance(self.misfit, Misfit) and not self.misfit.along(self.law.columns):
-            raise LawError(
-                f"{self.law.name} has none of the scales of this misfit ({', '.join(self.misfit.slopes)}): leave it "
-                "out, or give misfit=None (--law-alone)"
-            )
         if self.misfit is None or isinstance(self.misfit, Misfit):
             return self.misfit
         alone = self.law.kind == "schedule" or len(np.unique(self.design.rows["run"])) == 1
-        return None if alone or not Misfit().along(self.law.columns) else Misfit()
+        return None if alone else Misfit()
 
     def _settled_scale(self) -> float:
         """Return the factor on default priors in nats, from the losses of the runs if none is given."""

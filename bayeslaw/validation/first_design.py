@@ -12,7 +12,7 @@ import xarray as xr
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
 from bayeslaw.base.numbers import exact, level, short
-from bayeslaw.base.progress import bar, working
+from bayeslaw.base.progress import bar
 from bayeslaw.decisions import DECISIONS
 from bayeslaw.decisions.question import given
 from bayeslaw.declare.laws import Law
@@ -181,7 +181,7 @@ def plan(
     seed : int
         Of truths, losses and fits.
     progress : bool
-        Show the number of finished fits.
+        Show the number of truths drawn, then that of finished fits.
     **asked
         The arguments of the question. Of a critical ratio without a baseline, that of every simulated study is the loss
         of its truth at a domain share between 0.2 and 0.8, less the limit.
@@ -215,12 +215,13 @@ def plan(
     every = _model(law, pd.concat([t.assign(run=f"{n} " + t["run"]) for n, t in tables.items()]), recipe)
     name, decades, asks = _asker(law, question, asked)
     rng, scale = np.random.default_rng([seed, 6]), np.log10 if decades else np.asarray
-    with working("drawing truths from the prior", show=progress):
-        prior = prior_predictive(every, draws=BEFORE, seed=seed)
+    with bar("truths drawn from the prior", simulations, show=progress) as shown_bar:
+        prior, known = prior_predictive(every, draws=BEFORE, seed=seed), []
         truths = [posterior_of(every, _tree(prior.posterior.isel(draw=[i])), {}, 0.0) for i in range(simulations)]
         asks_of = [asks(true, rng) for true in truths]
-        measured = [_measured(every, true, rng) for true in truths]
-        known = [ask(replace(prior, model=model)) for ask, model in zip(asks_of, measured, strict=True)]
+        for ask, true in zip(asks_of, truths, strict=True):
+            known.append(ask(replace(prior, model=_measured(every, true, rng))))
+            shown_bar.step()
     before, unit = float(np.mean([_width(answer, scale, prob) for answer in known])), known[0].unit
     widths: dict[str, pd.Series] = {}
     covered: dict[str, float] = {}

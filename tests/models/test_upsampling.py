@@ -206,7 +206,7 @@ def test_the_check_fires_where_priors_move_the_answer():
     assert "with the prior much" in moved.text and "measure more windows" in moved.text
     swayed: Any = prior_decides({"inside": answer(0.02), "longer": answer(0.0005)})
     assert not swayed.passed and swayed.value > swayed.limit
-    with pytest.raises(RangeError, match="at least two"):
+    with pytest.raises(RangeError, match="needs two or more single answers"):
         prior_decides({"card": answer(0.02)})
 
 

@@ -112,7 +112,7 @@ def test_a_check_that_failed_for_another_loss_is_no_doubt_about_the_answer(table
         said = advised(fit, found, [failed])
         assert not said.beside and said.verdict.why == said.doubts["misfit by group"] and "loss" not in said.verdict.why
     monkeypatch.setattr(content, "run_checks", lambda _: Checks((of_domain,)))
-    against = section(written(fit, tmp_path / "dcpt.md", question=question), "What speaks against it")
+    against = section(written(fit, tmp_path / "dcpt.md", question=question), "Why doubt it")
     assert "*For this answer*: This is about the domain loss, and the critical ratio rests on the general" in against
 
 

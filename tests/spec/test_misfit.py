@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.errors import ArgumentError, LawError, UnknownName
+from bayeslaw.errors import ArgumentError, UnknownName
 from bayeslaw.posterior.law_and_misfit import law_and_misfit
 from bayeslaw.spec.misfit import SCALES, Misfit
 from bayeslaw.workflow import Fit
@@ -74,17 +74,6 @@ def test_a_misfit_is_stated_in_words():
         wanted = re.escape(f"misfit is {value!r}: give a misfit, bl.Misfit(...), 'scales' or None") + "$"
         with pytest.raises(kind, match=wanted):
             bl.Model(models.chinchilla, bl.read_runs(curves(1.0)), misfit=value)  # type: ignore[arg-type]
-
-
-def test_a_misfit_without_a_scale_of_the_law_is_refused():
-    shares = np.linspace(0.1, 0.9, 6)
-    table = pd.DataFrame({"weight_web": shares, "weight_code": 1 - shares, "loss": 3 - shares, "run": list("abcdef")})
-    runs = bl.read_runs(table)
-    assert bl.Model(models.data_mixing, runs).misfit is None
-    with pytest.raises(LawError, match=r"data_mixing has none of the scales.*or give misfit=None \(--law-alone\)$"):
-        bl.Model(models.data_mixing, runs, misfit=bl.Misfit())
-    with pytest.raises(LawError, match=r"chinchilla has none of the scales of this misfit \(S1\)"):
-        bl.Model(models.chinchilla, bl.read_runs(curves(1.0)), misfit=Misfit({"S1": bl.positive(0.02, spread=0.6)}))
 
 
 def test_a_model_has_a_misfit_unless_its_runs_are_one_or_its_law_is_of_curves():
@@ -215,8 +204,8 @@ def test_the_command_line_adds_a_misfit_where_none_is_the_default_and_names_the_
     single.to_csv(tmp_path / "single.csv", index=False)
     output = ["-o", str(tmp_path / "fit.nc")]
     refused = CliRunner().invoke(app, ["fit", "data_mixing", str(tmp_path / "mixtures.csv"), *output, "--misfit"])
-    assert refused.exit_code == 2 and "data_mixing has none of the scales" in refused.stderr
-    assert refused.stderr.rstrip().endswith("or give misfit=None (--law-alone)")
+    assert refused.exit_code == 2 and "data_mixing has none of the scales of a misfit (N, D, S1, " in refused.stderr
+    assert refused.stderr.rstrip().endswith("give --law-alone, or leave --misfit out")
     asked = ["fit", "power_law", str(tmp_path / "single.csv"), *output, "--draws=20", "--chains=1"]
     for options, given in (([], False), (["--misfit"], True)):
         assert CliRunner().invoke(app, [*asked, *options]).exit_code == 0

@@ -91,19 +91,18 @@ def test_your_own_design_stands_beside_the_others(monkeypatch):
 
 def test_a_plan_says_what_it_does_from_the_start_on(monkeypatch):
     """Drawing truths from the prior and asking them takes a while, before the first simulated table is fitted."""
-    said: list[tuple[str, bool]] = []
+    said: list[Any] = []
 
     @contextmanager
     def spoken(what: str, *_: Any, show: bool) -> Iterator[Any]:
         said.append((what, show))
-        yield SimpleNamespace(step=lambda: None)
+        yield SimpleNamespace(step=lambda: said.append("a step"))
 
-    monkeypatch.setattr(first_design, "working", spoken)
     monkeypatch.setattr(first_design, "bar", spoken)
     draw = first_design.prior_predictive
 
     def drawn(*args: Any, **settings: Any) -> Any:
-        said.append(("drawn", True))
+        said.append("drawn")
         return draw(*args, **settings)
 
     monkeypatch.setattr(first_design, "prior_predictive", drawn)
@@ -112,9 +111,8 @@ def test_a_plan_says_what_it_does_from_the_start_on(monkeypatch):
         said.clear()
         with pytest.raises(RefitError, match="cannot be fitted: give it more runs"):
             bl.plan(models.cmr_ratio, "loss", 4, domain_share=0.6, simulations=2, progress=progress)
-        first, *others = said
-        assert first == ("drawing truths from the prior", progress) and others[0] == ("drawn", True)
-        assert others[1] == ("simulated tables fitted", progress)
+        drawing, fitting = ("truths drawn from the prior", progress), ("simulated tables fitted", progress)
+        assert said == [drawing, "drawn", "a step", "a step", fitting, "a step", "a step"]
 
 
 def test_the_baseline_of_a_simulated_study_is_crossed_inside():
