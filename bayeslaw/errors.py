@@ -66,7 +66,7 @@ class MissingExtra(BayeslawError, ImportError):
     """A feature that needs an optional dependency."""
 
     def __init__(self, extra: str, package: str) -> None:
-        super().__init__(f"this needs {package}: pip install 'bayeslaw[{extra}]'")
+        super().__init__(f"the package {package} is not installed: run pip install 'bayeslaw[{extra}]'")
         self.needs = extra, package
 
     def __reduce__(self) -> tuple[type["MissingExtra"], tuple[str, str]]:
@@ -95,4 +95,4 @@ def unknown_name(kind: str, name: object, known: Iterable[object], meant: str | 
     hint = f"; did you mean {close[0]!r}?" if close else ""
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
     listed = ", ".join(names[:MOST_NAMES]) + more
-    return UnknownName(f"no {kind} {str(name)[:MOST_CHARACTERS]!r}{hint} (known: {listed or 'none'})")
+    return UnknownName(f"there is no {kind} {str(name)[:MOST_CHARACTERS]!r}{hint} (known: {listed or 'none'})")

@@ -1,4 +1,4 @@
-"""Model and Fit as analysts use them: every verb is one line here, and its work is done in the folder that it names."""
+"""Model and Fit, the objects of an analysis: every method is one call of the folder that does its work."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,1 +1,1 @@
-"""The ground: words and numbers, files, progress, arguments. Knows nothing of laws, runs or draws."""
+"""Numbers and words, files, progress and arguments: the lowest floor, without laws, runs or draws."""

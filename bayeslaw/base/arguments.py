@@ -15,7 +15,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import numpy as np
 
-from bayeslaw.base.numbers import short
+from bayeslaw.base.numbers import amount, short
 from bayeslaw.errors import ArgumentError, RangeError, shown, unknown_name
 
 __all__ = [
@@ -48,15 +48,15 @@ MOST_DRAWS, MOST_CHAINS, MOST_SEED = 1_000_000, 1_000, 2**128
 MOST_STEPS = 10_000_000
 """A schedule holds one rate per step, and no run has more steps; tokens taken for steps have more."""
 
-COUNT = Range(1, MOST_DRAWS, f"at least 1 and at most {MOST_DRAWS:,}")
+COUNT = Range(1, MOST_DRAWS, f"at least 1 and at most {amount(MOST_DRAWS)}")
 
 RANGES = {
     "seed": Range(0, MOST_SEED, "a whole number of 0 or above"),
     "draws": COUNT,
     "tune": COUNT,
     "points": COUNT,
-    "steps": Range(1, MOST_STEPS, f"steps of the optimiser, not tokens: at least 1 and at most {MOST_STEPS:,}"),
-    "chains": Range(1, MOST_CHAINS, f"at least 1 and at most {MOST_CHAINS:,}"),
+    "steps": Range(1, MOST_STEPS, f"steps of the optimiser, not tokens: at least 1 and at most {amount(MOST_STEPS)}"),
+    "chains": Range(1, MOST_CHAINS, f"at least 1 and at most {amount(MOST_CHAINS)}"),
     "cores": Range(1, math.inf, "at least 1"),
     "prob": Range(0, 1, "a probability between 0 and 1, for example 0.89", open=True),
     "target_accept": Range(0, 1, "a probability between 0 and 1, for example 0.95", open=True),
@@ -91,6 +91,7 @@ WANTED = {
     "Fit": "a Fit, model.fit()",
     "Law": "a Law, one of bayeslaw.models or your own, declared with @bl.law",
     "Mapping": "a mapping, {name: value}",
+    "Misfit": "a misfit, bl.Misfit(...)",
     "Model": "a Model, bl.Model(law, runs) or that of a fit, fit.model",
     "NextRuns": "NextRuns, fit.next_runs(...)",
     "Noise": "an error model, bl.Noise(...)",
@@ -147,12 +148,12 @@ def checked[**P, R](function: Callable[P, R]) -> Callable[P, R]:
             each = [(name, one) for one in value] if several is Parameter.VAR_POSITIONAL else [(name, value)]
             for argument, one in value.items() if several is Parameter.VAR_KEYWORD else each:
                 if not any(_is(one, kind) for kind in kinds()[name]):
-                    raise ArgumentError(f"{argument} is {shown(one)}: give {_wanted(kinds()[name])}")
+                    raise ArgumentError(f"{argument} is {shown(one)}: give {_wanted(function, name)}")
                 if float in kinds()[name] or int in kinds()[name] or argument in RANGES:
                     _check_number(argument, one)
                 for key, element in one.items() if name in held() and isinstance(one, Mapping) else ():
                     if not any(_is(element, kind) for kind in held()[name]):
-                        raise ArgumentError(f"{argument}[{key!r}] is {shown(element)}: give {_wanted(held()[name])}")
+                        raise ArgumentError(f"{argument}[{key!r}] is {shown(element)}: give {_words(held()[name])}")
         return function(*bound.args, **bound.kwargs)
 
     return call
@@ -266,7 +267,26 @@ def _taken(value: Any, kinds: Sequence[Any], held: Sequence[Any]) -> Any:
     return value
 
 
-def _wanted(kinds: tuple[Any, ...]) -> str:
+def _wanted(function: Callable[..., Any], name: str) -> str:
+    """Return what an argument of a function may be: its types, its choices, and None where that says something."""
+    wanted = signature(function, eval_str=True).parameters[name]
+    choices = [repr(choice) for choice in _choices(wanted.annotation)]
+    kinds = [kind for kind in _kinds(wanted.annotation) if not (choices and kind is str)]
+    none = ["None"] if NoneType in kinds and wanted.default is not None else []
+    words = [word for word in (_words(kinds), *choices, *none) if word]
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _choices(annotation: Any) -> Iterator[Any]:
+    """Return the choices in an annotation."""
+    if get_origin(annotation) is Literal:
+        yield from get_args(annotation)
+    elif get_origin(annotation) in (Union, UnionType):
+        for part in get_args(annotation):
+            yield from _choices(part)
+
+
+def _words(kinds: Sequence[Any]) -> str:
     names = [kind.__name__ for kind in kinds if kind is not NoneType and not (kind is str and Path in kinds)]
     return " or ".join(dict.fromkeys(WANTED.get(name, name) for name in names))
 

@@ -1,4 +1,4 @@
-"""Figures of answers. Answers do not know the plots, which stand above them: `bayeslaw` says who draws."""
+"""The function that draws answers: `bayeslaw` sets it, since answers import no plots."""
 
 from collections.abc import Callable
 from typing import Any

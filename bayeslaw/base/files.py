@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bayeslaw.base.numbers import short
 from bayeslaw.errors import BayeslawError, StoreError
 
 __all__ = ["check_writable", "replacing", "replacing_folder"]
@@ -81,7 +82,7 @@ def _beside(path: Path, target: Path, size: int) -> Iterator[Path]:
         folder = Path(tempfile.mkdtemp(prefix=".bayeslaw-", dir=target.parent))
         disk = shutil.disk_usage(folder)
         if disk.total and disk.free < size:  # some network disks tell neither
-            raise OSError(errno.ENOSPC, f"{size / 1e6:.1f} MB are needed and {disk.free / 1e6:.1f} MB are free")
+            raise OSError(errno.ENOSPC, f"{short(size / 1e6)} MB are needed and {short(disk.free / 1e6)} MB are free")
         yield folder
     except OSError as e:
         if isinstance(e, BayeslawError):

@@ -1,4 +1,4 @@
-"""Tables of numbers that show them as every other face does."""
+"""Tables whose text shows numbers as `bayeslaw.base.numbers` writes them."""
 
 from collections.abc import Callable
 

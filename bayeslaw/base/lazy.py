@@ -41,7 +41,7 @@ def lazy(package: str, homes: Mapping[str, Sequence[str]]) -> tuple[Callable[[st
 
 @contextmanager
 def postponed(name: str) -> Iterator[None]:
-    """Let who imports a module meanwhile do so at the first use of one of its names, unless it is there already."""
+    """Postpone the imports of a module in this block to the first use of one of its names, unless it is loaded."""
     if name in sys.modules:
         yield
         return

@@ -38,7 +38,7 @@ def framed(*parts: str) -> str:
 
 
 def badge(level: Level, text: str) -> str:
-    """Return a verdict on its colour."""
+    """Return a verdict as a badge in its colour."""
     return f"<span class='badge {level}'>{html.escape(text)}</span>"
 
 

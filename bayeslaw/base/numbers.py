@@ -1,4 +1,4 @@
-"""How every face writes numbers: three significant digits, and large ones with a letter (12.4 k, 25 M, 7 B, 1.2 T)."""
+"""The format of all numbers: three significant digits, and large ones with a letter (12.4 k, 25 M, 7 B, 1.2 T)."""
 
 import math
 from collections.abc import Callable
@@ -9,8 +9,10 @@ __all__ = [
     "SMALLEST_SHARE",
     "amount",
     "apart",
+    "as_share",
     "between",
     "exact",
+    "level",
     "percent",
     "probability",
     "p_value",
@@ -119,6 +121,11 @@ def percent(share: float, digits: int = 2) -> str:
     return f"{short(100 * share, digits)} %"
 
 
+def level(prob: float) -> str:
+    """Write the probability of an interval as somebody gave it: 0.955 is 95.5 %."""
+    return f"{exact(100 * prob)} %"
+
+
 def apart(log_ratio: float) -> str:
     """Write how far one number lies above or below another, given the logarithm of their ratio: 0.83 is 130 %."""
     return percent(abs(math.expm1(log_ratio)))
@@ -133,6 +140,12 @@ def probability(share: SupportsFloat) -> str:
     """Write a probability: 0.95; below 0.01; above 0.99."""
     p = float(share)
     return "above 0.99" if p > SURELY else "below 0.01" if p < 1 - SURELY else f"{p:.2f}"
+
+
+def as_share(number: SupportsFloat) -> str:
+    """Write a share of the tokens, of the training or of the weight: 0.41; 0 for one that does not count."""
+    part = float(number)
+    return "0" if abs(part) < SMALLEST_SHARE else short(part, 2)
 
 
 def p_value(p: float) -> str:

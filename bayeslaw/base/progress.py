@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -16,22 +16,28 @@ __all__ = ["Bar", "bar", "shows_bars", "working"]
 
 @dataclass(frozen=True)
 class Bar:
-    """A progress bar; see `bar`."""
+    """A progress bar, or one that is not shown; see `bar`."""
 
-    display: "Progress"
-    task: "TaskID"
+    shown: "tuple[Progress, TaskID] | None" = None
 
     def step(self, what: str | None = None) -> None:
         """Advance by one; `what` renames the work."""
-        self.display.update(self.task, advance=1, description=what)
+        self._update(advance=1, description=what)
 
     def at(self, done: int, what: str) -> None:
         """Set how many steps are done, and the work."""
-        self.display.update(self.task, completed=done, description=what)
+        self._update(completed=done, description=what)
 
     def more(self, number: int) -> None:
         """Add to the total."""
-        self.display.update(self.task, total=(self.display.tasks[self.task].total or 0) + number)
+        if self.shown:
+            display, task = self.shown
+            display.update(task, total=(display.tasks[task].total or 0) + number)
+
+    def _update(self, **change: Any) -> None:
+        if self.shown:
+            display, task = self.shown
+            display.update(task, **change)
 
 
 def shows_bars() -> bool:
@@ -55,18 +61,18 @@ def bar(what: str, total: int, done: int = 0, *, show: bool) -> Iterator[Bar]:
     show : bool
         False hides the bar.
     """
+    if not (show and shows_bars()):
+        yield Bar()
+        return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
     elapsed, left = TimeElapsedColumn(), TimeRemainingColumn()
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), elapsed, "left", left)
-    with Progress(
-        *columns, console=console, disable=not (show and shows_bars()), speed_estimate_period=math.inf
-    ) as display:
+    with Progress(*columns, console=Console(stderr=True), speed_estimate_period=math.inf) as display:
         task = display.add_task(what, total=total, completed=done)
         display.advance(task, 0)  # starts the clock of the speed
-        yield Bar(display, task)
+        yield Bar((display, task))
 
 
 @contextmanager

@@ -83,9 +83,9 @@ def run_checks(fit: Posterior) -> Checks:
 def _cannot(fit: Posterior, name: str) -> str:
     """Say why a check has nothing to look at in such a fit; empty if it could have had."""
     if name in (*OF_SAMPLES, *OF_POSTERIORS) and fit.method == "mle":
-        return "a point fit is no posterior"
+        return "a point fit has no posterior"
     if name in OF_SAMPLES and not fit.sampled:
         return "the draws were not sampled"
     if name in OF_POSTERIORS and not weighable(fit):
-        return f"{counted(fit.draws, 'draw')} are too few to weigh: it takes {LEAST_DRAWS}"
+        return f"{counted(fit.draws, 'draw')} are too few for weights: sample {LEAST_DRAWS}"
     return ""

@@ -30,7 +30,7 @@ LEAST_SPREAD = 1e-6
 
 
 def bend(fit: Posterior) -> CheckResult | None:
-    """U-shape alarm: losses that first rise and then fall along runs, held against tables simulated from the fit.
+    """U-shape alarm: losses that first rise and then fall along runs, compared with tables simulated from the fit.
 
     The rise of a run is that of its largest loss above its first. It counts in the errors that differ between runs next
     to each other, since the error model takes rises that these share for large errors. The rise of every run, and the
@@ -45,7 +45,7 @@ def bend(fit: Posterior) -> CheckResult | None:
     cells = np.add.reduceat(measured, starts) > 2
     if not cells.any():
         return None
-    names, members = _groups(rows.iloc[starts], columns, cells, design.evals)
+    names, members, evals = _groups(rows.iloc[starts], columns, cells, design.evals)
     pairs = _pairs(rows, rows.iloc[starts], columns, labels, law.path)
     unit = _error_unit(error_of(fit).values[None], measured, starts, pairs)[0]
     rises, chance = _rises(design.rows["loss"].values, measured, starts), []
@@ -57,14 +57,17 @@ def bend(fit: Posterior) -> CheckResult | None:
     spread = np.sqrt(members**2 @ variance) + LEAST_SPREAD
     scores, others = ((x - usual.mean(axis=0)) @ members.T / spread for x in (seen, usual))
     worst = int(scores.argmax())
-    p = (1 + (others.max(axis=1) >= scores[worst]).sum()) / (1 + len(others))
+    highest = others.max(axis=1)
+    p = (1 + (highest >= scores[worst]).sum()) / (1 + len(others))
+    beyond = np.flatnonzero(scores > np.quantile(highest, 1 - LEAST_PROBABILITY))
     return CheckResult.judged(
         "shape along tokens",
         -np.log10(p),
         -np.log10(LEAST_PROBABILITY),
         f"{names[worst]} by {apart(members[worst] @ rises[cells])} ({p_value(p)} if errors alone make it rise)",
-        f"{law.name} cannot follow such rises, and its losses are off at the tokens measured too: "
+        f"{law.name} cannot follow such rises, and its predictions are off at the measured tokens too: "
         f"{laws_that_bend(fit)}",
+        dict.fromkeys(evals[i] for i in (worst, *beyond)),
     )
 
 
@@ -140,10 +143,10 @@ def _rises(losses: np.ndarray, measured: np.ndarray, starts: np.ndarray) -> np.n
 
 def _groups(
     runs: pd.DataFrame, columns: list[str], cells: np.ndarray, evals: list[str]
-) -> tuple[list[str], np.ndarray]:
-    """Return the groups of runs in words, and the weights of their means (group, cell of run and validation set)."""
+) -> tuple[list[str], np.ndarray, list[str]]:
+    """Return groups of runs in words, the weights of their means (group, cell of run and loss), and their losses."""
     number, of_eval = np.nonzero(cells)
-    names, weights = [], []
+    names, weights, losses = [], [], []
     for e, name in enumerate(evals):
         own = of_eval == e
         groups = {"on average over all runs": own}
@@ -157,4 +160,5 @@ def _groups(
             if members.any():
                 names.append(f"the {name} loss rises most {where},")
                 weights.append(members / members.sum())
-    return names, np.array(weights)
+                losses.append(name)
+    return names, np.array(weights), losses

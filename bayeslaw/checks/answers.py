@@ -1,4 +1,4 @@
-"""Whether the answers hang on little, or lie where nothing was measured."""
+"""Whether the answers depend on a single run, or lie where nothing was measured."""
 
 import warnings
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ import xarray as xr
 from bayeslaw.base.arguments import finite_numbers
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.base.numbers import probability, short
-from bayeslaw.base.words import place, run_called
+from bayeslaw.base.words import counted, place, run_called
 from bayeslaw.checks.result import CheckResult, by_chance
 from bayeslaw.decisions.critical_ratio import CriticalRatio
 from bayeslaw.decisions.study import study_of
@@ -49,15 +49,18 @@ def trends(fit: Posterior) -> CheckResult | None:
     some = thinned(fit, max(LEAST_DRAWS, MOST_LOSSES * fit.posterior.sizes["chain"] // of_chains))
     step = max(1, CELLS // of_chains)
     pieces_of_draws = [_rises(some, start, start + step) for start in range(0, some.posterior.sizes["draw"], step)]
-    fell = {
-        name: [(part[name] <= 1e-3).all([d for d in part[name].dims if d not in SAMPLE]) for part in pieces_of_draws]
-        for name in levels
-    }
-    falls = {name: float(xr.concat(each, "draw").mean()) for name, each in fell.items()}
-    parts = ", ".join(f"{name} {probability(p)}" for name, p in falls.items())
-    text = f"probability that the loss falls over the observed range in {parts}"
-    remedy = "the data disagree with the law's shape"
-    return CheckResult.judged("trends", 1 - min(falls.values()), MOST_RISING, text, remedy)
+    fell = {name: xr.concat([_fell(part[name]) for part in pieces_of_draws], "draw") for name in levels}
+    falls = {name: float(each.all("eval").mean()) for name, each in fell.items()}
+    rising = {e for each in fell.values() for e in fit.evals if float(each.sel(eval=e).mean()) < 1 - MOST_RISING}
+    parts = ", ".join(f"{probability(p)} in {name}" for name, p in falls.items())
+    text = f"the loss falls over the observed range with probability {parts}"
+    remedy = f"the data contradict {fit.model.law.name}: check these losses for errors, or use another law"
+    return CheckResult.judged("trends", 1 - min(falls.values()), MOST_RISING, text, remedy, sorted(rising))
+
+
+def _fell(rises: xr.DataArray) -> xr.DataArray:
+    """Return whether every loss falls in every draw."""
+    return (rises <= 1e-3).all([d for d in rises.dims if d not in (*SAMPLE, "eval")])
 
 
 def _rises(fit: Posterior, start: int, stop: int) -> dict[str, xr.DataArray]:
@@ -90,14 +93,15 @@ def boundary(fit: Posterior, ratios: Mapping[str, CriticalRatio] | None = None) 
         MOST_BEYOND,
         f"the critical ratio{f' at {at}' if at else ''} lies beyond the measured shares ({short(low, 2)} to "
         f"{short(high, 2)}) with probability {probability(chance[at])}",
-        "no run measured shares there: measure a share beyond them, or read the ratio as a bound",
+        "measure a share beyond them, or read the ratio as a bound",
     )
 
 
 def influence(fit: Posterior) -> CheckResult | None:
-    """Which run moves an answer most when it is left out: by weights (PSIS), or as in a linear law where these fail.
+    """Which run moves an answer most when it is left out, by weights (PSIS).
 
     Where runs are few, every one of them moves the answers; what is looked for is one that does so more than by chance.
+    Of runs too heavy for weights a linear law says whether they may do so; how far, only a refit can tell.
     """
     if not weighable(fit):
         return None
@@ -120,18 +124,32 @@ def influence(fit: Posterior) -> CheckResult | None:
     chance = by_chance(moved.size, MOST_SURPRISE) * spread / sd
     allowed = chance.fillna(0.0).clip(min=MOST_MOVED).broadcast_like(moved)
     beyond = moved > allowed
-    at: Any = (moved.where(beyond, -1.0) if beyond.any() else moved).argmax(["run", "answer"])
-    most, limit, heavy = moved.isel(at), float(allowed.isel(at)), int((k > MOST_PARETO_K).sum())
-    refit = "bl.evaluate(fit.model, bl.splits.by('run')) refits without each"
-    how = f"; for {heavy} of {k.size} runs, too heavy for weights (Pareto k above {MOST_PARETO_K}), as in a linear law"
+    heavy = k > MOST_PARETO_K
+    among = next(some for some in (beyond & ~heavy, beyond, ~heavy | heavy.all()) if some.any())
+    at: Any = moved.where(among, -1.0).argmax(["run", "answer"])
+    most, count = moved.isel(at), int(heavy.sum())
+    run, answer = run_called(most["run"].item()), most["answer"].item()
+    refit = "bl.evaluate(fit.model, bl.splits.by('run')) refits without each run"
+    untold = f"cannot be told from these draws (Pareto k above {MOST_PARETO_K})"
+    remedy = "check that run for errors, or repeat it"
+    if heavy.isel(run=at["run"]) and beyond.any():
+        text = f"without {run}, {answer} may move by more than chance explains, and how far {untold}: {refit}"
+        return CheckResult("influential runs", False, f"{text}; {remedy}")
+    far = f"without {run}, {answer} would move by {short(float(most), 2)} posterior standard deviations"
+    if heavy.all():
+        text = f"how far an answer would move without a run {untold}"
+    elif beyond.any():
+        text = f"{far}, more than chance explains"
+    else:
+        text = f"{far}, the most of {'all' if not count else k.size - count} runs"
+    if 0 < count < k.size:
+        text += f"; of {counted(count, 'other')} that {untold}"
     return CheckResult.judged(
         "influential runs",
         float(most),
-        limit,
-        f"without {run_called(most['run'].item())}, {most['answer'].item()} would move by {float(most):.2f} posterior "
-        f"standard deviations, {'more than chance explains' if beyond.any() else 'the most of all runs'}"
-        + (f"{how}: {refit}" if heavy else ""),
-        "look at that run, or repeat it" + ("" if heavy else f"; {refit}"),
+        float(allowed.isel(at)),
+        f"{text}: {refit}" if count else text,
+        remedy if count else f"{remedy}; {refit}",
     )
 
 
@@ -207,9 +225,9 @@ def extrapolation(fit: Posterior, **planned: Any) -> CheckResult:
         columns = xr.Dataset({c: xr.DataArray(np.atleast_1d(v), dims=c) for c, v in numbers.items()})
         numbers |= repeated(design, columns)
     beyond = reach(fit, numbers)
-    remedy = "run something in between, or see how well "
+    remedy = "measure a run in between, or test how well "
     if beyond.column == EPOCHS:
-        remedy = "give the runs as many unique tokens, U, as make their epochs those of the prediction"
+        remedy = "train runs with fewer unique tokens (U), so that their epochs reach those of the prediction"
     elif beyond.column == "domain_share":
         remedy += "each of your shares is predicted without its runs with bl.evaluate(fit.model, "
         remedy += "bl.splits.by('domain_share'))"

@@ -1,8 +1,9 @@
 """The papers' fit beside the posterior."""
 
 from bayeslaw.base.intervals import SAMPLE
+from bayeslaw.base.numbers import short
 from bayeslaw.base.words import place
-from bayeslaw.checks.result import CheckResult, largest
+from bayeslaw.checks.result import CheckResult, Group, largest
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.inference import fit as refit
 from bayeslaw.posterior.prediction import at_rows, mean_and_sd
@@ -27,17 +28,23 @@ def beside_papers_fit(fit: Posterior) -> CheckResult:
     levels = {c: design.rows[c].values[frame["row"]] for c in design.levels if c != fit.model.law.path}
     frame = frame.assign(**levels)
     groups = [
-        (by := group["apart"].median(), f"the {e} loss" + (f" at {place({c: level})}" if c else "") + f" by {by:.1f}")
+        Group(
+            by := float(group["apart"].median()),
+            f"the {e} loss" + (f" at {place({c: level})}" if c else "") + f" by {short(by, 2)}",
+            str(e),
+        )
         for c in levels or [""]
         for (e, level), group in frame.groupby(["eval", c or "eval"])
     ]
-    most, limit, where = largest(groups, MOST_APART)
+    most, limit, where, losses = largest(groups, MOST_APART)
     return CheckResult.judged(
         "papers' fit",
         most,
         limit,
-        "beside the papers' fit (multi-start least squares with the Huber loss, no priors), predictions at the "
-        f"measurements differ in the median by {frame['apart'].median():.2f} posterior standard deviations; of "
-        f"{len(groups)} groups most in {where}",
-        f"beyond {limit:.1f} the priors, the pooling or the error model decide; see the sensitivity",
+        "predictions at the measurements differ from those of the papers' fit (multi-start least squares with the "
+        f"Huber loss, no priors) by {short(frame['apart'].median(), 2)} posterior standard deviations in the median; "
+        f"of {len(groups)} groups most in {where}",
+        f"beyond {short(limit, 2)} the priors, the pooling or the error model decide: compare the answers with other "
+        "priors and another bl.Noise",
+        losses,
     )

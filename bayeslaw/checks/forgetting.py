@@ -23,7 +23,7 @@ def memory(fit: Posterior) -> CheckResult | None:
     mean, own = errors["mean"], float(runs.area_settings["memory"])
     others, best = mean.drop(own), float(str(mean.idxmin()))
     rival = float(str(others.idxmin()))
-    found = f"{short(mean[own], 2)} nats, {exact(rival)} with {short(others.min(), 2)}"
+    found = f"an error of {short(mean[own], 2)} nats, {exact(rival)} with {short(others.min(), 2)}"
     worse = mean[own] / max(mean.min(), LEAST_ERROR * runs.table[runs.loss_columns].to_numpy().mean())
     if ALL_RUNS in errors and worse <= MOST_WORSE and (few := short_for(runs.table, own)):
         return CheckResult.judged(
@@ -31,7 +31,7 @@ def memory(fit: Posterior) -> CheckResult | None:
             FEWEST_MEMORIES / (1 - own) / runs.table["step"].max(),
             1.0,
             f"memory {exact(own)} fits its runs with {found}, and none can be left out to compare them; {few}",
-            "give runs of another schedule with a decay, or see what other memories answer",
+            "add runs of another schedule with a decay, or compare the answers with other memories",
         )
     what = "fits its runs with" if ALL_RUNS in errors else "predicts runs left out with"
     return CheckResult.judged(

@@ -9,7 +9,7 @@ import xarray as xr
 from bayeslaw.base.numbers import short
 from bayeslaw.base.words import counted
 from bayeslaw.checks.residuals import MOST_MISSED, residuals, rows_of, variance_of_sum
-from bayeslaw.checks.result import CheckResult, largest
+from bayeslaw.checks.result import CheckResult, Group, largest
 from bayeslaw.declare.names import WEIGHT
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.prediction import mean_and_sd
@@ -25,18 +25,19 @@ def sources_left_out(fit: Posterior) -> CheckResult | None:
     groups = list(_groups(fit))
     if not groups:
         return None
-    score, limit, where = largest(groups, MOST_MISSED)
+    score, limit, where, losses = largest(groups, MOST_MISSED)
     return CheckResult.judged(
         "sources left out",
         score,
         limit,
-        f"where sources are left out the law is off most in {where}; chance explains {limit:.2f} standard errors",
-        "answers that leave them out are off by about as much: keep some of them with at_least=, or leave those runs "
+        f"where sources are left out the law is off most in {where}; chance explains {short(limit)} standard errors",
+        "predictions without them are off by about as much: keep some of them with at_least=, or leave those runs "
         "out of the table",
+        losses,
     )
 
 
-def _groups(fit: Posterior) -> Iterator[tuple[float, str]]:
+def _groups(fit: Posterior) -> Iterator[Group]:
     """Mean residual, in standard errors and in words, of the runs without a source or without a pair of sources."""
     design, (frame, _), nats = fit.model.design, rows_of(fit), called(fit.model.unit)
     z = residuals(fit)[0].transpose("eval", "row").values
@@ -51,9 +52,10 @@ def _groups(fit: Posterior) -> Iterator[tuple[float, str]]:
             if rows.any():
                 score = float(abs(z[e, rows].sum()) / np.sqrt(variance_of_sum(fit, frame[rows])))
                 jump = float(above[e, rows].mean())
-                yield (
+                yield Group(
                     score,
                     f"the {name} loss without {' and '.join(group)}, measured {short(abs(jump))} {nats} "
-                    f"{'above' if jump > 0 else 'below'} it in {counted(int(rows.sum()), 'row')} ({score:.2f} standard "
-                    "errors)",
+                    f"{'above' if jump > 0 else 'below'} it in {counted(int(rows.sum()), 'row')} ({short(score)} "
+                    "standard errors)",
+                    name,
                 )

@@ -1,4 +1,4 @@
-"""Whether runs near each other err alike, which the error model takes for chance.
+"""Whether runs near each other err alike, which the error model counts as chance.
 
 Errors of different runs are independent in the model. Where a law cannot follow the losses, runs that are next to each
 other in share or size err to the same side at the same tokens, and the run effect grows until it explains that.
@@ -63,7 +63,7 @@ def alike(fit: Posterior) -> CheckResult | None:
     worst = min(found, key=lambda one: (one.probability, -one.correlation))
     limit = max(LEAST_PROBABILITY / len(found), 2 / SIMULATIONS)
     text = (
-        f"errors of the {worst.eval} loss correlate by {worst.correlation:.2f} between neighbouring runs "
+        f"errors of the {worst.eval} loss have correlation {short(worst.correlation, 2)} between neighbouring runs "
         f"({p_value(worst.probability)} if runs err independently)"
     )
     off = _ratio_off(fit, {one.eval: one.rows for one in found})
@@ -72,8 +72,9 @@ def alike(fit: Posterior) -> CheckResult | None:
         -np.log10(worst.probability),
         -np.log10(limit),
         text + (f", {_places(worst.rows, fit.model)}" if worst.probability < limit else ""),
-        f"the error model takes that for chance between runs, and answers there are off by about as much{off}; "
+        f"the error model counts that as chance, and predictions there are off by about as much{off}; "
         f"{laws_that_bend(fit)}",
+        [one.eval for one in found if one.probability < limit],
     )
 
 

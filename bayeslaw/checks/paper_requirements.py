@@ -80,8 +80,8 @@ def requirements(fit: Posterior, **ranges: Any) -> pd.DataFrame:
     if law.vectors:
         known = models.such_as(lambda law: SHARE in law.columns)
         raise LawError(
-            f"the requirements are about one domain share, and {law.name} is about many sources: fit a law such as "
-            f"{known} to the runs of one target domain"
+            f"the requirements need one domain share, and {law.name} has many sources: fit a law such as {known} to "
+            "the runs of one target domain"
         )
     free = [c for c in law.columns if c not in design.groups]
     for name in ranges:

@@ -1,4 +1,4 @@
-"""What the priors decide, and what the data do."""
+"""What the priors decide, and what the data decide."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -11,7 +11,6 @@ from bayeslaw.base.numbers import percent, short
 from bayeslaw.checks.result import CheckResult
 from bayeslaw.decisions.study import study_of
 from bayeslaw.errors import BayeslawError, RangeError
-from bayeslaw.posterior.cautions import MOST_PRIOR
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.identified import untold_coefficients, untold_mixtures
 from bayeslaw.posterior.prediction import at_rows, pieces, thinned
@@ -65,12 +64,12 @@ def prior_sensitivity(fit: Posterior) -> CheckResult | None:
     if len(ruled):
         worst = ruled.sort_values("prior").iloc[-1]
         value, limit = worst["prior"], SENSITIVE
-        text = f"the prior on {worst['strongest']} decides {worst.name}, the data hardly do"
+        text = f"the prior on {worst['strongest']} decides {worst.name}, and the data add little"
     else:
         worst = table.sort_values("shift").iloc[-1]
         value, limit = worst["shift"], MOST_MOVED
         text = (
-            f"when the priors weigh 0.8 or 1.25 of what they do, the answers move by at most {value:.2f} posterior "
+            f"with priors of 0.8 or 1.25 times their weight, the answers move by at most {short(value, 2)} posterior "
             f"standard deviations ({worst.name}, most through the prior on {worst['strongest']})"
         )
     return CheckResult.judged(
@@ -83,7 +82,7 @@ def prior_sensitivity(fit: Posterior) -> CheckResult | None:
 
 
 def identification(fit: Posterior) -> CheckResult | None:
-    """Whether an answer of the study rests on its priors, and whether predictions at the runs hang on what stays open.
+    """Whether an answer of the study, or a prediction at the runs, depends on coefficients that the data leave open.
 
     It fails where mixtures leave a source or a direction out, which the best mixture cannot do without, and where the
     answer to the study's own question rests more on a prior than on the runs. What the runs say nothing of (one size,
@@ -96,12 +95,12 @@ def identification(fit: Posterior) -> CheckResult | None:
     untold = [] if fit.method == "prior" else mixtures + _untold_columns(fit)
     decided = _decided_by_priors(fit)
     if mixtures or (untold and decided is None):
-        remedy = "what goes that way is the prior's: run what tells them apart, or do not ask for it"
+        remedy = "the priors decide there: add runs in which these vary, or do not ask for such answers"
         return CheckResult.judged("identification", len(untold), 0, "; ".join(untold), remedy)
-    if decided and decided[1].share > MOST_PRIOR:
+    if decided and decided[1].share > decided[1].limit:
         name, by = decided
-        remedy = "; ".join(["run what tells that, or do not act on it", *untold])
-        return CheckResult.judged("identification", by.share, MOST_PRIOR, f"of the {name}, {by}", remedy)
+        remedy = "; ".join(["add runs that determine it, or do not act on the answer", *untold])
+        return CheckResult.judged("identification", by.share, by.limit, f"of the {name}, {by}", remedy)
     if not weighable(fit):
         return None
     some, design = thinned(fit), fit.model.design
@@ -113,21 +112,21 @@ def identification(fit: Posterior) -> CheckResult | None:
     unknown, hangs = [cell.label for cell in open_ones], []
     for cell, effect in zip(open_ones, _effects(some, open_ones), strict=True):
         error = float(sigma.sel(eval=cell.eval))
-        text = f"{cell.label} moves a loss by up to {short(100 * effect, 2)} %, measured with {short(100 * error, 2)} %"
+        text = f"{cell.label} moves a loss by up to {percent(effect)}, measured to {percent(error)}"
         hangs.append((effect / error, text))
     hangs.sort(reverse=True)
     value = hangs[0][0] if hangs else 0.0
     more = f" and {len(unknown) - MOST_NAMED} more" if len(unknown) > MOST_NAMED else ""
     text = (
         f"the data do not identify {', '.join(unknown[:MOST_NAMED])}{more}; one posterior sd moves predictions inside "
-        f"the design by at most {value:.2f} of a measurement's error, those beyond it perhaps by more"
+        f"the design by at most {short(value, 2)} measurement errors, and others perhaps by more"
         if unknown
-        else f"the data narrowed every coefficient beyond its prior (least {least[1]}, by {percent(least[0])} of its "
-        "variance); prior sensitivity says how much of the answers is the prior's"
+        else f"the data narrow every coefficient ({least[1]} least, by {percent(least[0])} of its prior variance); see "
+        "prior sensitivity for the answers"
     )
     text = "; ".join([*untold, text])
     worst = "; ".join(text for effect, text in hangs[:3] if effect > MOST_EFFECT)
-    remedy = f"{worst}: vary more what that coefficient goes with, or state a prior that you can defend"
+    remedy = f"{worst}: vary the columns that this coefficient acts on, or state a prior with its reason"
     return CheckResult.judged("identification", value, MOST_EFFECT, text, remedy)
 
 
@@ -160,14 +159,21 @@ def _decided_by_priors(fit: Posterior) -> tuple[str, PriorShare] | None:
 
 
 def _untold_columns(fit: Posterior) -> list[str]:
-    """Return what columns with a single value leave open: coefficients that the data did not narrow either."""
-    learned: dict[str, float] = {}
-    for name, z in in_prior_units(fit).items() if weighable(fit) else ():
-        learned[name] = float(contraction(z).min())
+    """Return what columns with a single value leave open: coefficients that the data did not narrow either.
+
+    A coefficient that the data of some losses did narrow is named with the others.
+    """
+    narrowed: dict[str, list[Cell]] = {}
+    wide: dict[str, list[Cell]] = {}
+    for cell in unit_cells(fit) if weighable(fit) else ():
+        learned = contraction(cell.draws) >= LEAST_CONTRACTION
+        (narrowed if learned else wide).setdefault(cell.coefficient, []).append(cell)
     found = []
     for one, coefficients in untold_coefficients(fit).items():
-        if theirs := [c for c in coefficients if learned.get(c, 0.0) < LEAST_CONTRACTION]:
-            found.append(f"all runs have {one}, so that the data say nothing of {', '.join(theirs)}")
+        theirs = [c for c in coefficients if c not in narrowed]
+        theirs += [cell.label for c in coefficients if c in narrowed for cell in wide.get(c, ())]
+        if theirs:
+            found.append(f"all runs have {one}, so the data hardly narrow {', '.join(theirs)}")
     return found
 
 
@@ -191,7 +197,7 @@ def prior_decides(answers: Mapping[str, Censored]) -> CheckResult:
         There are fewer than two answers, or one has several elements.
     """
     if len(answers) < 2 or any(set(r.draws.dims) != {"chain", "draw"} for r in answers.values()):
-        raise RangeError("give the same single question to at least two fits that differ in their priors")
+        raise RangeError("answers needs two or more single answers: give one without labels for each prior")
     medians = {name: float(r.median()) for name, r in answers.items()}
     low, high = (pick(medians, key=medians.__getitem__) for pick in (min, max))
     spread = min(float(r.sd()) for r in answers.values())
@@ -203,7 +209,7 @@ def prior_decides(answers: Mapping[str, Censored]) -> CheckResult:
         "the prior decides this",
         value,
         limit,
-        f"the median goes from {short(medians[low])} ({low}) to {short(medians[high])} ({high}), with a posterior "
-        f"standard deviation of {short(spread, 2)}; the probability of an end moves by {swayed:.2f}",
-        "measure more windows, or say which prior you hold",
+        f"the median is {short(medians[low])} with the prior {low} and {short(medians[high])} with {high} (posterior "
+        f"standard deviation {short(spread, 2)}); the probability of an end of the range differs by {short(swayed, 2)}",
+        "measure more windows, or state which prior you use",
     )

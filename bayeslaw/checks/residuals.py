@@ -10,7 +10,7 @@ from scipy import stats
 from bayeslaw.base.intervals import CI_PROB, SAMPLE
 from bayeslaw.base.numbers import apart, exact, p_value, percent, short
 from bayeslaw.base.words import place
-from bayeslaw.checks.result import CheckResult, largest
+from bayeslaw.checks.result import CheckResult, Group, largest
 from bayeslaw.posterior.draws import Posterior, kept
 from bayeslaw.posterior.likelihood import errors, standardised
 from bayeslaw.posterior.prediction import at_rows, batch_noise, enough, of_new_runs, pieces, thinned
@@ -71,17 +71,18 @@ def coverage(fit: Posterior) -> CheckResult:
 
 def misfit(fit: Posterior) -> CheckResult:
     """Systematic residuals: of every combination of size, share and the like, and of every part of the runs."""
-    score, limit, where = largest(_groups(fit), MOST_MISSED)
+    score, limit, where, losses = largest(_groups(fit), MOST_MISSED)
     return CheckResult.judged(
         "misfit by group",
         score,
         limit,
-        f"the law is off most in {where}; chance explains {limit:.2f} standard errors",
-        "answers there are off by about as much: pool more coefficients, or use a law that can bend there",
+        f"the law is off most in {where}; chance explains {short(limit)} standard errors",
+        "predictions there are off by about as much: pool more coefficients, or use a more flexible law",
+        losses,
     )
 
 
-def _groups(fit: Posterior) -> Iterator[tuple[float, str]]:
+def _groups(fit: Posterior) -> Iterator[Group]:
     """Mean residual of every group of measurements, in standard errors of runs that share errors, and in words."""
     law, design = fit.model.law, fit.model.design
     z, scale = residuals(fit)
@@ -101,8 +102,8 @@ def _groups(fit: Posterior) -> Iterator[tuple[float, str]]:
                 miss = float(group["z"].sum() / (1 / group["scale"]).sum())
                 score = float(abs(group["z"].sum()) / np.sqrt(variance_of_sum(fit, group)))
                 side = f"measured {'above' if miss > 0 else 'below'} it"
-                far = f"{score:.2f}" if score >= LEAST_SCORE else f"not even {exact(LEAST_SCORE)}"
-                yield score, f"{where} by {apart(miss)} ({side}, {far} standard errors)"
+                far = short(score) if score >= LEAST_SCORE else f"below {exact(LEAST_SCORE)}"
+                yield Group(score, f"{where} by {apart(miss)} ({side}, {far} standard errors)", e)
 
 
 @kept
@@ -185,8 +186,8 @@ def scatter(fit: Posterior) -> CheckResult:
         -np.log10(limit),
         f"{where} scatters most, {short(factor, 2)} times as far as the error model expects ({p_value(p)} among "
         f"{len(found)} groups of measurements)" + (f", and {others} more beyond chance" if others > 0 else ""),
-        "look there for a fault or a misfit"
-        + ("" if fit.noise.robust else ", or let outliers pull less with bl.Noise(robust=True)"),
+        "check these measurements for errors"
+        + ("" if fit.noise.robust else ", or give outliers less weight with bl.Noise(robust=True)"),
     )
 
 

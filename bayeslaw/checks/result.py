@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ import pandas as pd
 from bayeslaw.base.notebook import Level, badge, folded, framed, lines
 from bayeslaw.base.terminal import Shown
 
-__all__ = ["CheckResult", "Checks", "by_chance", "largest"]
+__all__ = ["CheckResult", "Checks", "Group", "by_chance", "largest", "losses_beyond"]
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,8 @@ class CheckResult:
     """One check: its name, whether it passed, and a sentence with the remedy if it did not.
 
     `value` is the number that was judged (of several, the one that decided) and `limit` the most that it may be: a
-    check passes where ``value <= limit``. `docs/schema.md` says what each check judges.
+    check passes where ``value <= limit``. `docs/schema.md` says what each check judges. `evals` are the losses for
+    which it failed; empty: all of them.
     """
 
     name: str
@@ -25,12 +27,15 @@ class CheckResult:
     text: str
     value: float | None = None
     limit: float | None = None
+    evals: tuple[str, ...] = ()
 
     @classmethod
-    def judged(cls, name: str, value: float, limit: float, text: str, remedy: str) -> "CheckResult":
+    def judged(
+        cls, name: str, value: float, limit: float, text: str, remedy: str, evals: Iterable[str] = ()
+    ) -> "CheckResult":
         """Return a check that passes if a number is at most its limit, and that names the remedy if it is not."""
         passed = bool(value <= limit)
-        return cls(name, passed, text if passed else f"{text}; {remedy}", float(value), float(limit))
+        return cls(name, passed, text if passed else f"{text}; {remedy}", float(value), float(limit), tuple(evals))
 
     def __repr__(self) -> str:
         return f"{'pass' if self.passed else 'FAIL'}  {self.name}: {self.text}"
@@ -97,10 +102,27 @@ def by_chance(count: int, least: float) -> float:
     return max(least, float(np.sqrt(2 * np.log(count))) + 0.5)
 
 
-def largest(groups: Iterable[tuple[float, str]], least: float) -> tuple[float, float, str]:
-    """Return the largest number of several groups, its limit (see `by_chance`), and the groups beyond it in words."""
+class Group(NamedTuple):
+    """A group of measurements: the number that is judged, the group in words, and its loss."""
+
+    number: float
+    words: str
+    eval: str
+
+
+def largest(groups: Iterable[Group], least: float) -> tuple[float, float, str, tuple[str, ...]]:
+    """Return the largest number of several groups, its limit (see `by_chance`), the groups beyond it and their losses.
+
+    The groups are in words.
+    """
     found = sorted(groups, reverse=True)
     limit = by_chance(len(found), least)
-    beyond = sum(number > limit for number, _ in found)
-    named = "; ".join(group for _, group in found[: min(beyond, 3) or 1])
-    return found[0][0], limit, named + (f", and {beyond - 3} more groups" if beyond > 3 else "")
+    beyond = sum(group.number > limit for group in found)
+    named = "; ".join(group.words for group in found[: min(beyond, 3) or 1])
+    more = f", and {beyond - 3} more groups" if beyond > 3 else ""
+    return found[0].number, limit, named + more, losses_beyond(found, limit)
+
+
+def losses_beyond(groups: Iterable[Group], limit: float) -> tuple[str, ...]:
+    """Return the losses of the groups beyond a limit."""
+    return tuple(dict.fromkeys(group.eval for group in groups if group.number > limit))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from bayeslaw.base.intervals import SAMPLE
-from bayeslaw.base.numbers import short
+from bayeslaw.base.numbers import percent
 from bayeslaw.checks.result import CheckResult
 from bayeslaw.checks.runs import laws_that_bend
 from bayeslaw.declare.priors import central
@@ -31,8 +31,9 @@ def run_effect(fit: Posterior) -> CheckResult | None:
         "run effect",
         largest,
         most,
-        f"whole runs err by {short(largest, 2)} of the {worst} loss (standard deviation); the prior, made for "
-        f"replicated runs, expects at most {short(most, 2)}",
-        "the run effect may have taken a misfit of the law for chance, with the mean law far off: compare with "
+        f"whole runs have errors of {percent(largest)} of the {worst} loss (standard deviation); the prior, from "
+        f"replicated runs, expects at most {percent(most)}",
+        "the run effect may hide a misfit of the law, and the mean law may be far off: compare with "
         f"noise=bl.Noise(correlated=False), or {laws_that_bend(fit)}",
+        spread["eval"].values[spread.values > most].tolist(),
     )

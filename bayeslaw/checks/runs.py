@@ -32,13 +32,13 @@ def reference(fit: Posterior) -> CheckResult:
         "reference run",
         factor,
         MOST_FACTOR,
-        f"the mean of the runs lies a factor of {short(factor, 2)} from it" + (f" in {name}" if name else ""),
-        f"the priors mean little that far away; state the study's own, for example reference={{{name!r}: ...}}",
+        f"the runs differ from the reference run by a factor of {short(factor, 2)}" + (f" in {name}" if name else ""),
+        f"the priors were stated for runs of its scale: give a reference run of your own, reference={{{name!r}: ...}}",
     )
 
 
 def in_range(fit: Posterior) -> CheckResult:
-    """Whether the law is claimed to hold where each loss was measured; pure runs (`left_out`) are told, not judged."""
+    """Whether the law is claimed to hold where each loss was measured; pure runs (`left_out`) do not count."""
     law, counts = fit.model.law, left_out(fit.model.law, fit.model.design.rows)
     share = (counts["outside"] - counts["pure"]) / counts["total"]
     each = ", ".join(
@@ -53,8 +53,9 @@ def in_range(fit: Posterior) -> CheckResult:
         MOST_OUTSIDE,
         f"{each or 'no losses'} lie outside the law's range ({ranges(law)})"
         + ("" if not each else " and were included on request" if included else " and stayed out of the fit"),
-        f"what the fit says of the {share.idxmax()} loss there rests on the law alone: fit all rows with "
-        "outside='include', or take a law that holds there",
+        f"no fitted measurement supports predictions of the {share.idxmax()} loss there: fit all rows with "
+        "outside='include', or use a law that is valid there",
+        share.index[share > MOST_OUTSIDE],
     )
 
 
@@ -75,19 +76,20 @@ def peaks(fit: Posterior) -> CheckResult | None:
         ends.append(groups.agg(["min", "max"]).assign(coefficient=name))
     found = pd.concat(ends, ignore_index=True)
     widest = found.iloc[int((found["max"] / found["min"]).argmax())]
+    low, high = short(widest["min"]), short(widest["max"])
+    peaks = f"the peak learning rate {low}" if low == high else f"peak learning rates between {low} and {high}"
     return CheckResult.judged(
         "peak learning rates",
         widest["max"] / widest["min"],
         VERIFIED["peak"],
-        f"of runs that share {widest['coefficient']}, the peak learning rates lie between {short(widest['min'])} and "
-        f"{short(widest['max'])}",
-        f"{law.name} holds for one: fit the runs of each peak apart, or give each its coefficients, "
+        f"runs that share the coefficient {widest['coefficient']} have {peaks}",
+        f"{law.name} is valid for one peak: fit the runs of each peak separately, or give each its own coefficients, "
         f"by=dict.fromkeys(models.{law.name}.coefficients, 'peak')",
     )
 
 
 def repetition(fit: Posterior) -> CheckResult | None:
-    """Whether a law that takes repeated tokens for fresh ones was fitted to runs that repeat them."""
+    """Whether a law that counts repeated tokens as new ones was fitted to runs that repeat them."""
     law, rows = fit.model.law, fit.model.design.rows
     if "U" not in rows or "U" in law.columns or "D" not in rows:
         return None
@@ -99,9 +101,10 @@ def repetition(fit: Posterior) -> CheckResult | None:
         "repetition",
         epochs,
         MOST_EPOCHS,
-        f"runs see their unique tokens (column U) up to {short(epochs)} times, and {law.name} takes all for fresh",
-        f"about {MOST_EPOCHS} epochs are nearly free (arXiv:2305.16264), more are not: fit a law that counts epochs "
-        f"({known}), or leave those runs out",
+        f"runs repeat their unique tokens (column U) for up to {short(epochs)} epochs, and {law.name} counts "
+        "each of them as new",
+        f"tokens are worth less than new ones beyond about {MOST_EPOCHS} epochs (arXiv:2305.16264): fit a law that "
+        f"counts epochs ({known}), or leave those runs out",
     )
 
 
@@ -116,5 +119,5 @@ def laws_that_bend(fit: Posterior) -> str:
 
     known = f" ({models.such_as(bends)})" if "domain_share" in law.columns else ""
     can_miss = not fit.processes and not set(SCALES).isdisjoint(law.columns)
-    beside = ", or a misfit beside it, misfit=bl.Misfit()" if can_miss else ""
-    return f"use a law that can bend there{known}{beside}"
+    beside = ", or add a misfit, misfit=bl.Misfit()" if can_miss else ""
+    return f"use a more flexible law{known}{beside}"

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from bayeslaw.base.numbers import apart
+from bayeslaw.base.numbers import apart, short
 from bayeslaw.base.words import place
 from bayeslaw.checks.residuals import error_scale
-from bayeslaw.checks.result import CheckResult, by_chance
+from bayeslaw.checks.result import CheckResult, Group, by_chance, losses_beyond
 from bayeslaw.posterior.draws import Posterior
 
 __all__ = ["measured_rises"]
@@ -21,19 +21,22 @@ def measured_rises(fit: Posterior) -> CheckResult | None:
     """Rises between measurements that differ in one covariate, in which the shape prior lets the loss only fall."""
     if fit.model.monotone is None or not (found := list(_rises(fit))):
         return None
-    score, where = max((score, where) for _, score, where in found)
+    groups = [group for _, group in found]
+    score, where, _ = max(groups)
+    limit = by_chance(sum(count for count, _ in found), MOST_RISE)
     return CheckResult.judged(
         "shape prior",
         score,
-        by_chance(sum(count for count, _, _ in found), MOST_RISE),
-        f"of the measured losses that the shape prior lets only fall, {where} ({score:.2f} standard errors), the most"
+        limit,
+        f"{where} ({short(score)} standard errors), the largest measured rise where the shape prior forbids one"
         if score > 0
-        else "the measured losses fall wherever the shape prior lets them only fall",
-        "the prior bends the law there: see what the answers are with Model(..., monotone=None)",
+        else "no measured loss rises where the shape prior forbids it",
+        "the prior changes the law there: compare the answers with those of Model(..., monotone=None)",
+        losses_beyond(groups, limit),
     )
 
 
-def _rises(fit: Posterior) -> Iterator[tuple[int, float, str]]:
+def _rises(fit: Posterior) -> Iterator[tuple[int, Group]]:
     """Yield, of the measurements that differ in one covariate, the number of pairs and the largest rise.
 
     It is in standard errors of new runs, and in words.
@@ -58,7 +61,8 @@ def _rises(fit: Posterior) -> Iterator[tuple[int, float, str]]:
                 at = {c: alike[c].iloc[0] * reference.get(c, 1.0) for c in others if c in reference}
                 ends = " to ".join(place({name: alike[name].iloc[i] * reference[name]}) for i in (low[k], high[k]))
                 rise = f"rises by {apart(rises[k])} from {ends}"
-                yield len(rises), float(scores[k]), f"the {e} loss{f' at {place(at)}' if at else ''} {rise}"
+                where = f"the {e} loss{f' at {place(at)}' if at else ''} {rise}"
+                yield len(rises), Group(float(scores[k]), where, e)
 
 
 def _covariates(fit: Posterior, e: str) -> pd.DataFrame:

@@ -70,7 +70,9 @@ def data(
     """
     if name is None:
         if output is not None:
-            raise RangeError("name the data set to write, for example: bayeslaw data tinycpt -o runs.csv")
+            raise RangeError(
+                "-o needs the name of the data set to write: for example bayeslaw data tinycpt -o runs.csv"
+            )
         catalogue = bl.datasets.catalogue()
         wide = max(map(len, catalogue["name"]))
         for entry in catalogue.itertuples():

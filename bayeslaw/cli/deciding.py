@@ -91,7 +91,7 @@ WEIGHT = "The turning point of domain loss + this x general loss, instead of the
 BESIDE = "With --weight: a fit of the domain loss, if FIT.nc has none."
 TOGETHER = "One share at which the losses of all validation sets stay within their limits."
 RULE = "tolerance: up to a limit; break-even: no rise; turning-point: falling again by --D."
-PULL = "With --near: the gain in nats that a nat of Kullback-Leibler divergence must bring."
+PULL = "With --near: the gain in nats that justifies a nat of Kullback-Leibler divergence."
 
 OPTIONS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "N": (options.Size, one_or_several),
@@ -172,7 +172,7 @@ def _command(decision: Decision) -> Callable[..., None]:
             from bayeslaw.validation.stacking import Stack, known_to
 
             if safe is not None:
-                raise RangeError("--safe is asked of one fit: leave it out, or leave --also out")
+                raise RangeError("--safe needs a single fit: leave --safe out, or leave --also out")
             fits = load_fits([fit_file, *also])
             stack = Stack.of(fits, lambda fit: getattr(fit, decision.name)(**known_to(fit, asked)))
             print_stack(stack, prob, as_json)

@@ -12,7 +12,7 @@ from bayeslaw.base.numbers import short
 from bayeslaw.base.words import counted
 from bayeslaw.cli import options
 from bayeslaw.cli.printing import print_checks
-from bayeslaw.errors import RangeError
+from bayeslaw.errors import LawError, RangeError
 
 __all__ = ["fit", "model_of", "sampled"]
 
@@ -34,7 +34,7 @@ def fit(
     chains: options.Chains = 4,
     outside: options.Outside = None,
     robust: options.Robust = False,
-    law_alone: options.LawAlone = False,
+    misfit: options.Misfit = None,
     warmup: options.Warmup = None,
     before: options.Before = None,
     memory: options.Memory = None,
@@ -45,13 +45,13 @@ def fit(
     """
     units = options.read_units(unit, bytes_per_token)
     model = model_of(
-        law, runs, columns, loss, units, by, prior, reference, outside, robust, warmup, before, memory, role, law_alone
+        law, runs, columns, loss, units, by, prior, reference, outside, robust, warmup, before, memory, role, misfit
     )
     result = sampled(model, output, draws=draws, chains=chains, seed=seed)
     typer.echo(repr(model))
     typer.echo(result.summary().to_string(float_format=short))
     print_checks(result)
-    typer.echo(f"{output}: {counted(chains, 'chain')} of {counted(draws, 'draw')} in {result.seconds:.0f} s")
+    typer.echo(f"{output}: {counted(chains, 'chain')} of {counted(draws, 'draw')} in {short(result.seconds, 2)} s")
 
 
 def sampled(model: "bl.Model", output: Path, *, draws: int, chains: int, seed: int) -> "bl.Fit":
@@ -79,9 +79,10 @@ def model_of(
     before: str | None,
     memory: float | None,
     role: Iterable[str] | None = None,
-    law_alone: bool = False,
+    misfit: bool | None = None,
 ) -> "bl.Model":
     """Return the model that the options of a command describe."""
+    from bayeslaw.spec.misfit import SCALES
     from bayeslaw.tables.readers import read_for
 
     entry = options.law_named(law)
@@ -91,7 +92,7 @@ def model_of(
         raise RangeError(f"the law {law} has no schedule: leave --{' and --'.join(curves)} out")
     names = options.pairs(columns, "--map", "N=params")
     table = read_for(entry.kind, runs, loss=losses, units=units, curves=curves, columns=names)
-    return bl.Model(
+    model = bl.Model(
         entry,
         table,
         by=options.pairs(by, "--by", "E=domain"),
@@ -99,6 +100,11 @@ def model_of(
         priors={k: options.read_prior(v) for k, v in options.pairs(prior, "--prior", "alpha=0.35:0.3").items()},
         reference=options.numbers(reference, "--reference", "N=2e5"),
         noise=bl.Noise(robust=robust),
-        misfit=None if law_alone else "scales",
+        misfit="scales" if misfit is None else bl.Misfit() if misfit else None,
         outside=None if outside is None else "include" if outside else "exclude",
     )
+    if misfit and not model.processes:
+        raise LawError(
+            f"{law} has none of the scales of a misfit ({', '.join(SCALES)}): give --law-alone, or leave --misfit out"
+        )
+    return model

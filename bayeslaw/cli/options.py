@@ -111,8 +111,13 @@ Outside = Annotated[
         "than a tenth]",
     ),
 ]
-LawAlone = Annotated[
-    bool, Option("--law-alone", help="Leave out the misfit: smooth functions along scales for what the law misses.")
+Misfit = Annotated[
+    bool | None,
+    Option(
+        "--misfit/--law-alone",
+        help="Smooth functions along scales for what the law misses, or none.  [default: none for curves and for a "
+        "single run]",
+    ),
 ]
 Robust = Annotated[bool, Option("--robust", help="Student-t errors, so that outliers count less.")]
 Seed = Annotated[int, Option(help="Seed of the sampler.")]
@@ -133,7 +138,7 @@ def load_fit(path: Path) -> "bl.Fit":
     from bayeslaw import workflow
 
     if not path.is_file():
-        raise StoreError(f"no file {str(path)!r}: give a fit that `bayeslaw fit` wrote")
+        raise StoreError(f"there is no file {str(path)!r}: give a fit that `bayeslaw fit` wrote")
     return workflow.load(path)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bayeslaw.base.files import check_writable
-from bayeslaw.base.numbers import percent
+from bayeslaw.base.numbers import level
 from bayeslaw.base.words import counted
 from bayeslaw.cli.options import Before, FitFile, NewRun, Prob, Warmup, given, load_fit, probability, read_before
 from bayeslaw.cli.printing import write_csv
@@ -33,4 +33,4 @@ def predict(
     predicted = result.predict(grid, prob=probability(prob), new_run=new_run, **curves)
     write_csv(predicted, output)
     what = "a new run" if new_run else "the mean law"
-    typer.echo(f"{output}: {counted(len(predicted), 'row')}, {what}, {percent(probability(prob))} intervals")
+    typer.echo(f"{output}: {counted(len(predicted), 'row')}, {what}, {level(probability(prob))} intervals")

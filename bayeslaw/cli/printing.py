@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from bayeslaw.base.files import replacing
+from bayeslaw.base.numbers import as_share, written
+from bayeslaw.base.numbers import probability as chance
 from bayeslaw.base.progress import working
 from bayeslaw.base.terminal import coloured
 from bayeslaw.cli.options import probability
@@ -62,7 +64,7 @@ def note(text: Any) -> None:
 
 
 def caution(cautions: Iterable[str]) -> None:
-    """Print what speaks against an answer on standard error."""
+    """Print the cautions of an answer on standard error."""
     for text in cautions:
         typer.echo(f"bayeslaw: caution: {text}", err=True)
 
@@ -77,9 +79,9 @@ def print_answer(answer: Any, prob: float | None, as_json: bool, **extra: Any) -
         typer.echo(json.dumps(answer.as_json(chosen) | extra))
         return
     shown = replace(answer, cautions=())
-    typer.echo(str(shown) if prob is None else f"{answer.to_frame(chosen).to_string()}\n{answer.about(chosen)}")
+    typer.echo(shown._said(chosen))
     for name, value in {**answer._beside(), **extra}.items():
-        typer.echo(f"{name}  {_words(plain(value))}")
+        typer.echo(f"{name}  {_words(name, plain(value))}")
 
 
 def print_stack(stack: "Stack", prob: float | None, as_json: bool) -> None:
@@ -90,18 +92,21 @@ def print_stack(stack: "Stack", prob: float | None, as_json: bool) -> None:
         print_answer(stack.mixture, prob, as_json, agreement=stack.agree, each=each)
         return
     for name, answer in stack.answers.items():
-        typer.echo(f"{name}, weight {stack.weights[name]:.2f}: {replace(answer, cautions=())}")
+        typer.echo(f"{name}, weight {as_share(stack.weights[name])}: {replace(answer, cautions=())}")
     if left := [name for name in stack.weights if name not in stack.answers]:
         typer.echo(f"of no weight: {', '.join(left)}")
     print_answer(stack.mixture, prob, as_json)
     typer.echo(f"{'pass' if stack.agree else 'FAIL'}  agreement of laws: {stack.agreement}")
 
 
-def _words(value: Any) -> str:
+def _words(name: str, value: Any) -> str:
+    """Write a result besides the draws as the columns of its name are written."""
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_words(part)}" for name, part in value.items())
+        return ", ".join(f"{label} {_words(name, part)}" for label, part in value.items())
     if isinstance(value, list):
-        return ", ".join(map(_words, value))
+        return ", ".join(_words(name, part) for part in value)
     if value is None:
         return "none"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return chance(value) if name.startswith("p_") else written(name, value)

@@ -1,12 +1,12 @@
 """The commands that check a fit, write a report or a page to explore, and run the demonstration."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 import bayeslaw as bl
-from bayeslaw.base.numbers import amount, percent
+from bayeslaw.base.numbers import amount, percent, probability, short
 from bayeslaw.cli import options
 from bayeslaw.cli.fitting import sampled
 from bayeslaw.cli.printing import print_checks
@@ -45,10 +45,10 @@ def explore(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="NAME.html", help="The file to write the page to.")],
     title: Annotated[str | None, typer.Option(metavar="TEXT", help="The heading.  [default: the law]")] = None,
     draws: Annotated[
-        int, typer.Option(min=1, help="Draws that travel in the page, at most: fewer make it smaller.")
+        int, typer.Option(min=1, help="Largest number of draws in the page; fewer make it smaller.")
     ] = 300,
 ) -> None:
-    """Write a page with a slider for every column of the law, and the bands of all losses that move with them.
+    """Write a page with a slider for every column of the law, and the bands of all losses at these values.
 
     Example: bayeslaw explore fit.nc -o page.html
     """
@@ -84,7 +84,7 @@ def demo(
     ratios = critical_ratios(fit)
     ratios["0.3 safe"] = [float(ratio.probability_safe(0.3)) for ratio in ratios["ratio"]]
     shown = ratios[["N", "limit", "critical ratio", "of a new run", "0.3 safe"]]
-    formats = {"N": amount, "0.3 safe": "{:.2f}".format}
+    formats: dict[str, Any] = {"N": amount, "0.3 safe": probability}
     typer.echo(
         f"\nCritical ratio at {amount(ratios['D'].iloc[0])} tokens: the largest share of Python that keeps the\n"
         f"general loss within the limit, with its {percent(options.probability(None))} interval: in the mean law, and "
@@ -93,5 +93,5 @@ def demo(
     )
     typer.echo(shown.to_string(index=False, formatters=formats) + "\n")
     print_checks(fit)
-    typer.echo(f"\nFitted in {fit.seconds:.0f} s. Report: {bl.report(fit, output / 'report.md')}")
+    typer.echo(f"\nFitted in {short(fit.seconds, 2)} s. Report: {bl.report(fit, output / 'report.md')}")
     typer.echo(f"Go on:  bayeslaw decide critical-ratio {output / 'fit.nc'} --N 922720 --D 1.536e6 --max-rise 0.01")

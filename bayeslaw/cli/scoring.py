@@ -62,7 +62,7 @@ def evaluate(
     chains: Annotated[int | None, Option(min=1, help="Number of chains.  [default: 4, or the fit's]")] = None,
     outside: options.Outside = None,
     robust: options.Robust = False,
-    law_alone: options.LawAlone = False,
+    misfit: options.Misfit = None,
     warmup: options.Warmup = None,
     before: options.Before = None,
     memory: options.Memory = None,
@@ -75,7 +75,9 @@ def evaluate(
     held_out = [column for column in by or () if "=" not in column]
     pooled = [pair for pair in by or () if "=" in pair]
     if (splits is None) != bool(held_out):
-        raise RangeError("say once what to hold out: --by N, or other splits such as --splits largest:N")
+        raise RangeError(
+            "evaluate needs one choice of what to hold out: give --by N, or other splits such as --splits largest:N"
+        )
     settings: dict[str, Any] = options.given(seed=seed, draws=draws, chains=chains)
     if law.endswith(".nc"):
         of_model: dict[str, Any] = {"--map": columns, "--loss": loss, "--role": role, "--by": pooled, "--prior": prior}
@@ -83,7 +85,8 @@ def evaluate(
             "--reference": reference,
             "--outside": outside,
             "--robust": robust,
-            "--law-alone": law_alone,
+            "--misfit": misfit,
+            "--law-alone": misfit is False,
             "--warmup": warmup,
         }
         of_model |= {"--before": before, "--memory": memory, "--unit": unit, "--bytes-per-token": bytes_per_token}
@@ -95,11 +98,13 @@ def evaluate(
         if result.settings.get("method", "nuts") in ("nuts", "mle"):  # refits know no other method
             settings = {**result.settings, **settings}
     elif runs is None:
-        raise RangeError(f"name the measurements after the law, as in: bayeslaw evaluate {law} runs.csv --by N")
+        raise RangeError(
+            f"the law {law} needs measurements: name their file, as in bayeslaw evaluate {law} runs.csv --by N"
+        )
     else:
         units = options.read_units(unit, bytes_per_token)
         of_curves = (warmup, before, memory)
-        more = (*of_curves, role, law_alone)
+        more = (*of_curves, role, misfit)
         model = model_of(law, runs, columns, loss, units, pooled, prior, reference, outside, robust, *more)
     settings = {"seed": 1, **settings}
     asked = options.read_splits(splits or f"by:{','.join(held_out)}", settings["seed"])

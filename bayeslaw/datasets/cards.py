@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.numbers import exact
+from bayeslaw.base.words import counted
 from bayeslaw.errors import unknown_name
 
 HERE = files(__package__)
@@ -66,7 +67,7 @@ class Card:
         unit = max(len(column.unit) for column in self.columns.values()) + 2
         parts = [
             f"{self.name}: {self.title}",
-            f"{self.what} ({self.rows:,} rows, {self.home})",
+            f"{self.what} ({counted(self.rows, 'row')}, {self.home})",
             f"source   {self.source}",
             f"licence  {self.licence}",
             *(f"- {note}" for note in self.notes),

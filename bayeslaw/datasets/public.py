@@ -78,7 +78,7 @@ def _copy(source: Path, target: Path, sha256: str) -> None:
         )
     content = source.read_bytes()
     if _sha256(content) != sha256:
-        raise DataError(f"{source} differs from the public original (SHA-256 is not {sha256}): copy that one")
+        raise DataError(f"{source} differs from the public original (SHA-256 is not {sha256}): copy the original")
     target.write_bytes(content)
 
 
@@ -90,7 +90,7 @@ def _download(url: str, target: Path, sha256: str) -> None:
     try:
         pooch.retrieve(url, known_hash=f"sha256:{sha256}", fname=target.name, path=target.parent)
     except (OSError, ValueError) as error:  # requests' errors are OSErrors; a wrong hash is a ValueError
-        raise DataError(f"could not fetch {url}: {error}; name a local copy with mirror= or {MIRROR}") from error
+        raise DataError(f"could not fetch {url}: {error}; give a local copy with mirror= or {MIRROR}") from error
 
 
 def read(name: str, mirror: str | os.PathLike[str] | None = None) -> pd.DataFrame:

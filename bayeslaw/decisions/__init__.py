@@ -1,4 +1,4 @@
-"""What a posterior can be asked, one file a question: every draw decides for itself.
+"""Decisions: one file for each question to a posterior, which every draw answers.
 
 Each is a method of `bayeslaw.Fit`. `DECISIONS` is the table that the command line, reports and checks read.
 """

@@ -29,7 +29,7 @@ __all__ = ["allocation", "of_the_study"]
 SMALLEST_SIZE = 1e3
 """Smallest model size (parameters) and smallest number of tokens of the search."""
 
-HALVINGS = 100
+HALVINGS = 60
 
 
 def of_the_study(fit: Posterior, flops_per_token: Cost = FLOPS_PER_PARAMETER) -> dict[str, Any]:
@@ -127,13 +127,12 @@ def allocation(
 
 def _largest(budget: xr.DataArray, cost: Callable[[xr.DataArray], xr.DataArray]) -> xr.DataArray:
     """Return the model size at which a budget pays for the smallest number of tokens."""
-    low, high = xr.full_like(budget, np.log(SMALLEST_SIZE)), xr.ufuncs.log(budget)
+    low, high = np.full(budget.shape, np.log(SMALLEST_SIZE)), np.log(budget.values)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        dear = cost(xr.ufuncs.exp(middle)) * SMALLEST_SIZE > budget
-        low, high = xr.where(dear, low, middle), xr.where(dear, middle, high)
-    found: xr.DataArray = xr.ufuncs.exp((low + high) / 2)
-    return found
+        dear = cost(budget.copy(data=np.exp(middle))).values * SMALLEST_SIZE > budget.values
+        low, high = np.where(dear, low, middle), np.where(dear, middle, high)
+    return budget.copy(data=np.exp((low + high) / 2))
 
 
 def _stated(flops_per_token: Cost) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def duration_frontier(
         raise RangeError(f"target and general are both {target!r}: name two benchmarks for a frontier")
     shares = np.linspace(0, 1, 11) if weights is None else np.atleast_1d(np.asarray(weights, float))
     if not ((shares >= 0) & (shares <= 1)).all():
-        raise RangeError(f"weights are {weights}: give importances of the target in [0, 1]")
+        raise RangeError(f"weights are {weights}: give weights of the target, from 0 to 1")
     place: Any = {"longest": longest, "domain": domain, "labels": labels}
     found = [best_duration(fit, goal={general: 1 - float(w), target: float(w)}, **place) for w in shares]
     draws = xr.concat([r.draws for r in found], xr.DataArray(shares, dims="weight", name="weight"))

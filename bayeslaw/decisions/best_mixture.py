@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw.base.intervals import SAMPLE
-from bayeslaw.base.numbers import percent, short
+from bayeslaw.base.numbers import percent, short, written
 from bayeslaw.base.words import counted
 from bayeslaw.decisions import simplex
 from bayeslaw.decisions.goal import Goal
@@ -64,9 +65,12 @@ class Mixture(Censored):
     def _beside(self) -> dict[str, Any]:
         return {} if self.recommended.ndim > 1 else {"recommended": self.recommended.to_series().to_dict()}
 
-    def _answers(self) -> pd.DataFrame:
+    def _answers(self, prob: float) -> pd.DataFrame:
         shares = self.recommended.mean([d for d in self.recommended.dims if d != "source"])
-        table = xr.Dataset({"recommended": self.recommended.round(3), "best of a draw": self.text()})
+        written_shares = xr.apply_ufunc(
+            partial(written, "share"), self.recommended, vectorize=True, output_dtypes=[object]
+        )
+        table = xr.Dataset({"recommended": written_shares, "best of a draw": self.text(prob)})
         table = table.isel(source=np.argsort(-shares.values, kind="stable"))
         return table.reset_coords(drop=True).to_dataframe()
 
@@ -226,10 +230,10 @@ def _at_most(
     most = dict(at_most or {})
     if available is None:
         if repetitions is not None:
-            raise RangeError("repetitions is a limit on available tokens: give available too")
+            raise RangeError("repetitions limits the use of available tokens: give available too")
         return most
     if D is None or np.ndim(D):
-        raise RangeError("available tokens limit the shares of one run: give one D, its tokens")
+        raise RangeError("available limits the shares of a single run: give one D, its tokens")
     often = 1.0 if repetitions is None else repetitions
     for name, value in {"D": D, "repetitions": often}.items():
         if not 0 < value < np.inf:

@@ -94,8 +94,8 @@ def best_ratio(
     if D is not None and not counts_epochs:
         known = models.such_as(lambda law: {"domain_share", "D", "U"} <= set(law.columns))
         raise LawError(
-            f"the law {law.name} takes a repeated token for a fresh one: leave D out, which sees each once, or fit a "
-            f"law that counts epochs, such as {known}"
+            f"the law {law.name} counts a repeated token as a new one: leave D out, so that each is seen once, or fit "
+            f"a law that counts epochs, such as {known}"
         )
     asked = where(labels, N=N, domain=domain)
     unique = {"U": tokens} if counts_epochs else {}
@@ -127,7 +127,7 @@ def _with_epochs(ratio: BestRatio, line: Line, budget: xr.DataArray, tokens: xr.
     fits = further <= ratio.high
     rises = line.loss(further.where(fits, ratio.high)) > line.loss(best)
     hurts = rises.mean(SAMPLE).where(fits)
-    remark = "the epochs of each best share, and how probably a further one hurts, stand beside it"
+    remark = "the answer also has the epochs of each best share, and the probability that a further epoch hurts"
     if not hurts.ndim:
         more = (
             f"raises the loss with probability {probability(hurts.item())}" if fits else "has no room in these tokens"

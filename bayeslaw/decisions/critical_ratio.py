@@ -11,7 +11,17 @@ from bayeslaw import models
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.base.numbers import exact, short
 from bayeslaw.decisions.baseline import base_models, baseline_of
-from bayeslaw.decisions.question import Line, given, last_below, of_one_role, only_eval, open_columns, sets_named, where
+from bayeslaw.decisions.question import (
+    Line,
+    given,
+    last_below,
+    of_one_role,
+    only_eval,
+    open_columns,
+    sets_named,
+    sets_of,
+    where,
+)
 from bayeslaw.declare.laws import Law
 from bayeslaw.errors import DataError, LawError, RangeError, shown, unknown_name
 from bayeslaw.posterior.cautions import cautioned, repeated
@@ -226,7 +236,7 @@ def bends(law: Law) -> bool:
 def of_the_study(fit: Posterior) -> dict[str, Any] | None:
     """Return the study's own question: no rise, at its most tokens, its model sizes and domains (six each)."""
     design = fit.model.design
-    if not design.of_role("general"):
+    if not sets_of(fit, "general"):
         return None
     asked: dict[str, Any] = {"max_rise": 0.0}
     asked |= {column: float(design.levels[column].max()) for column in ("D", "U") if column in fit.model.law.columns}
@@ -289,11 +299,11 @@ def _limits(fit: Posterior, rule: str, max_rise: float | None, max_increase: flo
         if bends(fit.model.law):
             return {}
         raise LawError(
-            f"the law {fit.model.law.name} has no turning point: ask a law whose loss rises, then falls with tokens, "
+            f"the law {fit.model.law.name} has no turning point: use a law whose loss rises, then falls with tokens, "
             f"such as {models.such_as(bends)}, or use rule='tolerance' or 'break-even'"
         )
     if len(limits) == 2:
-        raise RangeError("give max_rise (relative, 0.03 is 3 %) or max_increase (nats), not both")
+        raise RangeError("max_rise (relative, 0.03 is 3 %) and max_increase (nats) are two limits: give one of them")
     if max_increase is not None and not np.isfinite(max_increase):
         raise RangeError(f"max_increase is {max_increase}: give a finite number")
     if max_rise is not None and not -1 < max_rise < 1:
@@ -313,15 +323,17 @@ def _turning(
     rise = _rise(fit, eval, columns)
     if weight is None:
         if beside is not None:
-            raise RangeError("beside is the fit of the domain loss that weight adds to: give both or leave beside out")
+            raise RangeError(
+                "beside, the fit of the domain loss, needs the weight of that loss: give weight, or leave beside out"
+            )
         return rise
     if not 0 < weight < np.inf:
         raise RangeError(
             f"weight is {weight}: give a finite number above 0, or leave it out for the general loss alone"
         )
     domain = beside or fit
-    if not domain.model.design.of_role("domain"):
-        raise DataError("weight= needs the domain loss: give its fit as beside=, or fit both losses by one law")
+    if not sets_of(domain, "domain"):
+        raise DataError("weight= needs the domain loss: give its fit as beside=, or fit both losses with one law")
     own = only_eval(domain, None)
     wanted, got = (f.posterior.sizes for f in (fit, domain))
     if any(wanted[d] != got[d] for d in SAMPLE):

@@ -146,7 +146,7 @@ def _moved(fit: Posterior, name: str) -> list[dict[str, Any]]:
 
 def _verdict(contraction: float) -> str:
     if contraction < LITTLE_LEARNED:
-        return "the data hardly inform it"
+        return "the data inform it little"
     return "the data inform it in part" if contraction < MOSTLY_LEARNED else "the data determine it"
 
 

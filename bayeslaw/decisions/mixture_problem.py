@@ -35,7 +35,10 @@ class Pull:
     def of(cls, near: Any, strength: float | None, names: list[str]) -> "Pull":
         """Return the pull asked for, or one of strength 0."""
         if (near is None) != (strength is None):
-            raise RangeError("near is a prior mixture and pull the strength of its attraction: give both or neither")
+            raise RangeError(
+                "near, a prior mixture, and pull, the weight of the distance from it, belong together: give both or "
+                "neither"
+            )
         if near is None or strength is None:
             return cls(0.0, np.ones(len(names)))
         if not 0 < strength < np.inf:

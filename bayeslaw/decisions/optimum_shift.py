@@ -109,8 +109,8 @@ def optimum_shift(
     law = fit.model.law
     if law.kind == "mixture" and not moves(law):
         raise LawError(
-            f"the best mixture of {law.name} is the same at every size and number of tokens by its form, whatever the "
-            f"runs say: ask a law that lets it move, such as {models.such_as(moves)}"
+            f"the best mixture of {law.name} does not depend on N or D, whatever the runs are: use a law in which it "
+            f"does, such as {models.such_as(moves)}"
         )
     ends = {name: np.asarray(value) for name, value in {"N": N, "D": D}.items() if value is not None}
     pairs = {name: value for name, value in ends.items() if value.ndim}

@@ -37,6 +37,7 @@ __all__ = [
     "open_columns",
     "require",
     "sets_named",
+    "sets_of",
     "where",
 ]
 
@@ -69,9 +70,14 @@ def where(labels: Mapping[str, Any] | None, **columns: Any) -> dict[str, Any]:
     return given(**columns, **own)
 
 
+def sets_of(fit: Posterior, name: str) -> list[str]:
+    """Return the validation set of a name, or those with the role of that name; none if there are neither."""
+    return [name] if name in fit.evals else fit.model.design.of_role(name)
+
+
 def sets_named(fit: Posterior, name: str) -> list[str]:
-    """Return the validation set of a name, or those with the role of that name."""
-    if found := [name] if name in fit.evals else fit.model.design.of_role(name):
+    """Return the same; raise UnknownName if there are none."""
+    if found := sets_of(fit, name):
         return found
     raise unknown_name("validation set", name, fit.evals)
 
@@ -92,7 +98,7 @@ def only_eval(fit: Posterior, eval: str | None) -> str:
     """
     first, *others = evals_asked(fit, eval)
     if others:
-        raise RangeError(f"say which loss: eval={' or '.join(map(repr, (first, *others)))}")
+        raise RangeError(f"the fit has several losses: name one, eval={' or '.join(map(repr, (first, *others)))}")
     return first
 
 
@@ -139,15 +145,15 @@ def open_columns(fit: Posterior, asked: Mapping[str, Any], *sought: str) -> xr.D
     if column := next((name for name in sought if name in groups), None):
         varying = [c for c, prior in fit.model.coefficient_priors.items() if column in (prior.dims or ())]
         raise LawError(
-            f"{' and '.join(varying)} vary by {column}, so that the fit says nothing between the {column} of its "
-            f"runs: fit without by={column!r} to choose {column}"
+            f"{' and '.join(varying)} have one value for each {column}, and the fit knows no other {column} than "
+            f"those of its runs: fit without by={column!r} to choose {column}"
         )
     require(law, *sought)
     sources = fit.model.design.over["source"] if WEIGHT in sought else ()
     even = dict.fromkeys(sources, 1 / max(len(sources), 1))
     placeholders = {name: even if name == WEIGHT else OPEN[name] for name in sought}
     if twice := [name for name in sought if name in asked]:
-        raise RangeError(f"{twice[0]} is what the question seeks: leave it out of labels")
+        raise RangeError(f"{twice[0]} is the answer of the question: leave it out of labels")
     columns: xr.Dataset = fit.columns(**placeholders, **asked).drop_vars(sought)
     return columns
 
@@ -157,7 +163,7 @@ def require(law: Law, *columns: str) -> None:
     if missing := [name for name in columns if name not in law.columns]:
         known = models.such_as(lambda law: set(columns) <= set(law.columns))
         raise LawError(
-            f"the law {law.name} does not depend on {' and '.join(missing)}: ask a law that does, such as {known}"
+            f"the law {law.name} does not depend on {' and '.join(missing)}: use a law that does, such as {known}"
         )
 
 

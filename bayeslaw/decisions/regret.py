@@ -1,4 +1,4 @@
-"""The losses of things one could choose, in every draw: what a choice costs that is not the best one."""
+"""The losses of the possible choices in every draw, and with them the regret of a choice that is not the best."""
 
 from collections.abc import Callable
 

@@ -55,7 +55,9 @@ class Best(Quantity):
         """
         expected = self.mean()
         if expected.ndim > 1:
-            raise RangeError("recommended has one candidate per label: choose with .mean().idxmin('candidate')")
+            raise RangeError(
+                "recommended needs an answer without labels: choose for each label with .mean().idxmin('candidate')"
+            )
         label: Hashable = expected["candidate"].values[expected.argmin("candidate")].item()
         return label
 
@@ -65,8 +67,8 @@ class Best(Quantity):
     def _beside(self) -> dict[str, Any]:
         return {"recommended": self.recommended} if self.draws.ndim == 3 else {}
 
-    def _answers(self) -> pd.DataFrame:
-        table = xr.Dataset({"median [interval]": self.text(), "p_best": self.p_best})
+    def _answers(self, prob: float) -> pd.DataFrame:
+        table = xr.Dataset({"median [interval]": self.text(prob), "p_best": self.p_best})
         return table.reset_coords(drop=True).to_dataframe()
 
 
@@ -109,8 +111,8 @@ def curve(
     """
     check_law(fit)
     columns = where(labels, N=N, domain_share=domain_share, domain=domain)
-    first = schedule.warmups[0][1] if schedule.warmups and schedule.warmups[0][0] == 0 else 0
     if steps is None:
+        first = schedule.warmup
         steps = np.unique(np.linspace(first + 1, len(schedule), min(LINE_POINTS, len(schedule) - first)).round())
     rows = pd.DataFrame({"step": np.atleast_1d(some_numbers(steps, "steps"))})
     areas = curve_columns(rows, fit.model.runs, schedule=schedule, before=before)
@@ -218,7 +220,7 @@ def check_law(fit: Posterior, *columns: str) -> None:
     law = fit.model.law
     if law.kind != "schedule":
         known = models.such_as(lambda law: law.kind == "schedule")
-        raise LawError(f"the law {law.name} has no schedule: ask a law of training curves, such as {known}")
+        raise LawError(f"the law {law.name} has no schedule: use a law of training curves, such as {known}")
     require(law, *columns)
 
 
@@ -247,6 +249,7 @@ def beyond(fit: Posterior, plans: Mapping[str, Schedule], areas: pd.DataFrame) -
     table, notes = fit.model.runs.table, []
     peaks = table.get("peak", table["lr"])  # older fits have no peaks
     lowest, highest = peaks.min(), peaks.max()
+    least = table.loc[table["step"] > table.get("warmup", 0), "lr"].min()
     for name, plan in plans.items():
         parts = []
         if plan.lr.max() > (1 + RANGE_SLACK) * highest:
@@ -255,6 +258,9 @@ def beyond(fit: Posterior, plans: Mapping[str, Schedule], areas: pd.DataFrame) -
             )
         if plan.lr.max() < (1 - RANGE_SLACK) * lowest:
             parts.append(f"a peak rate of {short(plan.lr.max())}, below the {short(lowest)} of the runs")
+        settled = plan.lr[min(plan.warmup, len(plan) - 1) :].min()
+        if settled < least - RANGE_SLACK * highest:
+            parts.append(f"a rate of {short(settled)}, below the lowest of the runs, {short(least)}")
         if (idle := int((plan.lr == 0).sum())) > 1:
             parts.append(f"{counted(idle, 'step')} at rate 0, which help in the law only")
         own = areas[areas["run"] == name]

@@ -1,4 +1,4 @@
-"""Scores: what a benchmark will show, through a law of the loss and a law from loss to score."""
+"""Scores of benchmarks, predicted by a law of the loss and a law from loss to score."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -150,7 +150,7 @@ def score(
     """
     law = stage2.model.law
     if law.kind != "score":
-        raise LawError(f"{law.name} is no law from loss to score: give a fit of loss_to_score as the second stage")
+        raise LawError(f"{law.name} does not map a loss to a score: give a fit of loss_to_score as the second stage")
     if reach is not None and not 0 < reach < 1:
         raise RangeError(f"reach is {reach}: give a share in (0, 1)")
     asked = where(labels, N=N, D=D, domain_share=domain_share, U=U, domain=domain)

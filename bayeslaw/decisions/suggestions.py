@@ -254,7 +254,7 @@ def _suggestion(law: Law, reading: Reading, read: Understood) -> tuple[Specifica
     likely = likely_roles(runs.table, runs.evals) if law.tells_evals_apart else {}
     kept = tuple(e for e in runs.evals if not law.evals or likely.get(e) in law.evals)
     if not kept:
-        raise DataError(f"it is a law of the {' or the '.join(law.evals)} loss: say which that is with --role")
+        raise DataError(f"it is a law of the {' or the '.join(law.evals)} loss: name it with --role")
     if kept != runs.evals:
         reading = read.read(law.kind, kept)
     roles = {e: likely[e] for e in kept if likely.get(e, e) != e}
@@ -274,7 +274,7 @@ def _suggestion(law: Law, reading: Reading, read: Understood) -> tuple[Specifica
 
 
 def _unfitness(model: Specification, one: Suggestion) -> tuple[float, ...]:
-    """Return what speaks against a law, the weightiest first.
+    """Return the reasons against a law, the weightiest first.
 
     Varying columns that it leaves out, tenths of the measurements outside its range, a count of epochs where nothing is
     repeated, how few of its columns vary, and how few it has.

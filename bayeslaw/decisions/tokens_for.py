@@ -75,20 +75,20 @@ def tokens_for(
         given, or its value is impossible; the validation set or a label does not exist.
     """
     if (loss is None) == (score is None):
-        raise RangeError("give the loss to reach, loss=, or the score, score=: one of the two")
+        raise RangeError("tokens_for needs one target: give loss= or score=, not both")
     if score is not None and not 0 < score < 1:
         raise RangeError(f"score is {score}: give a share in (0, 1)")
     if score is not None and float(fit.model.design.rows["loss"].max()) >= 1:
         raise RangeError(
-            "score= asks a fit of error rates (read_scores), and these runs have losses above 1: give loss="
+            "score= needs a fit of error rates (read_scores), and these runs have losses above 1: give loss="
         )
     target = 1 - score if score is not None else float(loss or 0)
     if not 0 < target < np.inf:
         raise RangeError(f"loss is {loss}: give a loss above 0")
     if not falls(fit.model.law):
         raise LawError(
-            f"the loss of {fit.model.law.name} only rises with tokens, so that fewer are always enough: ask which rise "
-            "they cost, smallest_replay or critical_ratio"
+            f"the loss of {fit.model.law.name} only rises with tokens, so no number of tokens is the smallest: ask for "
+            "the rise that they cost, with smallest_replay or critical_ratio"
         )
     asked = where(labels, N=N, domain_share=domain_share, U=U, domain=domain)
     columns = open_columns(fit, asked | where({WEIGHT: mixture}), "D")

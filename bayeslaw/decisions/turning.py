@@ -1,4 +1,4 @@
-"""When a loss that rose in continual pre-training is back: turning length and critical point (arXiv:2505.07796)."""
+"""When a loss that rose in continual pre-training returns: turning length and critical point (arXiv:2505.07796)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -34,7 +34,7 @@ def turning_length(
     domain: Any = None,
     labels: Mapping[str, Any] | None = None,
 ) -> Censored:
-    """Return after how many steps of continual pre-training a loss that rose is back at its start.
+    """Return after how many steps of continual pre-training a loss that rose returns to its start.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def critical_point(
     domain: Any = None,
     labels: Mapping[str, Any] | None = None,
 ) -> Censored:
-    """Return the forward area of pre-training from which on a loss that rises does not come back.
+    """Return the forward area of pre-training from which on a loss that rises does not return to its start.
 
     At a constant rate, as in arXiv:2505.07796: for one validation set it is ``(A / B)^(1 / alpha)`` of its eq. (4).
     After shorter pre-training the loss still has so far to fall that it ends lower. The comparison is with endless

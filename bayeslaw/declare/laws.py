@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 
 from bayeslaw.base.arguments import checked_fields
-from bayeslaw.base.numbers import between, short
+from bayeslaw.base.numbers import between, exact, short
 from bayeslaw.declare.names import AREAS, KINDS, ROLE, WEIGHT, owner_of_coefficient, owner_of_column
 from bayeslaw.declare.priors import describe
 from bayeslaw.declare.scale import NATS, TEXT, USUAL
@@ -33,8 +33,8 @@ type Kind = Literal["score", "schedule", "mixture", "window", "share", "size", "
 __all__ = ["AREAS", "WEIGHT", "Coefficient", "Covariate", "Law", "law"]
 
 FOLLOWS = (
-    f"Priors in nats are for losses of text. Where the median loss of the runs lies outside {USUAL[0]:g} to "
-    f"{USUAL[1]:g}, they are multiplied by that median over {TEXT:g} (`loss_scale=` states another factor)."
+    f"Priors in nats are for losses of text. Where the median loss of the runs lies outside {between(*USUAL)}, "
+    f"they are multiplied by that median over {exact(TEXT)} (`loss_scale=` states another factor)."
 )
 
 

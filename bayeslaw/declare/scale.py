@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from bayeslaw.base.numbers import exact
 from bayeslaw.declare.priors import Prior
 from bayeslaw.errors import LawError
 
@@ -62,7 +63,7 @@ def in_scale(prior: Prior, unit: str, scale: float) -> Prior:
         p[INVERSE[kind]] = p[INVERSE[kind]] / factor
     else:
         raise LawError(
-            f"the prior {prior} in {unit} cannot be multiplied by {scale:g} to follow the losses of the runs: give a "
-            "prior of your own for it, or loss_scale=1"
+            f"the prior {prior} in {unit} cannot be multiplied by {exact(scale)} to follow the losses of the runs: "
+            "give a prior of your own for it, or loss_scale=1"
         )
     return Prior(prior.distribution, dims=prior.dims, centered=prior.centered, transform=prior.transform, **p)

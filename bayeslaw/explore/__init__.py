@@ -1,4 +1,4 @@
-"""A page on which a reader moves the columns of a law and sees the losses follow: one file, no server, no network."""
+"""An HTML page with a slider for every column of a law and the bands of its losses: one file without a server."""
 
 import json
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ PARTS = (
 
 @checked
 def explore(fit: Posterior, path: str | Path, *, title: str | None = None, draws: int = 300) -> Path:
-    """Write a page with a slider for every column of the law, and the bands of all losses that move with them.
+    """Write a page with a slider for every column of the law, and the bands of all losses at these values.
 
     The page computes by itself, with draws of the posterior and the law's own formula: no server and no network. It has
     the measured runs, the critical ratio for a limit that is typed in, and a link that keeps its state.
@@ -52,7 +52,7 @@ def explore(fit: Posterior, path: str | Path, *, title: str | None = None, draws
     """
     path = Path(path)
     if path.suffix != ".html":
-        raise StoreError(f"a page to explore is HTML: give a path that ends in .html, not {str(path)!r}")
+        raise StoreError(f"the page {str(path)!r} is no HTML file: give a path that ends in .html")
     if draws < 1:
         raise RangeError(f"draws is {draws}: give at least 1")
     check_writable(path)

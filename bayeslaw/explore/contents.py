@@ -49,7 +49,7 @@ CALLED = {
 
 
 def travelling(fit: Posterior, draws: int) -> Posterior:
-    """Return the fit with the draws that travel in a page: that many, or fewer where each has many numbers."""
+    """Return the fit with the draws that a page holds: that many, or fewer where each has many numbers."""
     design = fit.model.design
     weights = sum(len(process) for process in fit.processes.values())
     sizes = [fit.posterior[name].isel({d: 0 for d in SAMPLE}).size for name in fit.model.law.coefficients]
@@ -70,7 +70,7 @@ def formulas(fit: Posterior) -> dict[str, dict[str, str]]:
 
 
 def contents(fit: Posterior) -> dict[str, Any]:
-    """Return what the page of a fit computes with; every draw of the fit travels."""
+    """Return the data of the page of a fit, with all of its draws."""
     law, design = fit.model.law, fit.model.design
     labels = _labels(fit)
     return {

@@ -1,4 +1,4 @@
-"""Figures of the answers, in one house style: functions draw on the given axes, or on new ones, and return them."""
+"""Figures of the answers, in one style: functions draw on the given axes, or on new ones, and return them."""
 
 from typing import TYPE_CHECKING
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB
-from bayeslaw.base.numbers import percent
+from bayeslaw.base.numbers import level
 from bayeslaw.decisions.critical_ratio import CriticalRatio
 from bayeslaw.plots import style
 from bayeslaw.posterior.losses import finer
@@ -38,14 +38,14 @@ def plot_quantity(q: Quantity, ax: Axes | None = None, prob: float = CI_PROB) ->
         for colour, (label, part) in zip(style.colours(), style.each(q.draws), strict=False):
             style.density(ax, part, colour, label, prob)
         ax.set(xlabel=words, ylabel="posterior density")
-        return style.finish(ax, q.about(prob), f"dot: median, bar: {percent(prob)}")
+        return style.finish(ax, q.about(prob), f"dot: median, bar: {level(prob)}")
     along = max(numeric, key=lambda d: q.draws.sizes[d])
     q = finer(q, along)
     for colour, (label, part) in zip(style.colours(), style.each(q.draws, along), strict=False):
         style.band(ax, part, along, colour, label, prob)
     style.scale(ax, q.draws[along].values)
     ax.set(xlabel=style.axis(along), ylabel=words)
-    return style.finish(ax, q.about(prob), f"line: median, band: {percent(prob)}")
+    return style.finish(ax, q.about(prob), f"line: median, band: {level(prob)}")
 
 
 @checked
@@ -105,7 +105,7 @@ def plot_ratios(
         ax.plot([safe.get(limit, {}).get(p, np.nan) for p in of], height, "|", color=colour, ms=9, mew=2)
     ax.set_yticks(range(len(places)), [style.plain(place) for place in places])
     ax.set(xlim=(0, 1), ylim=(-0.6, len(places) - 0.4), xlabel=style.axis("domain_share"))
-    return style.finish(ax, note=f"dot: median, line: {percent(prob)}, bar: safe for a new run")
+    return style.finish(ax, note=f"dot: median, line: {level(prob)}, bar: safe for a new run")
 
 
 @checked
@@ -131,4 +131,4 @@ def plot_intervals(
     ax.set_yticks(range(len(answers)), [style.plain(name) for name in answers])
     ax.set_ylim(len(answers) - 0.5, -0.5)
     ax.locator_params("x", nbins=4)
-    return style.finish(ax, title, f"dot: median, bar: {percent(prob)}")
+    return style.finish(ax, title, f"dot: median, bar: {level(prob)}")

@@ -10,7 +10,7 @@ from scipy.stats import binom
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB
-from bayeslaw.base.numbers import percent
+from bayeslaw.base.numbers import level, percent
 from bayeslaw.errors import RangeError
 from bayeslaw.plots import style
 from bayeslaw.validation.calibration import Calibration
@@ -72,7 +72,7 @@ def plot_coverage(held: Mapping[str, tuple[int, int]], ax: Axes | None = None, p
         if len(numbers) != 2 or not 0 <= numbers[0] <= numbers[1] or numbers[1] < 1:
             raise RangeError(f"held[{name!r}] is {numbers}: give how many intervals held the truth, and of how many")
     if not held:
-        raise RangeError("held names nothing: give at least one row, for example {'dcpt': (57, 60)}")
+        raise RangeError("held is empty: give at least one row, for example {'dcpt': (57, 60)}")
     if ax is None:
         size = (style.COLUMN, 1.2 + 0.2 * len(held))
         ax = plt.subplots(figsize=size, layout="constrained")[1]
@@ -87,7 +87,7 @@ def plot_coverage(held: Mapping[str, tuple[int, int]], ax: Axes | None = None, p
     ax.axvline(prob, color="0.35", lw=1, ls="--")
     ax.set_yticks(height, [style.plain(name) for name, _ in rows])
     ax.set_ylim(-0.7, len(rows) - 0.3)
-    ax.set_xlabel(f"share of {percent(prob)} intervals that hold the truth", loc="right")
+    ax.set_xlabel(f"share of {level(prob)} intervals that hold the truth", loc="right")
     ax.xaxis.set_major_formatter(lambda share, _: percent(share))
     ax.locator_params("x", nbins=4)
     return style.finish(ax)

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB, SAMPLE
-from bayeslaw.base.numbers import percent
+from bayeslaw.base.numbers import level
 from bayeslaw.base.words import place
 from bayeslaw.decisions.schedule import check_law, curve
 from bayeslaw.declare.laws import AREAS
@@ -111,7 +111,7 @@ def plot_curve(
     style.losses(below, draws, rows, counted, "step", prob, fit.model.unit, goal=goal, size=10)
     what = "a new run" if new_run else f"the {fit.mean_name}"
     style.finish(above, run)
-    style.finish(below, note=f"line: median, band: {percent(prob)}, {what}")
+    style.finish(below, note=f"line: median, band: {level(prob)}, {what}")
     return np.array([above, below])
 
 
@@ -156,7 +156,7 @@ def plot_along(
     if best is not None:
         style.mark(ax, best, prob)
     style.scale(ax, x)
-    return style.finish(ax, place(at), f"line: median, band: {percent(prob)}")
+    return style.finish(ax, place(at), f"line: median, band: {level(prob)}")
 
 
 @checked
@@ -194,7 +194,7 @@ def plot_turning_point(
     x = _line(fit, along)
     line = predict(fit, **{along: x, **at}).draws.sel(eval=goal, drop=True)
     if several := [str(dim) for dim in line.dims if dim not in (*SAMPLE, along)]:
-        raise RangeError(f"{several[0]} has several values: give one, a figure has one line")
+        raise RangeError(f"{several[0]} has several values: give one, since a figure has one line")
     peak = Censored("turning_point", line.idxmax(along), along, fit.mean_name, low=x[0], high=x[-1])
     return plot_along(fit, along, ax, best=peak, prob=prob, **at)
 

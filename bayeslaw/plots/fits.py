@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB
-from bayeslaw.base.numbers import percent
+from bayeslaw.base.numbers import level
 from bayeslaw.base.words import place
 from bayeslaw.decisions.question import given
 from bayeslaw.declare.names import WEIGHT
@@ -77,7 +77,7 @@ def plot_shares(
         style.mark(ax, ratio, prob)
     tokens = f"at {place(given(D=D))}; " if D is not None else ""
     where = ", ".join([place(given(N=N, U=U)), *map(str, chosen.values())]).strip(", ")
-    return style.finish(ax, where, f"{tokens}line: median, band: {percent(prob)}")
+    return style.finish(ax, where, f"{tokens}line: median, band: {level(prob)}")
 
 
 @checked
@@ -98,7 +98,7 @@ def plot_fit(fit: Posterior, ax: Axes | None = None, prob: float = CI_PROB) -> A
     ax.plot(ends, ends, color="0.6", lw=1, zorder=0)
     loss_axis = style.loss_axis(fit.model.unit)
     ax.set(xlabel=f"measured {loss_axis}", ylabel=f"predicted {loss_axis}")
-    return style.finish(ax, note=f"{fit.mean_name}, {percent(prob)} intervals")
+    return style.finish(ax, note=f"{fit.mean_name}, {level(prob)} intervals")
 
 
 @checked
@@ -158,7 +158,7 @@ def plot_learned(
         style.scale(ax, columns[along].values)
         ax.set_ylabel(style.loss_axis(fit.model.unit))
     below.set_xlabel(label)
-    style.finish(above, f"{name} loss", f"line: median, band: {percent(prob)}")
+    style.finish(above, f"{name} loss", f"line: median, band: {level(prob)}")
     style.finish(below)
     return np.array([above, below])
 
@@ -228,13 +228,13 @@ def plot_forest(
         draws[label] = own.sel(eval=eval or fit.evals[-1]) if "eval" in own.dims else own
     dim = next((d for c in draws.values() for d in style.labels(c)), None)
     if dim is None:
-        raise RangeError(f"all groups share {name} in every fit: give one in which it varies, with by=")
+        raise RangeError(f"{name} is the same for all groups in every fit: give a fit in which it varies, with by=")
     groups = next(c for c in draws.values() if dim in c.dims)[dim]
     series = {
         label: c.sel({dim: groups}) if dim in c.dims else c.expand_dims({dim: groups}) for label, c in draws.items()
     }
     style.coefficients(ax, next(iter(fits.values())).model.law, name, series, dim, prob)
-    return style.finish(ax, note=f"intervals: {percent(prob)}")
+    return style.finish(ax, note=f"intervals: {level(prob)}")
 
 
 @checked
@@ -262,4 +262,4 @@ def plot_prior_posterior(fit: Posterior, ax: Axes | None = None, prob: float = C
     ax.set_yticks(range(len(standard)), list(standard))
     ax.invert_yaxis()
     ax.set_xlabel("standard deviations of the prior, from its middle")
-    return style.finish(ax, note=f"intervals: {percent(prob)}")
+    return style.finish(ax, note=f"intervals: {level(prob)}")

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB
-from bayeslaw.base.numbers import percent, short
+from bayeslaw.base.numbers import level, percent, short
 from bayeslaw.decisions.best_mixture import Mixture
 from bayeslaw.errors import RangeError, unknown_name
 from bayeslaw.plots import style
@@ -47,7 +47,7 @@ def plot_mixture(best: Mixture, ax: Axes | None = None, prob: float = CI_PROB) -
         The answer has a mixture for each of several sizes or labels.
     """
     if extra := [str(d) for d in best.recommended.dims if d != "source"]:
-        raise RangeError(f"best has one mixture for every {extra[0]}: ask for a single {extra[0]} to draw it")
+        raise RangeError(f"best has one mixture for every {extra[0]}: ask for a single {extra[0]} to draw one")
     draws = best.draws.transpose("chain", "draw", "source")
     if draws.sizes["source"] == 3:
         return _triangle(draws, best.recommended, style.axes_or_new(ax))
@@ -79,7 +79,7 @@ def plot_regret(
         mean = float(regret.mean())
         style.density(ax, regret, colour, f"{style.plain(name)}: {short(mean, 2)}", prob, bins, centre=mean)
     ax.set(xlabel=f"regret ({best.loss_unit})", ylabel="posterior density", xlim=(0, bins[-1]))
-    return style.finish(ax, note=f"dot: expected regret, bar: {percent(prob)}")
+    return style.finish(ax, note=f"dot: expected regret, bar: {level(prob)}")
 
 
 @checked
@@ -108,13 +108,13 @@ def plot_sources(fit: Posterior, name: str, ax: Axes | None = None, prob: float 
         raise unknown_name(f"coefficient of {fit.model.law.name}", name, known)
     ax, draws = style.axes_or_new(ax), fit.posterior[name]
     if "source" not in draws.dims:
-        raise RangeError(f"{name} is one number for all sources: plot_prior_posterior shows it")
+        raise RangeError(f"{name} has one value for all sources: draw it with plot_prior_posterior")
     middles = draws.median([d for d in draws.dims if d != "source"])
     farthest = np.argsort(-abs(middles - middles.median()).values)[:MOST_SOURCES]
     shown = draws.isel(source=farthest[np.argsort(middles.values[farthest])])
     style.coefficients(ax, fit.model.law, name, dict(style.each(shown, "source")), "source", prob)
     some = "" if len(middles) <= MOST_SOURCES else f"; {MOST_SOURCES} of {len(middles)} sources"
-    return style.finish(ax, note=f"intervals: {percent(prob)}{some}")
+    return style.finish(ax, note=f"intervals: {level(prob)}{some}")
 
 
 def _triangle(draws: xr.DataArray, recommended: xr.DataArray, ax: Axes) -> Axes:
@@ -147,7 +147,7 @@ def _bars(draws: xr.DataArray, recommended: xr.DataArray, ax: Axes, prob: float)
     height = np.arange(len(order))
     ax.barh(height, recommended.values[order], height=0.7, color=style.COLOURS[5], alpha=0.6, label="recommended")
     ax.hlines(height, low, high, color="0.25", lw=1.5)
-    ax.plot(middle, height, "o", color="0.25", ms=4, label=f"best of a draw: median, {percent(prob)}")
+    ax.plot(middle, height, "o", color="0.25", ms=4, label=f"best of a draw: median, {level(prob)}")
     ax.set_yticks(height, [style.plain(str(s)) for s in draws["source"].values[order]])
     ax.invert_yaxis()
     ax.set(xlabel="share of the tokens", xlim=(0, None))

@@ -1,4 +1,4 @@
-"""The house style, and the marks that figures are made of.
+"""The style of all figures, and the marks in them.
 
 Figures are as wide as a column of text or, with several panels, twice that; all their letters have one size. The legend
 of axes says above them what their marks are, and its title what bands and bars mean; `panels.grid` writes both once.

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from scipy.spatial import KDTree
 
+from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.base.numbers import COUNTED_COLUMNS, amount, apart, exact, percent, short, times
 from bayeslaw.declare.names import WEIGHT
 from bayeslaw.posterior.convergence import convergence
@@ -44,6 +45,9 @@ MISSED = {
 """Relative error of laws with a misfit on held-out runs, by the factor beyond the runs up to which it was measured
 (root mean square over public tables, docs/studies/beyond.md); their intervals kept their coverage."""
 
+LOSSES = ("loss", "final_loss")
+"""Names of answers that are losses; differences of losses are not."""
+
 ONLY_UPWARD = ("step", "S1", "S1cpt")
 """Columns whose smaller values every run has passed."""
 
@@ -64,9 +68,6 @@ WHY = {
 
 SHARE_SLACK = 0.01
 """Part of the tokens by which a mixture, or a domain share, may lie farther away than any of the runs."""
-
-MOST_PRIOR = 0.5
-"""Share of the prior in the information on an answer above which the answer rests on it."""
 
 MOST_MISSED = 0.005
 """Mean error, relative to the loss, up to which a law fits the runs at their end."""
@@ -118,7 +119,9 @@ class Reach:
         if not missed:
             return WHY[self.column]
         if self.factor > self.limit:
-            return f"on public tables the intervals of laws with a misfit are verified up to a factor of {self.limit:g}"
+            return (
+                f"on public tables intervals of laws with a misfit are verified up to a factor of {exact(self.limit)}"
+            )
         error = next(error for end, error in missed.items() if self.factor <= end)
         return f"there laws with a misfit were off by {percent(error)} on public tables: the interval counts that"
 
@@ -207,10 +210,23 @@ def cautioned[Q: Quantity](fit: Posterior, answer: Q, mixture: Any = None, **pla
 
     `mixture` holds the shares that it is about, by the sources of the runs (dim ``source``).
     """
-    found = cautions(fit, mixture, **planned)
-    if (prior := prior_share(fit, answer.draws)).share > MOST_PRIOR:
+    found = [*cautions(fit, mixture, **planned), *_below_zero(fit, answer)]
+    if (prior := prior_share(fit, answer.draws)).share > prior.limit:
         found.append(str(prior))
     return replace(answer, cautions=(*answer.cautions, *found))
+
+
+def _below_zero(fit: Posterior, answer: Quantity) -> list[str]:
+    """Return in a sentence how many draws of a loss lie below 0: a misfit multiplies losses, but terms may be negative.
+
+    Of several losses it is that with the most such draws.
+    """
+    if answer.name not in LOSSES:
+        return []
+    below = float((answer.draws < 0).mean(SAMPLE).max())
+    law = fit.model.law.name
+    why = f"the terms that {law} subtracts outgrow the others there, so that it does not hold"
+    return [f"{percent(below)} of the draws of this loss lie below 0, where no loss does: {why}"] if below > 0 else []
 
 
 def _untried(fit: Posterior, mixture: xr.DataArray) -> list[str]:

@@ -140,7 +140,7 @@ class Posterior:
                 raise DataError(self._missing(name))
             if name in design.groups:
                 if len(design.groups[name]) > 1:
-                    raise DataError(f"{name} is missing: say which of {', '.join(map(str, design.groups[name]))}")
+                    raise DataError(f"{name} is missing: give one of {', '.join(map(str, design.groups[name]))}")
                 arrays[name] = xr.DataArray(design.groups[name][0])
         for name in labels:
             if name in arrays and name not in self.model.law.columns:

@@ -1,4 +1,4 @@
-"""What an HDF5 file may hold to be read as a fit, since a file may come from a stranger.
+"""What an HDF5 file may hold to be read as a fit: files of unknown origin are safe to load.
 
 HDF5 can name other files of the machine as the place of its data, lead in circles, and promise more data than it has.
 """
@@ -40,7 +40,7 @@ def fault(file: h5py.File) -> str | None:
 
 
 def json_of(text: str) -> Any:
-    """Return what a JSON text says.
+    """Return the data of a JSON text.
 
     Raises
     ------

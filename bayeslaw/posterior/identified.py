@@ -1,4 +1,4 @@
-"""What the runs cannot tell, whatever was measured: sources that never vary apart, columns with a single value."""
+"""What the runs do not determine, whatever was measured: sources that never vary apart, columns with a single value."""
 
 from dataclasses import dataclass
 
@@ -24,13 +24,20 @@ SAME_VALUE = 1e-6
 STEP = 1.1
 """Factor by which a coefficient is moved to see whether a slope of the law depends on it."""
 
+ALIKE = 1e-9
+"""1 minus the squared cosine of the effects of two coefficients on the losses of the runs up to which they are the
+same."""
+
+SOME_ROWS = 50
+"""Rows of the runs at which effects are compared."""
+
 MOST_NAMED = 6
 """Sources that a sentence names."""
 
 
 @dataclass(frozen=True)
 class Untold:
-    """Something that the runs cannot tell, in words, and the sources that it is about."""
+    """Something that the runs do not determine, in words, and the sources that it is about."""
 
     text: str
     sources: tuple[str, ...]
@@ -59,7 +66,7 @@ def _untold_mixtures(fit: Posterior) -> list[Untold]:
     tried = _tried(fit)
     shares, names = tried.values, [str(s) for s in tried["source"].values]
     if len(shares) == 1:
-        return [Untold("all runs have the same mixture: they say nothing of any other", tuple(names))]
+        return [Untold("all runs have the same mixture and say nothing about any other", tuple(names))]
     found, used = [], shares.max(axis=0) > 0
     if absent := [n for n, is_used in zip(names, used, strict=True) if not is_used]:
         found.append(Untold(f"{_listed(absent)} {'is' if len(absent) == 1 else 'are'} in no run", tuple(absent)))
@@ -97,7 +104,7 @@ def mixture_cautions(fit: Posterior, shares: xr.DataArray) -> tuple[str, ...]:
     beyond = (abs(values - values @ axes.T @ axes) > FAR_SHARE).any(axis=-1)
     taken = set(shares["source"].values[(values[beyond] > SAME_SHARE).any(axis=0)])
     reasons = [u.text for u in untold if taken & set(u.sources)]
-    return (f"{'; '.join(reasons)}: of such mixtures the priors decide, not the runs",) if reasons else ()
+    return (f"{'; '.join(reasons)}: the priors decide about such mixtures, not the runs",) if reasons else ()
 
 
 def columns_without_variation(fit: Posterior) -> dict[str, float]:
@@ -116,27 +123,42 @@ def columns_without_variation(fit: Posterior) -> dict[str, float]:
 
 @kept
 def untold_coefficients(fit: Posterior) -> dict[str, tuple[str, ...]]:
-    """Return, in words for every column without variation, the coefficients on which the law's slope in it depends."""
+    """Return, in words for every column without variation, the coefficients that it leaves open.
+
+    The law's slope in the column depends on them, and at its one value each moves the losses of the runs as another
+    coefficient does. The exponent of tokens is not one of them where tokens vary, though a slope in the share has it.
+    """
     law, design = fit.model.law, fit.model.design
     if not (alone := columns_without_variation(fit)):
         return {}
-    rows = design.rows.isel(row=np.flatnonzero(design.measured.any("eval").values)[:20])
+    measured = np.flatnonzero(design.measured.any("eval").values)
+    rows = design.rows.isel(row=measured[np.linspace(0, len(measured) - 1, SOME_ROWS).astype(int)])
     here = design.with_evals(rows[[c for c in dict.fromkeys([*law.columns, *design.groups]) if c in rows]])
     found = {}
     middle = {k: v.mean(SAMPLE) for k, v in fit.coefficients(here).items()}
+
+    def losses(at: xr.Dataset, coefficients: dict[str, xr.DataArray]) -> xr.DataArray:
+        found: xr.DataArray = law(*law.inputs(at, design.reference).values(), **coefficients)
+        return found
+
+    moved = {k: middle | {k: STEP * v} for k, v in middle.items()}
+    effects = {k: losses(here, each) - losses(here, middle) for k, each in moved.items()}
+    doubled = [k for k in effects if any(_alike(effects[k], effects[other]) for other in effects if other != k)]
     for column, value in alone.items():
         there = here.assign({column: 0.5 * here[column]})
 
-        def slope(coefficients: dict[str, xr.DataArray], there: xr.Dataset = there) -> xr.DataArray:
-            one, other = (law(*law.inputs(at, design.reference).values(), **coefficients) for at in (here, there))
-            difference: xr.DataArray = one - other
-            return difference
-
-        plain = slope(middle)
-        moved = {k: abs(slope(middle | {k: STEP * v}) - plain).max() for k, v in middle.items()}
+        plain = losses(here, middle) - losses(there, middle)
+        steeper = {k: abs(losses(here, each) - losses(there, each) - plain).max() for k, each in moved.items()}
         least = SAME_VALUE * abs(plain).max()
-        found[f"one {place({column: value})}"] = tuple(k for k, change in moved.items() if change > least)
+        found[f"one {place({column: value})}"] = tuple(k for k in doubled if steeper[k] > least)
     return found
+
+
+def _alike(effect: xr.DataArray, other: xr.DataArray) -> bool:
+    """Return whether one effect on losses is the other's times a factor, which each loss may have of its own."""
+    dims = [d for d in effect.dims if d != "eval"]
+    both, own, others = (effect * other).sum(dims) ** 2, (effect**2).sum(dims), (other**2).sum(dims)
+    return bool(((own == 0) | ((others > 0) & (both >= (1 - ALIKE) * own * others))).all())
 
 
 def _tied(shares: np.ndarray, sources: list[int]) -> list[list[int]]:

@@ -32,7 +32,7 @@ __all__ = ["Prediction", "by_row", "columns_of", "finer", "grid", "predict"]
 SUMMARY = ["mean", "sd", "lower", "upper"]
 
 CAUTIONED_ROWS = 100
-"""Rows of a table at which it is seen whether the answers rest on a prior."""
+"""Rows of a table, and that with the lowest loss, at which it is seen whether an answer speaks against itself."""
 
 
 CURVE_POINTS = 61
@@ -133,7 +133,8 @@ def by_row(
     if len(fit.evals) > 1:
         answers = answers.assign(eval=fit.evals * len(rows))
     answers = answers.assign(**dict(zip(SUMMARY, summary.T, strict=True)))
-    few = columns.isel(row=np.unique(np.linspace(0, len(rows) - 1, CAUTIONED_ROWS).astype(int)))
+    lowest = int(np.argmin(summary[:, SUMMARY.index("lower")])) // len(fit.evals)
+    few = columns.isel(row=np.unique([*np.linspace(0, len(rows) - 1, CAUTIONED_ROWS).astype(int), lowest]))
     losses = Quantity("loss", fit.loss(few, seed=seed), fit.model.unit, fit.mean_name)
     curve = ("step", "peak") if law.kind == "schedule" else ()
     path = {c: numeric(known, c).to_numpy() for c in curve if c in known}

@@ -18,6 +18,7 @@ import pandas as pd
 import xarray as xr
 from arviz_stats.base import array_stats
 
+from bayeslaw.base.numbers import short
 from bayeslaw.errors import DataError, LawError, RangeError
 from bayeslaw.posterior.convergence import MOST_PARETO_K
 from bayeslaw.posterior.draws import Posterior, posterior_of
@@ -109,7 +110,8 @@ def new_domain(fit: Posterior, early_runs: Runs, *, draws: int = 1000, seed: int
     reliability = {"pareto_k": round(k, 2), "weighted_draws": log_weight.size}
     reliability["effective_weighted_draws"] = round(effective)
     if not k <= MOST_PARETO_K or effective < LEAST_EFFECTIVE_DRAWS:
-        why = f"inform the coefficients of all domains too much (Pareto's k {k:.2f}, {effective:.0f} effective draws)"
+        told = f"Pareto's k {short(k, 2)}, {short(effective)} effective draws"
+        why = f"inform the coefficients of all domains too much ({told})"
         return _refit(fit, joint, shared, seed, start, why, **reliability)
     position = (rng.random() + np.arange(draws)) / draws
     chosen = rng.permutation(np.minimum(np.searchsorted(np.cumsum(weight), position), weight.size - 1))
@@ -124,7 +126,7 @@ def _refit(
     fit: Posterior, joint: Specification, shared: SharedErrors, seed: int, start: float, why: str, **reliability: float
 ) -> Posterior:
     """Return the fit of all runs together, announced with the time that the fit took."""
-    took = f", which took {fit.seconds:.0f} s without them" if fit.sampled else ""
+    took = f", which took {short(fit.seconds, 2)} s without them" if fit.sampled else ""
     warnings.warn(f"the runs of {shared.domain!r} {why}: all runs are fitted together{took}", stacklevel=5)
     settings = {k: fit.settings[k] for k in OF_SAMPLER if k in fit.settings}
     found = refit(_Compared.of(joint, shared), **settings, seed=seed)
@@ -149,12 +151,14 @@ def _label(fit: Posterior, early_runs: Runs) -> str:
     """Return the name of the new domain, after all checks."""
     model = fit.model
     if DOMAIN not in model.by.values():
-        raise LawError("no coefficient is pooled by domain, so that a new domain has none of its own: fit with by=")
+        raise LawError("no coefficient is pooled by domain, and a new domain needs one of its own: fit with by=")
     for name, prior in model.coefficient_priors.items():
         if DOMAIN in (prior.dims or ()) and name not in model.by:
-            raise LawError(f"{name} is separate for each domain, so that the others say nothing about it: pool it")
+            raise LawError(
+                f"{name} is separate for each domain, so the other domains do not inform it: pool it with by="
+            )
     if not all(f"{name}_mu" in fit.posterior for name in model.by):
-        raise LawError("least squares knows no populations: fit with method='nuts'")
+        raise LawError("a fit by least squares has no populations: fit with method='nuts'")
     names = list(early_runs.table[DOMAIN].unique()) if DOMAIN in early_runs.table else []
     if len(names) != 1:
         raise DataError(f"the early runs are of {len(names)} domains: give those of one, named in the column 'domain'")
@@ -174,9 +178,11 @@ def _label(fit: Posterior, early_runs: Runs) -> str:
             "give the same"
         )
     if early_runs.area_settings != model.runs.area_settings:
-        raise DataError("the areas of the early runs were computed otherwise than those of the fit: read them alike")
+        raise DataError(
+            "the areas of the early runs have other settings than those of the fit: read both with the same settings"
+        )
     if fit.method == "prior":
-        raise LawError("draws of the prior know none of the runs: fit with method='nuts'")
+        raise LawError("draws from the prior do not depend on the runs: fit with method='nuts'")
     return str(names[0])
 
 

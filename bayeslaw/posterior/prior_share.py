@@ -1,4 +1,4 @@
-"""How much of what a fit knows of an answer is its prior's, and which coefficients bring it in.
+"""The prior's share of the information on an answer, and the coefficients whose priors contribute it.
 
 Power scaling (arXiv:2107.14054) of the answer itself: where the priors of coefficients count a little more, the
 variance of an answer y falls by cov(y, z)^2 for each coefficient z in prior units. Relative to that variance it is
@@ -34,6 +34,10 @@ LEAST = 0.05
 
 MOST_NAMED = 3
 
+MOST_PRIOR, MOST_UNTOLD = 0.5, 0.25
+"""Share above which an answer rests on its priors: of any, and of coefficients that the runs say nothing of. A misfit
+widens the answer along with them, which lowers their share."""
+
 
 @dataclass(frozen=True)
 class PriorShare:
@@ -47,13 +51,19 @@ class PriorShare:
     names: tuple[str, ...] = ()
     constant: str = ""
 
+    @property
+    def limit(self) -> float:
+        """Share up to which the runs decide the answer."""
+        return MOST_UNTOLD if self.constant else MOST_PRIOR
+
     def __str__(self) -> str:
         of: dict[str, list[str]] = {}
         for name, where in (label.split(" ", 1) for label in self.names):
             of.setdefault(where, []).append(name)
         whose = " and ".join(f"{' and '.join(names)} {where}" for where, names in of.items())
-        why = f", which have {self.constant}" if self.constant else ""
-        return f"the answer rests more on the prior of {whose} than on the runs{why}"
+        if self.constant:
+            return f"the answer depends on the prior of {whose}: the runs have {self.constant}"
+        return f"the answer depends more on the prior of {whose} than on the runs"
 
 
 def prior_share(fit: Posterior, draws: xr.DataArray) -> PriorShare:

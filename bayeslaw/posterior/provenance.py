@@ -3,7 +3,7 @@
 import platform
 from importlib.metadata import version
 
-from bayeslaw.base.numbers import exact
+from bayeslaw.base.numbers import exact, short
 from bayeslaw.base.version import VERSION
 from bayeslaw.base.words import counted
 from bayeslaw.posterior.draws import Posterior
@@ -30,7 +30,7 @@ def provenance(fit: Posterior) -> dict[str, str]:
         "errors": model.describe_noise(),
         "shape prior, range": f"{model.monotone or 'none'}, {model.outside or 'exclude'}",
         "settings": ", ".join(f"{k} {v}" for k, v in fit.settings.items()),
-        "seconds": f"{fit.seconds:.1f}",
+        "seconds": short(fit.seconds, 2),
         "versions": ", ".join(f"{k} {v}" for k, v in versions.items()),
         "python": platform.python_version(),
     }
@@ -49,4 +49,4 @@ def title(fit: Posterior) -> str:
             made += f", the domain {fit.settings['domain']} added without a refit"
         case "nuts" if "domain" in fit.settings:
             made += f", the domain {fit.settings['domain']} added by a refit of all runs"
-    return f"Fit of {fit.model.law.name}: {made}, {fit.seconds:.0f} s"
+    return f"Fit of {fit.model.law.name}: {made}, {short(fit.seconds, 2)} s"

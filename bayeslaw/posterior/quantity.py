@@ -13,7 +13,7 @@ from bayeslaw.base.arguments import checked, numbers
 from bayeslaw.base.drawing import drawn
 from bayeslaw.base.frames import Frame
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
-from bayeslaw.base.numbers import amount, exact, with_interval, writer, written
+from bayeslaw.base.numbers import amount, exact, level, with_interval, writer, written
 from bayeslaw.base.terminal import wrapped
 from bayeslaw.base.words import label, place
 from bayeslaw.errors import RangeError
@@ -178,7 +178,7 @@ class Quantity:
     def about(self, prob: float = CI_PROB) -> str:
         """Return the name, the question and the kind of the interval in words."""
         unit = "" if self.unit == "1" else f" in {self.unit}"
-        parts = [self.name.replace("_", " ") + unit + self._asked(), self.what, f"{exact(prob * 100)} % interval"]
+        parts = [self.name.replace("_", " ") + unit + self._asked(), self.what, f"{level(prob)} interval"]
         shares = self._shares_of_draws()
         if shares and all(v.ndim == 0 for v in shares.values()):
             parts.append(", ".join(f"{k} {written(k, v.item())}" for k, v in shares.items()))
@@ -191,25 +191,28 @@ class Quantity:
         single = {k: v for k, v in single.items() if isinstance(v, str | float | int)}
         return f" at {place(single)}" if single else ""
 
-    def _answers(self) -> str | pd.DataFrame:
-        text = self.text().rename("median [interval]").reset_coords(drop=True)
+    def _answers(self, prob: float) -> str | pd.DataFrame:
+        text = self.text(prob).rename("median [interval]").reset_coords(drop=True)
         text = text.assign_coords({d: [label(d, v) for v in text[d].values.tolist()] for d in text.coords})
         return text.to_dataframe() if text.dims else str(text.item())
 
+    def _said(self, prob: float) -> str:
+        """Return the answer, what it is and its cautions as text."""
+        answer, cautions = self._answers(prob), [f"caution: {caution}" for caution in self.cautions]
+        if isinstance(answer, str):
+            return wrapped("\n".join([f"{answer}  {self.about(prob)}", *cautions]))
+        table = answer.to_string(max_rows=MOST_ROWS, min_rows=self._of_many)
+        return "\n".join([table, wrapped("\n".join([self.about(prob), *cautions]))])
+
     def __repr__(self) -> str:
         try:
-            answer = self._answers()
-            cautions = [f"caution: {caution}" for caution in self.cautions]
-            if isinstance(answer, str):
-                return wrapped("\n".join([f"{answer}  {self.about()}", *cautions]))
-            table = answer.to_string(max_rows=MOST_ROWS, min_rows=self._of_many)
-            return "\n".join([table, wrapped("\n".join([self.about(), *cautions]))])
+            return self._said(CI_PROB)
         except Exception:  # debuggers need a repr that never raises
             return f"{type(self).__name__} {self.name!r}, which cannot be shown: {type(self.draws).__name__}"
 
     def _repr_html_(self) -> str:
         try:
-            answer, about = self._answers(), html.escape(self.about())
+            answer, about = self._answers(CI_PROB), html.escape(self.about())
             cautions = "".join(f"<p><b>Caution:</b> {html.escape(caution)}</p>" for caution in self.cautions)
             if isinstance(answer, str):
                 return f"<p><b>{html.escape(answer)}</b> {about}</p>{cautions}"

@@ -128,7 +128,7 @@ def sensitivity(fit: Posterior, quantities: xr.Dataset) -> pd.DataFrame:
         There are fewer than 200 draws.
     """
     if quantities.sizes["chain"] * quantities.sizes["draw"] < LEAST_DRAWS:
-        raise RangeError(f"sensitivity needs at least {LEAST_DRAWS} draws: draw more, or fit with method='nuts'")
+        raise RangeError(f"sensitivity needs at least {LEAST_DRAWS} draws: sample more, or fit with method='nuts'")
     draws = arviz_base.dataset_to_dataframe(quantities, sample_dims=list(SAMPLE))
     values = draws.to_numpy(float).reshape(quantities.sizes["chain"], quantities.sizes["draw"], -1)
     few = _at_draws(fit, quantities)

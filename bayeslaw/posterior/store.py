@@ -108,7 +108,8 @@ def load(path: str | Path, law: Law | None = None, kind: type[Specification] = S
     if law is None:
         if recipe["law"] not in models.catalogue:
             raise UnknownName(
-                f"the law {recipe['law']!r} of {path} is not (any more) in the catalogue: pass it, load(path, law=...)"
+                f"the law {recipe['law']!r} of {path} is not in the catalogue of this version: give it, "
+                "load(path, law=...)"
             )
         law = models.catalogue[recipe["law"]]
     if fingerprint(law) != recipe["law_hash"]:
@@ -131,13 +132,13 @@ def load(path: str | Path, law: Law | None = None, kind: type[Specification] = S
 def _read(path: Path) -> tuple[xr.DataTree, dict[str, Any]]:
     """Return what a file holds, after its seal was found whole."""
     if not os.path.isfile(path):
-        raise StoreError(f"no file {str(path)[:80]!r}: check the path")
+        raise StoreError(f"there is no file {str(path)[:80]!r}: check the path")
     try:
         if _is_damaged(path):
-            raise StoreError(f"{path} was damaged after fit.save wrote it: take a copy of it, or fit again")
+            raise StoreError(f"{path} was damaged after fit.save wrote it: restore a copy, or fit again")
         with h5py.File(path) as file:
             if found := fault(file):
-                raise StoreError(f"{path} holds {found}, as no fit does: give a file written by fit.save")
+                raise StoreError(f"{path} holds {found}, which no fit holds: give a file written by fit.save")
             recipe = json_of(file.attrs["bayeslaw"])
         if not isinstance(recipe, dict) or not all(isinstance(recipe.get(k), str) for k in ("law", "law_hash")):
             raise ValueError

@@ -1,6 +1,6 @@
 """What to do about an answer: nothing without convergence, and nothing without what its failed checks mean for it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from bayeslaw.base.words import counted
@@ -12,39 +12,47 @@ from bayeslaw.reporting.answer import Answer, Verdict
 __all__ = ["advised", "converged", "go_by", "one_sentence"]
 
 MEANS = {
-    "range": "many measurements lie outside the law's range: {it} is not about them",
-    "trends": "the data disagree with a trend of the law: {it} may be turned round",
-    "memory": "the memory of the annealing area does not suit these curves: {it} is off on other schedules",
-    "peak learning rates": "the law is made for runs of one peak learning rate: {it} is off at each of these",
-    "sources left out": "the law misses the mixtures that leave a source out: {it} is off where one is left out",
-    "repetition": "the law counts repeated tokens as new ones: {it} is too good where tokens repeat",
-    "shape along tokens": "a loss rises along a run, which the law cannot follow: {it} holds at most up to the tokens "
-    "that were measured",
-    "identification": "the runs do not determine a coefficient, and {it} may rest on its prior",
-    "boundary shares": "no share was measured where the answer may lie: read {it} as a bound",
-    "run effect": "the law may have left its misfit to the run effect: {it} rests on a mean law that may be far off",
-    "misfit by group": "the law misses some of the runs by more than chance: {it} is off by about as much there",
-    "misfit along scales": "the law is off along a scale by more than chance: {it} is off by more beyond the runs",
-    "neighbouring runs": "the run effect has taken a misfit of the law for chance: {it} is off by about as much",
-    "influential runs": "one run alone moves {it}: repeat that run first",
-    "prior sensitivity": "other priors that one could defend give another answer: the priors are part of {it}",
+    "range": "many measurements lie outside the law's range: {it} is valid inside it only",
+    "trends": "the data contradict a trend of the law: {it} may have the wrong direction",
+    "memory": "the memory of the annealing area does not suit these curves: {it} is off for other schedules",
+    "peak learning rates": "the law is valid for runs of one peak learning rate: {it} is off for each of these",
+    "sources left out": "the law misses the losses of mixtures without a source: {it} is off for such mixtures",
+    "repetition": "the law counts repeated tokens as new ones: {it} is too optimistic where tokens repeat",
+    "shape along tokens": "the law cannot follow a loss that rises along a run: {it} is valid up to the measured "
+    "tokens only",
+    "identification": "the runs do not determine a coefficient: {it} may depend on its prior",
+    "boundary shares": "the answer may lie beyond every measured share: read {it} as a bound",
+    "run effect": "the run effect may hide a misfit of the law: {it} may be far off",
+    "misfit by group": "the law misses some of the runs by more than chance: {it} is less sure than its interval says",
+    "misfit along scales": "the law misses its runs along a scale by more than expected: {it} is less sure than its "
+    "interval says, most of all beyond the runs",
+    "neighbouring runs": "the error model counts a misfit of the law as chance: {it} is less sure than its "
+    "interval says",
+    "influential runs": "one run alone may change {it}: repeat that run first",
+    "prior sensitivity": "other defensible priors give another answer: {it} depends on the priors",
     "fit to the data": "measurements leave their bands too often: the true interval of {it} is wider",
-    "scatter": "some runs scatter more than the error model says: what is said of a new run is too sure",
-    "papers' fit": "the papers' fit predicts other losses: priors, pooling or the error model decide {it} in part",
-    "shape prior": "measured losses rise where the shape prior forbids it: that prior is part of {it}",
-    "reference run": "the priors were stated for runs of another scale, so their part in {it} means little",
+    "scatter": "some runs scatter more than the error model says: the bands of a new run are too narrow",
+    "papers' fit": "the papers' fit predicts other losses: {it} depends on the priors, the pooling or the error model",
+    "shape prior": "measured losses rise where the shape prior forbids it: {it} depends on that prior",
+    "reference run": "the priors were stated for runs of another scale: {it} may depend on priors without a reason",
 }
 """What a failed check means for an answer, which is named ``it``: from the worst to the mildest."""
 
+BESIDE = "this is about the {losses}, and {it} rests on the {own} alone"
+"""What a failed check means for an answer that rests on other losses."""
+
 WORST = ("range", "trends", "memory", "peak learning rates")
-"""Failed checks that are worse for an answer than its own cautions: it may be about something else, or turned round."""
+"""Failed checks that are worse for an answer than its own cautions: its place or its direction may be wrong."""
 
 CAUTIONED = ("convergence", "extrapolation")
 """Checks whose sentence is a caution of the answer already."""
 
 
 def advised(fit: Posterior, found: Answer, checks: Iterable[CheckResult]) -> Answer:
-    """Return an answer that says what its failed checks mean for it, and recommends nothing without convergence."""
+    """Return an answer that says what its failed checks mean for it, and recommends nothing without convergence.
+
+    A check that failed for losses on which the answer does not rest is no doubt about it.
+    """
     mixing = convergence(fit)
     if mixing is not None and mixing.remedy:
         actions = [f"do not act on this report before the fit has converged: {mixing.remedy}"]
@@ -57,11 +65,22 @@ def advised(fit: Posterior, found: Answer, checks: Iterable[CheckResult]) -> Ans
             cautions=tuple(c for c in found.cautions if str(mixing) not in c),
             verdict=Verdict("red", "do not act", "the fit did not converge"),
         )
-    unknown = "this check of the fit failed, and {it} may hang on it"
-    failed = [check.name for check in checks if not check.passed and check.name not in CAUTIONED]
-    failed.sort(key=lambda name: [*MEANS, name].index(name))
-    doubts = {name: MEANS.get(name, unknown).format(it=found.about) for name in failed}
-    return replace(found, doubts=doubts, verdict=_verdict(found, doubts))
+    unknown = "this check of the fit failed, and {it} may depend on it"
+    failed = [check for check in checks if not check.passed and check.name not in CAUTIONED]
+    failed.sort(key=lambda check: [*MEANS, check.name].index(check.name))
+    doubts: dict[str, str] = {}
+    beside: dict[str, str] = {}
+    for check in failed:
+        if check.evals and found.evals and set(check.evals).isdisjoint(found.evals):
+            named = {"losses": _losses(check.evals), "own": _losses(found.evals)}
+            beside[check.name] = BESIDE.format(it=found.about, **named)
+        else:
+            doubts[check.name] = MEANS.get(check.name, unknown).format(it=found.about)
+    return replace(found, doubts=doubts, beside=beside, verdict=_verdict(found, doubts))
+
+
+def _losses(evals: Sequence[str]) -> str:
+    return f"{', '.join(evals)} loss{'es' if len(evals) > 1 else ''}"
 
 
 def _verdict(found: Answer, doubts: Mapping[str, str]) -> Verdict:

@@ -23,6 +23,7 @@ from bayeslaw.plots import plot_along
 from bayeslaw.plots.panels import grid
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.losses import predict
+from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.reporting.figures import Picture
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Verdict",
     "columns_of",
     "in_counts",
+    "losses_of",
     "plain",
     "predictions",
     "question_of",
@@ -83,8 +85,12 @@ class Answer:
         What is answered, in words.
     planned : dict
         The ``N``, ``D`` and ``domain_share`` that it is about; the report checks whether they lie beyond the runs.
+    evals : tuple of str
+        The losses that it rests on; empty: all.
     doubts : dict
         What its failed checks mean for it, by their names.
+    beside : dict
+        Of failed checks of other losses, that they are no doubt about it.
     ratios : dict
         The critical ratios that it is about, by their places; the report checks whether they were measured.
     title : str
@@ -106,7 +112,9 @@ class Answer:
     marks: dict[tuple[Any, Any], CriticalRatio] = field(default_factory=dict)
     about: str = "this answer"
     planned: Mapping[str, Any] = field(default_factory=dict)
+    evals: tuple[str, ...] = ()
     doubts: Mapping[str, str] = field(default_factory=dict)
+    beside: Mapping[str, str] = field(default_factory=dict)
     ratios: Mapping[str, CriticalRatio] = field(default_factory=dict)
     title: str = ""
     headline: str = ""
@@ -169,6 +177,7 @@ def predictions(fit: Posterior) -> Answer:
         cautions=mean.cautions,
         about="the predicted loss",
         planned=sizes_of(at),
+        evals=tuple(measured),
         headline="; ".join(
             f"the {e} loss of the largest run is about {short(mean.median().sel(eval=e))} (measured {short(seen)})"
             for e, seen in measured.items()
@@ -190,8 +199,16 @@ def plain(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
         {decision.name: found.draws},
         cautions=found.cautions,
         about=f"the {decision.name.replace('_', ' ')}",
+        evals=losses_of(found),
         planned=sizes_of(dict(own) | dict(question or {})),
     )
+
+
+def losses_of(answer: Quantity) -> tuple[str, ...]:
+    """Return the losses that an answer rests on, as its question names them; empty: all."""
+    asked = answer.inputs.get("eval", answer.inputs.get("goal", ()))
+    both = "weight" in answer.inputs  # the turning point of a weighted sum of losses
+    return () if both else (asked,) if isinstance(asked, str) else tuple(asked)
 
 
 def sizes_of(at: Mapping[str, Any]) -> dict[str, Any]:
@@ -245,7 +262,7 @@ def spending(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answe
     at = columns_of(of_largest_run(fit, "N", "D"))
     losses = Picture(
         "tokens",
-        f"Bands of the {fit.mean_name} over tokens, one panel per model size, with the measured losses",
+        f"Losses over tokens in the {fit.mean_name}, one panel per model size, with bands and the measured losses",
         lambda: grid(list(sizes["N"]), lambda N, ax: plot_along(fit, "D", ax, **at, N=N)),
     )
     return replace(
@@ -256,6 +273,7 @@ def spending(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answe
         pictures=[losses],
         cautions=tuple(cautions),
         about="the best size and tokens",
+        evals=tuple(evals),
         planned=middles,
         title=f"How is {spent} best spent on model size and tokens?",
         headline=f"{short(budgets[0], 2)} FLOPs are best spent on about {amount(middles['N'][0], 2)} parameters and "

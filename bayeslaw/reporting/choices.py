@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayeslaw.base.numbers import SMALLEST_SHARE, amount, between, exact, probability, short, written
+from bayeslaw.base.numbers import SMALLEST_SHARE, amount, as_share, between, exact, probability, short, written
 from bayeslaw.base.words import counted, place
 from bayeslaw.decisions import DECISIONS
 from bayeslaw.decisions.best_mixture import Mixture
@@ -23,7 +23,15 @@ from bayeslaw.plots.panels import grid
 from bayeslaw.posterior.cautions import cautions
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored, Quantity
-from bayeslaw.reporting.answer import LEAST_PROBABILITY, Answer, columns_of, in_counts, question_of, sizes_of
+from bayeslaw.reporting.answer import (
+    LEAST_PROBABILITY,
+    Answer,
+    columns_of,
+    in_counts,
+    losses_of,
+    question_of,
+    sizes_of,
+)
 from bayeslaw.reporting.figures import Picture, curves
 from bayeslaw.tables.units import called
 
@@ -119,15 +127,16 @@ def mixture(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer
         ],
         best.cautions,
         about="the recommended mixture",
+        evals=losses_of(best),
         headline=f"the mixture with the smallest expected loss is about {_rounded(taken)}",
         planned=sizes_of(best.inputs),
     )
 
 
 def _rounded(taken: pd.Series) -> str:
-    """Return the largest shares, each to two decimals."""
+    """Return the largest shares, each to two digits."""
     rest = len(taken) - MOST_NAMED
-    first = ", ".join(f"{share:.2f} {source}" for source, share in taken.head(MOST_NAMED).items())
+    first = ", ".join(f"{as_share(part)} {source}" for source, part in taken.head(MOST_NAMED).items())
     return f"{first} and {counted(rest, 'other')}" if rest > 0 else first
 
 
@@ -161,11 +170,11 @@ def durations(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answ
             sentences.append(f"with probability {probability(float(chance))} {words}")
     low, high = (float(v) for v in chosen.interval().values())
     window = float(chosen.median())
-    actions = [f"upsample over the last {window:.2f} of the training" if window else "do not upsample"]
+    actions = [f"upsample over the last {as_share(window)} of the training" if window else "do not upsample"]
     if float(chosen.p_always) > 1 - CHOICE_PROBABILITY:
         actions.append(f"measure longer windows: the longest in the searched range is {exact(chosen.high)}")
     if high - low > 0.5 * chosen.high:
-        actions.append(f"the interval is wide: add runs with windows from {low:.2f} to {high:.2f}")
+        actions.append(f"the interval is wide: add runs with windows from {as_share(low)} to {as_share(high)}")
     rows = [(k, str(q.text().item()), *map(float, (q.p_never, q.p_interior, q.p_always))) for k, q in best.items()]
     return Answer(
         "Over which part of the training, at its end, should the domain be upsampled?",
@@ -187,7 +196,8 @@ def durations(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answ
         ],
         chosen.cautions,
         about="the best window",
-        headline=f"upsampling is best over about the last {window:.2f} of the training" if window else NO_HELP,
+        evals=losses_of(chosen),
+        headline=f"upsampling is best over about the last {as_share(window)} of the training" if window else NO_HELP,
     )
 
 
@@ -291,5 +301,6 @@ def _return(fit: Posterior, point: Censored, goal: str) -> str:
     said = {words: float(p) for words, p in answers.items() if p >= LEAST_PROBABILITY}
     goes_on = f"if continual pre-training goes on at a constant rate, a {goal} loss that rose returns to its start "
     return goes_on + ", or ".join(
-        words if p > 1 - LEAST_PROBABILITY else f"with probability {p:.2f} {words}" for words, p in said.items()
+        words if p > 1 - LEAST_PROBABILITY else f"with probability {probability(p)} {words}"
+        for words, p in said.items()
     )

@@ -44,7 +44,7 @@ def answer(fit: Posterior, question: Question = None) -> Answer:
         return schedules(fit, question)
     if study.question is None:
         if question:
-            raise RangeError(f"a report of {law.name} answers no decision, only predicts: leave question out")
+            raise RangeError(f"{law.name} answers no decision, so its report takes no question: leave question out")
         return predictions(fit)
     name = study.question[0].name
     try:

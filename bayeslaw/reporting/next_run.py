@@ -26,7 +26,7 @@ DRAWS = 1000
 """Draws of a report's estimate."""
 
 LEAST_DRAWS = 400
-"""Draws of a fit from which a report speaks of the next run."""
+"""Draws of a fit from which a report proposes a next run."""
 
 ROWS = 4
 """Candidates that a report shows."""
@@ -79,9 +79,9 @@ def next_run(fit: Posterior, question: Mapping[str, Any] | None = None) -> NextR
 def _said(found: NextRuns, budget: float, total: float | None, asked: Mapping[str, Any]) -> NextRun:
     name, where = found.answer.name.replace("_", " "), place({k: asked[k] for k in ("N", "D") if k in asked})
     unit = {"1": ""}.get(found.unit, f" {found.unit}")
-    limit = "" if total is None else ", no dearer than the dearest so far,"
+    limit = "" if total is None else ", which costs at most as much as the largest so far,"
     if found.stop:
-        sentence = f"one more run{limit} would hardly narrow the {name}: {found.stop.text}"
+        sentence = f"one more run{limit} would narrow the {name} little: {found.stop.text}"
     else:
         first = found.chosen.iloc[0]
         share = "" if total is None else f", for {percent(first['cost'] / total)} of the FLOPs spent so far"

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.base.intervals import CI_PROB
-from bayeslaw.base.numbers import amount, exact, percent
+from bayeslaw.base.numbers import amount, as_share, exact, percent, probability
 from bayeslaw.base.words import counted, place
 from bayeslaw.decisions.critical_ratio import CriticalRatio, bends, of_the_study
 from bayeslaw.decisions.study import study_of
@@ -17,7 +17,7 @@ from bayeslaw.plots.answers import plot_critical_ratio, plot_ratios
 from bayeslaw.plots.panels import grid
 from bayeslaw.plots.style import cells
 from bayeslaw.posterior.draws import Posterior
-from bayeslaw.reporting.answer import LEAST_PROBABILITY, Answer, question_of
+from bayeslaw.reporting.answer import LEAST_PROBABILITY, Answer, losses_of, question_of
 from bayeslaw.reporting.figures import Picture
 from bayeslaw.tables.units import called
 
@@ -74,7 +74,7 @@ def ratios(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
         if row.get("N") == largest:
             sentences.append(f"{label}: {_share(ratio)}; of a new run {row['of a new run']}.")
             if row.get("eval", TOGETHER) == TOGETHER:
-                safe += [f"{row['safe share']:.2f} ({label})"] if row["safe share"] > 0 else []
+                safe += [f"{as_share(row['safe share'])} ({label})"] if row["safe share"] > 0 else []
                 for action in _actions(ratio, row["safe share"]):
                     actions.setdefault(action, []).append(label)
     over = f" over {' or '.join(dict.fromkeys(map(amount, table['D'])))} tokens" if "D" in table else ""
@@ -94,6 +94,7 @@ def ratios(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:
         _marks(rows),
         about="the critical ratio",
         planned={column: table[column].to_numpy() for column in ("N", "D") if column in table},
+        evals=losses_of(table["ratio"].iloc[0]),
         ratios=found,
         title=f"How much {_subject(fit)} can {_models(fit)} take?",
         headline=_headline([row for row in rows if row.get("N") == largest], largest),
@@ -132,7 +133,7 @@ def _about(ratios: list[CriticalRatio]) -> str:
     if all(float(r.p_always) > 0.5 for r in ratios):
         return f"any share up to {exact(ratios[0].high)}"
     middles = sorted(float(r.median()) for r in ratios)
-    return f"about {' to '.join(dict.fromkeys(f'{m:.2f}' for m in (middles[0], middles[-1])))}"
+    return f"about {' to '.join(dict.fromkeys(map(as_share, (middles[0], middles[-1]))))}"
 
 
 def _picture(rows: list[dict[str, Any]], table: pd.DataFrame) -> Picture:
@@ -248,14 +249,17 @@ def _actions(ratio: CriticalRatio, safe: float) -> Iterator[str]:
         yield f"no share of the law's range is safe for a new run {PROBABLY}; relax the limit"
     low, high = (float(v) for v in ratio.interval().values())
     if high - low > WIDEST:
-        yield f"the runs do not decide this ratio: add runs with shares from {low:.2f} to {high:.2f} before taking more"
+        yield (
+            f"the runs do not decide this ratio: add runs with shares from {as_share(low)} to {as_share(high)} before "
+            "taking more"
+        )
 
 
 def _share(ratio: CriticalRatio) -> str:
     text = f"{ratio.text().item()} in the {ratio.what}"
     for chance, end, does in ((ratio.p_never, ratio.low, "breaks"), (ratio.p_always, ratio.high, "respects")):
         if float(chance) > LEAST_PROBABILITY:
-            probably = "" if float(chance) > 1 - LEAST_PROBABILITY else f"with probability {float(chance):.2f} "
+            probably = "" if float(chance) > 1 - LEAST_PROBABILITY else f"with probability {probability(chance)} "
             text += f"; {probably}even a share of {exact(end)} {does} the limit"
     return text
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayeslaw.base.numbers import with_interval
+from bayeslaw.base.numbers import short, with_interval
 from bayeslaw.checks import CheckResult, run_checks
 from bayeslaw.decisions.study import study_of
 from bayeslaw.declare.laws import AREAS
@@ -86,7 +86,7 @@ def _for(findings: Findings) -> Mapping[str, Any]:
 
 
 def _against(findings: Findings) -> Mapping[str, Any]:
-    order = list(findings.answer.doubts)
+    order = [*findings.answer.doubts, *findings.answer.beside]
     failed = [c for c in findings.checks if not c.passed]
     failed.sort(key=lambda c: order.index(c.name) if c.name in order else -1)
     return {"failed": failed, "answer": findings.answer, "law": findings.fit.model.law}
@@ -139,7 +139,7 @@ def _model(findings: Findings) -> Mapping[str, Any]:
 
 SECTIONS = [
     Section("Why believe it", "why", _for),
-    Section("What speaks against it", "against", _against),
+    Section("Why doubt it", "against", _against),
     Section("The evidence", "evidence", _evidence),
     Section("How much the priors and the law matter", "priors", _priors),
     Section("How much is the law's, and how much its misfit's", "misfit", _misfit),
@@ -179,12 +179,12 @@ def _shape(fit: Posterior, found: Answer) -> str:
     if not without.answers:
         return (
             f"what the answers would be without the shape prior ({fit.model.monotone}) cannot be told from these draws "
-            f"(Pareto k {without.pareto_k:.2f}): fit once more with monotone=None and write "
+            f"(Pareto k {short(without.pareto_k, 2)}): fit once more with monotone=None and write "
             "bl.report({'with': fit, 'without': other}, ...)"
         )
     moved = (
-        f"without the shape prior ({fit.model.monotone}), no answer moves by more than {without.moved:.2f} posterior "
-        "standard deviations"
+        f"without the shape prior ({fit.model.monotone}), no answer moves by more than {short(without.moved, 2)} "
+        "posterior standard deviations"
     )
     if without.moved < LEAST_MOVED:
         return moved

@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from bayeslaw.base.intervals import CI_PROB
+from bayeslaw.base.numbers import short
 from bayeslaw.base.progress import Bar
 from bayeslaw.checks import CheckResult
 from bayeslaw.errors import BayeslawError, RangeError
@@ -40,7 +41,9 @@ def several(fits: Mapping[str, Posterior], question: Mapping[str, Any] | None, b
         There are fewer than two.
     """
     if len(fits) < 2:
-        raise RangeError("a report of several fits needs two or more, by name: give the fit itself for a report of one")
+        raise RangeError(
+            "a report of several fits needs at least two, by name: give the fit itself for a report of one"
+        )
     bar.more(2 * len(fits) + 2)
     answers: dict[str, Answer] = {}
     checks: dict[str, list[CheckResult]] = {}
@@ -127,8 +130,9 @@ def _spread(draws: Mapping[str, Mapping[str, xr.DataArray]]) -> tuple[str, bool]
         if worst <= 1
         else "the fits differ more than any of their intervals shows: report the range over all of them"
     )
-    return f"The medians lie at most {worst:.1f} half-widths of the widest interval apart ({where}): {verdict}.", bool(
-        worst <= 1
+    return (
+        f"The medians lie at most {short(worst, 2)} half-widths of the widest interval apart ({where}): {verdict}.",
+        bool(worst <= 1),
     )
 
 

@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from bayeslaw.base.files import replacing, replacing_folder
 from bayeslaw.base.intervals import CI_PROB
+from bayeslaw.base.numbers import as_share, level
 from bayeslaw.base.progress import Bar, bar
 from bayeslaw.base.words import counted, label, place
 from bayeslaw.errors import StoreError
@@ -39,7 +40,9 @@ def write(
     """Write a report; see `bayeslaw.report`."""
     path = Path(path)
     if path.suffix not in (".md", ".html"):
-        raise StoreError(f"a report is Markdown or HTML: give a path that ends in .md or .html, not {str(path)!r}")
+        raise StoreError(
+            f"the report {str(path)!r} is neither Markdown nor HTML: give a path that ends in .md or .html"
+        )
     with replacing(path) as text, bar("report", 0, show=progress) as shown:
         if isinstance(fits, Mapping):
             name, said = "several.md.jinja", several(fits, question, shown)
@@ -59,7 +62,7 @@ def write(
 
 
 class Beside:
-    """How Markdown says what it has no sign for, with its figures in a folder beside it."""
+    """The parts of a Markdown report that need HTML or a folder of figures."""
 
     transparent = False
 
@@ -91,7 +94,7 @@ class Beside:
 
 
 class Pieces(Beside):
-    """How a page of HTML says the same: in pieces, for which the Markdown has a mark each."""
+    """The same parts of an HTML report, each of which the Markdown holds a mark for."""
 
     def __init__(self) -> None:
         self.kept: list[str] = []
@@ -152,6 +155,7 @@ def _rendered(name: str, said: Mapping[str, Any], face: Beside, bar: Bar) -> str
         return environment.get_template(f"sections/{template}.md.jinja").render(told).strip() + "\n"
 
     of_words = {"text": _text, "table": _table, "sentence": _sentence, "counted": counted, "place": place}
+    of_words |= {"level": level, "as_share": as_share}
     of_face = {"equation": face.equation, "badge": face.badge, "fold": face.fold, "unfold": face.unfold}
     environment.filters |= of_words | of_face | {"picture": picture, "section": section}
     return environment.get_template(name).render(said)

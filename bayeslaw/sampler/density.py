@@ -7,6 +7,7 @@ and errors are written by hand. The value equals ``pymc_model.logp()`` up to a c
 
 import math
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -28,6 +29,9 @@ from bayeslaw.spec.shape import RISE
 from bayeslaw.spec.specification import Specification
 
 __all__ = ["Density"]
+
+WITHOUT_LOSSES = ("parameters", "labels", "flat", "measured", "shape", "margins", "weights", "basis", "_misfit")
+"""What does not depend on the losses, and is the same beside other losses."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,13 +232,19 @@ class Density:
         """The validation set of every cell of the blocks of measurements."""
         return self._packed[2][1]
 
-    @property
+    @cached_property
     def basis(self) -> np.ndarray:
         """The basis functions of all processes of the misfit (cell, weight of a validation set)."""
         m, found = self._misfit, [np.empty((len(self.eval_of_cell), 0))]
         for (levels, knots, start, *_), at in zip(m["misfit"], m["misfit_level"], strict=True):
             found.append(m["misfit_basis"][start : start + levels * knots].reshape(knots, levels).T[at % levels])
         return np.hstack(found)
+
+    @cached_property
+    def basis_of_rows(self) -> list[np.ndarray]:
+        """The basis functions of each process at the rows (row, weight)."""
+        processes, rows = self.model.processes.values(), self.design.rows
+        return [p.basis(rows).transpose("row", p.dim).values[:, : p.sampled] for p in processes]
 
     def log_law(self, c: np.ndarray) -> np.ndarray:
         """Return the log law in the cells of all blocks of measurements, in a vector of natural values."""
@@ -256,9 +266,8 @@ class Density:
 
     def misfit(self, c: np.ndarray) -> np.ndarray:
         """Return what the law misses (row, eval), on the log scale, in a vector of natural values."""
-        rows, found = self.design.rows, np.zeros(self.design.measured.shape)
-        for process in self.model.processes.values():
-            basis = process.basis(rows).transpose("row", process.dim).values[:, : process.sampled]
+        found = np.zeros(self.design.measured.shape)
+        for process, basis in zip(self.model.processes.values(), self.basis_of_rows, strict=True):
             weights = c[self.parameters[process.weights].place].reshape(found.shape[1], -1)
             found += c[self.parameters[process.slope].place] * (basis @ weights.T)
         return found
@@ -293,10 +302,13 @@ class Density:
         if self.model.noise.robust:
             sigma = c[self.parameters["sigma"].place.start + ev]
             known[row, ev] = np.hypot(known[row, ev], sigma * np.sqrt(1 / self.attention(residual / sigma) - 1))
-        model = replace(self.model, noise=replace(self.model.noise, robust=False))
         rows = rows.assign(loss=loss.copy(data=fitted), loss_sd=(("row", "eval"), known * fitted))
-        object.__setattr__(model, "design", replace(self.design, rows=rows))
-        return Density(model)
+        model = copy(self.model)
+        noise, design = replace(self.model.noise, robust=False), replace(self.design, rows=rows)
+        vars(model).update(noise=noise, design=design, processes=self.model.processes)
+        found = Density(model)
+        vars(found).update({name: getattr(self, name) for name in WITHOUT_LOSSES})
+        return found
 
     def attention(self, z: np.ndarray) -> np.ndarray:
         """Return the weights of measurements, from 0 to 1, by their errors in units of the noise."""

@@ -107,7 +107,7 @@ class Design:
         if not measured.any():
             seen = rows["eval"].values[rows["loss"].notnull().any("row").values]
             raise DataError(
-                f"no row lies inside the range of {law.name} ({ranges(law)}): outside='include' fits all rows; or "
+                f"no row lies inside the range of {law.name} ({ranges(law)}): fit all rows with outside='include', or "
                 f"{elsewhere(law, rows, str(seen[0]))}"
             )
         levels = {c: np.unique(rows[c].values) for c in law.columns if rows[c].dims == ("row",)}
@@ -123,8 +123,8 @@ class Design:
         fixed_in_run = [c for c in self.law.columns if c != self.law.path and not within.get(c, 1) > 1]
         if fixed_in_run and "domain" not in self.groups and self.law.path in frame and frame["run"].nunique() == 1:
             raise DataError(
-                f"there is a single run ({frame['run'].iloc[0]!r}): how the loss depends on {', '.join(fixed_in_run)} "
-                "cannot be learned from it; add runs"
+                f"a single run ({frame['run'].iloc[0]!r}) does not show how the loss depends on "
+                f"{', '.join(fixed_in_run)}: add runs"
             )
 
     def without(self, run: str) -> "Design":
@@ -278,7 +278,9 @@ def _roles(law: Law, evals: tuple[str, ...], given: Mapping[str, str]) -> list[s
         if name not in evals:
             raise unknown_name("validation set (in roles=)", name, evals)
         if not law.tells_evals_apart:
-            raise LawError(f"the law {law.name} takes all validation sets alike: leave roles={{{name!r}: ...}} out")
+            raise LawError(
+                f"the law {law.name} gives all validation sets the same role: leave roles={{{name!r}: ...}} out"
+            )
         if law.evals and role not in law.evals:
             raise unknown_name(f"role of {law.name}", role, law.evals)
     if not law.tells_evals_apart:
@@ -291,7 +293,7 @@ def _roles(law: Law, evals: tuple[str, ...], given: Mapping[str, str]) -> list[s
             raise DataError(
                 f"{law.name} is a law of the {' and '.join(law.evals)} loss: leave the {foreign[0]} loss out, "
                 f"read_runs(..., loss={ {e: f'{e}_loss' for e in kept} }) "
-                f"({' '.join(f'--loss {e}={e}_loss' for e in kept)}), or say what it is, "
+                f"({' '.join(f'--loss {e}={e}_loss' for e in kept)}), or give its role, "
                 f"roles={ {foreign[0]: law.evals[0]} } (--role {foreign[0]}={law.evals[0]})"
             )
         example = dict.fromkeys(without, law.evals[0]) | {without[-1]: law.evals[-1]}
@@ -304,6 +306,6 @@ def _roles(law: Law, evals: tuple[str, ...], given: Mapping[str, str]) -> list[s
         if roles.count(role) != 1:
             raise DataError(
                 f"{law.name} describes one {role} loss, and the table has {roles.count(role)}: give it exactly one, "
-                f"read_runs(..., loss={ {e: f'{e}_loss' for e in law.evals} }), or take a law of any number of losses"
+                f"read_runs(..., loss={ {e: f'{e}_loss' for e in law.evals} }), or use a law of any number of losses"
             )
     return roles

@@ -120,15 +120,14 @@ class Noise(Described):
         )
         if chosen.batch and orders is None:
             raise DataError(
-                "batch=True needs to know which runs saw their data in one order, and the table has no column "
-                "data_order: add it, or leave batch out"
+                "batch=True needs a column data_order, the same for runs that saw their data in one order, and the "
+                "table has none: add it, or leave batch out"
             )
         if known and (chosen.correlated or chosen.joint):
             cause = "runs have several checkpoints" if chosen.correlated else "joint=True"
             raise DataError(
-                f"some measurement errors are known (loss_sd), but {cause}, which means correlated errors, and both "
-                "together are not supported: leave these columns out, or take noise=bl.Noise(correlated=False, "
-                "joint=False)"
+                f"known measurement errors (loss_sd) cannot be combined with correlated errors, and {cause}: leave the "
+                "columns of loss_sd out, or use noise=bl.Noise(correlated=False, joint=False)"
             )
         return chosen
 

@@ -1,5 +1,7 @@
 """The range in which a law holds, and the measurements outside it."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -96,7 +98,7 @@ def holding(law: Law, rows: xr.Dataset, name: str, throughout: bool = False) -> 
 def elsewhere(law: Law, rows: xr.Dataset, name: str) -> str:
     """Return what to do with a loss outside the range of a law, in words."""
     laws = holding(law, rows, name)
-    other = f"take a law that holds there, {laws}" if laws else "take another law"
+    other = f"use a law that is valid there, {laws}" if laws else "use another law"
     return f"{other} (see {GUIDE})" if law.kind == "share" else other
 
 
@@ -104,8 +106,8 @@ def nowhere_inside(law: Law, rows: xr.Dataset) -> list[str]:
     """Return a sentence for every loss that was measured, but nowhere in the range of the law."""
     counts = left_out(law, rows)
     return [
-        f"no {name} loss lies in the range of {law.name} ({ranges(law)}): answers about it go beyond its claims"
-        + (f"; take a law that holds there, {laws}" if (laws := holding(law, rows, str(name))) else "")
+        f"no {name} loss lies in the range of {law.name} ({ranges(law)}): answers about it are outside its range"
+        + (f"; use a law that is valid there, {laws}" if (laws := holding(law, rows, str(name))) else "")
         for name, (total, outside, _) in counts.iterrows()
         if 0 < total == outside
     ]
@@ -132,24 +134,24 @@ def check_left_out(law: Law, rows: xr.Dataset, asked: bool) -> None:
         own = [c for c in law.coefficients.values() if c.role in (None, role_of[name])]
         needed = sum(rows.sizes[c.over] if c.over else 1 for c in own)
         where = f"outside the range of {law.name} ({ranges(law)})"
-        guide = elsewhere(law, rows, str(name))
+        guide = partial(elsewhere, law, rows, str(name))
         if total - outside < needed:
             raise DataError(
                 f"{outside} of {total} {name} losses lie {where}, and the {total - outside} others are fewer than its "
-                f"{needed} coefficients: outside='include' fits them all; or leave the {name} loss out, or {guide}"
+                f"{needed} coefficients: fit them all with outside='include', leave the {name} loss out, or {guide()}"
             )
         if asked:
             continue
         if outside - pure > MOST_OUTSIDE * total:
             raise DataError(
-                f"{outside} of {total} {name} losses lie {where} and would not count, which is more than a tenth: "
-                f"choose outside='include' to fit them too, or outside='exclude' to leave them out, or {guide}"
+                f"{outside} of {total} {name} losses lie {where} and would be left out, which is more than a tenth: "
+                f"give outside='include' to fit them too, or outside='exclude' to leave them out, or {guide()}"
             )
         if (only := _only_share(law, rows, str(name))) is not None:
             raise DataError(
                 f"all {name} losses within the range of {law.name} ({ranges(law)}) were measured at the domain share "
-                f"{exact(only)}, so that nothing says how they depend on it; choose outside='include' to fit the "
-                f"{outside} others too, or outside='exclude' to do without, or {guide}"
+                f"{exact(only)}, which does not show how they depend on it: give outside='include' to fit the "
+                f"{outside} others too, or outside='exclude' to fit without them, or {guide()}"
             )
 
 

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from numbers import Real
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
 
 from bayeslaw.base.arguments import checked_fields
+from bayeslaw.base.numbers import between, exact
 from bayeslaw.base.words import Described, place
 from bayeslaw.declare.laws import Law
 from bayeslaw.declare.names import ROLE, owner_of_dim
@@ -64,9 +65,7 @@ class Specification(Described):
         if self.outside is not None and str(self.outside) not in ("exclude", "include"):
             raise unknown_name("choice for outside=", self.outside, ("exclude", "include", None))
         if not (self.misfit is None or isinstance(self.misfit, Misfit) or self.misfit == "scales"):
-            raise UnknownName(
-                f"misfit is {shown(self.misfit)}: give 'scales', a bl.Misfit(...), or None, the law alone"
-            )
+            raise UnknownName(f"misfit is {shown(self.misfit)}: give a misfit, bl.Misfit(...), 'scales' or None")
         if self.monotone == "paper" and self.law.sufficient_shape is None:
             raise LawError(
                 f"the paper of {self.law.name} states no sufficient condition: use monotone='observed' or None"
@@ -231,7 +230,7 @@ class Specification(Described):
                 how = f"pooled by {self.by[name]}"
             own = self.coefficients[name]
             follows = name not in self.priors and own.prior is not self.law.coefficients[name].prior
-            words = describe(own.prior) + (f", the law's x {self.loss_scale:g}" if follows else "")
+            words = describe(own.prior) + (f", the law's x {exact(cast(float, self.loss_scale))}" if follows else "")
             rows.append((name, own.unit, words, how, ", ".join(prior.dims or ())))
         for name, prior in self.stated_priors.items():
             of = "misfit" if name.startswith("misfit_") else "errors"
@@ -245,8 +244,8 @@ class Specification(Described):
 
     def describe_scale(self) -> str:
         """Return what the default priors in nats are multiplied by, in words."""
-        usual = f"{USUAL[0]:g} to {USUAL[1]:g}"
-        return f"the law's x {self.loss_scale:g}, which are for losses of text (median {usual})"
+        usual = between(*USUAL)
+        return f"the law's x {exact(cast(float, self.loss_scale))}, which are for losses of text (median {usual})"
 
     def describe_noise(self) -> str:
         """Return one line about the error model."""

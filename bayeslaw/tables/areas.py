@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.base.arguments import checked
-from bayeslaw.base.numbers import exact, short
+from bayeslaw.base.numbers import amount, exact, short
 from bayeslaw.errors import BayeslawError, DataError, unknown_name
 from bayeslaw.tables.power import PowerMemory, annealed_power
 from bayeslaw.tables.reading import Table, as_text, numeric, read_table, texts
@@ -53,7 +53,7 @@ def area_settings(runs: Runs) -> Mapping[str, Any]:
         The runs are no curves.
     """
     if not runs.area_settings:
-        raise DataError("these runs are no curves and have no settings of areas: read them with read_curves")
+        raise DataError("these runs have no settings of areas, since they are no curves: read them with read_curves")
     return runs.area_settings
 
 
@@ -88,7 +88,7 @@ def short_for(table: pd.DataFrame, memory: float) -> str:
     longest, steps = table["step"].max(), 1 / (1 - memory)
     if longest >= FEWEST_MEMORIES * steps or not table["annealed"].any():
         return ""
-    return f"memory {exact(memory)} spans {steps:,.0f} steps, and the longest run has {longest:,.0f}"
+    return f"memory {exact(memory)} spans {amount(steps)} steps, and the longest run has {amount(longest)}"
 
 
 def at_memory(runs: Runs, memory: float) -> Runs:
@@ -127,7 +127,7 @@ def with_areas(
     """
     names = list(frame["run"].unique())
     if schedule is not None and warmup is not None:
-        raise DataError("warmup= was given beside schedule=, which holds the warm-up: leave warmup= out")
+        raise DataError("warmup= is part of schedule=, which is given too: leave warmup= out")
     if schedule is None and "lr" not in frame:
         raise DataError("a curve needs a column 'lr' with the learning rate, or schedule= with the whole schedule")
     own = logged_schedules(frame, warmup) if schedule is None else _schedules("schedule", schedule, names)
@@ -160,8 +160,7 @@ def with_areas(
         columns = {name: area[done - 1] for name, area in areas.items()}
         columns["annealed_power"] = annealed_power(whole, done, power, settings["warmup_counted"])
         lr = rows["lr"] if "lr" in frame else planned.lr[at - 1]
-        length = planned.warmups[0][1] if planned.warmups and planned.warmups[0][0] == 0 else 0
-        parts.append(rows.assign(lr=lr, **columns, warmup=length, peak=planned.lr.max()))
+        parts.append(rows.assign(lr=lr, **columns, warmup=planned.warmup, peak=planned.lr.max()))
     return pd.concat(parts).loc[frame.index]
 
 
@@ -173,9 +172,9 @@ def assumed(frame: pd.DataFrame, warmup: int | None) -> str:
         return ""
     latest = late.iloc[-1]
     others = f" (the latest of {len(late)} runs that start late)" if len(late) > 1 else ""
-    rising = f"a linear warm-up over {warmup:,} steps and then " if warmup else ""
+    rising = f"a linear warm-up over {exact(warmup)} steps and then " if warmup else ""
     return (
-        f"before the first row of {latest['run']!r}, step {latest['step']:,.0f}{others}, {rising}its rate of "
+        f"before the first row of {latest['run']!r}, step {exact(latest['step'])}{others}, {rising}its rate of "
         f"{short(latest['lr'])} is assumed: give schedule= if it was another"
     )
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.base.arguments import checked
-from bayeslaw.base.numbers import exact
+from bayeslaw.base.numbers import amount, exact
 from bayeslaw.declare.names import AREAS
 from bayeslaw.errors import DataError, RangeError
 from bayeslaw.tables.areas import Schedules, area_settings, assumed, short_for, with_areas
@@ -111,7 +111,7 @@ def read_curves(
     if schedule is None:
         notes += [coarse_logs(logged[~start], warmup), assumed(logged[~start], warmup)]
     if len(kept) < len(curves):
-        notes.append(f"{len(kept):,} of {len(curves):,} logged steps kept (spacing=1 keeps all)")
+        notes.append(f"{amount(len(kept))} of {amount(len(curves))} logged steps kept (spacing=1 keeps all)")
     if short := short_for(kept, memory):
         notes.append(f"{short}: compare it with others, bl.compare_memories(model)")
     baseline = pd.concat([runs.baseline, logged[start]], ignore_index=True)

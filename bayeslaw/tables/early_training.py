@@ -137,6 +137,6 @@ def check_features(law: Law, table: pd.DataFrame) -> None:
                 )
             if not low <= first <= high:
                 raise DataError(
-                    f"{called} is {exact(first)}, and {law.name} takes {between(low, high)} {covariate.unit}: bring "
-                    f"it to the scale of the losses, {covariate.unit} per token"
+                    f"{called} is {exact(first)}, and {law.name} takes {between(low, high)} {covariate.unit}: "
+                    f"convert it to {covariate.unit} per token, the unit of the losses"
                 )

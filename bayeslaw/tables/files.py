@@ -30,7 +30,7 @@ def read_file(path: Path, labels: Iterable[str]) -> pd.DataFrame:
     suffix = written.suffix.lower()
     try:
         if not path.is_file():
-            raise DataError(f"no file {str(path)!r}: check the path")
+            raise DataError(f"there is no file {str(path)!r}: check the path")
         if not path.stat().st_size:
             raise DataError(f"{path} is empty; give a file of {FORMATS} with rows")
         if suffix in ARROW:
@@ -77,7 +77,9 @@ def _read_csv(path: Path, labels: Iterable[str]) -> pd.DataFrame:
         raise ValueError(f"its header names {names[twice].iloc[0]!r} twice")
     frame = read(sep=separator)
     if not isinstance(frame.index, pd.RangeIndex):  # pandas takes the first cells of such rows for an index
-        raise ValueError("its rows have more cells than its header: is there a thousands separator or a last comma")
+        raise ValueError(
+            "its rows have more cells than its header, as with a thousands separator or a comma at their end"
+        )
     if written := [c for c in dict.fromkeys(labels) if c in frame]:
         texts: dict[str, Any] = {"sep": separator, "dtype": str, "keep_default_na": False}
         stripped, exact = read(**texts), read(**texts, skipinitialspace=False).set_axis(frame.columns, axis="columns")

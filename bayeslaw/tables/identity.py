@@ -62,7 +62,7 @@ def named_runs(frame: pd.DataFrame, settings: Sequence[str], measured: Sequence[
     telling = list(dict.fromkeys("the shares of sources" if c.startswith(PREFIX) else c for c in several))
     notes = [f"no run column: {counted(runs['run'].nunique(), 'run')}"]
     if telling:
-        notes[0] += f", told apart by {', '.join(telling)}"
+        notes[0] += f", distinguished by {', '.join(telling)}"
     if varying:
         notes.append(f"not by {', '.join(varying)} (varying along a run)")
     if runs["run"].nunique() == len(frame) > 1 and any(frame[c].nunique() > 1 for c in path):

@@ -194,7 +194,7 @@ def expected_counts(texts: Mapping[str, Iterable[str]], classifier: Classifier) 
     Means of probabilities have at most this variance, so that its intervals are conservative.
     """
     if not (isinstance(texts, Mapping) and texts):
-        raise DataError("no documents that are named by their source: give {'web': [...], 'code': [...]}")
+        raise DataError("documents holds no lists named by their source: give {'web': [...], 'code': [...]}")
     names = [str(name) for name in classifier.meta_domains()]
     counts = {}
     for source, some in texts.items():

@@ -52,7 +52,7 @@ def normalised(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     off = abs(sums - 1)
     if (far := off > SUM_TOLERANCE).any():
         raise DataError(
-            f"the shares of {row(far)} sum to {short(sums[far].iloc[0], 4)} ({', '.join(columns)}): they have to "
+            f"the shares of {row(far)} sum to {short(sums[far].iloc[0], 4)} ({', '.join(columns)}): they must "
             f"sum to 1; give every source of the stream a column, and rename a column {PREFIX}... that is no share"
         )
     rounded = int((off > ROUNDING_ERROR).sum())
@@ -197,11 +197,12 @@ def bounds(
     if (crossed := low > high).any():
         name = names[int(np.argmax(crossed))]
         raise RangeError(
-            f"{name} is to have at least {exact(low[crossed][0])} and at most {exact(high[crossed][0])}: loosen one"
+            f"the bounds of {name} exclude each other, at least {exact(low[crossed][0])} and at most "
+            f"{exact(high[crossed][0])}: change one"
         )
     if low.sum() > 1 or high.sum() < 1:
         raise RangeError(
-            f"the bounds leave no mixture: the shares sum to 1, the smallest to {short(low.sum(), 4)} and the "
-            f"largest to {short(high.sum(), 4)}; loosen them"
+            f"no mixture lies within the bounds: the shares sum to 1, the smallest to {short(low.sum(), 4)} and the "
+            f"largest to {short(high.sum(), 4)}; widen them"
         )
     return low, high

@@ -79,6 +79,11 @@ class Schedule:
     def __len__(self) -> int:
         return len(self.lr)
 
+    @property
+    def warmup(self) -> int:
+        """Steps of the warm-up at the start."""
+        return self.warmups[0][1] if self.warmups and self.warmups[0][0] == 0 else 0
+
     def __add__(self, other: "Schedule") -> "Schedule":
         if not isinstance(other, Schedule):
             return NotImplemented
@@ -301,7 +306,7 @@ def from_table(step: ArrayLike, lr: ArrayLike, *, warmup: int | None = None) -> 
         i = int(np.argmax(bad))
         raise RangeError(f"the learning rate is {exact(rate[i])} at step {exact(at[i])}: give rates of 0 or above")
     if at[-1] not in RANGES["steps"]:
-        raise RangeError(f"step is {at[-1]:.0f}: give {RANGES['steps'].wanted}")
+        raise RangeError(f"step is {int(at[-1])}: give {RANGES['steps'].wanted}")
     if warmup is None:
         rises = int(np.argmin(np.append(np.diff(rate) > 0, False)))
         warmup = int(at[rises]) if at[0] == 1 and rises else 0

@@ -177,8 +177,8 @@ def _chances(
         column = next((c for c in (f"{name}_chance", "chance") if c in frame), None)
         if stated.get(name) is None and column is None:
             raise DataError(
-                f"what guessing scores in {name} is not known: give chance={{{name!r}: 0.25}} (0 for open answers), or "
-                f"a column {name}_chance"
+                f"the score of guessing in {name} is not known: give chance={{{name!r}: 0.25}} (0 for open answers), "
+                f"or a column {name}_chance"
             )
         given = stated.get(name)
         values = numeric(frame, str(column)) if given is None else pd.Series(float(given), frame.index, name="chance")

@@ -1,4 +1,4 @@
-"""What a table is taken for: which columns look like canonical ones, and the runs that it is read as."""
+"""How a table is read: which columns look like canonical ones, and the runs that follow."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -37,7 +37,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Understood:
-    """A table and what it is taken for.
+    """A table and how it is read.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class Understood:
         """Return it as laws of a kind take it, with some of its validation sets or all."""
         if isinstance(self.table, Runs):
             if evals is not None:
-                raise DataError(f"it takes the {' and '.join(evals)} loss alone: read the runs with that one")
+                raise DataError(f"it uses the {' and '.join(evals)} loss only: read the runs with that loss alone")
             return Reading(self.table, {})
         loss = self.loss
         if evals is not None:
@@ -111,7 +111,7 @@ def understood(table: Table | Runs, loss: Any, units: Mapping[str, Any], columns
     """Return what a table is taken for; `loss`, `units` and `columns` as far as the user has said it."""
     if isinstance(table, Runs):
         below = bool((table.table[table.loss_columns].fillna(0) < 1).all(axis=None))
-        taken = ("every loss is below 1: taken for error rates, 1 - score",) * below
+        taken = ("every loss is below 1 and is read as an error rate, 1 - score",) * below
         return Understood(table, notes=taken, scores=below)
     frame = read_labelled(table, columns)
     unread = frame.drop(columns=[c for c in columns.values() if c in frame])

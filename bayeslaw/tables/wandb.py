@@ -52,7 +52,8 @@ def from_wandb(*charts: Table, runs: Table | None = None) -> pd.DataFrame:
         if "run" not in table.columns[:1]:
             found = ", ".join(map(str, table.columns[:2])) or "none"
             raise DataError(
-                f"the table with the columns {found} is no exported chart: its columns are Step and <run> - <metric>"
+                f"the table with the columns {found} is no exported chart: export one with the columns Step "
+                "and <run> - <metric>"
             )
     if not tables:
         raise DataError("no chart was given: name the exported CSV of one chart or more")

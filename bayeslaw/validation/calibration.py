@@ -20,7 +20,7 @@ import xarray as xr
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.drawing import drawn
 from bayeslaw.base.intervals import CI_PROB, levels
-from bayeslaw.base.numbers import percent, short
+from bayeslaw.base.numbers import level, percent, short
 from bayeslaw.base.words import counted
 from bayeslaw.errors import ArgumentError, RangeError, shown
 from bayeslaw.posterior.inference import prior_predictive
@@ -116,9 +116,9 @@ class Calibration:
         pooled = float(self.rows["covered"].mean())
         return [
             f"Calibration of {self.model.law.name}: {counted(n, 'simulation')}, {counted(len(table), 'quantity')}",
-            f"{percent(self.prob)} intervals hold the truth in {pooled:.1%} of all cases, by quantity in "
-            f"{table['coverage'].min():.1%} to {table['coverage'].max():.1%} (Monte Carlo standard deviation "
-            f"{table['mc_error'].iloc[0]:.1%})",
+            f"{level(self.prob)} intervals hold the truth in {percent(pooled)} of all cases, by quantity in "
+            f"{percent(table['coverage'].min())} to {percent(table['coverage'].max())} (Monte Carlo standard deviation "
+            f"{percent(table['mc_error'].iloc[0])})",
             f"ranks: p below 0.05 for {low} of {len(table)} quantities, smallest {short(smallest, 2)}, times their "
             f"number {short(min(1.0, smallest * len(table)), 2)}",
             f"refits: {self.diverged} with divergences, {self.unmixed} with R-hat above {MOST_R_HAT}, "
@@ -198,11 +198,11 @@ def calibrate(
         raise RangeError(f"n is {n}: give how many simulations, for example 100")
     levels(prob)  # an error here comes before any fit
     if also is not None and not hasattr(also, "__qualname__"):
-        raise ArgumentError(f"also is {shown(also)}: give a function with a name, by which a folder knows it again")
+        raise ArgumentError(f"also is {shown(also)}: give a function with a name, which identifies it in a folder")
     if draws * chains < RANKED_DRAWS:
-        raise RangeError(f"{chains} x {draws} draws are too few to rank a truth among: ask for {RANKED_DRAWS} at least")
+        raise RangeError(f"{chains} x {draws} draws are too few for the rank of a truth: give at least {RANKED_DRAWS}")
     if settings.get("method", "nuts") != "nuts":
-        raise RangeError("maximum likelihood has no posterior to rank the truth in: leave method= out")
+        raise RangeError("maximum likelihood has no posterior, and a truth has no rank without one: leave method= out")
     settings = refit_settings(jobs, executor, draws=draws, chains=chains, seed=seed, **settings)
     runs = model.runs.sorted_along(model.law.path)
     blank = replace(model, runs=with_losses(runs, np.full((len(runs), len(runs.evals)), HUGE_LOSS)))

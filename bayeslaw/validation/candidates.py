@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from bayeslaw.base.arguments import named_values
-from bayeslaw.base.numbers import amount
+from bayeslaw.base.numbers import amount, exact
 from bayeslaw.decisions.compute import FLOPS_PER_PARAMETER
 from bayeslaw.errors import DataError, RangeError, unknown_name
 from bayeslaw.posterior.draws import Posterior
@@ -76,7 +76,7 @@ class Candidates:
         """
         table = _crossed(given) if isinstance(given, Mapping) else _read(fit, given)
         if not len(table):
-            raise DataError("there is no candidate: give at least one run that could be made")
+            raise DataError("candidates is empty: give at least one run that could be made")
         table, by = _understood(fit, table)
         path = fit.model.law.path
         along = numeric(table, path) if path in table else pd.Series(0.0, table.index)
@@ -84,7 +84,7 @@ class Candidates:
         table, by = table.iloc[order].reset_index(drop=True), by[order]
         rows = [_spread(np.flatnonzero(by == n)) for n in range(by.max() + 1)]
         if len(rows) > MOST_CANDIDATES:
-            raise RangeError(f"there are {len(rows):,} candidates: give at most {MOST_CANDIDATES:,}")
+            raise RangeError(f"candidates holds {amount(len(rows))} runs: give at most {amount(MOST_CANDIDATES)}")
         law, columns = fit.model.law, columns_of(fit, table)
         cells = xr.DataArray(np.ones((len(table), len(fit.evals)), bool), dims=("row", "eval"))
         holds = inside(law, fit.model.design.with_evals(columns)).reset_coords(drop=True)
@@ -111,7 +111,7 @@ def _crossed(given: Mapping[str, Any]) -> pd.DataFrame:
     if bad := [c for c, v in each.items() if v.ndim > 1 or not v.size]:
         raise DataError(f"{bad[0]} of the candidates has the shape {each[bad[0]].shape}: give a list of levels")
     if (count := np.prod([float(v.size) for v in each.values()])) > MOST_CANDIDATES:
-        raise RangeError(f"the grid has {count:,.0f} candidates: give at most {MOST_CANDIDATES:,}")
+        raise RangeError(f"the grid has {amount(count)} candidates: give at most {amount(MOST_CANDIDATES)}")
     if not each:
         return pd.DataFrame()
     return pd.MultiIndex.from_product(list(each.values()), names=list(each)).to_frame(index=False)
@@ -170,8 +170,8 @@ def _continued(fit: Posterior, table: pd.DataFrame) -> pd.DataFrame:
                 )
         if path in before and not (further := plan.get(path, np.nan)) > before[path]:
             raise DataError(
-                f"row {number} (counted from 0) continues {run!r} to {path} {further:g}, where the run is at "
-                f"{before[path]:g}: give more"
+                f"row {number} (counted from 0) continues {run!r} to {path} {exact(further)}, where the run is at "
+                f"{exact(before[path])}: give more"
             )
     return pd.DataFrame(rows)
 

@@ -15,6 +15,7 @@ import xarray as xr
 from arviz_stats.utils import ELPDData
 
 from bayeslaw.base.arguments import checked
+from bayeslaw.base.numbers import short
 from bayeslaw.base.words import counted, run_called
 from bayeslaw.errors import Caution, DataError, RangeError
 from bayeslaw.posterior.cautions import cautions
@@ -65,7 +66,9 @@ def compare(entries: Mapping[str, Posterior] | Mapping[str, Evaluation]) -> pd.D
         Some Pareto k are unreliable, or a fit did not converge.
     """
     if len(entries) < 2:
-        raise RangeError("give at least two models to compare, for example bl.compare({'pooled': a, 'by domain': b})")
+        raise RangeError(
+            "compare needs at least two models: give them by name, bl.compare({'pooled': a, 'by domain': b})"
+        )
     exact = {name: e for name, e in entries.items() if isinstance(e, Evaluation)}
     fits = {name: cast(Posterior, e) for name, e in entries.items() if name not in exact}
     if exact and fits:
@@ -121,12 +124,12 @@ def _close(one: pd.Series, other: pd.Series) -> "pd.Series[bool]":
 def _psis(name: str, fit: Posterior) -> ELPDData:
     if fit.method == "mle":
         raise RangeError(
-            f"{name!r} is a maximum-likelihood fit, which has no posterior to leave runs out of: compare "
+            f"{name!r} is a maximum-likelihood fit, which has no posterior: compare "
             "bl.evaluate(fit.model, ..., method='mle')"
         )
     if fit.draws < LEAST_PSIS_DRAWS:
         raise RangeError(
-            f"{name!r} has {fit.draws} draws: to leave runs out by weights takes {LEAST_PSIS_DRAWS} or more"
+            f"{name!r} has {fit.draws} draws, too few to leave runs out by weights: sample at least {LEAST_PSIS_DRAWS}"
         )
     tree = xr.DataTree.from_dict({"posterior": fit.posterior, "log_likelihood": log_likelihood(fit).to_dataset()})
     with warnings.catch_warnings():
@@ -161,7 +164,7 @@ def _table(found: Mapping[str, ELPDData]) -> pd.DataFrame:
         if (number := _bad(e)) > 0:
             warnings.warn(
                 f"the score of {name!r} cannot be trusted: {number} of {e.n_data_points} runs weigh so much that "
-                f"leaving them out needs a refit (Pareto k above {e.good_k:.2f}); compare bl.evaluate(fit.model, "
+                f"leaving them out needs a refit (Pareto k above {short(e.good_k, 2)}); compare bl.evaluate(fit.model, "
                 "bl.splits.by('run')) of each model",
                 stacklevel=3,
             )

@@ -8,6 +8,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike
 
+from bayeslaw.base.numbers import exact
 from bayeslaw.decisions.compute import FLOPS_PER_PARAMETER
 from bayeslaw.declare.laws import Law
 from bayeslaw.declare.names import WEIGHT
@@ -102,11 +103,15 @@ def designs(
     if unit_of(law) == "runs":
         count = int(budget)
         if count < 2:
-            raise RangeError(f"budget is {budget:g} runs: give at least 2")
-        return {f"{count} shares, evenly": _table(law, _Points.crossed([1], [1], _even(count)), tokens, reference)}
-    found = _with_share() if "domain_share" in law.columns else _of_size()
-    if "N" not in law.columns:
-        found = _without_size()
+            raise RangeError(f"budget is {exact(budget)} runs: give at least 2")
+        points = {f"{count} shares, evenly": _Points.crossed([1], [1], _even(count))}
+        if "domain_share" not in law.columns:
+            points = {f"{count} sizes, one run each": _Points.crossed(np.geomspace(1 / 32, 1, count), [1], [0.5])}
+        return {name: _table(law, each, tokens, reference) for name, each in points.items()}
+    if "N" in law.columns:
+        found = _with_share() if "domain_share" in law.columns else _of_size()
+    else:
+        found = _without_size() if "domain_share" in law.columns else _of_tokens()
     return {name: _scaled(law, points, tokens, reference, budget) for name, points in found.items()}
 
 
@@ -145,10 +150,18 @@ def _without_size() -> dict[str, _Points]:
     return {
         "9 shares": _Points.crossed([1], [1], SHARES),
         "5 shares, evenly": _Points.crossed([1], [1], _even(5)),
-        "3 shares, twice as long as 5": _Points.crossed([1], [1], (0.1, 0.5, 0.9)),
+        "3 shares, longer runs": _Points.crossed([1], [1], (0.1, 0.5, 0.9)),
         "L: 9 shares, short, and one long run": _Points.crossed([1], [0.2], SHARES).and_(
             _Points.crossed([1], [1], [0.5])
         ),
+    }
+
+
+def _of_tokens() -> dict[str, _Points]:
+    return {
+        "one run": _Points.crossed([1], [1], [0.5]),
+        "4 runs of one length": _Points.crossed([1], [1] * 4, [0.5]),
+        "4 lengths, one run each": _Points.crossed([1], np.geomspace(1 / 32, 1, 4), [0.5]),
     }
 
 
@@ -165,7 +178,7 @@ def _scaled(
     by = {"N": factor**0.5, "D": factor**0.5} if "N" in law.columns else {"D": factor}
     scaled = table.assign(**{c: table[c] * by[c] for c in by})
     if (scaled[list(by)] < 1).any(axis=None):
-        raise RangeError(f"budget is {budget:g} {unit_of(law)}, too little for a single run: give more")
+        raise RangeError(f"budget is {exact(budget)} {unit_of(law)}, too little for a single run: give more")
     return scaled
 
 
@@ -213,8 +226,8 @@ def _swarms(
     count = min(MOST_RUNS, int(budget / each[unit_of(law)]))
     if count < LEAST_RUNS:
         raise RangeError(
-            f"budget is {budget:g} {unit_of(law)}, less than {LEAST_RUNS} runs of the reference run: give more, or a "
-            "smaller reference="
+            f"budget is {exact(budget)} {unit_of(law)}, less than {LEAST_RUNS} runs of the reference run: give more, "
+            "or a smaller reference="
         )
     even, ends = np.full(k, 1 / k), np.eye(k)
     mostly = np.resize(np.vstack([even, 0.6 * ends + 0.4 * even]), (count, k))

@@ -15,7 +15,7 @@ from scipy.special import logsumexp
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
-from bayeslaw.base.numbers import exact, short
+from bayeslaw.base.numbers import level, short
 from bayeslaw.base.words import counted
 from bayeslaw.errors import DataError, RangeError
 from bayeslaw.posterior import inference
@@ -116,8 +116,8 @@ class Evaluation:
         n, runs = len(self.folds), len(self.runs)
         lines = [
             f"Evaluation of {self.model.law.name}: {counted(n, 'refit')}, {self.splits.name}, {self.splits.unit}; "
-            f"{exact(self.prob * 100)} % intervals for a new run",
-            f"joint log predictive density {self.runs['elpd'].sum():.1f} nats over {counted(runs, 'run')}",
+            f"{level(self.prob)} intervals for a new run",
+            f"joint log predictive density {short(self.runs['elpd'].sum(), 4)} nats over {counted(runs, 'run')}",
         ]
         if far := self.beyond:
             label, how_far = next(iter(far.items()))
@@ -218,11 +218,13 @@ def _tasks(
         try:
             trained = replace(model, runs=runs.select(~fold.test))
         except DataError as e:
-            raise DataError(f"without the fold {fold.label!r} too little is left: {e}") from None
+            raise DataError(f"the runs without the fold {fold.label!r} cannot be fitted: {e}") from None
         _check_labels(trained, held, fold.label, settings.get("method", "nuts"))
         tasks[fold.label] = trained, held
     if not tasks:
-        raise DataError(f"{splits.name} holds out rows outside the law's range only: outside='include' scores them")
+        raise DataError(
+            f"{splits.name} holds out rows outside the law's range only: fit with outside='include' to score them"
+        )
     return tasks
 
 

@@ -104,7 +104,7 @@ def _submit(executor: Executor, packed: bytes) -> Future[Any]:
     except BrokenExecutor:
         raise
     except RuntimeError as e:
-        raise RefitError(f"the executor takes no work ({e}): give one that was not shut down") from None
+        raise RefitError(f"the executor accepts no work ({e}): give one that was not shut down") from None
 
 
 def _attempt(call: tuple[Any, ...] | bytes, _: UUID | None = None) -> Any:

@@ -11,7 +11,7 @@ import xarray as xr
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
-from bayeslaw.base.numbers import short
+from bayeslaw.base.numbers import exact, level, short
 from bayeslaw.base.progress import bar
 from bayeslaw.decisions import DECISIONS
 from bayeslaw.decisions.question import given
@@ -114,7 +114,7 @@ class Plan:
         cost = f"{short(self.budget, 2)} {self.cost_unit}"
         return (
             f"First designs of {self.law.name} for {self.question}, {cost}: expected width of the "
-            f"{self.prob * 100:g} % interval, {self.before:.3g}{unit} before any run, over {self.simulations} tables "
+            f"{level(self.prob)} interval, {short(self.before)}{unit} before any run, over {self.simulations} tables "
             "simulated from the prior and fitted"
         )
 
@@ -124,8 +124,8 @@ class Plan:
     def _end(self) -> str:
         near = self.table["behind"] <= 2 * self.table["behind_error"]
         alike = [name for name in self.table.loc[near, "design"] if name != self.best]
-        close = f"; not told apart from it by so few tables: {', '.join(alike)}" if alike else ""
-        return f"narrowest: {self.best}{close}. The law is taken for true: what it misses is not simulated"
+        close = f"; so few tables do not separate it from {', '.join(alike)}" if alike else ""
+        return f"narrowest: {self.best}{close}. The simulations assume that the law is true"
 
     def __repr__(self) -> str:
         table = self._shown().to_string(index=False, float_format=short)
@@ -181,7 +181,7 @@ def plan(
     seed : int
         Of truths, losses and fits.
     progress : bool
-        Show the number of finished fits.
+        Show the number of truths drawn, then that of finished fits.
     **asked
         The arguments of the question. Of a critical ratio without a baseline, that of every simulated study is the loss
         of its truth at a domain share between 0.2 and 0.8, less the limit.
@@ -204,22 +204,24 @@ def plan(
     """
     levels(prob)
     if not 0 < budget < np.inf:
-        raise RangeError(f"budget is {budget:g}: give what the design may cost, above 0, in {unit_of(law)}")
+        raise RangeError(f"budget is {exact(budget)}: give what a design may cost, a number of {unit_of(law)} above 0")
     if simulations < 2:
-        raise RangeError(f"simulations is {simulations}: give at least 2, so that their scatter is known")
+        raise RangeError(f"simulations is {simulations}: give at least 2, which show their scatter")
     recipe = given(priors=priors, reference=reference, noise=noise)
     of_law = law.reference(reference)
     own = {name: _with_runs(law, name, table) for name, table in (designs or {}).items()}
     tables = own if own and not knows(law) else {**known_designs(law, of_law, budget, sources, seed), **own}
     models = {name: _model(law, table, recipe) for name, table in tables.items()}
     every = _model(law, pd.concat([t.assign(run=f"{n} " + t["run"]) for n, t in tables.items()]), recipe)
-    prior = prior_predictive(every, draws=BEFORE, seed=seed)
     name, decades, asks = _asker(law, question, asked)
-    rng = np.random.default_rng([seed, 6])
-    truths = [posterior_of(every, _tree(prior.posterior.isel(draw=[i])), {}, 0.0) for i in range(simulations)]
-    asks_of = [asks(true, rng) for true in truths]
-    scale = np.log10 if decades else np.asarray
-    known = [ask(replace(prior, model=_measured(every, true, rng))) for ask, true in zip(asks_of, truths, strict=True)]
+    rng, scale = np.random.default_rng([seed, 6]), np.log10 if decades else np.asarray
+    with bar("truths drawn from the prior", simulations, show=progress) as shown_bar:
+        prior, known = prior_predictive(every, draws=BEFORE, seed=seed), []
+        truths = [posterior_of(every, _tree(prior.posterior.isel(draw=[i])), {}, 0.0) for i in range(simulations)]
+        asks_of = [asks(true, rng) for true in truths]
+        for ask, true in zip(asks_of, truths, strict=True):
+            known.append(ask(replace(prior, model=_measured(every, true, rng))))
+            shown_bar.step()
     before, unit = float(np.mean([_width(answer, scale, prob) for answer in known])), known[0].unit
     widths: dict[str, pd.Series] = {}
     covered: dict[str, float] = {}
@@ -233,7 +235,10 @@ def plan(
                     found[number] = _width(answer, scale, prob), _covered(answer, correct, prob)
                 shown_bar.step()
             if len(found) < 2:
-                raise RefitError(f"the simulated tables of the design {label!r} cannot be fitted: it has too few runs")
+                raise RefitError(
+                    f"the simulated tables of the design {label!r} cannot be fitted: give it more runs, or a "
+                    "larger budget"
+                )
             each = pd.DataFrame.from_dict(found, orient="index", columns=["width", "covered"])
             widths[label], covered[label] = each["width"], float(each["covered"].mean())
     best = widths[min(widths, key=lambda label: widths[label].mean())]
@@ -268,7 +273,9 @@ def _asker(
     """Return the question in words, whether its answer spans factors, and what asks it of the fits of one truth."""
     if callable(question):
         if asked:
-            raise ArgumentError(f"question is a function of a fit: leave {next(iter(asked))} out, or ask there")
+            raise ArgumentError(
+                f"question is a function of a fit: leave {next(iter(asked))} out, or use it in the function"
+            )
         return "a question of your own", False, lambda *_: question
     name = question.replace("-", "_")
     if name == "loss":
@@ -295,7 +302,7 @@ def _baseline(truth: Posterior, asked: Mapping[str, Any], share: float) -> float
     loss = truth.loss(truth.columns(**at, domain_share=share))
     general = loss.sel(eval=(truth.model.design.of_role("general") or truth.evals)[0])
     if general.size != 1:
-        raise RangeError("a plan asks for one critical ratio: give one N and one D, or baseline=")
+        raise RangeError("the question has several critical ratios: give one N and one D, or baseline=")
     limit, rise = float(asked.get("max_increase", 0.0)), float(asked.get("max_rise", 0.0))
     return float((general.item() - limit) / (1 + rise))
 

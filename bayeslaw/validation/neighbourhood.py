@@ -32,7 +32,7 @@ def neighbourhood(fit: Posterior) -> pd.DataFrame:
     """
     law, design, runs = fit.model.law, fit.model.design, fit.model.runs.table
     if law.kind == "schedule":
-        raise LawError(f"candidates for {law.name} are schedules: give them, candidates='curves.csv'")
+        raise LawError(f"candidates for {law.name} are schedules: give candidates='curves.csv'")
     crossed: dict[str, list[float]] = {}
     for column in ("N", "D", "domain_share", "duration"):
         if column in law.columns and column in design.levels:

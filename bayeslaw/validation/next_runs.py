@@ -104,7 +104,7 @@ def next_runs(
     if not 1 <= batch <= MOST_RUNS:
         raise RangeError(f"batch is {batch}: give how many runs to choose, 1 to {MOST_RUNS}")
     if at_least is not None and not at_least > 0:
-        raise RangeError(f"at_least is {at_least:g}: give the smallest reduction that is worth a run, above 0")
+        raise RangeError(f"at_least is {exact(at_least)}: give the smallest reduction that is worth a run, above 0")
     if fit.draws < LEAST_DRAWS:
         raise RangeError(f"the fit has {fit.draws} draws, too few to weigh runs: sample at least {LEAST_DRAWS}")
     ask = _asker(fit, question, asked)
@@ -130,7 +130,9 @@ def _asker(fit: Posterior, question: Any, asked: Mapping[str, Any]) -> Callable[
     """Return a function that answers the question, refused here if it cannot be put to the fit."""
     if callable(question):
         if asked:
-            raise ArgumentError(f"question is a function of a fit: leave {next(iter(asked))} out, or ask there")
+            raise ArgumentError(
+                f"question is a function of a fit: leave {next(iter(asked))} out, or use it in the function"
+            )
 
         def answered() -> Quantity:
             answer = question(fit)
@@ -168,13 +170,13 @@ def _check_budget(budget: float | None, plans: Candidates) -> None:
 def _answer(fit: Posterior, answer: Quantity, decades: bool, prob: float) -> tuple[Answer, str]:
     """Return the draws of the elements of an answer at the draws of a thinned fit, and the unit of their widths."""
     if any(answer.draws.sizes[d] < fit.posterior.sizes[d] for d in SAMPLE):
-        raise RangeError("the answer has fewer draws than the fit: ask a question that every draw answers")
+        raise RangeError("the answer has fewer draws than the fit: give a question that every draw answers")
     kept = np.searchsorted(answer.draws["draw"].values, fit.posterior["draw"].values)
     draws = answer.draws.isel(draw=kept)
     dims = [d for d in draws.dims if d not in SAMPLE]
     flat = draws.transpose(*dims, *SAMPLE).values.reshape(-1, fit.draws)
     if not np.isfinite(flat).all():
-        raise RangeError(f"some draws of the {answer.name.replace('_', ' ')} are no finite number: ask where all are")
+        raise RangeError(f"some draws of the {answer.name.replace('_', ' ')} are not finite: ask where all draws are")
     if decades:
         flat = np.log10(flat)
     losses = losses_of_choices(fit, replace(answer, draws=draws))
@@ -208,19 +210,19 @@ def _stop(
         gain, _ = values[first].reduction
         return Stop(
             False,
-            f"{_called(plans, first)} would narrow the interval from {width:.3g} to "
-            f"{width - gain:.3g}{unit}, for {_amount(costs[first], plans.unit)}",
+            f"{_called(plans, first)} would narrow the interval from {short(width)} to "
+            f"{short(width - gain)}{unit}, for {_amount(costs[first], plans.unit)}",
         )
     if at_least is not None:
         return Stop(
             True,
-            f"no run{within} narrows the interval, {width:.3g} wide, by {at_least:g}{unit}: the best one "
-            f"by {max(gain, 0):.2g} ({error:.1g})",
+            f"no run{within} narrows the interval, {short(width)} wide, by {exact(at_least)}{unit}: the best one "
+            f"narrows it by {short(max(gain, 0), 2)} (error {short(error, 1)})",
         )
     return Stop(
         True,
-        f"no run{within} narrows the interval, {width:.3g}{unit} wide, by more than the error of the "
-        f"estimate, {LEAST_ERRORS * error:.1g}",
+        f"no run{within} narrows the interval, {short(width)}{unit} wide, by more than the error of the "
+        f"estimate, {short(LEAST_ERRORS * error, 1)}",
     )
 
 

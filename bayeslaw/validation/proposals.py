@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from bayeslaw.base.drawing import drawn
-from bayeslaw.base.numbers import short
+from bayeslaw.base.numbers import level, short
 from bayeslaw.posterior.quantity import Quantity
 
 __all__ = ["NextRuns", "Stop"]
@@ -82,7 +82,7 @@ class NextRuns:
         return self.table.copy()
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the reduction per cost over the plane of the candidates; see `bayeslaw.plots.plot_next_runs`."""
+        """Draw the reduction per cost over two columns of the candidates; see `bayeslaw.plots.plot_next_runs`."""
         return drawn(self, ax=ax)
 
     def as_json(self) -> dict[str, Any]:
@@ -95,7 +95,7 @@ class NextRuns:
     def _about(self) -> str:
         name = self.answer.name.replace("_", " ")
         unit = "" if self.unit == "1" else f" {self.unit}"
-        return f"next runs for the {name}: {self.prob * 100:g} % interval of width {self.width:.3g}{unit} before them"
+        return f"next runs for the {name}: {level(self.prob)} interval of width {short(self.width)}{unit} before them"
 
     def _shown(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return a table without errors and values per cost."""

@@ -48,7 +48,7 @@ def refit_settings(jobs: int, executor: Executor | None, **settings: Any) -> dic
     if jobs == 0:
         raise RangeError("jobs is 0: give how many refits to run at a time, or -1 for one per core")
     if executor is not None and jobs != 1:
-        raise RangeError("how many refits run at a time is up to the executor: leave jobs out")
+        raise RangeError("the executor decides how many refits run at a time: leave jobs out")
     for name in settings:
         if name not in FIT_SETTINGS:
             raise unknown_name("setting of refits", name, (*FIT_SETTINGS, "jobs", "executor", "folder", "prob"))
@@ -167,5 +167,5 @@ def _read(file: Path) -> dict[str, Any]:
         if not {"fold", "rows", "fit"} <= set(result):
             raise ValueError
     except (OSError, ValueError, TypeError):
-        raise StoreError(f"cannot read the finished fold {file}: delete it, and it is fitted again") from None
+        raise StoreError(f"cannot read the finished fold {file}: delete the file to fit it again") from None
     return dict(result)

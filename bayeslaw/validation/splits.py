@@ -119,7 +119,7 @@ def largest(column: str) -> Splits:
     def cut(table: pd.DataFrame) -> dict[str, np.ndarray]:
         labels = _labels(table, (column,))
         if not pd.api.types.is_numeric_dtype(table[column]):
-            raise DataError(f"{column} holds text, of which none is the largest: use splits.by({column!r})")
+            raise DataError(f"{column} holds text, which has no largest value: use splits.by({column!r})")
         label = labels.iloc[int(table[column].to_numpy().argmax())]
         return {label: (labels == label).to_numpy()}
 

@@ -13,6 +13,7 @@ import xarray as xr
 
 from bayeslaw.base.arguments import checked, named_values
 from bayeslaw.base.intervals import CI_PROB, SAMPLE
+from bayeslaw.base.numbers import as_share, short
 from bayeslaw.errors import ArgumentError, BayeslawError, RangeError, shown, unknown_name
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored, Quantity
@@ -41,7 +42,7 @@ COUNTS = 0.01
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """What several models answer to one question, and their weights; a model of no weight is not asked.
+    """The answers of several models to one question, and their weights; a model without weight gives none.
 
     Attributes
     ----------
@@ -63,7 +64,9 @@ class Stack:
     ) -> "Stack":
         """Ask the models; the arguments are those of `stacked`."""
         if len(entries) < 2:
-            raise RangeError("give at least two models to stack, for example bl.stacked({'a': a, 'b': b}, question)")
+            raise RangeError(
+                "stacked needs at least two models: give them by name, bl.stacked({'a': a, 'b': b}, question)"
+            )
         share = _shares(weights_of(entries) if weights is None else weights, entries)
         answers = {name: _answer(name, entries[name], question) for name, weight in share.items() if weight > 0}
         return cls.alike(share, answers)
@@ -90,7 +93,7 @@ class Stack:
         own = tuple(f"{name}: {caution}" for name, answer in self.answers.items() for caution in answer.cautions)
         about |= {
             "draws": draws.assign_coords(draw=np.arange(draws.sizes["draw"])).transpose(*SAMPLE, ...),
-            "remark": "stacked: " + ", ".join(f"{self.weights[name]:.2f} {name}" for name in self.answers),
+            "remark": "stacked: " + ", ".join(f"{as_share(self.weights[name])} {name}" for name in self.answers),
             "cautions": (*([] if self.agree else [self.agreement]), *own),
         }
         return kind(**about)
@@ -113,7 +116,7 @@ class Stack:
         most, one, other = self.farthest
         if not one:
             return "one law has all the weight"
-        said = f"the medians of {one} and {other} lie {most:.2f} times the sum of their half intervals apart"
+        said = f"the medians of {one} and {other} lie {short(most, 2)} times the sum of their half intervals apart"
         remedy = "; the laws disagree beyond their intervals, and the mixture holds what each says: a run where they "
         return said if self.agree else f"{said}{remedy}differ would tell which is right"
 
@@ -262,8 +265,7 @@ def _alike(answers: Mapping[str, Quantity]) -> dict[str, Quantity]:
         here, there = (answer.draws.isel(dict.fromkeys(SAMPLE, 0), drop=True) for answer in (one, other))
         if unlike or here.sizes != there.sizes or not here.coords.equals(there.coords):
             raise RangeError(
-                f"the answers of {first!r} and {name!r} have different units or labels: ask a question that means the "
-                "same to both"
+                f"the answers of {first!r} and {name!r} have different units or labels: ask both the same question"
             )
     censored = {name: answer for name, answer in answers.items() if isinstance(answer, Censored)}
     if len(censored) < len(answers):
@@ -272,7 +274,10 @@ def _alike(answers: Mapping[str, Quantity]) -> dict[str, Quantity]:
     for answer in censored.values():
         low, high = np.maximum(low, answer.low), np.minimum(high, answer.high)
     if not (low < high).all() if isinstance(low < high, xr.DataArray) else not low < high:
-        raise RangeError(f"the answers of {', '.join(answers)} were searched in ranges that do not meet")
+        raise RangeError(
+            f"the answers of {', '.join(answers)} were searched in ranges without overlap: give each "
+            "fit a question that searches the same range"
+        )
     return {
         name: replace(answer, draws=answer.draws.clip(low, high), low=low, high=high)
         for name, answer in censored.items()

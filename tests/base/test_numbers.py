@@ -1,5 +1,6 @@
 """One way to write a number, whatever face shows it."""
 
+import ast
 import math
 import re
 from pathlib import Path
@@ -13,8 +14,10 @@ from bayeslaw.base.frames import Frame
 from bayeslaw.base.numbers import (
     amount,
     apart,
+    as_share,
     between,
     exact,
+    level,
     p_value,
     percent,
     probability,
@@ -104,6 +107,39 @@ def test_ratios_and_probabilities():
     ]
     assert [p_value(p) for p in (0.17, 2e-4, 1e-12)] == ["p = 0.17", "p = 0.0002", "p below 0.0001"]
     assert [exact(x) for x in (1e9, 0.05, 2.5e-06, 3)] == ["1e9", "0.05", "2.5e-6", "3"]
+    assert [level(p) for p in (0.89, 0.955, 0.999, 0.07)] == ["89 %", "95.5 %", "99.9 %", "7 %"]
+    assert [as_share(x) for x in (0.4123, 0.5, 1, 4e-4)] == ["0.41", "0.5", "1", "0"]
+
+
+FORMATS_OF_THEIR_OWN = {
+    "decisions/suggestions.py": "a number of a command line",
+    "declare/scale.py": "a value is rounded",
+    "posterior/convergence.py": "R-hat has three decimals and E-BFMI two, as everywhere",
+    "posterior/shared_errors.py": "a label",
+    "posterior/store.py": "a fingerprint",
+    "reporting/choices.py": "a value is rounded",
+    "reporting/page.py": "CSS and SVG",
+    "sampler/stored.py": "its text is part of the key of what is compiled",
+    "tables/areas.py": "the name of a column",
+    "tables/reading.py": "a label",
+    "validation/neighbourhood.py": "a value is rounded",
+    "validation/splits.py": "a label",
+}
+
+
+def test_one_module_formats_the_numbers():
+    """No f-string has a format of numbers, except where a number is not for reading."""
+    home = Path(bl.__file__).parent
+    found = set()
+    for file in home.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            spec = getattr(node, "format_spec", None) if isinstance(node, ast.FormattedValue) else None
+            if spec and re.search(
+                r"[.,%]|[efg]$", "".join(str(v.value) for v in spec.values if isinstance(v, ast.Constant))
+            ):
+                found.add(str(file.relative_to(home)))
+    assert found == {"base/numbers.py", *FORMATS_OF_THEIR_OWN}
+    assert not [file for file in home.rglob("*.jinja") if "| format" in file.read_text(encoding="utf-8")]
 
 
 def test_a_table_shows_what_it_holds_and_keeps_it():

@@ -28,7 +28,7 @@ CHECKS = Checks(
         CheckResult("convergence", True, "largest R-hat 1.002"),
         CheckResult("misfit by group", False, LONG),
     ),
-    {"papers' fit": "a point fit is no posterior"},
+    {"papers' fit": "a point fit has no posterior"},
 )
 
 

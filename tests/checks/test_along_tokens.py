@@ -44,7 +44,7 @@ def test_a_general_loss_that_bends_is_found_although_the_errors_grow(hump):
     assert found.passed == (hump == 0.0) and found.limit == 2
     if hump:
         assert "the general loss rises most on average over the 2 runs at domain share 0.9" in found.text
-        assert "dcpt cannot follow such rises" in found.text and "use a law that can bend" in found.text
+        assert "dcpt cannot follow such rises" in found.text and "use a more flexible law" in found.text
 
 
 def test_a_bend_that_one_run_has_is_found_in_a_point_fit():

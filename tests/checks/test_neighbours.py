@@ -71,7 +71,8 @@ def test_a_misfit_that_the_run_effect_takes_for_chance_is_found(kind, passes):
     assert found.passed is passes and found.limit == pytest.approx(-np.log10(0.005))
     if not passes:
         assert (
-            found.text.startswith("errors of the general loss correlate by ") and "keep predictions" not in found.text
+            found.text.startswith("errors of the general loss have correlation ")
+            and "keep predictions" not in found.text
         )
         assert "cmr," in found.text and "cpt_dynamics" in found.text
 

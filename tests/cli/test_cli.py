@@ -139,7 +139,7 @@ def test_version(run):
 def test_as_a_module():
     done = subprocess.run([sys.executable, "-m", "bayeslaw.cli", "laws", "nope"], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.splitlines()[-1].startswith("bayeslaw: no law 'nope'")
+    assert done.stderr.splitlines()[-1].startswith("bayeslaw: there is no law 'nope'")
 
 
 # ------------------------------------------------------------------------------------------------- bad input
@@ -150,7 +150,7 @@ def test_as_a_module():
         ("nope", "nope"),
         ("laws --nope", "--nope"),
         ("data tinycp -o out", "did you mean 'tinycpt'"),
-        ("data -o out", "name the data set"),
+        ("data -o out", "-o needs the name of the data set"),
         ("fit dcpt", "RUNS.csv"),
         ("fit dcpt missing.csv -o out", "no file 'missing.csv'"),
         ("fit nope runs.csv -o out", "no law 'nope'"),
@@ -368,7 +368,9 @@ def test_decide_with_scarce_tokens_or_compute(run, stored):
     best = json.loads(run("decide", "allocation", path, *words, "--json").stdout)
     assert (best["quantity"], best["domain_share"]) == (["N", "D"], 0.5)
     assert best["median"] == fit.allocation(flops=1e12, domain_share=0.5).median().values.tolist()
-    assert "quantity" in run("decide", "allocation", path, *words, "--prob=0.5").stdout
+    printed = run("decide", "allocation", path, *words, "--prob=0.5").stdout
+    assert all(text in printed for text in fit.allocation(flops=1e12, domain_share=0.5).text(0.5).values)
+    assert "50 % interval" in printed and "quantity" in printed
     dear = json.loads(run("decide", "allocation", path, *words, "--flops-per-token=8", "--json").stdout)
     assert (
         dear["flops_per_token"] == 8
@@ -560,13 +562,16 @@ def test_evaluate_a_fit(run, fitted, tmp_path):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ("fit.nc", "what to hold out: --by N, or other splits such as --splits largest:N"),
-        ("fit.nc --by N --splits by:N", "say once what to hold out"),
+        ("fit.nc", "what to hold out: give --by N, or other splits such as --splits largest:N"),
+        ("fit.nc --by N --splits by:N", "evaluate needs one choice of what to hold out"),
         ("fit.nc --by M", "no column to split by 'M'"),
         ("fit.nc runs.csv --by N", "fit.nc has its own runs and model: leave RUNS.csv out"),
         ("fit.nc --by N --by E=N --robust", "leave --by and --robust out"),
         ("other.nc --by N", "no file 'other.nc'"),
-        ("chinchilla --by N", "name the measurements after the law, as in: bayeslaw evaluate chinchilla runs.csv"),
+        (
+            "chinchilla --by N",
+            "chinchilla needs measurements: name their file, as in bayeslaw evaluate chinchilla runs.csv",
+        ),
         ("fit.nc --by N --dask nonsense -o s.csv", "no scheduler answers at 'nonsense'"),
     ],
 )

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 import bayeslaw as bl
 from bayeslaw import models, workflow
+from bayeslaw.base.numbers import as_share
 from bayeslaw.cli import QUESTIONS, app
 from bayeslaw.cli.planning import questions
 from tests.stand_ins import stand_in
@@ -56,5 +57,5 @@ def test_one_answer_of_several_fits(table_for, tmp_path, monkeypatch):
     weights = {name: each["weight"] for name, each in found["each"].items()}
     assert sum(weights.values()) == pytest.approx(1) and isinstance(found["agreement"], bool)
     shown = CliRunner().invoke(app, words).stdout
-    assert all(f"{name}, weight {weight:.2f}: " in shown for name, weight in weights.items())
+    assert all(f"{name}, weight {as_share(weight)}: " in shown for name, weight in weights.items())
     assert "agreement of laws" in shown

@@ -54,7 +54,10 @@ def test_answers_are_those_of_python(folder, words, asked):
     [
         (["critical-ratio", "--D=1e10", "--baseline=2.9"], "3 losses are limited (pile, web, wiki)"),
         (["critical-ratio", "--D=1e10", "--baseline=x"], "--baseline: 'x' is not a number"),
-        (["best-ratio", "--domain-tokens=5e9", "--eval=general"], "say which loss: eval='pile' or 'web' or 'wiki'"),
+        (
+            ["best-ratio", "--domain-tokens=5e9", "--eval=general"],
+            "the fit has several losses: name one, eval='pile' or 'web' or 'wiki'",
+        ),
     ],
     ids=["one baseline of three", "no number", "a role of several"],
 )

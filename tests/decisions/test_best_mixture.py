@@ -114,7 +114,7 @@ def test_tokens_at_hand_and_their_repetitions_are_largest_shares():
         ({"available": {"s0": 1e9}, "D": 1e9, "repetitions": -1}, "repetitions is -1"),
         ({"available": {"s0": -1}, "D": 1e9}, "available of s0 is -1"),
         ({"available": {"s9": 1e9}, "D": 1e9}, r"available=\)"),
-        ({"available": dict.fromkeys(["s0", "s1", "s2", "s3"], 1e9), "D": 1e10}, "the bounds leave no mixture"),
+        ({"available": dict.fromkeys(["s0", "s1", "s2", "s3"], 1e9), "D": 1e10}, "no mixture lies within the bounds"),
         ({"D": 1e9}, "'D'"),
     ],
 )
@@ -138,7 +138,7 @@ def test_a_pull_to_a_prior_mixture_has_a_closed_form():
     np.testing.assert_allclose(strong.recommended, [0.1, 0.2, 0.7, 0.0], atol=1e-3)
     gain = best.gain(prior).draws
     np.testing.assert_allclose(gain[0], w[:, 0] @ ([0.1, 0.2, 0.7, 0.0] - best.recommended.values), atol=1e-9)
-    with pytest.raises(RangeError, match="s3 is to have at least 0.1"):
+    with pytest.raises(RangeError, match="the bounds of s3 exclude each other, at least 0.1"):
         fit.best_mixture(near=prior, pull=0.5, at_least={"s3": 0.1})
     for asked in ({"near": prior}, {"pull": 0.1}, {"near": prior, "pull": 0.0}):
         with pytest.raises(RangeError, match="pull"):

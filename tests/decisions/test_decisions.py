@@ -160,7 +160,7 @@ def test_limits_and_rules():
     np.testing.assert_allclose(by_rise, by_nats, atol=1e-9)
     xr.testing.assert_equal(critical_ratio(fit, **ask).draws, critical_ratio(fit, **ask, rule="break-even").draws)
     refused: list[tuple[dict[str, Any], type[Exception], str]] = [
-        ({"max_rise": 0.1, "max_increase": 0.1}, RangeError, "not both"),
+        ({"max_rise": 0.1, "max_increase": 0.1}, RangeError, "are two limits: give one of them"),
         ({"max_rise": 3}, RangeError, "0.03"),
         ({"max_increase": np.nan}, RangeError, "finite"),
         ({"rule": "break-even", "max_rise": 0.1}, RangeError, "no tolerance"),

@@ -79,7 +79,7 @@ def test_scarcer_domains_have_smaller_shares(fit):
 
 def test_a_law_that_counts_no_epochs_is_not_asked_for_them(table_for):
     plain = stand_in(models.dcpt, table_for, draws=5)
-    with pytest.raises(LawError, match="takes a repeated token for a fresh one.*dcpt_repetition"):
+    with pytest.raises(LawError, match="counts a repeated token as a new one.*dcpt_repetition"):
         plain.best_ratio(domain_tokens=4e8, D=2e10, **AT)
     fit = stand_in(models.dcpt_repetition, table_for, draws=5)
     with pytest.raises(RangeError, match="D is 20: give tokens, not billions"):

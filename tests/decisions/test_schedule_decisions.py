@@ -51,8 +51,9 @@ def continued(spread: float = 0.0) -> Fit:
     return made_up(models.cpt_dynamics, CONSTANTS, runs, spread)
 
 
-def annealed(spread: float = 0.0) -> Fit:
-    plans = {"flat": schedules.constant(20_000, PEAK, 500), "fall": schedules.linear(20_000, PEAK, warmup=500)}
+def annealed(spread: float = 0.0, final: float = 0.0) -> Fit:
+    fall = schedules.linear(20_000, PEAK, final, warmup=500)
+    plans = {"flat": schedules.constant(20_000, PEAK, 500), "fall": fall}
     step = np.arange(1000, 20_001, 1000)
     rows = pd.concat(pd.DataFrame({"run": n, "step": step, "loss": 3.0}) for n in plans)
     constants = {"validation": dict(L0=2.6, A=0.43, alpha=0.55, C=0.08)}
@@ -211,6 +212,12 @@ def test_what_the_law_rewards_without_reason_is_said():
     assert "ended" not in note
     assert "twice leaves the range of the runs (a peak rate of 0.0004, above the 0.0002" in note
     assert "idle leaves the range of the runs (5001 steps at rate 0" in note
+    to_a_tenth, to_zero = (schedules.linear(18_000, PEAK, end, warmup=500) for end in (PEAK / 10, 0.0))
+    some = annealed(final=PEAK / 10)
+    assert "the schedule leaves the range of the runs (a rate of 0, below the lowest of the runs, 2e-5" in (
+        some.curve(to_zero).note
+    )
+    assert "rate of" not in some.curve(to_a_tenth).note + annealed().curve(to_zero).note
     longer = annealed().curve(schedules.constant(72_000, PEAK, 500))
     assert "S1 14.4, in the runs 0.1" in longer.note
 

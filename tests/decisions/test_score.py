@@ -98,7 +98,7 @@ def test_the_best_of_several_plans_by_a_weighted_score(table_for):
 
 def test_questions_that_cannot_be_asked(stage1, table_for):
     stage2 = second_stage()
-    with pytest.raises(LawError, match="chinchilla is no law from loss to score"):
+    with pytest.raises(LawError, match="chinchilla does not map a loss to a score"):
         stage1.score(stage1, N=2e9, D=1e10)
     with pytest.raises(DataError, match="D is missing"):
         stage1.score(stage2, N=2e9)
@@ -142,7 +142,7 @@ def test_scores_are_read_off_the_loss_that_they_were_fitted_to(table_for):
     stage1 = stand_in(models.chinchilla, two_losses, draws=40)
     stage2 = second_stage()
     assert set(stage1.evals) == {"c4", "pile"} and set(stage2.model.runs.table["follows"]) == {"loss"}
-    with pytest.raises(RangeError, match="say which loss"):
+    with pytest.raises(RangeError, match="several losses: name one"):
         stage1.score(stage2, N=2e9, D=1e10)
     table = stage2.model.runs.table.assign(follows="pile_loss")
     fitted = replace(stage2, model=replace(stage2.model, runs=replace(stage2.model.runs, table=table)))
@@ -159,7 +159,7 @@ def test_suggest_sees_scores_beside_a_loss(tmp_path):
     one = bl.suggest(path)["loss_to_score"]
     assert "--loss quiz=c4_loss --loss task=c4_loss" in one.command and not one.ignores
     refused = bl.suggest(LADDER.dropna()).refused["loss_to_score"]
-    assert refused.startswith("what guessing scores in quiz is not known")
+    assert refused.startswith("the score of guessing in quiz is not known")
 
 
 def test_the_command_line_reads_scores_beside_a_loss_and_answers(tmp_path, monkeypatch, stage1):

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bayeslaw import models
+from bayeslaw.base.numbers import probability, short
 from bayeslaw.cli import app
 from bayeslaw.errors import LawError, RangeError
 from bayeslaw.workflow import Fit
@@ -75,8 +76,8 @@ def test_the_command_line_says_the_same(fit, tmp_path):
     assert answer["times_the_tokens"] == pytest.approx(float(expected.tokens()))
     done = CliRunner().invoke(app, [*words, f"{limit:.9g}", "--safe", "0.03"])
     assert done.exit_code == 0, done.output
-    assert f"enough_with_0.9  {float(expected.enough()):.3f}\n" in done.stdout
-    assert f"p_safe_at_0.03  {float(expected.probability_safe(0.03)):.3f}\n" in done.stdout
+    assert f"enough_with_0.9  {short(expected.enough())}\n" in done.stdout
+    assert f"p_safe_at_0.03  {probability(expected.probability_safe(0.03))}\n" in done.stdout
 
 
 def test_a_replay_is_safe_where_the_share_beside_it_is(fit):

@@ -188,7 +188,7 @@ def test_columns_that_no_option_maps_are_named_with_what_to_do():
     assert any("2 columns (hella_acc, ...) may be scores" in n and "hella_score=hella_acc" in n for n in found.notes)
     assert not any("scores" in n or "replay" in n for n in bl.suggest(table).notes)
     unknown = bl.suggest(table.assign(hella_score=np.linspace(0.3, 0.6, 6)))
-    assert any("no law from loss to score: what guessing scores in hella is not known" in n for n in unknown.notes)
+    assert any("no law from loss to score: the score of guessing in hella is not known" in n for n in unknown.notes)
     percent = bl.suggest(table.assign(hella_score=np.linspace(0.3, 0.6, 6), hella_chance=25))
     assert any("no law from loss to score: hella_chance is 25 in row 0" in n for n in percent.notes)
 

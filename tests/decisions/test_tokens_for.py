@@ -63,7 +63,7 @@ def test_every_law_of_tokens_answers(name, table_for):
 
 
 def test_bad_questions_are_refused_in_a_sentence(fit, table_for):
-    for asked, words in (({}, "give the loss to reach"), ({"loss": 2.0, "score": 0.5}, "one of the two")):
+    for asked, words in (({}, "give loss= or score="), ({"loss": 2.0, "score": 0.5}, "one target: .*, not both")):
         with pytest.raises(RangeError, match=words):
             fit.tokens_for(**asked)
     with pytest.raises(RangeError, match="score is 1.5: give a share"):

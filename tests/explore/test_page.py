@@ -93,7 +93,7 @@ def test_no_label_of_a_user_ends_the_script(table_for, tmp_path):
 
 
 def test_what_cannot_be_written_is_said_in_a_sentence(dcpt, tmp_path):
-    with pytest.raises(StoreError, match=r"give a path that ends in \.html, not 'page\.txt'"):
+    with pytest.raises(StoreError, match=r"'page\.txt' is no HTML file: give a path that ends in \.html"):
         dcpt.explore("page.txt")
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot write .*: choose a folder that exists"):

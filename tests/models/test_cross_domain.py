@@ -168,7 +168,10 @@ def test_features_that_cannot_be_read(change, ask, error, words):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda t: t.assign(k1=100 * t["k1"]), "k1 of the domain 'code' is 120, and .* takes 0.1 to 10 nats: bring it"),
+        (
+            lambda t: t.assign(k1=100 * t["k1"]),
+            "k1 of the domain 'code' is 120, and .* takes 0.1 to 10 nats: convert it",
+        ),
         (lambda t: t.assign(k2=t["k2"] - 0.4), "k2 of the domain 'law' is -0.05, .*nats per token"),
         (
             lambda t: t.assign(k1=t["k1"] + t["D"] / 1e11),
@@ -238,7 +241,7 @@ def test_a_forest_has_every_fit_beside_every_domain():
         plot_forest(fits, "Z", Figure().subplots())
     with pytest.raises(UnknownName, match="validation set of pooled"):
         plot_forest(fits, "E", Figure().subplots(), eval="general")
-    with pytest.raises(RangeError, match="all groups share A in every fit"):
+    with pytest.raises(RangeError, match="A is the same for all groups in every fit"):
         plot_forest(fits, "A", Figure().subplots())
 
 

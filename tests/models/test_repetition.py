@@ -112,7 +112,9 @@ def repeated(law: Any, draws: int = 5) -> Fit:
 def test_a_law_that_takes_repeated_tokens_for_fresh_is_told_so():
     result = repetition(repeated(models.chinchilla))
     assert result is not None and not result.passed and result.value == pytest.approx(59.0) and result.limit == 4
-    assert "chinchilla takes all for fresh" in result.text and "effective_tokens, repetition_penalty" in result.text
+    assert (
+        "chinchilla counts each of them as new" in result.text and "effective_tokens, repetition_penalty" in result.text
+    )
     assert repetition(repeated(models.repetition_penalty)) is None
 
 

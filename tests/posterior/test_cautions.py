@@ -10,8 +10,11 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+import bayeslaw as bl
 from bayeslaw import models
+from bayeslaw.base.numbers import percent
 from bayeslaw.declare.laws import Law
+from bayeslaw.errors import Caution
 from bayeslaw.posterior.cautions import MISSED, reach, reach_of, verified
 from bayeslaw.posterior.convergence import convergence
 from bayeslaw.posterior.quantity import Quantity
@@ -52,6 +55,30 @@ def test_a_place_beyond_the_runs_is_named_with_its_distance(fit):
     assert found.note == caution == found.as_json()["note"]
     allocated = fit.allocation(flops=1e26)
     assert any("times beyond the largest run" in c for c in allocated.cautions)
+
+
+def test_a_loss_below_0_is_named(table_for):
+    """A law that subtracts a power of tokens ends below 0 where they are many, in a row of a long table too."""
+    fit = stand_in(models.cmr_domain, table_for, draws=200)
+    fit = with_draws(fit, "s", np.random.default_rng(0).normal(0, 0.03, (2, 200, 1)))
+    far = fit.predict(D=1e30, domain_share=0.5)
+    below = float((far.draws < 0).mean())
+    assert below > 0.01
+    (caution,) = [c for c in far.cautions if "below 0" in c]
+    assert caution.startswith(f"{percent(below)} of the draws of this loss lie below 0") and "cmr_domain" in caution
+    assert not [c for c in fit.predict(D=1e9, domain_share=0.5).cautions if "below 0" in c]
+    tokens = np.where(np.arange(301) == 2, 1e30, 1e9)  # between those at which a table is looked at
+    with pytest.warns(Caution, match="of the draws of this loss lie below 0"):
+        fit.predict(pd.DataFrame({"D": tokens, "domain_share": 0.5}))
+
+
+@pytest.mark.parametrize("new_run", [False, True])
+def test_no_misfit_takes_a_loss_below_0(new_run, table_for):
+    """It is a factor on the loss, and so is the error of a new run: they are wide far away, and never negative."""
+    runs = bl.read_runs(table_for(models.chinchilla, domains=("all",)))
+    far = bl.Model(models.chinchilla, runs).prior_predictive(draws=400).predict(N=1e20, D=1e30, new_run=new_run)
+    low, high = (float(end.squeeze()) for end in far.interval().values())
+    assert high / low > 5 and float(far.draws.min()) > 0 and not [c for c in far.cautions if "below 0" in c]
 
 
 def test_of_several_distances_the_farthest_comes_first(fit):
@@ -96,7 +123,7 @@ def test_an_answer_that_rests_on_a_prior_names_the_coefficient(fit):
     drawn = np.exp(np.random.default_rng(7).normal(prior["mu"], prior["sigma"], (2, 200, 1)))
     open_ = with_draws(fit, "beta", drawn)
     assert open_.allocation(flops=1e19).cautions == (
-        "the answer rests more on the prior of beta of the validation loss than on the runs",
+        "the answer depends more on the prior of beta of the validation loss than on the runs",
     )
     assert fit.allocation(flops=1e19).cautions == ()
     assert open_.predict(N=5e8, D=fit.model.reference["D"]).cautions == ()  # where beta does not matter

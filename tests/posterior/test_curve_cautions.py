@@ -162,10 +162,11 @@ def test_runs_of_several_peaks_are_missed_and_fail_a_check(tmp_path):
     assert not mixed.passed and mixed.value == pytest.approx(2) and mixed.limit == VERIFIED["peak"]
     assert usual < 0.01 and missed > 0.05
     assert (
-        "of runs that share L0, the peak learning rates lie between 0.001 and 0.002; lr_annealing holds" in mixed.text
+        "runs that share the coefficient L0 have peak learning rates between 0.001 and 0.002; lr_annealing is valid"
+        in mixed.text
     )
     some, _ = fitted(rows, "L0", "A", "C")
-    assert not some.passed and "that share alpha" in some.text
+    assert not some.passed and "that share the coefficient alpha" in some.text
     each, left = fitted(rows, *models.lr_annealing.coefficients)
     assert each.passed and left < 0.01
 
@@ -187,12 +188,12 @@ def test_rates_that_are_assumed_before_a_late_start_are_said(fit):
     late = grid(plans()["flat"]).query("step > 1500")
     point, caution = sorted(fit.predict(late).attrs["cautions"])
     assert point == OF_A_POINT
-    assert caution.startswith("before the first row of 'new', step 1,550, a linear warm-up over 200 steps and then its")
+    assert caution.startswith("before the first row of 'new', step 1550, a linear warm-up over 200 steps and then its")
     assert fit.predict(late.query("step > 1500"), schedule=plans()["flat"]).attrs["cautions"] == [OF_A_POINT]
     log = late.assign(loss=3.0)
-    assert "step 1,550, its rate of 0.0003 is assumed" in bl.read_curves(log, warmup=0).note
+    assert "step 1550, its rate of 0.0003 is assumed" in bl.read_curves(log, warmup=0).note
     two = pd.concat([log, log[1:].assign(run="other")])
-    assert "step 1,600 (the latest of 2 runs that start late)" in bl.read_curves(two, warmup=0).note
+    assert "step 1600 (the latest of 2 runs that start late)" in bl.read_curves(two, warmup=0).note
     assert "assumed" not in bl.read_curves(grid(plans()["flat"]).assign(loss=3.0)).note
 
 

@@ -71,7 +71,7 @@ def test_short_real_runs_ask_for_a_shorter_memory(law, tmp_path):
         found = memory(one)
         assert found is not None and found.name in CHECKS and not found.passed
         assert found.value is not None and found.value > 1.8
-        assert found.text.startswith("memory 0.999 predicts runs left out with 0.0")
+        assert found.text.startswith("memory 0.999 predicts runs left out with an error of 0.0")
         assert found.text.endswith("read the curves with memory=0.99")
     assert check(tiny(law, memory=0.99)).passed
 
@@ -80,7 +80,7 @@ def test_short_real_runs_ask_for_a_shorter_memory(law, tmp_path):
 @pytest.mark.parametrize("names", [FITTED, (*FITTED, "wsd_20000_24000", "wsdcon_3")], ids=["three", "five"])
 def test_the_papers_memory_stays_right_for_long_public_runs(size, names):
     found = check(bl.Model(models.lr_annealing, curves(size, names=names), misfit=None))
-    assert found.passed and found.text.startswith("memory 0.999 predicts runs left out with 0.00")
+    assert found.passed and found.text.startswith("memory 0.999 predicts runs left out with an error of 0.00")
 
 
 @pytest.mark.parametrize("truth", [0.97, 0.99, 0.997])
@@ -116,7 +116,7 @@ def test_short_runs_of_one_schedule_fail_whatever_they_say():
     steps = 20_000
     plans = {"a": schedules.constant(1500, PEAK, warmup=50), "b": schedules.wsd(1500, PEAK, 300, 2e-4, warmup=50)}
     found = check(bl.Model(models.lr_annealing, simulated(0.995, plans, spread=0.01), misfit=None))
-    assert not found.passed and "none can be left out to compare them; memory 0.999 spans 1,000 steps" in found.text
+    assert not found.passed and "none can be left out to compare them; memory 0.999 spans 1 k steps" in found.text
     assert check(bl.Model(models.lr_annealing, simulated(0.99, plans, memory=0.99), misfit=None)).passed
     long = {"a": schedules.constant(steps, 2e-4, warmup=50), "b": schedules.cosine(steps, 2e-4, warmup=50)}
     found = check(bl.Model(models.lr_annealing, simulated(0.999, long), misfit=None))

@@ -111,3 +111,20 @@ def test_a_column_with_one_value_and_the_coefficients_of_its_slope():
     assert not check.passed and "all runs have one D 4.4 B" in check.text and "beta" in check.text
     by_tokens = bl.Model(models.chinchilla, read_runs(table), by={"E": "D"}, misfit=None).prior_predictive(draws=5)
     assert columns_without_variation(by_tokens) == {}
+
+
+def test_what_one_share_leaves_open_is_not_what_few_tokens_do():
+    """At one share no run tells eta from B, nor C, gamma and eps from E; the tokens tell beta."""
+    law, rng = models.dcpt, np.random.default_rng(0)
+    truth = {"E": 1.9, "A": 0.4, "alpha": 0.3, "B": 0.3, "beta": 0.3, "eta": 1.05, "C": 0.4, "gamma": 0.4, "eps": 0.1}
+    levels: list[Any] = [[2e8, 5e8, 1e9, 2e9], [3e9, 3e10]]
+    table = pd.MultiIndex.from_product(levels, names=["N", "D"]).to_frame(index=False).assign(domain_share=0.5)
+    for name in ("general", "domain"):
+        losses = law(table["N"] / 1e9, table["D"] / 1e10, 0.5, **truth)
+        table[f"{name}_loss"] = losses * np.exp(rng.normal(0, 0.003, len(table)))
+    runs = read_runs(table.assign(run=table["N"].map("{:g}".format)))
+    fit = bl.Model(law, runs).fit(draws=200, tune=300, chains=2, seed=1, progress=False)
+    assert untold_coefficients(fit) == {"one domain share 0.5": ("B", "eta", "C", "gamma", "eps")}
+    check: Any = identification(fit)
+    assert not check.passed and "all runs have one domain share 0.5, so the data hardly narrow eta, " in check.text
+    assert "beta" not in check.text.split(";")[0]

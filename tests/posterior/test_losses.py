@@ -161,7 +161,7 @@ REFUSED: dict[str, tuple[str, pd.DataFrame | None, dict[str, Any], str]] = {
         "D is 'many' in row 1 .counted from 0., which is not a number",
     ),
     "an impossible number": ("dcpt", SHARES.assign(D=-1.0), {}, "D is -1"),
-    "a label": ("dcpt", SHARES.drop(columns="domain"), {}, "domain is missing: say which of code, law"),
+    "a label": ("dcpt", SHARES.drop(columns="domain"), {}, "domain is missing: give one of code, law"),
     "a gap among labels": (
         "dcpt",
         SHARES.assign(domain=["law", ""]),

@@ -134,7 +134,7 @@ def test_what_is_refused(three):
     for table, words in refused:
         with pytest.raises(DataError, match=words):
             three.new_domain(bl.read_runs(table))
-    with pytest.raises(DataError, match="areas of the early runs were computed otherwise"):
+    with pytest.raises(DataError, match="areas of the early runs have other settings"):
         three.new_domain(replace(bl.read_runs(early), area_settings={"memory": 0.9}))
     by_size = bl.Model(models.chinchilla, three.model.runs, by={"E": "domain", "B": "N"}, misfit=None).prior_predictive(
         draws=5
@@ -145,16 +145,16 @@ def test_what_is_refused(three):
         three.new_domain(bl.read_runs(early), draws=0)
     runs, some = bl.read_runs(ROWS[ROWS["domain"] != "music"]), bl.read_runs(early)
     shared = bl.Model(models.chinchilla, runs, misfit=None).prior_predictive(draws=5)
-    with pytest.raises(LawError, match="a new domain has none of its own"):
+    with pytest.raises(LawError, match="a new domain needs one of its own"):
         shared.new_domain(some)
     separate = bl.positive(1.5, spread=0.5, dims="domain")
     model = bl.Model(models.chinchilla, runs, by={"A": "domain"}, priors={"E": separate}, misfit=None)
     with pytest.raises(LawError, match="E is separate for each domain"):
         model.prior_predictive(draws=5).new_domain(some)
-    with pytest.raises(LawError, match="least squares knows no populations"):
+    with pytest.raises(LawError, match="least squares has no populations"):
         bl.Model(models.chinchilla, runs, by={"E": "domain"}, misfit=None).fit(method="mle").new_domain(some)
 
-    with pytest.raises(LawError, match="draws of the prior know none of the runs"):
+    with pytest.raises(LawError, match="draws from the prior do not depend on the runs"):
         bl.Model(models.chinchilla, runs, by={"E": "domain"}, misfit=None).prior_predictive(draws=5).new_domain(some)
 
 
@@ -173,7 +173,7 @@ def test_runs_that_say_too_much_for_weights_are_fitted_with_all_others(tmp_path)
     """Small models of two domains, early, and the whole sweep of a third, which alone shows how size and tokens act."""
     small = (ROWS["domain"].isin(["code", "law"])) & (ROWS["N"] < 5e9) & (ROWS["D"] < 1e11)
     new, before = ROWS[ROWS["domain"] == "music"], fitted(ROWS[small], seed=1)
-    with told(r"'music' inform .* \(Pareto's k .*\): all runs are fitted together, which took \d+ s without them"):
+    with told(r"'music' inform .* \(Pareto's k .*\): all runs are fitted together, which took [\d.]+ s without them"):
         found = before.new_domain(bl.read_runs(new), seed=3)
     assert found.settings["shared_errors"] == {"validation": 0.0}
     joint = found.model.fit(draws=1500, tune=500, chains=2, seed=3, progress=False)

@@ -16,15 +16,17 @@ from markdown_it import MarkdownIt
 import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.checks import CHECKS, CheckResult, Checks
+from bayeslaw.decisions import DECISIONS
 from bayeslaw.declare.laws import Law
 from bayeslaw.errors import ArgumentError, RangeError
 from bayeslaw.posterior.convergence import Convergence
 from bayeslaw.reporting import advice, content, several, writing
 from bayeslaw.reporting.advice import advised
-from bayeslaw.reporting.answer import Verdict
+from bayeslaw.reporting.answer import Verdict, losses_of
 from bayeslaw.reporting.sections import Findings, _against
 from bayeslaw.workflow import Fit
 from tests.stand_ins import stand_in
+from tests.whole.test_cautions_everywhere import ASKED
 
 UNCONVERGED = Convergence(r_hat=1.3, ess=40, divergences=0)
 AGREE = CheckResult("papers' fit", True, "the two agree")
@@ -79,7 +81,7 @@ def test_the_badge_names_the_worst_reason_against_the_answer_and_the_checks_that
     found = replace(content.answer(sizes, {"flops": 1e18}), cautions=("the prior decides",))
     failed = ["reference run", "scatter", "misfit by group", "trends"]  # in this order they are checked
     said = advised(sizes, found, [CheckResult(name, False, "it failed") for name in failed])
-    assert said.verdict.why.endswith("may be turned round (and 4 others, below)")
+    assert said.verdict.why.endswith("may have the wrong direction (and 4 others, below)")
     told = _against(Findings(sizes, said, [CheckResult(name, False, "") for name in failed]))
     assert [check.name for check in told["failed"]] == list(said.doubts) == failed[::-1]
     mild = advised(sizes, found, [CheckResult(name, False, "it failed") for name in failed[:3]])
@@ -93,13 +95,47 @@ def test_a_report_of_several_fits_that_disagree_stays_red_where_its_best_has_no_
     assert "> **Red: do not act**" in written({"a": sizes, "b": sizes}, tmp_path / "both.md")
 
 
+def test_a_check_that_failed_for_another_loss_is_no_doubt_about_the_answer(table_for, tmp_path, monkeypatch):
+    """A critical ratio rests on the general loss alone, so that what the law misses of the domain loss moves it not."""
+    fit, question = stand_in(models.dcpt, table_for, draws=60), {"N": 5e8, "D": 1e9, "max_rise": 0.02, "baseline": 2.5}
+    found = replace(content.answer(fit, question), cautions=())
+    of_domain, of_general, of_both = (
+        CheckResult("misfit by group", False, "the law is off", evals=evals)
+        for evals in (("domain",), ("general",), ("domain", "general"))
+    )
+    said = advised(fit, found, [of_domain])
+    assert not said.doubts and said.verdict == found.verdict
+    assert said.beside == {
+        "misfit by group": "this is about the domain loss, and the critical ratio rests on the general loss alone"
+    }
+    for failed in (of_general, of_both):
+        said = advised(fit, found, [failed])
+        assert not said.beside and said.verdict.why == said.doubts["misfit by group"] and "loss" not in said.verdict.why
+    monkeypatch.setattr(content, "run_checks", lambda _: Checks((of_domain,)))
+    against = section(written(fit, tmp_path / "dcpt.md", question=question), "Why doubt it")
+    assert "*For this answer*: This is about the domain loss, and the critical ratio rests on the general" in against
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_every_decision_names_the_losses_that_it_rests_on(name, table_for):
+    law, asked, words = ASKED[name]
+    fit = stand_in(models.catalogue[law], table_for, draws=60)
+    if "SOURCE" in words:
+        first, second, *_ = fit.model.design.over["source"]
+        asked = asked | {"mixture": {first: 1.0}, "than": {second: 1.0}}
+    losses = losses_of(getattr(fit, name)(**asked))
+    assert set(losses) <= set(fit.evals) and bool(losses) == (name != "score")
+    if DECISIONS[name].role:
+        assert losses == tuple(fit.model.design.of_role(DECISIONS[name].role))
+
+
 def test_the_doubts_stand_before_the_advice(sizes, tmp_path, monkeypatch):
     failed = CheckResult("misfit by group", False, "the law is off")
     monkeypatch.setattr(content, "run_checks", lambda _: Checks((failed,)))
     text = written(sizes, tmp_path / "law.md")
     badge = "> **Amber: believe it with this caveat**"
     assert head(text).index(badge) < head(text).index("- With ")
-    assert "*For this answer*: The law misses some" in section(text, "What speaks against it")
+    assert "*For this answer*: The law misses some" in section(text, "Why doubt it")
 
 
 def test_the_report_checks_its_own_advice(sizes, tmp_path):
@@ -110,7 +146,7 @@ def test_the_report_checks_its_own_advice(sizes, tmp_path):
     assert own.name == "extrapolation" and not own.passed
     assert own == list(sizes.checks(**far.planned))[-1]
     text = written(sizes, tmp_path / "law.md", question={"flops": 1e4 * largest})
-    assert "Failed: extrapolation" in section(text, "What speaks against it")
+    assert "Failed: extrapolation" in section(text, "Why doubt it")
     assert content.checks_of(sizes, content.answer(sizes, {"flops": 1e18}))[-1].passed
 
 
@@ -149,7 +185,7 @@ def test_a_report_takes_what_its_decision_takes(several, sizes, mixing, tmp_path
 
 def test_a_question_that_no_decision_answers_is_refused(table_for, tmp_path):
     fit = stand_in(models.bimix, table_for, draws=60)
-    with pytest.raises(RangeError, match="a report of bimix answers no decision"):
+    with pytest.raises(RangeError, match="bimix answers no decision, so its report takes no question"):
         bl.report(fit, tmp_path / "law.md", question={"D": 1e9}, progress=False)
     assert not list(tmp_path.iterdir())
 
@@ -228,7 +264,7 @@ def test_of_several_losses_none_is_taken_for_the_one_that_is_meant(two_sets):
         lambda **k: two_sets.allocation(flops=1e20, **k),
         lambda **k: two_sets.tokens_for(loss=2.5, N=1e9, **k),
     ):
-        with pytest.raises(RangeError, match="^say which loss: eval='c4' or 'pile'$"):
+        with pytest.raises(RangeError, match="^the fit has several losses: name one, eval='c4' or 'pile'$"):
             ask()
         assert ask(eval="pile").inputs["eval"] == "pile"
 

@@ -4,6 +4,7 @@ import pytest
 
 import bayeslaw as bl
 from bayeslaw import models
+from bayeslaw.base.numbers import as_share
 from tests.stand_ins import stand_in
 
 
@@ -14,7 +15,7 @@ def test_a_report_of_several_laws_gives_one_answer(table_for, tmp_path):
     text = bl.report({"added": one, "joined": other}, tmp_path / "laws.md").read_text("utf-8")
     section = text.split("## One answer of all")[1].split("## What to do")[0]
     weight = bl.compare({"added": one, "joined": other})["weight"]
-    assert all(f"{name} {weight[name]:.2f}" in section for name in ("added", "joined"))
+    assert all(f"{name} {as_share(weight[name])}" in section for name in ("added", "joined"))
     header = next(line for line in section.splitlines() if line.startswith("| answer"))
     assert [cell.strip() for cell in header.strip("|").split("|")] == ["answer", "added", "joined", "stacked"]
     assert "sum of their half intervals apart" in section or "one law has all the weight" in section.lower()

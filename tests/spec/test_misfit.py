@@ -1,5 +1,6 @@
 """The processes of what a law misses: their functions, and what they do to real and simulated extrapolations."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from typer.testing import CliRunner
 
 import bayeslaw as bl
 from bayeslaw import models
@@ -68,8 +70,10 @@ def test_a_misfit_is_stated_in_words():
         Misfit({"tokens": bl.positive(0.05, spread=0.6)})
     with pytest.raises(ArgumentError, match=r"0\.05: give a prior"):
         Misfit({"N": 0.05})  # type: ignore[dict-item]
-    with pytest.raises(UnknownName, match="misfit is 'polynomial': give 'scales'"):
-        bl.Model(models.chinchilla, bl.read_runs(curves(1.0)), misfit="polynomial")  # type: ignore[arg-type]
+    for kind, value in ((UnknownName, "polynomial"), (ArgumentError, False), (ArgumentError, True)):
+        wanted = re.escape(f"misfit is {value!r}: give a misfit, bl.Misfit(...), 'scales' or None") + "$"
+        with pytest.raises(kind, match=wanted):
+            bl.Model(models.chinchilla, bl.read_runs(curves(1.0)), misfit=value)  # type: ignore[arg-type]
 
 
 def test_a_model_has_a_misfit_unless_its_runs_are_one_or_its_law_is_of_curves():
@@ -188,3 +192,23 @@ def test_the_command_line_has_a_misfit_and_leaves_it_out(options, tmp_path, caps
     assert not left.value.code
     assert ("misfit_D_slope" in capsys.readouterr().out) != bool(options)
     assert bool(bl.load(tmp_path / "fit.nc").processes) != bool(options)
+
+
+def test_the_command_line_adds_a_misfit_where_none_is_the_default_and_names_the_remedy(tmp_path):
+    from bayeslaw.cli import app
+
+    shares = np.linspace(0.1, 0.9, 6)
+    table = pd.DataFrame({"weight_web": shares, "weight_code": 1 - shares, "loss": 3 - shares, "run": list("abcdef")})
+    table.to_csv(tmp_path / "mixtures.csv", index=False)
+    single = curves(1.0).query("N == 1e8")
+    single.to_csv(tmp_path / "single.csv", index=False)
+    output = ["-o", str(tmp_path / "fit.nc")]
+    refused = CliRunner().invoke(app, ["fit", "data_mixing", str(tmp_path / "mixtures.csv"), *output, "--misfit"])
+    assert refused.exit_code == 2 and "data_mixing has none of the scales of a misfit (N, D, S1, " in refused.stderr
+    assert refused.stderr.rstrip().endswith("give --law-alone, or leave --misfit out")
+    asked = ["fit", "power_law", str(tmp_path / "single.csv"), *output, "--draws=20", "--chains=1"]
+    for options, given in (([], False), (["--misfit"], True)):
+        assert CliRunner().invoke(app, [*asked, *options]).exit_code == 0
+        assert bool(bl.load(tmp_path / "fit.nc").processes) == given
+    known = CliRunner().invoke(app, ["evaluate", str(tmp_path / "fit.nc"), "--by=N", "--misfit"])
+    assert known.exit_code == 2 and "has its own runs and model: leave --misfit out" in known.stderr

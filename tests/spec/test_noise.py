@@ -204,7 +204,7 @@ def test_known_errors_of_measuring_are_part_of_the_scale():
 def test_known_errors_and_correlated_ones_exclude_each_other():
     table = known().runs.table.assign(run="one", D=np.geomspace(1e9, 1e10, 8), N=1e9)
     table = pd.concat([table, table.assign(run="other", N=2e9)])
-    with pytest.raises(DataError, match=r"some measurement errors are known .*bl\.Noise\(correlated=False"):
+    with pytest.raises(DataError, match=r"known measurement errors .*bl\.Noise\(correlated=False"):
         bl.Model(
             models.chinchilla, bl.read_runs(table, loss="validation_loss", loss_sd="validation_loss_sd"), misfit=None
         )
@@ -416,7 +416,9 @@ def test_who_shares_a_data_order_is_read_from_the_table():
     labels, number = bl.Model(models.chinchilla, bl.read_runs(some), misfit=None).design.batches
     assert sum(label.startswith("shared, D ") for label in labels) == 8
     assert len(labels) == len(rows) - 8 == number.max() + 1
-    with pytest.raises(DataError, match="the table has no column data_order: add it, or leave batch out"):
+    with pytest.raises(
+        DataError, match="needs a column data_order, .* and the table has none: add it, or leave batch out"
+    ):
         bl.Model(models.chinchilla, bl.read_runs(rows.drop(columns="data_order")), noise=Noise(batch=True), misfit=None)
 
 

@@ -52,7 +52,7 @@ def test_pure_runs_are_left_out_without_a_question():
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_a_fit_that_drops_more_than_a_tenth_asks_for_a_choice(settings):
     """A third of the general losses lies at shares of the general corpus of 5 %."""
-    sentence = "9 of 27 general losses lie outside the range of dcpt .share 0.1 to 1. and would not count, .* a tenth"
+    sentence = "9 of 27 general losses lie outside the range of dcpt .share 0.1 to 1. and would be left out, .* a tenth"
     with pytest.raises(DataError, match=sentence) as refused:
         model(0.3, 0.6, 0.95).fit(**settings)
     assert all(words in str(refused.value) for words in ("outside='include'", "outside='exclude'", "small-replay.md"))
@@ -112,7 +112,7 @@ def small_replay(*shares: float, before: bool = True) -> bl.Runs:
 def test_a_study_of_small_replay_is_sent_to_the_law_that_holds_there(outside):
     """General shares of 0 to 8 %: refused in one sentence that names it, before anything is sampled."""
     with pytest.raises(
-        DataError, match=r"36 of 36 general losses .*take a law that holds there, replay \(see"
+        DataError, match=r"36 of 36 general losses .*use a law that is valid there, replay \(see"
     ) as refused:
         bl.Model(models.dcpt, small_replay(0.92, 0.95, 0.98, 1.0), outside=outside, misfit=None).fit()
     assert "\n" not in str(refused.value)
@@ -121,24 +121,28 @@ def test_a_study_of_small_replay_is_sent_to_the_law_that_holds_there(outside):
 @pytest.mark.parametrize("outside", [None, "exclude"])
 def test_a_table_of_the_general_loss_alone_is_sent_to_the_same_law(outside):
     table = small_replay(0.92, 0.95, 0.98, 1.0).table.drop(columns="domain_loss")
-    with pytest.raises(DataError, match=r"no row lies inside the range of dcpt .*a law that holds there, replay \(see"):
+    with pytest.raises(
+        DataError, match=r"no row lies inside the range of dcpt .*a law that is valid there, replay \(see"
+    ):
         bl.Model(models.dcpt, read_runs(table), outside=outside, misfit=None)
 
 
 def test_the_law_that_is_made_for_such_shares_is_named_first():
     """Of four laws that hold at 5 % replay, the law of small replay was the fourth, and only three are named."""
-    with pytest.raises(DataError, match="9 of 36 general losses .*a law that holds there, replay, "):
+    with pytest.raises(DataError, match="9 of 36 general losses .*a law that is valid there, replay, "):
         bl.Model(models.dcpt, small_replay(0.3, 0.5, 0.7, 0.95), misfit=None).fit()
 
 
 def test_small_domain_shares_are_sent_to_a_law_of_the_own_share():
-    with pytest.raises(DataError, match=r"27 of 27 domain losses .*take a law that holds there, bimix"):
+    with pytest.raises(DataError, match=r"27 of 27 domain losses .*use a law that is valid there, bimix"):
         bl.Model(models.dcpt, small_replay(0.02, 0.05, 0.08), misfit=None).fit()
 
 
 def test_one_share_within_the_range_says_nothing_of_the_share():
     """0.9 and 1: without this a critical ratio was '<= 0, never', for sure, from a general loss at one share."""
-    sentence = "all general losses within the range of dcpt .* the domain share 0.9, .*a law that holds there, replay"
+    sentence = (
+        "all general losses within the range of dcpt .* the domain share 0.9, .*a law that is valid there, replay"
+    )
     with pytest.raises(DataError, match=sentence):
         bl.Model(models.dcpt, small_replay(0.9, 1.0), misfit=None).fit()
     bl.Model(models.dcpt, small_replay(0.9, 1.0), outside="exclude", misfit=None).check_range()
@@ -148,7 +152,7 @@ def test_one_share_within_the_range_says_nothing_of_the_share():
 def test_answers_of_runs_that_lie_outside_altogether_say_so():
     """Fitted because it was asked for: every answer names the law that holds there."""
     fit = bl.Model(models.dcpt, small_replay(0.95, 0.98, 0.99), outside="include", misfit=None).fit(method="mle")
-    caution = "no general loss lies in the range of dcpt (share 0.1 to 1): answers about it go beyond its claims; "
+    caution = "no general loss lies in the range of dcpt (share 0.1 to 1): answers about it are outside its range; "
     for answer in (fit.critical_ratio(N=1e9, D=1e10), fit.predict(N=1e9, D=1e10, domain_share=0.97)):
-        assert caution + "take a law that holds there, replay, bimix" in answer.cautions
+        assert caution + "use a law that is valid there, replay, bimix" in answer.cautions
     assert not bl.Model(models.dcpt, small_replay(0.5, 0.95), outside="include", misfit=None).beyond_the_law

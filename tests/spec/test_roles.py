@@ -124,7 +124,7 @@ def test_ambiguous_questions_end_in_one_sentence(asked, error, sentence, fit):
 
 
 def test_a_role_of_several_sets_is_no_single_loss(fit):
-    with pytest.raises(RangeError, match="say which loss: eval='pile' or 'web' or 'wiki'"):
+    with pytest.raises(RangeError, match="the fit has several losses: name one, eval='pile' or 'web' or 'wiki'"):
         fit.best_ratio(N=1e9, domain_tokens=5e9, eval="general")
 
 
@@ -149,7 +149,7 @@ REFUSED: dict[str, tuple[dict[str, Any], type[BayeslawError], str]] = {
     "unknown set": ({"roles": ROLES | {"x": "general"}}, UnknownName, r"roles=\) 'x'"),
     "unknown role": ({"roles": ROLES | {"code": "domian"}}, UnknownName, "role of dcpt 'domian'; did you mean"),
     "two columns": ({"by": {"E": ["eval", "domain"]}}, ArgumentError, r"by\['E'\] is .*: give a text"),
-    "a law that takes all alike": ({"law": models.chinchilla}, LawError, "takes all validation sets alike"),
+    "a law that takes all alike": ({"law": models.chinchilla}, LawError, "gives all validation sets the same role"),
 }
 
 

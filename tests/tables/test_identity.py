@@ -49,7 +49,7 @@ PLAIN = cells()
 def test_every_column_that_is_fixed_in_a_run_tells_runs_apart(table, runs, telling):
     read = bl.read_runs(table)
     assert read.table["run"].nunique() == runs
-    assert f"no run column: {runs} runs, told apart by {telling}" in read.note and read.note in repr(read)
+    assert f"no run column: {runs} runs, distinguished by {telling}" in read.note and read.note in repr(read)
     assert ("every row is a run of its own" in read.note) == (runs == len(table) and table["D"].nunique() > 1)
 
 
@@ -68,7 +68,7 @@ def test_every_column_that_is_fixed_in_a_run_tells_runs_apart(table, runs, telli
 def test_what_varies_along_a_run_does_not(column):
     runs = bl.read_runs(pd.concat([PLAIN, column], axis=1))
     assert runs.table["run"].nunique() == 2
-    assert runs.note == f"no run column: 2 runs, told apart by N; not by {column.name} (varying along a run)"
+    assert runs.note == f"no run column: 2 runs, distinguished by N; not by {column.name} (varying along a run)"
 
 
 @pytest.mark.parametrize("name", ["vocab", "width", "lr_peak", "batch_size", "normalization", "generation", "mixture"])
@@ -79,7 +79,7 @@ def test_names_of_settings_are_no_measurements(name):
 def test_values_of_their_own_do_not_hide_levels():
     table = cells(seed=[1, 2]).assign(watts=np.linspace(200.5, 300.25, 12))
     runs = bl.read_runs(table)
-    assert runs.table["run"].nunique() == 4 and "told apart by N, seed; not by watts" in runs.note
+    assert runs.table["run"].nunique() == 4 and "distinguished by N, seed; not by watts" in runs.note
 
 
 def test_a_rate_of_a_schedule_varies_along_its_run():

@@ -153,9 +153,9 @@ def test_documents_that_cannot_be_used_are_refused_with_one_sentence():
 
 
 def test_sources_that_cannot_be_used_are_refused_with_one_sentence():
-    with pytest.raises(DataError, match="no documents that are named by their source"):
+    with pytest.raises(DataError, match="documents holds no lists named by their source"):
         expected_counts(["def f(x):"], ByBrackets())  # type: ignore[arg-type]
-    with pytest.raises(DataError, match="no documents that are named by their source"):
+    with pytest.raises(DataError, match="documents holds no lists named by their source"):
         expected_counts({}, ByBrackets())
     with pytest.raises(DataError, match="'web' is one text or none"):
         expected_counts({"web": []}, ByBrackets())
@@ -174,6 +174,6 @@ def test_what_is_no_probability_is_refused(monkeypatch):
 
 def test_without_scikit_learn_the_pip_line_is_given(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.calibration", None)
-    with pytest.raises(MissingExtra, match=r"scikit-learn: pip install 'bayeslaw\[domain2vec\]'"):
+    with pytest.raises(MissingExtra, match=r"scikit-learn is not installed: run pip install 'bayeslaw\[domain2vec\]'"):
         find_meta_domains(documents(EVENLY, 100, seed=1)[0], 2)
     assert expected_counts({"web": ["one (two)"]}, ByBrackets())["web"].idxmax() == "code"

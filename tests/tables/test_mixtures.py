@@ -150,7 +150,7 @@ def test_a_law_that_excludes_shares_of_0_is_not_fitted_to_what_is_left():
     model = bl.Model(law, read_runs(table(np.vstack([SHARES[:3], [0.0, 0.5, 0.5]]))))
     assert model.design.measured.values.tolist() == [[False] * 2] + [[True] * 2] * 3
     assert "2 outside the law's range" in repr(model)
-    with pytest.raises(DataError, match="1 of 4 prose losses .* more than a tenth: choose outside='include'"):
+    with pytest.raises(DataError, match="1 of 4 prose losses .* more than a tenth: give outside='include'"):
         model.fit(method="mle")
     assert bl.Model(law, model.runs, outside="exclude").fit(method="mle").posterior["w"].notnull().all()
     assert bl.Model(law, model.runs, outside="include").design.measured.all()

@@ -67,7 +67,7 @@ def test_a_missing_pyarrow_is_named(name, tmp_path, monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without)
     monkeypatch.setattr("importlib.import_module", without)
-    with pytest.raises(MissingExtra, match=r"needs pyarrow: pip install 'bayeslaw\[parquet\]'"):
+    with pytest.raises(MissingExtra, match=r"pyarrow is not installed: run pip install 'bayeslaw\[parquet\]'"):
         bl.read_runs(tmp_path / name)
 
 

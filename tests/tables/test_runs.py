@@ -344,7 +344,7 @@ def test_impossible_known_errors_are_refused(sd, settings, sentence):
 
 def test_a_column_that_gives_way_is_noted():
     runs = bl.read_runs(pd.DataFrame({"N": ["a", "b"], "params": [1e8, 1e9], "D": 1e9, "loss": [3.0, 2.8]}), N="params")
-    assert runs.note == "params replaces the table's own column N; no run column: 2 runs, told apart by N"
+    assert runs.note == "params replaces the table's own column N; no run column: 2 runs, distinguished by N"
 
 
 def test_rows_of_one_run_that_nothing_orders_are_refused():

@@ -42,7 +42,7 @@ def test_numbers_of_items_beside_checkpoints_are_left_unused_and_the_note_says_s
     np.testing.assert_allclose(once.table["quiz_loss_sd"].dropna(), np.sqrt([0.26 * 0.74 / 1000, 0.31 * 0.69 / 1000]))
     assert "not used" not in once.note
     asked = bl.read_scores(table, against="c4_loss", chance=chance, items={"quiz": 1000})
-    with pytest.raises(DataError, match="both together are not supported"):
+    with pytest.raises(DataError, match="known measurement errors .* cannot be combined with correlated errors"):
         bl.Model(models.loss_to_score, asked)
     with pytest.raises(DataError, match="quiz_chance is 25 in row 0 .*divide percentages by 100"):
         bl.read_scores(LADDER.assign(quiz_chance=25), against="c4_loss", chance={"task": 0.0})
@@ -69,11 +69,11 @@ def test_each_score_may_follow_a_loss_of_its_own_in_a_unit_of_its_own():
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"against": "c4_loss"}, "what guessing scores in quiz is not known: give chance={'quiz': 0.25}"),
+        ({"against": "c4_loss"}, "the score of guessing in quiz is not known: give chance={'quiz': 0.25}"),
         ({"against": "c4_los", "chance": 0.25}, "no column 'c4_los'; did you mean 'c4_loss'"),
         ({"against": {"quiz": "c4_loss"}, "chance": 0.25}, "in against=. 'task'"),
         ({"against": "c4_loss", "chance": 25}, "chance is 25 .* guessing scores 0 or more, and less than 1"),
-        ({"against": "c4_loss", "chance": {"quiz": 0.25}}, "what guessing scores in task"),
+        ({"against": "c4_loss", "chance": {"quiz": 0.25}}, "the score of guessing in task"),
     ],
 )
 def test_what_cannot_be_read_is_refused_in_a_sentence(settings, sentence):

@@ -72,7 +72,10 @@ def test_another_axis_keeps_its_name_and_cells_of_no_run_are_left_out():
         ),
         (lambda: bl.from_wandb(chart("a", 4.0), runs=runs_table()[:1]), "no run in the table of runs 'r60 - long'"),
         (lambda: bl.from_wandb(chart("a", 4.0), runs=runs_table().assign(Name="a")), "has the run 'a' twice"),
-        (lambda: bl.from_wandb(chart("a", 4.0), runs=runs_table().drop(columns="Name")), "runs: no column 'Name'"),
+        (
+            lambda: bl.from_wandb(chart("a", 4.0), runs=runs_table().drop(columns="Name")),
+            "runs: there is no column 'Name'",
+        ),
     ],
 )
 def test_tables_that_are_no_exports_are_refused(call, words):

@@ -1,6 +1,7 @@
 """Calibration with posteriors that are known: the prior is right where nothing is learned, a narrowed one is not."""
 
 import json
+import re
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,9 @@ def test_every_refit_counts(prior_as_posterior):
     assert list(dict.fromkeys(found.rows["kind"])) == ["coefficient", "error", "loss", "likelihood"]
     assert {"alpha[general]", "sigma[domain]", "eval_correlation", "log_likelihood"} < set(found.rows["quantity"])
     assert "3 with divergences" in repr(found) and "<table" in found._repr_html_()
+    assert re.search(
+        r"89 % intervals hold the truth in \d+ % of all cases, by quantity in \d+ % to \d+ % ", repr(found)
+    )
     assert len(found.plot()) == 4
 
 
@@ -137,8 +141,8 @@ def test_measured_losses_play_no_part(prior_as_posterior):
     [
         (dict(n=0), "n is 0: give how many simulations"),
         (dict(prob=1.2), "give a probability between 0 and 1"),
-        (dict(draws=20), "too few to rank a truth among: ask for 99"),
-        (dict(method="mle"), "no posterior to rank the truth in"),
+        (dict(draws=20), "too few for the rank of a truth: give at least 99"),
+        (dict(method="mle"), "no posterior, and a truth has no rank without one"),
         (dict(jobs=0), "jobs is 0"),
     ],
 )

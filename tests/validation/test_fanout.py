@@ -213,7 +213,7 @@ def test_a_scheduler_that_cannot_be_used_is_one_sentence(tmp_path, monkeypatch):
         assert said(address).startswith(f"bayeslaw: no scheduler answers at '{address}' (")
     assert time.monotonic() - start < 30
     monkeypatch.setitem(sys.modules, "distributed", None)
-    assert said(nobody) == "bayeslaw: this needs Dask: pip install 'bayeslaw[dask]'\n"
+    assert said(nobody) == "bayeslaw: the package Dask is not installed: run pip install 'bayeslaw[dask]'\n"
     assert [p.name for p in tmp_path.iterdir()] == ["fit.nc"]
 
 
@@ -228,7 +228,10 @@ def test_a_scheduler_without_workers_is_said(capsys):
 
 # --------------------------------------------------------------------------------------------------- threads, processes
 def test_an_executor_and_jobs_are_one_too_many():
-    with ThreadPoolExecutor(1) as threads, pytest.raises(RangeError, match="up to the executor: leave jobs out"):
+    with (
+        ThreadPoolExecutor(1) as threads,
+        pytest.raises(RangeError, match="the executor decides how many refits run at a time: leave jobs out"),
+    ):
         bl.evaluate(study(), bl.splits.by("N"), executor=threads, jobs=2)
     address: Any = "tcp://127.0.0.1:8786"
     with pytest.raises(ArgumentError, match="executor is 'tcp://127.0.0.1:8786': give an executor, for example Client"):
@@ -264,7 +267,7 @@ def test_an_interrupt_cancels_what_has_not_begun(tmp_path, monkeypatch):
 def test_an_executor_that_was_shut_down_is_one_sentence():
     with ThreadPoolExecutor(1) as closed:
         pass
-    with pytest.raises(RefitError, match="the executor takes no work .*shutdown.*: give one that was not shut down"):
+    with pytest.raises(RefitError, match="the executor accepts no work .*shutdown.*: give one that was not shut down"):
         finish(lambda label: {}, {"a": ()}, {"a": None}, executor=closed)
 
 

@@ -215,8 +215,8 @@ def test_a_question_may_be_a_function(bent):
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a cost of 0": ({"cost": "free"}, "free is 0 in row 0 .*: give what the run costs, above 0"),
     "a budget too small": ({"budget": 1.0}, "budget is 1, below the cheapest candidate, 6e18 FLOPs"),
-    "no candidate": ({"candidates": []}, "there is no candidate|table is"),
-    "an empty grid": ({"candidates": {}}, "there is no candidate"),
+    "no candidate": ({"candidates": []}, "candidates is empty|table is"),
+    "an empty grid": ({"candidates": {}}, "candidates is empty"),
     "no such question": ({"question": "best-guess"}, "no question 'best-guess'"),
     "a question of other laws": ({"question": "best-mixture"}, "the law chinchilla does not answer best-mixture: ask "),
     "no run of that name": ({"candidates": pd.DataFrame({"run": ["x"], "D": [1e12]})}, "no run to continue 'x'"),

@@ -1,5 +1,8 @@
 """First designs: what they cost, what is expected of them, and what cannot be planned."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -8,7 +11,7 @@ import pytest
 
 import bayeslaw as bl
 from bayeslaw import models
-from bayeslaw.errors import ArgumentError, LawError, RangeError, UnknownName
+from bayeslaw.errors import ArgumentError, LawError, RangeError, RefitError, UnknownName
 from bayeslaw.posterior.draws import posterior_of
 from bayeslaw.validation import first_design
 from bayeslaw.validation.designs import cost_of, designs, unit_of
@@ -18,6 +21,7 @@ PLANNED: dict[str, tuple[float, str, list[str]]] = {
     "chinchilla": (1e19, "FLOPs", []),
     "cmr": (3e11, "tokens", []),
     "cmr_ratio": (7, "runs", []),
+    "power_law": (3e11, "tokens", []),
     "data_mixing": (20, "runs", ["web", "code", "books"]),
     "nested_data_mixing": (1e21, "FLOPs", ["web", "code", "books"]),
 }
@@ -45,6 +49,24 @@ def test_the_grid_of_the_paper_has_its_sizes_and_shares():
     assert grid["D"].max() / grid["N"].max() == pytest.approx(1e10 / 1e9), "the ratio of the reference run"
 
 
+def test_a_design_names_only_what_the_law_has():
+    """The power law in tokens has neither shares nor sizes; a law of sizes alone has no shares."""
+    tokens = designs(models.power_law, models.power_law.reference(), 1e12, [], 0)
+    assert list(tokens) == ["one run", "4 runs of one length", "4 lengths, one run each"]
+    lengths = {name: table.groupby("run")["D"].max().nunique() for name, table in tokens.items()}
+    assert list(lengths.values()) == [1, 1, 4] and tokens["4 runs of one length"]["run"].nunique() == 4
+
+    sizes = {"N": bl.Covariate("parameters", "model size", reference=1e9)}
+    floor = {"E": bl.Coefficient(bl.positive(2, spread=0.5), "nats", "floor", why="a test")}
+
+    @bl.law(title="of sizes", source="a test", equation="E", covariates=sizes, coefficients=floor)
+    def of_size(N, /, *, E):
+        return E + 0 * N
+
+    (name, table), *others = designs(of_size, of_size.reference(), 5, [], 0).items()
+    assert name == "5 sizes, one run each" and table["N"].nunique() == 5 and not others
+
+
 def test_more_runs_are_expected_to_narrow_the_answer():
     ask: dict[str, Any] = {"question": "loss", "domain_share": 0.6, "simulations": 3, "progress": False}
     few, many = (bl.plan(models.cmr_ratio, budget=budget, **ask) for budget in (3, 24))
@@ -67,6 +89,32 @@ def test_your_own_design_stands_beside_the_others(monkeypatch):
     assert found.table["behind"].tolist()[0] == 0 and found.table["behind"].tolist()[1] > 0
 
 
+def test_a_plan_says_what_it_does_from_the_start_on(monkeypatch):
+    """Drawing truths from the prior and asking them takes a while, before the first simulated table is fitted."""
+    said: list[Any] = []
+
+    @contextmanager
+    def spoken(what: str, *_: Any, show: bool) -> Iterator[Any]:
+        said.append((what, show))
+        yield SimpleNamespace(step=lambda: said.append("a step"))
+
+    monkeypatch.setattr(first_design, "bar", spoken)
+    draw = first_design.prior_predictive
+
+    def drawn(*args: Any, **settings: Any) -> Any:
+        said.append("drawn")
+        return draw(*args, **settings)
+
+    monkeypatch.setattr(first_design, "prior_predictive", drawn)
+    monkeypatch.setattr(first_design, "_fitted", lambda *_: None)
+    for progress in (True, False):
+        said.clear()
+        with pytest.raises(RefitError, match="cannot be fitted: give it more runs"):
+            bl.plan(models.cmr_ratio, "loss", 4, domain_share=0.6, simulations=2, progress=progress)
+        drawing, fitting = ("truths drawn from the prior", progress), ("simulated tables fitted", progress)
+        assert said == [drawing, "drawn", "a step", "a step", fitting, "a step", "a step"]
+
+
 def test_the_baseline_of_a_simulated_study_is_crossed_inside():
     table = designs(models.dcpt, models.dcpt.reference(), 1e20, [], 0)["one size x 9 shares"]
     model = first_design._model(models.dcpt, table, {})
@@ -85,9 +133,9 @@ def test_what_cannot_be_planned_is_refused_in_a_sentence():
         bl.plan(models.lr_annealing, "loss", 10)
     with pytest.raises(LawError, match="data_mixing is a law of mixtures: name the sources"):
         bl.plan(models.data_mixing, "best-mixture", 10)
-    with pytest.raises(RangeError, match="budget is 1e.18 FLOPs, less than 4 runs of the reference run"):
+    with pytest.raises(RangeError, match="budget is 1e18 FLOPs, less than 4 runs of the reference run"):
         bl.plan(models.nested_data_mixing, "best-mixture", 1e18, sources=["web", "code"])
-    with pytest.raises(RangeError, match="budget is 0: give what the design may cost, above 0, in FLOPs"):
+    with pytest.raises(RangeError, match="budget is 0: give what a design may cost, a number of FLOPs above 0"):
         bl.plan(models.dcpt, "critical-ratio", 0)
     with pytest.raises(RangeError, match="too little for a single run"):
         bl.plan(models.chinchilla, "loss", 10.0, N=1e9, D=1e10)

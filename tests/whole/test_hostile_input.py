@@ -335,7 +335,7 @@ def test_damage_is_said(stored):
     damaged = bytearray(stored[1])
     damaged[len(damaged) // 2] ^= 1
     (path := _written("", "damaged.nc")).write_bytes(damaged)
-    with pytest.raises(StoreError, match="was damaged after fit.save wrote it: take a copy of it, or fit again"):
+    with pytest.raises(StoreError, match="was damaged after fit.save wrote it: restore a copy, or fit again"):
         bl.load(path)
 
 

@@ -180,7 +180,7 @@ function table() {
 
 function start() {
   const used = points.total > points.run.length ? `; ${points.run.length} of ${points.total} rows are shown` : "";
-  byId("about").textContent = `${CONTENT.draws} draws of the ${CONTENT.of}, computed in this page. Line: mean; band: ${percent(prob)} interval; points: measured runs${used}, pale where other values than those of the sliders were set.`;
+  byId("about").textContent = `${CONTENT.draws} draws of the ${CONTENT.of}, computed in this page. ${evals.length > 1 ? "Lines: means; bands" : "Line: mean; band"}: ${percent(prob)} interval; points: measured runs${used}, pale where other values than those of the sliders were set.`;
   byId("cautions").textContent = CONTENT.cautions.map((text) => `Caution: ${text}.`).join(" ");
   byId("prob").textContent = `${percent(prob)} interval`;
   byId("unit").textContent = `In ${CONTENT.unit}.`;
