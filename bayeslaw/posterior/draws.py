@@ -1,7 +1,7 @@
 """Posterior draws of a model, and the losses that they predict."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import reduce, singledispatch, wraps
 from operator import add
@@ -52,7 +52,7 @@ class Posterior:
     idata: xr.DataTree
     settings: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = float("nan")
-    kept: dict[Callable[..., Any], Any] = field(default_factory=dict, init=False, repr=False)
+    kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the fields, without what was computed of the draws."""

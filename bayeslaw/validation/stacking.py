@@ -14,7 +14,8 @@ import xarray as xr
 from bayeslaw.base.arguments import checked, named_values
 from bayeslaw.base.intervals import CI_PROB, SAMPLE
 from bayeslaw.base.numbers import as_share, short
-from bayeslaw.errors import ArgumentError, BayeslawError, RangeError, shown, unknown_name
+from bayeslaw.base.words import counted
+from bayeslaw.errors import ArgumentError, BayeslawError, DataError, RangeError, shown, unknown_name
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Censored, Quantity
 from bayeslaw.spec.specification import Specification
@@ -26,6 +27,9 @@ __all__ = ["Stack", "known_to", "stacked", "weights_of"]
 
 PARTS = 10
 """Parts of the runs that are left out in turn, where single runs cannot be left out by weights."""
+
+LEAST_RUNS = 2
+"""Runs that all models count, from which on refits can leave one out."""
 
 REFIT: dict[str, Any] = {"draws": 200, "chains": 2}
 """Draws of these refits."""
@@ -141,7 +145,8 @@ def stacked(
         Takes a fit and returns its answer, for example ``lambda fit: fit.predict(N=7e9, D=1e11)``.
     weights : mapping of str to float, optional
         Weights of the models; by default those of the stacked prediction of runs that are left out (Yao et al. 2018;
-        see `weights_of`). Other weights found by refits are ``dict(bl.compare(evaluations)["weight"])``.
+        see `weights_of`), which the first fit keeps: the next question to the same fits does not find them again. With
+        ``weights=`` nothing is refitted; those of your own refits are ``dict(bl.compare(evaluations)["weight"])``.
 
     Returns
     -------
@@ -152,7 +157,8 @@ def stacked(
     Raises
     ------
     ArgumentError, DataError, RangeError, UnknownName
-        The question is no function of a fit; as in `bayeslaw.compare`; a weight is negative, all are 0, or it belongs
+        The question is no function of a fit; the fits have fewer than two measured runs in common, and no weights are
+        given; as in `bayeslaw.compare`; a weight is negative, all are 0, or it belongs
         to no model; the answers have different units or labels, or searched ranges that do not meet.
 
     Examples
@@ -167,9 +173,21 @@ def weights_of(entries: Mapping[str, Posterior]) -> dict[str, float]:
 
     They are those of `bayeslaw.compare` where it can leave out every run by weights (PSIS) and all models count the
     same measurements. Elsewhere all are refitted without each of ten parts of the runs, on the measurements that all
-    count.
+    count. The first fit keeps them for the next question to the same fits.
     """
+    first = next(iter(entries.values()))
+    asked = (weights_of, *entries.values())
+    if asked not in first.kept:
+        found = _weights(entries)
+        first.kept[asked] = [found[name] for name in entries]
+    return dict(zip(entries, first.kept[asked], strict=True))
+
+
+def _weights(entries: Mapping[str, Posterior]) -> dict[str, float]:
     common = _common(entries)
+    runs = common["run"].nunique()
+    if not runs:
+        raise _too_few(entries, runs)
     refits = all(fit.method == "nuts" for fit in entries.values())
     alike = all(len(common) == len(fit.model.design.log_loss) for fit in entries.values())
     if alike or not refits:
@@ -178,7 +196,8 @@ def weights_of(entries: Mapping[str, Posterior]) -> dict[str, float]:
             table = compare(entries)
         if not refits or not (table["bad_runs"] > 0).any():
             return dict(table["weight"])
-    runs = common["run"].nunique()
+    if runs < LEAST_RUNS:
+        raise _too_few(entries, runs)
     found = {}
     for name, fit in entries.items():
         model = _on(fit.model, common)
@@ -186,6 +205,13 @@ def weights_of(entries: Mapping[str, Posterior]) -> dict[str, float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of refits with few draws
         return dict(compare(found)["weight"])
+
+
+def _too_few(entries: Mapping[str, Posterior], runs: int) -> DataError:
+    return DataError(
+        f"{', '.join(map(repr, entries))} have {counted(runs, 'measured run')} in common, and their weights need at least "
+        f"{LEAST_RUNS}: give fits of the same runs, or weights="
+    )
 
 
 def known_to(fit: Posterior, question: Mapping[str, Any]) -> dict[str, Any]:

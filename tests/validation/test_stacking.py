@@ -12,8 +12,9 @@ from scipy.special import ndtri
 import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.base.numbers import as_share
-from bayeslaw.errors import ArgumentError, RangeError, UnknownName
+from bayeslaw.errors import ArgumentError, DataError, RangeError, UnknownName
 from bayeslaw.posterior.quantity import Censored, Quantity
+from bayeslaw.validation import stacking
 from bayeslaw.validation.stacking import Stack, _cells, _common, _on, weights_of
 from bayeslaw.workflow import Fit
 from tests.stand_ins import stand_in
@@ -81,6 +82,33 @@ def test_what_cannot_be_stacked_is_refused_in_a_sentence(fits):
         bl.stacked(fits, lambda _: 2.0, weights=even)  # type: ignore[arg-type,return-value]
     with pytest.raises(RangeError, match="'chinchilla' and 'skaling' have different units or labels"):
         bl.stacked(fits, lambda fit: fit.predict(N=1e9, D=1e10, new_run=fit.model.law.name == "skaling"), weights=even)
+
+
+@pytest.mark.parametrize("shared", [0, 1])
+def test_fits_of_other_runs_have_no_weights(fits, shared):
+    one, other = fits.values()
+    table = other.model.runs.table
+    names = dict(zip(table["run"].unique()[shared:], (f"elsewhere {i}" for i in range(len(table))), strict=False))
+    moved = replace(other.model.runs, table=table.assign(run=table["run"].replace(names)))
+    apart = {"a": one, "b": replace(other, model=replace(other.model, runs=moved))}
+    with pytest.raises(DataError, match=f"'a', 'b' have {shared} measured runs? in common.*or weights="):
+        bl.stacked(apart, lambda fit: fit.predict(**AT))
+    bl.stacked(apart, lambda fit: fit.predict(**AT), weights={"a": 0.5, "b": 0.5})
+
+
+def test_a_second_question_to_the_same_fits_finds_no_weights_again(fits, monkeypatch):
+    found = []
+
+    def weights(entries: Any) -> dict[str, float]:
+        found.append(list(entries))
+        return {"chinchilla": 0.25, "skaling": 0.75}
+
+    monkeypatch.setattr(stacking, "_weights", weights)
+    first = bl.stacked(fits, lambda fit: fit.predict(**AT))
+    second = bl.stacked(fits, lambda fit: fit.allocation(flops=1e21))
+    assert first.remark == second.remark == "stacked: 0.25 chinchilla, 0.75 skaling" and len(found) == 1
+    others = fits | {"skaling": replace(fits["skaling"])}
+    assert weights_of(others) == weights_of(fits) and len(found) == 2, "another fit of the same name"
 
 
 def answer(middle: float, sd: float, low: float = 0.0, high: float = 1.0) -> Censored:
