@@ -209,8 +209,8 @@ def _weights(entries: Mapping[str, Posterior]) -> dict[str, float]:
 
 def _too_few(entries: Mapping[str, Posterior], runs: int) -> DataError:
     return DataError(
-        f"{', '.join(map(repr, entries))} have {counted(runs, 'measured run')} in common, and their weights need at least "
-        f"{LEAST_RUNS}: give fits of the same runs, or weights="
+        f"{', '.join(map(repr, entries))} have {counted(runs, 'measured run')} in common, and their weights need at "
+        f"least {LEAST_RUNS}: give fits of the same runs, or weights="
     )
 
 
