@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from bayeslaw.validation.calibration import Calibration, calibrate
     from bayeslaw.validation.comparison import compare
     from bayeslaw.validation.evaluation import Evaluation, evaluate
-    from bayeslaw.validation.first_design import Plan, plan
+    from bayeslaw.validation.expected import Plan
+    from bayeslaw.validation.first_design import plan
     from bayeslaw.validation.stacking import stacked
     from bayeslaw.workflow import Fit, Model, load
 else:
@@ -73,7 +74,8 @@ else:
             "bayeslaw.validation.calibration": ["Calibration", "calibrate"],
             "bayeslaw.validation.comparison": ["compare"],
             "bayeslaw.validation.evaluation": ["Evaluation", "evaluate"],
-            "bayeslaw.validation.first_design": ["Plan", "plan"],
+            "bayeslaw.validation.expected": ["Plan"],
+            "bayeslaw.validation.first_design": ["plan"],
             "bayeslaw.validation.splits": [],
             "bayeslaw.validation.stacking": ["stacked"],
             "bayeslaw.workflow": ["Fit", "Model", "load"],

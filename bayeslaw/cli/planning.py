@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from bayeslaw.base.files import check_writable
+from bayeslaw.base.words import counted
 from bayeslaw.cli import options
 from bayeslaw.cli.deciding import keyword, question, question_options
 from bayeslaw.cli.next_runs import commands_of
@@ -57,7 +58,7 @@ def _command(ask: Callable[..., Any], example: str) -> Callable[..., None]:
             check_writable(output)
         found = plan(
             options.law_named(context.obj),
-            ask.__name__,
+            ask.__name__.replace("_", "-"),
             budget,
             priors={k: options.read_prior(v) for k, v in options.pairs(prior, "--prior", "alpha=0.35:0.3").items()},
             reference=options.numbers(reference, "--reference", "N=2e5"),
@@ -70,6 +71,10 @@ def _command(ask: Callable[..., Any], example: str) -> Callable[..., None]:
         if output is not None:
             write_csv(found.designs[found.best], output)
         typer.echo(json.dumps(found.as_json()) if as_json else repr(found))
+        if output is not None and not as_json:
+            typer.echo(
+                f"{output}: {counted(len(found.designs[found.best]), 'row')} of {found.best!r}, losses to fill in"
+            )
 
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     name = ask.__name__.replace("_", "-")

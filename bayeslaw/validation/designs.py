@@ -14,6 +14,7 @@ from bayeslaw.declare.laws import Law
 from bayeslaw.declare.names import WEIGHT
 from bayeslaw.errors import LawError, RangeError
 from bayeslaw.tables.mixtures import PREFIX
+from bayeslaw.tables.plausible import COUNT_RANGES
 
 __all__ = ["cost_of", "designs", "knows", "unit_of"]
 
@@ -95,10 +96,11 @@ def designs(
         return _swarms(law, reference, budget, sources, seed)
     if not knows(law):
         raise LawError(
-            f"no first design is known for laws of {', '.join(law.columns)}: give your own, designs={{'mine': table}}"
+            f"no first design is known for laws of {', '.join(law.columns)}: give your own in Python, "
+            "designs={'mine': table}"
         )
     if sources:
-        raise LawError(f"{law.name} has no mixture of sources: leave sources out")
+        raise LawError(f"{law.name} has no mixture of sources: leave sources= (--source) out")
     tokens = np.geomspace(EARLIEST, 1, CHECKPOINTS) if "D" in law.columns else np.ones(1)
     if unit_of(law) == "runs":
         count = int(budget)
@@ -107,12 +109,19 @@ def designs(
         points = {f"{count} shares, evenly": _Points.crossed([1], [1], _even(count))}
         if "domain_share" not in law.columns:
             points = {f"{count} sizes, one run each": _Points.crossed(np.geomspace(1 / 32, 1, count), [1], [0.5])}
-        return {name: _table(law, each, tokens, reference) for name, each in points.items()}
+        return {name: _whole(_table(law, each, tokens, reference)) for name, each in points.items()}
     if "N" in law.columns:
         found = _with_share() if "domain_share" in law.columns else _of_size()
     else:
         found = _without_size() if "domain_share" in law.columns else _of_tokens()
-    return {name: _scaled(law, points, tokens, reference, budget) for name, points in found.items()}
+    tables = {name: _scaled(law, points, tokens, reference, budget) for name, points in found.items()}
+    name, short_of = max(((n, _short_of_a_run(law, t)) for n, t in tables.items()), key=lambda each: each[1])
+    if short_of > 1:
+        raise RangeError(
+            f"budget is {exact(budget)} {unit_of(law)}, too little for the smallest run of {name!r}: give at least "
+            f"{exact(_rounded_up(budget * short_of))}"
+        )
+    return {name: _whole(table) for name, table in tables.items()}
 
 
 def _with_share() -> dict[str, _Points]:
@@ -176,10 +185,23 @@ def _scaled(
     table = _table(law, points, tokens, reference)
     factor = budget / cost_of(law, table)
     by = {"N": factor**0.5, "D": factor**0.5} if "N" in law.columns else {"D": factor}
-    scaled = table.assign(**{c: table[c] * by[c] for c in by})
-    if (scaled[list(by)] < 1).any(axis=None):
-        raise RangeError(f"budget is {exact(budget)} {unit_of(law)}, too little for a single run: give more")
-    return scaled
+    return table.assign(**{c: table[c] * by[c] for c in by})
+
+
+def _short_of_a_run(law: Law, table: pd.DataFrame) -> float:
+    """Return by what factor the budget of a scaled design falls short of runs that a table of runs may hold."""
+    scaled = [c for c in ("N", "D") if c in law.columns]
+    return float(max(COUNT_RANGES[c][0] / table[c].min() for c in scaled) ** len(scaled))
+
+
+def _rounded_up(number: float) -> float:
+    """Return a number of two digits that is not smaller."""
+    return float(f"{number * 1.05:.1e}")
+
+
+def _whole(table: pd.DataFrame) -> pd.DataFrame:
+    """Return runs of whole numbers of parameters and tokens, which cost no more."""
+    return table.assign(**{c: table[c].map(int) for c in ("N", "D") if c in table})
 
 
 def _table(law: Law, points: _Points, tokens: np.ndarray, reference: Mapping[str, float]) -> pd.DataFrame:
@@ -215,10 +237,13 @@ def _swarms(
     law: Law, reference: Mapping[str, float], budget: float, sources: Sequence[str], seed: int
 ) -> dict[str, pd.DataFrame]:
     if len(sources) < 2:
-        raise LawError(f"{law.name} is a law of mixtures: name the sources, sources=['web', 'code', 'books']")
+        raise LawError(
+            f"{law.name} is a law of mixtures: name the sources, sources=['web', 'code'] (--source web --source code)"
+        )
     if other := set(law.columns) - {WEIGHT, "N", "D"}:
         raise LawError(
-            f"no first design is known for laws of {WEIGHT} and {', '.join(sorted(other))}: give designs={{...}}"
+            f"no first design is known for laws of {WEIGHT} and {', '.join(sorted(other))}: give your own in Python, "
+            "designs={'mine': table}"
         )
     k, rng = len(sources), np.random.default_rng(seed)
     single = {c: reference.get(c, 1.0) for c in ("N", "D") if c in law.columns}
@@ -227,7 +252,7 @@ def _swarms(
     if count < LEAST_RUNS:
         raise RangeError(
             f"budget is {exact(budget)} {unit_of(law)}, less than {LEAST_RUNS} runs of the reference run: give more, "
-            "or a smaller reference="
+            "or a smaller reference= (--reference)"
         )
     even, ends = np.full(k, 1 / k), np.eye(k)
     mostly = np.resize(np.vstack([even, 0.6 * ends + 0.4 * even]), (count, k))

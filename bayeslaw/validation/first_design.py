@@ -1,8 +1,8 @@
 """A first design before any run: how wide the answer is expected to be after each, by simulation from the prior."""
 
-import html
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,10 @@ import xarray as xr
 
 from bayeslaw.base.arguments import checked
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
-from bayeslaw.base.numbers import exact, level, short
+from bayeslaw.base.numbers import exact, short
 from bayeslaw.base.progress import bar
 from bayeslaw.decisions import DECISIONS
+from bayeslaw.decisions.baseline import FARTHEST
 from bayeslaw.decisions.question import given
 from bayeslaw.declare.laws import Law
 from bayeslaw.declare.priors import Prior
@@ -28,15 +29,19 @@ from bayeslaw.spec.specification import Specification
 from bayeslaw.tables.runs import read_runs
 from bayeslaw.validation.designs import cost_of, knows, unit_of
 from bayeslaw.validation.designs import designs as known_designs
+from bayeslaw.validation.expected import Plan
 from bayeslaw.validation.simulation import simulated, with_losses
 
-__all__ = ["Plan", "plan"]
+__all__ = ["plan"]
 
 SETTINGS: dict[str, Any] = {"draws": 200, "chains": 2, "tune": 300, "target_accept": 0.95, "method": "nuts"}
 """Of the fits of simulated tables."""
 
 BEFORE = 200
 """Draws of the prior that say what is known before any run."""
+
+RESAMPLED = 50
+"""Resamples of these draws, which show the error of a width."""
 
 PLACEHOLDER = 2.5
 """Loss of every row before losses are simulated, in nats."""
@@ -45,95 +50,6 @@ CROSSINGS = (0.2, 0.8)
 """Domain shares between which a simulated base model's loss is that of the truth, where no baseline is given."""
 
 Asks = Callable[[Posterior], Quantity]
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Plan:
-    """First designs for a question, and what is expected of each.
-
-    Attributes
-    ----------
-    law : Law
-        The law.
-    question : str
-        What is asked, in words.
-    designs : mapping
-        The rows of every design by its name, ready to be filled in with losses.
-    table : pandas.DataFrame
-        One row for each design; see `frame`.
-    budget : float
-        What a design may cost, in `cost_unit`.
-    cost_unit : {"FLOPs", "tokens", "runs"}
-        Of the budget.
-    before : float
-        Width of the interval of the answer by the prior alone, the mean over its elements.
-    unit : str
-        Of widths: that of the answer, or decades of an answer in parameters or tokens.
-    prob : float
-        Probability of the interval.
-    simulations : int
-        Simulated tables of each design.
-    """
-
-    law: Law
-    question: str
-    designs: Mapping[str, pd.DataFrame]
-    table: pd.DataFrame
-    budget: float
-    cost_unit: str
-    before: float
-    unit: str
-    prob: float
-    simulations: int
-
-    def frame(self) -> pd.DataFrame:
-        """Return one row for each design, that with the narrowest answer first.
-
-        Columns: ``design``; its ``runs`` and ``rows`` (checkpoints are rows); ``cost``; the expected ``width`` of the
-        interval of the answer, with its Monte Carlo error ``width_error``; by how much it lies ``behind`` that of the
-        best design, truth by truth, with ``behind_error``; ``width_per_prior``, its ratio to the width before any
-        run; ``covered``, the share of intervals that hold the simulated truth; ``fits``, the simulated tables that
-        could be fitted; the smallest and largest value of every column of the law.
-        """
-        return self.table.copy()
-
-    @property
-    def best(self) -> str:
-        """The design with the smallest expected width."""
-        return str(self.table["design"].iloc[0])
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the designs and what is expected of them as plain numbers, texts and lists."""
-        rows = self.table.astype(object).where(self.table.notna(), None).to_dict("records")
-        about = {"law": self.law.name, "question": self.question, "budget": self.budget, "cost_unit": self.cost_unit}
-        width = {"width_before": self.before, "unit": self.unit, "prob": self.prob, "simulations": self.simulations}
-        return about | width | {"best": self.best, "designs": rows}
-
-    def _about(self) -> str:
-        unit = "" if self.unit == "1" else f" {self.unit}"
-        cost = f"{short(self.budget, 2)} {self.cost_unit}"
-        return (
-            f"First designs of {self.law.name} for {self.question}, {cost}: expected width of the "
-            f"{level(self.prob)} interval, {short(self.before)}{unit} before any run, over {self.simulations} tables "
-            "simulated from the prior and fitted"
-        )
-
-    def _shown(self) -> pd.DataFrame:
-        return self.table[["design", "runs", "rows", "cost", "width", "width_error", "covered", "fits"]]
-
-    def _end(self) -> str:
-        near = self.table["behind"] <= 2 * self.table["behind_error"]
-        alike = [name for name in self.table.loc[near, "design"] if name != self.best]
-        close = f"; so few tables do not separate it from {', '.join(alike)}" if alike else ""
-        return f"narrowest: {self.best}{close}. The simulations assume that the law is true"
-
-    def __repr__(self) -> str:
-        table = self._shown().to_string(index=False, float_format=short)
-        return "\n".join([self._about(), table, self._end()])
-
-    def _repr_html_(self) -> str:
-        table = self._shown().to_html(index=False, border=0, float_format=short)
-        return f"<p>{html.escape(self._about())}</p>{table}<p>{html.escape(self._end())}</p>"
 
 
 @checked
@@ -149,7 +65,7 @@ def plan(
     designs: Mapping[str, pd.DataFrame] | None = None,
     simulations: int = 8,
     prob: float = CI_PROB,
-    seed: int = 0,
+    seed: int = 1,
     progress: bool = True,
     **asked: Any,
 ) -> Plan:
@@ -209,8 +125,9 @@ def plan(
         raise RangeError(f"simulations is {simulations}: give at least 2, which show their scatter")
     recipe = given(priors=priors, reference=reference, noise=noise)
     of_law = law.reference(reference)
-    own = {name: _with_runs(law, name, table) for name, table in (designs or {}).items()}
-    tables = own if own and not knows(law) else {**known_designs(law, of_law, budget, sources, seed), **own}
+    given_designs = {name: _with_runs(law, name, table) for name, table in (designs or {}).items()}
+    alone = bool(given_designs) and not knows(law)
+    tables = ({} if alone else known_designs(law, of_law, budget, sources, seed)) | given_designs
     models = {name: _model(law, table, recipe) for name, table in tables.items()}
     every = _model(law, pd.concat([t.assign(run=f"{n} " + t["run"]) for n, t in tables.items()]), recipe)
     name, decades, asks = _asker(law, question, asked)
@@ -219,19 +136,27 @@ def plan(
         prior, known = prior_predictive(every, draws=BEFORE, seed=seed), []
         truths = [posterior_of(every, _tree(prior.posterior.isel(draw=[i])), {}, 0.0) for i in range(simulations)]
         asks_of = [asks(true, rng) for true in truths]
+        measured = {
+            label: [_measured(model, true, np.random.default_rng([seed, 7, i])) for i, true in enumerate(truths)]
+            for label, model in models.items()
+        }
+        for label, studies in measured.items():
+            for study, ask in zip(studies, asks_of, strict=True):
+                _check_near(label, study, ask, asked, f"{exact(budget)} {unit_of(law)}")
         for ask, true in zip(asks_of, truths, strict=True):
             known.append(ask(replace(prior, model=_measured(every, true, rng))))
             shown_bar.step()
-    before, unit = float(np.mean([_width(answer, scale, prob) for answer in known])), known[0].unit
+    before = pd.Series([_width(answer, scale, prob) for answer in known])
+    of_draws = _error_of_draws(known, scale, prob, np.random.default_rng([seed, 8]))
     widths: dict[str, pd.Series] = {}
     covered: dict[str, float] = {}
     with bar("simulated tables fitted", len(models) * simulations, show=progress) as shown_bar:
-        for label, model in models.items():
+        for label, studies in measured.items():
             found: dict[int, tuple[float, float]] = {}
-            for number, true in enumerate(truths):
-                fit = _fitted(_measured(model, true, np.random.default_rng([seed, 7, number])), seed + number)
+            for number, study in enumerate(studies):
+                fit = _fitted(study, seed + number)
                 if fit is not None:
-                    answer, correct = asks_of[number](fit), asks_of[number](true)
+                    answer, correct = asks_of[number](fit), asks_of[number](truths[number])
                     found[number] = _width(answer, scale, prob), _covered(answer, correct, prob)
                 shown_bar.step()
             if len(found) < 2:
@@ -243,12 +168,29 @@ def plan(
             widths[label], covered[label] = each["width"], float(each["covered"].mean())
     best = widths[min(widths, key=lambda label: widths[label].mean())]
     rows = [
-        {**_about(law, label, tables[label]), **_expected(own_widths, best, before), "covered": covered[label]}
+        {
+            **_about(law, label, tables[label]),
+            **_expected(own_widths, best, before, of_draws),
+            "covered": covered[label],
+        }
         for label, own_widths in widths.items()
     ]
     table = pd.DataFrame(rows).sort_values("width", ignore_index=True)
-    words = "decades" if decades else unit
-    return Plan(law, name, tables, table, budget, unit_of(law), before, words, prob, simulations)
+    losses = [f"{name}_loss" for name in _sets(law)]
+    return Plan(
+        law,
+        name,
+        {label: rows.reindex(columns=rows.columns.union(losses, sort=False)) for label, rows in tables.items()},
+        table,
+        budget,
+        unit_of(law),
+        before=float(before.mean()),
+        before_error=float(np.hypot(_error(before), of_draws)),
+        unit="decades" if decades else known[0].unit,
+        prob=prob,
+        simulations=simulations,
+        misfit=tuple(every.processes),
+    )
 
 
 def _with_runs(law: Law, name: str, table: pd.DataFrame) -> pd.DataFrame:
@@ -257,9 +199,13 @@ def _with_runs(law: Law, name: str, table: pd.DataFrame) -> pd.DataFrame:
     return table if "run" in table else table.assign(run=[f"run {i + 1}" for i in range(len(table))])
 
 
+def _sets(law: Law) -> tuple[str, ...]:
+    return tuple(law.evals) or ("validation",)
+
+
 def _model(law: Law, table: pd.DataFrame, recipe: Mapping[str, Any]) -> Specification:
     """Return the model of a design, its losses to come."""
-    losses = {f"{name}_loss": PLACEHOLDER for name in law.evals or ("validation",)}
+    losses = {f"{name}_loss": PLACEHOLDER for name in _sets(law)}
     return Specification(law, read_runs(table.assign(**losses)), outside="exclude", **recipe)
 
 
@@ -291,9 +237,9 @@ def _asker(
         own = dict(asked)
         if name == "critical_ratio" and asked.get("rule") != "turning-point" and "baseline" not in asked:
             own["baseline"] = _baseline(truth, asked, rng.uniform(*CROSSINGS))
-        return lambda fit: checked(decision.ask)(fit, **own)
+        return partial(checked(decision.ask), **own)
 
-    return name.replace("_", " "), decision.decades, asks
+    return name.replace("_", "-"), decision.decades, asks
 
 
 def _baseline(truth: Posterior, asked: Mapping[str, Any], share: float) -> float:
@@ -305,6 +251,20 @@ def _baseline(truth: Posterior, asked: Mapping[str, Any], share: float) -> float
         raise RangeError("the question has several critical ratios: give one N and one D, or baseline=")
     limit, rise = float(asked.get("max_increase", 0.0)), float(asked.get("max_rise", 0.0))
     return float((general.item() - limit) / (1 + rise))
+
+
+def _check_near(label: str, study: Specification, ask: Asks, asked: Mapping[str, Any], budget: str) -> None:
+    """Refuse a budget whose runs have losses far from the baseline of a simulated study."""
+    if "baseline" in asked or not (isinstance(ask, partial) and "baseline" in ask.keywords):
+        return
+    design, baseline = study.design, ask.keywords["baseline"]
+    losses = study.runs.table[f"{(design.of_role('general') or design.evals)[0]}_loss"]
+    if not losses.min() / FARTHEST <= baseline <= losses.max() * FARTHEST:
+        raise RangeError(
+            f"budget is {budget}, too little for this question: simulated runs of {label!r} have losses between "
+            f"{short(losses.min())} and {short(losses.max())}, and the answer is at a loss of {short(baseline)}; give "
+            "more, or ask about smaller runs"
+        )
 
 
 def _measured(model: Specification, true: Posterior, rng: np.random.Generator) -> Specification:
@@ -338,9 +298,31 @@ def _about(law: Law, name: str, table: pd.DataFrame) -> dict[str, Any]:
     return {"design": name, "runs": table["run"].nunique(), "rows": len(table), "cost": cost_of(law, table), **ends}
 
 
-def _expected(widths: pd.Series, best: pd.Series, before: float) -> dict[str, float]:
-    """Return the mean of the widths and how far they lie behind those of the best design, truth by truth."""
-    behind = (widths - best).dropna()
-    error, gap_error = (float(x.std() / np.sqrt(len(x))) for x in (widths, behind))
-    found = {"width": float(widths.mean()), "width_error": error, "behind": float(behind.mean())}
-    return found | {"behind_error": gap_error, "width_per_prior": float(widths.mean()) / before, "fits": len(widths)}
+def _expected(widths: pd.Series, best: pd.Series, before: pd.Series, of_draws: float) -> dict[str, float]:
+    """Return the mean of the widths, how far they lie behind those of the best design, and below those before."""
+    behind, narrowing = (widths - best).dropna(), (before - widths).dropna()
+    return {
+        "width": float(widths.mean()),
+        "width_error": _error(widths),
+        "behind": float(behind.mean()),
+        "behind_error": _error(behind),
+        "narrowing": float(narrowing.mean()),
+        "narrowing_error": float(np.hypot(_error(narrowing), of_draws)),
+        "width_per_prior": float(widths.mean() / before[widths.index].mean()),
+        "fits": len(widths),
+    }
+
+
+def _error(values: pd.Series) -> float:
+    """Return the Monte Carlo error of a mean over truths."""
+    return float(values.std() / np.sqrt(len(values)))
+
+
+def _error_of_draws(
+    answers: Sequence[Quantity], scale: Callable[[Any], Any], prob: float, rng: np.random.Generator
+) -> float:
+    """Return the error of the mean width that the few draws of the prior leave: all answers share these draws."""
+    draws = [scale(answer.draws.stack(sample=SAMPLE).transpose("sample", ...).values) for answer in answers]
+    at = rng.integers(len(draws[0]), size=(RESAMPLED, len(draws[0])))
+    means = [np.mean([np.diff(np.quantile(x[i], levels(prob), axis=0), axis=0).mean() for x in draws]) for i in at]
+    return float(np.std(means, ddof=1))

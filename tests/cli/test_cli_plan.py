@@ -1,7 +1,10 @@
 """The command of a first design, and one answer of several fits."""
 
 import json
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -11,6 +14,7 @@ from bayeslaw import models, workflow
 from bayeslaw.base.numbers import as_share
 from bayeslaw.cli import QUESTIONS, app
 from bayeslaw.cli.planning import questions
+from bayeslaw.validation import first_design
 from tests.stand_ins import stand_in
 
 
@@ -26,13 +30,34 @@ def test_a_plan_prints_and_writes_the_best_design(tmp_path, monkeypatch):
     found = json.loads(done.stdout)
     assert (found["cost_unit"], found["budget"], found["best"]) == ("runs", 4, "4 shares, evenly")
     assert 0 < found["designs"][0]["width"] < found["width_before"]
-    assert list(pd.read_csv("runs.csv")) == ["run", "domain_share"] and len(pd.read_csv("runs.csv")) == 4
+    written = pd.read_csv("runs.csv")
+    assert list(written)[:2] == ["run", "domain_share"] and len(written) == 4
+    assert list(written)[2:] and written[list(written)[2:]].isna().all(axis=None), "losses to fill in"
+
+
+def test_a_plan_says_that_the_file_was_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = pd.DataFrame({"run": ["run 1", "run 2"], "N": [1000, 2000], "D": [3000, 4000], "validation_loss": np.nan})
+    asked: list[Any] = []
+
+    def planned(law: Any, question: str, *_: Any, **__: Any) -> Any:
+        asked.append(question)
+        return SimpleNamespace(designs={"4 sizes": rows}, best="4 sizes", as_json=dict)
+
+    monkeypatch.setattr(first_design, "plan", planned)
+    words = ["plan", "dcpt", "critical-ratio", "--N=1e9", "--D=1e10", "--max-rise=0.02", "--budget=1e20", "-o", "r.csv"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0 and done.stdout.endswith("r.csv: 2 rows of '4 sizes', with losses to fill in\n")
+    assert asked == ["critical-ratio"]
+    assert (tmp_path / "r.csv").read_text().splitlines()[1] == "run 1,1000,3000,"
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["nolaw", "loss", "--budget=4"], "no law 'nolaw'"),
+        (["data_mixing", "best-mixture", "--budget=40"], "--source web --source code"),
+        (["chinchilla", "critical-ratio", "--max-rise=0.02", "--budget=1e20"], "does not answer critical-ratio: ask"),
         (["lr_annealing", "allocation", "--flops=1e21", "--budget=4"], "no first design is known"),
         (["dcpt", "loss", "--N=1e9", "--D=1e10", "--domain-share=0.5"], "--budget"),
     ],
