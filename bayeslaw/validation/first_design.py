@@ -140,11 +140,12 @@ def plan(
             label: [_measured(model, true, np.random.default_rng([seed, 7, i])) for i, true in enumerate(truths)]
             for label, model in models.items()
         }
-        for label, studies in measured.items():
+        together = [_measured(every, true, rng) for true in truths]
+        for label, studies in {**measured, "all designs": together}.items():
             for study, ask in zip(studies, asks_of, strict=True):
                 _check_near(label, study, ask, asked, f"{exact(budget)} {unit_of(law)}")
-        for ask, true in zip(asks_of, truths, strict=True):
-            known.append(ask(replace(prior, model=_measured(every, true, rng))))
+        for ask, study in zip(asks_of, together, strict=True):
+            known.append(ask(replace(prior, model=study)))
             shown_bar.step()
     before = pd.Series([_width(answer, scale, prob) for answer in known])
     of_draws = _error_of_draws(known, scale, prob, np.random.default_rng([seed, 8]))
