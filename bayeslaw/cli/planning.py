@@ -68,13 +68,12 @@ def _command(ask: Callable[..., Any], example: str) -> Callable[..., None]:
             prob=options.probability(prob),
             **question(given),
         )
+        rows = found.designs[found.best]
         if output is not None:
-            write_csv(found.designs[found.best], output)
+            write_csv(rows, output)
         typer.echo(json.dumps(found.as_json()) if as_json else repr(found))
         if output is not None and not as_json:
-            typer.echo(
-                f"{output}: {counted(len(found.designs[found.best]), 'row')} of {found.best!r}, losses to fill in"
-            )
+            typer.echo(f"{output}: {counted(len(rows), 'row')} of {found.best!r}, with losses to fill in")
 
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     name = ask.__name__.replace("_", "-")

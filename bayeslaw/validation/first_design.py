@@ -263,7 +263,7 @@ def _check_near(label: str, study: Specification, ask: Asks, asked: Mapping[str,
     if not losses.min() / FARTHEST <= baseline <= losses.max() * FARTHEST:
         raise RangeError(
             f"budget is {budget}, too little for this question: simulated runs of {label!r} have losses between "
-            f"{short(losses.min())} and {short(losses.max())}, and the answer is at a loss of {short(baseline)}; give "
+            f"{short(losses.min())} and {short(losses.max())}, and its answer lies at a loss of {short(baseline)}; give "
             "more, or ask about smaller runs"
         )
 
