@@ -136,16 +136,12 @@ def plan(
         prior, known = prior_predictive(every, draws=BEFORE, seed=seed), []
         truths = [posterior_of(every, _tree(prior.posterior.isel(draw=[i])), {}, 0.0) for i in range(simulations)]
         asks_of = [asks(true, rng) for true in truths]
-        measured = {
-            label: [_measured(model, true, np.random.default_rng([seed, 7, i])) for i, true in enumerate(truths)]
-            for label, model in models.items()
-        }
-        together = [_measured(every, true, rng) for true in truths]
-        for label, studies in {**measured, "all designs": together}.items():
-            for study, ask in zip(studies, asks_of, strict=True):
-                _check_near(label, study, ask, asked, f"{exact(budget)} {unit_of(law)}")
-        for ask, study in zip(asks_of, together, strict=True):
-            known.append(ask(replace(prior, model=study)))
+        measured: dict[str, list[Specification]] = {label: [] for label in models}
+        for number, (true, ask) in enumerate(zip(truths, asks_of, strict=True)):
+            for label, model in models.items():
+                measured[label].append(_measured(model, true, np.random.default_rng([seed, 7, number])))
+                _check_near(label, measured[label][-1], ask, asked, f"{exact(budget)} {unit_of(law)}")
+            known.append(ask(replace(prior, model=_measured(every, true, rng))))
             shown_bar.step()
     before = pd.Series([_width(answer, scale, prob) for answer in known])
     of_draws = _error_of_draws(known, scale, prob, np.random.default_rng([seed, 8]))
@@ -263,8 +259,8 @@ def _check_near(label: str, study: Specification, ask: Asks, asked: Mapping[str,
     if not losses.min() / FARTHEST <= baseline <= losses.max() * FARTHEST:
         raise RangeError(
             f"budget is {budget}, too little for this question: simulated runs of {label!r} have losses between "
-            f"{short(losses.min())} and {short(losses.max())}, and its answer lies at a loss of {short(baseline)}; give "
-            "more, or ask about smaller runs"
+            f"{short(losses.min())} and {short(losses.max())}, and its answer lies at a loss of {short(baseline)}; "
+            "give more, or ask about smaller runs"
         )
 
 
