@@ -72,6 +72,9 @@ def list_reports(app: Any, name: str, source: list[str]) -> None:
 
 def fill(app: Any, name: str, source: list[str]) -> None:
     lists.fill(app, name, source)
+    source[0] = re.sub(
+        r"^> \*\*(Green|Amber|Red):", lambda badge: f"{{.{badge[1].lower()}}}\n{badge[0]}", source[0], flags=re.M
+    )
     if name == "laws/index":
         source[0] = source[0].replace("% the chooser", laws.chooser())
     if name == "reference/index":

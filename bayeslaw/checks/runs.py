@@ -76,12 +76,13 @@ def peaks(fit: Posterior) -> CheckResult | None:
         ends.append(groups.agg(["min", "max"]).assign(coefficient=name))
     found = pd.concat(ends, ignore_index=True)
     widest = found.iloc[int((found["max"] / found["min"]).argmax())]
+    low, high = short(widest["min"]), short(widest["max"])
+    peaks = f"the peak learning rate {low}" if low == high else f"peak learning rates between {low} and {high}"
     return CheckResult.judged(
         "peak learning rates",
         widest["max"] / widest["min"],
         VERIFIED["peak"],
-        f"runs that share the coefficient {widest['coefficient']} have peak learning rates between "
-        f"{short(widest['min'])} and {short(widest['max'])}",
+        f"runs that share the coefficient {widest['coefficient']} have {peaks}",
         f"{law.name} is valid for one peak: fit the runs of each peak separately, or give each its own coefficients, "
         f"by=dict.fromkeys(models.{law.name}.coefficients, 'peak')",
     )

@@ -11,7 +11,17 @@ from bayeslaw import models
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.base.numbers import exact, short
 from bayeslaw.decisions.baseline import base_models, baseline_of
-from bayeslaw.decisions.question import Line, given, last_below, of_one_role, only_eval, open_columns, sets_named, where
+from bayeslaw.decisions.question import (
+    Line,
+    given,
+    last_below,
+    of_one_role,
+    only_eval,
+    open_columns,
+    sets_named,
+    sets_of,
+    where,
+)
 from bayeslaw.declare.laws import Law
 from bayeslaw.errors import DataError, LawError, RangeError, shown, unknown_name
 from bayeslaw.posterior.cautions import cautioned, repeated
@@ -226,7 +236,7 @@ def bends(law: Law) -> bool:
 def of_the_study(fit: Posterior) -> dict[str, Any] | None:
     """Return the study's own question: no rise, at its most tokens, its model sizes and domains (six each)."""
     design = fit.model.design
-    if not design.of_role("general"):
+    if not sets_of(fit, "general"):
         return None
     asked: dict[str, Any] = {"max_rise": 0.0}
     asked |= {column: float(design.levels[column].max()) for column in ("D", "U") if column in fit.model.law.columns}
@@ -322,7 +332,7 @@ def _turning(
             f"weight is {weight}: give a finite number above 0, or leave it out for the general loss alone"
         )
     domain = beside or fit
-    if not domain.model.design.of_role("domain"):
+    if not sets_of(domain, "domain"):
         raise DataError("weight= needs the domain loss: give its fit as beside=, or fit both losses with one law")
     own = only_eval(domain, None)
     wanted, got = (f.posterior.sizes for f in (fit, domain))

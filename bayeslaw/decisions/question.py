@@ -37,6 +37,7 @@ __all__ = [
     "open_columns",
     "require",
     "sets_named",
+    "sets_of",
     "where",
 ]
 
@@ -69,9 +70,14 @@ def where(labels: Mapping[str, Any] | None, **columns: Any) -> dict[str, Any]:
     return given(**columns, **own)
 
 
+def sets_of(fit: Posterior, name: str) -> list[str]:
+    """Return the validation set of a name, or those with the role of that name; none if there are neither."""
+    return [name] if name in fit.evals else fit.model.design.of_role(name)
+
+
 def sets_named(fit: Posterior, name: str) -> list[str]:
-    """Return the validation set of a name, or those with the role of that name."""
-    if found := [name] if name in fit.evals else fit.model.design.of_role(name):
+    """Return the same; raise UnknownName if there are none."""
+    if found := sets_of(fit, name):
         return found
     raise unknown_name("validation set", name, fit.evals)
 

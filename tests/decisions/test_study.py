@@ -54,3 +54,14 @@ def test_a_study_knows_its_decisions_and_its_question(table_for):
     mixture = study_of(stand_in(models.data_mixing, table_for, draws=5))
     assert [d.name for d in mixture.decisions] == ["best_mixture", "score"] and mixture.critical_ratio is None
     assert set(mixture.answers["decision"].values) == {""}
+
+
+@pytest.mark.parametrize("law", [models.cmr_ratio, models.bimix], ids=lambda law: law.name)
+def test_a_law_without_roles_asks_the_critical_ratio_of_the_general_loss(table_for, law):
+    def both(law: Any, **settings: Any) -> Any:
+        table = table_for(law, **settings).rename(columns={"validation_loss": "general_loss"})
+        return table.assign(domain_loss=table["general_loss"])
+
+    question = study_of(stand_in(law, both, draws=5)).question
+    assert question is not None and question[0].name == "critical_ratio"
+    assert study_of(stand_in(law, table_for, draws=5)).question is None
