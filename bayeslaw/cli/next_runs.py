@@ -3,6 +3,7 @@
 import inspect
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -89,8 +90,8 @@ def _command(ask: Callable[..., Any], example: str) -> Callable[..., None]:
             at_least=least,
             prob=options.probability(prob),
         )
-        caution(found.answer.cautions)
-        typer.echo(json.dumps(found.as_json()) if as_json else found.text(SHOWN))
+        caution(found.cautions)
+        typer.echo(json.dumps(found.as_json()) if as_json else replace(found, cautions=()).text(SHOWN))
 
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     name = ask.__name__.replace("_", "-")

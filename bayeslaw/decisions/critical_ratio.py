@@ -13,12 +13,12 @@ from bayeslaw.base.numbers import exact, short
 from bayeslaw.decisions.baseline import base_models, baseline_of
 from bayeslaw.decisions.question import (
     Line,
+    general_sets,
     given,
     last_below,
     of_one_role,
     only_eval,
     open_columns,
-    sets_named,
     sets_of,
     where,
 )
@@ -192,7 +192,7 @@ def critical_ratio(
     limits = _limits(fit, rule, max_rise, max_increase)
     if rule != "turning-point" and given(weight=weight, beside=beside):
         raise RangeError(f"rule {rule!r} weighs no losses: leave weight and beside out or use rule='turning-point'")
-    baselines = _baselines(fit, baseline, sets := _sets(fit, eval))
+    baselines = _baselines(fit, baseline, sets := general_sets(fit, eval))
 
     def of(name: str) -> CriticalRatio:
         line = Line(fit, name, lambda share: columns.assign(domain_share=share))
@@ -247,20 +247,6 @@ def of_the_study(fit: Posterior) -> dict[str, Any] | None:
     elif any(covariate.of == "domain" for covariate in fit.model.law.covariates.values()):
         asked["domain"] = np.unique(design.rows["domain"].values)[:MOST_LABELS]
     return asked
-
-
-def _sets(fit: Posterior, eval: str | Sequence[str] | None) -> list[str]:
-    """Return the validation sets asked for, all of one role; by default the general ones."""
-    design = fit.model.design
-    if eval is None:
-        return design.of_role("general") or sets_named(fit, "general")
-    names = [eval] if isinstance(eval, str) else eval
-    if not names:
-        raise RangeError("eval is empty: give at least one validation set")
-    sets = list(dict.fromkeys(one for name in names for one in sets_named(fit, name)))
-    if other := [name for name in sets if name not in of_one_role(fit, sets[0])]:
-        raise RangeError(f"{sets[0]!r} and {other[0]!r} have different roles: ask for validation sets of one role")
-    return sets
 
 
 def _baselines(fit: Posterior, given: Any, sets: list[str]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What the decisions share: their arguments, the loss along a line of the covariates, its minimum and crossing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_
@@ -26,6 +26,7 @@ __all__ = [
     "LINE_POINTS",
     "Line",
     "evals_asked",
+    "general_sets",
     "given",
     "largest_run",
     "last_below",
@@ -36,7 +37,6 @@ __all__ = [
     "only_eval",
     "open_columns",
     "require",
-    "sets_named",
     "sets_of",
     "where",
 ]
@@ -75,7 +75,7 @@ def sets_of(fit: Posterior, name: str) -> list[str]:
     return [name] if name in fit.evals else fit.model.design.of_role(name)
 
 
-def sets_named(fit: Posterior, name: str) -> list[str]:
+def _sets_named(fit: Posterior, name: str) -> list[str]:
     """Return the same; raise UnknownName if there are none."""
     if found := sets_of(fit, name):
         return found
@@ -86,6 +86,20 @@ def of_one_role(fit: Posterior, name: str) -> list[str]:
     """Return the validation sets with the role of one."""
     design = fit.model.design
     return design.of_role(design.roles[fit.evals.index(name)])
+
+
+def general_sets(fit: Posterior, eval: str | Sequence[str] | None) -> list[str]:
+    """Return the validation sets asked for, all of one role; by default the general ones."""
+    design = fit.model.design
+    if eval is None:
+        return design.of_role("general") or _sets_named(fit, "general")
+    names = [eval] if isinstance(eval, str) else eval
+    if not names:
+        raise RangeError("eval is empty: give at least one validation set")
+    sets = list(dict.fromkeys(one for name in names for one in _sets_named(fit, name)))
+    if other := [name for name in sets if name not in of_one_role(fit, sets[0])]:
+        raise RangeError(f"{sets[0]!r} and {other[0]!r} have different roles: ask for validation sets of one role")
+    return sets
 
 
 def only_eval(fit: Posterior, eval: str | None) -> str:
@@ -105,7 +119,7 @@ def only_eval(fit: Posterior, eval: str | None) -> str:
 def evals_asked(fit: Posterior, eval: str | None) -> list[str]:
     """Return the validation set asked for, or those that a question about one loss may mean."""
     if eval is not None:
-        return sets_named(fit, eval)
+        return _sets_named(fit, eval)
     return [name for name in fit.evals if name == "domain"] or fit.model.design.of_role("domain") or list(fit.evals)
 
 

@@ -9,7 +9,7 @@ from bayeslaw.posterior.convergence import convergence
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.reporting.answer import Answer, Verdict
 
-__all__ = ["advised", "converged", "go_by", "one_sentence"]
+__all__ = ["NOT_CONVERGED", "advised", "converged", "go_by", "to_do"]
 
 MEANS = {
     "range": "many measurements lie outside the law's range: {it} is valid inside it only",
@@ -37,6 +37,9 @@ MEANS = {
     "reference run": "the priors were stated for runs of another scale: {it} may depend on priors without a reason",
 }
 """What a failed check means for an answer, which is named ``it``: from the worst to the mildest."""
+
+NOT_CONVERGED = "act on none of these fits: none has converged"
+"""What to do with fits of which none is converged."""
 
 BESIDE = "this is about the {losses}, and {it} rests on the {own} alone"
 """What a failed check means for an answer that rests on other losses."""
@@ -105,14 +108,16 @@ def go_by(names: list[str], answers: Mapping[str, Answer], best: str | None) -> 
     return best if best in names else min(names, key=lambda name: len(answers[name].doubts), default=None)
 
 
-def one_sentence(names: list[str], answers: Mapping[str, Answer], best: str | None, spread: str) -> str:
+def to_do(names: list[str], answers: Mapping[str, Answer], best: str | None) -> list[str]:
     """Return the recommendation of several fits: the advice of the best one that may be acted on, with its doubts."""
     if (chosen := go_by(names, answers, best)) is None:
-        return "act on none of these fits: none has converged"
+        return [NOT_CONVERGED]
     fewest = "which fails the fewest checks" if len(names) > 1 else "the only one that has converged"
     why, found = "which predicts held-out runs best" if chosen == best else fewest, answers[chosen]
-    advice = found.actions[0].rstrip(".") if found.actions else "its predictions are above, and it answers no decision"
-    doubts = f", in doubt after its failed checks ({', '.join(found.doubts)})" if found.doubts else ""
-    left = ", ".join(name for name in answers if name not in names)
-    unmixed = f"; leave out {left}, not converged" if left else ""
-    return f"go by {chosen}, {why}{doubts}: {advice}; {spread}{unmixed}"
+    advice = found.actions[0].rstrip(".") if found.actions else "its predictions are below, and it answers no decision"
+    said = [f"go by {chosen}, {why}: {advice}"]
+    if found.doubts:
+        said.append(f"doubt it after its failed checks: {', '.join(found.doubts)}")
+    if left := [name for name in answers if name not in names]:
+        said.append(f"leave out {', '.join(left)}: not converged")
+    return said

@@ -19,7 +19,7 @@ from bayeslaw.plots.panels import grid
 from bayeslaw.plots.style import plain, quantiles
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Quantity
-from bayeslaw.reporting.advice import advised, converged, go_by, one_sentence
+from bayeslaw.reporting.advice import NOT_CONVERGED, advised, converged, go_by, to_do
 from bayeslaw.reporting.answer import Answer, Verdict, in_counts
 from bayeslaw.reporting.content import answer, checks_of
 from bayeslaw.reporting.figures import Picture
@@ -62,6 +62,7 @@ def several(fits: Mapping[str, Posterior], question: Mapping[str, Any] | None, b
     best, (spread, agree) = None if comparison is None else str(comparison["fit"][0]), _spread(draws)
     usable = converged(fits)
     chosen = go_by(usable, answers, best)
+    together = one_answer(fits, draws, _words)
     titles = dict.fromkeys(found.title or found.question for found in answers.values())
     verdict = answers[chosen or next(iter(fits))].verdict
     if verdict.colour != "red" and not agree:
@@ -75,11 +76,12 @@ def several(fits: Mapping[str, Posterior], question: Mapping[str, Any] | None, b
         "questions": list(dict.fromkeys(found.question for found in answers.values())),
         "table": _side_by_side(draws, list(fits)),
         "spread": spread,
-        "advice": one_sentence(usable, answers, best, spread[:1].lower() + spread[1:].rstrip(".")),
+        "headline": _headline(usable, answers, chosen, together["stacked"]),
+        "actions": to_do(usable, answers, best),
         "cautions": {
             c: [n for n, a in answers.items() if c in a.cautions] for a in answers.values() for c in a.cautions
         },
-        **one_answer(fits, draws, _words),
+        **together,
         "comparison": comparison,
         "remarks": remarks,
         "checks": pd.DataFrame(passed).fillna("").rename_axis("check").reset_index(),
@@ -99,6 +101,18 @@ def several(fits: Mapping[str, Posterior], question: Mapping[str, Any] | None, b
             lambda: grid(list(fits.items()), _predictions, height=3.2),
         ),
     }
+
+
+def _headline(
+    usable: list[str], answers: Mapping[str, Answer], chosen: str | None, stacked: pd.DataFrame | None
+) -> str:
+    """Return the answer of all fits together, if all have converged, or else that of the one to go by."""
+    if chosen is None:
+        return NOT_CONVERGED
+    if stacked is not None and len(usable) == len(answers):
+        said = zip(stacked["stacked"], stacked["answer"], strict=True)
+        return "all fits together, each by its weight, answer " + "; ".join(f"{words} ({what})" for words, what in said)
+    return f"by {chosen}, {answers[chosen].headline or 'losses can be predicted'}"
 
 
 def _words(draws: xr.DataArray) -> str:

@@ -6,15 +6,12 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.validation.candidates import Candidates
-from bayeslaw.validation.worth import Surrogate, Value
+from bayeslaw.validation.worth import LEAST_ERRORS, Surrogate, Value
 
-__all__ = ["LEAST_ERRORS", "chosen_runs", "up_to_each", "with_values"]
+__all__ = ["chosen_runs", "up_to_each", "with_values"]
 
 SHORTLIST = 16
 """Runs of a batch after the first are sought among so many candidates, the best ones by a quicker estimate."""
-
-LEAST_ERRORS = 2.0
-"""Monte Carlo errors from 0 up to which a reduction counts as none."""
 
 MEASURES = ("width", "reduction", "nats", "regret")
 
@@ -71,7 +68,7 @@ def _greedily(
             quick = {run: weighed.quickly([*chosen, run]) for run in open_ if alone[run] > 0}
             short = sorted(quick, key=lambda run: -(quick[run] - weighed.quickly(chosen)) / weight[run])[:SHORTLIST]
             found = {run: weighed.value([*chosen, run]) for run in short}
-        gains = {run: value.beyond(before) for run, value in found.items()}
+        gains = {run: value.beyond(before) for run, value in found.items() if value.told_beyond(before)}
         sure = {run: gain - LEAST_ERRORS * error for run, (gain, error) in gains.items() if gain >= least}
         worth = {run: gain / weight[run] for run, gain in sure.items() if gain > 0}
         if not worth:

@@ -31,6 +31,9 @@ FLOPS = "FLOPs"
 SAME = 1e-9
 """Relative difference up to which a continued run keeps a number."""
 
+RUNS = "runs"
+"""The unit of costs of a law that knows neither sizes nor tokens, where a table has none and names no costs."""
+
 MOST_CHECKPOINTS = 8
 """Measurements of one candidate that are counted; those between add little."""
 
@@ -82,7 +85,9 @@ class Candidates:
         along = numeric(table, path) if path in table else pd.Series(0.0, table.index)
         order = np.lexsort([along, by])
         table, by = table.iloc[order].reset_index(drop=True), by[order]
-        rows = [_spread(np.flatnonzero(by == n)) for n in range(by.max() + 1)]
+        whole = [np.flatnonzero(by == n) for n in range(by.max() + 1)]
+        _check_checkpoints(fit, table, whole)
+        rows = [_spread(each) for each in whole]
         if len(rows) > MOST_CANDIDATES:
             raise RangeError(f"candidates holds {amount(len(rows))} runs: give at most {amount(MOST_CANDIDATES)}")
         law, columns = fit.model.law, columns_of(fit, table)
@@ -96,12 +101,18 @@ class Candidates:
             )
         last = table.iloc[[r[-1] for r in rows]].reset_index(drop=True)
         continued = [str(run) for run in last["run"]] if "run" in last and "step" not in last else [""] * len(rows)
-        costs = _costs(fit, last, continued, cost)
+        costs, unit = _costs(fit, last, continued, cost)
         last = last.drop(columns=["cost"], errors="ignore").assign(cost=costs)
-        return cls(last, columns, rows, measured, continued, FLOPS if cost is None else cost)
+        return cls(last, columns, rows, measured, continued, unit)
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def outside(self) -> int:
+        """Number of candidates of which no loss lies in the law's range."""
+        measured = self.measured.any("eval").values
+        return sum(not measured[rows].any() for rows in self.rows)
 
 
 def _crossed(given: Mapping[str, Any]) -> pd.DataFrame:
@@ -186,6 +197,25 @@ def _alike(one: Any, other: Any) -> bool:
     return bool(np.isclose(float(one), float(other), rtol=SAME, atol=0))
 
 
+def _check_checkpoints(fit: Posterior, table: pd.DataFrame, rows: Sequence[np.ndarray]) -> None:
+    """Refuse a candidate whose rows are not the checkpoints of one run."""
+    path = fit.model.law.path
+    same = [c for c in (*fit.model.law.columns, *fit.model.design.groups) if c in table and c != path]
+    for each in (one for one in rows if len(one) > 1):
+        some, called = (
+            table.iloc[each],
+            f"the candidate {table[CANDIDATE if CANDIDATE in table else 'run'].iloc[each[0]]!r}",
+        )
+        if path in table and some[path].duplicated().any():
+            at = exact(some[path][some[path].duplicated()].iloc[0])
+            raise DataError(f"{called} has several rows with {path} {at}: give each checkpoint of a run once")
+        if fit.model.law.kind != "schedule" and (several := [c for c in same if some[c].nunique() > 1]):
+            raise DataError(
+                f"{called} has several values of {several[0]}: the rows of a candidate are checkpoints of one run, "
+                f"which differ in {path} only"
+            )
+
+
 def _spread(rows: np.ndarray) -> np.ndarray:
     """Return the rows of one candidate, or some of them, the last one included."""
     if len(rows) <= MOST_CHECKPOINTS:
@@ -194,16 +224,18 @@ def _spread(rows: np.ndarray) -> np.ndarray:
     return picked
 
 
-def _costs(fit: Posterior, last: pd.DataFrame, continued: Sequence[str], column: str | None) -> pd.Series:
-    """Return what each candidate costs from now on."""
+def _costs(fit: Posterior, last: pd.DataFrame, continued: Sequence[str], column: str | None) -> tuple[pd.Series, str]:
+    """Return what each candidate costs from now on, and the unit."""
     if column is not None:
         named = numeric(last, column)
         refuse(named, named <= 0, "give what the run costs, above 0")
-        return named
+        return named, column
+    if {"N", "D"}.isdisjoint([*last, *fit.model.law.columns]):
+        return pd.Series(1.0, last.index), RUNS
     if missing := [c for c in ("N", "D") if c not in last]:
         raise DataError(
-            f"the candidates have no {' and no '.join(missing)} to count FLOPs by (6 N D): add it, or name a column of "
-            "costs, cost='gpu_hours'"
+            f"the candidates have no {' and no '.join(missing)} to count FLOPs by (6 N D): add the missing columns, or "
+            "name a column of costs, cost='gpu_hours'"
         )
     tokens, runs = numeric(last, "D"), fit.model.runs.table
     seen = runs.assign(run=runs["run"].astype(str)).groupby("run")["D"].max() if "D" in runs else pd.Series(dtype=float)
@@ -213,4 +245,4 @@ def _costs(fit: Posterior, last: pd.DataFrame, continued: Sequence[str], column:
         raise RangeError(
             f"the candidate in {row(bad)} costs {amount(float(costs[bad].iloc[0]))} {FLOPS}: give N and D above 0"
         )
-    return costs
+    return costs, FLOPS

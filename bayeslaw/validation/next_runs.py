@@ -5,24 +5,27 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from bayeslaw.base.intervals import CI_PROB, SAMPLE, levels
-from bayeslaw.base.numbers import exact, short
-from bayeslaw.base.words import place, run_called
+from bayeslaw.base.numbers import exact, percent, short
+from bayeslaw.base.words import counted, place, run_called
 from bayeslaw.decisions import DECISIONS
 from bayeslaw.decisions.regret import losses_of_choices
 from bayeslaw.decisions.study import study_of
 from bayeslaw.errors import ArgumentError, LawError, RangeError, shown, unknown_name
+from bayeslaw.posterior.cautions import reach
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.losses import predict
 from bayeslaw.posterior.prediction import thinned
-from bayeslaw.posterior.quantity import Quantity
-from bayeslaw.validation.batches import LEAST_ERRORS, chosen_runs, up_to_each, with_values
-from bayeslaw.validation.candidates import CANDIDATE, Candidates
+from bayeslaw.posterior.quantity import Censored, Quantity
+from bayeslaw.spec.ranges import ranges
+from bayeslaw.validation.batches import chosen_runs, up_to_each, with_values
+from bayeslaw.validation.candidates import CANDIDATE, RUNS, Candidates
 from bayeslaw.validation.neighbourhood import neighbourhood
 from bayeslaw.validation.outcomes import outcomes
 from bayeslaw.validation.proposals import NextRuns, Stop
-from bayeslaw.validation.worth import Answer, Surrogate, Value
+from bayeslaw.validation.worth import LEAST_ERRORS, Answer, Surrogate, Value
 
 __all__ = ["next_runs"]
 
@@ -121,9 +124,12 @@ def next_runs(
     runs = chosen_runs(weighed, plans, values, budget, batch, least)
     chosen = table.iloc[:0] if not runs else up_to_each(weighed, plans, runs)
     width = float(elements.width.mean())
-    stop = _stop(plans, values, runs, width, unit, budget, at_least)
+    stop = _stop(plans, values, chosen, runs, answer, width, unit, budget, at_least)
+    cautions = (*answer.cautions, *_ends(answer), *_cautions(fit, plans, chosen))
     made = fit.model.runs.sorted_along(fit.model.law.path).table.drop_duplicates("run", keep="last")
-    return NextRuns(answer, width, unit, table, chosen, stop, plans.unit, prob, made.reset_index(drop=True))
+    return NextRuns(
+        answer, width, unit, table, chosen, stop, plans.unit, prob, made.reset_index(drop=True), cautions, budget
+    )
 
 
 def _asker(fit: Posterior, question: Any, asked: Mapping[str, Any]) -> Callable[[], Quantity]:
@@ -187,10 +193,39 @@ def _answer(fit: Posterior, answer: Quantity, decades: bool, prob: float) -> tup
     return Answer(flat, levels(prob), cells), "decades" if decades else answer.unit
 
 
+def _beyond(answer: Quantity) -> float:
+    """Return the share of the draws of an answer that lie at an end of the searched range, the largest of its cells."""
+    return float(1 - answer.p_interior.min()) if isinstance(answer, Censored) else 0.0
+
+
+def _ends(answer: Quantity) -> list[str]:
+    """Return in a sentence that widths are bounds where draws lie at an end of the searched range."""
+    if not (beyond := _beyond(answer)):
+        return []
+    return [f"{percent(beyond)} of the draws lie at an end of the searched range: the true widths are larger"]
+
+
+def _cautions(fit: Posterior, plans: Candidates, chosen: pd.DataFrame) -> list[str]:
+    """Return what speaks against the candidates: some outside the law's range, chosen ones far beyond the runs."""
+    found = []
+    if outside := plans.outside:
+        law = fit.model.law
+        found.append(
+            f"{counted(outside, 'candidate')} outside the range of {law.name} ({ranges(law)}) count as worth nothing"
+        )
+    if len(chosen):
+        columns = [c for c in ("N", "D", "domain_share") if c in chosen and c in fit.model.law.columns]
+        far = reach(fit, {c: chosen[c].to_numpy(float) for c in columns})
+        found += [f"of the chosen runs, {far}"] if far.factor > far.limit else []
+    return found
+
+
 def _stop(
     plans: Candidates,
     values: Sequence[Value],
+    chosen: pd.DataFrame,
     runs: Sequence[int],
+    answer: Quantity,
     width: float,
     unit: str,
     budget: float | None,
@@ -200,30 +235,34 @@ def _stop(
     unit = "" if unit == "1" else f" {unit}"
     within = "" if budget is None else " within the budget"
     if width == 0:
+        if _beyond(answer) == 1:
+            return Stop(True, "every draw lies at an end of the searched range: ask where the answer lies within it")
         return Stop(True, "all draws give the same answer, which no run can narrow")
     costs = plans.table["cost"].to_numpy()
     allowed = [run for run in range(len(plans)) if budget is None or costs[run] <= budget]
     best = max(allowed, key=lambda run: values[run].reduction[0])
     gain, error = values[best].reduction
     if runs:
-        first = runs[0]
-        gain, _ = values[first].reduction
+        last = chosen.iloc[-1]
+        first = _called(plans, runs[0])
+        who = first if len(runs) == 1 else f"these {len(runs)} runs, first {first},"
         return Stop(
             False,
-            f"{_called(plans, first)} would narrow the interval from {short(width)} to "
-            f"{short(width - gain)}{unit}, for {_amount(costs[first], plans.unit)}",
+            f"{who} would narrow the interval from {short(width)} to "
+            f"{short(width - last['reduction'])}{unit}, for {_amount(last['cost'], plans.unit)}",
         )
+    told = f"the best one narrows it by {short(max(gain, 0), 2)} (Monte Carlo error {short(error, 1)})"
     if at_least is not None:
         return Stop(
-            True,
-            f"no run{within} narrows the interval, {short(width)} wide, by {exact(at_least)}{unit}: the best one "
-            f"narrows it by {short(max(gain, 0), 2)} (error {short(error, 1)})",
+            True, f"no run{within} narrows the interval, {short(width)} wide, by {exact(at_least)}{unit}: {told}"
         )
-    return Stop(
-        True,
-        f"no run{within} narrows the interval, {short(width)}{unit} wide, by more than the error of the "
-        f"estimate, {short(LEAST_ERRORS * error, 1)}",
-    )
+    why = f"by more than chance, {exact(LEAST_ERRORS)} Monte Carlo errors"
+    text = f"no run{within} narrows the interval, {short(width)}{unit} wide, {why}: {told}"
+    regrets = [regret for run in allowed if (regret := values[run].regret) is not None]
+    fall, of_fall = max(regrets, default=(0.0, 0.0))
+    if fall > LEAST_ERRORS * of_fall:
+        text += f"; the expected regret falls by {short(fall, 2)} nats per token with the best run (see regret)"
+    return Stop(True, text)
 
 
 def _called(plans: Candidates, run: int) -> str:
@@ -239,4 +278,4 @@ def _called(plans: Candidates, run: int) -> str:
 
 
 def _amount(cost: float, unit: str) -> str:
-    return f"{short(cost, 2)} {unit}"
+    return counted(int(cost), "run") if unit == RUNS else f"{short(cost, 2)} {unit}"

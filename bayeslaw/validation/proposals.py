@@ -59,6 +59,10 @@ class NextRuns:
         Probability of the interval.
     runs : pandas.DataFrame
         The runs of the fit, one row each.
+    cautions : tuple of str
+        Reasons against the answer, its widths and the candidates.
+    budget : float, optional
+        What the batch may cost.
     """
 
     answer: Quantity
@@ -70,6 +74,8 @@ class NextRuns:
     cost_unit: str
     prob: float
     runs: pd.DataFrame
+    cautions: tuple[str, ...] = ()
+    budget: float | None = None
 
     def frame(self) -> pd.DataFrame:
         """Return one row for each candidate.
@@ -89,7 +95,8 @@ class NextRuns:
         """Return candidates, batch and stop rule as plain numbers, texts and lists."""
         chosen, table = (t.astype(object).where(t.notna(), None).to_dict("records") for t in (self.chosen, self.table))
         about = {"question": self.answer.name, "unit": self.unit, "prob": self.prob, "width": self.width}
-        found = {"stop": self.stop.now, "reason": self.stop.text, "chosen": chosen, "candidates": table}
+        found = {"stop": self.stop.now, "reason": self.stop.text, "cautions": [*self.cautions]}
+        found |= {"chosen": chosen, "candidates": table}
         return about | {"cost_unit": self.cost_unit} | found
 
     def _about(self) -> str:
@@ -97,27 +104,34 @@ class NextRuns:
         unit = "" if self.unit == "1" else f" {self.unit}"
         return f"next runs for the {name}: {level(self.prob)} interval of width {short(self.width)}{unit} before them"
 
+    def _best(self, most: int) -> pd.DataFrame:
+        """Return the candidates that narrow the answer most, of those within the budget."""
+        affordable = self.table if self.budget is None else self.table[self.table["cost"] <= self.budget]
+        return affordable.nlargest(most, "reduction")
+
     def _shown(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return a table without errors and values per cost."""
-        return table[[c for c in map(str, table.columns) if not c.endswith(("_error", "_per_cost"))]]
+        """Return a table with the error of the reduction beside it, without other errors and values per cost."""
+        each = zip(table["reduction"], table["reduction_error"], strict=True)
+        told = table.assign(reduction=[f"{short(of, 2)} ± {short(error, 1)}" for of, error in each])
+        return told[[c for c in map(str, table.columns) if not c.endswith(("_error", "_per_cost"))]]
 
     def text(self, most: int = SHOWN) -> str:
-        """Return the best candidates, the batch and the stop rule in words.
+        """Return the best candidates within the budget, the batch, the stop rule and the cautions in words.
 
         Parameters
         ----------
         most : int
             Candidates to show.
         """
-        best = self._shown(self.table.nlargest(most, "reduction"))
-        tables = {"": best, "in order, each with those before it:": self._shown(self.chosen)}
+        tables = {"": self._shown(self._best(most)), "in order, each with those before it:": self._shown(self.chosen)}
         shown = [line for title, t in tables.items() if len(t) for line in (title, _written(t)) if line]
-        return "\n".join([self._about(), *shown, self.stop.text])
+        return "\n".join([self._about(), *shown, self.stop.text, *(f"caution: {one}" for one in self.cautions)])
 
     def __repr__(self) -> str:
         return self.text()
 
     def _repr_html_(self) -> str:
-        best = self.table.nlargest(SHOWN, "reduction") if self.chosen.empty else self.chosen
+        best = self._best(SHOWN) if self.chosen.empty else self.chosen
         table = self._shown(best).to_html(border=0, float_format=short)
-        return f"<p>{html.escape(self._about())}</p>{table}<p>{html.escape(self.stop.text)}</p>"
+        cautions = "".join(f"<p>Caution: {html.escape(one)}</p>" for one in self.cautions)
+        return f"<p>{html.escape(self._about())}</p>{table}<p>{html.escape(self.stop.text)}</p>{cautions}"

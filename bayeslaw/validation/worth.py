@@ -7,6 +7,7 @@ draws have importance weights, and the weighted draws are the answer after the r
 censored at an end. The width of their interval is averaged over outcomes.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,13 +18,18 @@ from scipy.linalg import block_diag
 
 from bayeslaw.validation.outcomes import Outcomes
 
-__all__ = ["Answer", "Surrogate", "Value"]
+__all__ = ["LEAST_ERRORS", "Answer", "Surrogate", "Value"]
 
 OUTCOMES = 32
 """Outcomes of a set of runs, evenly taken from all that are expected."""
 
 GROUPS = 8
 """Parts of the draws whose scatter gives the Monte Carlo error."""
+
+LEAST_ERRORS = 2.0
+"""Monte Carlo errors from 0 up to which a reduction, or information, counts as none. The error of information falls
+with it: a correlation of 4 over the root of the draws is asked for, which none of hundreds of candidates has by chance.
+"""
 
 LEAST_ERROR = 0.02
 """Standard deviation of the error of an outcome, relative to that of what is expected, below which weights fail."""
@@ -46,6 +52,8 @@ class Value:
         By how much the expected regret of the best choice falls (nats per token).
     parts : array
         The reduction by each part of the draws.
+    draws : int
+        The number of draws.
     """
 
     width: tuple[float, float]
@@ -53,12 +61,18 @@ class Value:
     nats: tuple[float, float]
     regret: tuple[float, float] | None
     parts: np.ndarray
+    draws: int
 
     def beyond(self, other: "Value | None") -> tuple[float, float]:
         """Return by how much more the interval shrinks than with other runs, and its Monte Carlo error."""
         if other is None:
             return self.reduction
         return self.reduction[0] - other.reduction[0], _error(self.parts - other.parts)
+
+    def told_beyond(self, other: "Value | None") -> bool:
+        """Whether these runs tell more of the answer than other runs, beyond what chance makes of so many draws."""
+        more = self.nats[0] - (other.nats[0] if other is not None else 0.0)
+        return more > 0 and -math.expm1(-2 * more) > (2 * LEAST_ERRORS) ** 2 / self.draws
 
 
 def _error(parts: np.ndarray) -> float:
@@ -194,7 +208,7 @@ class Surrogate:
         before = float(answer.width.mean())
         if not len(at):
             regret = None if answer.losses is None else (0.0, 0.0)
-            return Value((before, 0.0), (0.0, 0.0), (0.0, 0.0), regret, np.zeros(GROUPS))
+            return Value((before, 0.0), (0.0, 0.0), (0.0, 0.0), regret, np.zeros(GROUPS), answer.draws.shape[1])
         slopes, left = self._left(runs)
         expected = slopes.T @ self.outcomes.centred[:, at].T
         seen = self.outcomes.centred[:, at] + self.outcomes.errors[:, at]
@@ -210,6 +224,7 @@ class Surrogate:
             self._nats(left),
             None if answer.losses is None else self._regret(at, seen),
             parts,
+            answer.draws.shape[1],
         )
 
     def _errors(self, runs: Sequence[int]) -> np.ndarray:

@@ -241,7 +241,7 @@ def test_a_forest_has_every_fit_beside_every_domain():
         plot_forest(fits, "Z", Figure().subplots())
     with pytest.raises(UnknownName, match="validation set of pooled"):
         plot_forest(fits, "E", Figure().subplots(), eval="general")
-    with pytest.raises(RangeError, match="all groups share A in every fit"):
+    with pytest.raises(RangeError, match="A is the same for all groups in every fit"):
         plot_forest(fits, "A", Figure().subplots())
 
 

@@ -203,10 +203,10 @@ def test_the_check_fires_where_priors_move_the_answer():
     assert calm.passed and calm.value < calm.limit / 10
     moved: Any = prior_decides({"card": answer(0.02), "much": answer(0.06)})
     assert not moved.passed and moved.value > moved.limit
-    assert "(much)" in moved.text and "measure more windows" in moved.text
+    assert "with the prior much" in moved.text and "measure more windows" in moved.text
     swayed: Any = prior_decides({"inside": answer(0.02), "longer": answer(0.0005)})
     assert not swayed.passed and swayed.value > swayed.limit
-    with pytest.raises(RangeError, match="at least two"):
+    with pytest.raises(RangeError, match="needs two or more single answers"):
         prior_decides({"card": answer(0.02)})
 
 

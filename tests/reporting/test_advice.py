@@ -163,13 +163,15 @@ def test_without_convergence_nothing_is_recommended(mixing, sizes, tmp_path, mon
     assert "**Act on none of these fits: none has converged.**" in both and "train" not in both
 
 
-def test_several_fits_end_in_one_sentence(sizes, tmp_path, monkeypatch):
+def test_several_fits_begin_with_one_answer(sizes, tmp_path, monkeypatch):
+    both = head(written({"a": sizes, "b": sizes}, tmp_path / "both.md"))
+    assert re.search(r"^\*\*All fits together, each by its weight, answer .*\(.*\)\.\*\*$", both, re.M)
+    assert "- Go by " in both and both.count("train") == 1
     monkeypatch.setattr(advice, "convergence", lambda fit: UNCONVERGED if fit.seconds == 2 else None)
     unmixed = Fit(sizes.model, sizes.idata, sizes.settings, 2.0)
-    text = head(written({"a": sizes, "b": unmixed}, tmp_path / "both.md"))
-    (sentence,) = [line for line in text.splitlines() if line.startswith("**")]
-    assert sentence.startswith("**Go by a, ") and sentence.count("train") == 1
-    assert sentence.endswith("leave out b, not converged.**")
+    one = head(written({"a": sizes, "b": unmixed}, tmp_path / "one.md"))
+    assert "\n**By a, " in one and "\n- Go by a, which predicts held-out runs best: with " in one
+    assert one.count("All fits") == 0 and "\n- Leave out b: not converged.\n" in one
 
 
 @pytest.mark.parametrize("several", [list, tuple, np.asarray, pd.Series])

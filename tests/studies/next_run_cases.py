@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 import bayeslaw as bl
 from bayeslaw import models
@@ -85,7 +86,7 @@ def checkpoints(table: pd.DataFrame, count: int) -> pd.DataFrame:
 def size(fit: Fit, **asked: Any) -> bl.Quantity:
     """Return the model size of the best allocation, in decades."""
     found = fit.allocation(flops=TARGET, **asked)
-    return bl.Quantity("size", np.log10(found.draws.sel(quantity="N", drop=True)), "decades", found.what)
+    return bl.Quantity("size", xr.ufuncs.log10(found.draws.sel(quantity="N", drop=True)), "decades", found.what)
 
 
 def saving(fit: Fit, at_most: dict[str, float], **asked: Any) -> bl.Quantity:

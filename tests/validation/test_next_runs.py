@@ -206,6 +206,60 @@ def test_the_candidates_of_other_laws(name, table_for):
     assert len(table) == len(plans) and (table["nats"] >= 0).all() and table["nats"].max() > 0.05
 
 
+def test_a_law_without_sizes_and_tokens_counts_runs(table_for):
+    fit = stand_in(models.data_mixing, table_for, draws=120)
+    found = fit.next_runs("loss", weight={"books": 0.2, "code": 0.3, "web": 0.5})
+    assert (found.frame()["cost"] == 1).all() and found.cost_unit == "runs"
+    assert str(found.stop).endswith("for 1 run")
+
+
+def test_none_of_hundreds_of_hopeless_candidates_is_chosen(bent):
+    """A small run tells next to nothing of a loss of E alone at a large size; some are lucky with few draws."""
+    few = replace(bent, idata=bent.idata.isel(draw=slice(0, 75)))
+    grid = {"N": np.geomspace(1e3, 3e3, 20), "D": np.geomspace(1e6, 3e6, 20)}
+    values = few.next_runs("loss", candidates=grid, **AT)
+    assert len(values.frame()) == 400 and values.chosen.empty and values.stop
+    assert "by more than chance, 2 Monte Carlo errors: the best one narrows it by" in values.stop.text
+    lucky = values.frame().eval("reduction > 2 * reduction_error")
+    assert lucky.any(), "the width alone would have chosen some"
+
+
+def test_what_speaks_against_the_runs_is_shown_everywhere(bent):
+    far = bent.next_runs("loss", candidates={"N": [1e13], "D": [1e15]}, N=1e12, D=1e13)
+    *own, chosen = far.cautions
+    assert own == [*far.answer.cautions] != [] and chosen.startswith("of the chosen runs, ") and "beyond" in chosen
+    for face in (repr(far), far._repr_html_(), str(far.as_json()["cautions"])):
+        assert "of the chosen runs, " in face
+    budget = bent.next_runs("loss", candidates=GRID, budget=1e19, **AT)
+    assert "100 B" not in repr(budget), "what the budget does not pay is not shown"
+    assert "±" in repr(budget)
+
+
+def test_a_width_at_the_end_of_the_searched_range_is_a_bound(bent):
+    beyond = bent.next_runs("tokens-for", candidates=GRID, N=1e9, loss=1.0)
+    assert beyond.stop.text == "every draw lies at an end of the searched range: ask where the answer lies within it"
+    loss = bent.predict(N=1e9, D=2.8e14).median().item()
+    some = bent.next_runs("tokens-for", candidates=GRID, N=1e9, loss=loss)
+    assert any("at an end of the searched range: the true widths are larger" in c for c in some.cautions)
+
+
+def test_a_batch_is_told_as_a_whole(bent):
+    found = bent.next_runs("loss", candidates={"N": [2e9], "D": [4e10, 8e10, 1.6e11]}, batch=3, budget=1e23, **AT)
+    last = found.chosen.iloc[-1]
+    assert len(found.chosen) > 1
+    assert found.stop.text.startswith(f"these {len(found.chosen)} runs, first a run at N 2 B")
+    assert f"{last['cost']:.2g}".replace("e+", "e") in found.stop.text
+
+
+def test_a_candidate_outside_the_range_is_said(table_for):
+    fit = stand_in(models.cmr_general, table_for, draws=120)
+    grid = {"N": [1e9], "D": [1e10], "domain_share": [0.0, 0.3]}
+    found = fit.next_runs("loss", candidates=grid, D=1e10, domain_share=0.5)
+    assert any(c.startswith("1 candidate outside the range of cmr_general (") for c in found.cautions)
+    inside = fit.next_runs("loss", candidates=grid | {"domain_share": [0.3]}, D=1e10, domain_share=0.5)
+    assert not any("candidate outside" in c for c in inside.cautions)
+
+
 def test_a_question_may_be_a_function(bent):
     asked = bent.next_runs("allocation", candidates=GRID, flops=1e21)
     same = bent.next_runs(partial(bl.Fit.allocation, flops=1e21), candidates=GRID)
@@ -223,6 +277,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "nine runs": ({"batch": 9}, "batch is 9: give how many runs to choose, 1 to 8"),
     "no worth": ({"at_least": 0.0}, "at_least is 0: give the smallest reduction"),
     "no such column of costs": ({"cost": "euros"}, "no column 'euros'"),
+    "a checkpoint twice": (
+        {"candidates": pd.DataFrame({"candidate": ["a"] * 2, "N": [1e9] * 2, "D": [1e10] * 2})},
+        "the candidate 'a' has several rows with D 1e10: give each checkpoint of a run once",
+    ),
+    "two sizes in one run": (
+        {"candidates": pd.DataFrame({"candidate": ["a"] * 2, "N": [1e9, 2e9], "D": [1e10, 2e10]})},
+        "the candidate 'a' has several values of N: the rows of a candidate are checkpoints of one run",
+    ),
     "a missing column": ({"candidates": {"N": [1e9]}}, "no column 'D'"),
 }
 

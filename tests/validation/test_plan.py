@@ -109,7 +109,7 @@ def test_a_plan_says_what_it_does_from_the_start_on(monkeypatch):
     monkeypatch.setattr(first_design, "_fitted", lambda *_: None)
     for progress in (True, False):
         said.clear()
-        with pytest.raises(RefitError, match="cannot be fitted"):
+        with pytest.raises(RefitError, match="cannot be fitted: give it more runs"):
             bl.plan(models.cmr_ratio, "loss", 4, domain_share=0.6, simulations=2, progress=progress)
         drawing, fitting = ("truths drawn from the prior", progress), ("simulated tables fitted", progress)
         assert said == [drawing, "drawn", "a step", "a step", fitting, "a step", "a step"]

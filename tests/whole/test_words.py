@@ -39,7 +39,7 @@ def test_an_exact_fit_misses_by_no_number_of_standard_errors(table_for):
     exact = xr.ufuncs.exp(xr.ufuncs.log(at_rows(fit)).mean(["chain", "draw"])).sel(eval="validation").values
     table = fit.model.runs.sorted_along(fit.model.law.path).table.assign(validation_loss=exact)
     same = replace(fit, model=bl.Model(fit.model.law, replace(fit.model.runs, table=table), monotone=None))
-    assert "not even 0.1 standard errors" in misfit(same).text and " 0.0 standard" not in misfit(same).text
+    assert "below 0.1 standard errors" in misfit(same).text and " 0.0 standard" not in misfit(same).text
 
 
 def test_scores_are_error_rates_whatever_face_shows_them(table_for, tmp_path):
