@@ -190,7 +190,8 @@ def planned(misfit: tuple[str, ...] = (), **columns: Any) -> bl.Plan:
     names = ["L: 9 shares, 6 sizes at half", "6 sizes", "one size"]
     table = pd.DataFrame({"design": names, "width": [1.0, 1.1, 2.0], "runs": 3, "rows": 3, "cost": 3.0})
     table = table.assign(width_error=0.1, covered=1.0, fits=4, behind=[0.0, 0.1, 1.0], behind_error=[0.0, 0.1, 0.1])
-    table = table.assign(**{"narrowing": [1.1, 1.0, 0.1], "narrowing_error": 0.2} | columns)
+    more: dict[str, Any] = {"narrowing": [1.1, 1.0, 0.1], "narrowing_error": 0.2, **columns}
+    table = table.assign(**more)
     return bl.Plan(models.cmr_ratio, "loss", {}, table, 3, "runs", 2.1, 0.15, "nats", 0.9, 4, misfit)
 
 
@@ -225,6 +226,6 @@ def test_the_simulated_misfit_is_named():
     model = first_design._model(models.cmr_ratio, table, {})
     assert found.misfit == tuple(model.processes) and (f"misfit along {along}" in repr(found)) == bool(along)
     assert found.before_error > 0 and found.as_json()["width_before_error"] == found.before_error
-    losses = [c for c in table if c.endswith("_loss")]
+    losses: list[str] = [str(c) for c in table if str(c).endswith("_loss")]
     assert losses and table[losses].isna().all(axis=None), "columns of losses to fill in"
     assert bl.read_runs(table.assign(**dict.fromkeys(losses, 2.5))).loss_columns == losses
