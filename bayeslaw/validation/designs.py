@@ -196,7 +196,7 @@ def _short_of_a_run(law: Law, table: pd.DataFrame) -> float:
 
 def _rounded_up(number: float) -> float:
     """Return a number of two digits that is not smaller."""
-    return float(f"{number * 1.05:.1e}")
+    return float(np.format_float_scientific(number * 1.05, precision=1, unique=False))
 
 
 def _whole(table: pd.DataFrame) -> pd.DataFrame:
