@@ -15,7 +15,7 @@ from bayeslaw.errors import BayeslawError
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.prediction import thinned
 from bayeslaw.reporting.answer import question_of
-from bayeslaw.validation.candidates import spent
+from bayeslaw.validation.candidates import RUNS, spent
 from bayeslaw.validation.neighbourhood import neighbourhood
 from bayeslaw.validation.next_runs import next_runs
 from bayeslaw.validation.proposals import NextRuns
@@ -30,9 +30,6 @@ LEAST_DRAWS = 400
 
 ROWS = 4
 """Candidates that a report shows."""
-
-RUNS = "runs"
-"""The column of costs where a table does not say what runs cost: each is one."""
 
 
 @dataclass(frozen=True)

@@ -201,11 +201,9 @@ def _check_checkpoints(fit: Posterior, table: pd.DataFrame, rows: Sequence[np.nd
     """Refuse a candidate whose rows are not the checkpoints of one run."""
     path = fit.model.law.path
     same = [c for c in (*fit.model.law.columns, *fit.model.design.groups) if c in table and c != path]
-    for each in (one for one in rows if len(one) > 1):
-        some, called = (
-            table.iloc[each],
-            f"the candidate {table[CANDIDATE if CANDIDATE in table else 'run'].iloc[each[0]]!r}",
-        )
+    label = CANDIDATE if CANDIDATE in table else "run"
+    for some in (table.iloc[each] for each in rows if len(each) > 1):
+        called = f"the candidate {some[label].iloc[0]!r}"
         if path in table and some[path].duplicated().any():
             at = exact(some[path][some[path].duplicated()].iloc[0])
             raise DataError(f"{called} has several rows with {path} {at}: give each checkpoint of a run once")
