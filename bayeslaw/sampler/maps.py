@@ -17,6 +17,15 @@ def _cells(unit, terms):  # type: ignore[no-untyped-def]
 
 
 @inner
+def _drops(contrasts, a):  # type: ignore[no-untyped-def]
+    """Return whether an amplitude moves by its term."""
+    for m in range(contrasts.shape[1]):
+        if contrasts[a, m] != 0:
+            return True
+    return False
+
+
+@inner
 def _fall(unit, terms, contrasts, a, p):  # type: ignore[no-untyped-def]
     cells = _cells(unit, terms)
     fall, first = 0.0, (a * terms.shape[1] + p) * cells
@@ -50,7 +59,7 @@ def alone(unit, terms):  # type: ignore[no-untyped-def]
 def place_terms(v, unit, terms, term_weight, level, level_weight, contrasts, logs, bend, mean):  # type: ignore[no-untyped-def]
     """Turn log drops into log amplitudes, then mean losses into levels; return the log Jacobian, NaN without a drop."""
     for a in range(terms.shape[0]):
-        if contrasts[a, 0] != 0:
+        if _drops(contrasts, a):
             for p in range(terms.shape[1]):
                 fall = _fall(unit, terms, contrasts, a, p)
                 if not fall > 0:
@@ -74,7 +83,7 @@ def displace_terms(u, v, unit, terms, term_weight, level, level_weight, contrast
     for p in range(len(level)):
         u[level[p]] += level_weight[p] * _above(v, unit, terms, mean, p)
     for a in range(terms.shape[0]):
-        if contrasts[a, 0] != 0:
+        if _drops(contrasts, a):
             for p in range(terms.shape[1]):
                 u[terms[a, p]] += term_weight[a, p] * math.log(_fall(unit, terms, contrasts, a, p))
 
@@ -103,7 +112,7 @@ def pull_terms(g, v, unit, pull, terms, term_weight, level, level_weight, contra
                 total += mean[m] * unit[first + m]
             g[terms[a, p]] += force * amplitude * total
     for a in range(terms.shape[0]):
-        if contrasts[a, 0] != 0:
+        if _drops(contrasts, a):
             for p in range(points):
                 force = -g[terms[a, p]] * term_weight[a, p] / _fall(unit, terms, contrasts, a, p)
                 for m in range(cells):
@@ -123,7 +132,7 @@ def pull_alone(pull, terms):  # type: ignore[no-untyped-def]
 def log_falls(unit, terms, term_weight, contrasts, found):  # type: ignore[no-untyped-def]
     """Fill in the log drop of every entry's term at unit amplitude; entries without a drop are left alone."""
     for a in range(terms.shape[0]):
-        if contrasts[a, 0] != 0:
+        if _drops(contrasts, a):
             for p in range(terms.shape[1]):
                 found[terms[a, p]] += term_weight[a, p] * math.log(_fall(unit, terms, contrasts, a, p))
 
@@ -133,7 +142,7 @@ def pull_log_falls(by_fall, unit, pull, terms, term_weight, contrasts):  # type:
     """Add the part of a gradient in the log drops to that in the terms."""
     cells = _cells(unit, terms)
     for a in range(terms.shape[0]):
-        if contrasts[a, 0] != 0:
+        if _drops(contrasts, a):
             for p in range(terms.shape[1]):
                 force = by_fall[terms[a, p]] * term_weight[a, p] / _fall(unit, terms, contrasts, a, p)
                 for m in range(cells):
