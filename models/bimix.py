@@ -37,6 +37,7 @@ SMALLEST = 1e-3
             positive(2.0, spread=0.5),
             "nats",
             "loss of endless training on this corpus alone",
+            seen_along="level",
             why="0.9 (code) to 3.5 nats (web text) per token",
         ),
     },
