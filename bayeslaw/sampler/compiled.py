@@ -21,9 +21,11 @@ from bayeslaw.sampler.likelihood import MARGINS, MEASURED, SHAPES
 from bayeslaw.sampler.maps import alone, log_falls, place_terms, pull_alone, pull_log_falls, pull_terms
 from bayeslaw.sampler.misfit import ADD, LAWS, PLACE_WEIGHTS, PULL, PULL_LAWS, PULL_WEIGHTS, law_room, weight_room
 from bayeslaw.sampler.parameters import log_prior, natural
+from bayeslaw.sampler.splits import part, pull_together
 from bayeslaw.sampler.spreads import place_spreads, pull_spreads, pull_totals
 from bayeslaw.sampler.stored import ARGUMENTS, call_part, inner, inner_sums, stored
 from bayeslaw.sampler.table import PLACES, At, count, number_at, reals, reals2, table_at, whole, whole2
+from bayeslaw.sampler.widths import pull_widths, widen
 from bayeslaw.spec.shape import RISE
 
 __all__ = [
@@ -148,13 +150,16 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
         _out_of_frame(table, x, u)
     else:
         _copy(x, u)
+    if mapped:
+        jacobian += widen(table, u)
+        part(table, u)
     _copy(u, v)
     families, parts = count(table, At.family_shape) if mapped else 0, whole(table, At.deviations)
     memory, falls = np.empty(parts[2] if families else 0), np.zeros(size if families else 0)
     c_u, chain_u = np.empty(size if families else 0), np.empty(size if families else 0)
     if families:
         natural(u, scale, low, high, c_u, chain_u)
-        jacobian = place_spreads(table, u, v, c_u, chain_u)
+        jacobian += place_spreads(table, u, v, c_u, chain_u)
         jacobian += call_part(
             parts[0], table_address, u, v, c_u,
             memory, 0,
@@ -228,6 +233,9 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
             chain_u, memory,
         )  # fmt: skip
         pull_totals(table, g, u)
+    if mapped:
+        pull_together(table, g, u)
+        pull_widths(table, g, u)
     if framed:
         _into_frame(table, g, out)
     else:

@@ -28,9 +28,11 @@ from bayeslaw.sampler.compiled import COORDINATES, LIKELIHOOD, TO_PARAMETERS, ev
 from bayeslaw.sampler.conditionals import Conditionals, family_arrays
 from bayeslaw.sampler.density import Density
 from bayeslaw.sampler.maps import alone, displace_terms, log_falls
+from bayeslaw.sampler.splits import Splits
 from bayeslaw.sampler.spreads import Spreads
 from bayeslaw.sampler.table import Tables
 from bayeslaw.sampler.weights import Weights
+from bayeslaw.sampler.widths import Widths
 
 __all__ = ["Coordinates"]
 
@@ -55,12 +57,16 @@ class Coordinates:
         What the measurements say about the weights of the misfit.
     determined : tuple of array, optional
         The weights of cells in the mean loss, and (amplitude, cell) in the drops (`bayeslaw.sampler.determined`).
+    splits, widths : Splits, Widths
+        Drops that move by their sum, and coordinates that are as wide as the noise is large.
     """
 
     density: Density
     conditionals: tuple[Conditionals, ...] = ()
     weights: Weights = Weights()
     determined: tuple[np.ndarray, np.ndarray] | None = None
+    splits: Splits = Splits()
+    widths: Widths = Widths()
 
     @cached_property
     def _levels(self) -> dict[str, np.ndarray]:
@@ -129,10 +135,8 @@ class Coordinates:
     def _locations(self) -> np.ndarray:
         """Entries of population locations on the log scale."""
         parameters = self.density.parameters
-        logs = np.zeros(parameters.size, bool)
-        for block in parameters.values():
-            logs[block.place] = block.prior.distribution == "LogNormal"
-        locations = parameters.parents["mu"][logs]
+        logs = [block.entries for block in parameters.values() if block.prior.distribution == "LogNormal"]
+        locations = parameters.parents["mu"][np.concatenate([np.empty(0, int), *logs])]
         return np.unique(locations[locations >= 0])
 
     @cached_property
@@ -304,16 +308,14 @@ class Coordinates:
         """The arrays of the compiled density (`bayeslaw.sampler.table`)."""
         d, law = self.density, self.density.model.law
         names = ("terms", "term_weight", "level", "level_weight", "contrasts", "logs", "log_bend", "mean")
-        own = dict(zip(names, self.plan, strict=True))
-        blocks = block_arrays([*d.blocks, (law, self.units)])
-        groups = {**family_arrays(self.conditionals), **self._spreads.arrays}
-        return {**d.arrays, **blocks, **own, "locations": self._locations, **self.weights.arrays(), **groups}
+        found = d.arrays | dict(zip(names, self.plan, strict=True)) | {"locations": self._locations}
+        found |= block_arrays([*d.blocks, (law, self.units)]) | family_arrays(self.conditionals) | self._spreads.arrays
+        return found | self.weights.arrays() | self.splits.arrays() | self.widths.arrays()
 
     @cached_property
     def _spreads(self) -> Spreads:
         """The spreads of the populations."""
-        moved = self.plan[0][(self.contrasts != 0).any(axis=1)]
-        return Spreads.of(self.density.parameters, self.conditionals, moved)
+        return Spreads.of(self.density.parameters, self.conditionals, self.plan[0][self.contrasts.any(axis=1)])
 
     @cached_property
     def _table(self) -> Tables:
@@ -335,6 +337,8 @@ class Coordinates:
         for sets in self.conditionals:
             sets.displace(sets.straight(w, c, falls), u, c[sets.spread])
         self.weights.displace(self.density, v, u)
+        self.splits.displace(u)
+        self.widths.displace(u)
         return u
 
     def __call__(self, u: np.ndarray) -> tuple[float, np.ndarray]:

@@ -1,7 +1,6 @@
 """The affine frame of the sampler: axes in which the curvature at the mode is about the identity."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -12,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.special import expit
 
 from bayeslaw.declare.populations import typical
-from bayeslaw.sampler.axes import LEAST_CURVATURE, Axes
+from bayeslaw.sampler.axes import Axes
 from bayeslaw.sampler.compiled import FRAME, FROM_FRAME, evaluate
 from bayeslaw.sampler.conditionals import Conditionals
 from bayeslaw.sampler.coordinates import Coordinates
@@ -29,12 +28,6 @@ __all__ = ["Frame", "conditionals", "first_guess"]
 EM_ROUNDS, ROUNDS_OF_MISFIT = 4, 8
 """Rounds of expectation and maximisation for noise and spreads; with the slopes of a misfit."""
 
-ROUNDS_OF_LEARNING = 2
-"""Rounds in which it is learned what is determined beside a misfit: the first one's coordinates reach further."""
-
-VECTORS = 4
-"""Parameter vectors for every coefficient of the law, by which what is determined beside a misfit is learned."""
-
 
 @dataclass(frozen=True)
 class Frame:
@@ -49,16 +42,9 @@ class Frame:
         """Return the frame at the mode, which is found from a least-squares estimate."""
         v = _mode(density, first_guess(density, estimate))
         sets = conditionals(density, v)
-        coordinates = Coordinates(density, sets)
-        if len(density.weights):
-            smooth = density.expected(v)
-            beside = Coordinates(smooth, (), Weights.near(smooth, v))
-            for _ in range(0 if sets else ROUNDS_OF_LEARNING):
-                known = determined(beside, beside.inverse(v), _around(beside, v))
-                beside = replace(beside, determined=known)
-            coordinates = Coordinates(density, sets, Weights.near(density, v), beside.determined)
-        center = coordinates.inverse(v)
-        return cls.around(coordinates, center)
+        weights = Weights.near(density, v) if len(density.weights) else Weights()
+        coordinates = Coordinates(density, sets, weights) if sets else determined(density, v)
+        return cls.around(coordinates, coordinates.inverse(v))
 
     @classmethod
     def around(cls, coordinates: Coordinates, center: np.ndarray) -> "Frame":
@@ -92,8 +78,9 @@ def _mode(density: Density, v: np.ndarray) -> np.ndarray:
     scale[spreads[spreads >= 0]] = scale[parameters["sigma"].place] = scale[density.weights[:, 2]] = 0.0
     if len(density.weights) and "eval_correlation" in parameters:
         scale[parameters["eval_correlation"].place] = 0.0
+    told = _told(density, v)
     for _ in range(ROUNDS_OF_MISFIT if len(density.weights) else EM_ROUNDS):
-        start, (at, power) = coordinates.inverse(v), _left_open(density, v)
+        start, (at, power) = coordinates.inverse(v), _left_open(density, told[0])
 
         def minus(
             q: np.ndarray, start: np.ndarray = start, at: np.ndarray = at, power: float = power
@@ -105,11 +92,18 @@ def _mode(density: Density, v: np.ndarray) -> np.ndarray:
             return (-value, -gradient * scale) if math.isfinite(value) else (1e10, np.zeros_like(q))
 
         found = minimize(minus, np.zeros_like(v), jac=True, method="L-BFGS-B", options={"maxiter": 500, "maxcor": 50})
-        v = _with_scales(density, coordinates.forward(start + scale * found.x)[0])
+        v = coordinates.forward(start + scale * found.x)[0]
+        told = _told(density, v)
+        v = _with_scales(density, v, *told)
     return v
 
 
-def _left_open(density: Density, v: np.ndarray) -> tuple[np.ndarray, float]:
+def _told(density: Density, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return `learned`, or zeros of a law without a misfit."""
+    return learned(density, v) if len(density.weights) else (np.zeros(len(density.design.evals)), np.zeros_like(v))
+
+
+def _left_open(density: Density, told: np.ndarray) -> tuple[np.ndarray, float]:
     """Return the entry of the run weight, and the power of 1 minus it that the search for a mode misses.
 
     At a run weight of 1 no error is left to single measurements, so that a misfit that meets them all has a density
@@ -117,11 +111,11 @@ def _left_open(density: Density, v: np.ndarray) -> tuple[np.ndarray, float]:
     """
     if not len(density.weights) or "run_weight" not in density.parameters:
         return np.empty(0, int), 0.0
-    return np.r_[density.parameters["run_weight"].place], 0.5 * float(learned(density, v)[0].sum())
+    return np.r_[density.parameters["run_weight"].place], 0.5 * float(told.sum())
 
 
-def _with_scales(density: Density, v: np.ndarray) -> np.ndarray:
-    """Return the vector with noise and spreads at their most probable values given the coefficients."""
+def _with_scales(density: Density, v: np.ndarray, told: np.ndarray, spread_of_weights: np.ndarray) -> np.ndarray:
+    """Return the vector with noise and spreads at their most probable values given the coefficients and `learned`."""
     parameters, c, v = density.parameters, density.parameters.natural(v)[0], v.copy()
     sets, x = conditionals(density, v), _on_population_scale(density, v)
     ev, residual = density.residuals(c)
@@ -130,9 +124,6 @@ def _with_scales(density: Density, v: np.ndarray) -> np.ndarray:
     variance, known = c[first + ev] ** 2, density.design.known_error[density.design.cells["row"], ev] ** 2
     share = variance / (variance + known)
     squared = weight * (residual**2 * share**2 + known * share)  # expected, without the known measurement error
-    told, spread_of_weights = (
-        learned(density, v) if len(density.weights) else (np.zeros(len(density.design.evals)), np.zeros_like(v))
-    )
     squares = {}
     for e, count in enumerate(np.bincount(ev, minlength=len(told))):
         squares[first + e] = list(squared[ev == e] + told[e] * c[first + e] ** 2 / max(count, 1))
@@ -165,27 +156,6 @@ def _correlation(density: Density, ev: np.ndarray, z: np.ndarray) -> float:
     block = density.parameters["eval_correlation"]
     low, high = block.ends
     return float(block.unconstrained(np.clip(products, low + 0.02 * (high - low), high - 0.1 * (high - low))))
-
-
-def _covariance(coordinates: Coordinates, v: np.ndarray) -> np.ndarray:
-    """Return the covariance of the coordinates near the mode, from the curvature there."""
-    at = coordinates.inverse(v)
-    scale = scales(coordinates, at, coordinates.parts)
-    values, vectors = np.linalg.eigh(curvature(coordinates, at, scale, coordinates.parts))
-    inverse = (vectors / np.maximum(np.abs(values), LEAST_CURVATURE)) @ vectors.T
-    return np.asarray(inverse * scale * scale[:, None])
-
-
-def _around(coordinates: Coordinates, v: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield coordinates near the mode that differ from it in the coefficients of the law."""
-    density, at = coordinates.density, coordinates.inverse(v)
-    coefficients = np.unique(density.entries(density.labels))
-    covariance = _covariance(coordinates, v)[np.ix_(coefficients, coefficients)]
-    rng, root = np.random.default_rng(0), np.linalg.cholesky(covariance)
-    for z in rng.normal(size=(VECTORS * len(coefficients), len(coefficients))):
-        moved = at.copy()
-        moved[coefficients] += root @ z
-        yield moved
 
 
 def _most_probable(parameters: Parameters, v: np.ndarray, at: int, total: float, count: int) -> float:
@@ -279,8 +249,7 @@ def _curvature(coordinates: Coordinates, at: np.ndarray) -> tuple[np.ndarray, np
     scale = scales(coordinates, at, parts)
     if not density.model.noise.robust:
         return curvature(coordinates, at, scale, parts), scale
-    expected = density.expected(coordinates.forward(at)[0])
-    smooth = Coordinates(expected, coordinates.conditionals, coordinates.weights, coordinates.determined)
+    smooth = replace(coordinates, density=density.expected(coordinates.forward(at)[0]))
     errors = np.zeros(len(at), bool)
     for name in density.model.noise.priors(len(density.design.evals)):
         errors[density.parameters[name].place] = True

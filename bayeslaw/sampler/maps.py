@@ -19,10 +19,10 @@ def _cells(unit, terms):  # type: ignore[no-untyped-def]
 @inner
 def _drops(contrasts, a):  # type: ignore[no-untyped-def]
     """Return whether an amplitude moves by its term."""
+    found = False
     for m in range(contrasts.shape[1]):
-        if contrasts[a, m] != 0:
-            return True
-    return False
+        found |= contrasts[a, m] != 0
+    return found
 
 
 @inner

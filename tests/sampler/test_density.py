@@ -1,6 +1,7 @@
 """The density the sampler evaluates: against PyMC's own, against central differences and against dense matrices."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,9 @@ from bayeslaw.sampler.error_density import CELL, KEPT, SUMS, begin, close, colle
 from bayeslaw.sampler.frame import conditionals, first_guess
 from bayeslaw.sampler.lanes import LANES
 from bayeslaw.sampler.least_squares import estimate
+from bayeslaw.sampler.maps import alone
+from bayeslaw.sampler.splits import Splits
+from bayeslaw.sampler.widths import Widths
 from bayeslaw.tables.runs import read_runs
 
 TRUTH = dict(E=1.6, A=0.3, alpha=0.3, B=0.05, beta=0.3, eta=1.2, C=0.4, gamma=0.4, eps=0.1)
@@ -339,11 +343,18 @@ def test_a_level_may_have_a_population_of_known_location():
 
 
 # -------------------------------------------------------------------------------------------------------- coordinates
-@pytest.fixture(scope="module", params=["plain", "conditionals"])
+@pytest.fixture(scope="module", params=["plain", "conditionals", "sums and widths"])
 def coordinates(density: Any, request: Any) -> Coordinates:
+    plain = Coordinates(density)
     if request.param == "plain":
-        return Coordinates(density)
-    return Coordinates(density, conditionals(density, vectors(density, 1)[0]))
+        return plain
+    if request.param == "conditionals":
+        return Coordinates(density, conditionals(density, vectors(density, 1)[0]))
+    pairs = np.unique(plain.plan[0][:2, 0])[: 2 * (len(plain.amplitudes) > 1)].reshape(-1, 2)
+    sigma, own = density.parameters["sigma"].place.start, np.unique(density.entries(density.labels))[:4]
+    entries = np.column_stack([own, np.full(len(own), sigma)])
+    widths = Widths(entries, np.linspace(0.2, 0.99, len(own)), plain.inverse(vectors(density, 1)[0])[entries] + 0.1)
+    return replace(plain, splits=Splits(pairs, np.full(len(pairs), 0.3)), widths=widths)
 
 
 def test_there_and_back_again(coordinates):
@@ -368,6 +379,20 @@ def test_the_gradient_in_the_coordinates(coordinates):
         assert value == pytest.approx(coordinates.density(v)[0] + coordinates.forward(u)[1], rel=1e-8)
         expected = differences(lambda x: coordinates(x)[0], u)
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6 * abs(expected).max())
+
+
+def test_an_amplitude_moves_by_its_drop_also_where_the_first_cell_has_no_weight():
+    plain = Coordinates(Density(bl.Model(models.chinchilla, read_runs(grid_of_sizes()), misfit=None)))
+    contrasts = plain.contrasts.copy()
+    contrasts[:, 0] = 0.0
+    found = replace(plain, determined=(plain.plan[-1], contrasts))
+    for v in vectors(plain.density, 2):
+        values = found.evaluate_units(v)
+        alone(values, found.plan[0])
+        falls = (contrasts * values.reshape(3, -1)[:2]).sum(axis=1)
+        own = found.plan[0][:, 0]
+        np.testing.assert_allclose(found.inverse(v)[own], v[own] + np.log(falls))
+        np.testing.assert_allclose(found.forward(found.inverse(v))[0], v)
 
 
 def test_amplitudes_that_their_population_ties_follow_their_exponents():
