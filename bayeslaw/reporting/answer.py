@@ -1,6 +1,6 @@
 """The answer of a report: the question of a study, what its fit answers, and what follows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from inspect import Parameter, signature
 from itertools import product
@@ -42,6 +42,9 @@ __all__ = [
 
 FARTHEST_ADVICE = 10.0
 """A report advises an optimum up to this factor beyond the runs."""
+
+MOST_LOSSES = 3
+"""Losses in the answer's sentence; a table has all."""
 
 LEAST_PROBABILITY = 0.005
 """A sentence leaves out probabilities below this; those above 1 minus this count as certain."""
@@ -178,11 +181,20 @@ def predictions(fit: Posterior) -> Answer:
         about="the predicted loss",
         planned=sizes_of(at),
         evals=tuple(measured),
-        headline="; ".join(
-            f"the {e} loss of the largest run is about {short(mean.median().sel(eval=e))} (measured {short(seen)})"
-            for e, seen in measured.items()
+        headline=_in_a_sentence(
+            [
+                f"the {e} loss of the largest run is about {short(mean.median().sel(eval=e))} (measured {short(seen)})"
+                for e, seen in measured.items()
+            ]
         ),
     )
+
+
+def _in_a_sentence(losses: Sequence[str]) -> str:
+    """Return what is said of the first losses, and how many others there are."""
+    others = len(losses) - MOST_LOSSES
+    left = [f"{others} other {'losses are' if others > 1 else 'loss is'} in the table below"] if others > 0 else []
+    return "; ".join([*losses[:MOST_LOSSES], *left])
 
 
 def plain(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:

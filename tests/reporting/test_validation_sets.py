@@ -6,6 +6,7 @@ import pytest
 import bayeslaw as bl
 from bayeslaw import models
 from bayeslaw.reporting import critical_ratios
+from bayeslaw.reporting.answer import predictions
 from bayeslaw.reporting.ratios import TOGETHER, ratios
 from tests.spec.test_roles import QUESTION, ROLES, STARTED, table
 
@@ -37,3 +38,9 @@ def test_advice_is_that_of_all_together(fit):
 def test_one_set_can_be_asked_for(fit):
     found = critical_ratios(fit, {"eval": "web", "max_rise": 0.01})
     assert "eval" not in found and len(found) == 1
+
+
+def test_the_sentence_of_many_losses_names_the_first_three(fit):
+    found = predictions(fit)
+    assert len(found.table) == 4
+    assert found.headline.count("measured") == 3 and found.headline.endswith("; 1 other loss is in the table below")

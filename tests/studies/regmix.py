@@ -288,7 +288,9 @@ def _simulated(count: int) -> bl.Model:
     shares = rng.dirichlet(np.ones(count), 512)
     table = pd.DataFrame(shares, columns=[f"weight_s{i}" for i in range(count)])
     t = rng.normal(-1, 1, (count, 1))
-    table["loss"] = models.data_mixing(shares.T, c=2.0, t=t) * np.exp(rng.normal(0, 0.005, 512))
+    table["loss"] = models.data_mixing(shares.T, c=2.0, t=t, lack=np.zeros((count, 1))) * np.exp(
+        rng.normal(0, 0.005, 512)
+    )
     return bl.Model(models.data_mixing, bl.read_runs(table), misfit=None)
 
 

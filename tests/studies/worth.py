@@ -15,6 +15,7 @@ from scipy.stats import spearmanr
 
 import bayeslaw as bl
 from bayeslaw import models
+from bayeslaw.base.numbers import amount
 from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.workflow import Fit
 from tests.studies.page import BUILD, Page, convergence
@@ -75,7 +76,7 @@ DESIGNS = {
         {"N": SIZES, "D": [1e9, 5e9, 2e10, 8e10]},
         "loss",
         {"N": 1e10, "D": 2e11},
-        outcomes=10,
+        outcomes=40,
     ),
     "allocation": Design(
         "Nine simulated runs of three sizes, the best size for 1e21 FLOPs",
@@ -168,6 +169,8 @@ def main() -> None:
             f"the {BEST}: **{rank:.2f}**. The estimate is {ratio.min():.2f} to "
             f"{ratio.max():.2f} of that of refits."
         )
+        for column in ("N", "D"):
+            table[column] = table[column].map(amount)
         page.table(table.rename(columns={"width_error": "error", "refits_error": "error "}), 4)
     page.write()
 
