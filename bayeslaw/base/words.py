@@ -23,8 +23,8 @@ CELL = "<{0} style='text-align: left'>{1}</{0}>"
 
 
 def counted(number: int, noun: str) -> str:
-    """Write a number and its noun: 1 run, 2 runs, 2 quantities."""
-    many = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    """Write a number and its noun: 1 run, 2 runs, 2 quantities, 2 losses."""
+    many = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}es" if noun.endswith("s") else f"{noun}s"
     return f"{number} {noun if number == 1 else many}"
 
 

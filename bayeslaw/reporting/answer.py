@@ -12,7 +12,7 @@ import xarray as xr
 
 from bayeslaw.base.intervals import CI_PROB, levels
 from bayeslaw.base.numbers import amount, percent, short, times, with_interval
-from bayeslaw.base.words import place
+from bayeslaw.base.words import counted, place
 from bayeslaw.decisions import DECISIONS
 from bayeslaw.decisions.allocation import of_the_study as allocation_of_the_study
 from bayeslaw.decisions.critical_ratio import CriticalRatio
@@ -31,6 +31,7 @@ __all__ = [
     "Answer",
     "Verdict",
     "columns_of",
+    "in_a_sentence",
     "in_counts",
     "losses_of",
     "plain",
@@ -43,8 +44,8 @@ __all__ = [
 FARTHEST_ADVICE = 10.0
 """A report advises an optimum up to this factor beyond the runs."""
 
-MOST_LOSSES = 3
-"""Losses in the answer's sentence; a table has all."""
+MOST_SAID = 3
+"""Losses or answers in the sentence; a table has all."""
 
 LEAST_PROBABILITY = 0.005
 """A sentence leaves out probabilities below this; those above 1 minus this count as certain."""
@@ -181,20 +182,21 @@ def predictions(fit: Posterior) -> Answer:
         about="the predicted loss",
         planned=sizes_of(at),
         evals=tuple(measured),
-        headline=_in_a_sentence(
+        headline=in_a_sentence(
             [
                 f"the {e} loss of the largest run is about {short(mean.median().sel(eval=e))} (measured {short(seen)})"
                 for e, seen in measured.items()
-            ]
+            ],
+            "loss",
         ),
     )
 
 
-def _in_a_sentence(losses: Sequence[str]) -> str:
-    """Return what is said of the first losses, and how many others there are."""
-    others = len(losses) - MOST_LOSSES
-    left = [f"{others} other {'losses are' if others > 1 else 'loss is'} in the table below"] if others > 0 else []
-    return "; ".join([*losses[:MOST_LOSSES], *left])
+def in_a_sentence(said: Sequence[str], what: str) -> str:
+    """Return what is said of the first answers, and how many others there are."""
+    others = len(said) - MOST_SAID
+    left = [f"{counted(others, f'other {what}')} in the table below"] if others > 0 else []
+    return "; ".join([*said[:MOST_SAID], *left])
 
 
 def plain(fit: Posterior, question: Mapping[str, Any] | None = None) -> Answer:

@@ -1,6 +1,6 @@
 """The one answer of a report of several fits: what each law says, its weight, and the mixture."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -16,7 +16,10 @@ __all__ = ["one_answer"]
 
 
 def one_answer(
-    fits: Mapping[str, Posterior], draws: Mapping[str, Mapping[str, xr.DataArray]], words: Any
+    fits: Mapping[str, Posterior],
+    draws: Mapping[str, Mapping[str, xr.DataArray]],
+    words: Callable[[xr.DataArray], str],
+    about: Callable[[xr.DataArray], str],
 ) -> dict[str, Any]:
     """Return the answers that all fits give, stacked, as the template of several fits names them.
 
@@ -26,11 +29,11 @@ def one_answer(
         The fits by their names.
     draws : mapping
         Of every answer in words, its draws by fit.
-    words : callable
-        Turns draws into median and interval in words.
+    words, about : callable
+        Turn draws into median and interval in words, and into the rounded median.
     """
     shared = {what: each for what, each in draws.items() if len(each) == len(fits)}
-    found: dict[str, Any] = {"stacked": None, "weights": {}, "agreement": [], "unstacked": ""}
+    found: dict[str, Any] = {"stacked": None, "together": {}, "weights": {}, "agreement": [], "unstacked": ""}
     if not shared:
         return found
     try:
@@ -47,7 +50,14 @@ def one_answer(
         for what, s in stacks.items()
     ]
     agreement = [(what, _check(s)) for what, s in stacks.items()]
-    return found | {"stacked": pd.DataFrame(rows), "weights": weights, "agreement": _failed_or_first(agreement)}
+    together = {what: about(s.mixture.draws) for what, s in stacks.items()}
+    stacked = pd.DataFrame(rows)
+    return found | {
+        "stacked": stacked,
+        "together": together,
+        "weights": weights,
+        "agreement": _failed_or_first(agreement),
+    }
 
 
 def _check(stack: Stack) -> CheckResult:

@@ -10,7 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from bayeslaw.base.intervals import CI_PROB
-from bayeslaw.base.numbers import short
+from bayeslaw.base.numbers import amount, short
 from bayeslaw.base.progress import Bar
 from bayeslaw.checks import CheckResult
 from bayeslaw.errors import BayeslawError, RangeError
@@ -20,7 +20,7 @@ from bayeslaw.plots.style import plain, quantiles
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Quantity
 from bayeslaw.reporting.advice import NOT_CONVERGED, advised, converged, go_by, to_do
-from bayeslaw.reporting.answer import Answer, Verdict, in_counts
+from bayeslaw.reporting.answer import Answer, Verdict, in_a_sentence, in_counts
 from bayeslaw.reporting.content import answer, checks_of
 from bayeslaw.reporting.figures import Picture
 from bayeslaw.reporting.one_answer import one_answer
@@ -62,7 +62,7 @@ def several(fits: Mapping[str, Posterior], question: Mapping[str, Any] | None, b
     best, (spread, agree) = None if comparison is None else str(comparison["fit"][0]), _spread(draws)
     usable = converged(fits)
     chosen = go_by(usable, answers, best)
-    together = one_answer(fits, draws, _words)
+    together = one_answer(fits, draws, _words, _about)
     titles = dict.fromkeys(found.title or found.question for found in answers.values())
     verdict = answers[chosen or next(iter(fits))].verdict
     if verdict.colour != "red" and not agree:
@@ -76,7 +76,7 @@ def several(fits: Mapping[str, Posterior], question: Mapping[str, Any] | None, b
         "questions": list(dict.fromkeys(found.question for found in answers.values())),
         "table": _side_by_side(draws, list(fits)),
         "spread": spread,
-        "headline": _headline(usable, answers, chosen, together["stacked"]),
+        "headline": _headline(usable, answers, chosen, together["together"]),
         "actions": to_do(usable, answers, best),
         "cautions": {
             c: [n for n, a in answers.items() if c in a.cautions] for a in answers.values() for c in a.cautions
@@ -103,16 +103,19 @@ def several(fits: Mapping[str, Posterior], question: Mapping[str, Any] | None, b
     }
 
 
-def _headline(
-    usable: list[str], answers: Mapping[str, Answer], chosen: str | None, stacked: pd.DataFrame | None
-) -> str:
+def _headline(usable: list[str], answers: Mapping[str, Answer], chosen: str | None, together: Mapping[str, str]) -> str:
     """Return the answer of all fits together, if all have converged, or else that of the one to go by."""
     if chosen is None:
         return NOT_CONVERGED
-    if stacked is not None and len(usable) == len(answers):
-        said = zip(stacked["stacked"], stacked["answer"], strict=True)
-        return "all fits together, each by its weight, answer " + "; ".join(f"{words} ({what})" for words, what in said)
+    if together and len(usable) == len(answers):
+        said = in_a_sentence([f"{what} about {middle}" for what, middle in together.items()], "answer")
+        return f"all fits together, each by its weight: {said}"
     return f"by {chosen}, {answers[chosen].headline or 'losses can be predicted'}"
+
+
+def _about(draws: xr.DataArray) -> str:
+    middle = float(draws.median())
+    return amount(middle, 2) if middle >= LEAST_COUNT else short(middle)
 
 
 def _words(draws: xr.DataArray) -> str:

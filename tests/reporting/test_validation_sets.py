@@ -43,4 +43,4 @@ def test_one_set_can_be_asked_for(fit):
 def test_the_sentence_of_many_losses_names_the_first_three(fit):
     found = predictions(fit)
     assert len(found.table) == 4
-    assert found.headline.count("measured") == 3 and found.headline.endswith("; 1 other loss is in the table below")
+    assert found.headline.count("measured") == 3 and found.headline.endswith("; 1 other loss in the table below")
