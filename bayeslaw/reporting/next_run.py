@@ -12,6 +12,7 @@ from bayeslaw.base.numbers import percent, short
 from bayeslaw.base.words import place
 from bayeslaw.decisions.study import study_of
 from bayeslaw.errors import BayeslawError
+from bayeslaw.posterior.convergence import convergence
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.prediction import thinned
 from bayeslaw.reporting.answer import question_of
@@ -54,9 +55,12 @@ class NextRun:
 def next_run(fit: Posterior, question: Mapping[str, Any] | None = None) -> NextRun | None:
     """Return which run narrows the answer of a report most, at the cost of its dearest run; None if none can be told.
 
-    The candidates are the settings of the runs and one step beyond; of several model sizes the largest is asked about.
+    A fit that has not converged names none. The candidates are the settings of the runs and one step beyond; of several
+    model sizes the largest is asked about.
     """
     if (study := study_of(fit)).question is None or fit.draws < LEAST_DRAWS or fit.method in ("mle", "prior"):
+        return None
+    if (mixing := convergence(fit)) is not None and mixing.remedy:
         return None
     decision, own = study.question
     asked = dict(own) | question_of(decision.name, question)

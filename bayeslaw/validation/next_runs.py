@@ -20,6 +20,7 @@ from bayeslaw.posterior.losses import predict
 from bayeslaw.posterior.prediction import thinned
 from bayeslaw.posterior.quantity import Censored, Quantity
 from bayeslaw.spec.ranges import ranges
+from bayeslaw.tables.mixtures import PREFIX
 from bayeslaw.validation.batches import chosen_runs, up_to_each, with_values
 from bayeslaw.validation.candidates import CANDIDATE, RUNS, Candidates
 from bayeslaw.validation.neighbourhood import neighbourhood
@@ -37,6 +38,9 @@ LEAST_DRAWS = 64
 
 MOST_RUNS = 8
 """Runs in a batch."""
+
+MOST_SOURCES = 3
+"""Sources of a mixture in a sentence."""
 
 LOSS = "loss"
 """The question for a loss, which is no decision."""
@@ -274,7 +278,17 @@ def _called(plans: Candidates, run: int) -> str:
     labels = {c: v for c, v in row.items() if c in plans.columns and c not in numbers}
     if continued := plans.continued[run]:
         return f"{run_called(continued)} continued to {place({c: v for c, v in numbers.items() if c == 'D'})}"
-    return f"a run at {place(numbers | labels)}" if numbers or labels else f"the candidate in row {run}"
+    shares = {c.removeprefix(PREFIX): float(v) for c, v in row.items() if c.startswith(PREFIX)}
+    at = f" at {place(numbers | labels)}" if numbers or labels else ""
+    return f"a run{at}{_mixed(shares)}" if at or shares else f"the candidate in row {run}"
+
+
+def _mixed(shares: Mapping[str, float]) -> str:
+    """Return the largest shares of a mixture in words, or nothing."""
+    seen = sorted((source for source, share in shares.items() if share > 0), key=lambda source: -shares[source])
+    named = [f"{percent(shares[source])} {source}" for source in seen[:MOST_SOURCES]]
+    rest = [f"{percent(sum(shares[source] for source in seen[MOST_SOURCES:]))} others"]
+    return " on " + ", ".join([*named, *rest * (len(seen) > MOST_SOURCES)]) if named else ""
 
 
 def _amount(cost: float, unit: str) -> str:

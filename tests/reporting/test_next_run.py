@@ -9,6 +9,7 @@ import pytest
 from bayeslaw import models
 from bayeslaw.checks import CheckResult
 from bayeslaw.decisions.study import study_of
+from bayeslaw.posterior.convergence import Convergence
 from bayeslaw.reporting import content, report
 from bayeslaw.reporting.next_run import next_run
 from bayeslaw.validation.candidates import spent
@@ -27,6 +28,12 @@ def test_a_report_says_what_to_run_next(table_for, tmp_path, monkeypatch):
         r"One more run at N (.+?) is expected to narrow the interval of the allocation from ([\d.]+)", head
     )
     assert said is not None and float(said[2]) > 0 and re.search(r"for [\d.]+ % of the FLOPs spent so far", head)
+
+
+def test_a_fit_that_has_not_converged_names_no_run(sizes, monkeypatch):  # noqa: F811
+    fit = made_up(sizes.model, draws=300)
+    monkeypatch.setattr("bayeslaw.reporting.next_run.convergence", lambda _: Convergence(1.3, 40, 0))
+    assert next_run(fit) is None
 
 
 def test_it_costs_no_more_than_the_dearest_run(sizes):  # noqa: F811

@@ -15,6 +15,7 @@ from bayeslaw import models
 from bayeslaw.errors import BayeslawError
 from bayeslaw.validation.candidates import Candidates
 from bayeslaw.validation.neighbourhood import neighbourhood
+from bayeslaw.validation.next_runs import _mixed
 from bayeslaw.validation.outcomes import Outcomes, outcomes
 from bayeslaw.validation.worth import Answer, Surrogate
 from bayeslaw.workflow import Fit
@@ -328,3 +329,8 @@ def test_the_best_candidates_are_those_that_refits_would_choose(monkeypatch, tmp
     table = worth.compared("allocation", sizes_and_tokens().fit(seed=1, progress=False))
     assert stats.spearmanr(table["width"], table["refits"]).statistic >= 0.9
     assert ((table["width"] / table["refits"]).between(0.9, 1.1)).all()
+
+
+def test_a_mixture_is_named_by_its_largest_sources():
+    assert _mixed({"a": 0.05, "b": 0.5, "c": 0.0, "d": 0.2, "e": 0.25}) == " on 50 % b, 25 % e, 20 % d, 5 % others"
+    assert _mixed({"a": 0.5, "b": 0.5}) == " on 50 % a, 50 % b" and _mixed({}) == ""
