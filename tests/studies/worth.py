@@ -71,7 +71,7 @@ DESIGNS = {
         outcomes=24,
     ),
     "misfit": Design(
-        "The same runs, a law with a misfit, the loss at N 10 B and D 200 B",
+        "Nine simulated runs of three sizes, a law with a misfit, the loss at N 10 B and D 200 B",
         lambda: sizes_and_tokens("scales"),
         {"N": SIZES, "D": [1e9, 5e9, 2e10, 8e10]},
         "loss",
