@@ -21,6 +21,7 @@ from bayeslaw.sampler.likelihood import MARGINS, MEASURED, SHAPES
 from bayeslaw.sampler.maps import alone, log_falls, place_terms, pull_alone, pull_log_falls, pull_terms
 from bayeslaw.sampler.misfit import ADD, LAWS, PLACE_WEIGHTS, PULL, PULL_LAWS, PULL_WEIGHTS, law_room, weight_room
 from bayeslaw.sampler.parameters import log_prior, natural
+from bayeslaw.sampler.softened import harden, pull_softened
 from bayeslaw.sampler.splits import part, pull_together
 from bayeslaw.sampler.spreads import place_spreads, pull_spreads, pull_totals
 from bayeslaw.sampler.stored import ARGUMENTS, call_part, inner, inner_sums, stored
@@ -151,7 +152,7 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
     else:
         _copy(x, u)
     if mapped:
-        jacobian += widen(table, u)
+        jacobian += widen(table, u) + harden(table, u)
         part(table, u)
     _copy(u, v)
     families, parts = count(table, At.family_shape) if mapped else 0, whole(table, At.deviations)
@@ -235,6 +236,7 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
         pull_totals(table, g, u)
     if mapped:
         pull_together(table, g, u)
+        pull_softened(table, g, u)
         pull_widths(table, g, u)
     if framed:
         _into_frame(table, g, out)

@@ -28,6 +28,7 @@ from bayeslaw.sampler.compiled import COORDINATES, LIKELIHOOD, TO_PARAMETERS, ev
 from bayeslaw.sampler.conditionals import Conditionals, family_arrays
 from bayeslaw.sampler.density import Density
 from bayeslaw.sampler.maps import alone, displace_terms, log_falls
+from bayeslaw.sampler.softened import Softened
 from bayeslaw.sampler.splits import Splits
 from bayeslaw.sampler.spreads import Spreads
 from bayeslaw.sampler.table import Tables
@@ -36,11 +37,8 @@ from bayeslaw.sampler.widths import Widths
 
 __all__ = ["Coordinates"]
 
-VARIES = 1.05
-"""Ratio of the ends of a covariate from which on it varies."""
-
-QUANTILES = (0.0, 0.5, 1.0)
-"""Quantiles of a covariate over which terms are averaged; their drop is between the first and the last."""
+VARIES, QUANTILES = 1.05, (0.0, 0.5, 1.0)
+"""Ratio of the ends of a covariate from which on it varies; its quantiles over which terms are averaged, and drop."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,13 +50,13 @@ class Coordinates:
     density : Density
         The density in the parameters.
     conditionals : tuple of Conditionals
-        Pooled coefficients that move by deviations; their numbers change the coordinates, not the posterior.
+        Pooled coefficients that move by deviations.
     weights : Weights
         What the measurements say about the weights of the misfit.
     determined : tuple of array, optional
         The weights of cells in the mean loss, and (amplitude, cell) in the drops (`bayeslaw.sampler.determined`).
-    splits, widths : Splits, Widths
-        Drops that move by their sum, and coordinates that are as wide as the noise is large.
+    splits, widths, softened : Splits, Widths, Softened
+        Drops that move by their sum, coordinates that are as wide as the noise is large, logarithms without a wall.
     """
 
     density: Density
@@ -67,6 +65,7 @@ class Coordinates:
     determined: tuple[np.ndarray, np.ndarray] | None = None
     splits: Splits = Splits()
     widths: Widths = Widths()
+    softened: Softened = Softened()
 
     @cached_property
     def _levels(self) -> dict[str, np.ndarray]:
@@ -310,7 +309,7 @@ class Coordinates:
         names = ("terms", "term_weight", "level", "level_weight", "contrasts", "logs", "log_bend", "mean")
         found = d.arrays | dict(zip(names, self.plan, strict=True)) | {"locations": self._locations}
         found |= block_arrays([*d.blocks, (law, self.units)]) | family_arrays(self.conditionals) | self._spreads.arrays
-        return found | self.weights.arrays() | self.splits.arrays() | self.widths.arrays()
+        return found | self.weights.arrays() | self.splits.arrays() | self.widths.arrays() | self.softened.arrays()
 
     @cached_property
     def _spreads(self) -> Spreads:
@@ -337,8 +336,8 @@ class Coordinates:
         for sets in self.conditionals:
             sets.displace(sets.straight(w, c, falls), u, c[sets.spread])
         self.weights.displace(self.density, v, u)
-        self.splits.displace(u)
-        self.widths.displace(u)
+        for part in (self.splits, self.widths, self.softened):
+            part.displace(u)
         return u
 
     def __call__(self, u: np.ndarray) -> tuple[float, np.ndarray]:

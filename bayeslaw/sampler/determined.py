@@ -20,6 +20,7 @@ from bayeslaw.sampler.coordinates import Coordinates
 from bayeslaw.sampler.density import Density
 from bayeslaw.sampler.differences import curvature, scales
 from bayeslaw.sampler.maps import alone
+from bayeslaw.sampler.softened import Softened
 from bayeslaw.sampler.splits import Splits
 from bayeslaw.sampler.weights import Weights
 from bayeslaw.sampler.widths import Widths
@@ -41,6 +42,9 @@ VECTORS = 4
 STEPS, RENEWED, NEAR, FEWEST = 16, 3, 0.1, 5
 """Steps of a search for a mode; that before which the curvature is taken anew; the last step, in standard deviations;
 how many have to be found."""
+
+LEAST_TOLD = 0.01
+"""Information of the runs on a logarithm, at least."""
 
 RIDGE = 1e-3
 """Of the regression of levels and drops, as a share of the largest singular value."""
@@ -72,7 +76,7 @@ def determined(density: Density, v: np.ndarray) -> Coordinates:
         return coordinates
     else:
         coordinates = _split(coordinates, v)
-    return replace(coordinates, widths=_widths(coordinates, v))
+    return replace(coordinates, widths=_widths(coordinates, v), softened=_softened(coordinates, v))
 
 
 def _weights(coordinates: Coordinates, v: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
@@ -158,13 +162,30 @@ def _widths(coordinates: Coordinates, v: np.ndarray) -> Widths:
     return Widths(entries, share[entries[:, 0]], coordinates.inverse(v)[entries])
 
 
+def _softened(coordinates: Coordinates, v: np.ndarray) -> Softened:
+    """Return the positive coefficients of single sources, with the width that the runs alone would give them."""
+    density = coordinates.density
+    entries = _of_sources(density)
+    if not len(entries):
+        return Softened()
+    told = 1 / np.diag(_covariance(coordinates, v))[entries] - density.parameters.prior_sd[entries] ** -2
+    return Softened(entries, v[entries] - 0.5 * np.log(np.maximum(told, LEAST_TOLD)))
+
+
+def _of_sources(density: Density) -> np.ndarray:
+    """Return the entries of positive coefficients with a value for each source."""
+    law, parameters = density.model.law, density.parameters
+    own = [name for name, c in law.coefficients.items() if c.over and parameters[name].scale == "log"]
+    return np.concatenate([np.empty(0, int), *(parameters[name].entries for name in own)])
+
+
 def _of_one_loss(density: Density) -> np.ndarray:
     """Return the entries of coefficients of the law that shape one loss only, and its number (entry, 2)."""
     entry = density.entries(density.labels)
     losses = np.broadcast_to(density.labels["eval"], entry.shape)
     both = np.unique(np.column_stack([entry.ravel(), losses.ravel()]), axis=0)
     entries, count = np.unique(both[:, 0], return_counts=True)
-    found: np.ndarray = both[np.isin(both[:, 0], entries[count == 1])]
+    found: np.ndarray = both[np.isin(both[:, 0], np.setdiff1d(entries[count == 1], _of_sources(density)))]
     return found
 
 

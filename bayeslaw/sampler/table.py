@@ -25,7 +25,7 @@ At = IntEnum(
     "bent_shape bent_entries bent_numbers spreads spread_unit leader effect "
     "misfit misfit_parts misfit_level misfit_at misfit_basis "
     "weights weight_entries weight_cells sigma_at_mode information follows still "
-    "splits split_weight widened noise_share widened_at "
+    "splits split_weight widened noise_share widened_at softened log_unit "
     "family_shape family_entries family_numbers center axes axes_shape axes_entries axes_kept",
     start=0,
 )

@@ -20,6 +20,7 @@ from bayeslaw.sampler.frame import conditionals, first_guess
 from bayeslaw.sampler.lanes import LANES
 from bayeslaw.sampler.least_squares import estimate
 from bayeslaw.sampler.maps import alone
+from bayeslaw.sampler.softened import Softened
 from bayeslaw.sampler.splits import Splits
 from bayeslaw.sampler.widths import Widths
 from bayeslaw.tables.runs import read_runs
@@ -343,7 +344,7 @@ def test_a_level_may_have_a_population_of_known_location():
 
 
 # -------------------------------------------------------------------------------------------------------- coordinates
-@pytest.fixture(scope="module", params=["plain", "conditionals", "sums and widths"])
+@pytest.fixture(scope="module", params=["plain", "conditionals", "sums, widths and softened logs"])
 def coordinates(density: Any, request: Any) -> Coordinates:
     plain = Coordinates(density)
     if request.param == "plain":
@@ -354,7 +355,10 @@ def coordinates(density: Any, request: Any) -> Coordinates:
     sigma, own = density.parameters["sigma"].place.start, np.unique(density.entries(density.labels))[:4]
     entries = np.column_stack([own, np.full(len(own), sigma)])
     widths = Widths(entries, np.linspace(0.2, 0.99, len(own)), plain.inverse(vectors(density, 1)[0])[entries] + 0.1)
-    return replace(plain, splits=Splits(pairs, np.full(len(pairs), 0.3)), widths=widths)
+    logs = np.concatenate([b.entries for b in density.parameters.values() if b.scale == "log"])
+    logs = np.setdiff1d(logs, [*own, *pairs.ravel(), *plain.plan[0].ravel(), sigma])[:3]
+    softened = Softened(logs, np.array([-2.0, 0.5, 3.0])[: len(logs)])
+    return replace(plain, splits=Splits(pairs, np.full(len(pairs), 0.3)), widths=widths, softened=softened)
 
 
 def test_there_and_back_again(coordinates):
