@@ -21,19 +21,21 @@ def one_answer(
     words: Callable[[xr.DataArray], str],
     about: Callable[[xr.DataArray], str],
 ) -> dict[str, Any]:
-    """Return the answers that all fits give, stacked, as the template of several fits names them.
+    """Return the answers that all these fits give, stacked, as the template of several fits names them.
 
     Parameters
     ----------
     fits : mapping
-        The fits by their names.
+        The fits that have converged, by their names.
     draws : mapping
         Of every answer in words, its draws by fit.
     words, about : callable
         Turn draws into median and interval in words, and into the rounded median.
     """
-    shared = {what: each for what, each in draws.items() if len(each) == len(fits)}
     found: dict[str, Any] = {"stacked": None, "together": {}, "weights": {}, "agreement": [], "unstacked": ""}
+    shared = {what: each for what, each in draws.items() if len(each) == len(fits)}
+    if len(fits) < 2:
+        return found | {"unstacked": "fewer than two of the fits have converged"}
     if not shared:
         return found
     try:
@@ -50,11 +52,9 @@ def one_answer(
         for what, s in stacks.items()
     ]
     agreement = [(what, _check(s)) for what, s in stacks.items()]
-    together = {what: about(s.mixture.draws) for what, s in stacks.items()}
-    stacked = pd.DataFrame(rows)
     return found | {
-        "stacked": stacked,
-        "together": together,
+        "stacked": pd.DataFrame(rows),
+        "together": {what: about(s.mixture.draws) for what, s in stacks.items()},
         "weights": weights,
         "agreement": _failed_or_first(agreement),
     }

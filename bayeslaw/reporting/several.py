@@ -62,7 +62,8 @@ def several(fits: Mapping[str, Posterior], question: Mapping[str, Any] | None, b
     best, (spread, agree) = None if comparison is None else str(comparison["fit"][0]), _spread(draws)
     usable = converged(fits)
     chosen = go_by(usable, answers, best)
-    together = one_answer(fits, draws, _words, _about)
+    of_usable = {what: {name: own for name, own in each.items() if name in usable} for what, each in draws.items()}
+    together = one_answer({name: fits[name] for name in usable}, of_usable, _words, _about)
     titles = dict.fromkeys(found.title or found.question for found in answers.values())
     verdict = answers[chosen or next(iter(fits))].verdict
     if verdict.colour != "red" and not agree:
@@ -104,12 +105,13 @@ def several(fits: Mapping[str, Posterior], question: Mapping[str, Any] | None, b
 
 
 def _headline(usable: list[str], answers: Mapping[str, Answer], chosen: str | None, together: Mapping[str, str]) -> str:
-    """Return the answer of all fits together, if all have converged, or else that of the one to go by."""
+    """Return the answer of the fits that have converged, or else that of the one to go by."""
     if chosen is None:
         return NOT_CONVERGED
-    if together and len(usable) == len(answers):
+    if together:
         said = in_a_sentence([f"{what} about {middle}" for what, middle in together.items()], "answer")
-        return f"all fits together, each by its weight: {said}"
+        which = "all fits" if len(usable) == len(answers) else ", ".join(usable)
+        return f"{which} together, each by its weight: {said}"
     return f"by {chosen}, {answers[chosen].headline or 'losses can be predicted'}"
 
 

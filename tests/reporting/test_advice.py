@@ -169,9 +169,11 @@ def test_several_fits_begin_with_one_answer(sizes, tmp_path, monkeypatch):
     assert "- Go by " in both and both.count("train") == 1
     monkeypatch.setattr(advice, "convergence", lambda fit: UNCONVERGED if fit.seconds == 2 else None)
     unmixed = Fit(sizes.model, sizes.idata, sizes.settings, 2.0)
-    one = head(written({"a": sizes, "b": unmixed}, tmp_path / "one.md"))
+    text = written({"a": sizes, "b": unmixed}, tmp_path / "one.md")
+    one = head(text)
+    assert "There is none. Fewer than two of the fits have converged." in section(text, "One answer of all")
     assert "\n**By a, " in one and "\n- Go by a, which predicts held-out runs best: with " in one
-    assert one.count("All fits") == 0 and "\n- Leave out b: not converged.\n" in one
+    assert one.count("together") == 0 and "\n- Leave out b: not converged.\n" in one
 
 
 @pytest.mark.parametrize("several", [list, tuple, np.asarray, pd.Series])
