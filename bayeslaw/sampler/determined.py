@@ -149,14 +149,8 @@ def _split(coordinates: Coordinates, v: np.ndarray) -> Coordinates:
 
 
 def _widths(coordinates: Coordinates, v: np.ndarray) -> Widths:
-    """Return the coefficients of one loss whose variance near the mode is, in part, that of its noise.
-
-    There are none where errors are correlated along runs: a long correlation makes sigma large, and not the
-    coefficients uncertain.
-    """
+    """Return the coefficients of one loss whose variance near the mode is, in part, that of its noise."""
     density, sigma = coordinates.density, coordinates.density.parameters["sigma"].place
-    if "correlation_length" in density.parameters:
-        return Widths()
     low, high = v.copy(), v.copy()
     low[sigma] -= NOISE
     high[sigma] += NOISE
