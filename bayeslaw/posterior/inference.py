@@ -22,7 +22,7 @@ def fit(
     *,
     draws: int = 1000,
     chains: int = 4,
-    seed: int = 1,
+    seed: int = 0,
     tune: int = 300,
     target_accept: float = 0.95,
     cores: int | None = None,

@@ -62,20 +62,17 @@ class _Modes:
 def determined(density: Density, v: np.ndarray) -> Coordinates:
     """Return the coordinates of a law without populations, near the mode.
 
-    What is determined beside a misfit is learned without outliers.
+    What is determined beside a misfit is learned without outliers; of a law alone, mean and drops are.
     """
-    coordinates = Coordinates(density)
-    if len(density.weights):
-        smooth = density.expected(v)
-        coordinates = Coordinates(smooth, weights=Weights.near(smooth, v))
-        for _ in range(ROUNDS_OF_LEARNING):
-            learned = _weights(coordinates, v)
-            coordinates = _split(replace(coordinates, determined=learned, splits=Splits()), v)
-        coordinates = replace(coordinates, density=density, weights=Weights.near(density, v))
-    elif coordinates.of_groups.any():
-        return coordinates
-    else:
-        coordinates = _split(coordinates, v)
+    if not len(density.weights):
+        coordinates = Coordinates(density)
+        return replace(coordinates, softened=_softened(coordinates, v))
+    smooth = density.expected(v)
+    coordinates = Coordinates(smooth, weights=Weights.near(smooth, v))
+    for _ in range(ROUNDS_OF_LEARNING):
+        learned = _weights(coordinates, v)
+        coordinates = _split(replace(coordinates, determined=learned, splits=Splits()), v)
+    coordinates = replace(coordinates, density=density, weights=Weights.near(density, v))
     return replace(coordinates, widths=_widths(coordinates, v), softened=_softened(coordinates, v))
 
 

@@ -141,7 +141,7 @@ def evaluate(
     *,
     draws: int = 500,
     chains: int = 4,
-    seed: int = 1,
+    seed: int = 0,
     prob: float = CI_PROB,
     folder: str | Path | None = None,
     jobs: int = 1,
