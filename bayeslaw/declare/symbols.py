@@ -34,8 +34,9 @@ class Coefficient(Described):
         Prior median of the standard deviation between groups of a pooled coefficient (log scale if positive).
     seen_along : str, optional
         For an amplitude, which enters the law linearly: the covariate along which its term changes the loss;
-        ``"level"`` for the additive constant. The sampler moves that change, or the mean loss, in its place. Of a law
-        without shares of a mixture they are found by themselves if no coefficient states one.
+        ``"level"`` for the additive constant, or for the constant beside the terms in a factor. The sampler moves that
+        change, or the mean loss, in its place. Of a law without shares of a mixture they are found by themselves if no
+        coefficient states one.
     over : str, optional
         A dim of the covariates with one value of the coefficient per label, for example ``"source"``.
     floor : bool
