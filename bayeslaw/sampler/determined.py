@@ -43,6 +43,9 @@ STEPS, RENEWED, NEAR, FEWEST = 16, 3, 0.1, 5
 """Steps of a search for a mode; that before which the curvature is taken anew; the last step, in standard deviations;
 how many have to be found."""
 
+FEW = 3
+"""Losses for every coefficient below which the noise of a law alone may be next to nothing."""
+
 LEAST_TOLD = 0.01
 """Information of the runs on a logarithm, at least."""
 
@@ -66,7 +69,9 @@ def determined(density: Density, v: np.ndarray) -> Coordinates:
     """
     if not len(density.weights):
         coordinates = Coordinates(density)
-        return replace(coordinates, softened=_softened(coordinates, v))
+        few = len(density.design.log_loss) < FEW * len(np.unique(density.entries(density.labels)))
+        widths = _widths(coordinates, v) if few and not coordinates.of_groups.any() else Widths()
+        return replace(coordinates, widths=widths, softened=_softened(coordinates, v))
     smooth = density.expected(v)
     coordinates = Coordinates(smooth, weights=Weights.near(smooth, v))
     for _ in range(ROUNDS_OF_LEARNING):

@@ -63,7 +63,7 @@ def in_nats() -> tuple[np.ndarray, np.ndarray]:
 
 def beyond(factor: float, **settings: Any) -> tuple[np.ndarray, np.ndarray]:
     """Mean and sd of losses, far enough beyond the runs that the priors have a part in them, in nats."""
-    fit = model(factor, **settings).fit(draws=500, chains=2, seed=3, progress=False)
+    fit = model(factor, **settings).fit(draws=2000, chains=4, seed=3, progress=False)
     losses = fit.predict(N=[3e9, 7e10], D=[2e10, 1e12]).draws / factor
     return losses.mean(("chain", "draw")).values.ravel(), losses.std(("chain", "draw")).values.ravel()
 
