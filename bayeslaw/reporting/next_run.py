@@ -86,9 +86,10 @@ def _said(found: NextRuns, budget: float, total: float | None, asked: Mapping[st
     else:
         first = found.chosen.iloc[0]
         share = "" if total is None else f", for {percent(first['cost'] / total)} of the FLOPs spent so far"
-        run = found.stop.text.split(" would narrow")[0].removeprefix("a run")
+        run = found.stop.text.split(" would narrow")[0]
+        run = f"one more {run.removeprefix('a ')}" if run.startswith("a run") else run
         sentence = (
-            f"one more run{run} is expected to narrow the interval of the {name} from {short(found.width)} to "
+            f"{run} is expected to narrow the interval of the {name} from {short(found.width)} to "
             f"{short(first['width'])}{unit}{share}"
         )
     within = found.table[found.table["cost"] <= budget].nlargest(ROWS, "reduction")

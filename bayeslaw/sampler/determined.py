@@ -65,13 +65,17 @@ class _Modes:
 def determined(density: Density, v: np.ndarray) -> Coordinates:
     """Return the coordinates of a law without populations, near the mode.
 
-    What is determined beside a misfit is learned without outliers; of a law alone, mean and drops are.
+    What is determined beside a misfit is learned without outliers. Of a law alone, mean and drops are; where its losses
+    are few, their widths follow the noise, but not those of mixtures, for which that was worse.
     """
     if not len(density.weights):
         coordinates = Coordinates(density)
+        if coordinates.of_groups.any():
+            return coordinates
+        if (softened := _softened(coordinates, v)).entries.size:
+            return replace(coordinates, softened=softened)
         few = len(density.design.log_loss) < FEW * len(np.unique(density.entries(density.labels)))
-        widths = _widths(coordinates, v) if few and not coordinates.of_groups.any() else Widths()
-        return replace(coordinates, widths=widths, softened=_softened(coordinates, v))
+        return replace(coordinates, widths=_widths(coordinates, v)) if few else coordinates
     smooth = density.expected(v)
     coordinates = Coordinates(smooth, weights=Weights.near(smooth, v))
     for _ in range(ROUNDS_OF_LEARNING):
@@ -239,8 +243,10 @@ def _contrasts(coordinates: Coordinates, modes: _Modes) -> np.ndarray:
         unit = sum(modes.terms[0, number] @ found[number] for number in together)
         each = np.hstack([x @ own for x, own in zip(values, falls, strict=True)])
         weight = nnls(each / np.tile(unit, len(modes.terms))[:, None], np.ones(len(each)))[0]
-        for number, own, by in zip(together, falls, np.split(weight, len(together)), strict=True):
-            found[number] = own @ by
+        parts = np.split(weight, len(together))
+        if all(by.any() for by in parts):  # a drop without weights would not be moved by it
+            for number, own, by in zip(together, falls, parts, strict=True):
+                found[number] = own @ by
     return found
 
 
