@@ -60,9 +60,10 @@ def prior_sensitivity(fit: Posterior) -> CheckResult | None:
         for name, z in in_prior_units(fit).items()
         if (evals := [e for e in z["eval"].values if abs(z.sel(eval=e).mean(SAMPLE)).max() > MOST_SURPRISE])
     ]
-    ruled = table[(table["likelihood"] < SENSITIVE) & (table["prior"] > SENSITIVE)]
-    if len(ruled):
-        worst = ruled.sort_values("prior").iloc[-1]
+    ruled = (table["likelihood"] < SENSITIVE) & (table["prior"] > SENSITIVE)
+    beyond = set(asked["of_eval"].values[ruled if ruled.any() else table["shift"] > MOST_MOVED])
+    if ruled.any():
+        worst = table[ruled].sort_values("prior").iloc[-1]
         value, limit = worst["prior"], SENSITIVE
         text = f"the prior on {worst['strongest']} decides {worst.name}, and the data add little"
     else:
@@ -78,6 +79,7 @@ def prior_sensitivity(fit: Posterior) -> CheckResult | None:
         limit,
         text + (f"; prior and data disagree about {', '.join(apart)}" if apart else ""),
         "check that prior against what you know, set it with priors=, or measure more",
+        () if "" in beyond else sorted(beyond),  # a decision may rest on any loss
     )
 
 

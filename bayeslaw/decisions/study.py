@@ -69,10 +69,11 @@ class Study:
 
         The critical ratios at which the general loss does not rise (if the law and the runs have one), and the mean
         losses at the end of every run that was measured within the law's range. The coordinate ``decision`` names the
-        decision, or is empty for a loss; ``measured_in`` names the run of a loss.
+        decision, or is empty for a loss; ``measured_in`` names the run of a loss, and ``of_eval`` its validation set.
         """
-        names, decisions, runs, draws = zip(*self._ratios(), *self._losses(), strict=True)
-        labels = {"answer": list(names), "decision": ("answer", list(decisions)), "measured_in": ("answer", list(runs))}
+        names, decisions, runs, evals, draws = zip(*self._ratios(), *self._losses(), strict=True)
+        of = {"decision": decisions, "measured_in": runs, "of_eval": evals}
+        labels = {"answer": list(names), **{label: ("answer", list(values)) for label, values in of.items()}}
         joined: xr.DataArray = xr.concat(draws, "answer", coords="minimal").transpose(*SAMPLE, "answer")
         return joined.assign_coords(labels)
 
@@ -80,12 +81,12 @@ class Study:
         """Return `answers` at the draws of a thinned fit."""
         return self.answers.sel(draw=thinned.posterior["draw"])
 
-    def _ratios(self) -> Iterator[tuple[str, str, str, xr.DataArray]]:
+    def _ratios(self) -> Iterator[tuple[str, str, str, str, xr.DataArray]]:
         if self.critical_ratio is not None:
             for at, draws in elements(self.critical_ratio.draws):
-                yield f"the critical ratio{f' at {place(at)}' if at else ''}", "critical_ratio", "", draws
+                yield f"the critical ratio{f' at {place(at)}' if at else ''}", "critical_ratio", "", "", draws
 
-    def _losses(self) -> Iterator[tuple[str, str, str, xr.DataArray]]:
+    def _losses(self) -> Iterator[tuple[str, str, str, str, xr.DataArray]]:
         design, law, found = self.fit.model.design, self.fit.model.law, {}
         run = pd.Series(design.rows["run"].values)
         last = np.flatnonzero(~run.duplicated(keep="last"))
@@ -95,8 +96,9 @@ class Study:
         for row in range(len(last)):
             at = {c: ends.rows[c].isel(row=row).item() for c in labels if c != law.path}
             for e in np.flatnonzero(ends.measured.values[row]):
-                name = f"the {self.fit.evals[e]} loss{f' at {place(at)}' if at else ''}"
-                found[name] = name, "", str(run[last[row]]), losses.isel(row=row, eval=e).reset_coords(drop=True)
+                of, draws = self.fit.evals[e], losses.isel(row=row, eval=e).reset_coords(drop=True)
+                name = f"the {of} loss{f' at {place(at)}' if at else ''}"
+                found[name] = name, "", str(run[last[row]]), of, draws
         yield from found.values()
 
 

@@ -17,14 +17,25 @@ from numba import types
 
 from bayeslaw.sampler.bends import bend, pull_back_bend
 from bayeslaw.sampler.blocks import law_on_block, pull_back
+from bayeslaw.sampler.deviations import place_families, pull_back_families
 from bayeslaw.sampler.likelihood import MARGINS, MEASURED, SHAPES
 from bayeslaw.sampler.maps import alone, log_falls, place_terms, pull_alone, pull_log_falls, pull_terms
-from bayeslaw.sampler.misfit import ADD, LAWS, PLACE_WEIGHTS, PULL, PULL_LAWS, PULL_WEIGHTS, law_room, weight_room
+from bayeslaw.sampler.misfit import (
+    ADD,
+    LAWS,
+    PARTS,
+    PLACE_WEIGHTS,
+    PULL,
+    PULL_LAWS,
+    PULL_WEIGHTS,
+    law_room,
+    weight_room,
+)
 from bayeslaw.sampler.parameters import log_prior, natural
 from bayeslaw.sampler.softened import harden, pull_softened
 from bayeslaw.sampler.splits import part, pull_together
 from bayeslaw.sampler.spreads import place_spreads, pull_spreads, pull_totals
-from bayeslaw.sampler.stored import ARGUMENTS, call_part, inner, inner_sums, stored
+from bayeslaw.sampler.stored import ARGUMENTS, ahead, call_part, inner, inner_sums, stored
 from bayeslaw.sampler.table import PLACES, At, count, number_at, reals, reals2, table_at, whole, whole2
 from bayeslaw.sampler.widths import pull_widths, widen
 from bayeslaw.spec.shape import RISE
@@ -38,6 +49,7 @@ __all__ = [
     "SIGNATURE",
     "TO_PARAMETERS",
     "address",
+    "compile_ahead",
     "evaluate",
     "gradient_of_errors",
 ]
@@ -251,6 +263,15 @@ def log_density(size, x_address, gradient_address, value_address, table_address)
 
 SIGNATURE = types.int64(types.int64, *(types.int64,) * 4)
 """A size and four addresses, as nutpie calls functions."""
+
+
+def compile_ahead(populations: bool, misfit: bool) -> None:
+    """Let other processes compile the density and its larger parts, unless they lie on disk."""
+    ahead([log_density], SIGNATURE)
+    if populations:
+        ahead([place_families, pull_back_families])
+    if misfit:
+        ahead(PARTS)
 
 
 def address() -> int:

@@ -25,8 +25,10 @@ from bayeslaw.sampler.weights import Weights, learned
 
 __all__ = ["Frame", "conditionals", "first_guess"]
 
-EM_ROUNDS, ROUNDS_OF_MISFIT = 4, 8
-"""Rounds of expectation and maximisation for noise and spreads; with the slopes of a misfit."""
+EM_ROUNDS, ROUNDS_OF_MISFIT = 2, 8
+"""Rounds of expectation and maximisation for noise, spreads and locations; with the slopes of a misfit."""
+
+NONE = np.empty(0, int)
 
 
 @dataclass(frozen=True)
@@ -67,35 +69,45 @@ class Frame:
 
 
 def _mode(density: Density, v: np.ndarray) -> np.ndarray:
-    """Return the mode given the noise and the spreads of populations, and these by expectation and maximisation.
+    """Return the mode given noise, spreads and locations of populations, and these by expectation and maximisation.
 
     The joint mode is no guide: the density is unbounded at a spread of 0, and for small tables, which a misfit follows
-    closely, at a noise of 0 and at losses that err alike.
+    closely, at a noise of 0 and at losses that err alike; and it is higher where all groups have gone along a ridge
+    together, to where they differ least.
     """
     coordinates, parameters = Coordinates(density), density.parameters
     scale = scales(coordinates, coordinates.inverse(v), coordinates.parts)
-    spreads = parameters.parents["sigma"]
-    scale[spreads[spreads >= 0]] = scale[parameters["sigma"].place] = scale[density.weights[:, 2]] = 0.0
+    locations, spreads = (np.unique(x[x >= 0]) for x in parameters.parents.values())
+    scale[spreads] = scale[parameters["sigma"].place] = scale[density.weights[:, 2]] = 0.0
     if len(density.weights) and "eval_correlation" in parameters:
         scale[parameters["eval_correlation"].place] = 0.0
+    of_locations = np.zeros_like(scale)
+    of_locations[locations] = scale[locations]
     told = _told(density, v)
     for _ in range(ROUNDS_OF_MISFIT if len(density.weights) else EM_ROUNDS):
-        start, (at, power) = coordinates.inverse(v), _left_open(density, told[0])
-
-        def minus(
-            q: np.ndarray, start: np.ndarray = start, at: np.ndarray = at, power: float = power
-        ) -> tuple[float, np.ndarray]:
-            u = start + scale * q
-            value, gradient = coordinates(u)
-            value -= power * float(np.logaddexp(0.0, u[at]).sum())
-            gradient[at] -= power * expit(u[at])
-            return (-value, -gradient * scale) if math.isfinite(value) else (1e10, np.zeros_like(q))
-
-        found = minimize(minus, np.zeros_like(v), jac=True, method="L-BFGS-B", options={"maxiter": 500, "maxcor": 50})
-        v = coordinates.forward(start + scale * found.x)[0]
+        v = _highest(coordinates, v, scale - of_locations, *_left_open(density, told[0]))
+        if len(locations):
+            v = _highest(coordinates, v, of_locations)
         told = _told(density, v)
         v = _with_scales(density, v, *told)
     return v
+
+
+def _highest(
+    coordinates: Coordinates, v: np.ndarray, scale: np.ndarray, at: np.ndarray = NONE, power: float = 0.0
+) -> np.ndarray:
+    """Return the mode in the coordinates with a scale, with the density times (1 - x) ** power of entries `at`."""
+    start = coordinates.inverse(v)
+
+    def minus(q: np.ndarray) -> tuple[float, np.ndarray]:
+        u = start + scale * q
+        value, gradient = coordinates(u)
+        value -= power * float(np.logaddexp(0.0, u[at]).sum())
+        gradient[at] -= power * expit(u[at])
+        return (-value, -gradient * scale) if math.isfinite(value) else (1e10, np.zeros_like(q))
+
+    found = minimize(minus, np.zeros_like(v), jac=True, method="L-BFGS-B", options={"maxiter": 500, "maxcor": 50})
+    return coordinates.forward(start + scale * found.x)[0]
 
 
 def _told(density: Density, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -110,7 +122,7 @@ def _left_open(density: Density, told: np.ndarray) -> tuple[np.ndarray, float]:
     without bound; integrated over what is fitted, it has none.
     """
     if not len(density.weights) or "run_weight" not in density.parameters:
-        return np.empty(0, int), 0.0
+        return NONE, 0.0
     return np.r_[density.parameters["run_weight"].place], 0.5 * float(told.sum())
 
 

@@ -19,6 +19,7 @@ from bayeslaw.sampler.table import At, count, number_at, reals, table_at, whole,
 __all__ = [
     "ADD",
     "LAWS",
+    "PARTS",
     "PLACE_WEIGHTS",
     "PULL",
     "PULL_LAWS",
@@ -34,8 +35,7 @@ LAWS, PLACE_WEIGHTS, ADD, PULL, PULL_WEIGHTS, PULL_LAWS = range(6)
 
 def misfit_parts(processes: np.ndarray) -> np.ndarray:
     """Return what compiled code knows of the misfit: zeros without processes."""
-    parts = (laws, place_weights, add_misfit, pull_misfit, pull_weights, pull_laws)
-    return np.array([stored(f).address if len(processes) else 0 for f in parts], int)
+    return np.array([stored(f).address if len(processes) else 0 for f in PARTS], int)
 
 
 @inner
@@ -283,3 +283,7 @@ def pull_weights(table_address, u_address, g_address, pull_address, room_address
         done, free = done + n, free + (n + 2) * wide
         from_cell, from_number = from_cell + cells, from_number + n * cells
     return 0.0
+
+
+PARTS = (laws, place_weights, add_misfit, pull_misfit, pull_weights, pull_laws)
+"""The functions whose addresses are in ``misfit_parts``."""

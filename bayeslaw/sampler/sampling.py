@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from bayeslaw.base.progress import bar, shows_bars, working
 from bayeslaw.errors import SamplingError
-from bayeslaw.sampler.compiled import FRAME
+from bayeslaw.sampler.compiled import FRAME, compile_ahead
 from bayeslaw.sampler.density import Density
 from bayeslaw.sampler.frame import Frame
 from bayeslaw.sampler.least_squares import estimate
@@ -44,6 +44,7 @@ def sample(
     """Return posterior draws and sampler statistics, with the groups ``posterior`` and ``sample_stats``."""
     with working("compiling", show=progress):
         density = Density(model)
+        compile_ahead(bool((density.parameters.parents["mu"] >= 0).any()), bool(model.processes))
         frame = Frame.at_mode(density, estimate(model, regularised=True))
 
         def start(seed: int | None) -> np.ndarray:

@@ -6,8 +6,12 @@ needs it.
 
 import hashlib
 import os
+import pickle
+import subprocess
+import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +30,7 @@ __all__ = [
     "ARGUMENTS",
     "PART",
     "address_of",
+    "ahead",
     "call_law",
     "call_part",
     "compiled",
@@ -96,9 +101,41 @@ class _Folder(_CacheLocator):
 CacheImpl._locator_classes.insert(0, _Folder)  # type: ignore[arg-type]
 
 
+_AHEAD: dict[Any, subprocess.Popen[bytes]] = {}
+"""Functions that another process compiles, or has compiled, with the process."""
+
+COMPILE = """
+import pickle, sys
+from bayeslaw.sampler.stored import stored
+functions, signature = pickle.loads(bytes.fromhex(sys.argv[1]))
+for function in functions:
+    stored(function, signature)
+"""
+
+
+def ahead(functions: Sequence[Any], signature: Any = PART) -> None:
+    """Let another process compile those of some functions that do not lie on disk; `stored` waits for it."""
+    if (place := folder()) is None or os.cpu_count() in (None, 1):
+        return
+    missing = [f for f in functions if f not in _AHEAD and not any(place.glob(f"*.{f.__name__}-{_version()}.*.nbi"))]
+    if not missing:
+        return
+    with suppress(OSError):  # what is not compiled ahead is compiled by the process that asks for it
+        process = subprocess.Popen(
+            [sys.executable, "-c", COMPILE, pickle.dumps((missing, signature)).hex()],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        _AHEAD.update(dict.fromkeys(missing, process))
+
+
 @cache
 def stored(function: Any, signature: Any = PART) -> Any:
     """Return a compiled function; it is read from the disk unless a file of this folder has changed."""
+    if function in _AHEAD:
+        _AHEAD.pop(function).wait()
     return compiled(function, _version(), signature)
 
 

@@ -31,6 +31,7 @@ from bayeslaw.decisions.critical_ratio import CriticalRatio
 from bayeslaw.errors import UnknownName
 from bayeslaw.tables.runs import read_runs
 from bayeslaw.workflow import Fit
+from tests import stand_ins
 
 TRUTH = dict(E=1.8, A=0.35, alpha=0.35, B=0.4, beta=0.37)
 
@@ -467,10 +468,27 @@ def test_answers_that_depend_on_the_priors_are_named(good, monkeypatch):
     assert (calm.passed, calm.value, calm.limit) == (True, 0.1, 0.25)
     moved = judged(good, monkeypatch, prior=0.3, shift=0.8)
     assert (moved.passed, moved.value) == (False, 0.8)
+    assert moved.evals == ("validation",) and calm.evals == ()
     assert "(the validation loss at N" in moved.text and "most through the prior on beta); check that" in moved.text
     ruled = judged(good, monkeypatch, prior=0.3, likelihood=0.01)
     assert (ruled.passed, ruled.value, ruled.limit) == (False, 0.3, 0.05)
     assert "the prior on beta decides the validation loss at N" in ruled.text
+
+
+@pytest.mark.parametrize(
+    ("moved", "evals"), [("the domain loss", ("domain",)), ("the critical ratio", ()), ("the", ())]
+)
+def test_the_losses_that_a_prior_moves_are_those_of_the_check(table_for, monkeypatch, moved, evals):
+    """A decision may rest on any loss."""
+    fit = stand_ins.stand_in(models.dcpt, table_for, draws=200)
+
+    def found(_: Fit, asked: xr.Dataset) -> pd.DataFrame:
+        shift = [0.8 if name.startswith(moved) else 0.1 for name in asked["answer"].values]
+        return pd.DataFrame({"prior": 0.01, "likelihood": 0.4, "shift": shift, "strongest": "eta"})
+
+    monkeypatch.setattr(priors, "sensitivity", found)
+    check: Any = priors.prior_sensitivity(fit)
+    assert not check.passed and check.evals == evals
 
 
 def test_a_prior_that_contradicts_the_data_is_named(good):

@@ -24,6 +24,15 @@ except StoreError as e:
     print(e)
 """
 
+COMPILED_AHEAD = """
+from bayeslaw.sampler import misfit, stored
+stored.ahead(misfit.PARTS[:2])
+stored.ahead(misfit.PARTS[:2])
+print(len(set(stored._AHEAD.values())), [stored.stored(f).cache_hits for f in misfit.PARTS[:3]], len(stored._AHEAD))
+stored.ahead(misfit.PARTS[:2])
+print(len(stored._AHEAD))
+"""
+
 NOWHERE = "/dev/null/home"
 
 
@@ -55,3 +64,15 @@ def test_what_pytensor_compiles_says_where_it_cannot_be_kept():
     said = run(COMPILED_BY_PYTENSOR).stdout
     assert said.startswith(f"{NOWHERE}/.pytensor cannot be written") and said.count("\n") == 1
     assert "PYTENSOR_FLAGS=base_compiledir=FOLDER" in said
+
+
+@pytest.mark.skipif(os.cpu_count() in (None, 1), reason="one processor")
+def test_another_process_compiles_ahead_what_does_not_lie_on_disk(tmp_path):
+    done = run(COMPILED_AHEAD, NUMBA_CACHE_DIR=str(tmp_path))
+    assert done.stdout.splitlines() == ["1 [1, 1, 0] 0", "0"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no path below a device")
+def test_what_nobody_compiled_ahead_is_compiled_where_it_is_asked_for(tmp_path):
+    code = COMPILED_AHEAD.replace("stored.ahead(misfit", "stored.sys.executable = '/bin/false'; stored.ahead(misfit", 1)
+    assert run(code, NUMBA_CACHE_DIR=str(tmp_path)).stdout.splitlines() == ["1 [0, 0, 0] 0", "0"]
