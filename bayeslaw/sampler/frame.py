@@ -26,7 +26,10 @@ from bayeslaw.sampler.weights import Weights, learned
 __all__ = ["Frame", "conditionals", "first_guess"]
 
 EM_ROUNDS, ROUNDS_OF_MISFIT = 2, 8
-"""Rounds of expectation and maximisation for noise, spreads and locations; with the slopes of a misfit."""
+"""Rounds of expectation and maximisation for noise, spreads and locations; with the slopes of a misfit, at most."""
+
+STILL = 0.02
+"""Largest change of the logarithm of a scale in the last round."""
 
 NONE = np.empty(0, int)
 
@@ -88,8 +91,10 @@ def _mode(density: Density, v: np.ndarray) -> np.ndarray:
         v = _highest(coordinates, v, scale - of_locations, *_left_open(density, told[0]))
         if len(locations):
             v = _highest(coordinates, v, of_locations)
-        told = _told(density, v)
+        told, before = _told(density, v), v
         v = _with_scales(density, v, *told)
+        if abs(v - before).max() < STILL:
+            break
     return v
 
 

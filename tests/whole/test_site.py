@@ -127,7 +127,17 @@ def test_a_page_puts_off_what_it_can_wait_for():
     assert "searchindex" in weight.light(page, searches=True)
 
 
-PAGES = ("index", "laws/index", "laws/dcpt", "reference/critical_ratio", "how-to/index", "tutorial", "gallery", "404")
+PAGES = (
+    "index",
+    "laws/index",
+    "laws/dcpt",
+    "reference/critical_ratio",
+    "how-to/index",
+    "tutorial",
+    "gallery",
+    "search",
+    "404",
+)
 
 
 @built
