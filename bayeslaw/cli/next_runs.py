@@ -37,6 +37,7 @@ COST = Annotated[
     str | None, typer.Option("--cost", metavar="COLUMN", help="The column of costs.  [default: 6 N D FLOPs]")
 ]
 LEAST = Annotated[float | None, typer.Option("--at-least", help="The smallest narrowing that is worth a run.")]
+SEED = Annotated[int, typer.Option("--seed", help="Seed of the simulated errors.")]
 
 SHOWN = 12
 """Candidates that are printed, the best ones."""
@@ -65,7 +66,7 @@ def questions() -> dict[str, Any]:
 def _command(ask: Callable[..., Any], example: str) -> Callable[..., None]:
     parameters = question_options(ask)
     parameters += [keyword("grid", GRID, None), keyword("budget", BUDGET, None), keyword("batch", BATCH, 1)]
-    parameters += [keyword("cost", COST, None), keyword("least", LEAST, None)]
+    parameters += [keyword("cost", COST, None), keyword("least", LEAST, None), keyword("seed", SEED, 0)]
     parameters += [keyword("prob", options.Prob, None), keyword("as_json", options.AsJson, False)]
     parameters.insert(0, keyword("context", typer.Context))
 
@@ -76,6 +77,7 @@ def _command(ask: Callable[..., Any], example: str) -> Callable[..., None]:
         batch: int,
         cost: str | None,
         least: float | None,
+        seed: int,
         prob: float | None,
         as_json: bool,
         **given: Any,
@@ -88,6 +90,7 @@ def _command(ask: Callable[..., Any], example: str) -> Callable[..., None]:
             batch=batch,
             cost=cost,
             at_least=least,
+            seed=seed,
             prob=options.probability(prob),
         )
         caution(found.cautions)

@@ -50,6 +50,11 @@ def test_a_batch_as_json(ask):
     assert choice["unit"] == "decades" and choice["candidates"][0]["regret"] >= 0
 
 
+def test_the_seed_is_that_of_the_simulated_errors(ask):
+    first, again, other = (ask(*AT, "--candidates=grid.csv", "--json", f"--seed={n}").stdout for n in (0, 0, 1))
+    assert first == again == ask(*AT, "--candidates=grid.csv", "--json").stdout != other
+
+
 def test_a_table_in_words(ask):
     done = ask("loss", "--N", "1e11", "--D", "1e12", "--candidates", "grid.csv")
     assert done.exit_code == 0, done.output
