@@ -48,6 +48,9 @@ POWERS = (0.8, 1.25)
 LEAST_CONTRACTION = 0.25
 """Contraction (1 minus the ratio of posterior to prior variance) below which the data did not learn a coefficient."""
 
+LOWEST = 4.0
+"""Standard deviations below the median of a level's prior at which a tangent replaces the logarithm."""
+
 LEAST_DRAWS = 200
 """Smallest number of draws that can be weighted."""
 
@@ -86,7 +89,7 @@ def _log_density(prior: Prior, x: np.ndarray) -> Any:
         case "Normal":
             return _normal((x - p["mu"]) / p["sigma"], p["sigma"])
         case "LogNormal":
-            return _normal((np.log(x) - p["mu"]) / p["sigma"], p["sigma"])
+            return _normal((_log(x, p["mu"], p["sigma"]) - p["mu"]) / p["sigma"], p["sigma"])
         case "HalfNormal":
             return _normal(x / p["sigma"], p["sigma"]) + np.log(2)
         case "Gamma" | "Exponential":
@@ -96,6 +99,15 @@ def _log_density(prior: Prior, x: np.ndarray) -> Any:
             return xlogy(p["alpha"] - 1, x) + xlog1py(p["beta"] - 1, -x) - betaln(p["alpha"], p["beta"])
     low, high = prior.ends
     return np.full_like(x, -np.log(high - low))
+
+
+def _log(x: Any, mu: Any, sigma: Any) -> Any:
+    """Return the logarithm of draws with a log-normal prior.
+
+    A few draws of a level may lie below 0, where it is sampled with the tangent of the logarithm: they get that.
+    """
+    lowest = mu - LOWEST * sigma
+    return np.where(x > 0, np.log(np.where(x > 0, x, 1.0)), lowest + x / np.exp(lowest) - 1)
 
 
 def _normal(z: np.ndarray, sigma: Any) -> np.ndarray:
@@ -186,7 +198,9 @@ def in_prior_units(fit: Posterior) -> dict[str, xr.DataArray]:
             a, b = (prior.parameters[p] for p in ("alpha", "beta"))
             result[name] = (draws - a / (a + b)) / (a * b / (a + b + 1)) ** 0.5 * (a + b)
         elif prior.distribution in ("LogNormal", "Normal") and not (isinstance(mu, Prior) or isinstance(sigma, Prior)):
-            value = np.log(draws) if prior.distribution == "LogNormal" else draws
+            value = draws
+            if prior.distribution == "LogNormal":
+                value = draws.copy(data=_log(draws.values, mu, np.hypot(sigma, spread)))
             result[name] = (value - mu) / np.hypot(sigma, spread)
     return result
 

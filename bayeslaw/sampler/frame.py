@@ -12,14 +12,14 @@ from scipy.special import expit
 
 from bayeslaw.declare.populations import typical
 from bayeslaw.sampler.axes import Axes
-from bayeslaw.sampler.compiled import FRAME, FROM_FRAME, evaluate
+from bayeslaw.sampler.compiled import COORDINATES, FRAME, FROM_FRAME, evaluate
 from bayeslaw.sampler.conditionals import Conditionals
 from bayeslaw.sampler.coordinates import Coordinates
 from bayeslaw.sampler.density import Density
 from bayeslaw.sampler.determined import determined
 from bayeslaw.sampler.differences import curvature, scales
 from bayeslaw.sampler.least_squares import Estimate
-from bayeslaw.sampler.parameters import Parameters
+from bayeslaw.sampler.parameters import LEVEL, LOG_LEVEL, Parameters
 from bayeslaw.sampler.table import Tables
 from bayeslaw.sampler.weights import Weights, learned
 
@@ -76,9 +76,12 @@ def _mode(density: Density, v: np.ndarray) -> np.ndarray:
 
     The joint mode is no guide: the density is unbounded at a spread of 0, and for small tables, which a misfit follows
     closely, at a noise of 0 and at losses that err alike; and it is higher where all groups have gone along a ridge
-    together, to where they differ least.
+    together, to where they differ least. Pooled levels count by their logarithms: the density of many levels is higher
+    the smaller they are.
     """
     coordinates, parameters = Coordinates(density), density.parameters
+    kind, pooled = coordinates.arrays["kind"], parameters.parents["mu"] >= 0
+    table = Tables(coordinates.arrays | {"kind": np.where(pooled & (kind == LEVEL), LOG_LEVEL, kind)})
     scale = scales(coordinates, coordinates.inverse(v), coordinates.parts)
     locations, spreads = (np.unique(x[x >= 0]) for x in parameters.parents.values())
     scale[spreads] = scale[parameters["sigma"].place] = scale[density.weights[:, 2]] = 0.0
@@ -88,9 +91,9 @@ def _mode(density: Density, v: np.ndarray) -> np.ndarray:
     of_locations[locations] = scale[locations]
     told = _told(density, v)
     for _ in range(ROUNDS_OF_MISFIT if len(density.weights) else EM_ROUNDS):
-        v = _highest(coordinates, v, scale - of_locations, *_left_open(density, told[0]))
+        v = _highest(coordinates, table, v, scale - of_locations, *_left_open(density, told[0]))
         if len(locations):
-            v = _highest(coordinates, v, of_locations)
+            v = _highest(coordinates, table, v, of_locations)
         told, before = _told(density, v), v
         v = _with_scales(density, v, *told)
         if abs(v - before).max() < STILL:
@@ -99,14 +102,19 @@ def _mode(density: Density, v: np.ndarray) -> np.ndarray:
 
 
 def _highest(
-    coordinates: Coordinates, v: np.ndarray, scale: np.ndarray, at: np.ndarray = NONE, power: float = 0.0
+    coordinates: Coordinates,
+    table: Tables,
+    v: np.ndarray,
+    scale: np.ndarray,
+    at: np.ndarray = NONE,
+    power: float = 0.0,
 ) -> np.ndarray:
-    """Return the mode in the coordinates with a scale, with the density times (1 - x) ** power of entries `at`."""
+    """Return the mode of a table in the coordinates with a scale, times (1 - x) ** power of entries `at`."""
     start = coordinates.inverse(v)
 
     def minus(q: np.ndarray) -> tuple[float, np.ndarray]:
         u = start + scale * q
-        value, gradient = coordinates(u)
+        value, gradient = evaluate(u, table[COORDINATES])
         value -= power * float(np.logaddexp(0.0, u[at]).sum())
         gradient[at] -= power * expit(u[at])
         return (-value, -gradient * scale) if math.isfinite(value) else (1e10, np.zeros_like(q))
@@ -227,7 +235,8 @@ def _on_population_scale(density: Density, v: np.ndarray) -> np.ndarray:
     x = v.copy()
     for block in density.parameters.values():
         if block.scale == "level":
-            x[block.place] = np.log(np.maximum(x[block.place], block.bend))
+            level = x[block.place] / block.bend
+            x[block.place] = np.log(block.bend * np.maximum(level, 1.0)) + np.minimum(level - 1, 0.0)
     return x
 
 

@@ -25,7 +25,8 @@ SCALES = {
 BEND_SDS = 4.0
 """Prior standard deviations below the median at which a tangent replaces the logarithm of a level."""
 
-NORMAL, HALF_NORMAL, GAMMA, BETA, LEVEL = range(5)
+NORMAL, HALF_NORMAL, GAMMA, BETA, LEVEL, LOG_LEVEL = range(6)
+"""Kinds of priors; the last two of log-normal levels, whose density is that of the level or that of its logarithm."""
 
 
 @dataclass(frozen=True)
@@ -258,13 +259,14 @@ def natural(v, scale, low, high, c, slope):  # type: ignore[no-untyped-def]
 def log_prior(v, c, slope, kind, a, b, mu_at, sd_at, bend, gradient):  # type: ignore[no-untyped-def]
     density = 0.0
     for i in range(len(v)):
-        if kind[i] == NORMAL or kind[i] == LEVEL:
+        if kind[i] == NORMAL or kind[i] == LEVEL or kind[i] == LOG_LEVEL:
             mu = c[mu_at[i]] if mu_at[i] >= 0 else a[i]
             sd = c[sd_at[i]] if sd_at[i] >= 0 else b[i]
             x, by = v[i], 1.0
-            if kind[i] == LEVEL:
+            if kind[i] != NORMAL:
                 by = 1 / max(v[i], bend[i])
                 x = math.log(v[i]) if v[i] > bend[i] else math.log(bend[i]) + v[i] / bend[i] - 1
+            if kind[i] == LEVEL:
                 density -= x
                 gradient[i] -= by
             z = (x - mu) / sd

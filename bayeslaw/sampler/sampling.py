@@ -45,7 +45,13 @@ def sample(
     with working("compiling", show=progress):
         density = Density(model)
         compile_ahead(bool((density.parameters.parents["mu"] >= 0).any()), bool(model.processes))
-        frame = Frame.at_mode(density, estimate(model, regularised=True))
+        try:
+            frame = Frame.at_mode(density, estimate(model, regularised=True))
+        except np.linalg.LinAlgError as e:
+            raise SamplingError(
+                "the posterior has no finite curvature at its mode: add errors to losses that were simulated without "
+                "any, or pool fewer coefficients"
+            ) from e
 
         def start(seed: int | None) -> np.ndarray:
             return np.random.default_rng(seed).uniform(-1, 1, density.size)

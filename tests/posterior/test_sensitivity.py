@@ -111,3 +111,11 @@ def test_the_sensitivity_of_many_quantities_is_that_of_arviz():
 def test_the_log_density_of_every_prior_that_can_be_sampled(prior, expected):
     x = np.array([0.1, 0.5, 0.9])
     np.testing.assert_allclose(sensitivity._log_density(prior, x), expected.logpdf(x), rtol=1e-12)
+
+
+def test_levels_below_0_have_a_place_in_their_prior():
+    """A level is sampled with the tangent of the logarithm four standard deviations below its median."""
+    x = np.array([2.0, 1.0, 0.01, 0.0, -0.1])
+    found = sensitivity._log(x, 0.0, 0.5)
+    np.testing.assert_allclose(found[:3], np.log(x[:3]))
+    np.testing.assert_allclose(found[3:], -2.0 - 1 + x[3:] / np.exp(-2.0))

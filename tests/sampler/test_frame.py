@@ -1,10 +1,12 @@
 """The affine frame of the sampler: blocks that whiten the curvature, and the density in it."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import bayeslaw as bl
 from bayeslaw import models
+from bayeslaw.errors import SamplingError
 from bayeslaw.sampler.axes import Axes
 from bayeslaw.sampler.coordinates import Coordinates
 from bayeslaw.sampler.density import Density
@@ -85,3 +87,35 @@ def test_groups_of_few_runs_do_not_go_along_a_ridge_together(seed):
         prior = density.parameters[f"{name}_mu"].prior.parameters
         assert abs(found[f"{name}_mu"] - prior["mu"]).max() < 2 * prior["sigma"], name
         assert found[name].min() > 0
+
+
+def alike(groups: int, times: float = 1.0, noise: float = 0.004) -> pd.DataFrame:
+    """Runs of groups with one law, but for the first one, whose losses are larger or smaller."""
+    sizes, tokens = (x.ravel() for x in np.meshgrid([1e8, 1e9, 5e9], [1e9, 1e10, 1e11]))
+    law = 1.7 + 0.5 * (sizes / 1e9) ** -0.35 + 0.5 * (tokens / 1e10) ** -0.35
+    tables = [pd.DataFrame({"N": sizes, "D": tokens, "loss": law, "family": f"f{g}"}) for g in range(groups)]
+    tables[0]["loss"] *= times
+    table = pd.concat(tables, ignore_index=True)
+    return table.assign(
+        loss=table["loss"] * np.exp(noise * RNG.normal(size=len(table))), run=[f"r{i}" for i in range(len(table))]
+    )
+
+
+@pytest.mark.parametrize("misfit", [None, "scales"])
+@pytest.mark.parametrize(("groups", "times"), [(15, 1.0), (2, 0.1), (8, 0.2)])
+def test_levels_of_groups_that_are_alike_or_far_apart_have_a_frame(groups, times, misfit):
+    """All groups share the other terms, so that a group of far smaller losses has a level below 0."""
+    model = bl.Model(models.chinchilla, read_runs(alike(groups, times)), by={"E": "family"}, misfit=misfit)
+    density = Density(model)
+    frame = Frame.at_mode(density, estimate(model, regularised=True))
+    assert np.isfinite(frame(np.zeros(density.size))[0])
+    if times == 1:
+        levels = density.parameters.named(frame.parameters(np.zeros(density.size)))["E"]
+        np.testing.assert_allclose(levels.ravel(), 1.7, atol=0.35)
+
+
+def test_a_mode_without_curvature_is_one_sentence():
+    """Groups that follow one law without any error."""
+    model = bl.Model(models.chinchilla, read_runs(alike(8, noise=0.0)), by={"E": "family"}, misfit=None)
+    with pytest.raises(SamplingError, match="no finite curvature at its mode: add errors to losses"):
+        model.fit(progress=False)
