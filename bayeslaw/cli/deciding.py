@@ -85,6 +85,10 @@ ALSO = Annotated[
         help="Another fit of the same runs: both answer, weighted by how well they predict held-out runs.",
     ),
 ]
+LABELS = Annotated[
+    list[str] | None,
+    typer.Option("--label", metavar="COLUMN=LABEL", help="family=opt: which group of a fit pooled over that column."),
+]
 PLAN = Annotated[Path, typer.Argument(metavar="SCHEDULE.csv", help="step, lr of the longest curve to consider.")]
 STAGE2 = Annotated[Path, typer.Argument(metavar="STAGE2.nc", help="A fit from loss to score.")]
 WEIGHT = "The turning point of domain loss + this x general loss, instead of the general loss."
@@ -101,6 +105,7 @@ OPTIONS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "eval": (EVALS, one_or_several),
     "domain": (options.Domain, one_or_several),
     "domain_share": (options.Share, one_or_several),
+    "labels": (LABELS, lambda given: pairs(given, "--label", "family=opt")),
     "goal": (options.Goals, read_goal),
     "baseline": (options.Baseline, read_baseline),
     "max_rise": (options.MaxRise, _plain),
@@ -124,7 +129,7 @@ OPTIONS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
 }
 """Option and reader of every argument that is no plain number or flag."""
 
-WITHOUT_OPTION = ("fit", "labels", "seed", "vectors")
+WITHOUT_OPTION = ("fit", "seed", "vectors")
 """Arguments that no command takes."""
 
 

@@ -44,10 +44,17 @@ SHOWN = 12
 
 
 def loss(
-    fit: Any, *, N: Any = None, D: Any = None, U: Any = None, domain_share: Any = None, domain: Any = None
+    fit: Any,
+    *,
+    N: Any = None,
+    D: Any = None,
+    U: Any = None,
+    domain_share: Any = None,
+    domain: Any = None,
+    labels: Any = None,
 ) -> Quantity:
     """Return the loss at given sizes, tokens and shares."""
-    return predict(fit, **options.given(N=N, D=D, U=U, domain_share=domain_share, domain=domain))
+    return predict(fit, **options.given(N=N, D=D, U=U, domain_share=domain_share, domain=domain), **(labels or {}))
 
 
 def commands_of(make: Callable[[Callable[..., Any], str], Callable[..., None]]) -> dict[str, Any]:

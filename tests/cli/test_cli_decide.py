@@ -248,3 +248,20 @@ def test_an_option_of_one_value_is_not_given_twice(words, says):
 
 def test_the_list_of_decisions_is_that_of_the_commands():
     assert list(QUESTIONS) == list(commands())
+
+
+def test_a_label_names_a_group_of_any_column(decide, table_for):
+    def labelled(law: Any, **given: Any) -> pd.DataFrame:
+        table = table_for(law, **given)
+        return table.assign(
+            family=np.resize(["opt", "pythia"], len(table)), generation=np.resize([1, 2, 2], len(table))
+        )
+
+    fit = made_up(models.chinchilla, labelled, by={"E": "family", "A": "generation"})
+    words = ["--flops=1e21", "--label=family=opt", "--label=generation=2", "--json"]
+    found = answer(decide(fit, "allocation", *words))
+    exact: Any = fit.allocation(flops=1e21, labels={"family": "opt", "generation": 2})
+    assert found["median"] == pytest.approx(exact.median().values.tolist())
+    refused = decide(fit, "allocation", "--flops=1e21", "--label=family=opt")
+    assert refused.exit_code == 2 and "generation is missing: give one of 1, 2" in refused.stderr
+    assert "write it like --label family=opt" in decide(fit, "allocation", "--flops=1e21", "--label=opt").stderr
