@@ -16,6 +16,7 @@ from bayeslaw.base.numbers import exact, short
 from bayeslaw.errors import LawError, shown
 
 __all__ = [
+    "BEND_SDS",
     "Correlation",
     "Prior",
     "central",
@@ -27,6 +28,9 @@ __all__ = [
     "share",
     "with_dims",
 ]
+
+BEND_SDS = 4.0
+"""Prior standard deviations below the median at which a tangent replaces the logarithm of a level."""
 
 MOST_REASON = 160
 """Characters of another package's error that a sentence quotes."""

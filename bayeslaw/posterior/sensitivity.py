@@ -17,7 +17,7 @@ from scipy.special import betaln, gammaln, xlog1py, xlogy
 
 from bayeslaw.base.intervals import SAMPLE
 from bayeslaw.base.words import place
-from bayeslaw.declare.priors import Correlation, Prior, closed
+from bayeslaw.declare.priors import BEND_SDS, Correlation, Prior, closed
 from bayeslaw.errors import RangeError
 from bayeslaw.posterior.draws import Posterior, kept
 from bayeslaw.posterior.likelihood import log_likelihood
@@ -47,9 +47,6 @@ POWERS = (0.8, 1.25)
 
 LEAST_CONTRACTION = 0.25
 """Contraction (1 minus the ratio of posterior to prior variance) below which the data did not learn a coefficient."""
-
-LOWEST = 4.0
-"""Standard deviations below the median of a level's prior at which a tangent replaces the logarithm."""
 
 LEAST_DRAWS = 200
 """Smallest number of draws that can be weighted."""
@@ -106,7 +103,7 @@ def _log(x: Any, mu: Any, sigma: Any) -> Any:
 
     A few draws of a level may lie below 0, where it is sampled with the tangent of the logarithm: they get that.
     """
-    lowest = mu - LOWEST * sigma
+    lowest = mu - BEND_SDS * sigma
     return np.where(x > 0, np.log(np.where(x > 0, x, 1.0)), lowest + x / np.exp(lowest) - 1)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bayeslaw.declare.populations import typical
-from bayeslaw.declare.priors import Correlation, Prior
+from bayeslaw.declare.priors import BEND_SDS, Correlation, Prior
 from bayeslaw.errors import LawError
 from bayeslaw.sampler.stored import kept
 from bayeslaw.spec.specification import Specification
@@ -21,9 +21,6 @@ SCALES = {
     "Normal": "identity",
     **dict.fromkeys(("Beta", "Uniform", "Correlation"), "interval"),
 }
-
-BEND_SDS = 4.0
-"""Prior standard deviations below the median at which a tangent replaces the logarithm of a level."""
 
 NORMAL, HALF_NORMAL, GAMMA, BETA, LEVEL, LOG_LEVEL = range(6)
 """Kinds of priors; the last two of log-normal levels, whose density is that of the level or that of its logarithm."""
