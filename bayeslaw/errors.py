@@ -88,11 +88,14 @@ def shown(value: object) -> str:
     return f"{'an' if name[0] in 'AEIOaeio' else 'a'} {name}"
 
 
-def unknown_name(kind: str, name: object, known: Iterable[object], meant: str | None = None) -> UnknownName:
-    """Return an error that lists the known names and suggests the one that is meant, or the nearest."""
+def unknown_name(
+    kind: str, name: object, known: Iterable[object], meant: str | None = None, otherwise: str = ""
+) -> UnknownName:
+    """Return an error that lists the known names and suggests the one that is meant, the nearest, or otherwise."""
     names = [str(k) for k in known]
     close = [meant] if meant else get_close_matches(str(name), names, n=1, cutoff=0.5)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    remedy = f"did you mean {close[0]!r}?" if close else otherwise
+    hint = f"; {remedy}" if remedy else ""
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
     listed = ", ".join(names[:MOST_NAMES]) + more
     return UnknownName(f"there is no {kind} {str(name)[:MOST_CHARACTERS]!r}{hint} (known: {listed or 'none'})")

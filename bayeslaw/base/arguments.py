@@ -81,6 +81,12 @@ WITHOUT = {
 }
 """Arguments of other packages that have no counterpart, and what there is instead."""
 
+HOLDERS = {
+    "labels": "a label goes into labels={{{name!r}: ...}}",
+    "question": "an argument of the decision goes into question={{{name!r}: ...}}",
+}
+"""Arguments that hold others by their names, and what is said of a name that a function does not have itself."""
+
 WANTED = {
     "Axes": "axes of matplotlib",
     "Callable": "a function",
@@ -176,7 +182,8 @@ def _unknown(name: str, parameters: Collection[str]) -> str:
         return f"no argument {name!r}: {WITHOUT[name]}"
     known = [p for p in parameters if p not in ("self", "fit")]
     meant = next((here for here in ELSEWHERE.get(name, ()) if here in known), None)
-    return str(unknown_name("argument", name, known, meant))
+    held = next((words.format(name=name) for holder, words in HOLDERS.items() if holder in known), "")
+    return str(unknown_name("argument", name, known, meant, otherwise=held))
 
 
 def _check_number(name: str, value: Any) -> None:

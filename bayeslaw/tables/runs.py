@@ -214,11 +214,12 @@ def read_labelled(table: Table, columns: Mapping[str, str]) -> pd.DataFrame:
 
 
 def _levels(values: pd.Series) -> str:
-    """Describe a column: the range of its numbers, or its labels if they are few."""
+    """Describe a column: the range of its numbers, or its labels, their number if they are many."""
     if values.isna().all():
         return "missing in every row"
     if not pd.api.types.is_numeric_dtype(values):
-        return ", ".join(map(str, values.unique())) if values.nunique() <= MOST_LISTED_LABELS else ""
+        found = values.dropna().unique()
+        return ", ".join(map(str, found)) if len(found) <= MOST_LISTED_LABELS else f"{len(found)} labels"
     levels = np.unique(values.dropna()).tolist()
     first, last = (label(values.name, level) for level in (levels[0], levels[-1]))
     return first if len(levels) == 1 else f"{first} to {last} ({len(levels)} levels)"

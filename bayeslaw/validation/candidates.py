@@ -233,7 +233,7 @@ def _costs(fit: Posterior, last: pd.DataFrame, continued: Sequence[str], column:
     if missing := [c for c in ("N", "D") if c not in last]:
         raise DataError(
             f"the candidates have no {' and no '.join(missing)} to count FLOPs by (6 N D): add the missing columns, or "
-            "name a column of costs, cost='gpu_hours'"
+            "name the column that holds the costs as cost"
         )
     tokens, runs = numeric(last, "D"), fit.model.runs.table
     seen = runs.assign(run=runs["run"].astype(str)).groupby("run")["D"].max() if "D" in runs else pd.Series(dtype=float)

@@ -60,6 +60,8 @@ class Asked:
         Where bayeslaw is imported from.
     code : Path, optional
         What is measured, if it is not bayeslaw.
+    python : Path
+        The interpreter of the environment in which it is measured.
     """
 
     function: str
@@ -67,6 +69,7 @@ class Asked:
     caches: Sequence[str]
     tree: Path = ROOT
     code: Path | None = None
+    python: Path = Path(sys.executable)
 
 
 @dataclass(frozen=True)
@@ -132,10 +135,10 @@ class Results:
                 key = f"{part} {a.function} {json.dumps(a.settings, sort_keys=True)}"
                 mark = caches / hashlib.sha256(key.encode()).hexdigest()[:12]
                 if not mark.is_file():
-                    fresh(part, a.function, given, caches, a.tree)
+                    fresh(part, a, given, caches)
                     mark.touch()
             load = round(os.getloadavg()[0], 2)
-            row = fresh(part, a.function, given, caches, a.tree)
+            row = fresh(part, a, given, caches)
         print(f"  {row['process_seconds']:.1f} s", flush=True)
         label = {"part": part, "function": a.function, "settings": a.settings, "run": run, "caches": cache}
         self._write([*self.all, {**label, "date": time.strftime("%Y-%m-%d"), "load": load, "about": about, **row}])
@@ -147,16 +150,16 @@ class Results:
         part.replace(self.file)
 
 
-def fresh(part: str, function: str, settings: Row, caches: Path | None, tree: Path) -> Row:
+def fresh(part: str, asked: Asked, settings: Row, caches: Path | None) -> Row:
     """Return what a function of a part returns in a fresh process, and its wall time from the start of the process.
 
     The function says in ``finished`` (time.time()) when its work was done.
     """
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, dict.fromkeys((tree, ROOT))))}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, dict.fromkeys((asked.tree, ROOT))))}
     if caches is not None:
         environment["NUMBA_CACHE_DIR"] = str(caches / "numba")
         environment["PYTENSOR_FLAGS"] = f"base_compiledir={caches / 'pytensor'}"
-    command = [sys.executable, "-P", "-m", "tests.benchmarks.child", part, function, json.dumps(settings)]
+    command = [str(asked.python), "-P", "-m", "tests.benchmarks.child", part, asked.function, json.dumps(settings)]
     started = time.time()
     done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     row: Row = json.loads(done.stdout.splitlines()[-1])

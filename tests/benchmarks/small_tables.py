@@ -12,7 +12,9 @@ import numpy as np
 from tests.benchmarks.results import ROOT, Asked, Goal, Results, Row, median, ratio, spread
 
 PEER = "simple-scaling-laws==0.2.0"
-ENVIRONMENT = ROOT / "build/peer"
+PEERS, OURS = ROOT / "build/peer", ROOT / "build/own"
+"""Environments of the peer and of bayeslaw, each with what it needs itself: what others bring is imported too."""
+
 TRUTH = {"E": 1.8, "A": 0.36, "alpha": 0.35, "B": 0.42, "beta": 0.36}
 SIZES = np.geomspace(5e7, 2e9, 7)
 TOKENS = np.geomspace(1e9, 5e10, 4)
@@ -20,23 +22,31 @@ TOKENS = np.geomspace(1e9, 5e10, 4)
 
 def measure(results: Results) -> None:
     """Measure ours with empty and with filled caches, and the peer, where it can be installed, turn by turn."""
-    draws = 50 if results.tiny else 1000
-    asked = [Asked("posterior", {"draws": draws}, ("empty", *("filled",) * results.runs))]
-    if installed():
+    draws, asked = 50 if results.tiny else 1000, []
+    if _installed(OURS, "-c", str(ROOT / "constraints.txt"), str(ROOT)):
+        caches = ("empty", *("filled",) * results.runs)
+        asked.append(Asked("posterior", {"draws": draws}, caches, python=OURS / "bin/python"))
+    if peer_installed():
         asked.append(Asked("peer", {"draws": draws}, ("own",) * results.runs))
     results.measure("small_tables", *asked)
 
 
-def installed() -> bool:
-    """Install the peer in an environment of its own under build/, unless it is there or cannot be had."""
-    program = ENVIRONMENT / "bin/scaling-laws"
-    if not program.is_file():
-        install = [str(ENVIRONMENT / "bin/python"), "-m", "pip", "install", "-qq", "--only-binary", ":all:", PEER]
-        for command in ([sys.executable, "-m", "venv", str(ENVIRONMENT)], install):
+def peer_installed() -> bool:
+    """Install the peer, unless it is there or cannot be had."""
+    return _installed(PEERS, "--only-binary", ":all:", PEER)
+
+
+def _installed(environment: Path, *what: str) -> bool:
+    """Install a package in an environment of its own, unless that is there; return whether it can be had."""
+    done = environment / ".installed"
+    if not done.is_file():
+        install = [str(environment / "bin/python"), "-m", "pip", "install", "-qq", *what]
+        for command in ([sys.executable, "-m", "venv", str(environment)], install):
             if subprocess.run(command, capture_output=True, check=False).returncode:
-                print(f"small_tables: {PEER} cannot be installed, so it is left out")
+                print(f"small_tables: {what[-1]} cannot be installed, so it is left out")
                 return False
-    return program.is_file()
+        done.touch()
+    return True
 
 
 def rows() -> dict[str, list[float]]:
@@ -107,7 +117,7 @@ def peer(draws: int, seed: int) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / "runs.csv"
         table.write_text("\n".join(lines) + "\n")
-        command = [str(ENVIRONMENT / "bin/scaling-laws"), "fit", str(table), "--output", f"{folder}/runs.slaw"]
+        command = [str(PEERS / "bin/scaling-laws"), "fit", str(table), "--output", f"{folder}/runs.slaw"]
         start = time.perf_counter()
         subprocess.run([*command, "--draws", str(draws), "--seed", str(seed), "--quiet"], check=True, stdout=sys.stderr)
         return {"seconds": time.perf_counter() - start, "finished": time.time()}
@@ -136,6 +146,7 @@ def section(results: Results) -> str:
         "then a second fit of the process, its checks, and the first report of the process (its figures drawn; the",
         "checks are those just made).",
         f"The peer ({PEER}, `scaling-laws fit`, a bootstrap with 1,000 draws) is timed as a process, turn by turn.",
+        "Each is installed in an environment of its own, with what it needs and nothing else.",
         "",
         "| | whole | import | fit | checks | whole process | second fit | its checks | report |",
         "|---|---|---|---|---|---|---|---|---|",

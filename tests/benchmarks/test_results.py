@@ -13,8 +13,8 @@ def calls(monkeypatch, tmp_path):
     found = []
     monkeypatch.setattr(results, "CACHES", tmp_path)
 
-    def fresh(part, function, settings, caches, tree):
-        found.append((function, settings["seed"], caches and caches.parent == tmp_path))
+    def fresh(part, asked, settings, caches):
+        found.append((asked.function, settings["seed"], caches and caches.parent == tmp_path))
         if caches is not None:
             caches.mkdir(exist_ok=True)
         return {"process_seconds": 1.0, "seconds": float(settings["seed"])}

@@ -19,7 +19,7 @@ import pandas as pd
 
 from bayeslaw.errors import BayeslawError
 from bayeslaw.workflow import Fit
-from tests.benchmarks.small_tables import ENVIRONMENT, installed
+from tests.benchmarks.small_tables import PEERS, peer_installed
 from tests.studies.next_run_cases import CASES, TARGET, Case
 from tests.studies.page import BUILD, Page
 
@@ -85,7 +85,7 @@ def suggestions(rows: pd.DataFrame, budgets: list[float]) -> pd.DataFrame:
     columns = {"N": "model_size__n_params", "D": "dataset_size__n_tokens", "loss": "test_loss__cross_entropy"}
     table = rows[["N", "D", "loss"]].rename(columns=columns)
     table = table.assign(training_run_id=[f"run {i}" for i in range(len(table))], test_set_id=0)
-    program = str(ENVIRONMENT / "bin/scaling-laws")
+    program = str(PEERS / "bin/scaling-laws")
     with tempfile.TemporaryDirectory() as folder:
         runs, artifact, found = (f"{folder}/{name}" for name in ("r.csv", "r.slaw", "s.csv"))
         table.to_csv(runs, index=False)
@@ -134,7 +134,7 @@ ADVISED = {"next_runs": 3, PEER: 1}
 
 def rules_of(case: Case) -> list[str]:
     """Return the rules that differ on a table."""
-    asked = [rule for rule in RULES if rule != PEER or (case.peer and installed())]
+    asked = [rule for rule in RULES if rule != PEER or (case.peer and peer_installed())]
     return asked if case.order else [*RANDOM]
 
 

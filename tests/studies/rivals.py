@@ -16,7 +16,7 @@ from bayeslaw.spec.design import Design
 from bayeslaw.validation.evaluation import convergence
 from bayeslaw.validation.scores import crps
 from bayeslaw.workflow import Fit
-from tests.benchmarks.small_tables import ENVIRONMENT, installed
+from tests.benchmarks.small_tables import PEERS, peer_installed
 from tests.studies.kept_out import Case, split
 from tests.studies.refits import LeastSquares
 
@@ -85,7 +85,7 @@ def peer(law: str) -> Predict:
     def predicted(case: Case) -> pd.DataFrame:
         if set(case.model.law.columns) != set(COLUMNS):
             raise Unfit("not a table of sizes and tokens")
-        if not installed():
+        if not peer_installed():
             raise Unfit("the program cannot be installed")
         fitted, asked = (_for_the_peer(design) for design in (case.model.design, case.held))
         with tempfile.TemporaryDirectory() as folder:
@@ -122,7 +122,7 @@ def _for_the_peer(design: Design) -> pd.DataFrame:
 
 def _run(*arguments: str) -> None:
     try:
-        command = [str(ENVIRONMENT / "bin/scaling-laws"), *arguments]
+        command = [str(PEERS / "bin/scaling-laws"), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     except subprocess.TimeoutExpired:
         raise Unfit(f"simple-scaling-laws: not done in {PATIENCE} s") from None

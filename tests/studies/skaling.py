@@ -27,7 +27,7 @@ LARGEST_COMPUTE = 1e21
 
 LAWS = {"Chinchilla": models.chinchilla, "Skaling": models.skaling}
 STACKED = "both, stacked"
-REFITS: dict[str, Any] = {"draws": 500, "chains": 2, "seed": 1}
+REFITS: dict[str, Any] = {"draws": 1000, "chains": 4, "seed": 1}
 BUDGETS = [1e21, 1e22, 1e23]
 
 

@@ -254,6 +254,14 @@ def test_unnamed_columns_are_labels():
     assert "7" in read_runs(grid().assign(**{"x": 1}).rename(columns={"x": 7})).table
 
 
+def test_labels_are_listed_or_counted():
+    table, letters = grid(), "abcdefghijkl"
+    few = repr(read_runs(table.assign(family=[letters[i % 2] for i in range(len(table))])))
+    assert "family           a, b\n" in few
+    many = repr(read_runs(table.assign(family=[letters[i % 12] for i in range(len(table))])))
+    assert "family           12 labels\n" in many
+
+
 # ---------------------------------------------------------------------------------- what does not fit the law asked for
 MODELS = {
     "missing column": (lambda: model(named().drop(columns="N")), ("dcpt", "'N'", "read_runs(..., N=")),

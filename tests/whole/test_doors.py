@@ -111,6 +111,8 @@ ELSEWHERE: dict[str, tuple[Any, str]] = {
         "did you mean 'domain'",
     ),
     "labels in a list": (lambda f: f.critical_ratio(N=2e9, D=1e10, labels=["law"]), "give a mapping"),
+    "a label as an argument": (lambda f: f.allocation(flops=1e21, family="opt"), "labels={'family': ...}"),
+    "a limit of a report": (lambda f: LIBRARY.report(f, "report.md", max_rise=0.01), "question={'max_rise': ...}"),
     "a column of a plot": (lambda f: bl.plots.plot_along(f, "D", N=2e9, domian="law"), "did you mean 'domain'"),
 }
 """Names that people know from other packages, or nearly know from this one."""
