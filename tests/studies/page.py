@@ -1,6 +1,7 @@
 """The page a study writes: what it prints is what the documentation shows."""
 
 import importlib.metadata
+import math
 import platform
 import sys
 import time
@@ -13,6 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from tabulate import tabulate
 
 import bayeslaw as bl
 from bayeslaw.workflow import Fit
@@ -65,6 +67,34 @@ def fitted(study: str, name: str, model: bl.Model, *, cores: int | None = None, 
     return fit
 
 
+def as_markdown(table: pd.DataFrame, digits: int) -> str:
+    """Return a table; a column has decimals for three digits of its range, two of most numbers, one of the small."""
+    numeric = [pd.api.types.is_float_dtype(dtype) or pd.api.types.is_integer_dtype(dtype) for dtype in table.dtypes]
+    cells = [_cells(table.iloc[:, n], digits if of_numbers else None) for n, of_numbers in enumerate(numeric)]
+    return tabulate(
+        list(zip(*cells, strict=True)),
+        headers=[str(c) for c in table.columns],
+        tablefmt="pipe",
+        disable_numparse=True,
+        colalign=["right" if of_numbers else "left" for of_numbers in numeric],
+    )
+
+
+def _cells(column: pd.Series, digits: int | None) -> list[str]:
+    if digits is None:
+        return ["" if pd.isna(value) else str(value) for value in column]
+    values = column.to_numpy(float, na_value=np.nan)
+    known = values[np.isfinite(values)]
+    decimals = 0
+    if (known != known.round()).any():
+        small, usual = np.quantile(np.abs(known[known != 0]), [0.1, 0.5])
+        width = np.ptp(known) or usual
+        needed = [n - math.floor(math.log10(size)) for n, size in enumerate((small, usual, width))]
+        decimals = min(max(*needed, 0), digits)
+    values = values.round(decimals) + 0.0
+    return ["" if np.isnan(value) else f"{value:.{decimals}f}" for value in values]
+
+
 class Page:
     """A page of `docs/studies`, written piece by piece; each piece is printed as it comes.
 
@@ -91,10 +121,8 @@ class Page:
         self.pieces.append(markdown)
 
     def table(self, table: pd.DataFrame, digits: int = 3) -> None:
-        """Add a table; its index, where it has a name, is the first column."""
-        table = table.reset_index() if table.index.names != [None] else table
-        print(table.to_string(index=False, float_format=f"{{:.{digits}f}}".format), end="\n\n", flush=True)
-        self.pieces.append(table.to_markdown(index=False, floatfmt=f".{digits}f"))
+        """Add a table; its index, where it has a name, is the first column. Numbers have `digits` decimals at most."""
+        self.text(as_markdown(table.reset_index() if table.index.names != [None] else table, digits))
 
     def figure(self, name: str, figure: Figure, alt: str) -> None:
         """Add a figure; `alt` says in words what it shows."""
