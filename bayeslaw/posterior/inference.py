@@ -24,7 +24,7 @@ def fit(
     chains: int = 4,
     seed: int = 0,
     tune: int = 300,
-    target_accept: float = 0.95,
+    target_accept: float | None = None,
     cores: int | None = None,
     method: Literal["nuts", "mle"] = "nuts",
     progress: bool = True,
@@ -41,11 +41,14 @@ def fit(
         posterior = best.coefficients.assign(sigma=best.sigma).expand_dims({"chain": [0], "draw": [0]})
         idata = xr.DataTree.from_dict({"posterior": posterior})
         return posterior_of(model, idata, {"method": "mle", "seed": seed}, time.perf_counter() - start)
-    settings = {"draws": draws, "tune": tune, "chains": chains, "seed": seed, "target_accept": target_accept}
-    idata = sampler.sample(model, **settings, cores=cores or cpu_count() or 1, progress=progress)
+    settings = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
+    how = {"target_accept": target_accept, "cores": cores or cpu_count() or 1, "progress": progress}
+    idata = sampler.sample(model, **settings, **how)
     posterior = with_paper_units(model, with_unmeasured(model, idata["posterior"].to_dataset(), seed))
     idata["posterior"] = xr.DataTree(posterior)
-    return posterior_of(model, idata, {"method": "nuts", **settings}, time.perf_counter() - start)
+    return posterior_of(
+        model, idata, {"method": "nuts", **settings, **idata["sample_stats"].attrs}, time.perf_counter() - start
+    )
 
 
 def with_paper_units(model: Specification, posterior: xr.Dataset) -> xr.Dataset:

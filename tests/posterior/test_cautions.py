@@ -95,7 +95,7 @@ def test_a_misfit_counts_what_laws_miss_up_to_a_factor(fit):
     page = (Path(__file__).parents[2] / "docs/studies/beyond.md").read_text(encoding="utf-8")
     rows = page.split("Rms error:\n\n")[1].split("\n\n")[0].splitlines()
     head, *rest = ([cell.strip() for cell in row.strip("|").split("|")] for row in rows)
-    printed = {(r[0], r[1]): float(r[head.index("default slopes")]) for r in rest[1:]}
+    printed = {(r[0], r[1]): float(r[head.index("default slopes")] or "nan") for r in rest[1:]}
     for axis, column in (("larger models", "N"), ("more tokens", "D")):
         ends = [1.0, *MISSED[column]]
         for low, high in pairwise(ends):

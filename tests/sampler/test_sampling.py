@@ -18,6 +18,7 @@ import pytest
 
 import bayeslaw as bl
 from bayeslaw.errors import LawError, SamplingError
+from bayeslaw.sampler import sampling
 from bayeslaw.sampler.kernels import kernel
 from bayeslaw.sampler.nuts import compiled_model
 from tests.sampler.test_speed import model, study
@@ -33,6 +34,25 @@ def test_draws_depend_on_the_seed_and_not_on_the_cores(small):
     np.testing.assert_array_equal(one.posterior["E"], two.posterior["E"])
     other = small.fit(draws=10, tune=20, chains=3, cores=2, seed=4, progress=False)
     assert not np.isin(other.posterior["E"], one.posterior["E"]).any()
+
+
+@pytest.mark.parametrize(
+    ("asked", "divergences", "accepted"),
+    [(None, 0, [0.95]), (None, 1, [0.95, 0.99]), (None, 20, [0.95]), (0.9, 1, [0.9])],
+    ids=["none diverges", "one of 100", "one of five", "as asked for"],
+)
+def test_few_divergences_are_sampled_again_with_smaller_steps(small, monkeypatch, asked, divergences, accepted):
+    tried, drawn = [], sampling._drawn
+
+    def diverging(*given: Any, **settings: Any) -> Any:
+        q, found = drawn(*given, **settings)
+        tried.append(settings["target_accept"])
+        found["diverging"] = np.arange(100).reshape(2, 50) < (divergences if len(tried) == 1 else 0)
+        return q, found
+
+    monkeypatch.setattr(sampling, "_drawn", diverging)
+    fit = small.fit(draws=50, tune=20, chains=2, seed=3, target_accept=asked, progress=False)
+    assert tried == accepted and fit.settings["target_accept"] == accepted[-1]
 
 
 INTERRUPTED = """
