@@ -35,7 +35,7 @@ def main() -> None:
     cases["mixtures of five sources"] = bl.Model(models.data_mixing, five, outside="include")
     rows = []
     for name, model in cases.items():
-        found = pd.DataFrame([convergence(model.fit(seed=seed, progress=False)) for seed in SEEDS])
+        found = pd.DataFrame([convergence(model.fit(seed=seed, target_accept=0.95, progress=False)) for seed in SEEDS])
         rows.append(
             {
                 "table": name,

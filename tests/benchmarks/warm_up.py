@@ -103,7 +103,7 @@ def main(asked: list[str]) -> None:
             fits = []
             for seed in SEEDS:
                 start = time.process_time()
-                fit = model.fit(tune=tune, seed=seed, progress=False)
+                fit = model.fit(tune=tune, seed=seed, target_accept=0.95, progress=False)
                 fits.append((fit, time.process_time() - start))
             rows[tune] = measured(fits)
         longest = rows[WARM_UPS[-1]]["cost"]
