@@ -64,7 +64,7 @@ def compare(page: Page, misfit: Literal["scales"] | None, names: Sequence[str]) 
         sentences.append(
             f"`{law.name}`{', with its misfit' if misfit else ''}: median relative error {error:.2f} % on average over "
             f"{len(own)} losses ({'at most' if error <= 1.2 else 'above'} the 1.2 % asked for), coverage "
-            f"{coverage:.2f} ({'inside' if 0.8 <= coverage <= 0.97 else 'outside'} 0.80 to 0.97), interval score "
+            f"{coverage:.3f} ({'inside' if 0.8 <= coverage <= 0.97 else 'outside'} 0.80 to 0.97), interval score "
             f"{own['interval score'].mean():.3f}; {(own['R-hat'] > 1.01).sum()} of {len(own)} fits with an R-hat above "
             f"1.01, the largest {own['R-hat'].max():.3f}{NOT_MIXED if own['R-hat'].max() > 1.05 else ''}."
         )
