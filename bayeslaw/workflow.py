@@ -119,8 +119,7 @@ class Model(Specification):
         seed : int
             Same seed, versions and machine: same draws.
         target_accept : float, optional
-            Acceptance that the step size is adapted to. By default 0.95; where some draws diverge, 2 % of them at most,
-            the posterior is sampled again at 0.99, and the settings of the fit say so.
+            Acceptance that the step size is adapted to; by default 0.95, then 0.99 where up to 2 % of the draws diverge.
         cores : int, optional
             Processes; all cores by default.
         method : {"nuts", "mle"}

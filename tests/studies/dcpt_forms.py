@@ -162,7 +162,7 @@ def scored(found: Mapping[str, Evaluation]) -> pd.DataFrame:
                 "CRPS": both(s, "crps"),
                 "interval score": both(s, "interval_score"),
                 "coverage": both(s, "coverage", digits=2),
-                "largest R-hat": f"{evaluation.folds['r_hat'].max():.2f}",
+                "largest R-hat": float(evaluation.folds["r_hat"].max()),
                 "divergences": int(evaluation.folds["divergences"].sum()),
             }
         )
@@ -193,7 +193,7 @@ def fitted(fits: Mapping[str, Fit]) -> pd.DataFrame:
                 "R2": both(s, "r2"),
                 "Huber (1e-6)": both(s, "huber", 1e6, 2),
                 "R2 in the paper": "not found" if paper is None else " / ".join(f"{v:.4f}" for v in paper),
-                "largest R-hat": f"{convergence(fit)['r_hat']:.2f}",
+                "largest R-hat": convergence(fit)["r_hat"],
                 "divergences": convergence(fit)["divergences"],
             }
         )
