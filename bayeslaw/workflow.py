@@ -119,7 +119,7 @@ class Model(Specification):
         seed : int
             Same seed, versions and machine: same draws.
         target_accept : float, optional
-            Acceptance that the step size is adapted to; by default 0.95, then 0.99 where up to 2 % of the draws diverge.
+            Acceptance that the step size is adapted to: by default 0.95, then 0.99 if up to 2 % of draws diverge.
         cores : int, optional
             Processes; all cores by default.
         method : {"nuts", "mle"}
