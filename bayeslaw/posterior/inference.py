@@ -46,9 +46,8 @@ def fit(
     idata = sampler.sample(model, **settings, **how)
     posterior = with_paper_units(model, with_unmeasured(model, idata["posterior"].to_dataset(), seed))
     idata["posterior"] = xr.DataTree(posterior)
-    return posterior_of(
-        model, idata, {"method": "nuts", **settings, **idata["sample_stats"].attrs}, time.perf_counter() - start
-    )
+    accepted = {"target_accept": idata["sample_stats"].attrs["target_accept"]}
+    return posterior_of(model, idata, {"method": "nuts", **settings, **accepted}, time.perf_counter() - start)
 
 
 def with_paper_units(model: Specification, posterior: xr.Dataset) -> xr.Dataset:

@@ -22,7 +22,7 @@ ACCEPTANCE, CAREFUL = 0.95, 0.99
 """Acceptance that the step size is adapted to, first, and then, where a few draws diverge."""
 
 FEW = 0.02
-"""Share of the draws that may diverge where smaller steps are the remedy; more come from the model."""
+"""Largest share of the draws that diverge for a second attempt."""
 
 STATS = {
     "diverging": bool,
