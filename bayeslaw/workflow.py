@@ -80,9 +80,9 @@ class Model(Specification):
         ``{validation set: role}``: what the law takes a set for, for example ``{"pile": "general", "code": "domain"}``.
         A set named like a role needs none, and a role may have any number of sets.
     misfit : "scales", Misfit or None
-        Smooth random functions of what the law misses along its scales (sizes, tokens, shares), which bend within the
-        runs and grow away from them; predictions and decisions use the law with its misfit. None: the law alone, which
-        "scales" is too for laws of curves and for a table of a single run.
+        Smooth random functions of what the law misses along its scales (sizes, tokens, shares, areas of the learning
+        rate), which bend within the runs and grow away from them; predictions and decisions use the law with its
+        misfit. None: the law alone, which "scales" is too for a table of a single run.
 
     Raises
     ------

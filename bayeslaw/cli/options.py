@@ -115,8 +115,7 @@ Misfit = Annotated[
     bool | None,
     Option(
         "--misfit/--law-alone",
-        help="Smooth functions along scales for what the law misses, or none.  [default: none for curves and for a "
-        "single run]",
+        help="Smooth functions along scales for what the law misses, or none.  [default: none for a single run]",
     ),
 ]
 Robust = Annotated[bool, Option("--robust", help="Student-t errors, so that outliers count less.")]

@@ -216,6 +216,7 @@ def _processes(fit: Posterior) -> list[dict[str, Any]]:
             factors.append(
                 {
                     "column": places[factor.column],
+                    "unit": factor.unit,
                     "log": SCALES[factor.column].log,
                     "length": SCALES[factor.column].length,
                     "variance": factor.variance,

@@ -4,7 +4,9 @@ log loss = log law + g_N(log10 N) + g_D(log10 D) + g_share(share) + g_N,D + g_sh
 the covariance of a Matern 3/2 process whose slope has the standard deviation ``misfit_<scale>_slope``. It has no level
 and no slope over the measured levels, which are the law's, so that it bends within the runs and grows away from them.
 The product of tokens and another scale has no level over either: the loss may fall more or less with tokens at some
-sizes or shares than the law has it. Without that of sizes, a run effect takes the difference for luck.
+sizes or shares than the law has it. Without that of sizes, a run effect takes the difference for luck. Along training
+curves the forward area S1 takes the place of tokens, and the annealed rate that of sizes: a decay may gain more, or
+less, the longer the training before it.
 
 A process is a sum of basis functions with standard normal weights: the columns of a pivoted Cholesky factor of its
 covariance. The first pivots are measured levels; only their weights meet the measurements and are sampled. Those of the
@@ -29,7 +31,7 @@ from bayeslaw.errors import unknown_name
 __all__ = ["SCALES", "Misfit", "Process"]
 
 REACH = 4.0
-"""Decades beyond the measured levels at which a process still has functions of its own; it is straight after that."""
+"""Decades, or units, beyond the measured levels up to which a process has functions of its own; then it is straight."""
 
 POINTS = 300
 """Candidates for pivots between and beyond the levels."""
@@ -42,11 +44,15 @@ JITTER = 1e-10
 
 @dataclass(frozen=True)
 class _Scale:
-    """How a column is laid out for a process: its logarithm to base 10 or itself, and the length of the process."""
+    """How a column is laid out for a process: its logarithm to base 10 or itself, and the length of the process.
+
+    A `relative` column is counted in that of the reference run.
+    """
 
     log: bool
     length: float
     ends: tuple[float, float] | None = None
+    relative: bool = False
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         return np.log10(np.maximum(values, 1e-300)) if self.log else np.asarray(values, float)
@@ -57,24 +63,37 @@ class _Scale:
         return np.linspace(min(low, levels.min()), max(high, levels.max()), POINTS)
 
 
-DECADES, SHARES = _Scale(True, 2.0), _Scale(False, 0.5, (0.0, 1.0))
-SCALES = {"N": DECADES, "D": DECADES, "S1": DECADES, "domain_share": SHARES, "duration": SHARES}
+DECADES, SHARES, RATES = _Scale(True, 2.0), _Scale(False, 0.5, (0.0, 1.0)), _Scale(False, 3.0, relative=True)
+SCALES = (
+    dict.fromkeys(("N", "D", "S1"), DECADES)
+    | dict.fromkeys(("domain_share", "duration"), SHARES)
+    | dict.fromkeys(("annealed", "annealed_power"), RATES)
+)
 """The columns of laws that have a process."""
 
-PRODUCTS = {"domain_share_D": ("domain_share", "D"), "N_D": ("N", "D")}
+PRODUCTS = {
+    "domain_share_D": ("domain_share", "D"),
+    "N_D": ("N", "D"),
+    "annealed_S1": ("annealed", "S1"),
+    "annealed_power_S1": ("annealed_power", "S1"),
+}
+"""Processes of two columns; the slope is that along the second, which other values of the first have not."""
 
 SLOPES = {
     "N": positive(0.03, spread=0.6),
     "D": positive(0.025, spread=0.6),
-    "S1": positive(0.02, spread=0.6),
+    "S1": positive(0.006, spread=0.6),
     "domain_share": positive(0.02, spread=0.6),
     "duration": positive(0.02, spread=0.6),
     "domain_share_D": positive(0.02, spread=0.6),
     "N_D": positive(0.05, spread=0.6),
+    **dict.fromkeys(("annealed", "annealed_power"), positive(0.02, spread=0.6)),
+    **dict.fromkeys(("annealed_S1", "annealed_power_S1"), positive(0.01, spread=0.6)),
 }
-"""Priors of the standard deviation of the slope: change of the log loss per factor of ten, or per unit of share.
+"""Priors of the standard deviation of the slope: change of the log loss per factor of ten, or per unit.
 
-Those of N, D and N_D lie near the slopes of whole public tables (`tests.studies.slopes`); others are not calibrated.
+Those of N, D, N_D and S1 lie near the slopes of whole public tables (`tests.studies.slopes`); those along the annealed
+rate were chosen with the curves of `tests.studies.curves` in sight; others are not calibrated.
 """
 
 
@@ -87,8 +106,9 @@ class Misfit(Described):
     ----------
     slopes : mapping, optional
         ``{scale: Prior}`` of the standard deviation of the slope of log loss, for the scales ``N``, ``D`` and ``S1``
-        (per factor of ten), ``domain_share`` and ``duration`` (per unit), and ``N_D`` and ``domain_share_D`` (of the
-        slope along tokens that one size or share has and others have not).
+        (per factor of ten), ``domain_share`` and ``duration`` (per unit), ``annealed`` and ``annealed_power`` (per
+        rate of the reference run), and ``N_D``, ``domain_share_D``, ``annealed_S1`` and ``annealed_power_S1`` (of the
+        slope along tokens, or S1, that one size, share or annealed rate has and others have not).
     levels : mapping, optional
         ``{column: values}`` over which the processes have no level and no slope; by default those of the runs.
     """
@@ -108,14 +128,20 @@ class Misfit(Described):
         """Return the misfit over the levels of these rows, also for a model of other rows."""
         return replace(self, levels={c: np.unique(rows[c].values) for c in SCALES if c in rows} | dict(self.levels))
 
-    def processes(self, rows: xr.Dataset, columns: tuple[str, ...]) -> dict[str, "Process"]:
+    def processes(
+        self, rows: xr.Dataset, columns: tuple[str, ...], reference: Mapping[str, float]
+    ) -> dict[str, "Process"]:
         """Return the processes along the scales that a law's columns have, for the rows of a design."""
         found = {}
         for name in self.slopes:
             along = PRODUCTS.get(name, (name,))
             if set(along) <= set(columns):
                 levels = {c: self.levels.get(c, np.unique(rows[c].values)) for c in along}
-                factors = tuple(_Factor.of(c, x, alone=len(along) == 1) for c, x in levels.items())
+                units = {c: reference[c] if SCALES[c].relative else 1.0 for c in along}
+                steep = along[-1]
+                factors = tuple(
+                    _Factor.of(c, x, units[c], alone=len(along) == 1, steep=c == steep) for c, x in levels.items()
+                )
                 if len(factors) == 1 or all(f.sampled for f in factors):
                     found[name] = Process(name, factors)
         return found
@@ -127,6 +153,8 @@ class _Factor:
 
     Attributes
     ----------
+    unit : float
+        What the values of the column are counted in.
     degree : int
         Of the polynomial over the levels that the process does not have.
     pivots : array
@@ -135,6 +163,7 @@ class _Factor:
     """
 
     column: str
+    unit: float
     levels: np.ndarray
     degree: int
     variance: float
@@ -143,16 +172,15 @@ class _Factor:
     small: int = 0
 
     @classmethod
-    def of(cls, column: str, levels: np.ndarray, *, alone: bool) -> "_Factor":
-        """Return the factor for measured levels; of a product, the share has unit variance, and only its level goes."""
+    def of(cls, column: str, levels: np.ndarray, unit: float, *, alone: bool, steep: bool) -> "_Factor":
+        """Return the factor for measured levels; those of a product lose the level only, and the first is not steep."""
         scale = SCALES[column]
-        at = np.unique(scale(levels))
-        slope = scale.length**2 / 3
-        plain = cls(column, at, min(int(alone), len(at) - 1), slope if alone or column == "D" else 1.0)
+        at = np.unique(scale(levels / unit))
+        plain = cls(column, unit, at, min(int(alone), len(at) - 1), scale.length**2 / 3 if steep else 1.0)
         within = plain._chosen(np.empty(0), at, 0.04 if alone else 0.15)
         settled = plain._chosen(within, at, 0.005 if alone else 0.02)
         beyond = plain._chosen(settled, scale.grid(at), 0.0, relative=0.15)
-        return cls(column, at, plain.degree, plain.variance, beyond, len(within), len(settled) - len(within))
+        return replace(plain, pivots=beyond, sampled=len(within), small=len(settled) - len(within))
 
     def _chosen(self, pivots: np.ndarray, among: np.ndarray, least: float, relative: float = 0.0) -> np.ndarray:
         """Return the pivots with those added at which most of the standard deviation is left, down to a limit."""
@@ -205,7 +233,7 @@ class _Factor:
     def basis(self, values: np.ndarray) -> np.ndarray:
         """Return the functions (..., pivot) at values of the column."""
         unique, place = np.unique(values, return_inverse=True)
-        every = self._basis(SCALES[self.column](unique), self.pivots)
+        every = self._basis(SCALES[self.column](unique / self.unit), self.pivots)
         small = slice(self.sampled, self.sampled + self.small)
         return np.delete(every, small, axis=-1)[place.reshape(values.shape)]
 

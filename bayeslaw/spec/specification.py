@@ -96,11 +96,10 @@ class Specification(Described):
         return {one.name: getattr(self, one.name) for one in fields(self)}
 
     def _settled_misfit(self) -> Misfit | None:
-        """Return the misfit, none by default for curves and for a single run: there it does not predict better."""
+        """Return the misfit, none by default for a single run: there it does not predict better."""
         if self.misfit is None or isinstance(self.misfit, Misfit):
             return self.misfit
-        alone = self.law.kind == "schedule" or len(np.unique(self.design.rows["run"])) == 1
-        return None if alone else Misfit()
+        return None if len(np.unique(self.design.rows["run"])) == 1 else Misfit()
 
     def _settled_scale(self) -> float:
         """Return the factor on default priors in nats, from the losses of the runs if none is given."""
@@ -192,7 +191,7 @@ class Specification(Described):
         """The processes of what the law misses, by their names."""
         if not isinstance(self.misfit, Misfit):
             return {}
-        return self.misfit.processes(self.design.rows, self.law.columns)
+        return self.misfit.processes(self.design.rows, self.law.columns, self.reference)
 
     @property
     def stated_priors(self) -> dict[str, Prior]:

@@ -187,6 +187,17 @@ def test_misfit_and_new_run_are_those_of_the_fit(table_for):
         np.testing.assert_allclose(np.array(answer), predicted(fit, point) * factor, rtol=1e-9)
 
 
+@needs_node
+def test_misfit_along_the_annealed_rate_is_counted_in_that_of_the_reference_run(table_for):
+    runs = stand_in(models.lr_annealing, table_for, draws=10).model.runs
+    model = bl.Model(models.lr_annealing, runs, monotone=None, reference={"annealed": 3e-4})
+    fit = model.prior_predictive(draws=60)
+    assert set(fit.processes) == {"S1", "annealed", "annealed_S1"}
+    points = [*points_of(fit), {"S1": 20.0, "annealed": 1e-4}, {"S1": 3.0, "annealed": 5e-4}]
+    content = contents(fit)
+    agree(by_node(fit, content, [asked(fit, content, point) for point in points]), fit, points)
+
+
 def limits(fit: bl.Fit, content: dict[str, Any], asking: dict[str, Any], mode: str) -> dict[str, Any]:
     """The page's question of a critical ratio."""
     point = {"domain_share": 0.3, "N": asking.get("N"), "D": asking["D"], "domain": asking.get("domain", "code")}

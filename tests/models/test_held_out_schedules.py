@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cache
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -68,8 +68,8 @@ def least_squares(law: str, size: int, spacing: float | None = 1, **settings: An
     return bl.Model(models.catalogue[law], runs, misfit=None).fit(method="mle")
 
 
-def model(law: str, **settings: Any) -> bl.Model:
-    """One model of both sizes: coefficients pooled over size, one error model; all else as the package has it."""
+def model(law: str, misfit: Literal["scales"] | None = None, **settings: Any) -> bl.Model:
+    """One model of both sizes: coefficients pooled over size, one error model; by default the law alone."""
     noise = settings.pop("noise", bl.Noise())
     form = models.catalogue[law]
     return bl.Model(
@@ -77,7 +77,7 @@ def model(law: str, **settings: Any) -> bl.Model:
         curves(*SIZES, **(LAWS[law] | settings)),
         by=dict.fromkeys(form.coefficients, "N"),
         noise=noise,
-        misfit=None,
+        misfit=misfit,
     )
 
 

@@ -23,7 +23,8 @@ from bayeslaw.sampler.maps import alone
 from bayeslaw.sampler.softened import Softened
 from bayeslaw.sampler.splits import Splits
 from bayeslaw.sampler.widths import Widths
-from bayeslaw.tables.runs import read_runs
+from bayeslaw.tables.runs import Runs, read_runs
+from tests.stand_ins import curve_runs
 
 TRUTH = dict(E=1.6, A=0.3, alpha=0.3, B=0.05, beta=0.3, eta=1.2, C=0.4, gamma=0.4, eps=0.1)
 
@@ -74,6 +75,14 @@ def spreads_that_may_be_0() -> dict[str, bl.Prior]:
     return {k: bl.Prior("LogNormal", mu=location, sigma=v, dims=("eval", "domain")) for k, v in spreads.items()}
 
 
+def simulated_curves() -> Runs:
+    """Curves of three schedules with losses that fall."""
+    runs = curve_runs(models.lr_annealing)
+    rng, table = np.random.default_rng(0), runs.table
+    loss = 2.8 + 0.4 * table["S1"] ** -0.5 - 400 * table["annealed"] + rng.normal(0, 0.01, len(table))
+    return replace(runs, table=table.assign(**dict.fromkeys(runs.loss_columns, loss)))
+
+
 BY_SIZE = bl.real(0.3, sd=0.4)
 MODELS: dict[str, Callable[[], bl.Model]] = {
     "scale by size": lambda: bl.Model(
@@ -105,6 +114,7 @@ MODELS: dict[str, Callable[[], bl.Model]] = {
     "misfit, grid": lambda: bl.Model(
         models.chinchilla, read_runs(grid_of_sizes()), noise=bl.Noise(correlated=False), misfit="scales"
     ),
+    "misfit, curves": lambda: bl.Model(models.lr_annealing, simulated_curves(), misfit="scales"),
     "the paper's shape": lambda: bl.Model(
         models.dcpt,
         read_runs(table()),
@@ -299,7 +309,8 @@ def test_the_prior_is_drawn_as_it_is_stated(density):
 
 def test_vectors_without_a_loss_have_no_density(density):
     v = vectors(density, 1)[0]
-    v[density.parameters["c" if "c" in density.parameters else "E"].place] = np.inf
+    floor = next(name for name in ("c", "L0", "E") if name in density.parameters)
+    v[density.parameters[floor].place] = np.inf
     with np.errstate(all="ignore"):
         assert density(v)[0] == -np.inf
 

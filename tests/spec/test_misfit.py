@@ -26,9 +26,9 @@ def rows(**levels: Any) -> xr.Dataset:
     return xr.Dataset({c: ("row", table[c].to_numpy(float)) for c in table})
 
 
-def functions(column: str, levels: Any, at: Any) -> np.ndarray:
+def functions(column: str, levels: Any, at: Any, reference: float = 1.0) -> np.ndarray:
     """The basis functions of one scale, for its measured levels."""
-    process = Misfit().processes(rows(**{column: levels}), (column,))[column]
+    process = Misfit().processes(rows(**{column: levels}), (column,), {column: reference})[column]
     return process.basis({column: xr.DataArray(np.asarray(at, float), dims="at")}).transpose("at", process.dim).values
 
 
@@ -57,12 +57,20 @@ def test_a_process_has_the_covariance_of_a_matern_process_between_and_beyond_the
 
 def test_the_scales_are_those_of_the_law_and_only_levels_are_sampled():
     levels = rows(N=[1e8, 4e8, 9e8], D=[1e9, 3e9, 1e10, 4e10], domain_share=[0.1, 0.5, 0.9])
-    found = Misfit().processes(levels, COLUMNS)
+    found = Misfit().processes(levels, COLUMNS, {})
     assert list(found) == ["N", "D", "domain_share", "domain_share_D", "N_D"]
     assert found["N"].sampled == 1 < len(found["N"]) and found["D"].sampled == 2
-    single = Misfit().processes(rows(N=[1e9], D=[1e9, 3e9, 1e10]), ("N", "D"))
+    single = Misfit().processes(rows(N=[1e9], D=[1e9, 3e9, 1e10]), ("N", "D"), {})
     assert list(single) == ["N", "D"] and single["N"].sampled == 0
     assert functions("N", [1e9], [1e9]).any() is np.False_ or abs(functions("N", [1e9], [1e9])).max() < 1e-4
+
+
+def test_annealed_rates_are_counted_in_that_of_the_reference_run():
+    levels, at = np.array([0.0, 0.3, 0.7, 1.3]), np.array([-0.5, 0.1, 1.0, 2.0])
+    small, large = (functions("annealed", levels * rate, at * rate, rate) for rate in (2e-4, 2e-3))
+    np.testing.assert_allclose(small, large, atol=1e-9)
+    sd = np.sqrt((small[-1] ** 2).sum())
+    assert 0.5 < sd < 1.0  # at 0.7 units beyond the runs, of a slope of 1
 
 
 def test_a_misfit_is_stated_in_words():
@@ -76,7 +84,7 @@ def test_a_misfit_is_stated_in_words():
             bl.Model(models.chinchilla, bl.read_runs(curves(1.0)), misfit=value)  # type: ignore[arg-type]
 
 
-def test_a_model_has_a_misfit_unless_its_runs_are_one_or_its_law_is_of_curves():
+def test_a_model_has_a_misfit_unless_its_runs_are_one():
     table = curves(1.0)
     several = bl.Model(models.chinchilla, bl.read_runs(table))
     single = bl.Model(models.power_law, bl.read_runs(table[table["N"] == 1e8]))
@@ -84,10 +92,19 @@ def test_a_model_has_a_misfit_unless_its_runs_are_one_or_its_law_is_of_curves():
     assert single.misfit is None and "none: the law alone" in repr(single)
     assert bl.Model(models.power_law, single.runs, misfit=bl.Misfit()).processes
     assert not bl.Model(models.chinchilla, several.runs, misfit=None).processes
-    plans = {run: bl.schedules.constant(300, 1e-3) for run in "ab"}
-    rows = [(run, step, 3.0) for run in plans for step in range(20, 300, 40)]
-    logged = bl.read_curves(pd.DataFrame(rows, columns=["run", "step", "loss"]), schedule=plans)
-    assert bl.Model(models.lr_annealing, logged).misfit is None
+
+
+def test_laws_of_curves_miss_along_the_area_the_annealed_rate_and_their_product():
+    plans = {"constant": bl.schedules.constant(9000, 2e-4), "cosine": bl.schedules.cosine(9000, 2e-4)}
+    rows = [(run, step, 3.0) for run in plans for step in range(600, 9000, 1200)]
+    table = pd.DataFrame(rows, columns=["run", "step", "loss"])
+    for law, column in ((models.lr_annealing, "annealed"), (models.multi_power, "annealed_power")):
+        both = bl.Model(law, bl.read_curves(table, schedule=plans))
+        assert list(both.processes) == ["S1", column, f"{column}_S1"]
+        alike = bl.read_curves(table, schedule=dict.fromkeys(plans, plans["constant"]))
+        assert list(bl.Model(law, alike).processes) == ["S1", column]  # no decay was seen
+    single = bl.read_curves(table[table["run"] == "cosine"], schedule=plans["cosine"])
+    assert bl.Model(models.lr_annealing, single).misfit is None
 
 
 def curves(k: float, seed: int = 0) -> pd.DataFrame:

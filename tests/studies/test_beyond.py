@@ -115,11 +115,11 @@ def rows(coverage: dict[str, float], score: dict[str, float]) -> pd.DataFrame:
 
 
 def test_targets_are_counted_from_the_scores():
-    scores = rows({beyond.WITH: 0.9, beyond.ALONE: 0.5}, {beyond.WITH: 3.0, beyond.ALONE: 2.0})
+    scores = rows({beyond.CHOSEN: 0.9, beyond.ALONE: 0.5}, {beyond.CHOSEN: 3.0, beyond.ALONE: 2.0})
     classes, pairs = beyond.by_class(scores), beyond.summary(scores, "table", "axis")
-    assert classes.loc[("more tokens", "1.5 to 3", beyond.WITH), "tables"] == 2
-    assert pairs.loc[("a", "more tokens", beyond.WITH), "rms error"] == 2
-    found = list(beyond.targets(classes, pairs, beyond.WITH))
+    assert classes.loc[("more tokens", "1.5 to 3", beyond.CHOSEN), "tables"] == 2
+    assert pairs.loc[("a", "more tokens", beyond.CHOSEN), "rms error"] == 2
+    found = list(beyond.targets(classes, pairs, beyond.CHOSEN))
     assert [ok for *_, ok in found] == [True, True, False]
     assert found[2][1] == "1 of 2; not in a more tokens 1.5 times"
     coverage, single = islice(beyond.targets(classes, pairs, beyond.ALONE), 2)
@@ -149,3 +149,21 @@ def test_results_are_kept_until_their_recipe_changes(monkeypatch, tmp_path):
     width[0] = 0.04
     beyond.scored("mine", more)
     assert len(asked) == 3, "another slope is another recipe"
+
+
+def test_slopes_are_chosen_by_the_families_that_are_not_scored():
+    one, other = list(beyond.CANDIDATES)[:2]
+    best = {"gemstones": one, "gemstones_half_lr": one, "opt": other, "gpt3_train": other, "chinchilla_epoch": other}
+    about = {"axis": "more tokens", "coverage": 1.0}
+    found = pd.DataFrame(
+        [
+            about | {"table": table, "method": who, "interval score": 1.0 if who == good else 2.0}
+            for table, good in best.items()
+            for who in (one, other, beyond.ALONE)
+        ]
+    )
+    assert beyond.choices(found).to_dict() == dict.fromkeys(("gemstones", "opt", "gpt3", "chinchilla"), other)
+    kept = beyond.with_chosen(found)
+    assert set(kept["method"]) == {beyond.ALONE, beyond.CHOSEN}
+    scores = kept[kept["method"] == beyond.CHOSEN].set_index("table")["interval score"]
+    assert scores.to_dict() == {table: 1.0 if good == other else 2.0 for table, good in best.items()}

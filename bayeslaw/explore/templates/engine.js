@@ -25,13 +25,13 @@ function summary(values, prob) {
 }
 
 // The basis functions of one factor of a misfit at a value of its column.
-function factorOf({ column, log: inDecades, length, variance, middle, functions, ...written }) {
+function factorOf({ column, unit, log: inDecades, length, variance, middle, functions, ...written }) {
   const knots = numbers(written.knots);
   const ofKnots = numbers(written.of_knots);
   const ofPowers = numbers(written.of_powers);
   const powers = ofPowers.length / functions;
   return (x) => {
-    const at = inDecades ? log10(maximum(x[column], 1e-300)) : x[column];
+    const at = inDecades ? log10(maximum(x[column], 1e-300)) : x[column] / unit;
     const near = knots.map((knot) => {
       const far = (sqrt(3) * abs(at - knot)) / length;
       return variance * (1 + far) * exp(-far);
