@@ -46,7 +46,7 @@ class OneLineErrors(TyperGroup):
         except BayeslawError as e:
             code = _complain(str(e))
         except typer.TyperException as e:
-            code = _complain(f"{e.format_message().rstrip('.')}; --help shows an example")
+            code = _complain(f"{e.format_message().rstrip('.')}{_as_label(e)}; --help shows an example")
         except typer.Abort:
             code = 130
         except BrokenPipeError:  # the reader has closed the pipe
@@ -69,6 +69,15 @@ class OnceEach(TyperCommand):
             raise RangeError(f"{twice[0]} is given {counted(single.count(twice[0]), 'time')}: keep one")
         rest: list[str] = super().parse_args(ctx, args)
         return rest
+
+
+def _as_label(error: typer.TyperException) -> str:
+    """Return how a label is given, where an option that is not known may be the column of one."""
+    option, context = getattr(error, "option_name", None), getattr(error, "ctx", None)
+    if option is None or context is None or not any("--label" in p.opts for p in context.command.params):
+        return ""
+    column = option.lstrip("-")
+    return f" (if {column} is a column over which the fit is pooled, give --label {column}=LABEL)"
 
 
 def _first_line(text: str | None) -> str:

@@ -262,6 +262,8 @@ def test_a_label_names_a_group_of_any_column(decide, table_for):
     found = answer(decide(fit, "allocation", *words))
     exact: Any = fit.allocation(flops=1e21, labels={"family": "opt", "generation": 2})
     assert found["median"] == pytest.approx(exact.median().values.tolist())
+    unknown = decide(fit, "allocation", "--flops=1e21", "--family=opt")
+    assert unknown.exit_code == 2 and "give --label family=LABEL" in unknown.stderr
     refused = decide(fit, "allocation", "--flops=1e21", "--label=family=opt")
     assert refused.exit_code == 2 and "generation is missing: give one of 1, 2" in refused.stderr
     assert "write it like --label family=opt" in decide(fit, "allocation", "--flops=1e21", "--label=opt").stderr

@@ -237,6 +237,10 @@ def write(every: pd.DataFrame) -> None:
     page.text(f"The slopes chosen, along {', '.join(VARIED)}; those of curves are always the default:")
     named = picked.rename_axis("family").rename("slope of all scales").reset_index()
     page.table(named.groupby("slope of all scales")["family"].agg(", ".join).rename("chosen for").reset_index())
+    page.text(
+        "They are smaller than the defaults: their intervals are narrower and score better, and hold less on the "
+        "tables where a law misses most. The defaults stay on the safe side."
+    )
     for heading, found in (("By how far beyond", classes), ("Every table", pairs)):
         page.text(f"## {heading}")
         counts = "tables" if heading == "By how far beyond" else "runs"

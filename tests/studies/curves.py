@@ -198,7 +198,8 @@ def simulated(seed: int) -> dict[str, dict[str, Any]]:
     losses = truth * np.exp(rng.normal(0, SCATTER, len(truth)))
     out = ~runs.table["run"].isin([f"{size}M {name}" for name in FITTED]).to_numpy()
     some = replace(runs, table=runs.table.assign(**dict.fromkeys(runs.loss_columns, losses))).select(~out)
-    columns, found = {c: xr.DataArray(runs.table[c].to_numpy()[out], dims="row") for c in law.columns}, {}
+    columns: dict[str, Any] = {c: xr.DataArray(runs.table[c].to_numpy()[out], dims="row") for c in law.columns}
+    found = {}
     for way in (OURS, DEFAULT):
         model = bl.Model(law, some, noise=WAYS[way].noise, misfit=WAYS[way].misfit)
         file = file_of(BUILD / "curves", f"simulated {way}", model, model.design, CI_PROB, DRAWS)
@@ -224,7 +225,7 @@ def where_the_law_is_true() -> pd.DataFrame:
     """Return the mean scores of the simulations; errors and widths are percent of the loss."""
     every = pd.concat([pd.DataFrame(simulated(seed)).T for seed in range(SIMULATIONS)])
     found = every.groupby(level=0, sort=False).mean().rename_axis("errors")
-    return found.mul([1 if c.startswith("coverage") else 100 for c in found])
+    return found.assign(**{c: 100 * found[c] for c in found.columns.astype(str) if not c.startswith("coverage")})
 
 
 def side_by_side(found: pd.DataFrame, score: str, relative: str | None = None) -> pd.DataFrame:
