@@ -54,9 +54,9 @@ NOTES = (
     "at rate 0 still do, because S2 grows on. Both are failures of the law, not advice.",
     "The first steps after warm-up are over-predicted in public reproductions.",
     "Dense logs are best read thinned. Fitted to three public curves of 25M and of 100M with lambda 0.998, which fits "
-    "them better than 0.999 at both sizes, with its misfit, six other schedules are missed by 0.0045 and 0.0053 nats "
+    "them better than 0.999 at both sizes, with its misfit, six other schedules are missed by 0.0044 and 0.0053 nats "
     "on average (least squares: of the same rows 0.0043 and 0.0048, of all rows 0.0044 and 0.0044), and the 89 % band "
-    "of a new run holds 88 and 77 % of the losses (docs/studies/schedules.md). The law is off at three times the steps "
+    "of a new run holds 87 and 78 % of the losses (docs/studies/schedules.md). The law is off at three times the steps "
     "and right after a drop of the rate; a short run with a decay looks to it as good as three times the steps "
     "without, which end 0.01 to 0.02 nats lower.",
 )

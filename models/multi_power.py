@@ -70,7 +70,7 @@ def paper_units(reference, /, *, A, alpha, B):
         "law.",
         "Fitted to three public curves of 25M and of 100M with the default memory and its misfit, six other schedules "
         "are missed by 0.0036 and 0.0045 nats on average (least squares: of the same rows 0.0039 and 0.0045, of all "
-        "rows 0.0041 and 0.0041), and the 89 % band of a new run holds 91 and 78 % of the losses "
+        "rows 0.0041 and 0.0041), and the 89 % band of a new run holds 90 and 78 % of the losses "
         "(docs/studies/schedules.md); three times the steps of a cosine are missed most, by 0.012 at 100M.",
         "Holds for one peak rate, batch size and warm-up: a whole schedule scaled up always improves in the law.",
     ),

@@ -37,6 +37,7 @@ def beside_papers_fit(fit: Posterior) -> CheckResult:
         for (e, level), group in frame.groupby(["eval", c or "eval"])
     ]
     most, limit, where, losses = largest(groups, MOST_APART)
+    misfit, without = (", the misfit", ", with misfit=None") if fit.processes else ("", "")
     return CheckResult.judged(
         "papers' fit",
         most,
@@ -44,7 +45,7 @@ def beside_papers_fit(fit: Posterior) -> CheckResult:
         "predictions at the measurements differ from those of the papers' fit (multi-start least squares with the "
         f"Huber loss, no priors) by {short(frame['apart'].median(), 2)} posterior standard deviations in the median; "
         f"of {len(groups)} groups most in {where}",
-        f"beyond {short(limit, 2)} the priors, the pooling or the error model decide: compare the answers with other "
-        "priors and another bl.Noise",
+        f"beyond {short(limit, 2)} the priors, the pooling{misfit} or the error model decide: compare the answers with "
+        f"other priors{without} and another bl.Noise",
         losses,
     )

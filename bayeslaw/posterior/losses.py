@@ -21,6 +21,7 @@ from bayeslaw.posterior.draws import MANY, Posterior
 from bayeslaw.posterior.identified import mixture_cautions
 from bayeslaw.posterior.prediction import CELLS
 from bayeslaw.posterior.quantity import Quantity
+from bayeslaw.posterior.rates import rates_beyond
 from bayeslaw.tables.areas import Schedules
 from bayeslaw.tables.curves import curve_columns
 from bayeslaw.tables.mixtures import PREFIX, folded, normalised, sources
@@ -138,7 +139,8 @@ def by_row(
     losses = Quantity("loss", fit.loss(few, seed=seed), fit.model.unit, fit.mean_name)
     curve = ("step", "peak") if law.kind == "schedule" else ()
     path = {c: numeric(known, c).to_numpy() for c in curve if c in known}
-    answers.attrs["cautions"] = [*filter(None, assumed), *_cautioned(fit, losses, columns, **path).cautions]
+    rates = rates_beyond(fit.model.runs.table, known, law.columns) if path else []
+    answers.attrs["cautions"] = [*filter(None, assumed), *rates, *_cautioned(fit, losses, columns, **path).cautions]
     for caution in answers.attrs["cautions"]:
         warnings.warn(caution, Caution, stacklevel=4)
     return answers

@@ -10,7 +10,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.special import expit
 
+from bayeslaw.base.words import place
 from bayeslaw.declare.populations import typical
+from bayeslaw.errors import LawError
 from bayeslaw.sampler.axes import Axes
 from bayeslaw.sampler.compiled import COORDINATES, FRAME, FROM_FRAME, evaluate
 from bayeslaw.sampler.conditionals import Conditionals
@@ -31,6 +33,9 @@ EM_ROUNDS, ROUNDS_OF_MISFIT = 2, 8
 STILL = 0.02
 """Largest change of the logarithm of a scale in the last round."""
 
+FAR = 10.0
+"""Factor from the reference run beyond which a column is named where the law has no loss above 0."""
+
 NONE = np.empty(0, int)
 
 
@@ -45,7 +50,10 @@ class Frame:
     @classmethod
     def at_mode(cls, density: Density, estimate: Estimate) -> "Frame":
         """Return the frame at the mode, which is found from a least-squares estimate."""
-        v = _mode(density, first_guess(density, estimate))
+        v = first_guess(density, estimate)
+        if not np.isfinite(density(v)[0]):
+            raise _without_a_loss(density)
+        v = _mode(density, v)
         sets = conditionals(density, v)
         weights = Weights.near(density, v) if len(density.weights) else Weights()
         coordinates = Coordinates(density, sets, weights) if sets else determined(density, v)
@@ -69,6 +77,20 @@ class Frame:
     def parameters(self, q: np.ndarray) -> np.ndarray:
         """Return the parameter vector at a point of the frame."""
         return evaluate(q, self.tables[FROM_FRAME])[1]
+
+
+def _without_a_loss(density: Density) -> LawError:
+    """Return the error where the law has no loss above 0 at the start, as its priors are for other runs."""
+    reference, reached = density.model.reference, {}
+    for column, value in reference.items():
+        largest = abs(density.design.rows[column]).max().item()
+        if largest > FAR * value or 0 < largest * FAR < value:
+            reached[column] = float(f"{largest:.1g}")
+    told = place({c: reference[c] for c in reached or reference})
+    return LawError(
+        f"the law has no loss above 0 at the start: its priors are for runs near {told}; state a reference run like "
+        f"yours, reference={reached or reference}, or other priors"
+    )
 
 
 def _mode(density: Density, v: np.ndarray) -> np.ndarray:

@@ -36,7 +36,8 @@ REACH = 4.0
 POINTS = 300
 """Candidates for pivots between and beyond the levels."""
 
-MOST_PIVOTS = 60
+MOST_PIVOTS, MOST_LEVELS = 60, 600
+"""Functions of a factor, and levels over which they have no level and no slope; of more, so many are taken evenly."""
 
 JITTER = 1e-10
 """Added to the variance of pivots, so that their covariance has a Cholesky factor."""
@@ -46,7 +47,7 @@ JITTER = 1e-10
 class _Scale:
     """How a column is laid out for a process: its logarithm to base 10 or itself, and the length of the process.
 
-    A `relative` column is counted in that of the reference run.
+    A `relative` column is counted in the highest peak rate of the runs; where it is not known, in the reference run's.
     """
 
     log: bool
@@ -88,7 +89,7 @@ SLOPES = {
     "domain_share_D": positive(0.02, spread=0.6),
     "N_D": positive(0.05, spread=0.6),
     **dict.fromkeys(("annealed", "annealed_power"), positive(0.02, spread=0.6)),
-    **dict.fromkeys(("annealed_S1", "annealed_power_S1"), positive(0.01, spread=0.6)),
+    **dict.fromkeys(("annealed_S1", "annealed_power_S1"), positive(0.015, spread=0.6)),
 }
 """Priors of the standard deviation of the slope: change of the log loss per factor of ten, or per unit.
 
@@ -107,7 +108,7 @@ class Misfit(Described):
     slopes : mapping, optional
         ``{scale: Prior}`` of the standard deviation of the slope of log loss, for the scales ``N``, ``D`` and ``S1``
         (per factor of ten), ``domain_share`` and ``duration`` (per unit), ``annealed`` and ``annealed_power`` (per
-        rate of the reference run), and ``N_D``, ``domain_share_D``, ``annealed_S1`` and ``annealed_power_S1`` (of the
+        peak rate of the runs), and ``N_D``, ``domain_share_D``, ``annealed_S1`` and ``annealed_power_S1`` (of the
         slope along tokens, or S1, that one size, share or annealed rate has and others have not).
     levels : mapping, optional
         ``{column: values}`` over which the processes have no level and no slope; by default those of the runs.
@@ -137,7 +138,8 @@ class Misfit(Described):
             along = PRODUCTS.get(name, (name,))
             if set(along) <= set(columns):
                 levels = {c: self.levels.get(c, np.unique(rows[c].values)) for c in along}
-                units = {c: reference[c] if SCALES[c].relative else 1.0 for c in along}
+                peak = rows["peak"].max().item() if "peak" in rows else np.nan
+                units = {c: (peak if peak > 0 else reference[c]) if SCALES[c].relative else 1.0 for c in along}
                 steep = along[-1]
                 factors = tuple(
                     _Factor.of(c, x, units[c], alone=len(along) == 1, steep=c == steep) for c, x in levels.items()
@@ -176,6 +178,7 @@ class _Factor:
         """Return the factor for measured levels; those of a product lose the level only, and the first is not steep."""
         scale = SCALES[column]
         at = np.unique(scale(levels / unit))
+        at = at[np.linspace(0, len(at) - 1, min(len(at), MOST_LEVELS)).round().astype(int)]
         plain = cls(column, unit, at, min(int(alone), len(at) - 1), scale.length**2 / 3 if steep else 1.0)
         within = plain._chosen(np.empty(0), at, 0.04 if alone else 0.15)
         settled = plain._chosen(within, at, 0.005 if alone else 0.02)

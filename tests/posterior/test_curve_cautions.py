@@ -1,5 +1,6 @@
 """Answers of curve laws say where they lie beyond the runs: another peak learning rate, more steps, a late start."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from bayeslaw import models, schedules
 from bayeslaw.checks import CHECKS, extrapolation
 from bayeslaw.checks.runs import peaks
 from bayeslaw.decisions.schedule import beyond
-from bayeslaw.errors import UnknownName
+from bayeslaw.errors import LawError, UnknownName
 from bayeslaw.posterior.cautions import VERIFIED
 from bayeslaw.workflow import Fit
 
@@ -88,6 +89,31 @@ def test_another_peak_and_more_steps_are_cautioned_in_every_answer(
     found = list(ask(fit, plan))
     assert OF_A_POINT in found
     assert any(c.startswith(says) for c in found) if says else found == [OF_A_POINT]
+
+
+def test_decays_that_no_run_has_and_rates_that_rise_again_are_cautioned(fit):
+    lr = np.r_[np.linspace(PEAK / 200, PEAK, 200), np.linspace(PEAK, PEAK / 10, 900), np.linspace(PEAK / 10, PEAK, 900)]
+    again = schedules.Schedule(lr, warmups=((0, 200),))
+    (rise,) = [c for c in by_table(fit, again) if c != OF_A_POINT]
+    assert rise == "the learning rate rises again after the warm-up, which it does in no run"
+    assert "a rate that rises again after the warm-up" in fit.curve(again).note
+    with_it = bl.Model(models.lr_annealing, curves(plans() | {"again": again})).fit(method="mle")
+    assert by_table(with_it, again) == [OF_A_POINT] and "rises" not in with_it.curve(again).note
+    flats = {f"flat {steps}": schedules.constant(steps, PEAK, warmup=200) for steps in (STEPS, STEPS // 2)}
+    flat = bl.Model(models.lr_annealing, curves(flats)).prior_predictive(draws=30)
+    (decay,) = [c for c in by_table(flat, plans()["fall"]) if c.startswith("annealed")]
+    assert re.fullmatch(r"annealed 0\.000\d+ lies above that of the runs, 0: no run shows the gain of .*", decay)
+
+
+def test_rates_far_from_the_reference_run_ask_for_another_one():
+    high = {name: schedules.Schedule(70 * plan.lr, plan.warmups) for name, plan in plans().items()}
+    usual = curves(plans())
+    table = usual.table.assign(loss=usual.table[usual.loss_columns[0]])
+    logged = bl.read_curves(table[["run", "step", "loss"]], schedule=high)
+    reference = {"S1": 40.0, "annealed_power": 0.02}
+    with pytest.raises(LawError, match=r"no loss above 0 at the start: .* reference=\{.*'annealed_power': 0.02\}"):
+        bl.Model(models.multi_power, logged).fit(draws=10, tune=10, chains=1, progress=False)
+    bl.Model(models.multi_power, logged, reference=reference).fit(draws=10, tune=10, chains=1, progress=False)
 
 
 def test_areas_that_were_given_as_numbers_have_a_range_too(fit):

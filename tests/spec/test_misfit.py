@@ -65,12 +65,22 @@ def test_the_scales_are_those_of_the_law_and_only_levels_are_sampled():
     assert functions("N", [1e9], [1e9]).any() is np.False_ or abs(functions("N", [1e9], [1e9])).max() < 1e-4
 
 
-def test_annealed_rates_are_counted_in_that_of_the_reference_run():
+def test_of_many_levels_some_are_taken_evenly():
+    levels, at = np.geomspace(1e9, 1e11, 4000), np.geomspace(1e8, 1e13, 30)
+    many, few = (functions("D", x, at) for x in (levels, np.geomspace(1e9, 1e11, 400)))
+    np.testing.assert_allclose((many**2).sum(1), (few**2).sum(1), rtol=0.02)
+
+
+def test_annealed_rates_are_counted_in_the_peak_of_the_runs_or_else_in_that_of_the_reference_run():
     levels, at = np.array([0.0, 0.3, 0.7, 1.3]), np.array([-0.5, 0.1, 1.0, 2.0])
     small, large = (functions("annealed", levels * rate, at * rate, rate) for rate in (2e-4, 2e-3))
     np.testing.assert_allclose(small, large, atol=1e-9)
     sd = np.sqrt((small[-1] ** 2).sum())
     assert 0.5 < sd < 1.0  # at 0.7 units beyond the runs, of a slope of 1
+    measured = rows(annealed=levels * 3e-4, peak=[1e-4, 3e-4])
+    process = Misfit().processes(measured, ("annealed",), {"annealed": 2e-4})["annealed"]
+    found = process.basis({"annealed": xr.DataArray(at * 3e-4, dims="at")}).transpose("at", process.dim)
+    np.testing.assert_allclose(found, small, atol=1e-9)
 
 
 def test_a_misfit_is_stated_in_words():

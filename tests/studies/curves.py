@@ -302,7 +302,7 @@ VERDICT = (
     "error lies below that of least squares, of all rows and of the same, on average over laws and sets, and so do "
     "its interval scores in most of them. It is the default of laws of curves. What it mends is at 100M the gain of "
     "a decay, which grows with the training before it. Where the law is true it costs a fifth more error; the bands of "
-    "the mean are then 1.6 times as wide, those of a new run 1.1 times.\n\n"
+    "the mean are then 1.5 times as wide, those of a new run 1.1 times.\n\n"
     "The target is not reached: no way of fitting has an error within 2 % of least squares and the coverage in every "
     "set. The misfit misses most on every 10th step of 25M, whose first rows, where the law is off, are left out. On "
     "tinycpt least squares often puts the floor of the loss at 0 nats; the priors of the laws, made for models of 25M "

@@ -56,7 +56,8 @@ def fitted(study: str, name: str, model: bl.Model, *, cores: int | None = None, 
     if path.is_file():
         with warnings.catch_warnings(record=True) as changed:
             kept = bl.load(path)
-        written = [{name: str(prior) for name, prior in m.coefficient_priors.items()} for m in (kept.model, model)]
+        priors = [m.coefficient_priors | m.stated_priors for m in (kept.model, model)]
+        written = [{name: str(prior) for name, prior in of.items()} for of in priors]
         same = repr(kept.model) == repr(model) and written[0] == written[1]
         same &= kept.model.runs.hash == model.runs.hash and sampling.items() <= kept.settings.items()
         if same and not changed:
