@@ -13,7 +13,7 @@ from bayeslaw.checks.priors import identification, prior_decides, prior_sensitiv
 from bayeslaw.checks.residuals import coverage, misfit, scatter
 from bayeslaw.checks.result import CheckResult, Checks
 from bayeslaw.checks.run_effect import run_effect
-from bayeslaw.checks.runs import in_range, peaks, reference, repetition
+from bayeslaw.checks.runs import in_range, peaks, reference, repetition, sizes
 from bayeslaw.checks.sampling import convergence
 from bayeslaw.checks.slides import slide
 from bayeslaw.checks.trends_measured import measured_rises
@@ -37,6 +37,7 @@ CHECKS: dict[str, Callable[[Posterior], CheckResult | None]] = {
     "range": in_range,
     "memory": memory,
     "peak learning rates": peaks,
+    "model sizes": sizes,
     "repetition": repetition,
     "fit to the data": coverage,
     "misfit by group": misfit,

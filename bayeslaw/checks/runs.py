@@ -11,10 +11,13 @@ from bayeslaw.posterior.draws import Posterior
 from bayeslaw.spec.misfit import SCALES
 from bayeslaw.spec.ranges import MOST_OUTSIDE, left_out, ranges
 
-__all__ = ["in_range", "laws_that_bend", "peaks", "reference", "repetition"]
+__all__ = ["in_range", "laws_that_bend", "peaks", "reference", "repetition", "sizes"]
 
 MOST_FACTOR = 100
 """Factor between the reference run, for which the priors are stated, and the mean of the runs."""
+
+MOST_SIZES = 1.1
+"""Factor between sizes that count as one."""
 
 MOST_EPOCHS = 4
 """Epochs up to which a repeated token is worth about as much as a fresh one (arXiv:2305.16264)."""
@@ -68,13 +71,7 @@ def peaks(fit: Posterior) -> CheckResult | None:
     law, rows = fit.model.law, fit.model.design.rows
     if law.path != "step" or "peak" not in rows:
         return None
-    labels = pd.DataFrame({name: rows[name].values for name in ("peak", *fit.model.design.groups)})
-    ends = []
-    for name, prior in fit.model.coefficient_priors.items():
-        own = [label for label in labels if label in (prior.dims or ())]
-        groups = labels["peak"].groupby([labels[label] for label in own] or [0 * labels["peak"]])
-        ends.append(groups.agg(["min", "max"]).assign(coefficient=name))
-    found = pd.concat(ends, ignore_index=True)
+    found = _within_groups(fit, "peak")
     widest = found.iloc[int((found["max"] / found["min"]).argmax())]
     low, high = short(widest["min"]), short(widest["max"])
     peaks = f"the peak learning rate {low}" if low == high else f"peak learning rates between {low} and {high}"
@@ -86,6 +83,36 @@ def peaks(fit: Posterior) -> CheckResult | None:
         f"{law.name} is valid for one peak: fit the runs of each peak separately, or give each its own coefficients, "
         f"by=dict.fromkeys(models.{law.name}.coefficients, 'peak')",
     )
+
+
+def sizes(fit: Posterior) -> CheckResult | None:
+    """Whether a law that does not know the model size was fitted to runs of several sizes as if they were of one."""
+    law, rows = fit.model.law, fit.model.design.rows
+    if "N" not in rows or "N" in law.columns or law.of_scores:
+        return None
+    found = _within_groups(fit, "N")
+    factor = (found["max"] / found["min"]).groupby(found["coefficient"]).max()
+    low, high = rows["N"].min().item(), rows["N"].max().item()
+    return CheckResult.judged(
+        "model sizes",
+        factor.min(),
+        MOST_SIZES,
+        f"the runs have N {short(low)}" + ("" if low == high else f" to {short(high)}"),
+        f"{law.name} does not know the size, and no coefficient varies with it: fit the runs of each size separately, "
+        f"or pool over sizes, by=dict.fromkeys(models.{law.name}.coefficients, 'N')",
+    )
+
+
+def _within_groups(fit: Posterior, column: str) -> pd.DataFrame:
+    """Return the smallest and largest value of a column among the runs that share a coefficient."""
+    rows = fit.model.design.rows
+    labels = pd.DataFrame({name: rows[name].values for name in dict.fromkeys((column, *fit.model.design.groups))})
+    ends = []
+    for name, prior in fit.model.coefficient_priors.items():
+        own = [label for label in labels if label in (prior.dims or ())]
+        groups = labels[column].groupby([labels[label] for label in own] or [0 * labels[column]])
+        ends.append(groups.agg(["min", "max"]).assign(coefficient=name))
+    return pd.concat(ends, ignore_index=True)
 
 
 def repetition(fit: Posterior) -> CheckResult | None:

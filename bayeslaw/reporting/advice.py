@@ -16,6 +16,7 @@ MEANS = {
     "trends": "the data contradict a trend of the law: {it} may have the wrong direction",
     "memory": "the memory of the annealing area does not suit these curves: {it} is off for other schedules",
     "peak learning rates": "the law is valid for runs of one peak learning rate: {it} is off for each of these",
+    "model sizes": "the law does not know the size of its runs: {it} is of no size",
     "sources left out": "the law misses the losses of mixtures without a source: {it} is off for such mixtures",
     "repetition": "the law counts repeated tokens as new ones: {it} is too optimistic where tokens repeat",
     "shape along tokens": "the law cannot follow a loss that rises along a run: {it} is valid up to the measured "
@@ -44,7 +45,7 @@ NOT_CONVERGED = "act on none of these fits: none has converged"
 BESIDE = "this is about the {losses}, and {it} rests on the {own} alone"
 """What a failed check means for an answer that rests on other losses."""
 
-WORST = ("range", "trends", "memory", "peak learning rates")
+WORST = ("range", "trends", "memory", "peak learning rates", "model sizes")
 """Failed checks that are worse for an answer than its own cautions: its place or its direction may be wrong."""
 
 CAUTIONED = ("convergence", "extrapolation")

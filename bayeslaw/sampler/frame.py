@@ -85,7 +85,7 @@ def _without_a_loss(density: Density) -> LawError:
     for column, value in reference.items():
         largest = abs(density.design.rows[column]).max().item()
         if largest > FAR * value or 0 < largest * FAR < value:
-            reached[column] = float(f"{largest:.1g}")
+            reached[column] = round(largest, -math.floor(math.log10(largest)))
     told = place({c: reference[c] for c in reached or reference})
     return LawError(
         f"the law has no loss above 0 at the start: its priors are for runs near {told}; state a reference run like "

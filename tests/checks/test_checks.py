@@ -108,6 +108,7 @@ def test_a_check_passes_where_its_number_is_at_most_the_limit(good):
         "sources left out",
         "memory",
         "peak learning rates",
+        "model sizes",
         "repetition",
     }, "results are called what the checks are called"
     assert (found["passed"] == (found["value"] <= found["limit"])).all() and np.isfinite(found["value"]).all()

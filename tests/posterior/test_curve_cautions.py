@@ -11,7 +11,7 @@ import pytest
 import bayeslaw as bl
 from bayeslaw import models, schedules
 from bayeslaw.checks import CHECKS, extrapolation
-from bayeslaw.checks.runs import peaks
+from bayeslaw.checks.runs import peaks, sizes
 from bayeslaw.decisions.schedule import beyond
 from bayeslaw.errors import LawError, UnknownName
 from bayeslaw.posterior.cautions import VERIFIED
@@ -195,6 +195,24 @@ def test_runs_of_several_peaks_are_missed_and_fail_a_check(tmp_path):
     assert not some.passed and "that share the coefficient alpha" in some.text
     each, left = fitted(rows, *models.lr_annealing.coefficients)
     assert each.passed and left < 0.01
+
+
+def test_a_law_that_does_not_know_the_size_is_for_runs_of_one_size(tmp_path):
+    small, large = (curves({f"{name} of {n:g}": p for name, p in plans().items()}, N=n).table for n in (1e8, 4e8))
+    rows = pd.concat([small, large])[["run", "step", "N", "validation_loss"]].rename(
+        columns={"validation_loss": "loss"}
+    )
+    schedule = {f"{name} of {n:g}": p for name, p in plans().items() for n in (1e8, 4e8)}
+    runs = bl.read_curves(rows, schedule=schedule)
+    fit = bl.Model(models.lr_annealing, runs).fit(method="mle")
+    for one in (fit, bl.load(fit.save(tmp_path / "fit.nc"))):
+        found = sizes(one)
+        assert found is not None and not found.passed and found.value == 4 and found.name in CHECKS
+        assert found.text.startswith("the runs have N 100 M to 400 M; lr_annealing does not know the size")
+    pooled = sizes(bl.Model(models.lr_annealing, runs, by={"L0": "N"}).fit(method="mle"))
+    alike = sizes(bl.Model(models.lr_annealing, curves(plans(), N=1e8)).fit(method="mle"))
+    assert pooled is not None and pooled.passed and alike is not None and alike.passed
+    assert sizes(bl.Model(models.lr_annealing_size, runs).fit(method="mle")) is None
 
 
 def test_only_curves_have_peaks():

@@ -30,6 +30,7 @@ FLOORS = (
     ("workflow",),
     ("__init__",),
     ("cli",),
+    ("__main__",),
 )
 """From the ground up; folders of one floor do not know each other."""
 
