@@ -88,7 +88,7 @@ def peaks(fit: Posterior) -> CheckResult | None:
 def sizes(fit: Posterior) -> CheckResult | None:
     """Whether a law that does not know the model size was fitted to runs of several sizes as if they were of one."""
     law, rows = fit.model.law, fit.model.design.rows
-    if "N" not in rows or "N" in law.columns or law.of_scores:
+    if "N" not in rows or "N" in law.columns or law.of_scores or not (rows["N"] > 0).all():
         return None
     found = _within_groups(fit, "N")
     factor = (found["max"] / found["min"]).groupby(found["coefficient"]).max()

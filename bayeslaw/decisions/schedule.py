@@ -19,7 +19,7 @@ from bayeslaw.errors import ArgumentError, DataError, LawError, RangeError, show
 from bayeslaw.posterior.cautions import cautioned
 from bayeslaw.posterior.draws import Posterior
 from bayeslaw.posterior.quantity import Quantity
-from bayeslaw.posterior.rates import rises
+from bayeslaw.posterior.rates import plan_rises, rises
 from bayeslaw.tables.curves import curve_columns
 from bayeslaw.tables.schedules import Schedule
 
@@ -245,13 +245,6 @@ def _each(values: Any, labels: list[Any], what: str) -> list[Any]:
     return [values[label] for label in labels]
 
 
-def _rises(plan: Schedule) -> bool:
-    up = np.diff(plan.lr, prepend=plan.lr[0]) > 0
-    for before, last in plan.warmups:
-        up[before:last] = False
-    return bool(up.any())
-
-
 def beyond(fit: Posterior, plans: Mapping[str, Schedule], areas: pd.DataFrame) -> str:
     """Return in words where schedules leave the range of the runs."""
     table, notes = fit.model.runs.table, []
@@ -269,7 +262,7 @@ def beyond(fit: Posterior, plans: Mapping[str, Schedule], areas: pd.DataFrame) -
         settled = plan.lr[min(plan.warmup, len(plan) - 1) :].min()
         if settled < least - RANGE_SLACK * highest:
             parts.append(f"a rate of {short(settled)}, below the lowest of the runs, {short(least)}")
-        if not risen and _rises(plan):
+        if not risen and plan_rises(plan):
             parts.append("a rate that rises again after the warm-up")
         if (idle := int((plan.lr == 0).sum())) > 1:
             parts.append(f"{counted(idle, 'step')} at rate 0, which help in the law only")

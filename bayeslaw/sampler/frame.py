@@ -51,7 +51,9 @@ class Frame:
     def at_mode(cls, density: Density, estimate: Estimate) -> "Frame":
         """Return the frame at the mode, which is found from a least-squares estimate."""
         v = first_guess(density, estimate)
-        if not np.isfinite(density(v)[0]):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            _, residual = density.residuals(density.parameters.natural(v)[0])
+        if not np.isfinite(residual).all():
             raise _without_a_loss(density)
         v = _mode(density, v)
         sets = conditionals(density, v)
@@ -83,7 +85,7 @@ def _without_a_loss(density: Density) -> LawError:
     """Return the error where the law has no loss above 0 at the start, as its priors are for other runs."""
     reference, reached = density.model.reference, {}
     for column, value in reference.items():
-        largest = abs(density.design.rows[column]).max().item()
+        largest = abs(density.design.rows[column]).max().item() if column in density.design.rows else 0.0
         if largest > FAR * value or 0 < largest * FAR < value:
             reached[column] = round(largest, -math.floor(math.log10(largest)))
     told = place({c: reference[c] for c in reached or reference})

@@ -39,6 +39,9 @@ POINTS = 300
 MOST_PIVOTS, MOST_LEVELS = 60, 600
 """Functions of a factor, and levels over which they have no level and no slope; of more, so many are taken evenly."""
 
+PEAK = "peak"
+"""The column of the highest rate of a run, in which annealed rates are counted."""
+
 JITTER = 1e-10
 """Added to the variance of pivots, so that their covariance has a Cholesky factor."""
 
@@ -127,7 +130,8 @@ class Misfit(Described):
 
     def over(self, rows: xr.Dataset) -> "Misfit":
         """Return the misfit over the levels of these rows, also for a model of other rows."""
-        return replace(self, levels={c: np.unique(rows[c].values) for c in SCALES if c in rows} | dict(self.levels))
+        known = [c for c in (*SCALES, PEAK) if c in rows]
+        return replace(self, levels={c: np.unique(rows[c].values) for c in known} | dict(self.levels))
 
     def processes(
         self, rows: xr.Dataset, columns: tuple[str, ...], reference: Mapping[str, float]
@@ -138,8 +142,7 @@ class Misfit(Described):
             along = PRODUCTS.get(name, (name,))
             if set(along) <= set(columns):
                 levels = {c: self.levels.get(c, np.unique(rows[c].values)) for c in along}
-                peak = rows["peak"].max().item() if "peak" in rows else np.nan
-                units = {c: (peak if peak > 0 else reference[c]) if SCALES[c].relative else 1.0 for c in along}
+                units = {c: self._unit(rows, reference.get(c, np.nan)) if SCALES[c].relative else 1.0 for c in along}
                 steep = along[-1]
                 factors = tuple(
                     _Factor.of(c, x, units[c], alone=len(along) == 1, steep=c == steep) for c, x in levels.items()
@@ -147,6 +150,10 @@ class Misfit(Described):
                 if len(factors) == 1 or all(f.sampled for f in factors):
                     found[name] = Process(name, factors)
         return found
+
+    def _unit(self, rows: xr.Dataset, otherwise: float) -> float:
+        peaks = self.levels.get(PEAK, rows[PEAK].values if PEAK in rows else np.array([otherwise]))
+        return float(np.max(peaks))
 
 
 @dataclass(frozen=True, eq=False)

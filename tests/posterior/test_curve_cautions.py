@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from bayeslaw.checks.runs import peaks, sizes
 from bayeslaw.decisions.schedule import beyond
 from bayeslaw.errors import LawError, UnknownName
 from bayeslaw.posterior.cautions import VERIFIED
+from bayeslaw.posterior.rates import plan_rises
 from bayeslaw.workflow import Fit
 
 PEAK, STEPS = 3e-4, 2000
@@ -103,6 +105,22 @@ def test_decays_that_no_run_has_and_rates_that_rise_again_are_cautioned(fit):
     flat = bl.Model(models.lr_annealing, curves(flats)).prior_predictive(draws=30)
     (decay,) = [c for c in by_table(flat, plans()["fall"]) if c.startswith("annealed")]
     assert re.fullmatch(r"annealed 0\.000\d+ lies above that of the runs, 0: no run shows the gain of .*", decay)
+
+
+def test_a_rate_rises_again_only_within_a_stage_and_after_its_warm_up():
+    flat, fall = schedules.constant(STEPS, PEAK, warmup=200), schedules.cosine(STEPS, PEAK, PEAK / 10, warmup=200)
+    assert not plan_rises(flat) and not plan_rises(fall) and not plan_rises(schedules.Schedule(flat.lr))
+    assert plan_rises(schedules.Schedule(np.r_[fall.lr, flat.lr[200:]], fall.warmups))
+    assert not plan_rises(schedules.Schedule(np.r_[fall.lr, flat.lr[200:]], fall.warmups, transfer=STEPS))
+    assert not plan_rises(schedules.Schedule(np.r_[fall.lr, flat.lr], ((0, 200), (STEPS, STEPS + 200))))
+
+
+def test_areas_without_rates_are_predicted_with_their_steps(fit):
+    table = fit.model.runs.table[["run", "step", "S1", "annealed", "validation_loss"]]
+    runs = bl.read_runs(table, loss={"validation": "validation_loss"})
+    bare = bl.Model(models.lr_annealing, runs).fit(method="mle")
+    asked = table.drop(columns="validation_loss").assign(annealed=lambda t: 3 * t["annealed"])
+    assert any(c.startswith("annealed") for c in bare.predict(asked).attrs["cautions"])
 
 
 def test_rates_far_from_the_reference_run_ask_for_another_one():
@@ -213,6 +231,8 @@ def test_a_law_that_does_not_know_the_size_is_for_runs_of_one_size(tmp_path):
     alike = sizes(bl.Model(models.lr_annealing, curves(plans(), N=1e8)).fit(method="mle"))
     assert pooled is not None and pooled.passed and alike is not None and alike.passed
     assert sizes(bl.Model(models.lr_annealing_size, runs).fit(method="mle")) is None
+    unknown = replace(runs, table=runs.table.assign(N=runs.table["N"].where(runs.table["N"] < 2e8)))
+    assert sizes(bl.Model(models.lr_annealing, unknown).fit(method="mle")) is None
 
 
 def test_only_curves_have_peaks():

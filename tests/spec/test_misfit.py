@@ -81,6 +81,8 @@ def test_annealed_rates_are_counted_in_the_peak_of_the_runs_or_else_in_that_of_t
     process = Misfit().processes(measured, ("annealed",), {"annealed": 2e-4})["annealed"]
     found = process.basis({"annealed": xr.DataArray(at * 3e-4, dims="at")}).transpose("at", process.dim)
     np.testing.assert_allclose(found, small, atol=1e-9)
+    kept = Misfit().over(measured).processes(measured.assign(peak=5 * measured["peak"]), ("annealed",), {})["annealed"]
+    assert kept.factors[0].unit == process.factors[0].unit == 3e-4
 
 
 def test_a_misfit_is_stated_in_words():
